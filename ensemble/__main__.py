@@ -1,0 +1,5 @@
+"""`python -m ensemble` is `ens`."""
+
+from ensemble.cli import main
+
+main()

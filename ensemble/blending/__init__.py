@@ -1,0 +1,5 @@
+"""Choosing members, weighing them, and saying honestly how good the result is. Arrays only."""
+
+from ensemble.blending.blend import Blend, Member, make_blend
+
+__all__ = ["Blend", "Member", "make_blend"]

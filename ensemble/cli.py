@@ -1,0 +1,171 @@
+"""The commands: parse, call one function, show. Heavy imports wait for the command that needs them."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.errors import EnsembleError
+
+app = typer.Typer(
+    name="ens", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="From a YAML recipe to an honest ensemble and a checked submission.",
+)  # fmt: skip
+
+Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="where runs are stored (ENS_RUNS, else runs)")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="where submissions go")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable")]  # fmt: skip
+Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="recipe files")]
+Patterns = Annotated[list[str] | None, typer.Argument(metavar="[PATTERN]...", help="run ids or recipes, with * and ?")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
+
+
+@app.command()
+def quickstart(runs: Runs = None, out: Out = Path("submissions")) -> None:
+    """Train a small ensemble on scikit-learn's digits, blend it, write a CSV: no download, no GPU."""
+    from ensemble import display
+    from ensemble.quickstart import run_quickstart
+    from ensemble.runs import RunStore
+
+    with display.progress() as emit:
+        made = run_quickstart(RunStore(runs), out, emit)
+    display.show_runs(made.runs)
+    display.show_blend(made.blend)
+    display.show_submission(made.submission)
+    seconds = sum(run.total_seconds for run in made.runs)
+    display.say(f"training took {display.minutes(seconds)}, range tests included")
+    assert made.blend.test is not None  # the digits' test set is labelled
+    display.say(display.sentence(made.blend.test, "test digits"))
+    display.next_commands(
+        f"ens verify {made.submission.path}",
+        "ens train recipes/digits_resnet.yaml --set fit.epochs=12 --set 'seeds=[1, 2]'",
+        "ens blend 'digits_*' --min-acc 0.95",
+    )
+
+
+@app.command()
+def train(
+    recipes: Recipes,
+    set_: Set = None,
+    force: Annotated[bool, typer.Option("--force", help="train again what is finished")] = False,
+    runs: Runs = None,
+) -> None:
+    """Train one run per recipe and seed; finished runs are skipped."""
+    from ensemble import display
+    from ensemble.engines.local import jobs_of, train_all
+    from ensemble.recipe import Recipe
+    from ensemble.runs import RunStore
+
+    jobs = jobs_of([Recipe.load(path, tuple(set_ or ())) for path in recipes])
+    store = RunStore(runs)
+    with display.progress() as emit:
+        finished, failures = train_all(jobs, store, emit, force)
+    display.show_runs(finished)
+    if failures:
+        display.show_failures(failures)
+        raise EnsembleError(f"{len(failures)} of {len(jobs)} runs failed; the others are finished and stored in {store.root}")
+    display.next_commands("ens blend" if len(finished) > 1 else "ens runs")
+
+
+@app.command("lr-find")
+def lr_find(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")],
+    set_: Set = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="where PNG and CSV go (lr_find/NAME)")] = None,
+) -> None:
+    """The range test alone: the curve, every rule's suggestion, the choice and why."""
+    from ensemble import display
+    from ensemble.engines.local import find_rate
+    from ensemble.recipe import Recipe
+
+    described = Recipe.load(recipe, tuple(set_ or ()))
+    folder = out or Path("lr_find") / described.name
+    with display.progress() as emit:
+        found = find_rate(described, folder, emit)
+    display.show_range_test(found)
+    display.say(f"curve: {folder / 'lr_find.png'}, {folder / 'lr_find.csv'}")
+    display.next_commands(f"ens train {recipe} --set fit.lr={found.chosen:.2g}")
+
+
+@app.command("runs")
+def list_runs(patterns: Patterns = None, json: Json = False, runs: Runs = None) -> None:
+    """The leaderboard: one table per data set, with the majority-class line."""
+    from ensemble import display
+    from ensemble.runs import RunStore
+
+    store = RunStore(runs)
+    finished, damaged = store.finished(patterns or ()), store.all()[1]
+    if json:
+        display.show_json([run.model_dump(mode="json") for run in finished])
+        return
+    display.show_runs(finished, damaged)
+    if finished:
+        display.next_commands("ens blend")
+    else:
+        display.say(f"no finished run in {store.root}" + (f" matches {' '.join(patterns)}" if patterns else ""))
+        display.next_commands("ens quickstart", "ens train recipes/…")
+
+
+@app.command()
+def blend(
+    patterns: Patterns = None,
+    min_acc: Annotated[float, typer.Option(min=0, max=1, help="validation accuracy that a run must reach")] = 0.0,
+    per_arch: Annotated[int, typer.Option(min=0, help="also keep the best N runs of every architecture")] = 0,
+    weights: Annotated[str, typer.Option(help="accuracy or equal")] = "accuracy",
+    data: Annotated[str | None, typer.Option(metavar="NAME", help="which data set, where runs are on several")] = None,
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="file name of the submission")] = None,
+    out: Out = Path("submissions"),
+    force: Annotated[bool, typer.Option("--force", help="replace a submission of the same name")] = False,
+    json: Json = False,
+    runs: Runs = None,
+) -> None:
+    """Blend finished runs, say honestly how good the blend is, and write a checked submission."""
+    from ensemble import display
+    from ensemble.blending import make_blend
+    from ensemble.runs import RunStore
+    from ensemble.submission import write_submission
+
+    made = make_blend(RunStore(runs).finished(patterns or ()), min_acc, per_arch, weights, data)
+    command = ["ens", *sys.argv[1:]]
+    submission = write_submission(made, out, name, force, command) if made.predictions is not None else None
+    if json:
+        display.show_json(display.blend_json(made, submission))
+        return
+    display.show_blend(made)
+    if submission is None:
+        display.say("no test set, so no submission: set data.test in the recipes to get one")
+        display.next_commands("ens runs")
+        return
+    display.show_submission(submission)
+    if made.test is not None:
+        display.say(display.sentence(made.test, "test images"))
+    display.next_commands(f"ens verify {submission.path}")
+
+
+@app.command()
+def verify(
+    submission: Annotated[Path, typer.Argument(metavar="SUBMISSION.csv", help="a CSV that `ens blend` wrote")],
+    runs: Runs = None,
+) -> None:
+    """Derive a submission again from the stored predictions and compare the bytes."""
+    from ensemble import display
+    from ensemble.runs import RunStore
+    from ensemble.submission import verify as verify_submission
+
+    n_members = verify_submission(submission, RunStore(runs))
+    display.say(f"{submission}: the same bytes again from {n_members} members")
+    display.next_commands("ens runs")
+
+
+def main() -> None:
+    """Run a command; a problem the user can mend is told in at most three lines and exits with 1."""
+    try:
+        app()
+    except EnsembleError as error:
+        from ensemble.display import show_error
+
+        show_error(error)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None

@@ -1,0 +1,120 @@
+"""Where data lie: paths as recipes write them, archives unpacked once, the cache."""
+
+import os
+import shutil
+import stat
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import IO
+
+from ensemble.errors import DataError
+from ensemble.files import sha256
+
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
+MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
+
+
+def cache_root() -> Path:
+    """Where derived files go that can be made again: ENS_CACHE, else .ens_cache in the current folder."""
+    return Path(os.environ.get("ENS_CACHE") or ".ens_cache")
+
+
+def find(path: str, get: str | None = None) -> Path:
+    """A recipe's path under ENS_DATA, else under the current folder; archives unpacked. Raises DataError."""
+    places = [Path(path)]
+    if os.environ.get("ENS_DATA") and not Path(path).is_absolute():
+        places.insert(0, Path(os.environ["ENS_DATA"]) / path)
+    for place in places:
+        if os.path.exists(place):  # Path.exists raises for a name that is too long
+            return unpacked(place) if place.is_file() else place
+    looked = ", ".join(str(place.absolute()) for place in places)
+    fetch = f"`{get}` in its original layout, " if get else ""
+    raise DataError(f"data.path: {path} is not there; looked at {looked}\nput {fetch}the images there, or --set data.path=…")
+
+
+def unpacked(archive: Path) -> Path:
+    """The folder that an archive holds, unpacked once into the cache and named by its content. Raises DataError."""
+    if not archive.name.lower().endswith(ARCHIVES):
+        raise DataError(f"{archive}: not a folder and not an archive ({', '.join(ARCHIVES)})")
+    target = cache_root() / "unpacked" / f"{archive.name.split('.')[0]}-{sha256(archive)[:12]}"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking-"))
+        try:
+            _unpack(archive, staging)
+            staging.chmod(0o755)
+            _move_into_place(staging, target)
+        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, RuntimeError, ValueError) as error:
+            raise DataError(f"{archive}: damaged or unsupported archive ({error})") from None
+        except OSError as error:
+            raise DataError(f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error})") from None
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    return _without_wrapper(target)
+
+
+def _move_into_place(staging: Path, target: Path) -> None:
+    try:
+        staging.rename(target)
+    except OSError:
+        if not target.exists():  # else another process was faster, with the same content
+            raise
+
+
+def _without_wrapper(folder: Path) -> Path:
+    """Archives often wrap everything in one folder; the layout starts inside it."""
+    children = [child for child in folder.iterdir() if not child.name.startswith((".", "__MACOSX"))]
+    return children[0] if len(children) == 1 and children[0].is_dir() else folder
+
+
+def _unpack(archive: Path, target: Path) -> None:
+    n_files = n_bytes = 0
+    members = _zip_members(archive) if archive.name.lower().endswith(".zip") else _tar_members(archive)
+    for name, source in members:
+        n_files += 1
+        if n_files > MAX_FILES:
+            raise DataError(f"{archive}: more than {MAX_FILES:,} files")
+        destination = target / _safe(name, archive)
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        with destination.open("wb") as out:
+            while block := source.read(1 << 20):
+                n_bytes += len(block)
+                if n_bytes > MAX_BYTES:
+                    raise DataError(f"{archive}: more than {MAX_BYTES:,} bytes when unpacked")
+                out.write(block)
+
+
+def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with zipfile.ZipFile(archive) as opened:
+        for info in opened.infolist():
+            if info.is_dir():
+                continue
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG):
+                raise DataError(f"{archive}: {info.filename!r} is a link or device; refused")
+            with opened.open(info) as source:
+                yield info.filename, source
+
+
+def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    with tarfile.open(archive) as opened:
+        for info in opened:
+            if info.isdir():
+                continue
+            source = opened.extractfile(info) if info.isfile() else None
+            if source is None:
+                raise DataError(f"{archive}: {info.name!r} is a link or device; refused")
+            with source:
+                yield info.name, source
+
+
+def _safe(name: str, archive: Path) -> PurePosixPath:
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive or "\\" in name or not path.parts:
+        raise DataError(f"{archive}: {name[:200]!r} would be written outside the folder; refused")
+    return path

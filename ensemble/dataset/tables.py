@@ -1,0 +1,201 @@
+"""The image table and the layouts it is read from: class folders, a labels CSV, the digits."""
+
+import csv
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble.dataset.places import cache_root
+from ensemble.errors import DataError
+from ensemble.recipe import LabelsFile
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Named image files, sorted by id; labels is (images,) class names, or None where they are unknown."""
+
+    ids: tuple[str, ...]
+    files: tuple[Path, ...]
+    labels: tuple[str, ...] | None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, rows: npt.NDArray[Any]) -> "Images":
+        """The images at these positions, in this order."""
+        labels = None if self.labels is None else tuple(self.labels[i] for i in rows)
+        return Images(tuple(self.ids[i] for i in rows), tuple(self.files[i] for i in rows), labels)
+
+
+def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
+    """A table from (id, file, label) rows in any order."""
+    rows = sorted(rows, key=lambda row: row[0])
+    labels = tuple(str(row[2]) for row in rows)
+    has_labels = all(row[2] is not None for row in rows)
+    return Images(tuple(row[0] for row in rows), tuple(row[1] for row in rows), labels if has_labels else None)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Every image file below a folder, hidden ones left out, sorted. Raises DataError."""
+    if not folder.is_dir():
+        raise DataError(f"{folder.absolute()}: no such folder\n{_contents(folder.parent)}")
+    found = [
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in SUFFIXES
+        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+        and path.is_file()
+    ]
+    odd = next((path for path in found if str(path) != str(path).encode(errors="replace").decode()), None)
+    if odd is not None:
+        raise DataError(f"{ascii(str(odd))}: its name is not text in UTF-8\nrename the file")
+    return sorted(found)
+
+
+def _contents(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder.absolute()} is not there either"
+    names = sorted(child.name for child in folder.iterdir())[:8]
+    return f"{folder} holds: {', '.join(names) or 'nothing'}"
+
+
+def ids_of(files: Sequence[Path], folder: Path) -> list[str]:
+    """POSIX paths under the folder, without suffix where that stays unique."""
+    full = [path.relative_to(folder).as_posix() for path in files]
+    bare = [str(name.rpartition(".")[0]) for name in full]
+    counts = Counter(bare) + Counter(full)  # a.png.jpg keeps its suffix beside a.png
+    return [short if counts[short] == 1 else name for short, name in zip(bare, full, strict=True)]
+
+
+def class_folders(folder: Path) -> Images:
+    """A folder with one folder per class. Raises DataError for none, or for an empty one."""
+    files = image_files(folder)
+    classes = [child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith((".", "__"))]
+    if not classes:
+        raise DataError(f"{folder}: expected one folder per class, found none\n{_contents(folder)}")
+    labels = [path.relative_to(folder).parts[0] for path in files]
+    counts = Counter(labels)
+    empty = [child.name for child in classes if not counts[child.name]]
+    if empty:
+        raise DataError(f"{folder / empty[0]}: no image in this class folder ({len(empty)} such folders)\nadd images or remove it")  # fmt: skip
+    stray = [path for path in files if path.parent == folder]
+    if stray:
+        raise DataError(f"{stray[0]}: an image outside the class folders ({len(stray)} of them)\nmove it into its class")
+    return sorted_images(list(zip(ids_of(files, folder), files, labels, strict=True)))
+
+
+def test_folder(folder: Path, classes: Sequence[str]) -> Images:
+    """A test folder: labelled where it has the class folders, else every image below it. Raises DataError."""
+    files = image_files(folder)
+    if not files:
+        raise DataError(f"{folder}: no image in the test folder\n{_contents(folder)}")
+    tops = [path.relative_to(folder).parts[0] for path in files]
+    labelled = all(path.parent != folder for path in files) and set(tops) <= set(classes)
+    names = ids_of(files, folder)
+    return sorted_images([(names[i], files[i], tops[i] if labelled else None) for i in range(len(files))])
+
+
+def labelled_files(
+    root: Path, folder: str, labels: str | LabelsFile, others: str | None = None
+) -> tuple[Images, dict[str, dict[str, str]]]:
+    """The files of a folder that a labels CSV names, and the CSV's rows by id.
+
+    Rows about files in the folder `others` are passed over. Raises DataError naming file, line and id.
+    """
+    wanted = labels if isinstance(labels, LabelsFile) else LabelsFile(file=labels, id="", label="")
+    path = root / wanted.file
+    header, rows = read_csv(path)
+    id_column, label_column = wanted.id or header[0], wanted.label or header[1 if len(header) > 1 else 0]
+    for column in (id_column, label_column):
+        if column not in header:
+            raise DataError(f"{path}: no column {column!r}; it has {', '.join(header)}")
+    if len(header) < 2:
+        raise DataError(f"{path}: needs two columns, id and label; it has only {header[0]!r}")
+    named = _by_id(root / folder)
+    named_elsewhere = _by_id(root / others) if others else {}
+    table: dict[Path, tuple[str, Path, str]] = {}
+    for line, row in enumerate(rows, start=2):
+        name, label = row[id_column], row[label_column]
+        matches = named.get(name, [])
+        if not matches and name in named_elsewhere:
+            continue
+        if matches and name in named_elsewhere:
+            raise DataError(f"{path}:{line}: {id_column} {name!r} has a file in {root / folder} and in {others}")
+        if len(matches) != 1:
+            problem = "has no file" if not matches else f"fits {len(matches)} files"
+            raise DataError(f"{path}:{line}: {id_column} {name!r} {problem} in {root / folder}")
+        if matches[0] in table:
+            raise DataError(f"{path}:{line}: {id_column} {name!r} stands twice")
+        if not label:
+            raise DataError(f"{path}:{line}: {name!r} has an empty {label_column}")
+        table[matches[0]] = (name, matches[0], label)
+    return sorted_images(list(table.values())), {row[id_column]: row for row in rows}
+
+
+def _by_id(folder: Path) -> dict[str, list[Path]]:
+    """The files that an id may mean: its full name first, else those whose name without suffix it is."""
+    files = image_files(folder)
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        found.setdefault(file.relative_to(folder).as_posix().rpartition(".")[0], []).append(file)
+    return found | {file.relative_to(folder).as_posix(): [file] for file in files}
+
+
+def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows of a CSV, every cell kept as the text it is. Raises DataError."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stored:
+            reader = csv.reader(stored, strict=True)
+            header = next(reader, [])
+            cells = [row for row in reader if row]
+    except FileNotFoundError:
+        raise DataError(f"{path.absolute()}: no such file\n{_contents(path.parent)}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a readable CSV in UTF-8 ({type(error).__name__})") from None
+    if not header or not cells:
+        raise DataError(f"{path}: a CSV needs a header and at least one row")
+    if len(set(header)) != len(header):
+        raise DataError(f"{path}: a column name stands twice in {', '.join(header)[:200]}")
+    ragged = next((i for i, row in enumerate(cells) if len(row) != len(header)), None)
+    if ragged is not None:
+        raise DataError(f"{path}: row {ragged + 2} has {len(cells[ragged])} cells, the header {len(header)}")
+    return header, [dict(zip(header, row, strict=True)) for row in cells]
+
+
+def digits_folder() -> Path:
+    """scikit-learn's 1,797 handwritten digits (8×8, UCI 1998) as PNG files with a labels.csv, written once."""
+    import sklearn
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    target = cache_root() / f"digits-{sklearn.__version__}"
+    if target.exists():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".digits-"))
+    try:
+        (staging / "train").mkdir()
+        data = load_digits()
+        pixels = np.rint(data.images * (255 / 16)).astype(np.uint8)
+        for i, image in enumerate(pixels):
+            Image.fromarray(image).save(staging / "train" / f"{i:04d}.png")
+        rows = "".join(f"{i:04d},{label}\n" for i, label in enumerate(data.target))
+        (staging / "labels.csv").write_text("id,label\n" + rows)
+        staging.chmod(0o755)
+        if not target.exists():
+            staging.rename(target)
+    except OSError as error:
+        if not target.exists():
+            raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target

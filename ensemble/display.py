@@ -1,0 +1,272 @@
+"""What the terminal shows: tables, one live progress line, errors. The only module that knows rich."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ensemble import events, metrics
+from ensemble.blending import Blend
+from ensemble.blending.blend import Scores
+from ensemble.engines.local import Failure
+from ensemble.errors import EnsembleError
+from ensemble.metrics import Interval
+from ensemble.runs import Damaged, Run
+from ensemble.submission import Submission
+
+if TYPE_CHECKING:
+    from ensemble.learn.lr import RangeTest
+
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """0.9472 as `94.72 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def interval(value: Interval) -> str:
+    """`94.72 % (94.27–95.14)`."""
+    return f"{percent(value.value)} ({100 * value.low:.2f}–{100 * value.high:.2f})"
+
+
+def minutes(seconds: float) -> str:
+    """A duration in the unit that fits."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def show_error(error: EnsembleError) -> None:
+    """The message alone, at most three lines, on stderr."""
+    lines = [line for line in str(error).splitlines() if line.strip()][:3]
+    err.print("\n".join(["[bold red]error:[/] " + escape(lines[0] if lines else ""), *map(escape, lines[1:])]), soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """One line of result on stdout."""
+    out.print(escape(text), soft_wrap=True)
+
+
+def next_commands(*commands: str) -> None:
+    """How to go on."""
+    out.print("[dim]next:[/]  " + "\n       ".join(map(escape, commands)), soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """One JSON value on stdout, nothing else."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def progress() -> Iterator[events.Emit]:
+    """A listener for training events: a live bar in a terminal, one line per epoch elsewhere."""
+    if err.is_terminal:
+        bar = Progress(
+            TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[note]}"), TimeRemainingColumn(compact=True), console=err, transient=True,
+        )  # fmt: skip
+        with bar:
+            yield _Live(bar)
+    else:
+        yield _Lines(err)
+
+
+class _Lines:
+    """Quiet, line-based: what a log file should hold."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def __call__(self, event: events.Event) -> None:
+        match event:
+            case events.RunStarted():
+                self.line(f"[{event.number}/{event.total}] [bold]{escape(event.run)}[/]")
+            case events.Note():
+                self.line(f"  {escape(event.text)}")
+            case events.EpochEnded():
+                self.line(f"  {_epoch(event)}")
+            case events.RunEnded():
+                was = "finished before, skipped: " if event.skipped else "finished: "
+                scores = f"accuracy {percent(event.accuracy)}, log loss {event.log_loss:.4f}, {minutes(event.seconds)}"
+                self.line(f"  {was}{scores}")
+            case events.RunFailed():
+                self.line("  [bold red]failed:[/] " + escape(event.reason.replace("\n", "; ")))
+            case events.Step():
+                self.step(event)
+
+    def line(self, text: str) -> None:
+        """One line that stays."""
+        self.console.print(text, soft_wrap=True)
+
+    def step(self, event: events.Step) -> None:
+        """Batches are not worth a line each."""
+
+
+class _Live(_Lines):
+    """The same lines, and a bar for the work under way."""
+
+    def __init__(self, bar: Progress) -> None:
+        super().__init__(bar.console)
+        self.bar, self.task, self.key, self.drawn = bar, TaskID(-1), ("", ""), 0.0
+
+    def __call__(self, event: events.Event) -> None:
+        super().__call__(event)
+        if isinstance(event, events.RunEnded | events.RunFailed) and self.key != ("", ""):
+            self.bar.remove_task(self.task)
+            self.key = ("", "")
+
+    def step(self, event: events.Step) -> None:
+        """Move the bar, at most ten times a second."""
+        if (event.run, event.phase) != self.key:
+            if self.key != ("", ""):
+                self.bar.remove_task(self.task)
+            self.key = (event.run, event.phase)
+            self.task = self.bar.add_task(f"  {event.phase}", total=event.total, note="")
+        now = time.monotonic()
+        if now - self.drawn > 0.1 or event.done == event.total:
+            self.drawn = now
+            note = {} if event.loss is None else {"note": f"loss {event.loss:.3f}"}
+            self.bar.update(self.task, completed=event.done, total=event.total, **note)
+
+
+def _epoch(event: events.EpochEnded) -> str:
+    star = " [green]best[/]" if event.is_best else ""
+    return (
+        f"{event.phase} epoch {event.epoch}: train loss {event.train_loss:.4f}, valid loss {event.valid_loss:.4f}, "
+        f"accuracy {percent(event.accuracy)}, {event.seconds:.1f} s{star}"
+    )
+
+
+def show_runs(runs: Sequence[Run], damaged: Sequence[Damaged] = ()) -> None:
+    """The leaderboard: one table per data set and validation rows, best first, with the majority-class line."""
+    for key in dict.fromkeys((run.data.name, run.data.valid) for run in runs):
+        rows = [run for run in runs if (run.data.name, run.data.valid) == key]
+        _leaderboard(sorted(rows, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id)))
+    for folder in damaged:
+        out.print(f"[bold red]damaged:[/] {escape(folder.reason)}", soft_wrap=True)
+
+
+def _leaderboard(runs: Sequence[Run]) -> None:
+    data = runs[0].data
+    n_classes = len(runs[0].classes)
+    table = Table(title=f"{data.name}: {data.n_valid:,} validation images, {n_classes} classes", title_justify="left")
+    for name in ("run", "architecture"):
+        table.add_column(name, overflow="fold")
+    for name in ("accuracy (95 % interval)", "log loss", "epoch kept", "parameters", "rate", "time"):
+        table.add_column(name, justify="right")
+    for run in runs:
+        score = metrics.wilson(run.scores.accuracy, data.n_valid - len(run.data.unreadable.get("valid", ())))
+        table.add_row(
+            escape(run.id), escape(run.arch), interval(score), f"{run.scores.log_loss:.4f}",
+            f"{run.best_epoch} of {run.n_epochs}", f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}", minutes(run.total_seconds),
+        )  # fmt: skip
+    table.add_row("[dim]always the most common class[/]", "", f"[dim]{percent(data.majority)}[/]")
+    table.add_row("[dim]chance[/]", "", f"[dim]{percent(1 / n_classes)}[/]")
+    out.print(table)
+
+
+def show_blend(blend: Blend) -> None:
+    """Which group, the members with their weights, and the honest scores."""
+    say(group_line(blend))
+    table = Table()
+    for name in ("member", "architecture", "why"):
+        table.add_column(name, overflow="fold")
+    for name in ("valid accuracy", "weight"):
+        table.add_column(name, justify="right")
+    for member in blend.members:
+        why = member.reason or f"≥ {percent(float(blend.options['min_acc']))}"
+        table.add_row(escape(member.run.id), escape(member.run.arch), escape(why), percent(member.run.scores.accuracy), f"{member.weight:.4f}")  # fmt: skip
+    out.print(table)
+    for run in blend.passed_over:
+        say(f"left out: {run.id} at {percent(run.scores.accuracy)}")
+    valid = blend.valid
+    kept = sum(member.run.n_epochs > 1 for member in blend.members)
+    say(f"cross-fitted on {valid.n_rows:,} validation rows: {_scores(valid)}")
+    say(
+        f"on the rows that the weights were fitted on: {percent(blend.fitted.value)}, log loss {blend.fitted_log_loss:.4f} "
+        f"(optimism {100 * blend.optimism:+.2f} points)"
+    )
+    say(
+        f"cross-fitted means: chosen and weighed on four fifths, scored on the rest, 10 times over; slightly pessimistic. "
+        f"Epoch chosen on these rows: {kept} of {len(blend.members)} members."
+    )
+
+
+def group_line(blend: Blend) -> str:
+    """`9 runs on cifar10, 10,000 rows; 4 on digits left out: --data digits`."""
+    group = blend.group
+    line = f"{len(group.runs)} runs on {group.name}, {blend.valid.n_rows:,} rows"
+    for name, count in group.left_out.items():
+        line += f"; {count} on {name} left out" + (f": --data {name}" if name != group.name else " (other rows)")
+    return line
+
+
+def _scores(scores: Scores) -> str:
+    return (
+        f"accuracy {interval(scores.blend)}, log loss {scores.log_loss.value:.4f} "
+        f"({scores.log_loss.low:.4f}–{scores.log_loss.high:.4f}); best single {percent(scores.best_accuracy)}; {scores.verdict}"
+    )
+
+
+def show_submission(submission: Submission) -> None:
+    """Where the CSV is, what is in it, and what a reader should know about it."""
+    shape = submission.shape
+    say(f"{submission.path}: {len(shape.ids):,} rows, {shape.kind}, checked; {submission.manifest.name} explains it")
+    if submission.n_unused:
+        say(f"{submission.n_unused:,} test images are not in the sample submission and were left out")
+    if submission.unreadable:
+        shown = ", ".join(submission.unreadable[:5])
+        say(f"{len(submission.unreadable)} unreadable test images got the class shares of the training set: {shown}")
+
+
+def sentence(scores: Scores, noun: str) -> str:
+    """`blend 98.9 % (97.2–99.6) on 360 test digits; best single 98.3 %; not distinguishable at n=360`."""
+    low, high = 100 * scores.blend.low, 100 * scores.blend.high
+    return (
+        f"blend {percent(scores.blend.value, 1)} ({low:.1f}–{high:.1f}) on {scores.n_rows:,} {noun}; "
+        f"best single {percent(scores.best_accuracy, 1)}; {scores.verdict}"
+    )
+
+
+def show_range_test(found: "RangeTest") -> None:
+    """What each rule suggests, the choice and why."""
+    table = Table(title=f"range test, {found.n_steps} steps", title_justify="left")
+    table.add_column("rule")
+    table.add_column("rate", justify="right")
+    for rule, rate in found.suggestions.items():
+        mark = " [bold]chosen[/]" if rule == found.rule else ""
+        table.add_row(rule + mark, "not available: too few points" if rate is None else f"{rate:.2e}")
+    out.print(table)
+    say(found.note or f"chosen: {found.chosen:.2e} by the {found.rule} rule")
+
+
+def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
+    """The blend as `--json` prints it."""
+    return {
+        "data": blend.group.name,
+        "members": [{"run": m.run.id, "weight": m.weight, "reason": m.reason} for m in blend.members],
+        "options": blend.options,
+        "cross_fitted": asdict(blend.valid),
+        "fitted": {"accuracy": asdict(blend.fitted), "log_loss": blend.fitted_log_loss, "optimism": blend.optimism},
+        "test": asdict(blend.test) if blend.test else None,
+        "submission": str(submission.path) if submission else None,
+    }
+
+
+def show_failures(failures: Sequence[Failure]) -> None:
+    """A table of what failed in a sweep."""
+    table = Table(title="failed", title_justify="left")
+    table.add_column("run", overflow="fold")
+    table.add_column("reason", overflow="fold")
+    for failure in failures:
+        table.add_row(escape(failure.run_id), escape(failure.reason))
+    err.print(table)

@@ -1,0 +1,191 @@
+"""Train runs one after the other in this process: skip what is finished, keep what fails apart, publish what is whole."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from ensemble import __version__, metrics
+from ensemble.dataset import DataSet, load
+from ensemble.errors import EnsembleError, RunError
+from ensemble.events import Emit, Note, RunEnded, RunFailed, RunStarted
+from ensemble.files import sha256, write_text
+from ensemble.recipe import Recipe
+from ensemble.report.plots import save_history, save_range_test
+from ensemble.runs import FORMAT, DataInfo, LrFind, Run, RunStore, Scores, publish
+
+if TYPE_CHECKING:
+    from ensemble.learn.lr import RangeTest
+    from ensemble.learn.train import Trained
+
+STORED = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to make: a recipe with one of its seeds."""
+
+    recipe: Recipe
+    seed: int
+
+    @property
+    def run_id(self) -> str:
+        """The run's folder name."""
+        return f"{self.recipe.name}-{self.recipe.digest}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that could not be trained, and why."""
+
+    run_id: str
+    reason: str
+
+
+def jobs_of(recipes: Sequence[Recipe]) -> list[Job]:
+    """One job per recipe and seed, each run id once."""
+    jobs = {job.run_id: job for job in (Job(recipe, seed) for recipe in recipes for seed in recipe.seeds)}
+    return list(jobs.values())
+
+
+def train_all(jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = False) -> tuple[list[Run], list[Failure]]:
+    """Every job's finished run, and the failures. Runs that another process is training are waited for at the end."""
+    runs: list[Run] = []
+    failures: list[Failure] = []
+    data = _DataSets()
+    number = 0
+    for wait in (False, True):
+        busy: list[Job] = []
+        for job in jobs:
+            number += 1
+            emit(RunStarted(job.run_id, min(number, len(jobs)), len(jobs)))
+            try:
+                run = _train_locked(job, store, data, emit, force, wait)
+            except EnsembleError as error:
+                failures.append(Failure(job.run_id, str(error)))
+                emit(RunFailed(job.run_id, str(error)))
+                continue
+            if run is None:
+                busy.append(job)
+                emit(Note(job.run_id, "another process is training it; going on with the others"))
+            else:
+                runs.append(run)
+        jobs, force = busy, False
+    return runs, failures
+
+
+class _DataSets:
+    """Data sets of this command, loaded once per data section."""
+
+    def __init__(self) -> None:
+        self.loaded: dict[str, DataSet] = {}
+
+    def of(self, recipe: Recipe) -> DataSet:
+        key = recipe.data.model_dump_json()
+        if key not in self.loaded:
+            self.loaded[key] = load(recipe.data)
+        return self.loaded[key]
+
+
+def _train_locked(job: Job, store: RunStore, data: _DataSets, emit: Emit, force: bool, wait: bool) -> Run | None:
+    with store.lock(job.run_id, wait) as is_ours:
+        if not is_ours:
+            return None
+        images = data.of(job.recipe)
+        finished = _finished(job, store, images, force)
+        if finished is not None:
+            emit(RunEnded(job.run_id, finished.scores.accuracy, finished.scores.log_loss, finished.total_seconds, True))
+            return finished
+        run = train_one(job, store, images, emit)
+        emit(RunEnded(job.run_id, run.scores.accuracy, run.scores.log_loss, run.total_seconds))
+        return run
+
+
+def _finished(job: Job, store: RunStore, data: DataSet, force: bool) -> Run | None:
+    """The finished run of a job where it is still about the same images. Raises RunError, DamagedError."""
+    if force or not (store.folder(job.run_id) / "run.json").exists():
+        return None
+    run = store.get(job.run_id)
+    if run.data.fingerprint != data.fingerprint:
+        was = _counts(run.data.n_train, run.data.n_valid, run.data.n_test)
+        now = _counts(len(data.train), len(data.valid), len(data.test or ()))
+        difference = f"it saw {was}; now there are {now}" if was != now else "contents, labels or the split differ"
+        raise RunError(
+            f"{job.run_id} is finished, but its images are not the same any more: {difference}\n"
+            "train it again with --force, or put the old images back"
+        )
+    return run
+
+
+def _counts(n_train: int, n_valid: int, n_test: int) -> str:
+    return f"{n_train:,} train, {n_valid:,} valid, {n_test:,} test"
+
+
+def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit) -> Run:
+    """Train one run and publish it. Raises EnsembleError."""
+    from ensemble.learn.train import train
+
+    recipe, folder = job.recipe, store.folder(job.run_id)
+    trained = train(recipe, data, job.seed, job.run_id, folder, emit)
+    write_text(folder / "recipe.yaml", recipe_text(recipe))
+    save_history(trained.history, folder, job.run_id)
+    found = trained.range_test
+    if found is not None:
+        save_range_test(found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder)
+    trained.valid.save(folder / "valid.npz")
+    if trained.test is not None:
+        trained.test.save(folder / "test.npz")
+    run = _describe(job, data, trained, folder)
+    publish(run)
+    return run
+
+
+def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
+    """The range test of a recipe's first seed; its curve is stored in the folder. Raises EnsembleError."""
+    from ensemble.learn.train import find_lr
+
+    data = load(recipe.data)
+    emit(RunStarted(recipe.name, 1, 1))
+    found = find_lr(recipe, data, recipe.seeds[0], emit)
+    save_range_test(found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder)
+    return found
+
+
+def recipe_text(recipe: Recipe) -> str:
+    """The resolved recipe as YAML that `Recipe.load` reads back to the same value."""
+    return yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False, allow_unicode=True)
+
+
+def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
+    recipe, valid = job.recipe, trained.valid
+    found = trained.range_test
+    assert valid.targets is not None  # the validation rows are always labelled
+    n_batches = max(1, len(data.train) // trained.batch_size)
+    return Run(
+        format=FORMAT, id=job.run_id, recipe=recipe.name, digest=recipe.digest, arch=recipe.model.arch,
+        strategy=recipe.fit.strategy, seed=job.seed,
+        scores=Scores(accuracy=metrics.accuracy(valid.probs, valid.targets), log_loss=metrics.log_loss(valid.probs, valid.targets)),
+        classes=data.classes,
+        data=DataInfo(
+            name=data.name, fingerprint=data.fingerprint, valid=data.valid_fingerprint, majority=data.majority,
+            n_train=len(data.train), n_valid=len(data.valid), n_test=len(data.test or ()),
+            sample_submission=str(data.sample_submission) if data.sample_submission else None,
+            positive=recipe.data.positive, unreadable=trained.unreadable,
+        ),
+        preprocessing=trained.preprocess.as_json(), tta=recipe.views, batch_size=trained.batch_size, lr=trained.lr,
+        lr_find=None if found is None else LrFind(
+            suggestions=found.suggestions, chosen=found.chosen, rule=found.rule, steps=found.n_steps, note=found.note,
+            share_of_run=round(found.n_steps / (n_batches * len(trained.history)), 4),
+        ),
+        best_epoch=trained.best_epoch, n_epochs=len(trained.history), n_parameters=trained.n_parameters,
+        n_trainable=trained.n_trainable, phases=trained.phases, device=trained.device, precision=trained.precision,
+        threads=trained.threads, seconds=trained.seconds, images_per_second=trained.images_per_second,
+        versions={"ens": __version__} | {name: version(name) for name in ("torch", "fastai", "timm", "numpy", "pillow")},
+        files={name: sha256(folder / name) for name in STORED if (folder / name).exists()},
+        created=datetime.now(UTC).isoformat(timespec="seconds"), folder=folder,
+    )  # fmt: skip

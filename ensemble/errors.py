@@ -1,0 +1,50 @@
+"""Every error a user can meet.
+
+EnsembleError
+├── RecipeError        a recipe that cannot be read, or says something that is not allowed
+├── DataError          images, labels or splits that are missing or do not fit together
+├── MismatchError      predictions that are not about the same rows or classes
+├── DamagedError       a stored file that cannot be trusted
+├── RunError           a run that is missing, unfinished or busy
+├── SelectionError     no run, or no group of runs, to blend
+├── SubmissionError    a submission that the competition would refuse
+└── TrainingError      a training that could not start or did not end well
+
+The text names the file, the key, the value, what is allowed and the next step, in at most three lines.
+"""
+
+
+class EnsembleError(Exception):
+    """A problem that the user can mend; shown without a traceback, exit status 1."""
+
+
+class RecipeError(EnsembleError):
+    """A recipe that cannot be read, or says something that is not allowed."""
+
+
+class DataError(EnsembleError):
+    """Images, labels or splits that are missing or do not fit together."""
+
+
+class MismatchError(EnsembleError):
+    """Predictions that are not about the same rows or classes."""
+
+
+class DamagedError(EnsembleError):
+    """A stored file that cannot be trusted."""
+
+
+class RunError(EnsembleError):
+    """A run that is missing, unfinished or busy."""
+
+
+class SelectionError(EnsembleError):
+    """No run, or no group of runs, to blend."""
+
+
+class SubmissionError(EnsembleError):
+    """A submission that the competition would refuse."""
+
+
+class TrainingError(EnsembleError):
+    """A training that could not start or did not end well."""

@@ -1,0 +1,74 @@
+"""What a running training tells whoever listens: plain values, so that training knows nothing of the terminal."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run begins; total counts the runs of this command."""
+
+    run: str
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Note:
+    """One line worth reading: a choice that was made, or something that was dropped."""
+
+    run: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """A piece of work advanced: `done` of `total` units; loss is the smoothed training loss where there is one."""
+
+    run: str
+    phase: str
+    done: int
+    total: int
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class EpochEnded:
+    """One row of history.csv."""
+
+    run: str
+    phase: str
+    epoch: int
+    n_epochs: int
+    train_loss: float
+    valid_loss: float
+    accuracy: float
+    seconds: float
+    is_best: bool
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """A run is finished, or was finished before (`skipped`)."""
+
+    run: str
+    accuracy: float
+    log_loss: float
+    seconds: float
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
+class RunFailed:
+    """A run could not be trained; the others go on."""
+
+    run: str
+    reason: str
+
+
+Event = RunStarted | Note | Step | EpochEnded | RunEnded | RunFailed
+Emit = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """An Emit for callers that do not watch."""

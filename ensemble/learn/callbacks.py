@@ -1,0 +1,130 @@
+"""What we add to fastai's training loop; each is given to one `fit` only, never left on the Learner."""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from fastai.callback.core import CancelFitException, Callback, TrainEvalCallback
+from torch import Tensor, nn
+
+from ensemble.errors import TrainingError
+from ensemble.learn.device import seed_everything
+from ensemble.recipe import EarlyStop
+
+State = dict[str, Tensor]
+
+
+class FrozenInEval(Callback):
+    """Frozen modules stay in evaluation mode: their batch-norm statistics do not move (fastai's do)."""
+
+    order = TrainEvalCallback.order + 1
+
+    def before_train(self) -> None:  # noqa: D102
+        freeze_statistics(self.learn.model)
+
+
+def freeze_statistics(module: nn.Module) -> None:
+    """Evaluation mode for every module all of whose parameters are frozen."""
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        module.eval()
+        return
+    for child in module.children():
+        freeze_statistics(child)
+
+
+class SeedEpochs(Callback):
+    """Every epoch starts its own random stream, so that nothing before it changes what it draws."""
+
+    order = -100
+
+    def __init__(self, seed: int, phase: str) -> None:
+        self.seed, self.phase = seed, phase
+
+    def before_epoch(self) -> None:  # noqa: D102
+        for i, loader in enumerate(self.learn.dls.loaders):
+            loader.rng = seed_everything(self.seed, self.phase, self.epoch, i)
+
+
+class FiniteLoss(Callback):
+    """Stops when the training loss is no number. Raises TrainingError naming epoch, batch and rate."""
+
+    order = 60  # after the Recorder
+
+    def __init__(self, phase: str, every: int) -> None:
+        self.phase, self.every = phase, every
+
+    def after_batch(self) -> None:  # noqa: D102
+        if self.training and self.iter % self.every == 0 and not math.isfinite(self.loss.item()):
+            raise TrainingError(
+                f"the loss became {self.loss.item()} in phase {self.phase}, epoch {self.epoch + 1}, batch "
+                f"{self.iter + 1}, at rate {self.opt.hypers[-1]['lr']:.2g}\nset a smaller fit.lr"
+            )
+
+
+class Best(Callback):
+    """Remembers the best epoch over all phases of a run, and stops a phase after `patience` epochs without one."""
+
+    order = 61
+
+    def __init__(self, monitor: str, early_stop: EarlyStop | None) -> None:
+        self.monitor, self.early_stop = monitor, early_stop
+        self.n_seen, self.best_epoch, self.waited = 0, 0, 0
+        self.best_value = math.inf
+        self.reference = math.inf
+        self.state: State = {}
+
+    def before_fit(self) -> None:  # noqa: D102
+        self.waited = 0
+
+    def after_epoch(self) -> None:  # noqa: D102
+        _, valid_loss, accuracy = self.learn.recorder.values[-1][:3]
+        value = valid_loss if self.monitor == "valid_loss" else -accuracy
+        self.n_seen += 1
+        if value < self.best_value:  # a tie stays with the earlier epoch, NaN never wins
+            self.best_value, self.best_epoch = value, self.n_seen
+            self.state = copy_of(self.learn.model)
+        if self.early_stop is None:
+            return
+        if value < self.reference - self.early_stop.min_delta:
+            self.reference, self.waited = value, 0
+        else:
+            self.waited += 1
+        if self.waited >= self.early_stop.patience:
+            raise CancelFitException
+
+
+def copy_of(network: nn.Module) -> State:
+    """The network's weights and statistics, apart from it, on the CPU."""
+    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
+
+
+class Watch(Callback):
+    """Tells a listener about batches and epochs; on a GPU the loss is read rarely, since reading waits for the device."""
+
+    order = 70
+
+    def __init__(self, on_batch: Callable[[int, int, float | None], None], on_epoch: Callable[[float], None]) -> None:
+        self.on_batch, self.on_epoch = on_batch, on_epoch
+
+    def before_epoch(self) -> None:  # noqa: D102
+        self.started = time.perf_counter()
+
+    def after_batch(self) -> None:  # noqa: D102
+        if not self.training:
+            return
+        loss = self.smooth_loss.item() if self.dls.device.type == "cpu" or self.iter % 50 == 49 else None
+        self.on_batch(self.epoch * self.n_iter + self.iter + 1, self.n_epoch * self.n_iter, loss)
+
+    def after_epoch(self) -> None:  # noqa: D102
+        self.on_epoch(time.perf_counter() - self.started)
+
+
+class ChannelsLast(Callback):
+    """Batches in the memory order that convolutions like."""
+
+    order = -5
+
+    def before_batch(self) -> None:  # noqa: D102
+        self.learn.xb = tuple(x.contiguous(memory_format=torch.channels_last) for x in self.xb)

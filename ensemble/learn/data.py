@@ -1,0 +1,179 @@
+"""fastai DataLoaders that cut whole uint8 batches out of the decoded pixels.
+
+`DataBlock` describes, `DataLoaders` serve, `show_batch`, `test_dl` and `predict` work; an item is a row of the Catalog,
+or (for pictures from elsewhere) a path. Nothing random happens per item.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
+from fastai.data.core import DataLoaders, TfmdDL
+from fastai.data.transforms import IndexSplitter, IntToFloatTensor, Normalize
+from fastai.torch_core import TensorCategory, TensorImage
+import fastai.vision.data  # noqa: F401  (registers how fastai shows batches of images)
+from fasttransform import DisplayedTransform, Transform
+
+from ensemble.dataset import DataSet
+from ensemble.dataset.pixels import Geometry, PixelStore, decode_pixels
+from ensemble.errors import DataError
+from ensemble.learn.augment import batch_transforms
+from ensemble.learn.device import device, seed_everything
+from ensemble.recipe import Augment
+
+Array = npt.NDArray[Any]
+Stats = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """Every image of a run, part after part: its place in the store and its class.
+
+    rows is (images,) positions in the store, -1 for an unreadable one; codes is (images,) positions in classes, -1
+    where the label is unknown; parts names the positions of train, valid and test.
+    """
+
+    store: PixelStore
+    classes: tuple[str, ...]
+    rows: Array
+    codes: Array
+    parts: dict[str, Array]
+    unreadable: dict[str, dict[str, str]]
+
+    def readable(self, part: str) -> Array:
+        """The positions of a part's images that could be decoded."""
+        positions = self.parts[part]
+        return positions[self.rows[positions] >= 0]
+
+
+def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
+    """The images of a run in their store. Raises DataError for an unreadable validation image (unless skipped)."""
+    index = {name: i for i, name in enumerate(data.classes)}
+    rows: list[int] = []
+    codes: list[int] = []
+    parts: dict[str, Array] = {}
+    unreadable: dict[str, dict[str, str]] = {}
+    for part, images in zip(("train", "valid", "test"), data.tables, strict=False):
+        parts[part] = np.arange(len(rows), len(rows) + len(images))
+        contents = [data.hashes[file] for file in images.files]
+        rows += [-1 if content in store.unreadable else store.row_of[content] for content in contents]
+        codes += [-1] * len(images) if images.labels is None else [index[label] for label in images.labels]
+        unreadable[part] = {
+            images.ids[i]: store.unreadable[content] for i, content in enumerate(contents) if content in store.unreadable
+        }
+    if unreadable["valid"] and not skip_unreadable:
+        reason = next(iter(unreadable["valid"].values()))
+        raise DataError(
+            f"{len(unreadable['valid'])} unreadable validation images, the first: {reason}\n"
+            "mend or remove them, or set data.skip_unreadable: true"
+        )
+    return Catalog(store, data.classes, np.array(rows), np.array(codes), parts, unreadable)
+
+
+class StoredImage(Transform):
+    """An item (a position in the catalog, or a path) to its uint8 pixels, channels first."""
+
+    def __init__(self, images: Catalog) -> None:
+        self.images = images
+
+    def encodes(self, item: Any) -> TensorImage:  # noqa: D102  (fastai's name)
+        return TensorImage(torch.from_numpy(self.read([item])[0]).permute(2, 0, 1))
+
+    def read(self, items: Sequence[Any]) -> Array:
+        """(items, height, width, 3) uint8. Raises UnreadableImage for a path."""
+        if any(isinstance(item, str | Path) for item in items):
+            return np.stack([decode_pixels(Path(item), self.images.store.geometry) for item in items])
+        return self.images.store.pixels[self.images.rows[np.array(items, dtype=np.int64)]]
+
+
+class ToSize(DisplayedTransform):
+    """Pictures stored at their own size become the network's, on the device, as Geometry would have made them."""
+
+    order = 15  # after IntToFloatTensor (10), before augmentation (30)
+
+    def __init__(self, geometry: Geometry) -> None:
+        self.geometry = geometry
+
+    def encodes(self, x: TensorImage) -> TensorImage:
+        size = self.geometry.size
+        if x.shape[-2:] == (size, size):
+            return x
+        width, height = self.geometry.scaled(x.shape[-1], x.shape[-2])
+        scaled = F.interpolate(x, (height, width), mode=self.geometry.interpolation, antialias=True).clamp(0, 1)
+        top, left = round((height - size) / 2), round((width - size) / 2)
+        if min(height, width) < size:  # pad: black bars
+            scaled = F.pad(scaled, (-left, size - width + left, -top, size - height + top))
+            top = left = 0
+        return scaled[..., top : top + size, left : left + size].contiguous(memory_format=torch.channels_last)
+
+
+class PixelDL(TfmdDL):
+    """A TfmdDL whose batches are cut whole from the store; workers would only slow it."""
+
+    def __init__(self, dataset: Any = None, **kwargs: Any) -> None:
+        super().__init__(dataset, **{**kwargs, "num_workers": 0})
+
+    def create_item(self, s: int | None) -> int:
+        """An index is the item; the batch is cut in do_batch."""
+        return s or 0
+
+    def do_item(self, s: int | None) -> int:
+        """No work per item."""
+        return s or 0
+
+    def do_batch(self, indices: Sequence[int]) -> tuple[Any, ...]:
+        """(TensorImage uint8,) or (TensorImage, TensorCategory) of these positions."""
+        image, *labels = self.dataset.tls
+        stored = next(tfm for tfm in image.tfms.fs if isinstance(tfm, StoredImage))
+        items = [image.items[i] for i in indices]
+        pixels = TensorImage(torch.from_numpy(stored.read(items)).permute(0, 3, 1, 2))
+        if not labels:
+            return (pixels,)
+        return pixels, TensorCategory(torch.from_numpy(stored.images.codes[np.array(items, dtype=np.int64)]))
+
+
+def loaders(images: Catalog, batch_size: int, augment: Augment, normalize: Stats, seed: int) -> DataLoaders:
+    """fastai's DataLoaders over the readable train and valid images, transforms on the device."""
+    seed_everything(seed, "loaders")
+    train, valid = images.readable("train"), images.readable("valid")
+    block = DataBlock(
+        blocks=(
+            TransformBlock(StoredImage(images), batch_tfms=[IntToFloatTensor(), ToSize(images.store.geometry)]),
+            CategoryBlock(vocab=list(images.classes), sort=False),
+        ),
+        dl_type=PixelDL,
+        get_y=lambda item: images.classes[images.codes[item]],
+        splitter=IndexSplitter(list(range(len(train), len(train) + len(valid)))),
+        batch_tfms=[*batch_transforms(augment), Normalize.from_stats(*normalize, cuda=device().type == "cuda")],
+    )
+    n = min(batch_size, len(train))
+    return block.dataloaders(np.concatenate([train, valid]).tolist(), bs=n, val_bs=2 * batch_size, device=device())
+
+
+def part_loader(dls: DataLoaders, images: Catalog, part: str, batch_size: int) -> PixelDL:
+    """The readable images of a part in order, as evaluation sees them."""
+    return dls.test_dl(images.readable(part).tolist(), bs=batch_size)
+
+
+def normalisation(wanted: Any, config: Stats, images: Catalog) -> Stats:
+    """The mean and standard deviation per channel (of pixels from 0 to 1) that `data.normalize` means."""
+    if wanted == "auto":
+        return config
+    if wanted == "imagenet":
+        return (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    if wanted != "dataset":
+        return wanted
+    rows = np.unique(images.rows[images.readable("train")])
+    total, squares, n = np.zeros(3), np.zeros(3), 0
+    for start in range(0, len(rows), 256):
+        pixels = images.store.pixels[rows[start : start + 256]].reshape(-1, 3) / 255
+        total, squares, n = total + pixels.sum(0), squares + (pixels**2).sum(0), n + len(pixels)
+    mean = total / n
+    deviation = np.sqrt(np.maximum(squares / n - mean**2, 1e-12))
+    return tuple(mean.tolist()), tuple(deviation.tolist())

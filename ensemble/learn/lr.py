@@ -1,0 +1,90 @@
+"""The learning-rate range test (Smith, 2015), with fastai's four rules, and a stated answer when there is none.
+
+It runs on the network as the first phase trains it, on a random stream of its own, and puts everything back: training
+afterwards ends with the same bytes as training with the found number written in the recipe.
+"""
+
+import math
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.schedule import minimum, slide, steep, valley
+from fastai.learner import Learner
+
+RULES = {"valley": valley, "slide": slide, "steep": steep, "minimum": minimum}
+FALLBACK = 1e-3  # AdamW's usual rate; taken when the curve says nothing
+FULL_STEPS, FEWEST_STEPS, SHARE = 100, 40, 5
+FLAT = 0.02  # a curve whose smoothed loss falls by less than this share says nothing
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """Smoothed loss by rate, what each rule suggests (None: too few points), and the choice with its reason."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    suggestions: dict[str, float | None]
+    chosen: float
+    rule: str
+    n_steps: int
+    note: str = ""
+
+
+def n_steps_for(run_steps: int) -> int:
+    """100 steps, fewer on short runs (a fifth of the run's own) but never under 40."""
+    return max(FEWEST_STEPS, min(FULL_STEPS, run_steps // SHARE))
+
+
+def range_test(learn: Learner, rule: str, n_steps: int, callbacks: Sequence[Callback]) -> RangeTest:
+    """Train `n_steps` with growing rates, read the curve, restore the network.
+
+    A full test runs from 1e-7 to 10; fewer steps cover 1e-5 to 1 only, or they would be too coarse.
+    """
+    start, end = (1e-7, 10) if n_steps >= FULL_STEPS else (1e-5, 1)
+    path, learn.opt = learn.path, None
+    with tempfile.TemporaryDirectory() as folder, learn.added_cbs(callbacks):
+        learn.path = Path(folder)
+        try:
+            learn.lr_find(start, end, n_steps, show_plot=False, suggest_funcs=None)
+        finally:
+            learn.path, learn.opt = path, None
+    rates = [float(rate) for rate in learn.recorder.lrs]
+    losses = [float(loss) for loss in learn.recorder.losses]
+    return read_curve(rates, losses, rule, n_steps)
+
+
+def read_curve(rates: Sequence[float], losses: Sequence[float], rule: str, n_steps: int) -> RangeTest:
+    """Every rule's suggestion and the choice from a curve; a flat or diverging one falls back to 1e-3 and says so."""
+    finite = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
+    kept_rates, kept = rates[:finite], losses[:finite]
+    trimmed = slice(n_steps // 10, -5 if len(kept) > n_steps // 10 + 10 else None)
+    suggestions = {name: _ask(ask, kept_rates[trimmed], kept[trimmed], n_steps) for name, ask in RULES.items()}
+    problem = _problem(kept[trimmed], finite < len(losses))
+    chosen = suggestions[rule]
+    if not problem and chosen is None:
+        problem = f"the {rule} rule found too few points"
+    if problem or chosen is None:
+        note = f"the range test gave no answer ({problem}); using {FALLBACK:g}"
+        return RangeTest(tuple(kept_rates), tuple(kept), suggestions, FALLBACK, "fallback", n_steps, note)
+    return RangeTest(tuple(kept_rates), tuple(kept), suggestions, chosen, rule, n_steps)
+
+
+def _problem(losses: Sequence[float], became_nan: bool) -> str:
+    if len(losses) < 8:
+        return f"only {len(losses)} points" + (" before the loss was not a number" if became_nan else "")
+    start, lowest = losses[0], min(losses)
+    if start - lowest < FLAT * abs(start):
+        return "the loss only rises" if losses[-1] > start * (1 + FLAT) else "the curve is flat"
+    return ""
+
+
+def _ask(ask: Callable[..., tuple[float, object]], rates: Sequence[float], losses: Sequence[float], n_steps: int) -> float | None:  # fmt: skip
+    try:
+        rate = float(ask(torch.tensor(rates), torch.tensor(losses), n_steps)[0])
+    except (IndexError, ValueError, RuntimeError, ZeroDivisionError):
+        return None
+    return rate if math.isfinite(rate) and rate > 0 else None

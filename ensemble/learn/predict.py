@@ -1,0 +1,75 @@
+"""Probabilities of whole parts, row for row, plain or averaged over named views."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from fastai.data.core import TfmdDL
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ensemble.dataset import Images
+from ensemble.learn.data import Array, Catalog
+
+AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def _window(x: Tensor, top: float, left: float, share: float) -> Tensor:
+    """A part of each image, enlarged back; top and left from 0 to 1 of the room there is."""
+    size = x.shape[-1]
+    side = round(size * share)
+    y, z = round((size - side) * top), round((size - side) * left)
+    part = x[..., y : y + side, z : z + side]
+    return functional.interpolate(part, (size, size), mode="bilinear", antialias=True)
+
+
+def _crops(x: Tensor) -> Iterator[Tensor]:
+    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)):
+        yield _window(x, top, left, 7 / 8)
+
+
+def _scales(x: Tensor) -> Iterator[Tensor]:
+    for share in (15 / 16, 7 / 8):
+        yield _window(x, 0.5, 0.5, share)
+
+
+# each name adds these views to the plain one: the mirror image, five windows of 7/8 of the side, two enlargements
+VIEWS: dict[str, Callable[[Tensor], Iterator[Tensor]]] = {
+    "flip": lambda x: iter([x.flip(-1)]),
+    "crops": _crops,
+    "scales": _scales,
+}
+
+
+def all_views(x: Tensor, names: tuple[str, ...]) -> Iterator[Tensor]:
+    """The plain batch, then the views of each name. x is (batch, 3, size, size)."""
+    yield x
+    for name in names:
+        yield from VIEWS[name](x)
+
+
+def probabilities(network: nn.Module, loader: TfmdDL, views: tuple[str, ...], precision: str) -> Array:
+    """(images, classes) float32 in the loader's order: the mean over the plain image and its views."""
+    network.eval()
+    batches = []
+    with torch.inference_mode():
+        for x, *_ in loader:
+            shown = [_softmax(network, view, precision) for view in all_views(x.as_subclass(Tensor), views)]
+            batches.append(torch.stack(shown).mean(0).float().cpu().numpy())
+    return np.concatenate(batches)
+
+
+def _softmax(network: nn.Module, x: Tensor, precision: str) -> Tensor:
+    x = x.contiguous(memory_format=torch.channels_last)
+    with torch.autocast(x.device.type, AMP.get(precision), enabled=precision in AMP):
+        logits = network(x)
+    return logits.double().softmax(1)
+
+
+def with_unreadable(probs: Array, images: Images, catalog: Catalog, part: str) -> Array:
+    """A row for every image of a test part: an unreadable one gets the class shares of the training images."""
+    readable = catalog.rows[catalog.parts[part]] >= 0
+    shares = np.bincount(catalog.codes[catalog.readable("train")], minlength=len(catalog.classes))
+    rows = np.tile((shares / shares.sum()).astype(np.float32), (len(images), 1))
+    rows[readable] = probs
+    return rows

@@ -1,0 +1,148 @@
+"""What one model believes about named images: the one value that crosses from training to blending.
+
+Rows are joined by id and classes by name, never by position; `stack` is the only gate where members meet.
+"""
+
+import io
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ensemble.errors import DamagedError, MismatchError
+from ensemble.files import atomic_path
+
+Array = npt.NDArray[Any]
+SUM_TOLERANCE = 1e-2  # float16 rows of 120 classes miss 1 by up to 0.004; more is another mistake
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Class probabilities of named images.
+
+    ids is (images,) text, classes the class names, probs (images, classes) float32 with rows that sum to 1,
+    targets (images,) positions in classes, or None where the labels are unknown. Raises DamagedError.
+    """
+
+    ids: Array
+    classes: tuple[str, ...]
+    probs: Array
+    targets: Array | None = None
+
+    def __post_init__(self) -> None:
+        problem = self._problem()
+        if problem:
+            raise DamagedError(problem)
+
+    def _problem(self) -> str | None:
+        n, c = len(self.ids), len(self.classes)
+        if self.ids.ndim != 1 or self.ids.dtype.kind != "U":
+            return f"ids must be a list of texts, not {self.ids.dtype} {self.ids.shape}"
+        if self.probs.shape != (n, c) or self.probs.dtype.kind != "f":
+            return f"probs is {self.probs.dtype} {self.probs.shape}, expected floats ({n}, {c})"
+        if len(np.unique(self.ids)) != n:
+            names, counts = np.unique(self.ids, return_counts=True)
+            return f"id {str(names[counts.argmax()])!r} stands {counts.max()} times"
+        if not c or len(set(self.classes)) != c:
+            return "a class name stands twice" if c else "no classes"
+        if not np.isfinite(self.probs).all():
+            return f"probabilities of {str(self.ids[~np.isfinite(self.probs).all(1)][0])!r} are not finite numbers"
+        if n and (self.probs.min() < 0 or self.probs.max() > 1 + SUM_TOLERANCE):
+            return "probabilities outside 0 to 1"
+        sums = self.probs.sum(1, dtype=np.float64)
+        if n and np.abs(sums - 1).max() > SUM_TOLERANCE:
+            worst = int(np.abs(sums - 1).argmax())
+            return f"probabilities of {str(self.ids[worst])!r} sum to {sums[worst]:.4f}, not 1"
+        targets = self.targets
+        if targets is not None and (targets.shape != (n,) or targets.dtype.kind not in "iu"):
+            return f"targets is {targets.dtype} {targets.shape}, expected whole numbers ({n},)"
+        if targets is not None and n and not (0 <= targets.min() and targets.max() < c):
+            return f"targets outside 0 to {c - 1}"
+        return None
+
+    def save(self, path: Path) -> None:
+        """Write an .npz with the same bytes for the same content. Raises EnsembleError."""
+        arrays = {"ids": self.ids, "classes": np.array(self.classes), "probs": self.probs.astype(np.float32)}
+        if self.targets is not None:
+            arrays["targets"] = self.targets.astype(np.int64)
+        with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for name, array in arrays.items():
+                with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+
+    @classmethod
+    def load(cls, path: Path) -> "Predictions":
+        """Read and check an .npz that `save` or another program wrote. Raises DamagedError."""
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            missing = {"ids", "classes", "probs"} - arrays.keys()
+            if missing:
+                raise DamagedError(f"no array named {', '.join(sorted(missing))}")
+            classes = arrays["classes"]
+            if classes.ndim != 1 or classes.dtype.kind != "U":
+                raise DamagedError(f"classes must be a list of texts, not {classes.dtype} {classes.shape}")
+            return cls(arrays["ids"], tuple(classes.tolist()), arrays["probs"], arrays.get("targets"))
+        except FileNotFoundError:
+            raise DamagedError(f"{path}: is missing") from None
+        except DamagedError as error:
+            raise DamagedError(f"{path}: {error}") from None
+        except Exception as error:  # whatever zipfile, zlib and numpy raise on a damaged file, it cannot be trusted
+            raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
+
+    def canonical(self) -> "Predictions":
+        """The same beliefs in float64 with rows sorted by id, classes by name and sums made exactly 1."""
+        rows, columns = np.argsort(self.ids, kind="stable"), np.argsort(np.array(self.classes), kind="stable")
+        probs = self.probs[np.ix_(rows, columns)].astype(np.float64)
+        targets = None if self.targets is None else np.argsort(columns)[self.targets[rows]]
+        classes = tuple(self.classes[i] for i in columns)
+        return Predictions(self.ids[rows], classes, probs / probs.sum(1, keepdims=True), targets)
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Members about the same rows and classes, in one canonical order.
+
+    members are sorted ids, probs is (members, rows, classes) float64, targets (rows,) or None.
+    """
+
+    members: tuple[str, ...]
+    ids: Array
+    classes: tuple[str, ...]
+    probs: Array
+    targets: Array | None
+
+
+def stack(members: Mapping[str, Predictions]) -> Stack:
+    """Bring members together by row id and class name, sorted by member id. Raises MismatchError naming a difference."""
+    first_name, *_ = names = sorted(members)
+    canonical = [members[name].canonical() for name in names]
+    first = canonical[0]
+    for name, other in zip(names, canonical, strict=True):
+        _check_same("classes", first_name, first.classes, name, other.classes)
+        _check_same("rows", first_name, first.ids.tolist(), name, other.ids.tolist())
+        if (first.targets is None) != (other.targets is None) or (
+            first.targets is not None and not np.array_equal(first.targets, other.targets)
+        ):
+            raise MismatchError(f"{first_name} and {name} disagree about the true labels of the same rows")
+    return Stack(tuple(names), first.ids, first.classes, np.stack([m.probs for m in canonical]), first.targets)
+
+
+def _check_same(what: str, name: str, mine: Any, other_name: str, others: Any) -> None:
+    if tuple(mine) == tuple(others):
+        return
+    only_mine, only_others = sorted(set(mine) - set(others)), sorted(set(others) - set(mine))
+    raise MismatchError(
+        f"{name} and {other_name} do not have the same {what}: {len(mine):,} against {len(others):,}\n"
+        f"only in the first: {_some(only_mine)}; only in the second: {_some(only_others)}"
+    )
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(repr(name[:60]) for name in names[:3])
+    return f"{shown}, … ({len(names):,})" if len(names) > 3 else shown or "none"

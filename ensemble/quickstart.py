@@ -1,0 +1,42 @@
+"""The digits ensemble: four small networks from scratch, blended, on images that scikit-learn ships."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble.blending import Blend, make_blend
+from ensemble.engines.local import jobs_of, train_all
+from ensemble.errors import EnsembleError
+from ensemble.events import Emit
+from ensemble.recipe import Recipe
+from ensemble.runs import Run, RunStore
+from ensemble.submission import Submission, write_submission
+
+NAMES = ("digits_vgg", "digits_resnet", "digits_densenet", "digits_efficientnet")
+
+
+@dataclass(frozen=True)
+class Quickstart:
+    """What the quickstart made."""
+
+    runs: list[Run]
+    blend: Blend
+    submission: Submission
+
+
+def recipes_folder() -> Path:
+    """The recipes that come with the package: beside it in a clone. Raises EnsembleError."""
+    folder = Path(__file__).resolve().parent.parent / "recipes"
+    if not folder.is_dir():
+        raise EnsembleError(f"{folder}: the recipes are not there; run `ens quickstart` from a clone of the project")
+    return folder
+
+
+def run_quickstart(store: RunStore, submissions: Path, emit: Emit) -> Quickstart:
+    """Train, blend and write `quickstart.csv`; finished runs are not trained again. Raises EnsembleError."""
+    recipes = [Recipe.load(recipes_folder() / f"{name}.yaml") for name in NAMES]
+    runs, failures = train_all(jobs_of(recipes), store, emit)
+    if failures:
+        raise EnsembleError(f"{failures[0].run_id}: {failures[0].reason}")
+    blend = make_blend(runs)
+    submission = write_submission(blend, submissions, "quickstart", force=True, command=["ens", "quickstart"])
+    return Quickstart(runs, blend, submission)

@@ -1,0 +1,399 @@
+"""A recipe: everything that decides what a training run computes, as one frozen value.
+
+Unknown keys are refused, `base:` files are merged, `--set` overrides win. Each option is explained once, where it is
+declared; the error for a wrong value quotes that explanation.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+
+from ensemble.errors import RecipeError
+from ensemble.yamlfile import parse_scalar, read_mapping
+
+MAX_BASES = 8
+
+
+class Section(BaseModel):
+    """A frozen part of a recipe that refuses keys it does not know and text where a number belongs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+def _kind(value: Any) -> str:
+    """Which alternative of a union a YAML value means: decided by its kind alone, so that errors stay simple."""
+    if isinstance(value, (dict, BaseModel)):
+        return "<map>"
+    if isinstance(value, str):
+        return "<text>"
+    if isinstance(value, (list, tuple)):
+        return "<list>"
+    return "<flag>" if isinstance(value, bool) else "<number>"
+
+
+_BY_KIND = Discriminator(_kind)
+Size = Annotated[
+    Annotated[Literal["auto"], Tag("<text>")] | Annotated[int, Field(ge=8, le=2048), Tag("<number>")], _BY_KIND
+]
+AutoCount = Annotated[
+    Annotated[Literal["auto"], Tag("<text>")] | Annotated[int, Field(ge=0, le=65536), Tag("<number>")], _BY_KIND
+]
+BatchSize = Annotated[
+    Annotated[Literal["auto"], Tag("<text>")] | Annotated[int, Field(ge=2, le=65536), Tag("<number>")], _BY_KIND
+]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Means = Annotated[tuple[float, float, float], Field(strict=False)]
+Stds = Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]
+Normalize = Annotated[
+    Annotated[Literal["auto", "imagenet", "dataset"], Tag("<text>")]
+    | Annotated[tuple[Means, Stds], Field(strict=False), Tag("<list>")],
+    _BY_KIND,
+]
+
+
+class LabelsFile(Section):
+    """A labels file whose columns are not simply id, label."""
+
+    file: str = Field(description="the CSV file, under data.path")
+    id: str = Field(description="the column that names the image")
+    label: str = Field(description="the column that names the class")
+
+
+class ColumnSplit(Section):
+    """A split that a column of the labels file states."""
+
+    column: str = Field(description="the column of the labels file that says train, valid or test")
+
+
+class Folds(Section):
+    """Cross-validation."""
+
+    folds: int = Field(ge=2, le=20, description="how many parts; every part is validated on once")
+
+
+Valid = Annotated[
+    Annotated[str, Tag("<text>")]
+    | Annotated[Fraction, Tag("<number>")]
+    | Annotated[Annotated[ColumnSplit, Tag("column")] | Annotated[Folds, Tag("folds")],
+                Discriminator(lambda v: "folds" if "folds" in dict(v) else "column"), Tag("<map>")],
+    _BY_KIND,
+]  # fmt: skip
+Test = Annotated[Annotated[str, Tag("<text>")] | Annotated[Fraction, Tag("<number>")], _BY_KIND]
+
+
+class Data(Section):
+    """Which images, which labels, which split, and how an image becomes a tensor."""
+
+    source: Literal["folder", "csv", "digits"] = Field(description="the layout: folder (class folders), csv or digits")
+    path: str | None = Field(None, description="a folder or a .zip/.tar/.tgz archive; relative to ENS_DATA or here")
+    get: str | None = Field(None, description="what `ens data get` fetches: cifar10, flowers102, hymenoptera, kaggle:<slug>")  # fmt: skip
+    train: str = Field("train", description="folder of class folders, or (csv) of the files that labels names")
+    valid: Valid = Field(0.2, description="a folder, a fraction between 0 and 1, {column: name} or {folds: 5}")
+    test: Test | None = Field(None, description="a folder, a fraction between 0 and 1 held out first, or absent")
+    labels: Annotated[Annotated[str, Tag("<text>")] | Annotated[LabelsFile, Tag("<map>")], _BY_KIND] = Field(
+        "labels.csv", description="csv: the file (first column id, second the label) or {file:, id:, label:}"
+    )
+    sample_submission: str | None = Field(None, description="the competition's sample file, under data.path")
+    group: str | None = Field(None, description="a csv column, or duplicates: rows of one group never part")
+    sample: float = Field(1.0, gt=0, le=1, description="stratified share of the images that is used, above 0 up to 1")
+    split_seed: int = Field(0, ge=0, lt=2**32, description="seed of the split, a whole number from 0")
+    size: Size = Field("auto", description="auto (the weights' own) or a side in pixels, 8 to 2048")
+    resize: Literal["auto", "squish", "crop", "pad"] = Field("auto", description="auto, squish, crop or pad")
+    normalize: Normalize = Field("auto", description="auto, imagenet, dataset or [[mean ×3], [std ×3, above 0]]")
+    positive: str | None = Field(None, description="two classes, one probability column: the class it is about, as text")
+    skip_unreadable: bool = Field(False, description="true drops unreadable validation images instead of stopping")
+
+
+class Augment(Section):
+    """Random changes of the training images, drawn per batch on the device."""
+
+    flip: bool = Field(False, description="mirror half of the images: true or false")
+    rotate: float = Field(0.0, ge=0, le=180, description="largest rotation in degrees, 0 to 180")
+    zoom: float = Field(1.0, ge=1, le=4, description="largest enlargement, 1 (none) to 4")
+    shift: float = Field(0.0, ge=0, le=0.5, description="largest shift as a share of the side, 0 to 0.5")
+    warp: float = Field(0.0, ge=0, le=0.5, description="largest perspective warp, 0 to 0.5")
+    lighting: float = Field(0.0, ge=0, lt=1, description="largest change of brightness and contrast, 0 to below 1")
+    erase: float = Field(0.0, ge=0, le=1, description="probability that a patch of an image is erased, 0 to 1")
+    mixup: float = Field(0.0, ge=0, le=10, description="alpha of mixup's beta distribution, 0 = off")
+    cutmix: float = Field(0.0, ge=0, le=10, description="alpha of cutmix's beta distribution, 0 = off")
+    randaug: int = Field(0, ge=0, le=10, description="RandAugment's magnitude, 0 = off")
+
+
+AUGMENT_PRESETS = {
+    "none": Augment(),
+    "light": Augment(flip=True, shift=0.06),
+    "standard": Augment(flip=True, rotate=10.0, zoom=1.1, warp=0.2, lighting=0.2),
+    "heavy": Augment(flip=True, rotate=20.0, zoom=1.3, shift=0.1, warp=0.2, lighting=0.4, erase=0.25),
+}
+
+
+class Head(Section):
+    """Layers between the body's feature maps and the classes."""
+
+    pool: Literal["avg", "max", "concat"] = Field("concat", description="avg, max or concat (both)")
+    hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
+        (512,), strict=False, description="widths of the dense layers before the last one, [] for none"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="dropout before the last layer, 0 to below 1")
+
+
+class Model(Section):
+    """The network."""
+
+    arch: str = Field(description="any timm name, such as resnet34 or densenet121")
+    pretrained: Annotated[Annotated[bool, Tag("<flag>")] | Annotated[str, Tag("<text>")], _BY_KIND] = Field(
+        True, description="true (timm's hub), false, package, a weights file, or run:<id>"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="passed to timm.create_model")
+    stem: Literal["auto", "small"] = Field("auto", description="auto, or small (3×3 stride 1) for images under 64 px")
+    head: Annotated[Annotated[Literal["keep"], Tag("<text>")] | Annotated[Head, Tag("<map>")], _BY_KIND] = Field(
+        Head(), description="{pool:, hidden:, dropout:}, or keep: only the last layer is replaced"
+    )
+
+
+LrRule = Literal["valley", "slide", "steep", "minimum"]
+
+
+class Find(Section):
+    """A learning rate read off the range test by another rule than valley."""
+
+    find: LrRule = Field(description="valley, slide, steep or minimum")
+
+
+class EarlyStop(Section):
+    """When to stop before the last epoch."""
+
+    patience: int = Field(7, ge=1, description="epochs without improvement before training stops, from 1")
+    min_delta: float = Field(0.0, ge=0, description="smallest change of the monitored value that counts, in its unit")
+
+
+Rate = Annotated[float, Field(gt=0, le=10)]
+Lr = Annotated[
+    Annotated[Literal["find"], Tag("<text>")] | Annotated[Find, Tag("<map>")] | Annotated[Rate, Tag("<number>")],
+    _BY_KIND,
+]
+
+
+class Fit(Section):
+    """How the network is trained."""
+
+    strategy: Literal["fine_tune", "feature_extract", "gradual", "scratch"] = Field(
+        "fine_tune", description="fine_tune, feature_extract, gradual or scratch"
+    )
+    unfreeze_from: str | None = Field(None, description="gradual: a module name, everything from there on trains")
+    feature_views: AutoCount = Field("auto", description="frozen body: auto, 0 (afresh every epoch) or K cached views")
+    frozen_epochs: int = Field(1, ge=0, le=10_000, description="epochs with the body frozen, a whole number from 0")
+    epochs: int = Field(3, ge=0, le=10_000, description="epochs after those, a whole number from 0")
+    schedule: Literal["one_cycle", "flat_cosine", "constant"] = Field(
+        "one_cycle", description="one_cycle, flat_cosine or constant"
+    )
+    lr: Lr = Field("find", description="find, {find: slide|steep|minimum} or a number above 0 (the peak)")
+    lr_unfrozen: Rate | None = Field(None, description="a number above 0 overrides: the body trains at up to this rate")
+    batch_size: BatchSize = Field(64, description="images per step, from 2, or auto")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="AdamW's weight decay, from 0")
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="0 to below 1")
+    class_weights: Literal["none", "balanced"] = Field("none", description="none or balanced")
+    monitor: Literal["valid_loss", "accuracy"] = Field("valid_loss", description="valid_loss or accuracy")
+    early_stop: EarlyStop | None = Field(None, description="{patience:, min_delta:} or null")
+    keep: Literal["best", "last"] = Field("best", description="which epoch's weights are kept: best or last")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto, fp32, bf16 or fp16")
+
+
+class Resources(Section):
+    """What one run of this recipe needs on a machine with several runs at once."""
+
+    gpu: float = Field(1, ge=0, description="GPUs of one run, a fraction to share one")
+    cpu: int | None = Field(None, ge=1, description="processor cores of one run")
+
+
+Views = Annotated[
+    Annotated[Literal["none", "flip", "crops", "scales"], Tag("<text>")]
+    | Annotated[tuple[Literal["flip", "crops", "scales"], ...], Field(strict=False, min_length=1), Tag("<list>")],
+    _BY_KIND,
+]
+
+
+class Recipe(Section):
+    """One model of an ensemble, from the images to its predictions."""
+
+    name: str = Field(exclude=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+                      description="the recipe file's name: letters, digits, dot, dash, underscore")  # fmt: skip
+    data: Data = Field(description="a map: source, path, train, valid, test, …")
+    augment: Annotated[
+        Annotated[Literal["none", "light", "standard", "heavy"], Tag("<text>")] | Annotated[Augment, Tag("<map>")],
+        _BY_KIND,
+    ] = Field("standard", description="none, light, standard, heavy, or a map of changes")
+    model: Model = Field(description="a map: arch, pretrained, head, …")
+    fit: Fit = Field(Fit(), description="a map: strategy, epochs, lr, …")
+    refit: bool = Field(False, description="true trains again on train + valid before the test set is predicted")
+    tta: Views = Field("none", description="none, flip, crops, scales, or a list of these")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+        (0,), strict=False, min_length=1, description="a list of whole numbers: one run each"
+    )
+    resources: Resources = Field(Resources(), description="{gpu: 1}")
+
+    @classmethod
+    def load(cls, path: Path | str, overrides: tuple[str, ...] = ()) -> "Recipe":
+        """The recipe in a YAML file, its bases merged, `KEY=VALUE` overrides applied. Raises RecipeError."""
+        path = Path(path)
+        values, lines = _read_with_bases(path)
+        for override in overrides:
+            _apply(override, values, lines)
+        if "name" in values:
+            raise RecipeError(f"{lines['name']}: name is not a key of a recipe\nthe file's name is the recipe's name")
+        try:
+            return cls.model_validate({**values, "name": path.name.removesuffix(path.suffix)})
+        except ValidationError as error:
+            raise RecipeError(_explain(error, path, lines)) from None
+
+    @property
+    def augmentation(self) -> Augment:
+        """The presets resolved to their changes."""
+        return AUGMENT_PRESETS[self.augment] if isinstance(self.augment, str) else self.augment
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """The named test-time views besides the plain one."""
+        if isinstance(self.tta, tuple):
+            return self.tta
+        return () if self.tta == "none" else (self.tta,)
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits of what the recipe says beyond the defaults; seeds, resources and absolute paths left out."""
+        said = self.model_dump(mode="json", exclude_defaults=True, exclude={"seeds", "resources"})
+        return hashlib.sha256(json.dumps(_without_absolute(said), sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _without_absolute(said: dict[str, Any]) -> dict[str, Any]:
+    """What a recipe says, however deep, without the paths that hold on one machine only."""
+    kept = {key: value for key, value in said.items() if not _is_absolute(value)}
+    return {key: _without_absolute(value) if isinstance(value, dict) else value for key, value in kept.items()}
+
+
+def _is_absolute(value: Any) -> bool:
+    return isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute())
+
+
+_Lines = dict[str, str]
+
+
+def _read_with_bases(path: Path) -> tuple[dict[str, Any], _Lines]:
+    """A recipe's values over those of its bases, and where ("file:line") each key was said last."""
+    chain: list[tuple[dict[str, Any], _Lines]] = []
+    seen: list[Path] = []
+    current: Path | None = path
+    while current is not None:
+        if current.resolve() in seen:
+            raise RecipeError(f"{path}: its bases run in a circle ({current} comes twice)")
+        if len(seen) == MAX_BASES:
+            raise RecipeError(f"{path}: more than {MAX_BASES} recipes deep")
+        seen.append(current.resolve())
+        values, lines = read_mapping(current)
+        base = values.pop("base", None)
+        if base is not None and not isinstance(base, str):
+            raise RecipeError(f"{current}:{lines['base']}: base: {base!r} is not a file name")
+        chain.append((values, {key: f"{current}:{line}" for key, line in lines.items()}))
+        if base is not None and not os.path.isfile(current.parent / base):
+            raise RecipeError(f"{current}:{lines['base']}: base: {base} is not there (looked at {current.parent / base})")
+        current = None if base is None else current.parent / base
+    merged: dict[str, Any] = {}
+    where: _Lines = {}
+    for values, lines in reversed(chain):
+        merged = _merge(merged, values)
+        where |= lines
+    return merged, where
+
+
+def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Maps merge, everything else replaces."""
+    merged = dict(under)
+    for key, value in over.items():
+        both_maps = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both_maps else value
+    return merged
+
+
+def _apply(override: str, values: dict[str, Any], lines: _Lines) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key or not all(key.split(".")):
+        raise RecipeError(f"--set {override}: write KEY=VALUE with a dotted key, such as --set fit.epochs=5")
+    *parents, last = key.split(".")
+    for name in parents:
+        child = values.get(name)
+        values[name] = dict(child) if isinstance(child, dict) else {}
+        values = values[name]
+    values[last] = parse_scalar(text)
+    lines[key] = "--set"
+
+
+def _explain(error: ValidationError, path: Path, lines: _Lines) -> str:
+    """The first problem of a recipe as a compiler would tell it, and how many more there are."""
+    problem, *others = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    keys = _keys(problem["loc"])
+    dotted = ".".join(keys)
+    known = next((lines[part] for part in _prefixes(keys) if part in lines), str(path))
+    more = f" ({len(others)} more after this)" if others else ""
+    parent, field = _declared(keys)
+    if problem["type"] == "extra_forbidden":
+        return f"{known}: {dotted} is not a key of a recipe{more}\n{_nearest(keys, parent)}"
+    if problem["type"] == "missing":
+        return f"{known}: {dotted} is missing{more}\nit is {field.description if field else 'required'}"
+    value = json.dumps(problem["input"], ensure_ascii=False, default=str)
+    allowed = field.description if field and field.description else problem["msg"]
+    return f"{known}: {dotted}: {value[:80]} is not allowed{more}\nallowed: {allowed}"
+
+
+def _keys(loc: tuple[int | str, ...]) -> list[str]:
+    """The dotted key as the user wrote it: without the tags that pydantic adds where a union is."""
+    keys = [str(part) for part in loc if part not in ("<map>", "<text>", "<list>", "<flag>", "<number>")]
+    return keys[:2] + keys[3:] if "<map>" in loc and keys[:2] == ["data", "valid"] else keys
+
+
+def _prefixes(keys: list[str]) -> list[str]:
+    return [".".join(keys[:n]) for n in range(len(keys), 0, -1)]
+
+
+def _declared(keys: list[str]) -> tuple[type[BaseModel] | None, Any]:
+    """The section and the field that declare a dotted key, as far as they are declared."""
+    section: type[BaseModel] | None = Recipe
+    field = None
+    for key in keys:
+        if section is None or key not in section.model_fields:
+            return section, field if section is None else None
+        field = section.model_fields[key]
+        section = _section_in(field.annotation)
+    return section, field
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    """The Section inside an annotation, through unions and Annotated; None where there is none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    found = (_section_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((section for section in found if section is not None), None)
+
+
+def _nearest(keys: list[str], section: type[BaseModel] | None) -> str:
+    from difflib import get_close_matches
+
+    here = [name for name in section.model_fields if name != "name"] if section else []
+    prefix = "".join(f"{key}." for key in keys[:-1])
+    close = [prefix + name for name in get_close_matches(keys[-1], here, n=1)]
+    elsewhere = [key for key in _all_keys(Recipe) if key.split(".")[-1] == keys[-1]]
+    if close or elsewhere:
+        return f"did you mean {(close or elsewhere)[0]}?"
+    return f"allowed here: {', '.join(here)}"
+
+
+def _all_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in section.model_fields.items():
+        inner = _section_in(field.annotation)
+        keys += [prefix + name] + (_all_keys(inner, f"{prefix}{name}.") if inner else [])
+    return keys

@@ -1,0 +1,6 @@
+"""The CSV to submit, its check against the sample submission, and the manifest that explains it."""
+
+from ensemble.submission.verify import verify
+from ensemble.submission.write import Submission, write_submission
+
+__all__ = ["Submission", "verify", "write_submission"]

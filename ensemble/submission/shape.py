@@ -1,0 +1,148 @@
+"""What a competition wants to read: columns, ids and their order, and what the numbers mean. The sample decides."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ensemble.dataset.tables import SUFFIXES, read_csv
+from ensemble.errors import SubmissionError
+from ensemble.predictions import Array, Predictions
+
+Kind = Literal["probabilities", "class name", "class id", "probability of the positive class"]
+_WHOLE = re.compile(r"[+-]?\d+")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Columns in order, the rows' ids in order as they must be written, and the meaning of the cells."""
+
+    columns: tuple[str, ...]
+    ids: tuple[str, ...]
+    kind: Kind
+    positive: str | None = None
+
+
+def shape_of(sample: Path | None, predictions: Predictions, positive: str | None) -> Shape:
+    """The shape of a sample submission; without one `id,label` for every test row. Raises SubmissionError."""
+    if sample is None:
+        return Shape(("id", "label"), tuple(predictions.ids.tolist()), "class name")
+    header, rows = read_csv(sample)
+    ids = tuple(row[header[0]] for row in rows)
+    repeated = _repeated(ids)
+    if repeated:
+        raise SubmissionError(f"{sample}: the id {repeated!r} stands more than once")
+    if len(header) < 2:
+        raise SubmissionError(f"{sample}: needs an id column and at least one more; it has only {header[0]!r}")
+    if len(header) > 2:
+        _check_columns(sample, header[1:], predictions.classes)
+        return Shape(tuple(header), ids, "probabilities")
+    cells = {row[header[1]].strip() for row in rows}
+    kind = _kind(cells, predictions.classes)
+    if kind == "probability of the positive class":
+        _check_positive(sample, positive, predictions.classes)
+    return Shape(tuple(header), ids, kind, positive)
+
+
+def _check_columns(sample: Path, columns: Sequence[str], classes: Sequence[str]) -> None:
+    missing, extra = sorted(set(classes) - set(columns)), sorted(set(columns) - set(classes))
+    if missing or extra:
+        raise SubmissionError(
+            f"{sample}: its columns are not the classes: {len(missing)} classes have no column {missing[:3]}, "
+            f"{len(extra)} columns are no class {extra[:3]}"
+        )
+
+
+def _check_positive(sample: Path, positive: str | None, classes: Sequence[str]) -> None:
+    if len(classes) != 2:
+        raise SubmissionError(f"{sample}: one column of fractions needs two classes, the runs have {len(classes)}")
+    if positive not in classes:
+        said = "is not set" if positive is None else f"is {positive!r}"
+        raise SubmissionError(
+            f"{sample}: one column of fractions: the probability of data.positive, which {said}\n"
+            f"set data.positive in the recipe to one of {', '.join(classes)} and train again"
+        )
+
+
+def _kind(cells: set[str], classes: Sequence[str]) -> Kind:
+    """Class names first: digits as classes are names that look like numbers."""
+    if cells <= set(classes):
+        return "class name"
+    if all(_WHOLE.fullmatch(cell) for cell in cells):
+        return "class id"
+    return "probability of the positive class" if all(map(_is_number, cells)) else "class name"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def rows_for(shape: Shape, predictions: Predictions) -> list[int]:
+    """The prediction row of each id of the shape: matched as text, exactly, then without suffix.
+
+    Raises SubmissionError naming the ids without a prediction.
+    """
+    exact = {name: i for i, name in enumerate(predictions.ids.tolist())}
+    bare: dict[str, list[int]] = {}
+    for name, i in exact.items():
+        bare.setdefault(without_suffix(name), []).append(i)
+    found = [[exact[name]] if name in exact else bare.get(without_suffix(name), []) for name in shape.ids]
+    lost = [name for name, rows in zip(shape.ids, found, strict=True) if len(rows) != 1]
+    if lost:
+        raise SubmissionError(
+            f"{len(lost):,} of {len(shape.ids):,} ids of the sample have no test image, the first: {lost[0][:100]!r}\n"
+            f"test ids look like {predictions.ids[0]!r}; check data.test and data.sample_submission"
+        )
+    return [rows[0] for rows in found]
+
+
+def without_suffix(name: str) -> str:
+    """An id without an image file's suffix; other dots stay."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
+
+
+def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[list[str]]:
+    """The text of every cell after the id, row by row."""
+    probs, classes = predictions.probs[list(rows)], predictions.classes
+    if shape.kind == "probabilities":
+        order = [classes.index(name) for name in shape.columns[1:]]
+        return [[_text(value) for value in row] for row in probs[:, order].tolist()]
+    if shape.kind == "probability of the positive class":
+        return [[_text(value)] for value in probs[:, classes.index(str(shape.positive))].tolist()]
+    labels = best_class(probs, classes)
+    if shape.kind == "class name":
+        return [[classes[i]] for i in labels]
+    return [[str(class_id(i, classes, shape.positive))] for i in labels]
+
+
+def best_class(probs: Array, classes: Sequence[str]) -> list[int]:
+    """Positions of the most probable classes; ties go to the first class name."""
+    by_name = sorted(range(len(classes)), key=lambda i: classes[i])
+    return [by_name[i] for i in probs[:, by_name].argmax(1).tolist()]
+
+
+def class_id(position: int, classes: Sequence[str], positive: str | None) -> int:
+    """The number of a class: its place among the sorted names, or 1 for the positive of two."""
+    if len(classes) == 2 and positive in classes:
+        return int(classes[position] == positive)
+    return sorted(classes).index(classes[position])
+
+
+def _text(probability: float) -> str:
+    """Nine significant digits: a float32 survives, and rows still sum to 1 within 1e-8."""
+    return f"{probability:.9g}"
+
+
+def _repeated(ids: Sequence[str]) -> str | None:
+    seen: set[str] = set()
+    for name in ids:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

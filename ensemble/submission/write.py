@@ -1,0 +1,110 @@
+"""Write the CSV of a blend and the JSON manifest from which `ens verify` derives it again."""
+
+import csv
+import hashlib
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ensemble import __version__
+from ensemble.blending import Blend
+from ensemble.errors import SubmissionError
+from ensemble.files import sha256, write_text
+from ensemble.predictions import Predictions
+from ensemble.submission.check import check
+from ensemble.submission.shape import Shape, cells, rows_for, shape_of
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The written file, its manifest and its shape; n_unused counts test images that the sample does not ask for."""
+
+    path: Path
+    manifest: Path
+    shape: Shape
+    n_unused: int
+    unreadable: tuple[str, ...]
+
+
+def write_submission(blend: Blend, folder: Path, name: str | None = None, force: bool = False, command: Sequence[str] = ()) -> Submission:  # fmt: skip
+    """Write, check and explain a blend's CSV. Raises SubmissionError."""
+    predictions = blend.predictions
+    if predictions is None:
+        raise SubmissionError("these runs have no test set, so there is nothing to submit; set data.test and train again")
+    sample, positive = _sample_of(blend)
+    shape = shape_of(sample, predictions, positive)
+    text = csv_text(shape, predictions)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    stem = name or f"{blend.group.name}-{digest[:8]}"
+    if Path(stem).name != stem or stem.startswith("."):
+        raise SubmissionError(f"--name {stem!r} is not a plain file name")
+    path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
+    if path.exists() and path.read_bytes() != text.encode() and not force:
+        raise SubmissionError(f"{path}: exists with other content\nchoose another --name, or --force to replace it")
+    write_text(path, text)
+    check(path, shape, predictions.classes)
+    unreadable = tuple(sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])}))
+    write_text(manifest, json.dumps(_manifest(blend, sample, digest, unreadable, command), indent=1, ensure_ascii=False))
+    return Submission(path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable)
+
+
+def csv_text(shape: Shape, predictions: Predictions) -> str:
+    """The whole file, with plain newlines. Raises SubmissionError."""
+    rows = rows_for(shape, predictions)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(shape.columns)
+    for name, row in zip(shape.ids, cells(shape, predictions, rows), strict=True):
+        writer.writerow([name, *row])
+    return out.getvalue()
+
+
+def _sample_of(blend: Blend) -> tuple[Path | None, str | None]:
+    """The one sample submission and positive class that the members were trained for."""
+    said = {(m.run.data.sample_submission, m.run.data.positive) for m in blend.members}
+    if len(said) > 1:
+        raise SubmissionError(f"the members name different sample submissions or positive classes: {sorted(map(str, said))}")
+    sample, positive = said.pop()
+    if sample is not None and not Path(sample).is_file():
+        raise SubmissionError(f"{sample}: the sample submission that the runs were trained for is gone")
+    return (Path(sample) if sample else None), positive
+
+
+def _manifest(blend: Blend, sample: Path | None, digest: str, unreadable: Sequence[str], command: Sequence[str]) -> dict[str, Any]:  # fmt: skip
+    return {
+        "format": FORMAT,
+        "csv_sha256": digest,
+        "command": list(command),
+        "options": blend.options,
+        "data": {"name": blend.group.name, "valid": blend.group.runs[0].data.valid,
+                 "fingerprints": sorted({m.run.data.fingerprint for m in blend.members})},
+        "sample_submission": {"path": str(sample), "sha256": sha256(sample)} if sample else None,
+        "members": [
+            {"run": m.run.id, "weight": m.weight, "reason": m.reason, "valid_accuracy": m.run.scores.accuracy,
+             "valid_log_loss": m.run.scores.log_loss, "sha256": m.run.files}
+            for m in blend.members
+        ],
+        "scores": {
+            "cross_fitted": asdict(blend.valid),
+            "fitted": {"accuracy": asdict(blend.fitted), "log_loss": blend.fitted_log_loss, "optimism": blend.optimism},
+            "test": asdict(blend.test) if blend.test else None,
+        },
+        "unreadable_test_images": list(unreadable),
+        "versions": versions(),
+    }  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """What wrote the file: Python, ens, numpy."""
+    try:
+        numpy = version("numpy")
+    except PackageNotFoundError:
+        numpy = "unknown"
+    return {"python": sys.version.split()[0], "ens": __version__, "numpy": numpy}
