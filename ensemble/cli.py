@@ -15,7 +15,9 @@ app = typer.Typer(
 
 Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="where runs are stored (ENS_RUNS, else runs)")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="where submissions go")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable")]  # fmt: skip
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable")
+]
 Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="recipe files")]
 Patterns = Annotated[list[str] | None, typer.Argument(metavar="[PATTERN]...", help="run ids or recipes, with * and ?")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
@@ -64,7 +66,9 @@ def train(
     display.show_runs(finished)
     if failures:
         display.show_failures(failures)
-        raise EnsembleError(f"{len(failures)} of {len(jobs)} runs failed; the others are finished and stored in {store.root}")
+        raise EnsembleError(
+            f"{len(failures)} of {len(jobs)} runs failed; the others are finished and stored in {store.root}"
+        )
     display.next_commands("ens blend" if len(finished) > 1 else "ens runs")
 
 
@@ -72,7 +76,9 @@ def train(
 def lr_find(
     recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")],
     set_: Set = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="where PNG and CSV go (lr_find/NAME)")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="where PNG and CSV go (lr_find/NAME)")
+    ] = None,
 ) -> None:
     """The range test alone: the curve, every rule's suggestion, the choice and why."""
     from ensemble import display

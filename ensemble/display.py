@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -25,7 +26,15 @@ from ensemble.submission import Submission
 if TYPE_CHECKING:
     from ensemble.learn.lr import RangeTest
 
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+LOG_WIDTH = 130  # a file or pipe has no width of its own
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=LOG_WIDTH)
+
+
+out, err = _console(stderr=False), _console(stderr=True)
 
 
 def percent(share: float, digits: int = 2) -> str:
@@ -48,7 +57,9 @@ def minutes(seconds: float) -> str:
 def show_error(error: EnsembleError) -> None:
     """The message alone, at most three lines, on stderr."""
     lines = [line for line in str(error).splitlines() if line.strip()][:3]
-    err.print("\n".join(["[bold red]error:[/] " + escape(lines[0] if lines else ""), *map(escape, lines[1:])]), soft_wrap=True)
+    err.print(
+        "\n".join(["[bold red]error:[/] " + escape(lines[0] if lines else ""), *map(escape, lines[1:])]), soft_wrap=True
+    )
 
 
 def say(text: str) -> None:
@@ -134,8 +145,9 @@ class _Live(_Lines):
         now = time.monotonic()
         if now - self.drawn > 0.1 or event.done == event.total:
             self.drawn = now
-            note = {} if event.loss is None else {"note": f"loss {event.loss:.3f}"}
-            self.bar.update(self.task, completed=event.done, total=event.total, **note)
+            self.bar.update(self.task, completed=event.done, total=event.total)
+            if event.loss is not None:
+                self.bar.update(self.task, note=f"loss {event.loss:.3f}")
 
 
 def _epoch(event: events.EpochEnded) -> str:
@@ -158,33 +170,45 @@ def show_runs(runs: Sequence[Run], damaged: Sequence[Damaged] = ()) -> None:
 def _leaderboard(runs: Sequence[Run]) -> None:
     data = runs[0].data
     n_classes = len(runs[0].classes)
-    table = Table(title=f"{data.name}: {data.n_valid:,} validation images, {n_classes} classes", title_justify="left")
-    for name in ("run", "architecture"):
-        table.add_column(name, overflow="fold")
-    for name in ("accuracy (95 % interval)", "log loss", "epoch kept", "parameters", "rate", "time"):
-        table.add_column(name, justify="right")
+    table = _table(f"{data.name}: {data.n_valid:,} validation images, {n_classes} classes", "run")
+    table.columns[0].no_wrap = out.width >= LOG_WIDTH
+    columns = ["accuracy (95 % interval)", "log loss", "epoch", "time"]
+    is_wide = out.width >= LOG_WIDTH
+    for name in (["architecture"] if is_wide else []) + columns + (["trained", "rate"] if is_wide else []):
+        table.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)
     for run in runs:
         score = metrics.wilson(run.scores.accuracy, data.n_valid - len(run.data.unreadable.get("valid", ())))
-        table.add_row(
-            escape(run.id), escape(run.arch), interval(score), f"{run.scores.log_loss:.4f}",
-            f"{run.best_epoch} of {run.n_epochs}", f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}", minutes(run.total_seconds),
-        )  # fmt: skip
-    table.add_row("[dim]always the most common class[/]", "", f"[dim]{percent(data.majority)}[/]")
-    table.add_row("[dim]chance[/]", "", f"[dim]{percent(1 / n_classes)}[/]")
+        cells = [
+            interval(score),
+            f"{run.scores.log_loss:.4f}",
+            f"{run.best_epoch} of {run.n_epochs}",
+            minutes(run.total_seconds),
+        ]
+        wide = [f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}"] if is_wide else []
+        table.add_row(escape(run.id), *([escape(run.arch)] if is_wide else []), *cells, *wide)
+    blank = [""] if is_wide else []
+    table.add_row("[dim]most common class[/]", *blank, f"[dim]{percent(data.majority)}[/]")
+    table.add_row("[dim]chance[/]", *blank, f"[dim]{percent(1 / n_classes)}[/]")
     out.print(table)
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold")
+    return table
 
 
 def show_blend(blend: Blend) -> None:
     """Which group, the members with their weights, and the honest scores."""
     say(group_line(blend))
-    table = Table()
-    for name in ("member", "architecture", "why"):
-        table.add_column(name, overflow="fold")
+    table = _table("", "member", "why")
     for name in ("valid accuracy", "weight"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
+    threshold = float(blend.options["min_acc"])
     for member in blend.members:
-        why = member.reason or f"≥ {percent(float(blend.options['min_acc']))}"
-        table.add_row(escape(member.run.id), escape(member.run.arch), escape(why), percent(member.run.scores.accuracy), f"{member.weight:.4f}")  # fmt: skip
+        why = member.reason or (f"≥ {percent(threshold)}" if threshold else "every run")
+        table.add_row(escape(member.run.id), escape(why), percent(member.run.scores.accuracy), f"{member.weight:.4f}")
     out.print(table)
     for run in blend.passed_over:
         say(f"left out: {run.id} at {percent(run.scores.accuracy)}")
@@ -192,12 +216,12 @@ def show_blend(blend: Blend) -> None:
     kept = sum(member.run.n_epochs > 1 for member in blend.members)
     say(f"cross-fitted on {valid.n_rows:,} validation rows: {_scores(valid)}")
     say(
-        f"on the rows that the weights were fitted on: {percent(blend.fitted.value)}, log loss {blend.fitted_log_loss:.4f} "
+        f"on the rows that fitted the weights: {percent(blend.fitted.value)}, log loss {blend.fitted_log_loss:.4f} "
         f"(optimism {100 * blend.optimism:+.2f} points)"
     )
     say(
-        f"cross-fitted means: chosen and weighed on four fifths, scored on the rest, 10 times over; slightly pessimistic. "
-        f"Epoch chosen on these rows: {kept} of {len(blend.members)} members."
+        "cross-fitted: chosen and weighed on four fifths of the rows, scored on the rest, 10 times over; slightly "
+        f"pessimistic\nepoch chosen on these rows: {kept} of {len(blend.members)}"
     )
 
 
@@ -213,7 +237,8 @@ def group_line(blend: Blend) -> str:
 def _scores(scores: Scores) -> str:
     return (
         f"accuracy {interval(scores.blend)}, log loss {scores.log_loss.value:.4f} "
-        f"({scores.log_loss.low:.4f}–{scores.log_loss.high:.4f}); best single {percent(scores.best_accuracy)}; {scores.verdict}"
+        f"({scores.log_loss.low:.4f}–{scores.log_loss.high:.4f}); best single {percent(scores.best_accuracy)}; "
+        f"{scores.verdict}"
     )
 
 
@@ -239,8 +264,7 @@ def sentence(scores: Scores, noun: str) -> str:
 
 def show_range_test(found: "RangeTest") -> None:
     """What each rule suggests, the choice and why."""
-    table = Table(title=f"range test, {found.n_steps} steps", title_justify="left")
-    table.add_column("rule")
+    table = _table(f"range test, {found.n_steps} steps", "rule")
     table.add_column("rate", justify="right")
     for rule, rate in found.suggestions.items():
         mark = " [bold]chosen[/]" if rule == found.rule else ""
@@ -264,9 +288,7 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
 
 def show_failures(failures: Sequence[Failure]) -> None:
     """A table of what failed in a sweep."""
-    table = Table(title="failed", title_justify="left")
-    table.add_column("run", overflow="fold")
-    table.add_column("reason", overflow="fold")
+    table = _table("failed", "run", "reason")
     for failure in failures:
         table.add_row(escape(failure.run_id), escape(failure.reason))
     err.print(table)

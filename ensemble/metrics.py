@@ -22,12 +22,12 @@ class Interval:
 
 def predicted(probs: Array) -> Array:
     """The most probable class of each row; ties go to the first class. probs is (rows, classes)."""
-    return np.argmax(probs, axis=-1)
+    return np.asarray(np.argmax(probs, axis=-1))
 
 
 def hits(probs: Array, targets: Array) -> Array:
     """1.0 where the most probable class is the true one. probs is (rows, classes), targets (rows,)."""
-    return (predicted(probs) == targets).astype(np.float64)
+    return np.asarray(predicted(probs) == targets, dtype=np.float64)
 
 
 def losses(probs: Array, targets: Array) -> Array:

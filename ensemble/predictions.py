@@ -61,7 +61,7 @@ class Predictions:
         targets = self.targets
         if targets is not None and (targets.shape != (n,) or targets.dtype.kind not in "iu"):
             return f"targets is {targets.dtype} {targets.shape}, expected whole numbers ({n},)"
-        if targets is not None and n and not (0 <= targets.min() and targets.max() < c):
+        if targets is not None and n and not (targets.min() >= 0 and targets.max() < c):
             return f"targets outside 0 to {c - 1}"
         return None
 
@@ -119,18 +119,22 @@ class Stack:
 
 
 def stack(members: Mapping[str, Predictions]) -> Stack:
-    """Bring members together by row id and class name, sorted by member id. Raises MismatchError naming a difference."""
+    """Bring members together by row id and class name, sorted by member id. Raises MismatchError."""
     first_name, *_ = names = sorted(members)
     canonical = [members[name].canonical() for name in names]
     first = canonical[0]
     for name, other in zip(names, canonical, strict=True):
         _check_same("classes", first_name, first.classes, name, other.classes)
         _check_same("rows", first_name, first.ids.tolist(), name, other.ids.tolist())
-        if (first.targets is None) != (other.targets is None) or (
-            first.targets is not None and not np.array_equal(first.targets, other.targets)
-        ):
+        if not _same_targets(first.targets, other.targets):
             raise MismatchError(f"{first_name} and {name} disagree about the true labels of the same rows")
     return Stack(tuple(names), first.ids, first.classes, np.stack([m.probs for m in canonical]), first.targets)
+
+
+def _same_targets(mine: Array | None, others: Array | None) -> bool:
+    if mine is None or others is None:
+        return mine is others
+    return np.array_equal(mine, others)
 
 
 def _check_same(what: str, name: str, mine: Any, other_name: str, others: Any) -> None:

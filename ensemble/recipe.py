@@ -91,7 +91,9 @@ class Data(Section):
 
     source: Literal["folder", "csv", "digits"] = Field(description="the layout: folder (class folders), csv or digits")
     path: str | None = Field(None, description="a folder or a .zip/.tar/.tgz archive; relative to ENS_DATA or here")
-    get: str | None = Field(None, description="what `ens data get` fetches: cifar10, flowers102, hymenoptera, kaggle:<slug>")  # fmt: skip
+    get: str | None = Field(
+        None, description="what `ens data get` fetches: cifar10, flowers102, hymenoptera, kaggle:<slug>"
+    )
     train: str = Field("train", description="folder of class folders, or (csv) of the files that labels names")
     valid: Valid = Field(0.2, description="a folder, a fraction between 0 and 1, {column: name} or {folds: 5}")
     test: Test | None = Field(None, description="a folder, a fraction between 0 and 1 held out first, or absent")
@@ -105,7 +107,9 @@ class Data(Section):
     size: Size = Field("auto", description="auto (the weights' own) or a side in pixels, 8 to 2048")
     resize: Literal["auto", "squish", "crop", "pad"] = Field("auto", description="auto, squish, crop or pad")
     normalize: Normalize = Field("auto", description="auto, imagenet, dataset or [[mean ×3], [std ×3, above 0]]")
-    positive: str | None = Field(None, description="two classes, one probability column: the class it is about, as text")
+    positive: str | None = Field(
+        None, description="two classes, one probability column: the class it is about, as text"
+    )
     skip_unreadable: bool = Field(False, description="true drops unreadable validation images instead of stopping")
 
 
@@ -265,7 +269,7 @@ class Recipe(Section):
 
     @property
     def digest(self) -> str:
-        """Eight hex digits of what the recipe says beyond the defaults; seeds, resources and absolute paths left out."""
+        """Eight hex digits of what the recipe says beyond the defaults, without seeds, resources, absolute paths."""
         said = self.model_dump(mode="json", exclude_defaults=True, exclude={"seeds", "resources"})
         return hashlib.sha256(json.dumps(_without_absolute(said), sort_keys=True).encode()).hexdigest()[:8]
 
@@ -300,7 +304,9 @@ def _read_with_bases(path: Path) -> tuple[dict[str, Any], _Lines]:
             raise RecipeError(f"{current}:{lines['base']}: base: {base!r} is not a file name")
         chain.append((values, {key: f"{current}:{line}" for key, line in lines.items()}))
         if base is not None and not os.path.isfile(current.parent / base):
-            raise RecipeError(f"{current}:{lines['base']}: base: {base} is not there (looked at {current.parent / base})")
+            raise RecipeError(
+                f"{current}:{lines['base']}: base: {base} is not there (looked at {current.parent / base})"
+            )
         current = None if base is None else current.parent / base
     merged: dict[str, Any] = {}
     where: _Lines = {}
@@ -365,7 +371,7 @@ def _declared(keys: list[str]) -> tuple[type[BaseModel] | None, Any]:
     field = None
     for key in keys:
         if section is None or key not in section.model_fields:
-            return section, field if section is None else None
+            return section, field
         field = section.model_fields[key]
         section = _section_in(field.annotation)
     return section, field

@@ -4,6 +4,7 @@ A folder without run.json is unfinished and invisible to blending. Nothing here 
 """
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,9 +136,7 @@ class RunStore:
     """The folder of runs. Reading never needs a lock; training a run holds its lock."""
 
     def __init__(self, root: Path | str | None = None) -> None:
-        from os import environ
-
-        self.root = Path(root or environ.get("ENS_RUNS") or "runs")
+        self.root = Path(root or os.environ.get("ENS_RUNS") or "runs")
 
     def folder(self, run_id: str) -> Path:
         """Where a run is, or will be, stored."""
@@ -162,7 +161,7 @@ class RunStore:
     def get(self, run_id: str) -> Run:
         """One finished run. Raises RunError naming the nearest ids, DamagedError."""
         path = self.folder(run_id) / "run.json"
-        if path.is_file() and "/" not in run_id and "\\" not in run_id:
+        if os.path.isfile(path) and "/" not in run_id and "\\" not in run_id:
             return read_run(path)
         from difflib import get_close_matches
 

@@ -88,7 +88,8 @@ class _Walk:
         if self.n_nodes > MAX_NODES or depth > MAX_DEPTH:
             raise RecipeError(f"{self.where}: too large or too deep for a recipe (aliases that repeat themselves?)")
         if node.tag not in _TAGS:
-            raise RecipeError(f"{self.where}:{node.start_mark.line + 1}: the tag {node.tag[:60]!r} is not allowed in a recipe")
+            line = node.start_mark.line + 1
+            raise RecipeError(f"{self.where}:{line}: the tag {node.tag[:60]!r} is not allowed; write plain values")
         if key:
             self.lines[key] = node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):

@@ -83,11 +83,12 @@ def make_blend(
         accuracies = hits[:, rows].mean(1)
         kept = list(selection.chosen(accuracies, archs, min_acc, per_arch)) or [int(np.argmax(accuracies))]
         learnt = np.zeros(len(archs))
-        learnt[kept] = weighting(hits[np.ix_(kept, rows)])
+        learnt[kept] = weighting(hits[kept][:, rows])
         return learnt
 
     def best_rule(rows: Array) -> Array:
-        return np.eye(len(archs))[np.argmax(hits[:, rows].mean(1))]
+        best: Array = np.eye(len(archs))[np.argmax(hits[:, rows].mean(1))]
+        return best
 
     accuracies = hits.mean(1)
     reasons = selection.chosen(accuracies, archs, min_acc, per_arch)

@@ -32,9 +32,9 @@ class DataSet:
     @property
     def majority(self) -> float:
         """The validation accuracy of always naming the most common training class."""
-        assert self.train.labels is not None and self.valid.labels is not None
-        most_common = min(Counter(self.train.labels).items(), key=lambda item: (-item[1], item[0]))[0]
-        return self.valid.labels.count(most_common) / len(self.valid)
+        train, valid = _labels(self.train), _labels(self.valid)
+        most_common = min(Counter(train).items(), key=lambda item: (-item[1], item[0]))[0]
+        return valid.count(most_common) / len(valid)
 
     @property
     def tables(self) -> list[Images]:

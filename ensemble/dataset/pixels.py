@@ -23,7 +23,11 @@ from ensemble.files import atomic_path, write_text
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
-FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR, "nearest": Image.Resampling.NEAREST}  # fmt: skip
+FILTERS = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "nearest": Image.Resampling.NEAREST,
+}
 MAX_PIXELS = 200_000_000  # 600 MB as RGB; a larger picture is taken for an attack or a mistake
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here and refuses twice as much
 
@@ -164,5 +168,7 @@ def _check_space(folder: Path, n_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if n_bytes > free * 0.95:
-        raise DataError(f"{folder}: the decoded pixels need {n_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free\n"
-                        "free space, set ENS_CACHE to a larger disk, or use a smaller data.size or data.sample")  # fmt: skip
+        raise DataError(
+            f"{folder}: the decoded pixels need {n_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free\n"
+            "free space, set ENS_CACHE to a larger disk, or use a smaller data.size or data.sample"
+        )

@@ -16,6 +16,7 @@ from ensemble.errors import DataError
 from ensemble.files import sha256
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, RuntimeError, ValueError)
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
 
 
@@ -34,7 +35,9 @@ def find(path: str, get: str | None = None) -> Path:
             return unpacked(place) if place.is_file() else place
     looked = ", ".join(str(place.absolute()) for place in places)
     fetch = f"`{get}` in its original layout, " if get else ""
-    raise DataError(f"data.path: {path} is not there; looked at {looked}\nput {fetch}the images there, or --set data.path=…")
+    raise DataError(
+        f"data.path: {path} is not there; looked at {looked}\nput {fetch}the images there, or --set data.path=…"
+    )
 
 
 def unpacked(archive: Path) -> Path:
@@ -49,7 +52,7 @@ def unpacked(archive: Path) -> Path:
             _unpack(archive, staging)
             staging.chmod(0o755)
             _move_into_place(staging, target)
-        except (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, RuntimeError, ValueError) as error:
+        except DAMAGED as error:
             raise DataError(f"{archive}: damaged or unsupported archive ({error})") from None
         except OSError as error:
             raise DataError(f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error})") from None
@@ -73,10 +76,9 @@ def _without_wrapper(folder: Path) -> Path:
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    n_files = n_bytes = 0
+    n_bytes = 0
     members = _zip_members(archive) if archive.name.lower().endswith(".zip") else _tar_members(archive)
-    for name, source in members:
-        n_files += 1
+    for n_files, (name, source) in enumerate(members, start=1):
         if n_files > MAX_FILES:
             raise DataError(f"{archive}: more than {MAX_FILES:,} files")
         destination = target / _safe(name, archive)

@@ -86,10 +86,14 @@ def class_folders(folder: Path) -> Images:
     counts = Counter(labels)
     empty = [child.name for child in classes if not counts[child.name]]
     if empty:
-        raise DataError(f"{folder / empty[0]}: no image in this class folder ({len(empty)} such folders)\nadd images or remove it")  # fmt: skip
+        raise DataError(
+            f"{folder / empty[0]}: no image in this class folder ({len(empty)} such folders)\nadd images or remove it"
+        )
     stray = [path for path in files if path.parent == folder]
     if stray:
-        raise DataError(f"{stray[0]}: an image outside the class folders ({len(stray)} of them)\nmove it into its class")
+        raise DataError(
+            f"{stray[0]}: an image outside the class folders ({len(stray)} of them)\nmove it into its class"
+        )
     return sorted_images(list(zip(ids_of(files, folder), files, labels, strict=True)))
 
 

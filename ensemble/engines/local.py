@@ -1,4 +1,4 @@
-"""Train runs one after the other in this process: skip what is finished, keep what fails apart, publish what is whole."""
+"""Train runs one after the other in this process: skip what is finished, keep failures apart, publish what is whole."""
 
 import json
 from collections.abc import Sequence
@@ -16,13 +16,13 @@ from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunFailed, RunStarted
 from ensemble.files import sha256, write_text
 from ensemble.recipe import Recipe
-from ensemble.report.plots import save_history, save_range_test
 from ensemble.runs import FORMAT, DataInfo, LrFind, Run, RunStore, Scores, publish
 
 if TYPE_CHECKING:
     from ensemble.learn.lr import RangeTest
     from ensemble.learn.train import Trained
 
+RECORDED = ("torch", "fastai", "timm", "numpy", "pillow")
 STORED = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz")
 
 
@@ -129,6 +129,7 @@ def _counts(n_train: int, n_valid: int, n_test: int) -> str:
 def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit) -> Run:
     """Train one run and publish it. Raises EnsembleError."""
     from ensemble.learn.train import train
+    from ensemble.report.plots import save_history, save_range_test
 
     recipe, folder = job.recipe, store.folder(job.run_id)
     trained = train(recipe, data, job.seed, job.run_id, folder, emit)
@@ -148,6 +149,7 @@ def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit) -> Run:
 def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
     """The range test of a recipe's first seed; its curve is stored in the folder. Raises EnsembleError."""
     from ensemble.learn.train import find_lr
+    from ensemble.report.plots import save_range_test
 
     data = load(recipe.data)
     emit(RunStarted(recipe.name, 1, 1))
@@ -169,7 +171,10 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
     return Run(
         format=FORMAT, id=job.run_id, recipe=recipe.name, digest=recipe.digest, arch=recipe.model.arch,
         strategy=recipe.fit.strategy, seed=job.seed,
-        scores=Scores(accuracy=metrics.accuracy(valid.probs, valid.targets), log_loss=metrics.log_loss(valid.probs, valid.targets)),
+        scores=Scores(
+            accuracy=metrics.accuracy(valid.probs, valid.targets),
+            log_loss=metrics.log_loss(valid.probs, valid.targets),
+        ),
         classes=data.classes,
         data=DataInfo(
             name=data.name, fingerprint=data.fingerprint, valid=data.valid_fingerprint, majority=data.majority,
@@ -185,7 +190,7 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
         best_epoch=trained.best_epoch, n_epochs=len(trained.history), n_parameters=trained.n_parameters,
         n_trainable=trained.n_trainable, phases=trained.phases, device=trained.device, precision=trained.precision,
         threads=trained.threads, seconds=trained.seconds, images_per_second=trained.images_per_second,
-        versions={"ens": __version__} | {name: version(name) for name in ("torch", "fastai", "timm", "numpy", "pillow")},
+        versions={"ens": __version__} | {name: version(name) for name in RECORDED},
         files={name: sha256(folder / name) for name in STORED if (folder / name).exists()},
         created=datetime.now(UTC).isoformat(timespec="seconds"), folder=folder,
     )  # fmt: skip

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from fastai.callback.core import CancelFitException, Callback, TrainEvalCallback
+from fastai.callback.core import Callback, CancelFitException, TrainEvalCallback
 from torch import Tensor, nn
 
 from ensemble.errors import TrainingError
@@ -101,7 +101,7 @@ def copy_of(network: nn.Module) -> State:
 
 
 class Watch(Callback):
-    """Tells a listener about batches and epochs; on a GPU the loss is read rarely, since reading waits for the device."""
+    """Tells a listener about batches and epochs; on a GPU the loss is read rarely: reading waits for the device."""
 
     order = 70
 

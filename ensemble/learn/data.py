@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import fastai.vision.data  # noqa: F401  (registers how fastai shows batches of images)
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -17,7 +18,6 @@ from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import IndexSplitter, IntToFloatTensor, Normalize
 from fastai.torch_core import TensorCategory, TensorImage
-import fastai.vision.data  # noqa: F401  (registers how fastai shows batches of images)
 from fasttransform import DisplayedTransform, Transform
 
 from ensemble.dataset import DataSet
@@ -65,7 +65,9 @@ def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
         rows += [-1 if content in store.unreadable else store.row_of[content] for content in contents]
         codes += [-1] * len(images) if images.labels is None else [index[label] for label in images.labels]
         unreadable[part] = {
-            images.ids[i]: store.unreadable[content] for i, content in enumerate(contents) if content in store.unreadable
+            images.ids[i]: store.unreadable[content]
+            for i, content in enumerate(contents)
+            if content in store.unreadable
         }
     if unreadable["valid"] and not skip_unreadable:
         reason = next(iter(unreadable["valid"].values()))
@@ -82,7 +84,7 @@ class StoredImage(Transform):
     def __init__(self, images: Catalog) -> None:
         self.images = images
 
-    def encodes(self, item: Any) -> TensorImage:  # noqa: D102  (fastai's name)
+    def encodes(self, item: Any) -> TensorImage:  # noqa: D102
         return TensorImage(torch.from_numpy(self.read([item])[0]).permute(2, 0, 1))
 
     def read(self, items: Sequence[Any]) -> Array:
@@ -100,7 +102,7 @@ class ToSize(DisplayedTransform):
     def __init__(self, geometry: Geometry) -> None:
         self.geometry = geometry
 
-    def encodes(self, x: TensorImage) -> TensorImage:
+    def encodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
         size = self.geometry.size
         if x.shape[-2:] == (size, size):
             return x

@@ -82,7 +82,9 @@ def _problem(losses: Sequence[float], became_nan: bool) -> str:
     return ""
 
 
-def _ask(ask: Callable[..., tuple[float, object]], rates: Sequence[float], losses: Sequence[float], n_steps: int) -> float | None:  # fmt: skip
+def _ask(
+    ask: Callable[..., tuple[float, object]], rates: Sequence[float], losses: Sequence[float], n_steps: int
+) -> float | None:
     try:
         rate = float(ask(torch.tensor(rates), torch.tensor(losses), n_steps)[0])
     except (IndexError, ValueError, RuntimeError, ZeroDivisionError):

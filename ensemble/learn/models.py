@@ -94,7 +94,9 @@ def _try(network: nn.Module, arch: str, size: int) -> Tensor:
             return network(torch.zeros(1, 3, size, size))
     except (RuntimeError, AssertionError, ValueError) as error:
         reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise RecipeError(f"data.size: {arch} cannot take images of {size} px ({reason})\nset a larger data.size") from None
+        raise RecipeError(
+            f"data.size: {arch} cannot take images of {size} px ({reason})\nset a larger data.size"
+        ) from None
     finally:
         network.train()
 
@@ -112,7 +114,7 @@ def _head(head: Head, n_channels: int, n_classes: int) -> nn.Module:
 
 
 def _restart_classifier(network: nn.Module) -> None:
-    """A fresh linear classifier in torch's own way: timm's start for EfficientNets costs 5 to 30 points (docs/log.md)."""
+    """A fresh linear classifier, torch's own way: timm's start for EfficientNets costs 5 to 30 points (docs/log.md)."""
     classifier = network.get_classifier()
     if isinstance(classifier, nn.Linear):
         classifier.reset_parameters()

@@ -39,7 +39,7 @@ LR_MULT = 100.0  # fastai's fine_tune: the first stage trains at a hundredth of 
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of epochs with the same layer groups trained; first_group counts from the stem, -1 is the head alone."""
+    """A stretch of epochs that train the same layer groups, from first_group on (0: the stem, -1: the head alone)."""
 
     name: str
     n_epochs: int
@@ -165,7 +165,7 @@ def plan(fit: Fit) -> list[Phase]:
 class _Fitting:
     """The phases of one run on one Learner."""
 
-    def __init__(self, setup: _Setup, fit: Fit, seed: int, run_id: str, emit: Emit, best: callbacks.Best) -> None:  # fmt: skip
+    def __init__(self, setup: _Setup, fit: Fit, seed: int, run_id: str, emit: Emit, best: callbacks.Best) -> None:
         self.setup, self.fit, self.seed, self.run_id, self.emit = setup, fit, seed, run_id, emit
         self.best, self.learn = best, setup.learn
         self.history: list[EpochEnded] = []
@@ -178,7 +178,9 @@ class _Fitting:
         n_run = sum(phase.n_epochs for phase in phases) * n_batches
         n_steps = n_steps_for(n_run)
         self._freeze(phases[0])
-        watch = callbacks.Watch(lambda done, total, loss: self._step("lr_find", min(done, n_steps), n_steps, loss), _nothing)  # fmt: skip
+        watch = callbacks.Watch(
+            lambda done, total, loss: self._step("lr_find", min(done, n_steps), n_steps, loss), _nothing
+        )
         streams = [callbacks.SeedEpochs(self.seed, "lr_find"), callbacks.FrozenInEval(), watch]
         found = range_test(self.learn, rule, n_steps, streams)
         self._note(
@@ -234,7 +236,15 @@ class _Fitting:
         train_loss, valid_loss, share = self.learn.recorder.values[-1][:3]
         n = len(self.history) + 1
         row = EpochEnded(
-            self.run_id, phase.name, n, phase.n_epochs, train_loss, valid_loss, share, seconds, self.best.best_epoch == n
+            self.run_id,
+            phase.name,
+            n,
+            phase.n_epochs,
+            train_loss,
+            valid_loss,
+            share,
+            seconds,
+            self.best.best_epoch == n,
         )
         self.history.append(row)
         self.emit(row)
@@ -331,7 +341,9 @@ def _say_what_was_dropped(images: Catalog, run_id: str, emit: Emit) -> None:
     fate = {"train": "dropped", "valid": "dropped", "test": "given the class shares of the training images"}
     for part, bad in images.unreadable.items():
         if bad:
-            emit(Note(run_id, f"{len(bad)} unreadable {part} images {fate[part]}, the first: {next(iter(bad.values()))}"))
+            emit(
+                Note(run_id, f"{len(bad)} unreadable {part} images {fate[part]}, the first: {next(iter(bad.values()))}")
+            )
 
 
 @dataclass

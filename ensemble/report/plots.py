@@ -50,7 +50,12 @@ def _curves(history: Sequence[EpochEnded], title: str) -> Figure:
 
 
 def save_range_test(
-    rates: Sequence[float], losses: Sequence[float], suggestions: Mapping[str, float | None], chosen: float, rule: str, folder: Path  # fmt: skip
+    rates: Sequence[float],
+    losses: Sequence[float],
+    suggestions: Mapping[str, float | None],
+    chosen: float,
+    rule: str,
+    folder: Path,  # fmt: skip
 ) -> None:
     """`lr_find.csv` and `lr_find.png`. Raises EnsembleError."""
     rows = "".join(f"{rate:.6g},{loss:.6g}\n" for rate, loss in zip(rates, losses, strict=True))

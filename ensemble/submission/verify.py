@@ -14,7 +14,7 @@ from ensemble.submission.write import FORMAT, csv_text
 
 
 def verify(path: Path, store: RunStore) -> int:
-    """The number of members whose stored predictions give exactly this file. Raises SubmissionError saying what differs."""
+    """The number of members whose stored predictions give exactly this file. Raises SubmissionError."""
     manifest = _read_manifest(path)
     members = _members(path, manifest["members"], store)
     predictions = blend_test(members)
@@ -56,7 +56,9 @@ def _members(path: Path, entries: list[dict[str, Any]], store: RunStore) -> list
         _check_unchanged(path, run, entry["sha256"])
         found.append(Member(run, float(entry["weight"]), str(entry["reason"])))
     if missing:
-        raise SubmissionError(f"{path}: cannot verify: {len(missing)} members missing in {store.root}: {', '.join(missing[:5])}")  # fmt: skip
+        raise SubmissionError(
+            f"{path}: cannot verify: {len(missing)} members missing in {store.root}: {', '.join(missing[:5])}"
+        )
     return found
 
 
@@ -75,6 +77,8 @@ def _compare(path: Path, expected: str) -> None:
     if len(ours) != len(theirs):
         raise SubmissionError(f"{path}: has {len(theirs)} lines, its members give {len(ours)}")
     line = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=True), 1) if a != b), 0)
-    what = f"line {line} is {theirs[line - 1][:80]!r}, its members give {ours[line - 1][:80]!r}" if line else "line ends"
+    what = (
+        f"line {line} is {theirs[line - 1][:80]!r}, its members give {ours[line - 1][:80]!r}" if line else "line ends"
+    )
     digest = hashlib.sha256(actual).hexdigest()[:8]
     raise SubmissionError(f"{path}: changed since it was written ({digest}): {what}")

@@ -33,11 +33,15 @@ class Submission:
     unreadable: tuple[str, ...]
 
 
-def write_submission(blend: Blend, folder: Path, name: str | None = None, force: bool = False, command: Sequence[str] = ()) -> Submission:  # fmt: skip
+def write_submission(
+    blend: Blend, folder: Path, name: str | None = None, force: bool = False, command: Sequence[str] = ()
+) -> Submission:
     """Write, check and explain a blend's CSV. Raises SubmissionError."""
     predictions = blend.predictions
     if predictions is None:
-        raise SubmissionError("these runs have no test set, so there is nothing to submit; set data.test and train again")
+        raise SubmissionError(
+            "these runs have no test set, so there is nothing to submit; set data.test and train again"
+        )
     sample, positive = _sample_of(blend)
     shape = shape_of(sample, predictions, positive)
     text = csv_text(shape, predictions)
@@ -51,7 +55,9 @@ def write_submission(blend: Blend, folder: Path, name: str | None = None, force:
     write_text(path, text)
     check(path, shape, predictions.classes)
     unreadable = tuple(sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])}))
-    write_text(manifest, json.dumps(_manifest(blend, sample, digest, unreadable, command), indent=1, ensure_ascii=False))
+    write_text(
+        manifest, json.dumps(_manifest(blend, sample, digest, unreadable, command), indent=1, ensure_ascii=False)
+    )
     return Submission(path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable)
 
 
@@ -70,14 +76,18 @@ def _sample_of(blend: Blend) -> tuple[Path | None, str | None]:
     """The one sample submission and positive class that the members were trained for."""
     said = {(m.run.data.sample_submission, m.run.data.positive) for m in blend.members}
     if len(said) > 1:
-        raise SubmissionError(f"the members name different sample submissions or positive classes: {sorted(map(str, said))}")
+        raise SubmissionError(
+            f"the members name different sample submissions or positive classes: {sorted(map(str, said))}"
+        )
     sample, positive = said.pop()
     if sample is not None and not Path(sample).is_file():
         raise SubmissionError(f"{sample}: the sample submission that the runs were trained for is gone")
     return (Path(sample) if sample else None), positive
 
 
-def _manifest(blend: Blend, sample: Path | None, digest: str, unreadable: Sequence[str], command: Sequence[str]) -> dict[str, Any]:  # fmt: skip
+def _manifest(
+    blend: Blend, sample: Path | None, digest: str, unreadable: Sequence[str], command: Sequence[str]
+) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "csv_sha256": digest,
