@@ -1,5 +1,6 @@
 """The commands: parse, call one function, show. Heavy imports wait for the command that needs them."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -40,9 +41,9 @@ def quickstart(runs: Runs = None, out: Out = Path("submissions")) -> None:
     assert made.blend.test is not None  # the digits' test set is labelled
     display.say(display.sentence(made.blend.test, "test digits"))
     display.next_commands(
-        f"ens verify {made.submission.path}",
-        "ens train recipes/digits_resnet.yaml --set fit.epochs=12 --set 'seeds=[1, 2]'",
-        "ens blend 'digits_*' --min-acc 0.95",
+        f"ens verify {shlex.quote(str(made.submission.path))}{_same(runs)}",
+        f"ens train recipes/digits_resnet.yaml --set fit.epochs=12 --set 'seeds=[1, 2]'{_same(runs)}",
+        f"ens blend 'digits_*' --min-acc 0.95{_same(runs)}",
     )
 
 
@@ -59,7 +60,10 @@ def train(
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
 
-    jobs = jobs_of([Recipe.load(path, tuple(set_ or ())) for path in recipes])
+    paths = [path for path in recipes if not path.name.endswith(".base.yaml")]  # a glob finds the bases too
+    if not paths:
+        raise EnsembleError(f"{recipes[0]}: a base holds what several recipes share; train one that names it")
+    jobs = jobs_of([Recipe.load(path, tuple(set_ or ())) for path in paths])
     store = RunStore(runs)
     with display.progress() as emit:
         finished, failures = train_all(jobs, store, emit, force)
@@ -69,7 +73,7 @@ def train(
         raise EnsembleError(
             f"{len(failures)} of {len(jobs)} runs failed; the others are finished and stored in {store.root}"
         )
-    display.next_commands("ens blend" if len(finished) > 1 else "ens runs")
+    display.next_commands(f"ens blend{_same(runs)}" if len(finished) > 1 else f"ens runs{_same(runs)}")
 
 
 @app.command("lr-find")
@@ -107,7 +111,7 @@ def list_runs(patterns: Patterns = None, json: Json = False, runs: Runs = None) 
         return
     display.show_runs(finished, damaged)
     if finished:
-        display.next_commands("ens blend")
+        display.next_commands(f"ens blend{_same(runs)}")
     else:
         display.say(f"no finished run in {store.root}" + (f" matches {' '.join(patterns)}" if patterns else ""))
         display.next_commands("ens quickstart", "ens train recipes/…")
@@ -141,12 +145,12 @@ def blend(
     display.show_blend(made)
     if submission is None:
         display.say("no test set, so no submission: set data.test in the recipes to get one")
-        display.next_commands("ens runs")
+        display.next_commands(f"ens runs{_same(runs)}")
         return
     display.show_submission(submission)
     if made.test is not None:
         display.say(display.sentence(made.test, "test images"))
-    display.next_commands(f"ens verify {submission.path}")
+    display.next_commands(f"ens verify {shlex.quote(str(submission.path))}{_same(runs)}")
 
 
 @app.command()
@@ -161,13 +165,18 @@ def verify(
 
     n_members = verify_submission(submission, RunStore(runs))
     display.say(f"{submission}: the same bytes again from {n_members} members")
-    display.next_commands("ens runs")
+    display.next_commands(f"ens runs{_same(runs)}")
+
+
+def _same(runs: Path | None) -> str:
+    """` --runs DIR` where it was given: the next command must find the same runs."""
+    return f" --runs {shlex.quote(str(runs))}" if runs else ""
 
 
 def main() -> None:
     """Run a command; a problem the user can mend is told in at most three lines and exits with 1."""
     try:
-        app()
+        app(prog_name="ens")
     except EnsembleError as error:
         from ensemble.display import show_error
 

@@ -26,12 +26,14 @@ from ensemble.submission import Submission
 if TYPE_CHECKING:
     from ensemble.learn.lr import RangeTest
 
-LOG_WIDTH = 130  # a file or pipe has no width of its own
+LOG_WIDTH = 140  # a file or pipe has no width of its own
 
 
 def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=LOG_WIDTH)
+    console = Console(stderr=stderr, highlight=False, emoji=False)  # labels.csv:100: is a line, not a picture
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    return console
 
 
 out, err = _console(stderr=False), _console(stderr=True)
@@ -64,7 +66,7 @@ def show_error(error: EnsembleError) -> None:
 
 def say(text: str) -> None:
     """One line of result on stdout."""
-    out.print(escape(text), soft_wrap=True)
+    out.print(text, soft_wrap=True, markup=False)
 
 
 def next_commands(*commands: str) -> None:
@@ -193,7 +195,7 @@ def _leaderboard(runs: Sequence[Run]) -> None:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         table.add_column(name, overflow="fold")
     return table

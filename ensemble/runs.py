@@ -82,6 +82,7 @@ class Run(_Stored):
     n_parameters: int
     n_trainable: int
     phases: tuple[str, ...] = ()
+    start: str = Field("", description="which weights the network began with")
     device: str
     precision: str
     threads: int

@@ -81,7 +81,7 @@ class PixelStore:
     """Decoded images: pixels is (images, height, width, 3) uint8; row_of finds a content hash.
 
     Where all images share one size no larger than the geometry's, they are stored as they are (is_native) and resized
-    on the device; else geometry has been applied.
+    on the device; else geometry has been applied. Pictures of exactly the geometry's size need no more work.
     """
 
     pixels: Array
@@ -96,7 +96,7 @@ def open_store(hashes: dict[Path, str], geometry: Geometry, progress: Progress) 
     by_hash = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
     contents = sorted(by_hash)
     key = hashlib.blake2b(digest_size=16)
-    key.update(repr([contents, asdict(geometry), PIL.__version__, "1"]).encode())
+    key.update(repr([contents, asdict(geometry), PIL.__version__, "2"]).encode())
     folder = cache_root() / "pixels"
     array, sidecar = folder / f"{key.hexdigest()}.npy", folder / f"{key.hexdigest()}.json"
     if not (sidecar.exists() and array.exists()):
@@ -148,7 +148,10 @@ def decode_pixels(path: Path, geometry: Geometry | None) -> Array:
 
 
 def _shared_size(files: Sequence[Path], geometry: Geometry) -> tuple[int, int] | None:
-    """(height, width) where all readable images share one that is no larger than the geometry's, else None."""
+    """(height, width) where all readable images share one that is no larger than the geometry's, else None.
+
+    Also None where they have exactly the geometry's size and are to be cut: on the device they would pass as done.
+    """
     shared: tuple[int, int] | None = None
     for path in files:
         try:
@@ -159,7 +162,8 @@ def _shared_size(files: Sequence[Path], geometry: Geometry) -> tuple[int, int] |
         if size != (shared or size) or max(size) > geometry.size:
             return None
         shared = size
-    return shared
+    full = (geometry.size, geometry.size)
+    return None if shared == full and geometry.scaled(*full) != full else shared
 
 
 def _check_space(folder: Path, n_bytes: int) -> None:

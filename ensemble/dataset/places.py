@@ -53,7 +53,8 @@ def unpacked(archive: Path) -> Path:
             staging.chmod(0o755)
             _move_into_place(staging, target)
         except DAMAGED as error:
-            raise DataError(f"{archive}: damaged or unsupported archive ({error})") from None
+            reason = " ".join(str(error).split())[:150]  # tarfile tells of every compression it tried, a line each
+            raise DataError(f"{archive}: damaged or unsupported archive ({reason})") from None
         except OSError as error:
             raise DataError(f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error})") from None
         finally:

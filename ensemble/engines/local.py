@@ -132,7 +132,7 @@ def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit) -> Run:
     from ensemble.report.plots import save_history, save_range_test
 
     recipe, folder = job.recipe, store.folder(job.run_id)
-    trained = train(recipe, data, job.seed, job.run_id, folder, emit)
+    trained = train(recipe, data, job.seed, job.run_id, store, emit)
     write_text(folder / "recipe.yaml", recipe_text(recipe))
     save_history(trained.history, folder, job.run_id)
     found = trained.range_test
@@ -188,7 +188,8 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
             share_of_run=round(found.n_steps / (n_batches * len(trained.history)), 4),
         ),
         best_epoch=trained.best_epoch, n_epochs=len(trained.history), n_parameters=trained.n_parameters,
-        n_trainable=trained.n_trainable, phases=trained.phases, device=trained.device, precision=trained.precision,
+        n_trainable=trained.n_trainable, phases=trained.phases, start=trained.start,
+        device=trained.device, precision=trained.precision,
         threads=trained.threads, seconds=trained.seconds, images_per_second=trained.images_per_second,
         versions={"ens": __version__} | {name: version(name) for name in RECORDED},
         files={name: sha256(folder / name) for name in STORED if (folder / name).exists()},

@@ -8,7 +8,6 @@ import torch
 from fastai.callback.core import Callback, CancelFitException, TrainEvalCallback
 from torch import Tensor, nn
 
-from ensemble.errors import TrainingError
 from ensemble.learn.device import seed_everything
 from ensemble.recipe import EarlyStop
 
@@ -48,19 +47,23 @@ class SeedEpochs(Callback):
 
 
 class FiniteLoss(Callback):
-    """Stops when the training loss is no number. Raises TrainingError naming epoch, batch and rate."""
+    """Ends training when its loss is no number; `problem` then names epoch, batch and rate.
+
+    It does not raise an error itself: fastai would put its own words before ours.
+    """
 
     order = 60  # after the Recorder
 
     def __init__(self, phase: str, every: int) -> None:
-        self.phase, self.every = phase, every
+        self.phase, self.every, self.problem = phase, every, ""
 
     def after_batch(self) -> None:  # noqa: D102
         if self.training and self.iter % self.every == 0 and not math.isfinite(self.loss.item()):
-            raise TrainingError(
+            self.problem = (
                 f"the loss became {self.loss.item()} in phase {self.phase}, epoch {self.epoch + 1}, batch "
                 f"{self.iter + 1}, at rate {self.opt.hypers[-1]['lr']:.2g}\nset a smaller fit.lr"
             )
+            raise CancelFitException
 
 
 class Best(Callback):
@@ -78,6 +81,11 @@ class Best(Callback):
     def before_fit(self) -> None:  # noqa: D102
         self.waited = 0
 
+    def before_epoch(self) -> None:  # noqa: D102
+        # not in after_epoch: callbacks after this one would never hear of the last epoch
+        if self.early_stop is not None and self.waited >= self.early_stop.patience:
+            raise CancelFitException
+
     def after_epoch(self) -> None:  # noqa: D102
         _, valid_loss, accuracy = self.learn.recorder.values[-1][:3]
         value = valid_loss if self.monitor == "valid_loss" else -accuracy
@@ -91,8 +99,6 @@ class Best(Callback):
             self.reference, self.waited = value, 0
         else:
             self.waited += 1
-        if self.waited >= self.early_stop.patience:
-            raise CancelFitException
 
 
 def copy_of(network: nn.Module) -> State:

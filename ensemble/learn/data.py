@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fastai.vision.data  # noqa: F401  (registers how fastai shows batches of images)
+import fastai.vision.learner  # noqa: F401  (registers how fastai shows batches and results of images)
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -75,6 +75,9 @@ def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
             f"{len(unreadable['valid'])} unreadable validation images, the first: {reason}\n"
             "mend or remove them, or set data.skip_unreadable: true"
         )
+    for part in ("train", "valid"):
+        if len(unreadable[part]) == len(parts[part]):
+            raise DataError(f"no {part} image is readable, the first: {next(iter(unreadable[part].values()))}")
     return Catalog(store, data.classes, np.array(rows), np.array(codes), parts, unreadable)
 
 
@@ -154,8 +157,10 @@ def loaders(images: Catalog, batch_size: int, augment: Augment, normalize: Stats
         splitter=IndexSplitter(list(range(len(train), len(train) + len(valid)))),
         batch_tfms=[*batch_transforms(augment), Normalize.from_stats(*normalize, cuda=device().type == "cuda")],
     )
-    n = min(batch_size, len(train))
-    return block.dataloaders(np.concatenate([train, valid]).tolist(), bs=n, val_bs=2 * batch_size, device=device())
+    n, items = min(batch_size, len(train)), np.concatenate([train, valid]).tolist()
+    dls = block.dataloaders(items, bs=n, val_bs=2 * batch_size, device=device())
+    dls.valid_ds.tls[0].types[0] = (int, str, Path)  # else test_dl and predict refuse pictures from elsewhere
+    return dls
 
 
 def part_loader(dls: DataLoaders, images: Catalog, part: str, batch_size: int) -> PixelDL:

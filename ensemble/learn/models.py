@@ -1,6 +1,8 @@
 """Networks: timm's bodies, our heads, small stems, and the layer groups that freezing and rates go by."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import timm
@@ -9,7 +11,8 @@ from timm.models import group_parameters
 from timm.models.vgg import VGG
 from torch import Tensor, nn
 
-from ensemble.errors import RecipeError, TrainingError
+from ensemble.errors import RecipeError
+from ensemble.learn.weights import Weights, load_named, load_own
 from ensemble.recipe import Head, Model
 
 STEM_POOLS = ("maxpool", "features.pool0")
@@ -44,15 +47,26 @@ class Pool(nn.Module):
         return torch.cat(parts, 1)
 
 
-def build(model: Model, n_classes: int, size: int) -> nn.Module:
-    """The network of a recipe, freshly initialised from torch's current random stream. Raises RecipeError.
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A network, and one line about the weights it starts from."""
+
+    network: nn.Module
+    start: str
+
+
+def build(model: Model, n_classes: int, size: int, weights: Weights | None = None) -> Built:
+    """The network of a recipe, new parts drawn from torch's current random stream. Raises RecipeError, TrainingError.
 
     Its first pass over one image of `size` px is made here, so that a network that cannot take that size fails early.
     """
-    keeps = model.head == "keep"
-    network = _create(model, n_classes if keeps else 0)
-    if model.stem == "small":
-        _shrink_stem(network, model.arch)
+    network = _create(model, n_classes if model.head == "keep" else 0, weights)
+    unused = ""
+    if model.head == "keep":
+        _restart_classifier(network)
+    stem = _shrink_stem(network, model.arch) if model.stem == "small" else None
+    if weights is not None and weights.state is not None and not weights.is_own:
+        unused = load_named(network, weights, stem)
     if isinstance(model.head, Head):
         if isinstance(network, VGG):
             network.pre_logits = nn.Identity()  # timm keeps 119 M parameters of dense trunk there
@@ -60,21 +74,39 @@ def build(model: Model, n_classes: int, size: int) -> nn.Module:
         maps = _try(network, model.arch, size)
         if maps.ndim != 4:
             raise RecipeError(f"model.arch: {model.arch} gives no feature maps for our head; set model.head: keep")
-        return BodyAndHead(network, _head(model.head, maps.shape[1], n_classes))
-    _restart_classifier(network)
-    _try(network, model.arch, size)
-    return network
+        network = BodyAndHead(network, _head(model.head, maps.shape[1], n_classes))
+    else:
+        _try(network, model.arch, size)
+    if weights is not None and weights.is_own:
+        unused = load_own(network, weights)
+    return Built(network, "random weights" if weights is None else f"weights: {weights.source}{unused}")
 
 
-def _create(model: Model, n_classes: int) -> nn.Module:
-    if not timm.is_model(model.arch.split(".")[0]):
+def check_arch(arch: str) -> None:
+    """Raises RecipeError for a network, or a tag of its weights, that timm does not know, naming the nearest."""
+    name, _, tag = arch.partition(".")
+    if not timm.is_model(name):
         from difflib import get_close_matches
 
-        near = get_close_matches(model.arch.split(".")[0], timm.list_models(), n=3, cutoff=0.5)
+        near = get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them all"
-        raise RecipeError(f"model.arch: {model.arch!r} is no network that timm {timm.__version__} knows\n{hint}")
+        raise RecipeError(f"model.arch: {arch!r} is no network that timm {timm.__version__} knows\n{hint}")
     try:
-        return timm.create_model(model.arch, pretrained=False, num_classes=n_classes, **model.options)
+        timm.get_pretrained_cfg(arch)
+    except RuntimeError:
+        tagged = ", ".join(timm.list_pretrained(f"{name}.*")) or "none"
+        raise RecipeError(f"model.arch: timm knows no weights {tag!r} of {name}\nit knows {tagged}") from None
+
+
+def _create(model: Model, n_classes: int, weights: Weights | None) -> nn.Module:
+    check_arch(model.arch)
+    try:
+        hub = (
+            {}
+            if weights is None or weights.hub_file is None
+            else {"pretrained_cfg_overlay": {"file": str(weights.hub_file)}}
+        )
+        return timm.create_model(model.arch, pretrained=bool(hub), num_classes=n_classes, **hub, **model.options)
     except (TypeError, RuntimeError, ValueError, KeyError, AssertionError, AttributeError) as error:
         raise RecipeError(f"model.options: {model.arch} refuses {model.options} ({str(error)[:200]})") from None
 
@@ -120,11 +152,15 @@ def _restart_classifier(network: nn.Module) -> None:
         classifier.reset_parameters()
 
 
-def _shrink_stem(network: nn.Module, arch: str) -> None:
-    """The first convolution becomes 3×3 with stride 1 and the pool after it goes. Raises RecipeError."""
+def _shrink_stem(network: nn.Module, arch: str) -> str:
+    """The first convolution, whose name is returned, becomes 3×3 with stride 1, the pool after it goes.
+
+    Raises RecipeError.
+    """
     name = getattr(network, "default_cfg", {}).get("first_conv")
-    conv = network.get_submodule(name) if isinstance(name, str) else None
-    if not isinstance(conv, nn.Conv2d) or conv.in_channels != 3:
+    conv = _submodule(network, name) if isinstance(name, str) else None
+    is_stem = isinstance(conv, nn.Conv2d) and conv.in_channels == 3 and max(conv.stride) <= 4  # else it cuts patches
+    if not is_stem:
         raise RecipeError(f"model.stem: small is not known for {arch}; leave it auto")
     small = nn.Conv2d(3, conv.out_channels, 3, stride=1, padding=1, bias=conv.bias is not None)
     if conv.kernel_size == (3, 3):
@@ -133,6 +169,7 @@ def _shrink_stem(network: nn.Module, arch: str) -> None:
     for pool in STEM_POOLS:
         if isinstance(_submodule(network, pool), nn.MaxPool2d | nn.Sequential):
             network.set_submodule(pool, nn.Identity())
+    return name
 
 
 def _submodule(network: nn.Module, name: str) -> nn.Module | None:
@@ -142,21 +179,52 @@ def _submodule(network: nn.Module, name: str) -> nn.Module | None:
         return None
 
 
-def layer_groups(network: nn.Module) -> list[list[nn.Parameter]]:
-    """Parameters by stage, stem first; the last group is exactly the classifier or our head. fastai's splitter."""
+def layer_groups(network: nn.Module, unfreeze_from: str | None = None) -> list[list[nn.Parameter]]:
+    """Parameters by stage, stem first; the last group is exactly the classifier or our head. fastai's splitter.
+
+    With `unfreeze_from` the body has two groups: what stands before that module, and everything from it on.
+    Raises RecipeError for a module that is not there.
+    """
     if isinstance(network, BodyAndHead):
-        return [*_stages(network.body, ()), list(network.head.parameters())]
-    classifier = list(network.get_classifier().parameters())
-    return [*_stages(network, classifier), classifier]
+        body, classifier = network.body, list(network.head.parameters())
+    else:
+        body, classifier = network, list(network.get_classifier().parameters())
+    in_classifier = {id(parameter) for parameter in classifier}
+    stages = _cut_at(body, unfreeze_from) if unfreeze_from else _stages(body)
+    groups = [[parameter for parameter in stage if id(parameter) not in in_classifier] for stage in stages]
+    if unfreeze_from and not groups[-1]:
+        raise RecipeError(
+            f"fit.unfreeze_from: {unfreeze_from!r} is the classifier, which always trains; use feature_extract"
+        )
+    return [*(group for group in groups if group), classifier]
 
 
-def _stages(network: nn.Module, left_out: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+def splitter(unfreeze_from: str | None) -> Callable[[nn.Module], list[list[nn.Parameter]]]:
+    """layer_groups as fastai's Learner takes it."""
+    return partial(layer_groups, unfreeze_from=unfreeze_from)
+
+
+def _cut_at(body: nn.Module, name: str) -> list[list[nn.Parameter]]:
+    """The parameters before a module and from it on, in the order of their definition."""
+    there = [module for module, _ in body.named_modules() if module]
+    if name not in there:
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, there, n=5, cutoff=0.3) or there[:5]
+        raise RecipeError(f"fit.unfreeze_from: the network has no module {name!r}\nnearest: {', '.join(near)}")
+    names = [parameter for parameter, _ in body.named_parameters()]
+    first = next((i for i, parameter in enumerate(names) if parameter.startswith(f"{name}.")), None)
+    if first is None:
+        raise RecipeError(f"fit.unfreeze_from: module {name!r} has no parameters of its own")
+    parameters = list(body.parameters())
+    return [parameters[:first], parameters[first:]]
+
+
+def _stages(network: nn.Module) -> list[list[nn.Parameter]]:
     """The body's stages by timm's own coarse matcher; VGG, which has one per layer, is cut at its pooling layers."""
     parameters = dict(network.named_parameters())
     names = _vgg_stages(network) if isinstance(network, VGG) else _timm_stages(network)
-    skip = {id(parameter) for parameter in left_out}
-    stages = [[parameters[name] for name in stage if id(parameters[name]) not in skip] for stage in names]
-    return [stage for stage in stages if stage]
+    return [[parameters[name] for name in stage] for stage in names]
 
 
 def _timm_stages(network: nn.Module) -> list[list[str]]:
@@ -179,16 +247,3 @@ def _vgg_stages(network: VGG) -> list[list[str]]:
 def count_parameters(network: nn.Module) -> int:
     """All parameters of the network."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-
-def load_weights(network: nn.Module, state: dict[str, Tensor], source: str) -> None:
-    """Put stored weights into a network of the same layout. Raises TrainingError naming what does not fit."""
-    expected = network.state_dict()
-    missing, extra = sorted(expected.keys() - state.keys()), sorted(state.keys() - expected.keys())
-    wrong = sorted(name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape)
-    if missing or extra or wrong:
-        raise TrainingError(
-            f"{source}: does not fit the network: {len(missing)} tensors missing {missing[:3]}, "
-            f"{len(extra)} left over {extra[:3]}, {len(wrong)} of another shape {wrong[:3]}"
-        )
-    network.load_state_dict(state)

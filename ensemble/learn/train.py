@@ -24,15 +24,16 @@ from ensemble.dataset.pixels import open_store
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step, ignore
 from ensemble.learn import callbacks, models
-from ensemble.learn.checkpoint import read_weights, save_weights
+from ensemble.learn.checkpoint import save_weights
 from ensemble.learn.data import Catalog, catalog, loaders, normalisation, part_loader
 from ensemble.learn.device import device, device_name, precision, seed_everything
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
 from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess, weights_config
+from ensemble.learn.weights import find_weights, load_exactly
 from ensemble.predictions import Predictions
 from ensemble.recipe import Find, Fit, Recipe
-from ensemble.runs import Run
+from ensemble.runs import Run, RunStore
 
 LR_MULT = 100.0  # fastai's fine_tune: the first stage trains at a hundredth of the last one's rate
 
@@ -64,6 +65,7 @@ class Trained:
     n_parameters: int
     n_trainable: int
     phases: tuple[str, ...]
+    start: str
     device: str
     precision: str
     threads: int
@@ -79,32 +81,39 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> Learner:
     Raises EnsembleError. Images are decoded on the first call.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    return _setup(recipe, load(recipe.data), recipe.seeds[0] if seed is None else seed, ignore).learn
+    return _setup(recipe, load(recipe.data), recipe.seeds[0] if seed is None else seed, ignore, RunStore()).learn
 
 
 def trained_learner(run: Run) -> Learner:
     """The Learner of a finished run with its weights. Raises EnsembleError."""
     recipe = Recipe.load(run.folder / "recipe.yaml")
-    learn = learner(recipe, run.seed)
-    models.load_weights(learn.model, read_weights(run.folder / "model.safetensors"), str(run.folder))
+    random_start = recipe.model.model_copy(update={"pretrained": False})
+    config = weights_config(recipe)  # the run's own weights replace the ones it started from, not their preprocessing
+    recipe = recipe.model_copy(update={"model": random_start})
+    learn = _setup(recipe, load(recipe.data), run.seed, ignore, RunStore(run.folder.parent), config=config).learn
+    load_exactly(learn.model, run.folder / "model.safetensors")
     return learn
 
 
 @dataclass
 class _Setup:
+    """What the phases work on; start says which weights the network began with."""
+
     learn: Learner
+    start: str
     images: Catalog
     preprocess: Preprocess
     precision: str
 
 
-def train(recipe: Recipe, data: DataSet, seed: int, run_id: str, folder: Path, emit: Emit = ignore) -> Trained:
-    """Train, store `model.safetensors` in the folder, and predict. Raises EnsembleError."""
+def train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit = ignore) -> Trained:
+    """Train, store `model.safetensors` in the run's folder, and predict. Raises EnsembleError."""
     clock = _Clock()
     with clock.measure("data"):
-        setup = _setup(recipe, data, seed, emit, run_id)
+        setup = _setup(recipe, data, seed, emit, store, run_id)
+    emit(Note(run_id, setup.start))
     _say_what_was_dropped(setup.images, run_id, emit)
-    phases = plan(recipe.fit)
+    phases = plan(recipe.fit, len(setup.learn.opt.param_lists))
     best = callbacks.Best(recipe.fit.monitor, recipe.fit.early_stop)
     fitting = _Fitting(setup, recipe.fit, seed, run_id, emit, best)
     found = None
@@ -118,7 +127,7 @@ def train(recipe: Recipe, data: DataSet, seed: int, run_id: str, folder: Path, e
             fitting.run(phase, rate)
     with clock.measure("predict"):
         state = fitting.keep_epoch()
-        save_weights(state, folder / "model.safetensors")
+        save_weights(state, store.folder(run_id) / "model.safetensors")
         valid, test = _predict(setup, recipe, data)
     fitted = sum(clock.seconds[phase.name] for phase in phases)
     n_images = len(setup.images.readable("train")) * len(fitting.history)
@@ -128,6 +137,7 @@ def train(recipe: Recipe, data: DataSet, seed: int, run_id: str, folder: Path, e
         n_parameters=models.count_parameters(setup.learn.model),
         n_trainable=fitting.n_trainable,
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in phases),
+        start=setup.start,
         device=device_name(), precision=setup.precision, threads=torch.get_num_threads(),
         batch_size=setup.learn.dls.train.bs,
         seconds={name: round(seconds, 2) for name, seconds in clock.seconds.items()},
@@ -138,13 +148,17 @@ def train(recipe: Recipe, data: DataSet, seed: int, run_id: str, folder: Path, e
 
 def find_lr(recipe: Recipe, data: DataSet, seed: int, emit: Emit = ignore) -> RangeTest:
     """The range test alone, with fastai's valley where the recipe names a number. Raises EnsembleError."""
-    setup = _setup(recipe, data, seed, emit, recipe.name)
+    setup = _setup(recipe, data, seed, emit, RunStore(), recipe.name)
     best = callbacks.Best(recipe.fit.monitor, None)
-    return _Fitting(setup, recipe.fit, seed, recipe.name, emit, best).find_rate(plan(recipe.fit))
+    phases = plan(recipe.fit, len(setup.learn.opt.param_lists))
+    return _Fitting(setup, recipe.fit, seed, recipe.name, emit, best).find_rate(phases)
 
 
-def plan(fit: Fit) -> list[Phase]:
-    """The phases of a strategy; fine_tune's shapes are fastai's own (frozen, then unfrozen at half the rate)."""
+def plan(fit: Fit, n_groups: int) -> list[Phase]:
+    """The phases of a strategy; fine_tune's shapes are fastai's own (frozen, then unfrozen at half the rate).
+
+    gradual spreads its epochs over the stages, from the last to the first; with unfreeze_from there is one step.
+    """
     if fit.strategy == "scratch":
         phases = [Phase("scratch", fit.epochs, 0)]
     elif fit.strategy == "feature_extract":
@@ -152,14 +166,29 @@ def plan(fit: Fit) -> list[Phase]:
     elif fit.strategy == "fine_tune":
         phases = [
             Phase("frozen", fit.frozen_epochs, -1, pct_start=0.99),
-            Phase("unfrozen", fit.epochs, 0, pct_start=0.3, div=5.0, share_of_rate=0.5, is_unfrozen=True),
+            _unfrozen("unfrozen", fit.epochs, 0),
         ]
     else:
-        raise RecipeError("fit.strategy: gradual is not in this version yet; use fine_tune or feature_extract")
+        phases = [Phase("frozen", fit.frozen_epochs, -1, pct_start=0.99), *_opening(fit, n_groups)]
     phases = [phase for phase in phases if phase.n_epochs]
     if not phases:
         raise RecipeError("fit.epochs: nothing to train: no phase has an epoch")
     return phases
+
+
+def _unfrozen(name: str, n_epochs: int, first_group: int) -> Phase:
+    return Phase(name, n_epochs, first_group, pct_start=0.3, div=5.0, share_of_rate=0.5, is_unfrozen=True)
+
+
+def _opening(fit: Fit, n_groups: int) -> list[Phase]:
+    """The steps of gradual unfreezing: the body's stages open from the end, at most one step per epoch."""
+    if fit.unfreeze_from is not None:
+        return [_unfrozen(f"from {fit.unfreeze_from}", fit.epochs, n_groups - 2)]
+    n_stages = n_groups - 1
+    n_steps = min(n_stages, fit.epochs)
+    epochs = [fit.epochs * (i + 1) // n_steps - fit.epochs * i // n_steps for i in range(n_steps)]
+    first = [n_stages - n_stages * (i + 1) // n_steps for i in range(n_steps)]
+    return [_unfrozen(f"from stage {g + 1} of {n_stages}", n, g) for n, g in zip(epochs, first, strict=True)]
 
 
 class _Fitting:
@@ -191,25 +220,28 @@ class _Fitting:
         return found
 
     def run(self, phase: Phase, rate: float) -> None:
-        """One phase with fastai's schedule; the optimiser starts afresh."""
+        """One phase with fastai's schedule; the optimiser starts afresh. Raises TrainingError."""
         learn, fit = self.learn, self.fit
-        self._freeze(phase)
+        n_trained = self._freeze(phase)
+        total = models.count_parameters(learn.model)
+        self._note(f"phase {phase.name}: {phase.n_epochs} epochs, {n_trained:,} of {total:,} parameters train")
         peak = rate * phase.share_of_rate
         if phase.is_unfrozen and fit.lr_unfrozen is not None:
             peak = fit.lr_unfrozen
         rates: Any = slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak
         watch = callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, phase))
         every = 1 if learn.dls.device.type == "cpu" else 50
-        cbs: list[Callback] = [
-            callbacks.SeedEpochs(self.seed, phase.name), callbacks.FrozenInEval(),
-            callbacks.FiniteLoss(phase.name, every), self.best, watch,
-        ]  # fmt: skip
+        finite = callbacks.FiniteLoss(phase.name, every)
+        streams = callbacks.SeedEpochs(self.seed, phase.name)
+        cbs: list[Callback] = [streams, callbacks.FrozenInEval(), finite, self.best, watch]
         if fit.schedule == "one_cycle":
             learn.fit_one_cycle(phase.n_epochs, rates, pct_start=phase.pct_start, div=phase.div, cbs=cbs)
         elif fit.schedule == "flat_cosine":
             learn.fit_flat_cos(phase.n_epochs, rates, cbs=cbs)
         else:
             learn.fit(phase.n_epochs, rates, cbs=cbs)
+        if finite.problem:
+            raise TrainingError(finite.problem)
 
     def keep_epoch(self) -> callbacks.State:
         """Put the kept epoch's weights into the network. Raises TrainingError when no epoch had a finite loss."""
@@ -220,11 +252,12 @@ class _Fitting:
         self.learn.model.load_state_dict(self.best.state)
         return self.best.state
 
-    def _freeze(self, phase: Phase) -> None:
+    def _freeze(self, phase: Phase) -> int:
         self.learn.create_opt()
         self.learn.freeze_to(phase.first_group)
         trained = sum(p.numel() for p in self.learn.model.parameters() if p.requires_grad)
         self.n_trainable = max(self.n_trainable, trained)
+        return trained
 
     def _step(self, phase: str, done: int, total: int, loss: float | None) -> None:
         self.emit(Step(self.run_id, phase, done, total, loss))
@@ -254,10 +287,20 @@ def _nothing(*_: object) -> None:
     return None
 
 
-def _setup(recipe: Recipe, data: DataSet, seed: int, emit: Emit, run_id: str = "") -> _Setup:
-    """Decode the images, build network and Learner. Raises EnsembleError."""
+def _setup(
+    recipe: Recipe,
+    data: DataSet,
+    seed: int,
+    emit: Emit,
+    runs: RunStore,
+    run_id: str = "",
+    config: Preprocess | None = None,
+) -> _Setup:
+    """Find the first weights, decode the images, build network and Learner. Raises EnsembleError."""
     _refuse_not_yet(recipe)
-    preprocess = weights_config(recipe)
+    models.check_arch(recipe.model.arch)
+    weights = find_weights(recipe.model, runs)
+    preprocess = config or weights_config(recipe)
 
     def progress(done: int, total: int) -> None:
         emit(Step(run_id, "decoding", done, total))
@@ -269,18 +312,25 @@ def _setup(recipe: Recipe, data: DataSet, seed: int, emit: Emit, run_id: str = "
     assert isinstance(recipe.fit.batch_size, int)
     dls = loaders(images, recipe.fit.batch_size, recipe.augmentation, (mean, std), seed)
     seed_everything(seed, "network")
-    network = models.build(recipe.model, len(data.classes), preprocess.geometry.size)
-    network = network.to(device(), memory_format=torch.channels_last)
+    built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
+    network = built.network.to(device(), memory_format=torch.channels_last)
     chosen = precision(recipe.fit.precision)
     learn = Learner(
-        dls, network, loss_func=_loss(recipe.fit, images), metrics=[accuracy], splitter=models.layer_groups,
+        dls,
+        network,
+        loss_func=_loss(recipe.fit, images),
+        metrics=[accuracy],
+        splitter=models.splitter(recipe.fit.unfreeze_from),
         opt_func=partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True)),
-        wd=recipe.fit.weight_decay, cbs=[callbacks.ChannelsLast(), *_mixing(recipe), *_amp(chosen)],
-    )  # fmt: skip
+        wd=recipe.fit.weight_decay,
+        train_bn=False,  # else fastai goes on training the batch norms of a frozen body
+        cbs=[callbacks.ChannelsLast(), *_mixing(recipe), *_amp(chosen)],
+    )
     if run_id:
         learn.remove_cb(ProgressCallback)
         learn.logger = _nothing
-    return _Setup(learn, images, preprocess, chosen)
+    learn.create_opt()
+    return _Setup(learn, built.start, images, preprocess, chosen)
 
 
 def _refuse_not_yet(recipe: Recipe) -> None:
@@ -288,9 +338,7 @@ def _refuse_not_yet(recipe: Recipe) -> None:
     later = {
         "fit.batch_size: auto": recipe.fit.batch_size == "auto",
         "fit.feature_views above 0": recipe.fit.feature_views not in ("auto", 0),
-        "fit.unfreeze_from": recipe.fit.unfreeze_from is not None,
         "refit: true": recipe.refit,
-        "model.pretrained other than false": recipe.model.pretrained is not False,
         "augment with both mixup and cutmix": bool(recipe.augmentation.mixup and recipe.augmentation.cutmix),
     }
     asked = [key for key, is_asked in later.items() if is_asked]
@@ -320,6 +368,8 @@ def _amp(chosen: str) -> list[Callback]:
 
 def _predict(setup: _Setup, recipe: Recipe, data: DataSet) -> tuple[Predictions, Predictions | None]:
     def part(name: str) -> Any:
+        if not len(setup.images.readable(name)):
+            return np.zeros((0, len(data.classes)), np.float32)
         loader = part_loader(setup.learn.dls, setup.images, name, 2 * setup.learn.dls.train.bs)
         return probabilities(setup.learn.model, loader, recipe.views, setup.precision)
 

@@ -37,7 +37,8 @@ def _problem(cells: list[str], shape: Shape, classes: Sequence[str]) -> str:
     if shape.kind == "class name":
         return "" if cells[0] in classes else f"{cells[0]!r} is no class"
     if shape.kind == "class id":
-        return "" if cells[0].isdigit() and int(cells[0]) < len(classes) else f"{cells[0]!r} is no class id"
+        is_number = cells[0].isascii() and cells[0].isdigit()
+        return "" if is_number and int(cells[0]) < len(classes) else f"{cells[0]!r} is no class id"
     try:
         values = [float(cell) for cell in cells]
     except ValueError:

@@ -85,7 +85,7 @@ def _is_number(text: str) -> bool:
 def rows_for(shape: Shape, predictions: Predictions) -> list[int]:
     """The prediction row of each id of the shape: matched as text, exactly, then without suffix.
 
-    Raises SubmissionError naming the ids without a prediction.
+    Raises SubmissionError naming the ids without a prediction of their own.
     """
     exact = {name: i for i, name in enumerate(predictions.ids.tolist())}
     bare: dict[str, list[int]] = {}
@@ -96,9 +96,16 @@ def rows_for(shape: Shape, predictions: Predictions) -> list[int]:
     if lost:
         raise SubmissionError(
             f"{len(lost):,} of {len(shape.ids):,} ids of the sample have no test image, the first: {lost[0][:100]!r}\n"
-            f"test ids look like {predictions.ids[0]!r}; check data.test and data.sample_submission"
+            f"test ids look like {str(predictions.ids[0])[:100]!r}; check data.test and data.sample_submission"
         )
-    return [rows[0] for rows in found]
+    asked: dict[int, str] = {}
+    for name, (row,) in zip(shape.ids, found, strict=True):
+        if asked.setdefault(row, name) != name:
+            raise SubmissionError(
+                f"{asked[row][:100]!r} and {name[:100]!r} in the sample both mean the test image "
+                f"{str(predictions.ids[row])[:100]!r}\ncheck data.test and data.sample_submission"
+            )
+    return [row for (row,) in found]
 
 
 def without_suffix(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,32 +30,38 @@ def verify(path: Path, store: RunStore) -> int:
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise SubmissionError(f"{path}: no such file")
     beside = path.with_suffix(".json")
     try:
         manifest = json.loads(beside.read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise SubmissionError(f"{beside}: format {manifest['format']}, this version reads {FORMAT}")
-        wanted = ("members", "sample_submission", "csv_sha256")
-        return {key: manifest[key] for key in wanted}
+        sample = manifest["sample_submission"]
+        return {
+            "members": [
+                (str(entry["run"]), float(entry["weight"]), str(entry["reason"]), str(entry["sha256"]["test.npz"]))
+                for entry in manifest["members"]
+            ],
+            "sample_submission": sample and {key: str(sample[key]) for key in ("path", "sha256")},
+        }
     except FileNotFoundError:
         raise SubmissionError(f"{path}: cannot verify: its manifest {beside.name} is not beside it") from None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise SubmissionError(f"{beside}: not a manifest that `ens blend` wrote") from None
 
 
-def _members(path: Path, entries: list[dict[str, Any]], store: RunStore) -> list[Member]:
+def _members(path: Path, entries: list[tuple[str, float, str, str]], store: RunStore) -> list[Member]:
     found: list[Member] = []
     missing: list[str] = []
-    for entry in entries:
+    for run_id, weight, reason, test_sha256 in entries:
         try:
-            run = store.get(str(entry["run"]))
+            run = store.get(run_id)
         except EnsembleError:
-            missing.append(str(entry["run"]))
+            missing.append(run_id)
             continue
-        _check_unchanged(path, run, entry["sha256"])
-        found.append(Member(run, float(entry["weight"]), str(entry["reason"])))
+        _check_unchanged(path, run, test_sha256)
+        found.append(Member(run, weight, reason))
     if missing:
         raise SubmissionError(
             f"{path}: cannot verify: {len(missing)} members missing in {store.root}: {', '.join(missing[:5])}"
@@ -62,10 +69,9 @@ def _members(path: Path, entries: list[dict[str, Any]], store: RunStore) -> list
     return found
 
 
-def _check_unchanged(path: Path, run: Run, hashes: dict[str, str]) -> None:
-    name = "test.npz"
-    stored = run.folder / name
-    if not stored.is_file() or sha256(stored) != hashes.get(name):
+def _check_unchanged(path: Path, run: Run, test_sha256: str) -> None:
+    stored = run.folder / "test.npz"
+    if not stored.is_file() or sha256(stored) != test_sha256:
         raise SubmissionError(f"{path}: {stored} is not the file that the submission was made from")
 
 

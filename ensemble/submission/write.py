@@ -50,7 +50,7 @@ def write_submission(
     if Path(stem).name != stem or stem.startswith("."):
         raise SubmissionError(f"--name {stem!r} is not a plain file name")
     path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
-    if path.exists() and path.read_bytes() != text.encode() and not force:
+    if not force and _holds_other(path, text.encode()):
         raise SubmissionError(f"{path}: exists with other content\nchoose another --name, or --force to replace it")
     write_text(path, text)
     check(path, shape, predictions.classes)
@@ -61,11 +61,23 @@ def write_submission(
     return Submission(path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable)
 
 
+def _holds_other(path: Path, content: bytes) -> bool:
+    """Whether the file is there with other content. Raises SubmissionError."""
+    try:
+        return path.read_bytes() != content
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise SubmissionError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
 def csv_text(shape: Shape, predictions: Predictions) -> str:
     """The whole file, with plain newlines. Raises SubmissionError."""
     rows = rows_for(shape, predictions)
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    # Python 3.11 does not quote a lone \r by itself
+    has_return = any("\r" in text for text in (*shape.columns, *shape.ids, *predictions.classes))
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL)
     writer.writerow(shape.columns)
     for name, row in zip(shape.ids, cells(shape, predictions, rows), strict=True):
         writer.writerow([name, *row])

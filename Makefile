@@ -1,0 +1,37 @@
+# Two commands do everything, installation into .venv included: make quickstart, make test
+VENV ?= .venv
+PYTHON ?= python3
+PY := $(VENV)/bin/python
+
+.PHONY: quickstart test check clean
+quickstart: $(VENV)/.installed ## install, then train, blend and submit on scikit-learn's digits
+	$(VENV)/bin/ens quickstart
+
+test: $(VENV)/.installed-dev ## the test suite: no network, no GPU
+	$(PY) -m pytest
+
+check: $(VENV)/.installed-dev ## format, lint, types
+	$(PY) -m ruff format --check ensemble tests bench
+	$(PY) -m ruff check ensemble tests bench
+	$(PY) -m mypy
+
+# An environment made here gets the tried versions; one that was there keeps its own where they are new enough.
+$(VENV)/.installed: pyproject.toml constraints.txt | $(PY)
+	@echo "Installing into $(VENV): torch with its CUDA libraries takes about 8 GB of disk and some minutes."
+	$(PY) -m pip install $$(test -e $(VENV)/.made-here && echo "-c constraints.txt") -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PY) -m pip install $$(test -e $(VENV)/.made-here && echo "-c constraints.txt") -e '.[dev]'
+	@touch $@
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12 ..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "Python's venv module is missing. Debian, Ubuntu: sudo apt install python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $(VENV)/.made-here
+
+clean: ## remove derived files, never runs or submissions
+	rm -rf .ens_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

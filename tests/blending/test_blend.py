@@ -1,0 +1,199 @@
+"""A blend: the same bytes from the same set, the weighted mean of its members, and scores that are what they say."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ensemble.blending import make_blend
+from ensemble.errors import DamagedError, MismatchError
+from ensemble.predictions import Predictions
+from ensemble.runs import publish
+from ensemble.submission import write_submission
+
+
+def with_data(run, **values):
+    run = run.model_copy(update={"data": run.data.model_copy(update=values)})
+    publish(run)
+    return run
+
+
+def labelled_test(rng, made_up, accuracy, n=60):
+    made = made_up(rng, n, accuracy=accuracy)
+    return Predictions(np.array([f"t{key}" for key in made.ids]), made.classes, made.probs, made.targets)
+
+
+def shuffled(draw, predictions):
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    rows, columns = rng.permutation(len(predictions.ids)), rng.permutation(len(predictions.classes))
+    return Predictions(
+        predictions.ids[rows],
+        tuple(predictions.classes[i] for i in columns),
+        predictions.probs[np.ix_(rows, columns)],
+        None if predictions.targets is None else np.argsort(columns)[predictions.targets[rows]],
+    )
+
+
+def weights_of(blend):
+    return {member.run.id: member.weight for member in blend.members}
+
+
+@settings(max_examples=10)
+@given(data=st.data())
+def test_shuffling_rows_classes_files_or_members_gives_the_same_csv(data, tmp_path_factory, fake_run, made_up):
+    folder = tmp_path_factory.mktemp("shuffled")
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    classes = ("b", "a", "É", "10", "9")[: data.draw(st.integers(2, 5))]
+    sample = folder / "sample.csv"
+    asked = data.draw(st.permutations(range(12)))
+    header = ",".join(["key", *data.draw(st.permutations(classes))])
+    sample.write_text("\n".join([header, *(f"t{i:05d}{',0' * len(classes)}" for i in asked)]) + "\n")
+    original, other = [], []
+    for name in ("m1-1-s0", "m2-1-s0", "m3-1-s0")[: data.draw(st.integers(1, 3))]:
+        valid, test = made_up(rng, 30, classes, 0.8), made_up(rng, 12, classes)
+        test = Predictions(np.array([f"t{key}" for key in test.ids]), test.classes, test.probs)
+        original.append(fake_run(folder / "a", name, predictions=valid, test=test))
+        valid, test = shuffled(data.draw, valid), shuffled(data.draw, test)
+        other.append(fake_run(folder / "b", name, predictions=valid, test=test))
+    written = []
+    for out, runs in (("x", original), ("y", data.draw(st.permutations(other)))):
+        same = {"name": "d", "valid": "same", "fingerprint": "same", "sample_submission": str(sample)}
+        blend = make_blend([with_data(run, **same) for run in runs], min_acc=0.5, per_arch=1)
+        submission = write_submission(blend, folder / out)
+        written.append((submission.path.name, submission.path.read_bytes(), weights_of(blend), blend.valid.blend))
+    assert written[0] == written[1]
+
+
+def test_a_blend_of_one_member_is_that_member(run_on):
+    run = run_on("d", "a-1-s0")
+    made = make_blend([run])
+    alone = run.test().canonical()
+    assert weights_of(made) == {"a-1-s0": 1}
+    assert made.predictions.ids.tolist() == alone.ids.tolist()
+    assert np.array_equal(made.predictions.probs, alone.probs)
+    assert made.valid.blend.value == pytest.approx(run.scores.accuracy)
+    assert made.valid.difference.value == 0
+    assert made.fitted_log_loss == pytest.approx(run.scores.log_loss, abs=1e-6)
+    assert made.optimism == pytest.approx(0, abs=1e-9)
+
+
+def test_the_test_probabilities_are_the_weighted_mean_by_id_and_class(run_on):
+    runs = [run_on("d", f"{name}-1-s0", accuracy=accuracy) for name, accuracy in zip("abc", (0.6, 0.8, 1), strict=True)]
+    made = make_blend(runs)
+    assert weights_of(made) == pytest.approx({"a-1-s0": 0.25, "b-1-s0": 1 / 3, "c-1-s0": 5 / 12})
+    tests = {run.id: run.test().canonical() for run in runs}
+    expected = sum(weights_of(made)[name] * tests[name].probs for name in tests)
+    np.testing.assert_allclose(made.predictions.probs, expected, rtol=0, atol=1e-15)
+    np.testing.assert_allclose(made.predictions.probs.sum(1), 1, rtol=0, atol=1e-12)
+
+
+def test_members_and_weights_do_not_depend_on_the_order_of_the_runs(run_on):
+    runs = [run_on("d", f"a-{i}-s0", accuracy=0.6 + i / 10) for i in range(4)]
+    made, turned = make_blend(runs, min_acc=0.7), make_blend(runs[::-1], min_acc=0.7)
+    assert list(weights_of(made).items()) == list(weights_of(turned).items())
+    assert [run.id for run in turned.passed_over] == ["a-0-s0"]
+    assert made.predictions.probs.tobytes() == turned.predictions.probs.tobytes()
+    assert (made.valid.blend, made.valid.log_loss) == (turned.valid.blend, turned.valid.log_loss)
+
+
+def test_members_about_other_rows_inside_one_group_are_refused_and_named(run_on, rng, made_up):
+    good = run_on("d", "a-1-s0")
+    other = run_on("d", "b-1-s0", predictions=made_up(rng, 199))
+    with pytest.raises(MismatchError, match=r"a-1-s0 and b-1-s0 do not have the same rows: 200 against 199\n.*'00199'"):
+        make_blend([good, with_data(other, valid=good.data.valid)])
+
+
+def test_members_about_other_classes_inside_one_group_are_refused_and_named(run_on, rng, made_up):
+    good = run_on("d", "a-1-s0")
+    other = run_on("d", "b-1-s0", predictions=made_up(rng, 200, classes=("a", "b", "z")))
+    with pytest.raises(MismatchError, match=r"a-1-s0 and b-1-s0 do not have the same classes.*\n.*'c'.*'z'"):
+        make_blend([good, with_data(other, valid=good.data.valid)])
+
+
+def test_members_about_other_test_rows_are_refused_and_named(run_on, rng, made_up):
+    runs = [run_on("d", "a-1-s0"), run_on("d", "b-1-s0", test=labelled_test(rng, made_up, 0.9))]
+    with pytest.raises(MismatchError, match="a-1-s0 and b-1-s0 do not have the same rows: 50 against 60"):
+        make_blend(runs)
+
+
+def test_a_member_without_a_test_set_among_others_is_refused_and_named(run_on):
+    runs = [run_on("d", "a-1-s0"), with_data(run_on("d", "b-1-s0"), n_test=0)]
+    with pytest.raises(MismatchError, match="b-1-s0 has no test predictions, a-1-s0 has"):
+        make_blend(runs)
+
+
+def test_a_damaged_member_is_named(run_on):
+    runs = [run_on("d", "a-1-s0"), run_on("d", "b-1-s0")]
+    (runs[1].folder / "valid.npz").write_bytes(b"half")
+    with pytest.raises(DamagedError, match="b-1-s0/valid.npz: cannot be read"):
+        make_blend(runs)
+
+
+def test_without_a_test_set_there_are_scores_and_no_predictions(run_on):
+    made = make_blend([with_data(run_on("d", f"a-{i}-s0"), n_test=0) for i in range(2)])
+    assert made.predictions is None
+    assert made.test is None
+    assert made.valid.n_rows == 200
+
+
+def test_an_unlabelled_test_set_is_not_scored(run_on):
+    assert make_blend([run_on("d", "a-1-s0")]).test is None
+
+
+def test_a_labelled_test_set_is_scored_by_the_final_blend(run_on, rng, made_up):
+    runs = [
+        run_on("d", "a-1-s0", accuracy=0.9, test=labelled_test(rng, made_up, 0.8)),
+        run_on("d", "b-1-s0", accuracy=0.8, test=labelled_test(rng, made_up, 1.0)),
+    ]
+    made = make_blend(runs)
+    hits = made.predictions.probs.argmax(1) == made.predictions.targets
+    assert made.test.n_rows == 60
+    assert made.test.blend.value == hits.mean()
+    assert (made.test.best, made.test.best_accuracy) == ("a-1-s0", pytest.approx(0.8))
+    assert made.test.difference.value == pytest.approx(hits.mean() - 0.8)
+
+
+def test_the_labels_of_the_test_set_change_nothing_but_the_test_score(run_on, rng, made_up, tmp_path):
+    blends = []
+    for folder, shift in (("x", 0), ("y", 1)):
+        runs = []
+        for name, accuracy in (("a-1-s0", 0.9), ("b-1-s0", 0.6)):
+            test = labelled_test(np.random.default_rng(len(runs)), made_up, 0.9)
+            moved = Predictions(test.ids, test.classes, test.probs, (test.targets + shift) % 3)
+            runs.append(run_on("d", name, store=tmp_path / folder, accuracy=accuracy, test=moved))
+        blends.append(make_blend(runs, min_acc=0.7, per_arch=1))
+    one, other = blends
+    assert weights_of(one) == weights_of(other)
+    assert one.predictions.probs.tobytes() == other.predictions.probs.tobytes()
+    assert (one.valid.blend, one.valid.log_loss, one.fitted) == (other.valid.blend, other.valid.log_loss, other.fitted)
+    assert one.test.blend.value > 0.8
+    assert other.test.blend.value < 0.2
+
+
+def test_scores_carry_intervals_and_say_what_they_can_tell_apart(run_on, rng, made_up):
+    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, "abcde", accuracy=0.7)) for i in range(5)]
+    made = make_blend(runs)
+    for value in (made.valid.blend, made.valid.log_loss, made.fitted):
+        assert value.low < value.value < value.high
+    assert made.valid.blend.value > 0.85
+    assert made.valid.verdict == "better at n=300"
+    assert made.optimism == made.fitted.value - made.valid.blend.value
+    assert make_blend(runs[:1]).valid.verdict == "not distinguishable at n=300"
+
+
+def test_a_blend_that_weak_members_pull_down_is_called_worse(run_on, rng, made_up):
+    good = made_up(rng, 300, accuracy=1.0)
+    weak = Predictions(good.ids, good.classes, np.roll(np.eye(3)[good.targets], 1, axis=1), good.targets)
+    runs = [run_on("d", "a-1-s0", predictions=good)]
+    runs += [run_on("d", f"b-{i}-s0", predictions=weak) for i in range(3)]
+    assert make_blend(runs, weights="equal").valid.verdict == "worse at n=300"
+
+
+def test_the_same_runs_give_the_same_scores_again(run_on):
+    runs = [run_on("d", f"a-{i}-s0", accuracy=0.8) for i in range(3)]
+    one, again = make_blend(runs), make_blend(runs)
+    assert (one.valid.blend, one.valid.log_loss, one.valid.difference) == (
+        again.valid.blend,
+        again.valid.log_loss,
+        again.valid.difference,
+    )

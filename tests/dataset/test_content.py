@@ -1,0 +1,69 @@
+"""Content hashes follow the bytes; the index beside them only saves time."""
+
+import hashlib
+import os
+
+import pytest
+
+from ensemble.dataset.content import content_hashes
+from ensemble.dataset.places import cache_root
+from ensemble.errors import DataError
+
+
+def expected(files):
+    return [hashlib.blake2b(file.read_bytes(), digest_size=16).hexdigest() for file in files]
+
+
+def made(folder, n=5):
+    files = [folder / f"é{i}.png" for i in range(n)]
+    for i, file in enumerate(files):
+        file.write_bytes(b"x" * i)
+    return files
+
+
+def test_hashes_are_those_of_the_bytes_in_the_order_asked(tmp_path):
+    files = made(tmp_path)
+    assert content_hashes(files) == expected(files)
+    assert content_hashes(files[::-1]) == expected(files)[::-1]
+    assert content_hashes([files[1], files[1]]) == [expected(files)[1]] * 2
+    assert content_hashes([]) == []
+
+
+def test_a_changed_file_is_hashed_again_and_a_moved_one_keeps_its_hash(tmp_path):
+    files = made(tmp_path)
+    before = content_hashes(files)
+    files[2].write_bytes(b"yy")  # the same size
+    os.utime(files[2], ns=(1, files[2].stat().st_mtime_ns + 1))
+    files[3] = files[3].rename(tmp_path / "moved.png")
+    after = content_hashes(files)
+    assert after == expected(files)
+    assert [i for i in range(5) if after[i] != before[i]] == [2]
+
+
+def test_a_second_look_does_not_read_the_files(tmp_path):
+    files = made(tmp_path)
+    before, stats = content_hashes(files), [file.stat() for file in files]
+    for file, stat in zip(files, stats, strict=True):
+        file.write_bytes(b"z" * stat.st_size)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # only reading the bytes could tell
+    assert content_hashes(files) == before
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a database" * 100, None])
+def test_an_index_that_is_damaged_or_cannot_be_written_costs_time_only(tmp_path, damage):
+    files = made(tmp_path)
+    index = cache_root() / "content.sqlite"
+    if damage is None:
+        index.mkdir(parents=True)
+    else:
+        content_hashes(files)
+        index.write_bytes(damage)
+    assert content_hashes(files) == expected(files)
+    assert content_hashes(files) == expected(files)
+
+
+def test_a_file_that_is_gone_is_named(tmp_path):
+    files = made(tmp_path)
+    files[1].unlink()
+    with pytest.raises(DataError, match="é1.png: cannot be read"):
+        content_hashes(files)

@@ -1,0 +1,179 @@
+"""Paths of recipes are found, archives are unpacked once, and hostile ones write nothing."""
+
+import io
+import stat
+import tarfile
+import zipfile
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensemble.dataset import places
+from ensemble.dataset.places import cache_root, find, unpacked
+from ensemble.errors import DataError
+
+FILES = {"train/a/1.png": b"one", "train/b/2.png": b"two", "labels.csv": b"id,label\n"}
+
+
+def archive_of(path, files, folders=()):
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+            for name in folders:
+                archive.mkdir(name)
+        return path
+    with tarfile.open(path, "w:gz" if path.name.endswith("gz") else "w") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        for name in folders:
+            info = tarfile.TarInfo(name)
+            info.type = tarfile.DIRTYPE
+            archive.addfile(info)
+    return path
+
+
+def files_in(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_derived_files_go_where_ens_cache_says(tmp_path, monkeypatch):
+    assert cache_root() == tmp_path / "cache"
+    monkeypatch.delenv("ENS_CACHE")
+    assert cache_root() == Path(".ens_cache")
+
+
+def test_a_relative_path_is_looked_for_under_ens_data_first_then_here(tmp_path, monkeypatch):
+    (tmp_path / "here" / "x").mkdir(parents=True)
+    (tmp_path / "data").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("ENS_DATA", str(tmp_path / "data"))
+    assert find("x").resolve() == tmp_path / "here" / "x"
+    (tmp_path / "data" / "x").mkdir()
+    assert find("x") == tmp_path / "data" / "x"
+    assert find(str(tmp_path / "here" / "x")) == tmp_path / "here" / "x"
+
+
+def test_what_is_missing_lists_every_place_looked_at(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ENS_DATA", str(tmp_path / "data"))
+    with pytest.raises(DataError) as missing:
+        find("birds", get="kaggle:birds")
+    assert f"birds is not there; looked at {tmp_path}/data/birds, {tmp_path}/birds\n" in str(missing.value)
+    assert "`kaggle:birds`" in str(missing.value)
+    assert str(missing.value).count("\n") < 3
+    with pytest.raises(DataError, match="is not there"):
+        find("n" * 300)
+
+
+def test_a_file_that_is_no_archive_is_refused_with_what_is_allowed(tmp_path):
+    (tmp_path / "a.rar").write_bytes(b"Rar!")
+    with pytest.raises(DataError, match=r"a.rar: not a folder and not an archive \(.zip, .tar, .tgz, .tar.gz\)"):
+        find(str(tmp_path / "a.rar"))
+
+
+@pytest.mark.parametrize("wrapper", ["", "birds-v2/", "./"])
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz", ".tar.gz"])
+def test_an_archive_is_unpacked_with_or_without_a_folder_around_everything(tmp_path, suffix, wrapper):
+    wrapped = {f"{wrapper}{name}": content for name, content in FILES.items()} | {"__MACOSX/._1.png": b"junk"}
+    path = archive_of(tmp_path / f"birds.x{suffix}", wrapped, folders=[f"{wrapper}empty"])
+    found = find(str(path))
+    assert {name: content for name, content in files_in(found).items() if "MACOSX" not in name} == FILES
+    assert found.is_relative_to(cache_root() / "unpacked")
+    assert [child.name[:6] for child in (cache_root() / "unpacked").iterdir()] == ["birds-"]
+
+
+def test_an_archive_is_unpacked_once_however_it_is_reached(tmp_path):
+    path = archive_of(tmp_path / "birds.zip", FILES)
+    found = unpacked(path)
+    (found / "mark").write_text("still the same folder")
+    (tmp_path / "copy").mkdir()
+    assert unpacked(path.rename(tmp_path / "copy" / "birds.zip")) == found
+    assert (found / "mark").exists()
+
+
+def test_an_archive_with_other_content_gets_another_folder(tmp_path):
+    first = unpacked(archive_of(tmp_path / "birds.zip", FILES))
+    second = unpacked(archive_of(tmp_path / "birds.zip", FILES | {"labels.csv": b"changed"}))
+    assert first != second
+    assert files_in(first) == FILES
+
+
+def refuse(path, said):
+    tmp_path = path.parent
+    before = files_in(tmp_path)
+    with pytest.raises(DataError) as refused:
+        unpacked(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert said in str(refused.value)
+    assert str(refused.value).count("\n") < 3
+    assert files_in(tmp_path) == before
+    assert not list((cache_root() / "unpacked").iterdir())
+
+
+EVIL_NAMES = ["../evil", "a/../../../evil", "ABSOLUTE/evil", "..\\evil", "C:\\evil", "C:evil", "a/.."]
+
+
+@pytest.mark.parametrize("name", EVIL_NAMES)
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_a_member_outside_the_folder_is_refused_and_nothing_is_left(tmp_path, suffix, name):
+    files = {"good": b"1", name.replace("ABSOLUTE", str(tmp_path)): b"evil"}
+    refuse(archive_of(tmp_path / f"a{suffix}", files), "would be written outside the folder")
+
+
+@pytest.mark.parametrize("kind", ["SYMTYPE", "LNKTYPE", "CHRTYPE", "BLKTYPE", "FIFOTYPE"])
+def test_a_link_or_device_in_a_tar_is_refused(tmp_path, kind):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        info = tarfile.TarInfo("photo.png")
+        info.type = getattr(tarfile, kind)
+        info.linkname = "/etc/passwd"
+        archive.addfile(info)
+    refuse(tmp_path / "a.tar", "'photo.png' is a link or device; refused")
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFCHR, stat.S_IFIFO])
+def test_a_link_or_device_in_a_zip_is_refused(tmp_path, kind):
+    info = zipfile.ZipInfo("photo.png")
+    info.external_attr = (kind | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(info, "/etc/passwd")
+    refuse(tmp_path / "a.zip", "'photo.png' is a link or device; refused")
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz"])
+@pytest.mark.parametrize("damage", ["garbage", "half", "empty"])
+def test_a_damaged_archive_is_refused_and_nothing_is_left(tmp_path, suffix, damage):
+    path = archive_of(tmp_path / f"a{suffix}", {"x": bytes(range(256)) * 40})
+    content = path.read_bytes()
+    path.write_bytes({"garbage": b"hello" * 200, "half": content[: len(content) // 2], "empty": b""}[damage])
+    refuse(path, "damaged or unsupported archive")
+
+
+def test_an_archive_that_has_a_file_where_it_needs_a_folder_is_refused(tmp_path):
+    refuse(archive_of(tmp_path / "a.zip", {"a": b"1", "a/b": b"2"}), "cannot be unpacked")
+
+
+@given(st.data())
+def test_any_damage_leaves_a_data_error_or_a_whole_folder(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("damaged") / data.draw(st.sampled_from(["a.zip", "a.tar", "a.tgz"]))
+    archive_of(path, {"a/x": b"abcabc" * 50, "a/y": b"1234" * 50})
+    raw = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, min(len(raw), 1024) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(raw)
+    with suppress(DataError):
+        assert unpacked(path).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"), [("MAX_BYTES", "more than 100 bytes"), ("MAX_FILES", "more than 100 files")]
+)
+def test_an_archive_that_swells_when_unpacked_is_stopped(tmp_path, monkeypatch, limit, said):
+    files = {"zeros": bytes(1_000_000)} if limit == "MAX_BYTES" else {f"{i}": b"" for i in range(101)}
+    monkeypatch.setattr(places, limit, 100)
+    refuse(archive_of(tmp_path / "bomb.zip", files), said)

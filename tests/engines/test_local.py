@@ -1,0 +1,267 @@
+"""Runs one after the other: what is finished is skipped, failures stay apart, processes share the work."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+import ensemble
+from ensemble.dataset import load
+from ensemble.engines.local import Failure, Job, find_rate, jobs_of, recipe_text, train_all
+from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunStarted, Step, ignore
+from ensemble.files import sha256
+from ensemble.recipe import Recipe
+from ensemble.runs import Run, RunStore
+
+torch.set_num_threads(1)  # on busy cores two threads wait for each other
+
+TINY = """
+data: {{source: folder, path: {images}, valid: 0.2, test: 0.2, size: 32}}
+augment: none
+model: {{arch: test_resnet, pretrained: false, head: keep}}
+fit: {{strategy: scratch, epochs: 1, lr: 0.003, batch_size: 16}}
+"""
+RECIPES = sorted((Path(ensemble.__file__).parent.parent / "recipes").glob("*.yaml"))
+
+
+@pytest.fixture
+def images(tmp_path, tiny_images):
+    tiny_images(tmp_path / "images" / "train")
+    return tmp_path / "images"
+
+
+@pytest.fixture
+def recipe_of(tmp_path, images):
+    """recipe_of(*overrides, name): a small recipe for the tiny images."""
+
+    def recipe_of(*said, name="tiny"):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(TINY.format(images=images))
+        return Recipe.load(path, said)
+
+    return recipe_of
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+def heard(recipes, store, force=False):
+    """Train these recipes; the runs, the failures and every event but steps."""
+    events = []
+    runs, failures = train_all(jobs_of(recipes), store, events.append, force)
+    return runs, failures, [event for event in events if not isinstance(event, Step)]
+
+
+def test_a_run_is_made_per_recipe_and_seed_each_once(recipe_of):
+    one, two = recipe_of("seeds=[0, 7]", name="one"), recipe_of(name="two")
+    ids = [job.run_id for job in jobs_of([one, two, one])]
+    assert ids == [f"one-{one.digest}-s0", f"one-{one.digest}-s7", f"two-{two.digest}-s0"]
+    assert one.digest == two.digest == recipe_of("resources.gpu=0.5").digest
+    assert recipe_of("fit.epochs=2").digest != one.digest
+
+
+def test_a_finished_run_is_skipped_and_stays_as_it_is(recipe_of, store):
+    (run,), failures, events = heard([recipe_of()], store)
+    assert failures == []
+    assert [type(event) for event in events] == [RunStarted, Note, Note, EpochEnded, RunEnded]
+    stored = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.folder.iterdir()}
+    (again,), failures, events = heard([recipe_of("resources.gpu=0.5")], store)
+    assert again == run
+    assert failures == []
+    assert events == [
+        RunStarted(run.id, 1, 1),
+        RunEnded(run.id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, skipped=True),
+    ]
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.folder.iterdir()} == stored
+
+
+def test_an_unfinished_run_is_trained_and_a_forced_one_again(recipe_of, store):
+    (run,), *_ = heard([recipe_of()], store)
+    (run.folder / "run.json").unlink()
+    assert store.finished() == []
+    (again,), _, events = heard([recipe_of()], store)
+    assert any(isinstance(event, EpochEnded) for event in events)
+    assert again.files == run.files | {"history.csv": again.files["history.csv"]}  # seconds differ
+    _, _, events = heard([recipe_of()], store, force=True)
+    assert any(isinstance(event, EpochEnded) for event in events)
+
+
+def test_changed_images_are_told_and_force_trains_again(recipe_of, store, images):
+    (run,), *_ = heard([recipe_of()], store)
+    picture = images / "train" / "blue" / "03.png"
+    old = picture.read_bytes()
+    Image.new("RGB", (32, 32), (1, 2, 3)).save(picture)
+    runs, (failure,), events = heard([recipe_of()], store)
+    assert runs == []
+    assert failure.run_id == run.id
+    assert failure.reason.startswith(f"{run.id} is finished, but its images are not the same any more: contents")
+    assert failure.reason.endswith("train it again with --force, or put the old images back")
+    assert RunFailed(run.id, failure.reason) in events
+    picture.unlink()
+    _, (failure,), _ = heard([recipe_of()], store)
+    assert "it saw 38 train, 10 valid, 12 test; now there are 37 train, 10 valid, 12 test" in failure.reason
+    picture.write_bytes(old)
+    assert heard([recipe_of()], store)[0] == [run]
+    picture.unlink()
+    (forced,), failures, _ = heard([recipe_of()], store, force=True)
+    assert failures == []
+    assert forced.data.fingerprint != run.data.fingerprint
+    assert store.get(run.id) == forced
+
+
+def test_a_recipe_that_fails_is_reported_and_the_others_go_on(recipe_of, store):
+    recipes = [
+        recipe_of("model.arch=resnet43", name="misspelt"),
+        recipe_of(name="good"),
+        recipe_of("data.path=nowhere", name="lost"),
+        recipe_of("refit=true", name="later"),
+    ]
+    runs, failures, events = heard(recipes, store)
+    assert [run.recipe for run in runs] == ["good"]
+    assert [failure.run_id.split("-")[0] for failure in failures] == ["misspelt", "lost", "later"]
+    for failure, word in zip(failures, ("resnet34", "data.path: nowhere is not there", "refit: true"), strict=True):
+        assert isinstance(failure, Failure)
+        assert word in failure.reason
+        assert failure.reason.count("\n") < 3
+        assert RunFailed(failure.run_id, failure.reason) in events
+    assert store.finished() == runs
+    assert [(event.number, event.total) for event in events if isinstance(event, RunStarted)] == [
+        (1, 4), (2, 4), (3, 4), (4, 4),
+    ]  # fmt: skip
+
+
+def test_a_forced_run_that_fails_half_way_is_unfinished_not_half_new(recipe_of, store):
+    (run,), *_ = heard([recipe_of()], store)
+    (run.folder / "curves.png").unlink()
+    (run.folder / "curves.png").mkdir()  # cannot be replaced by a file
+    runs, (failure,), _ = heard([recipe_of("fit.precision=fp32")], store, force=True)
+    if store.finished():
+        assert heard([recipe_of()], store)[0] == [run]
+    runs, (failure,), _ = heard([recipe_of()], store, force=True)
+    assert runs == []
+    assert "curves.png: cannot be written" in failure.reason
+    for found in store.finished():
+        assert {name: sha256(found.folder / name) for name in found.files} == found.files
+
+
+def test_a_forced_run_that_cannot_start_leaves_the_old_one(recipe_of, store, images):
+    (run,), *_ = heard([recipe_of()], store)
+    for path in (images / "train").rglob("*.png"):
+        path.write_bytes(b"not a picture")
+    runs, failures, _ = heard([recipe_of()], store, force=True)
+    assert (len(runs), len(failures)) == (0, 1)
+    assert store.finished() == [run]
+
+
+def test_run_json_tells_what_the_design_lists(recipe_of, store):
+    recipe = recipe_of("fit.lr=find", "fit.strategy=fine_tune", "tta=flip", "seeds=[5]")
+    (run,), *_ = heard([recipe], store)
+    said = json.loads((run.folder / "run.json").read_text())
+    data = load(recipe.data)
+    assert (said["format"], said["id"], said["recipe"]) == (1, f"tiny-{recipe.digest}-s5", "tiny")
+    assert (said["arch"], said["strategy"], said["seed"], said["fold"]) == ("test_resnet", "fine_tune", 5, None)
+    assert said["digest"] == recipe.digest
+    assert 0 <= said["scores"]["accuracy"] <= 1
+    assert said["scores"]["log_loss"] > 0
+    assert said["classes"] == ["blue", "green", "red"]
+    assert said["data"]["fingerprint"] == data.fingerprint
+    assert said["data"]["valid"] == data.valid_fingerprint
+    assert [said["data"][part] for part in ("n_train", "n_valid", "n_test")] == [38, 10, 12]
+    assert said["data"]["majority"] == data.majority
+    assert said["preprocessing"]["size"] == 32
+    assert set(said["preprocessing"]) == {"size", "resize", "crop_pct", "interpolation", "mean", "std"}
+    assert said["tta"] == ["flip"]
+    assert (said["batch_size"], said["lr"]) == (16, said["lr_find"]["chosen"])
+    assert set(said["lr_find"]["suggestions"]) == {"valley", "slide", "steep", "minimum"}
+    assert (said["lr_find"]["rule"], said["lr_find"]["steps"]) == ("valley", 40)
+    assert said["lr_find"]["share_of_run"] == 40 / 8
+    assert said["phases"] == ["frozen 1", "unfrozen 1"]
+    assert said["n_epochs"] == 2
+    assert said["best_epoch"] in (1, 2)
+    assert said["n_trainable"] == said["n_parameters"] > 100_000
+    assert said["start"] == "random weights"
+    assert said["versions"] == {"ens": ensemble.__version__} | {
+        name: version(name) for name in ("torch", "fastai", "timm", "numpy", "pillow")
+    }
+    assert said["device"]
+    assert said["precision"] in ("fp32", "bf16", "fp16")
+    assert said["threads"] == 1
+    assert set(said["seconds"]) == {"data", "lr_find", "frozen", "unfrozen", "predict"}
+    assert said["images_per_second"] > 0
+    assert said["created"].endswith("+00:00")
+    assert set(said["files"]) == {"recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz"}
+    assert all(sha256(run.folder / name) == digest for name, digest in said["files"].items())
+    assert {path.name for path in run.folder.iterdir()} == {
+        "recipe.yaml", "history.csv", "curves.png", "lr_find.csv", "lr_find.png", "model.safetensors", "valid.npz",
+        "test.npz", "run.json",
+    }  # fmt: skip
+    with (run.folder / "history.csv").open() as rows:
+        assert [row["phase"] for row in csv.DictReader(rows)] == ["frozen", "unfrozen"]
+    assert Run.load(run.id, store.root) == run
+    assert run.valid().classes == run.classes
+    assert run.test().targets is not None
+
+
+def test_the_stored_recipe_is_the_resolved_one_with_the_same_digest(recipe_of, store):
+    said = ("augment={flip: true, rotate: 5.0}", "model.head={pool: avg, hidden: [8], dropout: 0.1}", "tta=[flip]",
+            "data.normalize=[[0.5, 0.5, 0.5], [0.2, 0.2, 0.2]]", "fit.lr={find: steep}",
+            "fit.early_stop={patience: 3}")  # fmt: skip
+    recipe = recipe_of(*said)
+    (run,), *_ = heard([recipe], store)
+    stored = Recipe.load(run.folder / "recipe.yaml")
+    assert stored.digest == run.digest == recipe.digest
+    assert stored.model_copy(update={"name": recipe.name}) == recipe
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_is_stored_as_what_it_is(path, tmp_path):
+    if path.name.endswith(".base.yaml"):
+        pytest.skip("holds what others share")
+    recipe = Recipe.load(path)
+    (tmp_path / path.name).write_text(recipe_text(recipe))
+    assert Recipe.load(tmp_path / path.name) == recipe
+    assert Recipe.load(tmp_path / path.name).digest == recipe.digest
+
+
+def test_the_range_test_alone_stores_its_curve_and_no_run(recipe_of, tmp_path):
+    found = find_rate(recipe_of(), tmp_path / "curve", ignore)
+    assert found.rule in ("valley", "fallback")
+    assert {path.name for path in (tmp_path / "curve").iterdir()} == {"lr_find.csv", "lr_find.png"}
+    with (tmp_path / "curve" / "lr_find.csv").open() as rows:
+        assert len(list(csv.DictReader(rows))) == len(found.losses)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_work_and_train_nothing_twice(recipe_of, store, tmp_path):
+    long = "fit.epochs=60"
+    recipes = [recipe_of(long, name=name) for name in ("first", "second")]
+    files = [str(tmp_path / f"{recipe.name}.yaml") for recipe in recipes]
+    command = [sys.executable, "-m", "ensemble", "train", *files, "--set", long, "--runs", str(store.root)]
+    env = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as other:
+        line = ""
+        while "random weights" not in line:  # the other process holds the first run and is about to train it
+            line = other.stderr.readline()
+            assert line, other.stdout.read()
+        runs, failures, events = heard(recipes, store)
+        told = other.communicate(timeout=300)[1]
+    assert other.returncode == 0, told
+    assert failures == []
+    first, second = (Job(recipe, 0).run_id for recipe in recipes)
+    assert {run.id for run in runs} == {first, second}
+    assert Note(first, "another process is training it; going on with the others") in events
+    mine = {event.run: event.skipped for event in events if isinstance(event, RunEnded)}
+    assert mine == {second: False, first: True}
+    assert told.count("finished: ") == 1
+    assert told.count("finished before, skipped: ") == 1
+    assert [run.id for run in store.finished()] == [first, second]

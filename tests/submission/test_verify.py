@@ -1,0 +1,168 @@
+"""A submission is derived again from what is stored; whatever differs is named."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from ensemble.errors import EnsembleError, SubmissionError
+from ensemble.predictions import Predictions
+from ensemble.runs import RunStore
+from ensemble.submission import verify, write_submission
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+@pytest.fixture
+def submission(tmp_path, rng, blend_of):
+    """The CSV of three members, one column per class."""
+    ids = np.array([f"{i:03d}" for i in range(20)])
+    tests = [Predictions(ids, ("a", "b", "c"), rng.dirichlet(np.ones(3), 20).astype(np.float32)) for _ in range(3)]
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,c,b,a\n" + "".join(f"{i},0,0,0\n" for i in ids[::-1]))
+    return write_submission(blend_of(*tests, sample_submission=str(sample)), tmp_path / "submissions").path
+
+
+def refusal(path, store):
+    with pytest.raises(SubmissionError) as refused:
+        verify(path, store)
+    assert str(refused.value).count("\n") < 3
+    return str(refused.value)
+
+
+def test_an_untouched_submission_gives_the_same_bytes_from_all_its_members(submission, store):
+    assert verify(submission, store) == 3
+
+
+def test_it_is_verified_under_another_name_and_beside_new_runs(submission, store, tmp_path, fake_run):
+    fake_run(store.root, "later-1-s0")
+    moved = tmp_path / "elsewhere" / "renamed.v2.csv"
+    moved.parent.mkdir()
+    submission.rename(moved)
+    submission.with_suffix(".json").rename(moved.with_suffix(".json"))
+    assert verify(moved, store) == 3
+
+
+def test_the_order_of_the_members_in_the_manifest_does_not_matter(submission, store):
+    manifest = submission.with_suffix(".json")
+    said = json.loads(manifest.read_text())
+    said["members"][0]["weight"] += 0.01
+    said["members"][1]["weight"] -= 0.01
+    manifest.write_text(json.dumps(said))
+    expected = refusal(submission, store)
+    manifest.write_text(json.dumps(said | {"members": said["members"][::-1]}))
+    assert refusal(submission, store) == expected
+
+
+def test_a_changed_row_is_shown_with_its_line(submission, store):
+    lines = submission.read_text().splitlines()
+    lines[4] = "016,1,0,0"
+    submission.write_text("\n".join(lines) + "\n")
+    said = refusal(submission, store)
+    assert f"{submission}: changed since it was written" in said
+    assert "line 5 is '016,1,0,0', its members give '016,0." in said
+
+
+def test_a_changed_header_is_line_1(submission, store):
+    submission.write_text(submission.read_text().replace("id,c,b,a", "id,c,a,b"))
+    assert "line 1 is 'id,c,a,b', its members give 'id,c,b,a'" in refusal(submission, store)
+
+
+@pytest.mark.parametrize("change", [lambda raw: raw.replace(b"\n", b"\r\n"), lambda raw: raw[:-1]])
+def test_changed_line_ends_are_told_as_such(change, submission, store):
+    submission.write_bytes(change(submission.read_bytes()))
+    assert refusal(submission, store).endswith("line ends")
+
+
+def test_a_missing_row_is_told_by_the_number_of_lines(submission, store):
+    submission.write_text("".join(submission.read_text().splitlines(keepends=True)[:-1]))
+    assert "has 20 lines, its members give 21" in refusal(submission, store)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\n" * 21])
+def test_another_file_under_its_name_is_refused(content, submission, store):
+    submission.write_bytes(content)
+    refusal(submission, store)
+
+
+def test_missing_members_are_counted_and_named(submission, store):
+    shutil.rmtree(store.folder("a_0-1-s0"))
+    (store.folder("a_2-1-s0") / "run.json").unlink()
+    said = refusal(submission, store)
+    assert f"{submission}: cannot verify: 2 members missing in {store.root}" in said
+    assert said.endswith("a_0-1-s0, a_2-1-s0")
+
+
+def test_a_changed_member_file_is_named(submission, store):
+    stored = store.folder("a_1-1-s0") / "test.npz"
+    loaded = Predictions.load(stored)
+    Predictions(loaded.ids, loaded.classes, loaded.probs[::-1].copy()).save(stored)
+    assert f"{stored} is not the file that the submission was made from" in refusal(submission, store)
+    stored.unlink()
+    assert f"{stored} is not the file" in refusal(submission, store)
+
+
+def test_a_changed_or_missing_sample_is_named(submission, store, tmp_path):
+    sample = tmp_path / "sample.csv"
+    sample.write_text(sample.read_text().replace("id,c,b,a", "id,a,b,c"))
+    assert f"cannot verify: {sample} is gone or changed since" in refusal(submission, store)
+    sample.unlink()
+    assert f"cannot verify: {sample} is gone or changed since" in refusal(submission, store)
+
+
+def test_a_missing_manifest_and_a_missing_file_are_told(submission, store, tmp_path):
+    submission.with_suffix(".json").unlink()
+    assert f"cannot verify: its manifest {submission.stem}.json is not beside it" in refusal(submission, store)
+    assert "none.csv: no such file" in refusal(tmp_path / "none.csv", store)
+    assert "no such file" in refusal(tmp_path / ("x" * 300), store)
+    assert "no such file" in refusal(tmp_path, store)
+
+
+def test_a_later_format_is_told(submission, store):
+    manifest = submission.with_suffix(".json")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 2}))
+    assert "format 2, this version reads 1" in refusal(submission, store)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: [],
+        lambda manifest: None,
+        lambda manifest: {"format": 1},
+        lambda manifest: manifest | {"members": None},
+        lambda manifest: manifest | {"members": 3},
+        lambda manifest: manifest | {"members": ["a_0-1-s0"]},
+        lambda manifest: manifest | {"members": [{"run": "a_0-1-s0"}]},
+        lambda manifest: manifest | {"members": [manifest["members"][0] | {"weight": "heavy"}]},
+        lambda manifest: manifest | {"members": [manifest["members"][0] | {"sha256": None}]},
+        lambda manifest: manifest | {"sample_submission": "sample.csv"},
+        lambda manifest: manifest | {"sample_submission": {}, "members": [{}]},
+    ],
+)
+def test_a_manifest_that_says_something_else_is_refused_and_named(change, submission, store):
+    manifest = submission.with_suffix(".json")
+    manifest.write_text(json.dumps(change(json.loads(manifest.read_text()))))
+    assert refusal(submission, store) == f"{manifest}: not a manifest that `ens blend` wrote"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"format": 1, "members"', b"\xff", b"[" * 100_000])
+def test_a_damaged_manifest_is_refused_and_named(content, submission, store):
+    manifest = submission.with_suffix(".json")
+    manifest.write_bytes(content)
+    assert refusal(submission, store) == f"{manifest}: not a manifest that `ens blend` wrote"
+
+
+@pytest.mark.parametrize("weights", [[1, 1, 1], [0.5, 0.25, 0.25], [float("nan"), 0, 0], [2, -1, 0]])
+def test_other_weights_in_the_manifest_do_not_verify(weights, submission, store):
+    manifest = submission.with_suffix(".json")
+    said = json.loads(manifest.read_text())
+    for member, weight in zip(said["members"], weights, strict=True):
+        member["weight"] = weight
+    manifest.write_text(json.dumps(said))
+    with pytest.raises(EnsembleError):
+        verify(submission, store)

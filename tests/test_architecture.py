@@ -1,0 +1,240 @@
+"""The folder shows the cost: imports go downward only, and what needs no torch starts without it."""
+
+import ast
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+import ensemble
+from ensemble.cli import app
+
+ROOT = Path(ensemble.__file__).parent
+LAYERS = [
+    {"errors", "yamlfile", "files", "events", "metrics", "predictions", "recipe"},
+    {"dataset", "runs"},
+    {"learn", "blending", "submission", "report"},
+    {"engines"},
+    {"quickstart"},
+    {"cli"},
+    {"__main__"},
+]
+LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
+LIBRARIES_OF_LEARN = {"torch", "torchvision", "fastai", "fastcore", "timm"}
+HEAVY = LIBRARIES_OF_LEARN | {"pandas", "sklearn", "scipy", "matplotlib"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of a module; late where it waits in a function."""
+
+    importer: str
+    imported: str
+    is_late: bool
+    where: str
+
+    @property
+    def parts(self):
+        """The two parts of the package that it joins, such as ("cli", "runs")."""
+        return part_of(self.importer), part_of(self.imported)
+
+
+def part_of(module):
+    return module.split(".")[1] if module.count(".") else ""
+
+
+def module_name(path):
+    return ".".join(("ensemble", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+
+
+MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imports_of(module, tree):
+    """Every import that can happen at run time, wherever it stands."""
+    waiting = [(tree, False)]
+    while waiting:
+        node, is_late = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting += [(child, is_late) for child in node.orelse]
+            continue
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{module}:{node.lineno}: relative import"
+            below = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in MODULES else node.module for name in below]
+        yield from (Import(module, name, is_late, f"{module}:{node.lineno}") for name in names)
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        waiting += [(child, is_late or is_function) for child in ast.iter_child_nodes(node)]
+
+
+IMPORTS = [
+    found
+    for module, path in MODULES.items()
+    for found in imports_of(module, ast.parse(path.read_text(encoding="utf-8"), filename=str(path)))
+]
+OWN = [found for found in IMPORTS if found.imported.split(".")[0] == "ensemble"]
+
+
+def may_import(importer, imported):
+    """Whether one part of the package may use another."""
+    if importer == imported or imported == "":
+        return True
+    if "display" in (importer, imported):
+        return importer == "cli" or (importer == "display" and imported not in {"learn", "cli", "quickstart"})
+    if (importer, imported) == ("runs", "learn"):
+        return True  # Run.learner(), part of the contract; it waits in the method, see below
+    if imported == "blending" and importer in {"submission", "report"}:
+        return True
+    below = LEVEL[imported] < LEVEL[importer]
+    return below or (LEVEL[imported] == LEVEL[importer] and LEVEL[imported] < LEVEL["learn"])
+
+
+def test_every_part_of_the_package_has_its_layer():
+    parts = {part_of(module) for module in MODULES} - {""}
+    assert parts <= LEVEL.keys() | {"display"}, "a new part: say in LAYERS where it stands"
+
+
+@pytest.mark.parametrize(
+    ("importer", "imported", "may"),
+    [
+        ("cli", "engines", True),
+        ("engines", "learn", True),
+        ("learn", "engines", False),
+        ("learn", "blending", False),
+        ("blending", "learn", False),
+        ("blending", "submission", False),
+        ("submission", "blending", True),
+        ("report", "blending", True),
+        ("submission", "report", False),
+        ("runs", "blending", False),
+        ("runs", "predictions", True),
+        ("predictions", "runs", False),
+        ("cli", "display", True),
+        ("learn", "display", False),
+        ("display", "submission", True),
+        ("display", "learn", False),
+    ],
+)
+def test_the_layers_are_those_of_the_design(importer, imported, may):
+    assert may_import(importer, imported) == may
+
+
+def test_what_only_type_checkers_import_does_not_count_and_functions_import_late():
+    text = """
+from typing import TYPE_CHECKING
+from ensemble import metrics, __version__
+if TYPE_CHECKING:
+    import torch
+def late():
+    if True:
+        from ensemble.learn.train import train
+"""
+    found = {(f.imported, f.is_late) for f in imports_of("ensemble.x", ast.parse(text))}
+    assert found == {
+        ("typing", False),
+        ("ensemble.metrics", False),
+        ("ensemble", False),
+        ("ensemble.learn.train", True),
+    }
+
+
+def test_the_import_graph_is_really_read():
+    joined = {found.parts for found in OWN}
+    for pair in (("cli", "blending"), ("submission", "blending"), ("runs", "predictions"), ("learn", "dataset")):
+        assert pair in joined
+    assert ("engines", "learn") in joined
+    assert ("display", "learn") not in joined  # for type checkers only
+    assert any(found.imported == "torch" for found in IMPORTS)
+
+
+def test_imports_go_downward_only():
+    wrong = [f"{found.where} imports {found.imported}" for found in OWN if not may_import(*found.parts)]
+    assert wrong == []
+
+
+def test_no_module_imports_itself_in_a_circle_while_it_loads():
+    above = {module: {f.imported for f in OWN if f.importer == module and not f.is_late} for module in MODULES}
+    while free := [module for module, others in above.items() if not others & above.keys() - {module}]:
+        for module in free:
+            del above[module]
+    assert above == {}
+
+
+def test_only_learn_knows_torch_and_what_stands_on_it():
+    wrong = [
+        f"{found.where} imports {found.imported}"
+        for found in IMPORTS
+        if found.imported.split(".")[0] in LIBRARIES_OF_LEARN and part_of(found.importer) != "learn"
+    ]
+    assert wrong == []
+
+
+def test_others_call_learn_late():
+    early = [
+        f"{found.where} imports {found.imported}"
+        for found in OWN
+        if part_of(found.imported) == "learn" and part_of(found.importer) != "learn" and not found.is_late
+    ]
+    assert early == []
+
+
+LOADED = "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr)); "
+
+
+def modules_of(folder, *arguments):
+    """The modules that a command has loaded when it ends well."""
+    ended = subprocess.run(
+        [sys.executable, "-c", LOADED + "from ensemble.cli import main; main()", *arguments],
+        capture_output=True, text=True, cwd=folder, timeout=60,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    loaded = set(ended.stderr.split())
+    assert "typer" in loaded
+    return loaded
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["runs"], ["runs", "--json"], ["blend"], ["blend", "--json", "--min-acc", "0.5", "--per-arch", "1"], ["verify"]],
+    ids=" ".join,
+)
+def test_what_works_on_stored_predictions_starts_without_heavy_libraries(arguments, tmp_path, fake_run):
+    for name in ("a-1-s0", "b-1-s0"):
+        fake_run(tmp_path / "runs", name)
+    if arguments == ["verify"]:
+        modules_of(tmp_path, "blend", "--name", "mine")
+        arguments = ["verify", "submissions/mine.csv"]
+    loaded = modules_of(tmp_path, *arguments)
+    assert "numpy" in loaded
+    assert loaded & HEAVY == set()
+
+
+def test_help_loads_none_of_what_commands_need(tmp_path):
+    assert modules_of(tmp_path, "--help") & (HEAVY | {"numpy", "pydantic", "PIL", "yaml"}) == set()
+
+
+def test_help_is_hardly_slower_than_that_of_an_empty_typer_app_with_as_many_commands(tmp_path):
+    commands = "".join(
+        f'@app.command()\ndef command_{i}() -> None:\n    """Does the {i}th thing."""\n\n\n'
+        for i in range(len(app.registered_commands))
+    )
+    bare = tmp_path / "bare.py"
+    bare.write_text(f"import typer\n\napp = typer.Typer(add_completion=False)\n\n\n{commands}app()\n")
+    starts = {"ens": ["-m", "ensemble", "--help"], "bare": [str(bare), "--help"]}
+    seconds = {name: [] for name in starts}
+    env = os.environ | {"COLUMNS": "80"}
+    for _ in range(6):
+        for name, start in starts.items():
+            began = time.perf_counter()
+            subprocess.run([sys.executable, *start], check=True, capture_output=True, env=env)
+            seconds[name].append(time.perf_counter() - began)
+    ens, typer = (median(times[1:]) for times in seconds.values())  # the first fills the disk's cache
+    assert ens <= 1.5 * typer, f"ens --help {ens:.3f} s, a bare app {typer:.3f} s"

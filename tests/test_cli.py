@@ -1,0 +1,335 @@
+"""The commands that need no training: what they print, where, with which exit status, and what they say to do next."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+
+from ensemble.cli import app, main
+from ensemble.runs import publish
+
+COMMANDS = sorted(typer.main.get_command(app).commands)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a command left: its exit status and its two streams."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def next(self):
+        """The commands after `next:`, which must be the last thing on stdout."""
+        *_, last = self.out.split("next:  ")
+        lines = last.splitlines()
+        assert all(line.startswith("       ens ") for line in lines[1:])
+        assert lines[0].startswith("ens ")
+        return [line.strip() for line in lines]
+
+
+@pytest.fixture
+def ens(tmp_path, monkeypatch, capsys):
+    """ens(*arguments): what this command shows when it is run in tmp_path."""
+    monkeypatch.chdir(tmp_path)
+
+    def ens(*arguments):
+        monkeypatch.setattr(sys, "argv", ["ens", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Shown(ended.value.code or 0, *capsys.readouterr())
+
+    return ens
+
+
+@pytest.fixture
+def again(ens):
+    """again(command): what a command shows that `ens` advised, as a shell would split it."""
+    return lambda command: ens(*shlex.split(command)[1:])
+
+
+@pytest.fixture
+def run_on(fake_run):
+    """run_on(data, name, store, **data fields): a finished run about a data set of this name, in runs/ by default."""
+
+    def make(data, name, store="runs", accuracy=0.9, arch="resnet18", created="2024-01-01T00:00:00+00:00", **info):
+        run = fake_run(store, name, accuracy=accuracy, arch=arch, created=created)
+        run = run.model_copy(update={"data": run.data.model_copy(update={"name": data} | info)})
+        publish(run)
+        return run
+
+    return make
+
+
+@pytest.fixture
+def flowers(ens, run_on):
+    """Three runs on flowers, the newest, and one on digits."""
+    new = "2024-01-02T00:00:00+00:00"
+    run_on("digits", "digits_x-1-s0")
+    run_on("flowers", "flowers_r-1-s0", accuracy=0.95, created=new)
+    run_on("flowers", "flowers_r-1-s1", accuracy=0.93, created=new)
+    run_on("flowers", "flowers_v-1-s0", accuracy=0.9, arch="vgg19.tv", created=new)
+
+
+def test_help_names_every_command(ens):
+    shown = ens("--help")
+    assert shown.code == 0
+    for name in COMMANDS:
+        assert name in shown.out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_and_each_of_its_options_explains_itself(name, ens):
+    shown = ens(name, "--help")
+    assert (shown.code, shown.err) == (0, "")
+    command = typer.main.get_command(app).commands[name]
+    assert " ".join(command.help.split())[:40] in " ".join(shown.out.split())
+    for parameter in command.params:
+        assert parameter.help, f"{parameter.name} has no help"
+
+
+def test_runs_shows_the_leaderboard_and_the_next_command(ens, flowers, again):
+    shown = ens("runs")
+    assert (shown.code, shown.err) == (0, "")
+    assert "flowers: 200 validation images, 3 classes" in shown.out
+    assert "95.00 % (91.04–97.26)" in shown.out
+    assert "most common class" in shown.out
+    assert again(shown.next[0]).code == 0
+
+
+def test_runs_can_be_narrowed_by_patterns(ens, flowers):
+    shown = ens("runs", "*-s1", "digits_x")
+    assert "flowers_r-1-s1" in shown.out
+    assert "digits_x-1-s0" in shown.out
+    assert "flowers_v-1-s0" not in shown.out
+
+
+def test_a_pattern_that_nothing_matches_and_an_empty_folder_are_told(ens, flowers, tmp_path):
+    shown = ens("runs", "zzz*")
+    assert shown.code == 0
+    assert "no finished run in runs matches zzz*" in shown.out
+    assert shown.next
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "nowhere"):
+        shown = ens("runs", "--runs", folder)
+        assert (shown.code, shown.err) == (0, "")
+        assert f"no finished run in {folder}\n" in shown.out
+        assert shown.next[0] == "ens quickstart"
+
+
+def test_the_runs_folder_can_come_from_the_environment(ens, flowers, monkeypatch, tmp_path):
+    (tmp_path / "runs").rename(tmp_path / "elsewhere")
+    monkeypatch.setenv("ENS_RUNS", "elsewhere")
+    assert "flowers_r-1-s0" in ens("runs").out
+    assert "no finished run in runs" in ens("runs", "--runs", "runs").out
+
+
+def test_a_damaged_run_is_named_and_the_others_are_shown(ens, flowers, tmp_path):
+    (tmp_path / "runs" / "flowers_r-1-s1" / "run.json").write_text("{")
+    shown = ens("runs")
+    assert shown.code == 0
+    assert re.search(r"damaged: .*flowers_r-1-s1.run.json: cannot be read", shown.out)
+    assert "flowers_r-1-s0" in shown.out
+
+
+@pytest.mark.parametrize("arguments", [["runs", "--json"], ["runs", "zzz", "--json"]])
+def test_runs_as_json_is_one_value_and_nothing_else(arguments, ens, flowers):
+    shown = ens(*arguments)
+    assert (shown.code, shown.err) == (0, "")
+    runs = json.loads(shown.out)
+    assert [run["id"] for run in runs] == sorted(run["id"] for run in runs)
+    assert len(runs) == (0 if "zzz" in arguments else 4)
+    assert all("folder" not in run and run["scores"]["accuracy"] for run in runs)
+
+
+def test_blend_says_which_runs_writes_the_csv_and_how_to_verify_it(ens, flowers, tmp_path, again):
+    shown = ens("blend")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.out.startswith("3 runs on flowers, 200 rows; 1 on digits left out: --data digits\n")
+    (written,) = (tmp_path / "submissions").glob("*.csv")
+    assert re.fullmatch(r"flowers-[0-9a-f]{8}", written.stem)
+    assert f"submissions/{written.name}: 50 rows, class name, checked" in shown.out
+    manifest = json.loads(written.with_suffix(".json").read_text())
+    assert manifest["command"] == ["ens", "blend"]
+    assert shown.next == [f"ens verify submissions/{written.name}"]
+    verified = again(shown.next[0])
+    assert (verified.code, verified.err) == (0, "")
+    assert "the same bytes again from 3 members" in verified.out
+    assert again(verified.next[0]).code == 0
+
+
+def test_what_comes_next_finds_the_same_runs_and_survives_a_shell(ens, run_on, again):
+    run_on("flowers", "a-1-s0", store="my runs")
+    listed = ens("runs", "--runs", "my runs")
+    assert again(listed.next[0]).code == 0
+    blended = ens("blend", "--runs", "my runs", "--out", "my 'subs'", "--name", "a b$c")
+    assert blended.code == 0
+    assert again(blended.next[0]).code == 0
+
+
+def test_the_data_set_and_the_runs_can_be_chosen(ens, flowers):
+    assert ens("blend", "--data", "digits").out.startswith("1 runs on digits, 200 rows; 3 on flowers left out")
+    assert ens("blend", "digits_*").out.startswith("1 runs on digits, 200 rows\n")
+
+
+def test_a_threshold_and_a_quota_choose_the_members(ens, flowers):
+    shown = ens("blend", "--min-acc", "0.95", "--per-arch", "1", "--weights", "equal", "--json")
+    value = json.loads(shown.out)
+    assert {member["run"]: member["reason"] for member in value["members"]} == {
+        "flowers_r-1-s0": "",
+        "flowers_v-1-s0": "kept for vgg19",
+    }
+    assert [member["weight"] for member in value["members"]] == [0.5, 0.5]
+    assert "left out: flowers_r-1-s1 at 93.00 %" in ens("blend", "--min-acc", "0.95", "--per-arch", "1").out
+
+
+def test_blend_as_json_is_one_value_and_nothing_else(ens, flowers, tmp_path):
+    shown = ens("blend", "--json")
+    assert (shown.code, shown.err) == (0, "")
+    value = json.loads(shown.out)
+    assert value["data"] == "flowers"
+    assert (tmp_path / value["submission"]).is_file()
+
+
+def test_the_same_blend_again_is_the_same_file_and_another_one_needs_force(ens, flowers, tmp_path):
+    assert ens("blend", "--name", "mine").code == 0
+    before = (tmp_path / "submissions" / "mine.csv").read_bytes()
+    assert ens("blend", "--name", "mine").code == 0
+    refused = ens("blend", "--data", "digits", "--name", "mine")
+    assert refused.code == 1
+    assert "submissions/mine.csv: exists with other content" in refused.err
+    assert "--force" in refused.err
+    assert (tmp_path / "submissions" / "mine.csv").read_bytes() == before
+    assert ens("blend", "--data", "digits", "--name", "mine", "--force").code == 0
+    assert (tmp_path / "submissions" / "mine.csv").read_bytes() != before
+
+
+def test_without_a_test_set_blend_still_scores_and_says_why_there_is_no_csv(ens, run_on, tmp_path):
+    run_on("flowers", "a-1-s0", n_test=0)
+    shown = ens("blend")
+    assert (shown.code, shown.err) == (0, "")
+    assert "cross-fitted on 200 validation rows" in shown.out
+    assert "no test set, so no submission: set data.test" in shown.out
+    assert shown.next == ["ens runs"]
+    assert not (tmp_path / "submissions").exists()
+    assert json.loads(ens("blend", "--json").out)["submission"] is None
+
+
+def damage_valid():
+    Path("runs/flowers_r-1-s0/valid.npz").write_bytes(b"half")
+
+
+def remove_the_sample():
+    path = Path("runs/flowers_r-1-s0/run.json")
+    values = json.loads(path.read_text())
+    values["data"]["sample_submission"] = "gone/sample.csv"
+    path.write_text(json.dumps(values))
+
+
+def block_the_place():
+    Path("submissions").write_text("in the way")
+
+
+def write_a_lonely_csv():
+    Path("mine.csv").write_text("id,label\n")
+
+
+def nothing():
+    """Everything is as it should be."""
+
+
+ERRORS = {
+    "no such pattern": (nothing, ["blend", "zzz*"], ["no finished run", "ens runs"]),
+    "no runs": (nothing, ["blend", "--runs", "nowhere"], ["no finished run", "ens train RECIPE"]),
+    "nothing selected": (nothing, ["blend", "--min-acc", "0.99"], ["flowers_r-1-s0", "95.00%", "--min-acc 99.00%"]),
+    "no such data": (nothing, ["blend", "--data", "flower"], ["--data flower", "digits, flowers"]),
+    "no such weights": (nothing, ["blend", "--weights", "acc"], ["--weights acc", "accuracy, equal"]),
+    "a path as name": (nothing, ["blend", "--name", "a/b"], ["--name 'a/b' is not a plain file name"]),
+    "a long name": (nothing, ["blend", "--name", "x" * 300], ["cannot be written"]),
+    "no place": (block_the_place, ["blend"], ["submissions", "cannot be written"]),
+    "damaged predictions": (damage_valid, ["blend"], ["flowers_r-1-s0/valid.npz: cannot be read"]),
+    "no sample": (remove_the_sample, ["blend", "flowers_r-1-s0"], ["gone/sample.csv", "is gone"]),
+    "nothing to verify": (nothing, ["verify", "none.csv"], ["none.csv: no such file"]),
+    "no manifest": (write_a_lonely_csv, ["verify", "mine.csv"], ["mine.csv: cannot verify", "mine.json"]),
+    "no recipe": (nothing, ["train", "none.yaml"], ["none.yaml"]),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_a_problem_the_user_can_mend_is_told_in_three_lines_on_stderr(case, ens, flowers):
+    prepare, arguments, said = ERRORS[case]
+    prepare()
+    shown = ens(*arguments)
+    assert (shown.code, shown.out) == (1, "")
+    assert shown.err.startswith("error: ")
+    assert 1 <= shown.err.count("\n") <= 3
+    assert "Traceback" not in shown.err
+    for text in said:
+        assert text in shown.err
+
+
+def test_an_error_leaves_nothing_on_stdout_for_those_who_read_json(ens, flowers):
+    shown = ens("blend", "--min-acc", "0.99", "--json")
+    assert (shown.code, shown.out) == (1, "")
+    assert shown.err.startswith("error: ")
+
+
+def test_missing_members_are_counted_and_exit_with_1(ens, flowers, tmp_path):
+    ens("blend", "--name", "mine")
+    for name in ("flowers_r-1-s0", "flowers_v-1-s0"):
+        (tmp_path / "runs" / name).rename(tmp_path / name)
+    shown = ens("verify", "submissions/mine.csv")
+    assert (shown.code, shown.out) == (1, "")
+    assert "cannot verify: 2 members missing in runs: flowers_r-1-s0, flowers_v-1-s0" in shown.err
+
+
+def test_a_changed_submission_exits_with_1_and_shows_the_line(ens, flowers, tmp_path):
+    ens("blend", "--name", "mine")
+    path = tmp_path / "submissions" / "mine.csv"
+    path.write_text(path.read_text().replace("\nt00003,a\n", "\nt00003,b\n"))
+    shown = ens("verify", "submissions/mine.csv")
+    assert (shown.code, shown.out) == (1, "")
+    assert "changed since it was written" in shown.err
+    assert "line 5 is 't00003,b', its members give 't00003,a'" in shown.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["blnd"],
+        ["--nope"],
+        ["blend", "--nope"],
+        ["blend", "--min-acc", "95"],
+        ["blend", "--min-acc", "high"],
+        ["blend", "--per-arch", "-1"],
+        ["verify"],
+        ["verify", "a.csv", "b.csv"],
+        ["train"],
+        [],
+    ],
+)
+def test_wrong_usage_exits_with_2_and_prints_no_result(arguments, ens):
+    shown = ens(*arguments)
+    assert shown.code == 2
+    assert "Traceback" not in shown.err
+    assert "sage: ens" in shown.err + shown.out
+    assert (shown.out == "") == bool(arguments)  # without arguments the help is the answer
+
+
+@pytest.mark.parametrize("command", [["-m", "ensemble"], [str(Path(sys.executable).with_name("ens"))]])
+def test_the_installed_command_is_the_same_with_exit_status_and_both_streams(command, flowers, tmp_path):
+    start = [sys.executable, *command] if command[0] == "-m" else command
+
+    def shell(*arguments):
+        return subprocess.run([*start, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+
+    good, bad = shell("runs", "--json"), shell("blend", "--min-acc", "0.99")
+    assert (good.returncode, good.stderr, len(json.loads(good.stdout))) == (0, "", 4)
+    assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (1, "", 2)

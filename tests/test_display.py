@@ -1,0 +1,247 @@
+"""What the terminal shows: complete, in plain lines, and nothing that a reader did not write."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ensemble import display, events
+from ensemble.blending import make_blend
+from ensemble.engines.local import Failure
+from ensemble.errors import EnsembleError
+from ensemble.metrics import Interval
+from ensemble.predictions import Predictions
+from ensemble.runs import Damaged
+from ensemble.submission import write_submission
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch):
+    for console in (display.out, display.err):
+        monkeypatch.setattr(console, "width", display.LOG_WIDTH)
+
+
+@pytest.fixture
+def run_on(tmp_path, fake_run):
+    """run_on(data, name, **as fake_run): a run about a data set of this name; **data are fields of its DataInfo."""
+
+    def make(data, name, info=None, **said):
+        run = fake_run(tmp_path / "runs", name, **said)
+        return run.model_copy(update={"data": run.data.model_copy(update={"name": data} | (info or {}))})
+
+    return make
+
+
+def row_of(text, name):
+    return next(line for line in text.splitlines() if line.lstrip().startswith(name))
+
+
+def test_numbers_are_written_one_way():
+    assert display.percent(0.94716) == "94.72 %"
+    assert display.percent(0.5, 1) == "50.0 %"
+    assert display.interval(Interval(0.9472, 0.9427, 0.9515)) == "94.72 % (94.27–95.15)"
+    assert [display.minutes(s) for s in (0.4, 99, 100, 5999, 6000)] == ["0 s", "99 s", "1.7 min", "100.0 min", "1.7 h"]
+
+
+@pytest.mark.parametrize(
+    "text", ["labels.csv:100: 'x'", "[bold]a[/bold] [/x]", "C:\\new\\x", "a :smile: b", "x" * 300, "{'a': 1}"]
+)
+def test_a_message_is_shown_to_the_letter(text, capsys):
+    display.say(text)
+    display.next_commands(text)
+    display.show_error(EnsembleError(text))
+    shown = capsys.readouterr()
+    assert shown.out == f"{text}\nnext:  {text}\n"
+    assert shown.err == f"error: {text}\n"
+
+
+def test_an_error_has_at_most_three_lines_all_on_stderr(capsys):
+    display.show_error(EnsembleError("one\n\ntwo\nthree\nfour"))
+    assert capsys.readouterr() == ("", "error: one\ntwo\nthree\n")
+    display.show_error(EnsembleError())
+    assert capsys.readouterr() == ("", "error: \n")
+
+
+def test_several_next_commands_stand_below_each_other(capsys):
+    display.next_commands("ens runs", "ens blend")
+    assert capsys.readouterr().out == "next:  ens runs\n       ens blend\n"
+
+
+def test_json_is_one_value_to_the_letter(capsys):
+    value = {"é": ["[bold]", 0.1, None, "x" * 300]}
+    display.show_json(value)
+    assert json.loads(capsys.readouterr().out) == value
+
+
+def test_the_leaderboard_has_one_table_per_data_set_best_first(run_on, capsys):
+    runs = [
+        run_on("flowers", "a-1-s0", accuracy=0.8),
+        run_on("flowers", "b-1-s0", accuracy=0.9, arch="vgg19.tv_in1k"),
+        run_on("digits", "c-1-s0", accuracy=0.7),
+    ]
+    display.show_runs(runs)
+    shown = capsys.readouterr().out
+    first, second = shown.split("digits: ")
+    assert first.startswith("flowers: 200 validation images, 3 classes")
+    assert first.index("b-1-s0") < first.index("a-1-s0")
+    row = row_of(first, "b-1-s0")
+    for cell in ("vgg19.tv_in1k", "90.00 % (85.06–93.43)", "2 of 3", "2 s"):
+        assert cell in row
+    assert "33.50 %" in row_of(first, "most common class")
+    assert "33.33 %" in row_of(first, "chance")
+    assert "c-1-s0" in second
+    assert "a-1-s0" not in second
+
+
+def test_runs_about_other_rows_of_a_data_set_stand_apart(run_on, rng, made_up, capsys):
+    display.show_runs([run_on("d", "a-1-s0"), run_on("d", "b-1-s0", predictions=made_up(rng, 50))])
+    shown = capsys.readouterr().out
+    assert "d: 200 validation images" in shown
+    assert "d: 50 validation images" in shown
+
+
+def test_unreadable_validation_images_do_not_narrow_the_interval(run_on, capsys):
+    display.show_runs([run_on("d", "a-1-s0", {"n_valid": 210, "unreadable": {"valid": ["x"] * 10}}, accuracy=0.9)])
+    assert "90.00 % (85.06–93.43)" in capsys.readouterr().out
+
+
+def test_the_leaderboard_fits_a_terminal_of_80_columns_and_hides_no_part_of_an_id(run_on, monkeypatch, capsys):
+    monkeypatch.setattr(display.out, "width", 80)
+    name = "a_very_long_recipe_name_that_somebody_chose-12345678-s0"
+    display.show_runs([run_on("d", name), run_on("d", "b-1-s0")])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert name in "".join(line[:30].split(" ")[1] if line.startswith(" ") else "" for line in lines)
+    assert any("b-1-s0" in line and "90.00 % (85.06–93.43)" in line for line in lines)
+
+
+def test_names_with_brackets_are_names(run_on, capsys):
+    runs = [run_on("pets [/x] [small]", "a[bold]-1-s0", arch="net[red]")]
+    display.show_runs(runs, [Damaged(runs[0].folder, "runs/[red]x/run.json:100: cannot be read")])
+    display.show_blend(make_blend(runs))
+    shown = capsys.readouterr().out
+    assert shown.startswith("pets [/x] [small]: 200 validation images")
+    assert shown.count("a[bold]-1-s0") == 2
+    assert "net[red]" in shown
+    assert "damaged: runs/[red]x/run.json:100: cannot be read\n" in shown
+    assert "1 runs on pets [/x] [small], 200 rows\n" in shown
+
+
+def test_a_blend_shows_its_group_its_members_why_and_the_honest_score_first(run_on, capsys):
+    runs = [
+        run_on("flowers", "a-1-s0", accuracy=0.96, created="2024-01-02T00:00:00+00:00"),
+        run_on("flowers", "b-1-s0", accuracy=0.9, arch="vgg19"),
+        run_on("flowers", "c-1-s0", accuracy=0.8, arch="vgg19"),
+        run_on("digits", "d-1-s0"),
+    ]
+    made = make_blend(runs, min_acc=0.95, per_arch=1)
+    display.show_blend(made)
+    shown = capsys.readouterr().out
+    assert shown.startswith("3 runs on flowers, 200 rows; 1 on digits left out: --data digits\n")
+    assert "≥ 95.00 %" in row_of(shown, "a-1-s0")
+    assert "96.00 %" in row_of(shown, "a-1-s0")
+    assert "kept for vgg19" in row_of(shown, "b-1-s0")
+    assert f"{made.members[1].weight:.4f}" in row_of(shown, "b-1-s0")
+    assert "left out: c-1-s0 at 80.00 %" in shown
+    honest = f"accuracy {display.interval(made.valid.blend)}, log loss {made.valid.log_loss.value:.4f}"
+    assert honest in shown
+    assert f"best single {display.percent(made.valid.best_accuracy)}; {made.valid.verdict}" in shown
+    fitted = shown.index(f"{display.percent(made.fitted.value)}, log loss {made.fitted_log_loss:.4f}")
+    assert shown.index(honest) < fitted
+    assert f"optimism {100 * made.optimism:+.2f} points" in shown
+    assert "pessimistic" in shown
+    assert "epoch chosen on these rows: 2 of 2" in shown
+
+
+def test_without_a_threshold_every_run_is_in(run_on, capsys):
+    display.show_blend(make_blend([run_on("d", "a-1-s0")]))
+    assert "every run" in row_of(capsys.readouterr().out, "a-1-s0")
+
+
+def test_other_rows_of_the_same_data_set_are_left_out_by_that_name(run_on, rng, made_up):
+    old = run_on("d", "a-1-s0", predictions=made_up(rng, 50))
+    new = run_on("d", "b-1-s0", created="2024-01-02T00:00:00+00:00")
+    assert display.group_line(make_blend([old, new])) == "1 runs on d, 200 rows; 1 on d left out (other rows)"
+
+
+def test_a_submission_says_what_it_left_out_and_what_it_filled_in(run_on, tmp_path, capsys):
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,label\nt00000,a\nt00001,a\n")
+    info = {"sample_submission": str(sample), "unreadable": {"test": ["t00007"]}}
+    written = write_submission(make_blend([run_on("d", "a-1-s0", info)]), tmp_path, "mine")
+    display.show_submission(written)
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path / 'mine.csv'}: 2 rows, class name, checked; mine.json explains it",
+        "48 test images are not in the sample submission and were left out",
+        "1 unreadable test images got the class shares of the training set: t00007",
+    ]
+
+
+def test_the_test_score_is_one_sentence(run_on, rng, made_up):
+    guess = made_up(rng, 100, accuracy=0.9)
+    labelled = Predictions(np.array([f"t{key}" for key in guess.ids]), guess.classes, guess.probs, guess.targets)
+    made = make_blend([run_on("d", "a-1-s0", test=labelled)])
+    assert display.sentence(made.test, "test digits") == (
+        "blend 90.0 % (82.6–94.5) on 100 test digits; best single 90.0 %; not distinguishable at n=100"
+    )
+
+
+def test_the_json_of_a_blend_holds_its_members_scores_and_file(run_on, tmp_path, capsys):
+    made = make_blend([run_on("d", "a-1-s0"), run_on("d", "b-1-s0")])
+    written = write_submission(made, tmp_path)
+    display.show_json(display.blend_json(made, written))
+    value = json.loads(capsys.readouterr().out)
+    assert [member["run"] for member in value["members"]] == ["a-1-s0", "b-1-s0"]
+    assert value["cross_fitted"]["blend"]["value"] == made.valid.blend.value
+    assert (value["data"], value["submission"]) == ("d", str(written.path))
+    assert (value["test"], display.blend_json(made, None)["submission"]) == (None, None)
+
+
+def test_training_writes_one_plain_line_per_epoch_on_stderr_where_nobody_watches(monkeypatch, capsys):
+    monkeypatch.setattr(type(display.err), "is_terminal", False)
+    run = "a[bold]-1-s0"
+    with display.progress() as emit:
+        emit(events.RunStarted(run, 1, 2))
+        emit(events.Note(run, "labels.csv:100: [red] dropped"))
+        for done in range(50):
+            emit(events.Step(run, "frozen", done, 50, 0.5))
+        emit(events.EpochEnded(run, "frozen", 1, 3, 0.7, 0.6, 0.9, 1.25, is_best=True))
+        emit(events.EpochEnded(run, "unfrozen", 2, 3, 0.6, 0.65, 0.89, 1.25, is_best=False))
+        emit(events.RunEnded(run, 0.9, 0.6, 200))
+        emit(events.RunEnded(run, 0.9, 0.6, 200, skipped=True))
+        emit(events.RunFailed(run, "no images\nadd some"))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.splitlines() == [
+        f"[1/2] {run}",
+        "  labels.csv:100: [red] dropped",
+        "  frozen epoch 1: train loss 0.7000, valid loss 0.6000, accuracy 90.00 %, 1.2 s best",
+        "  unfrozen epoch 2: train loss 0.6000, valid loss 0.6500, accuracy 89.00 %, 1.2 s",
+        "  finished: accuracy 90.00 %, log loss 0.6000, 3.3 min",
+        "  finished before, skipped: accuracy 90.00 %, log loss 0.6000, 3.3 min",
+        "  failed: no images; add some",
+    ]
+
+
+def test_a_bar_for_those_who_watch_leaves_the_same_lines(monkeypatch, capsys):
+    monkeypatch.setattr(type(display.err), "is_terminal", True)
+    with display.progress() as emit:
+        for run in ("a-1-s0", "b-1-s0"):
+            emit(events.RunStarted(run, 1, 2))
+            for phase in ("frozen", "unfrozen"):
+                for done in range(1, 4):
+                    emit(events.Step(run, phase, done, 3, 0.5))
+            emit(events.RunEnded(run, 0.9, 0.6, 20))
+        emit(events.RunFailed("c-1-s0", "no images"))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    for text in ("a-1-s0", "b-1-s0", "finished: accuracy 90.00 %", "failed:"):
+        assert text in shown.err
+
+
+def test_failures_of_a_sweep_are_listed_on_stderr(capsys):
+    display.show_failures([Failure("a[bold]-1-s0", "images/[x].png:100: unreadable")])
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "a[bold]-1-s0" in shown.err
+    assert "images/[x].png:100: unreadable" in shown.err

@@ -1,0 +1,69 @@
+"""Files appear whole or not at all."""
+
+import hashlib
+import os
+
+import pytest
+
+from ensemble.errors import EnsembleError
+from ensemble.files import atomic_path, sha256, write_text
+
+
+def test_a_text_appears_with_plain_newlines_in_folders_made_for_it(tmp_path):
+    path = tmp_path / "new" / "deeper" / "notes.txt"
+    write_text(path, "größe\n2\n")
+    assert path.read_bytes() == "größe\n2\n".encode()
+    assert [child.name for child in path.parent.iterdir()] == ["notes.txt"]
+
+
+def test_a_file_has_the_permissions_of_any_other_new_file(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text(tmp_path / "a.txt", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, failure):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def fail():
+        with atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise failure
+
+    with pytest.raises(failure):
+        fail()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with path.open() as reader:
+        with atomic_path(path) as temporary:
+            temporary.write_text("new")
+            assert path.read_text() == "old"
+            assert temporary.parent == path.parent
+        assert path.read_text() == "new"
+        assert reader.read() == "old"
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(EnsembleError, match="file/a.txt: cannot be written"):
+        write_text(tmp_path / "file" / "a.txt", "x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(EnsembleError, match="folder: cannot be written"):
+        write_text(tmp_path / "folder", "x")
+    assert sorted(child.name for child in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_hash_is_that_of_the_bytes(tmp_path):
+    content = os.urandom(300_000)
+    (tmp_path / "x").write_bytes(content)
+    assert sha256(tmp_path / "x") == hashlib.sha256(content).hexdigest()

@@ -1,0 +1,143 @@
+"""Our closed forms against scipy, statsmodels, scikit-learn and a published example."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ensemble.metrics import (
+    Z,
+    accuracy,
+    bootstrap_mean,
+    hits,
+    log_loss,
+    losses,
+    paired_difference,
+    predicted,
+    wilson,
+)
+
+
+def paired(both, only_a, only_b, neither):
+    counts = [both, only_a, only_b, neither]
+    return np.repeat([1.0, 1.0, 0.0, 0.0], counts), np.repeat([1.0, 0.0, 1.0, 0.0], counts)
+
+
+def test_accuracy_and_log_loss_are_those_of_scikit_learn(rng, made_up):
+    from sklearn.metrics import accuracy_score
+    from sklearn.metrics import log_loss as reference
+
+    valid = made_up(rng, accuracy=0.8)
+    assert accuracy(valid.probs, valid.targets) == accuracy_score(valid.targets, valid.probs.argmax(1)) == 0.8
+    probs = valid.probs.astype(np.float64)
+    expected = reference(valid.targets, probs / probs.sum(1, keepdims=True))
+    assert log_loss(valid.probs, valid.targets) == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_tie_goes_to_the_first_class():
+    probs = np.array([[0.4, 0.4, 0.2], [0.1, 0.45, 0.45]])
+    assert predicted(probs).tolist() == [0, 1]
+    assert hits(probs, np.array([0, 2])).tolist() == [1, 0]
+
+
+def test_a_truth_of_probability_zero_costs_much_but_not_everything():
+    values = losses(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 0]))
+    assert values[0] == pytest.approx(-np.log(1e-15))
+    assert values[1] == 0
+    assert np.isfinite(values).all()
+
+
+@given(st.data())
+def test_wilson_is_that_of_statsmodels(data):
+    from statsmodels.stats.proportion import proportion_confint
+
+    n = data.draw(st.integers(1, 100_000))
+    count = data.draw(st.integers(0, n))
+    found = wilson(count / n, n)
+    low, high = proportion_confint(count, n, method="wilson")
+    assert (found.value, found.low, found.high) == pytest.approx((count / n, low, high), abs=1e-12)
+    assert 0 <= found.low <= found.value + 1e-12
+    assert found.value - 1e-12 <= found.high <= 1
+
+
+def test_wilson_of_no_rows_is_refused():
+    with pytest.raises(ValueError, match="at least one row"):
+        wilson(0.5, 0)
+
+
+def test_the_95_percent_point_is_that_of_scipy():
+    from scipy.stats import norm
+
+    assert pytest.approx(norm.ppf(0.975), abs=1e-15) == Z
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        # complete response before and after therapy (Cavo et al., 2012), in the tests of R's contingencytables
+        ((59, 6, 16, 80), (-0.0621, -0.1186, -0.0046)),
+        # airway hyper-responsiveness (Bentur et al., 2009); Fagerland, Lydersen and Laake (2014)
+        ((1, 1, 7, 12), (-0.286, -0.507, -0.026)),
+    ],
+)
+def test_the_paired_interval_is_that_of_published_examples(table, expected):
+    found = paired_difference(*paired(*table))
+    digits = 4 if table[0] == 59 else 3
+    assert tuple(round(value, digits) for value in (found.value, found.low, found.high)) == expected
+
+
+def newcombe(both, only_a, only_b, neither):
+    from statsmodels.stats.proportion import proportion_confint
+
+    n = both + only_a + only_b + neither
+    share_a, share_b = (both + only_a) / n, (both + only_b) / n
+    low_a, high_a = proportion_confint(both + only_a, n, method="wilson")
+    low_b, high_b = proportion_confint(both + only_b, n, method="wilson")
+    product = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
+    excess = both * neither - only_a * only_b
+    corrected = max(excess - n / 2, 0) if excess > 0 else excess
+    phi = corrected / product**0.5 if product else 0
+    dl_a, du_a, dl_b, du_b = share_a - low_a, high_a - share_a, share_b - low_b, high_b - share_b
+    below = (dl_a**2 - 2 * phi * dl_a * du_b + du_b**2) ** 0.5
+    above = (du_a**2 - 2 * phi * du_a * dl_b + dl_b**2) ** 0.5
+    return share_a - share_b, share_a - share_b - below, share_a - share_b + above
+
+
+@given(*[st.integers(0, 60)] * 4)
+def test_the_paired_interval_is_a_plain_recomputation_and_turns_with_its_sides(both, only_a, only_b, neither):
+    assume(both + only_a + only_b + neither > 0)
+    a, b = paired(both, only_a, only_b, neither)
+    found, turned = paired_difference(a, b), paired_difference(b, a)
+    expected = newcombe(both, only_a, only_b, neither)
+    assert (found.value, found.low, found.high) == pytest.approx(expected, abs=1e-9)
+    assert (-turned.value, -turned.high, -turned.low) == pytest.approx(expected, abs=1e-9)
+    bounds = [-1, found.low, found.value, found.high, 1]
+    assert (np.diff(bounds) >= -1e-9).all()
+
+
+def test_the_bootstrap_is_that_of_scipy(rng):
+    from scipy.stats import bootstrap
+
+    values = rng.exponential(1, 400)
+    found = bootstrap_mean(values, seed=0)
+    reference = bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1))
+    assert found.value == pytest.approx(values.mean(), rel=1e-6)
+    assert found.low == pytest.approx(reference.confidence_interval.low, abs=0.01)
+    assert found.high == pytest.approx(reference.confidence_interval.high, abs=0.01)
+
+
+def test_the_bootstrap_depends_on_its_seed_alone(rng):
+    values = rng.exponential(1, 300)
+    assert bootstrap_mean(values, 1) == bootstrap_mean(values.copy(), 1)
+    assert bootstrap_mean(values, 1) != bootstrap_mean(values, 2)
+
+
+def test_the_bootstrap_draws_as_often_as_asked_however_many_rows(rng):
+    values = rng.exponential(1, 30_000)  # more than one block of draws
+    found = bootstrap_mean(values, 0, n_draws=500)
+    spread = 1.96 * values.std() / np.sqrt(len(values))
+    assert (found.high - found.low) / 2 == pytest.approx(spread, rel=0.15)
+
+
+def test_one_row_has_an_interval_of_no_width():
+    assert bootstrap_mean(np.array([0.5]), 0, n_draws=10) == bootstrap_mean(np.array([0.5]), 1, n_draws=10)

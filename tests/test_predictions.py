@@ -1,0 +1,190 @@
+"""Predictions: checked when made, saved with the same bytes, joined by name."""
+
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensemble.errors import DamagedError, MismatchError
+from ensemble.predictions import Predictions, stack
+
+GOOD = {
+    "ids": np.array(["x", "y"]),
+    "classes": np.array(["cat", "dog"]),
+    "probs": np.array([[0.25, 0.75], [1.0, 0.0]], np.float32),
+    "targets": np.array([1, 0]),
+}
+
+
+def same(a, b):
+    return (
+        a.ids.tolist() == b.ids.tolist()
+        and a.classes == b.classes
+        and np.array_equal(a.probs, b.probs)
+        and np.array_equal(a.targets, b.targets)
+    )
+
+
+def test_what_is_saved_is_loaded_and_any_numpy_reads_it(tmp_path, rng, made_up):
+    made = made_up(rng)
+    made.save(tmp_path / "valid.npz")
+    assert same(Predictions.load(tmp_path / "valid.npz"), made)
+    with np.load(tmp_path / "valid.npz", allow_pickle=False) as stored:
+        assert sorted(stored.files) == ["classes", "ids", "probs", "targets"]
+        assert stored["probs"].dtype == np.float32
+        assert stored["targets"].dtype == np.int64
+
+
+def test_an_unlabelled_test_set_has_no_targets(tmp_path):
+    Predictions(np.array(["x"]), ("a", "b"), np.array([[0.5, 0.5]], np.float16)).save(tmp_path / "test.npz")
+    assert Predictions.load(tmp_path / "test.npz").targets is None
+
+
+def test_saving_twice_gives_the_same_bytes(tmp_path, rng, made_up):
+    made = made_up(rng)
+    made.save(tmp_path / "a.npz")
+    Predictions.load(tmp_path / "a.npz").save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+REFUSED = {
+    "probs of another shape": ({"probs": GOOD["probs"][:, :1]}, "probs is float32 (2, 1), expected floats (2, 2)"),
+    "probs of one row more": ({"probs": np.full((3, 2), 0.5)}, "probs is float64 (3, 2), expected floats (2, 2)"),
+    "probs without shape": ({"probs": np.float32(1)}, "probs is float32 ()"),
+    "whole numbers": ({"probs": np.eye(2, dtype=int)}, "probs is int64 (2, 2), expected floats"),
+    "NaN": ({"probs": np.array([[0.5, 0.5], [np.nan, 1]])}, "probabilities of 'y' are not finite numbers"),
+    "infinity": ({"probs": np.array([[np.inf, 0.5], [0.5, 0.5]])}, "probabilities of 'x' are not finite numbers"),
+    "sums": ({"probs": np.array([[0.5, 0.5], [0.4, 0.4]])}, "probabilities of 'y' sum to 0.8000, not 1"),
+    "logits": ({"probs": np.array([[3.0, -2.0], [0.4, 0.6]])}, "probabilities outside 0 to 1"),
+    "duplicated id": ({"ids": np.array(["x", "x"])}, "id 'x' stands 2 times"),
+    "numbers as ids": ({"ids": np.array([1, 2])}, "ids must be a list of texts, not int64 (2,)"),
+    "bytes as ids": ({"ids": np.array([b"x", b"y"])}, "ids must be a list of texts, not |S1 (2,)"),
+    "table of ids": ({"ids": np.array([["x"], ["y"]])}, "ids must be a list of texts"),
+    "one id": ({"ids": np.array("x")}, "cannot be read"),
+    "pickled ids": ({"ids": np.array(["x", "y"], object)}, "cannot be read (ValueError)"),
+    "duplicated class": ({"classes": np.array(["cat", "cat"])}, "a class name stands twice"),
+    "classes as one text": ({"classes": np.array("ab")}, "classes must be a list of texts, not <U2 ()"),
+    "classes as bytes": ({"classes": np.array([b"a", b"b"])}, "classes must be a list of texts, not |S1 (2,)"),
+    "no classes": ({"classes": np.array([], "U1"), "probs": np.zeros((2, 0))}, "no classes"),
+    "targets too large": ({"targets": np.array([0, 2])}, "targets outside 0 to 1"),
+    "targets below 0": ({"targets": np.array([0, -1])}, "targets outside 0 to 1"),
+    "targets as floats": ({"targets": np.array([0.0, 1.0])}, "targets is float64 (2,), expected whole numbers (2,)"),
+    "too few targets": ({"targets": np.array([0])}, "targets is int64 (1,), expected whole numbers (2,)"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_file_that_cannot_be_trusted_is_refused_with_its_name_and_the_reason(case, tmp_path):
+    changed, said = REFUSED[case]
+    np.savez(tmp_path / "valid.npz", **(GOOD | changed))
+    with pytest.raises(DamagedError) as refused:
+        Predictions.load(tmp_path / "valid.npz")
+    assert str(refused.value).startswith(f"{tmp_path / 'valid.npz'}: ")
+    assert said in str(refused.value)
+    assert str(refused.value).count("\n") < 3
+
+
+def test_a_missing_array_and_a_missing_file_are_named(tmp_path):
+    np.savez(tmp_path / "a.npz", ids=GOOD["ids"], probabilities=GOOD["probs"])
+    with pytest.raises(DamagedError, match=r"a.npz: no array named classes, probs"):
+        Predictions.load(tmp_path / "a.npz")
+    with pytest.raises(DamagedError, match=r"none.npz: is missing"):
+        Predictions.load(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04", b"\x93NUMPY\x01\x00"])
+def test_another_kind_of_file_is_refused(content, tmp_path):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(DamagedError, match="a.npz: cannot be read"):
+        Predictions.load(tmp_path / "a.npz")
+
+
+def test_a_plain_npy_and_an_npz_with_other_things_in_it_are_refused(tmp_path):
+    np.save(tmp_path / "a.npy", GOOD["probs"])
+    (tmp_path / "a.npy").rename(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "b.npz", "w") as archive:
+        archive.writestr("ids.npy", "hello")
+    for name in ("a.npz", "b.npz"):
+        with pytest.raises(DamagedError, match=name):
+            Predictions.load(tmp_path / name)
+
+
+@given(st.data())
+def test_a_damaged_file_is_refused_or_still_holds_good_predictions(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("damaged")
+    (np.savez_compressed if data.draw(st.booleans()) else np.savez)(folder / "a.npz", **GOOD)
+    raw = bytearray((folder / "a.npz").read_bytes())
+    for _ in range(data.draw(st.integers(0, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    (folder / "a.npz").write_bytes(raw[: data.draw(st.integers(0, len(raw)))])
+    with suppress(DamagedError):
+        assert Predictions.load(folder / "a.npz").probs.shape == (2, 2)
+
+
+@st.composite
+def members_and_a_shuffle_of_them(draw):
+    n, c, m = draw(st.integers(1, 12)), draw(st.integers(2, 12)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    ids = np.array([f"é{i}/{i % 3}" for i in range(n)])
+    classes = np.array([f"{i:d}" if i % 2 else f"K{i}" for i in range(c)])
+    targets = rng.integers(0, c, n) if draw(st.booleans()) else None
+    original, shuffled = {}, {}
+    for name in [f"run-{i}" for i in range(m)]:
+        probs = rng.dirichlet(np.ones(c), n).astype(np.float32)
+        original[name] = Predictions(ids, tuple(classes.tolist()), probs, targets)
+        rows, columns = rng.permutation(n), rng.permutation(c)
+        shuffled[name] = Predictions(
+            ids[rows],
+            tuple(classes[columns].tolist()),
+            np.array(probs[np.ix_(rows, columns)], order=draw(st.sampled_from("CF"))),
+            None if targets is None else np.argsort(columns)[targets[rows]],
+        )
+    return original, {name: shuffled[name] for name in draw(st.permutations(sorted(shuffled)))}
+
+
+@given(members_and_a_shuffle_of_them())
+def test_shuffling_rows_classes_or_members_gives_the_same_bytes(pair):
+    a, b = (stack(members) for members in pair)
+    assert a.members == b.members == tuple(sorted(pair[0]))
+    assert a.ids.tolist() == b.ids.tolist() == sorted(a.ids.tolist())
+    assert a.classes == b.classes == tuple(sorted(a.classes))
+    assert a.probs.dtype == np.float64
+    assert a.probs.tobytes() == b.probs.tobytes()
+    assert (a.targets is None and b.targets is None) or a.targets.tolist() == b.targets.tolist()
+    np.testing.assert_allclose(a.probs.sum(2), 1, rtol=0, atol=1e-15)
+
+
+@given(members_and_a_shuffle_of_them())
+def test_every_row_and_class_keeps_its_own_probability_and_truth(pair):
+    joined = stack(pair[1])
+    for i, name in enumerate(joined.members):
+        member = pair[0][name]
+        for row, key in enumerate(joined.ids.tolist()):
+            before = member.ids.tolist().index(key)
+            for column, class_name in enumerate(joined.classes):
+                expected = member.probs[before, member.classes.index(class_name)]
+                assert joined.probs[i, row, column] == pytest.approx(expected, abs=1e-6)
+            if joined.targets is not None:
+                assert joined.classes[joined.targets[row]] == member.classes[member.targets[before]]
+
+
+def test_members_about_other_rows_classes_or_truths_are_refused_and_the_difference_is_named(rng, made_up):
+    one = made_up(rng, ids=["a", "b", "c", "d"])
+    with pytest.raises(MismatchError) as refused:
+        stack({"run-1": one, "run-2": made_up(rng, ids=["a", "b", "v", "w", "x", "y", "z"])})
+    assert str(refused.value) == (
+        "run-1 and run-2 do not have the same rows: 4 against 7\n"
+        "only in the first: 'c', 'd'; only in the second: 'v', 'w', 'x', … (5)"
+    )
+    with pytest.raises(
+        MismatchError, match=r"do not have the same classes: 3 against 3\nonly in the first: 'c'; .* 'z'"
+    ):
+        stack({"run-1": one, "run-2": made_up(rng, ids=one.ids, classes=("a", "b", "z"))})
+    for targets in (None, (one.targets + 1) % 3):
+        with pytest.raises(MismatchError, match="run-1 and run-2 disagree about the true labels"):
+            stack({"run-1": one, "run-2": Predictions(one.ids, one.classes, one.probs, targets)})

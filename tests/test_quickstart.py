@@ -1,0 +1,51 @@
+"""The four recipes of the quickstart: small, from scratch, of four families, about the same images. No training here."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ensemble.engines.local import jobs_of
+from ensemble.quickstart import NAMES, recipes_folder
+from ensemble.recipe import Recipe
+
+FAMILIES = ("vgg", "resnet", "densenet", "efficientnet")
+
+
+@pytest.fixture(scope="module")
+def recipes():
+    return {name: Recipe.load(recipes_folder() / f"{name}.yaml") for name in NAMES}
+
+
+def test_there_are_four_and_they_are_named_after_their_files(recipes):
+    assert len(recipes) == 4
+    assert [recipe.name for recipe in recipes.values()] == list(NAMES)
+    assert len(jobs_of(list(recipes.values()))) == 4
+
+
+def test_they_are_of_the_four_families(recipes):
+    found = [[family for family in FAMILIES if family in recipe.model.arch] for recipe in recipes.values()]
+    assert sorted(family for (family,) in found) == sorted(FAMILIES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_small_and_starts_from_scratch(name, recipes):
+    recipe = recipes[name]
+    assert recipe.data.source == "digits"
+    assert 16 <= recipe.data.size <= 32
+    assert recipe.model.pretrained is False
+    assert recipe.fit.strategy == "scratch"
+    assert recipe.fit.epochs <= 12
+    assert not recipe.augmentation.flip  # a mirrored 2 is no 2
+
+
+def test_they_see_the_same_images_so_that_they_blend(recipes):
+    first, *others = (recipe.data for recipe in recipes.values())
+    assert all(other == first for other in others)
+    assert isinstance(first.test, float)
+    assert isinstance(first.valid, float)
+
+
+def test_asking_for_them_needs_no_torch():
+    ask = "import sys, ensemble.quickstart as q; q.recipes_folder(); print(*sorted({'torch', 'fastai'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True).stdout == "\n"
