@@ -105,7 +105,7 @@ def list_runs(patterns: Patterns = None, json: Json = False, runs: Runs = None) 
     from ensemble.runs import RunStore
 
     store = RunStore(runs)
-    finished, damaged = store.finished(patterns or ()), store.all()[1]
+    finished, damaged = store.finished(patterns or ()), store.damaged()
     if json:
         display.show_json([run.model_dump(mode="json") for run in finished])
         return
@@ -136,7 +136,9 @@ def blend(
     from ensemble.runs import RunStore
     from ensemble.submission import write_submission
 
-    made = make_blend(RunStore(runs).finished(patterns or ()), min_acc, per_arch, weights, data)
+    store = RunStore(runs)
+    display.warn_damaged(store.damaged())
+    made = make_blend(store.finished(patterns or ()), min_acc, per_arch, weights, data)
     command = ["ens", *sys.argv[1:]]
     submission = write_submission(made, out, name, force, command) if made.predictions is not None else None
     if json:

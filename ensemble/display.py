@@ -160,6 +160,12 @@ def _epoch(event: events.EpochEnded) -> str:
     )
 
 
+def warn_damaged(folders: Sequence[Damaged]) -> None:
+    """Runs that take no part because they cannot be trusted, on stderr."""
+    for folder in folders:
+        err.print(f"[bold red]left out, damaged:[/] {escape(folder.reason)}", soft_wrap=True)
+
+
 def show_runs(runs: Sequence[Run], damaged: Sequence[Damaged] = ()) -> None:
     """The leaderboard: one table per data set and validation rows, best first, with the majority-class line."""
     for key in dict.fromkeys((run.data.name, run.data.valid) for run in runs):

@@ -18,7 +18,6 @@ from ensemble.files import atomic_path
 
 Array = npt.NDArray[Any]
 SUM_TOLERANCE = 1e-2  # float16 rows of 120 classes miss 1 by up to 0.004; more is another mistake
-_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,10 +69,8 @@ class Predictions:
         arrays = {"ids": self.ids, "classes": np.array(self.classes), "probs": self.probs.astype(np.float32)}
         if self.targets is not None:
             arrays["targets"] = self.targets.astype(np.int64)
-        with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
-            for name, array in arrays.items():
-                with archive.open(zipfile.ZipInfo(f"{name}.npy", _EPOCH), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
+        with atomic_path(path) as temporary:
+            np.savez(temporary, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":

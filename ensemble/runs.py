@@ -154,6 +154,10 @@ class RunStore:
                 damaged.append(Damaged(path.parent, str(error)))
         return runs, damaged
 
+    def damaged(self) -> list[Damaged]:
+        """Every folder whose run.json cannot be trusted."""
+        return self.all()[1]
+
     def finished(self, patterns: Sequence[str] = ()) -> list[Run]:
         """Finished runs whose id or recipe matches one of the shell patterns; all without patterns."""
         runs, _ = self.all()

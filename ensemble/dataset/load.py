@@ -71,7 +71,7 @@ def _root(data: Data) -> Path:
         return tables.digits_folder()
     if data.path is None:
         raise RecipeError(f"data.path is missing: source {data.source} needs a folder or an archive")
-    return places.find(data.path, data.get)
+    return places.find(data.path, data.get, data.train)
 
 
 def _pool(data: Data, root: Path) -> Images:

@@ -3,6 +3,7 @@
 The array is memory-mapped, so several runs and processes share one copy. It appears under its name only when whole.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -28,6 +29,8 @@ FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "nearest": Image.Resampling.NEAREST,
 }
+SYSTEM_TROUBLES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES}  # not the file's own
+MAX_ASPECT = 16  # of a picture before its middle is cut out: a strip of 1 × 10,000 would be enlarged to gigabytes
 MAX_PIXELS = 200_000_000  # 600 MB as RGB; a larger picture is taken for an attack or a mistake
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here and refuses twice as much
 
@@ -59,13 +62,25 @@ class Geometry:
 
     def apply(self, image: Image.Image) -> Image.Image:
         """A picture as size × size pixels."""
+        if self.resize == "crop":
+            image = _middle(image, MAX_ASPECT)
         scaled = image.resize(self.scaled(*image.size), FILTERS[self.interpolation])
         left, top = (round((side - self.size) / 2) for side in scaled.size)
         return scaled.crop((left, top, left + self.size, top + self.size))  # outside the picture: black
 
 
+def _middle(image: Image.Image, aspect: int) -> Image.Image:
+    """A picture whose long side is at most `aspect` times the short one: what is cut off is cropped away anyhow."""
+    width, height = (min(side, aspect * min(image.size)) for side in image.size)
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
+
+
 def read_image(path: Path) -> Image.Image:
-    """A picture as RGB, turned as its EXIF says, alpha dropped, 16 bits scaled to 8. Raises UnreadableImage."""
+    """A picture as RGB, turned as its EXIF says, alpha dropped, 16 bits scaled to 8.
+
+    Raises UnreadableImage, and DataError where the system refuses the file.
+    """
     try:
         with Image.open(path) as opened:
             image = ImageOps.exif_transpose(opened)
@@ -73,6 +88,8 @@ def read_image(path: Path) -> Image.Image:
                 image = Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
             return image.convert("RGBA" if "transparency" in image.info else "RGB").convert("RGB")
     except Exception as error:  # whatever a decoder raises on a damaged file, the file is unreadable
+        if isinstance(error, OSError) and error.errno in SYSTEM_TROUBLES:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         raise UnreadableImage(f"{path}: {str(error)[:200] or type(error).__name__}") from None
 
 
@@ -99,12 +116,25 @@ def open_store(hashes: dict[Path, str], geometry: Geometry, progress: Progress) 
     key.update(repr([contents, asdict(geometry), PIL.__version__, "2"]).encode())
     folder = cache_root() / "pixels"
     array, sidecar = folder / f"{key.hexdigest()}.npy", folder / f"{key.hexdigest()}.json"
-    if not (sidecar.exists() and array.exists()):
+    stored = _stored(array, sidecar, len(contents))
+    if stored is None:
         _fill(array, sidecar, [by_hash[content] for content in contents], geometry, progress)
-    stored = json.loads(sidecar.read_text())
-    unreadable = {contents[i]: reason for i, reason in stored["unreadable"]}
-    pixels = np.load(array, mmap_mode="r", allow_pickle=False)
-    return PixelStore(pixels, {c: i for i, c in enumerate(contents)}, unreadable, geometry, stored["native"])
+        stored = _stored(array, sidecar, len(contents))
+    if stored is None:
+        raise DataError(f"{array}: cannot be read back after it was written; is the disk failing?")
+    pixels, said = stored
+    unreadable = {contents[i]: reason for i, reason in said["unreadable"]}
+    return PixelStore(pixels, {c: i for i, c in enumerate(contents)}, unreadable, geometry, said["native"])
+
+
+def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, dict[str, Any]] | None:
+    """The array and its sidecar where both are there and whole."""
+    try:
+        said = json.loads(sidecar.read_text())
+        pixels = np.load(array, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return (pixels, said) if len(pixels) == n_images and {"unreadable", "native"} <= said.keys() else None
 
 
 def _fill(array: Path, sidecar: Path, files: Sequence[Path], geometry: Geometry, progress: Progress) -> None:

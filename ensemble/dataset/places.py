@@ -25,14 +25,17 @@ def cache_root() -> Path:
     return Path(os.environ.get("ENS_CACHE") or ".ens_cache")
 
 
-def find(path: str, get: str | None = None) -> Path:
-    """A recipe's path under ENS_DATA, else under the current folder; archives unpacked. Raises DataError."""
+def find(path: str, get: str | None = None, inside: str = "") -> Path:
+    """A recipe's path under ENS_DATA, else under the current folder; archives unpacked. Raises DataError.
+
+    `inside` names a folder of the layout, which is then not mistaken for an archive's wrapper.
+    """
     places = [Path(path)]
     if os.environ.get("ENS_DATA") and not Path(path).is_absolute():
         places.insert(0, Path(os.environ["ENS_DATA"]) / path)
     for place in places:
         if os.path.exists(place):  # Path.exists raises for a name that is too long
-            return unpacked(place) if place.is_file() else place
+            return unpacked(place, inside) if place.is_file() else place
     looked = ", ".join(str(place.absolute()) for place in places)
     fetch = f"`{get}` in its original layout, " if get else ""
     raise DataError(
@@ -40,7 +43,7 @@ def find(path: str, get: str | None = None) -> Path:
     )
 
 
-def unpacked(archive: Path) -> Path:
+def unpacked(archive: Path, inside: str = "") -> Path:
     """The folder that an archive holds, unpacked once into the cache and named by its content. Raises DataError."""
     if not archive.name.lower().endswith(ARCHIVES):
         raise DataError(f"{archive}: not a folder and not an archive ({', '.join(ARCHIVES)})")
@@ -59,7 +62,7 @@ def unpacked(archive: Path) -> Path:
             raise DataError(f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error})") from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    return _without_wrapper(target)
+    return _without_wrapper(target, inside)
 
 
 def _move_into_place(staging: Path, target: Path) -> None:
@@ -70,8 +73,10 @@ def _move_into_place(staging: Path, target: Path) -> None:
             raise
 
 
-def _without_wrapper(folder: Path) -> Path:
+def _without_wrapper(folder: Path, inside: str) -> Path:
     """Archives often wrap everything in one folder; the layout starts inside it."""
+    if inside not in ("", ".") and (folder / inside).exists():
+        return folder
     children = [child for child in folder.iterdir() if not child.name.startswith((".", "__MACOSX"))]
     return children[0] if len(children) == 1 and children[0].is_dir() else folder
 

@@ -108,6 +108,16 @@ class _Setup:
 
 def train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit = ignore) -> Trained:
     """Train, store `model.safetensors` in the run's folder, and predict. Raises EnsembleError."""
+    try:
+        return _train(recipe, data, seed, run_id, store, emit)
+    except (torch.OutOfMemoryError, MemoryError):
+        raise TrainingError(
+            f"out of memory on {device_name()} at batch size {recipe.fit.batch_size}\n"
+            "set a smaller fit.batch_size or data.size"
+        ) from None
+
+
+def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit) -> Trained:
     clock = _Clock()
     with clock.measure("data"):
         setup = _setup(recipe, data, seed, emit, store, run_id)
@@ -126,8 +136,9 @@ def train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore
         with clock.measure(phase.name):
             fitting.run(phase, rate)
     with clock.measure("predict"):
-        state = fitting.keep_epoch()
-        save_weights(state, store.folder(run_id) / "model.safetensors")
+        state, folder = fitting.keep_epoch(), store.folder(run_id)
+        (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
+        save_weights(state, folder / "model.safetensors")
         valid, test = _predict(setup, recipe, data)
     fitted = sum(clock.seconds[phase.name] for phase in phases)
     n_images = len(setup.images.readable("train")) * len(fitting.history)

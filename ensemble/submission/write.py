@@ -50,8 +50,9 @@ def write_submission(
     if Path(stem).name != stem or stem.startswith("."):
         raise SubmissionError(f"--name {stem!r} is not a plain file name")
     path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
-    if not force and _holds_other(path, text.encode()):
-        raise SubmissionError(f"{path}: exists with other content\nchoose another --name, or --force to replace it")
+    if not force and (_holds_other(path, text.encode()) or (manifest.exists() and not path.exists())):
+        there = path if path.exists() else manifest
+        raise SubmissionError(f"{there}: exists with other content\nchoose another --name, or --force to replace it")
     write_text(path, text)
     check(path, shape, predictions.classes)
     unreadable = tuple(sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])}))

@@ -108,7 +108,9 @@ def test_changed_images_are_told_and_force_trains_again(recipe_of, store, images
     assert RunFailed(run.id, failure.reason) in events
     picture.unlink()
     _, (failure,), _ = heard([recipe_of()], store)
-    assert "it saw 38 train, 10 valid, 12 test; now there are 37 train, 10 valid, 12 test" in failure.reason
+    now = load(recipe_of().data)
+    counts = f"{len(now.train)} train, {len(now.valid)} valid, {len(now.test)} test"
+    assert f"it saw 38 train, 10 valid, 12 test; now there are {counts}\n" in failure.reason
     picture.write_bytes(old)
     assert heard([recipe_of()], store)[0] == [run]
     picture.unlink()
@@ -143,14 +145,10 @@ def test_a_forced_run_that_fails_half_way_is_unfinished_not_half_new(recipe_of, 
     (run,), *_ = heard([recipe_of()], store)
     (run.folder / "curves.png").unlink()
     (run.folder / "curves.png").mkdir()  # cannot be replaced by a file
-    runs, (failure,), _ = heard([recipe_of("fit.precision=fp32")], store, force=True)
-    if store.finished():
-        assert heard([recipe_of()], store)[0] == [run]
     runs, (failure,), _ = heard([recipe_of()], store, force=True)
     assert runs == []
     assert "curves.png: cannot be written" in failure.reason
-    for found in store.finished():
-        assert {name: sha256(found.folder / name) for name in found.files} == found.files
+    assert store.finished() == []
 
 
 def test_a_forced_run_that_cannot_start_leaves_the_old_one(recipe_of, store, images):
@@ -183,7 +181,7 @@ def test_run_json_tells_what_the_design_lists(recipe_of, store):
     assert (said["batch_size"], said["lr"]) == (16, said["lr_find"]["chosen"])
     assert set(said["lr_find"]["suggestions"]) == {"valley", "slide", "steep", "minimum"}
     assert (said["lr_find"]["rule"], said["lr_find"]["steps"]) == ("valley", 40)
-    assert said["lr_find"]["share_of_run"] == 40 / 8
+    assert said["lr_find"]["share_of_run"] == 40 / 4
     assert said["phases"] == ["frozen 1", "unfrozen 1"]
     assert said["n_epochs"] == 2
     assert said["best_epoch"] in (1, 2)

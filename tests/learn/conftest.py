@@ -9,7 +9,7 @@ from PIL import Image
 
 from ensemble.dataset import load
 from ensemble.dataset.pixels import open_store
-from ensemble.events import Event, ignore
+from ensemble.events import Event
 from ensemble.learn.data import Catalog, catalog, loaders
 from ensemble.learn.preprocess import weights_config
 from ensemble.learn.train import Trained, train
@@ -94,7 +94,7 @@ def served():
 
     def served(recipe, batch_size=16) -> tuple[Catalog, object]:
         data, preprocess = load(recipe.data), weights_config(recipe)
-        store = open_store(data.hashes, preprocess.geometry, lambda done, n: ignore(None))
+        store = open_store(data.hashes, preprocess.geometry, lambda done, n: None)
         images = catalog(data, store, recipe.data.skip_unreadable)
         return images, loaders(images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), 0)
 

@@ -3,12 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional
 
 from ensemble.dataset import load
 from ensemble.engines.local import Job, train_one
 from ensemble.events import Note
-from ensemble.learn import trained_learner
+from ensemble.learn import learner, trained_learner
+from ensemble.learn.callbacks import copy_of
 from ensemble.learn.device import device, precision
 from ensemble.learn.predict import probabilities
 from ensemble.runs import RunStore
@@ -61,11 +63,6 @@ def test_an_epoch_trains_and_predictions_are_close_to_the_cpus(said, run_of, rec
 
 
 def test_the_frozen_body_stays_as_it_was_in_half_precision(run_of, recipe_of):
-    from safetensors.torch import load_file
-
-    from ensemble.learn import learner
-    from ensemble.learn.callbacks import copy_of
-
     said = ("fit.strategy=feature_extract", "fit.lr=0.01", "augment=standard")
     run, _ = run_of(*said)
     start, stored = (

@@ -69,7 +69,7 @@ def test_a_name_that_looks_like_markup_or_maths_is_drawn_as_it_is(tmp_path):
 
 
 def test_the_range_test_shows_the_curve_and_the_rules_that_answered(tmp_path):
-    save_range_test(RATES, LOSSES, SUGGESTIONS, 1e-3, "valley", tmp_path)
+    save_range_test(RATES, LOSSES, SUGGESTIONS, 0.5, "fallback", tmp_path)
     rows = rows_of(tmp_path / "lr_find.csv")
     assert list(rows[0]) == ["rate", "smoothed_loss"]
     assert np.allclose([float(row["rate"]) for row in rows], RATES, rtol=1e-5)

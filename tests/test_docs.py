@@ -1,0 +1,86 @@
+"""The documents agree with the code: tree, commands, recipes, generated pages, installation bounds."""
+
+import re
+import runpy
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import typer
+
+from ensemble.cli import app
+from ensemble.recipe import Recipe
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RECIPES = sorted(path for path in (ROOT / "recipes").glob("*.yaml") if not path.name.endswith(".base.yaml"))
+COMMANDS = typer.main.get_command(app).commands
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_every_shipped_recipe_loads_and_is_named_after_its_file(path):
+    assert Recipe.load(path).name == path.stem
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help_and_stands_in_the_readme(name):
+    assert COMMANDS[name].help
+    assert f"ens {name}" in README
+
+
+def test_every_command_line_of_the_documents_is_one_that_exists():
+    for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        text = document.read_text(encoding="utf-8")
+        blocks = "\n".join(re.findall(r"```\n(.*?)```", text, re.DOTALL))
+        for line in re.findall(r"^(?:\.venv/bin/)?ens (.*)$", blocks, re.MULTILINE):
+            name, *words = line.split()
+            assert name in COMMANDS, f"{document.name}: ens {line}"
+            options = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+            assert {word for word in words if word.startswith("--")} <= options, f"{document.name}: ens {line}"
+            for word in words:
+                assert not word.startswith("recipes/") or list(ROOT.glob(word)), f"{document.name}: {word}"
+
+
+def test_the_readme_tree_is_the_real_tree():
+    block = README.split("## What stands where")[1].split("```")[1]
+    named = set(re.findall(r"[├└]── (\S+)", block))
+    package = ROOT / "ensemble"
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    assert named == modules | folders
+
+
+def test_docs_recipes_is_what_the_schema_says():
+    made = runpy.run_path(str(ROOT / "docs" / "make_recipes.py"))["page"]()
+    assert (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8") == made, "run python docs/make_recipes.py"
+
+
+def test_links_between_documents_lead_somewhere():
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_constraints_name_packages_and_versions_only():
+    lines = (ROOT / "constraints.txt").read_text().split()
+    assert lines
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
+
+
+def test_installing_keeps_a_torch_and_fastai_that_are_new_enough(tmp_path):
+    """pip, told of an environment that holds every dependency at its lower bound, has nothing to install."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)
+    site = next((tmp_path / "env").glob("[lL]ib*/**/site-packages"))
+    bounds = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    for bound in bounds:
+        name, version = bound.split(">=")
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+    python = tmp_path / "env" / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    command = [sys.executable, "-m", "pip", "--python", str(python), "install", "--dry-run", "--no-index", *bounds]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert "Would install" not in shown.stdout
