@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ensemble.errors import EnsembleError
+from ensemble.errors import EnsembleError, SelectionError
 
 app = typer.Typer(
     name="ens", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -19,8 +19,8 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="where submissio
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable")
 ]
-Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE...", help="recipe files")]
-Patterns = Annotated[list[str] | None, typer.Argument(metavar="[PATTERN]...", help="run ids or recipes, with * and ?")]
+Recipes = Annotated[list[Path], typer.Argument(metavar="RECIPE", help="recipe files")]
+Patterns = Annotated[list[str] | None, typer.Argument(metavar="PATTERN", help="run ids or recipes, with * and ?")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
 
 
@@ -114,7 +114,7 @@ def list_runs(patterns: Patterns = None, json: Json = False, runs: Runs = None) 
         display.next_commands(f"ens blend{_same(runs)}")
     else:
         display.say(f"no finished run in {store.root}" + (f" matches {' '.join(patterns)}" if patterns else ""))
-        display.next_commands("ens quickstart", "ens train recipes/…")
+        display.next_commands("ens quickstart", "ens train recipes/digits_resnet.yaml")
 
 
 @app.command()
@@ -138,7 +138,13 @@ def blend(
 
     store = RunStore(runs)
     display.warn_damaged(store.damaged())
-    made = make_blend(store.finished(patterns or ()), min_acc, per_arch, weights, data)
+    finished = store.finished(patterns or ())
+    if not finished:
+        asked = f" matches {' '.join(patterns)}" if patterns else ""
+        raise SelectionError(
+            f"no finished run in {store.root}{asked}\n`ens runs` lists them; `ens train RECIPE` makes one"
+        )
+    made = make_blend(finished, min_acc, per_arch, weights, data)
     command = ["ens", *sys.argv[1:]]
     submission = write_submission(made, out, name, force, command) if made.predictions is not None else None
     if json:

@@ -49,6 +49,10 @@ def interval(value: Interval) -> str:
     return f"{percent(value.value)} ({100 * value.low:.2f}–{100 * value.high:.2f})"
 
 
+def _count(n: int, noun: str) -> str:
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def minutes(seconds: float) -> str:
     """A duration in the unit that fits."""
     if seconds < 100:
@@ -179,20 +183,23 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     data = runs[0].data
     n_classes = len(runs[0].classes)
     table = _table(f"{data.name}: {data.n_valid:,} validation images, {n_classes} classes", "run")
-    table.columns[0].no_wrap = out.width >= LOG_WIDTH
-    columns = ["accuracy (95 % interval)", "log loss", "epoch", "time"]
+    table.columns[0].no_wrap = max(len(run.id) for run in runs) <= out.width - 48  # a cut id cannot be copied
     is_wide = out.width >= LOG_WIDTH
-    for name in (["architecture"] if is_wide else []) + columns + (["trained", "rate"] if is_wide else []):
+    columns = ["accuracy (95 % interval)", "log loss", "time"]
+    for name in (["architecture"] if is_wide else []) + columns + (["epoch", "trained", "rate"] if is_wide else []):
         table.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)
     for run in runs:
         score = metrics.wilson(run.scores.accuracy, data.n_valid - len(run.data.unreadable.get("valid", ())))
         cells = [
             interval(score),
             f"{run.scores.log_loss:.4f}",
-            f"{run.best_epoch} of {run.n_epochs}",
             minutes(run.total_seconds),
         ]
-        wide = [f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}"] if is_wide else []
+        wide = (
+            [f"{run.best_epoch} of {run.n_epochs}", f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}"]
+            if is_wide
+            else []
+        )
         table.add_row(escape(run.id), *([escape(run.arch)] if is_wide else []), *cells, *wide)
     blank = [""] if is_wide else []
     table.add_row("[dim]most common class[/]", *blank, f"[dim]{percent(data.majority)}[/]")
@@ -222,21 +229,22 @@ def show_blend(blend: Blend) -> None:
         say(f"left out: {run.id} at {percent(run.scores.accuracy)}")
     valid = blend.valid
     kept = sum(member.run.n_epochs > 1 for member in blend.members)
-    say(f"cross-fitted on {valid.n_rows:,} validation rows: {_scores(valid)}")
+    say(f"cross-fitted on {_count(valid.n_rows, 'validation row')}: {_scores(valid)}")
     say(
-        f"on the rows that fitted the weights: {percent(blend.fitted.value)}, log loss {blend.fitted_log_loss:.4f} "
-        f"(optimism {100 * blend.optimism:+.2f} points)"
+        "  members, weights and the best single were chosen on four fifths of the rows and scored on the rest, "
+        "10 times over: slightly pessimistic"
     )
     say(
-        "cross-fitted: chosen and weighed on four fifths of the rows, scored on the rest, 10 times over; slightly "
-        f"pessimistic\nepoch chosen on these rows: {kept} of {len(blend.members)}"
+        f"  scored on the rows that fitted the weights: {percent(blend.fitted.value)}, log loss "
+        f"{blend.fitted_log_loss:.4f} (optimism: {100 * blend.optimism:+.2f} points)"
     )
+    say(f"  epoch chosen on these rows: {kept} of {len(blend.members)}")
 
 
 def group_line(blend: Blend) -> str:
     """`9 runs on cifar10, 10,000 rows; 4 on digits left out: --data digits`."""
     group = blend.group
-    line = f"{len(group.runs)} runs on {group.name}, {blend.valid.n_rows:,} rows"
+    line = f"{_count(len(group.runs), 'run')} on {group.name}, {_count(blend.valid.n_rows, 'row')}"
     for name, count in group.left_out.items():
         line += f"; {count} on {name} left out" + (f": --data {name}" if name != group.name else " (other rows)")
     return line
@@ -257,8 +265,8 @@ def show_submission(submission: Submission) -> None:
     if submission.n_unused:
         say(f"{submission.n_unused:,} test images are not in the sample submission and were left out")
     if submission.unreadable:
-        shown = ", ".join(submission.unreadable[:5])
-        say(f"{len(submission.unreadable)} unreadable test images got the class shares of the training set: {shown}")
+        images = _count(len(submission.unreadable), "unreadable test image")
+        say(f"{images} got the class shares of the training set: {', '.join(submission.unreadable[:5])}")
 
 
 def sentence(scores: Scores, noun: str) -> str:

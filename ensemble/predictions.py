@@ -4,7 +4,6 @@ Rows are joined by id and classes by name, never by position; `stack` is the onl
 """
 
 import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -175,8 +175,8 @@ def test_what_comes_next_finds_the_same_runs_and_survives_a_shell(ens, run_on, a
 
 
 def test_the_data_set_and_the_runs_can_be_chosen(ens, flowers):
-    assert ens("blend", "--data", "digits").out.startswith("1 runs on digits, 200 rows; 3 on flowers left out")
-    assert ens("blend", "digits_*").out.startswith("1 runs on digits, 200 rows\n")
+    assert ens("blend", "--data", "digits").out.startswith("1 run on digits, 200 rows; 3 on flowers left out")
+    assert ens("blend", "digits_*").out.startswith("1 run on digits, 200 rows\n")
 
 
 def test_a_threshold_and_a_quota_choose_the_members(ens, flowers):
@@ -248,7 +248,7 @@ def nothing():
 ERRORS = {
     "no such pattern": (nothing, ["blend", "zzz*"], ["no finished run", "ens runs"]),
     "no runs": (nothing, ["blend", "--runs", "nowhere"], ["no finished run", "ens train RECIPE"]),
-    "nothing selected": (nothing, ["blend", "--min-acc", "0.99"], ["flowers_r-1-s0", "95.00%", "--min-acc 99.00%"]),
+    "nothing selected": (nothing, ["blend", "--min-acc", "0.99"], ["flowers_r-1-s0", "at 0.95", "--min-acc 0.99"]),
     "no such data": (nothing, ["blend", "--data", "flower"], ["--data flower", "digits, flowers"]),
     "no such weights": (nothing, ["blend", "--weights", "acc"], ["--weights acc", "accuracy, equal"]),
     "a path as name": (nothing, ["blend", "--name", "a/b"], ["--name 'a/b' is not a plain file name"]),

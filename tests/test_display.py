@@ -111,7 +111,7 @@ def test_the_leaderboard_fits_a_terminal_of_80_columns_and_hides_no_part_of_an_i
     display.show_runs([run_on("d", name), run_on("d", "b-1-s0")])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert name in "".join(line[:30].split(" ")[1] if line.startswith(" ") else "" for line in lines)
+    assert name in "".join(line[:36].split(" ")[1] if line.startswith(" ") else "" for line in lines)
     assert any("b-1-s0" in line and "90.00 % (85.06–93.43)" in line for line in lines)
 
 
@@ -124,7 +124,7 @@ def test_names_with_brackets_are_names(run_on, capsys):
     assert shown.count("a[bold]-1-s0") == 2
     assert "net[red]" in shown
     assert "damaged: runs/[red]x/run.json:100: cannot be read\n" in shown
-    assert "1 runs on pets [/x] [small], 200 rows\n" in shown
+    assert "1 run on pets [/x] [small], 200 rows\n" in shown
 
 
 def test_a_blend_shows_its_group_its_members_why_and_the_honest_score_first(run_on, capsys):
@@ -148,7 +148,7 @@ def test_a_blend_shows_its_group_its_members_why_and_the_honest_score_first(run_
     assert f"best single {display.percent(made.valid.best_accuracy)}; {made.valid.verdict}" in shown
     fitted = shown.index(f"{display.percent(made.fitted.value)}, log loss {made.fitted_log_loss:.4f}")
     assert shown.index(honest) < fitted
-    assert f"optimism {100 * made.optimism:+.2f} points" in shown
+    assert f"optimism: {100 * made.optimism:+.2f} points" in shown
     assert "pessimistic" in shown
     assert "epoch chosen on these rows: 2 of 2" in shown
 
@@ -161,7 +161,7 @@ def test_without_a_threshold_every_run_is_in(run_on, capsys):
 def test_other_rows_of_the_same_data_set_are_left_out_by_that_name(run_on, rng, made_up):
     old = run_on("d", "a-1-s0", predictions=made_up(rng, 50))
     new = run_on("d", "b-1-s0", created="2024-01-02T00:00:00+00:00")
-    assert display.group_line(make_blend([old, new])) == "1 runs on d, 200 rows; 1 on d left out (other rows)"
+    assert display.group_line(make_blend([old, new])) == "1 run on d, 200 rows; 1 on d left out (other rows)"
 
 
 def test_a_submission_says_what_it_left_out_and_what_it_filled_in(run_on, tmp_path, capsys):
@@ -173,7 +173,7 @@ def test_a_submission_says_what_it_left_out_and_what_it_filled_in(run_on, tmp_pa
     assert capsys.readouterr().out.splitlines() == [
         f"{tmp_path / 'mine.csv'}: 2 rows, class name, checked; mine.json explains it",
         "48 test images are not in the sample submission and were left out",
-        "1 unreadable test images got the class shares of the training set: t00007",
+        "1 unreadable test image got the class shares of the training set: t00007",
     ]
 
 

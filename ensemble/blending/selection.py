@@ -64,6 +64,6 @@ def nothing_reaches(runs: Sequence[Run], accuracies: Array, min_acc: float) -> S
     """The error that names the best run there is."""
     best = int(np.argmax(accuracies))
     return SelectionError(
-        f"no run reaches --min-acc {min_acc:.2%}; the best is {runs[best].id} at {accuracies[best]:.2%}\n"
+        f"no run reaches --min-acc {min_acc:g}; the best is {runs[best].id} at {accuracies[best]:.6g}\n"
         f"lower --min-acc, or keep one of each architecture with --per-arch 1"
     )

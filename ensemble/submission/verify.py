@@ -32,6 +32,8 @@ def verify(path: Path, store: RunStore) -> int:
 def _read_manifest(path: Path) -> dict[str, Any]:
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise SubmissionError(f"{path}: no such file")
+    if path.suffix != ".csv":
+        raise SubmissionError(f"{path}: not a submission; did you mean {path.with_suffix('.csv').name}?")
     beside = path.with_suffix(".json")
     try:
         manifest = json.loads(beside.read_text(encoding="utf-8"))

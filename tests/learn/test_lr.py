@@ -53,7 +53,8 @@ def test_another_rate_gives_other_bytes(fit):
     assert fit("fit.lr=0.001").weights != fit("fit.lr=0.0011").weights
 
 
-def test_the_curve_and_every_rule_are_those_of_fastais_lr_find(recipe_of):
+def test_the_curve_and_every_rule_are_those_of_fastais_lr_find(recipe_of, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # fastai's leaves a folder behind
     recipe = recipe_of("fit.lr=find")
     found = find_lr(recipe, load(recipe.data), 0)
     learn = learner(recipe)
