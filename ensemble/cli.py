@@ -68,6 +68,8 @@ def train(
     with display.progress() as emit:
         finished, failures = train_all(jobs, store, emit, force)
     display.show_runs(finished)
+    if len(failures) == len(jobs) == 1:
+        raise EnsembleError(failures[0].reason)
     if failures:
         display.show_failures(failures)
         raise EnsembleError(

@@ -350,13 +350,13 @@ def _refuse_not_yet(recipe: Recipe) -> None:
         "fit.batch_size: auto": recipe.fit.batch_size == "auto",
         "fit.feature_views above 0": recipe.fit.feature_views not in ("auto", 0),
         "refit: true": recipe.refit,
+        "fit.unfreeze_from without strategy gradual": bool(recipe.fit.unfreeze_from)
+        and recipe.fit.strategy != "gradual",
         "augment with both mixup and cutmix": bool(recipe.augmentation.mixup and recipe.augmentation.cutmix),
     }
     asked = [key for key, is_asked in later.items() if is_asked]
     if asked:
-        raise RecipeError(f"recipe {recipe.name}: {', '.join(asked)}: not in this version yet")
-    if recipe.fit.batch_size != "auto" and recipe.fit.batch_size < 2:
-        raise RecipeError(f"fit.batch_size: {recipe.fit.batch_size}; batch norm needs at least 2 images")
+        raise RecipeError(f"recipe {recipe.name}: {', '.join(asked)}: not in this version")
 
 
 def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:

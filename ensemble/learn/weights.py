@@ -148,39 +148,39 @@ def _from_hub(arch: str) -> Weights:
         cached = try_to_load_from_cache(cfg.hf_hub_id, name)
         if isinstance(cached, str):
             return Weights(f"hub {cfg.hf_hub_id}", hub_file=Path(cached))
-    _check_hub(arch)
-    for name in names:
-        with suppress(EntryNotFoundError):
-            return Weights(f"hub {cfg.hf_hub_id}", hub_file=Path(hf_hub_download(cfg.hf_hub_id, name)))
-    raise TrainingError(f"{cfg.hf_hub_id}: the hub has none of {', '.join(names)}")
+    problem = _hub_problem()
+    if not problem:
+        for name in names:
+            with suppress(EntryNotFoundError):
+                return Weights(f"hub {cfg.hf_hub_id}", hub_file=Path(hf_hub_download(cfg.hf_hub_id, name)))
+        problem = f"it has none of {', '.join(names)} in {cfg.hf_hub_id}"
+    package = " · --set model.pretrained=package" if arch.split(".")[0] in PACKAGES else ""
+    raise TrainingError(
+        f"model.pretrained: true: the weights of {arch} are not here and timm's hub is out of reach ({problem})\n"
+        f"ways out: go online once{package} · --set model.pretrained=FILE (.safetensors or .pth)\n"
+        f"· another arch that has a package ({', '.join(PACKAGES)}) · model.pretrained: false (a random start)"
+    )
 
 
-def _check_hub(arch: str) -> None:
-    """One short question to the hub, so that being offline is told at once. Raises TrainingError."""
+def _hub_problem() -> str:
+    """Why the hub is out of reach, "" where it answers: one short question, so that being offline is told at once."""
     from huggingface_hub import constants, get_session
 
     def ask() -> str:
         status = get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS - 0.5).status_code
-        return f"it answers {status}" if status >= 500 else ""
+        return f"it answers {status}" if status in (401, 403) or status >= 500 else ""
 
-    problem = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else ""
-    if not problem:
-        pool = ThreadPoolExecutor(1)
-        try:
-            problem = pool.submit(ask).result(HUB_SECONDS)
-        except TooLate:
-            problem = f"no answer within {HUB_SECONDS:.0f} s"
-        except Exception as error:  # whatever the HTTP client raises, the hub is out of reach
-            problem = type(error).__name__
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-    if problem:
-        package = " · --set model.pretrained=package" if arch.split(".")[0] in PACKAGES else ""
-        raise TrainingError(
-            f"model.pretrained: true: the weights of {arch} are not here and timm's hub is out of reach ({problem})\n"
-            f"ways out: go online once{package} · --set model.pretrained=FILE (.safetensors or .pth)\n"
-            f"· another arch that has a package ({', '.join(PACKAGES)}) · model.pretrained: false (a random start)"
-        )
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    pool = ThreadPoolExecutor(1)
+    try:
+        return pool.submit(ask).result(HUB_SECONDS)
+    except TooLate:
+        return f"no answer within {HUB_SECONDS:.0f} s"
+    except Exception as error:  # whatever the HTTP client raises, the hub is out of reach
+        return type(error).__name__
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def load_named(network: nn.Module, weights: Weights, stem: str | None = None) -> str:
