@@ -28,18 +28,19 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
 def quickstart(runs: Runs = None, out: Out = Path("submissions")) -> None:
     """Train a small ensemble on scikit-learn's digits, blend it, write a CSV: no download, no GPU."""
     from ensemble import display
+    from ensemble.display import blends, live
     from ensemble.quickstart import run_quickstart
     from ensemble.runs import RunStore
 
-    with display.progress() as emit:
+    with live.progress() as emit:
         made = run_quickstart(RunStore(runs), out, emit)
     display.show_runs(made.runs)
-    display.show_blend(made.blend)
-    display.show_submission(made.submission)
+    blends.show_blend(made.blend)
+    blends.show_submission(made.submission)
     seconds = sum(run.total_seconds for run in made.runs)
     display.say(f"training took {display.minutes(seconds)}, range tests included")
     assert made.blend.test is not None  # the digits' test set is labelled
-    display.say(display.sentence(made.blend.test, "test digits"))
+    display.say(blends.sentence(made.blend.test, "test digits"))
     display.next_commands(
         f"ens verify {shlex.quote(str(made.submission.path))}{_same(runs)}",
         f"ens train recipes/digits_resnet.yaml --set fit.epochs=12 --set 'seeds=[1, 2]'{_same(runs)}",
@@ -56,6 +57,7 @@ def train(
 ) -> None:
     """Train one run per recipe and seed; finished runs are skipped."""
     from ensemble import display
+    from ensemble.display import live
     from ensemble.engines.local import jobs_of, train_all
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
@@ -65,7 +67,7 @@ def train(
         raise EnsembleError(f"{recipes[0]}: a base holds what several recipes share; train one that names it")
     jobs = jobs_of([Recipe.load(path, tuple(set_ or ())) for path in paths])
     store = RunStore(runs)
-    with display.progress() as emit:
+    with live.progress() as emit:
         finished, failures = train_all(jobs, store, emit, force)
     display.show_runs(finished)
     if len(failures) == len(jobs) == 1:
@@ -88,12 +90,13 @@ def lr_find(
 ) -> None:
     """The range test alone: the curve, every rule's suggestion, the choice and why."""
     from ensemble import display
+    from ensemble.display import live
     from ensemble.engines.local import find_rate
     from ensemble.recipe import Recipe
 
     described = Recipe.load(recipe, tuple(set_ or ()))
     folder = out or Path("lr_find") / described.name
-    with display.progress() as emit:
+    with live.progress() as emit:
         found = find_rate(described, folder, emit)
     display.show_range_test(found)
     display.say(f"curve: {folder / 'lr_find.png'}, {folder / 'lr_find.csv'}")
@@ -124,7 +127,13 @@ def blend(
     patterns: Patterns = None,
     min_acc: Annotated[float, typer.Option(min=0, max=1, help="validation accuracy that a run must reach")] = 0.0,
     per_arch: Annotated[int, typer.Option(min=0, help="also keep the best N runs of every architecture")] = 0,
-    weights: Annotated[str, typer.Option(help="accuracy or equal")] = "accuracy",
+    max_members: Annotated[int, typer.Option(min=0, help="at most the best N of these; 0 for all")] = 0,
+    weights: Annotated[str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")] = "accuracy",
+    metric: Annotated[str, typer.Option(help="what is searched for and judged: accuracy or log_loss")] = "accuracy",
+    average: Annotated[str, typer.Option(help="arithmetic or geometric means")] = "arithmetic",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="apply the temperature and floor that are shown")
+    ] = False,
     data: Annotated[str | None, typer.Option(metavar="NAME", help="which data set, where runs are on several")] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="file name of the submission")] = None,
     out: Out = Path("submissions"),
@@ -134,7 +143,8 @@ def blend(
 ) -> None:
     """Blend finished runs, say honestly how good the blend is, and write a checked submission."""
     from ensemble import display
-    from ensemble.blending import make_blend
+    from ensemble.blending import Options, make_blend
+    from ensemble.display import blends
     from ensemble.runs import RunStore
     from ensemble.submission import write_submission
 
@@ -146,21 +156,60 @@ def blend(
         raise SelectionError(
             f"no finished run in {store.root}{asked}\n`ens runs` lists them; `ens train RECIPE` makes one"
         )
-    made = make_blend(finished, min_acc, per_arch, weights, data)
+    made = make_blend(finished, Options(min_acc, per_arch, max_members, weights, metric, average, calibrate), data)
     command = ["ens", *sys.argv[1:]]
     submission = write_submission(made, out, name, force, command) if made.predictions is not None else None
     if json:
-        display.show_json(display.blend_json(made, submission))
+        display.show_json(blends.blend_json(made, submission))
         return
-    display.show_blend(made)
+    blends.show_blend(made)
     if submission is None:
         display.say("no test set, so no submission: set data.test in the recipes to get one")
         display.next_commands(f"ens runs{_same(runs)}")
         return
-    display.show_submission(submission)
+    blends.show_submission(submission)
     if made.test is not None:
-        display.say(display.sentence(made.test, "test images"))
+        display.say(blends.sentence(made.test, "test images"))
     display.next_commands(f"ens verify {shlex.quote(str(submission.path))}{_same(runs)}")
+
+
+@app.command()
+def compare(
+    sides: Annotated[list[str], typer.Argument(metavar="A B...", help="run ids, recipes, or patterns of them")],
+    json: Json = False,
+    runs: Runs = None,
+) -> None:
+    """Paired tests between runs or recipes: better, worse, or not distinguishable."""
+    from ensemble import display
+    from ensemble.blending import compare as comparing
+    from ensemble.display import blends
+    from ensemble.runs import RunStore
+
+    compared = comparing.sides(RunStore(runs), sides)
+    found = comparing.compare(compared)
+    if json:
+        display.show_json([difference.as_dict() for difference in found])
+        return
+    blends.show_differences(found)
+    display.next_commands(f"ens blend{_same(runs)}")
+
+
+@app.command("import")
+def import_(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="what the run is called, in place of a recipe")],
+    arch: Annotated[str, typer.Option(help="the architecture, for --per-arch and the tables")],
+    valid: Annotated[Path, typer.Option(metavar="FILE", help="CSV (id, one column per class, perhaps label) or .npz")],
+    test: Annotated[Path | None, typer.Option(metavar="FILE", help="the same for the test images")] = None,
+    data: Annotated[str | None, typer.Option(metavar="NAME", help="the data set, where rows are not known yet")] = None,
+    runs: Runs = None,
+) -> None:
+    """Make a run of predictions from elsewhere, so that they can join a blend."""
+    from ensemble import display
+    from ensemble.engines.outside import import_run
+    from ensemble.runs import RunStore
+
+    display.show_runs([import_run(name, arch, valid, test, RunStore(runs), data)])
+    display.next_commands(f"ens blend{_same(runs)}")
 
 
 @app.command()

@@ -1,11 +1,12 @@
 """What one model believes about named images: the one value that crosses from training to blending.
 
-Rows are joined by id and classes by name, never by position; `stack` is the only gate where members meet.
+Rows are joined by id and classes by name, never by position; `aligned` is the only gate where members meet.
 """
 
+import hashlib
 import io
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ class Predictions:
     classes: tuple[str, ...]
     probs: Array
     targets: Array | None = None
+    is_checked: InitVar[bool] = False
 
-    def __post_init__(self) -> None:
-        problem = self._problem()
+    def __post_init__(self, is_checked: bool) -> None:
+        problem = None if is_checked else self._problem()
         if problem:
             raise DamagedError(problem)
 
@@ -43,7 +45,7 @@ class Predictions:
             return f"ids must be a list of texts, not {self.ids.dtype} {self.ids.shape}"
         if self.probs.shape != (n, c) or self.probs.dtype.kind != "f":
             return f"probs is {self.probs.dtype} {self.probs.shape}, expected floats ({n}, {c})"
-        if len(np.unique(self.ids)) != n:
+        if not _is_rising(self.ids) and len(np.unique(self.ids)) != n:
             names, counts = np.unique(self.ids, return_counts=True)
             return f"id {str(names[counts.argmax()])!r} stands {counts.max()} times"
         if not c or len(set(self.classes)) != c:
@@ -72,10 +74,13 @@ class Predictions:
             np.savez(temporary, allow_pickle=False, **arrays)
 
     @classmethod
-    def load(cls, path: Path) -> "Predictions":
-        """Read and check an .npz that `save` or another program wrote. Raises DamagedError."""
+    def load(cls, path: Path, sha256: str | None = None) -> "Predictions":
+        """Read and check an .npz that `save` or another program wrote, of this hash if given. Raises DamagedError."""
         try:
-            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as stored:
+            content = path.read_bytes()
+            if sha256 and hashlib.sha256(content).hexdigest() != sha256:
+                raise DamagedError("is not the file that run.json was written for")
+            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             missing = {"ids", "classes", "probs"} - arrays.keys()
             if missing:
@@ -93,38 +98,31 @@ class Predictions:
 
     def canonical(self) -> "Predictions":
         """The same beliefs in float64 with rows sorted by id, classes by name and sums made exactly 1."""
-        rows, columns = np.argsort(self.ids, kind="stable"), np.argsort(np.array(self.classes), kind="stable")
-        probs = self.probs[np.ix_(rows, columns)].astype(np.float64)
+        rows = slice(None) if _is_rising(self.ids) else np.argsort(self.ids, kind="stable")
+        columns = np.argsort(np.array(self.classes), kind="stable")
+        probs = np.ascontiguousarray(self.probs[rows][:, columns], np.float64)
         targets = None if self.targets is None else np.argsort(columns)[self.targets[rows]]
         classes = tuple(self.classes[i] for i in columns)
-        return Predictions(self.ids[rows], classes, probs / probs.sum(1, keepdims=True), targets)
+        return Predictions(self.ids[rows], classes, probs / probs.sum(1, keepdims=True), targets, is_checked=True)
 
 
-@dataclass(frozen=True, eq=False)
-class Stack:
-    """Members about the same rows and classes, in one canonical order.
-
-    members are sorted ids, probs is (members, rows, classes) float64, targets (rows,) or None.
-    """
-
-    members: tuple[str, ...]
-    ids: Array
-    classes: tuple[str, ...]
-    probs: Array
-    targets: Array | None
-
-
-def stack(members: Mapping[str, Predictions]) -> Stack:
-    """Bring members together by row id and class name, sorted by member id. Raises MismatchError."""
-    first_name, *_ = names = sorted(members)
-    canonical = [members[name].canonical() for name in names]
-    first = canonical[0]
-    for name, other in zip(names, canonical, strict=True):
-        _check_same("classes", first_name, first.classes, name, other.classes)
-        _check_same("rows", first_name, first.ids.tolist(), name, other.ids.tolist())
-        if not _same_targets(first.targets, other.targets):
+def aligned(members: Mapping[str, Callable[[], Predictions]]) -> Iterator[Predictions]:
+    """Members one at a time, sorted by id, about the same rows and classes in one order. Raises MismatchError."""
+    first: Predictions | None = None
+    for name in sorted(members):
+        member = members[name]().canonical()
+        if first is None:
+            first, first_name = member, name
+        _check_same("classes", first_name, np.array(first.classes), name, np.array(member.classes))
+        _check_same("rows", first_name, first.ids, name, member.ids)
+        if not _same_targets(first.targets, member.targets):
             raise MismatchError(f"{first_name} and {name} disagree about the true labels of the same rows")
-    return Stack(tuple(names), first.ids, first.classes, np.stack([m.probs for m in canonical]), first.targets)
+        yield member
+
+
+def _is_rising(ids: Array) -> bool:
+    """Whether each id is greater than the one before, and so stands once."""
+    return bool((ids[1:] > ids[:-1]).all())
 
 
 def _same_targets(mine: Array | None, others: Array | None) -> bool:
@@ -133,10 +131,10 @@ def _same_targets(mine: Array | None, others: Array | None) -> bool:
     return np.array_equal(mine, others)
 
 
-def _check_same(what: str, name: str, mine: Any, other_name: str, others: Any) -> None:
-    if tuple(mine) == tuple(others):
+def _check_same(what: str, name: str, mine: Array, other_name: str, others: Array) -> None:
+    if np.array_equal(mine, others):
         return
-    only_mine, only_others = sorted(set(mine) - set(others)), sorted(set(others) - set(mine))
+    only_mine, only_others = (np.setdiff1d(a, b).tolist() for a, b in ((mine, others), (others, mine)))
     raise MismatchError(
         f"{name} and {other_name} do not have the same {what}: {len(mine):,} against {len(others):,}\n"
         f"only in the first: {_some(only_mine)}; only in the second: {_some(only_others)}"

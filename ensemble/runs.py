@@ -95,14 +95,17 @@ class Run(_Stored):
 
     def valid(self) -> Predictions:
         """Its probabilities of the validation rows. Raises DamagedError."""
-        predictions = Predictions.load(self.folder / "valid.npz")
+        predictions = self._load("valid.npz")
         if predictions.targets is None:
             raise DamagedError(f"{self.folder / 'valid.npz'}: has no targets")
         return predictions
 
-    def test(self) -> Predictions | None:
-        """Its probabilities of the test rows, None where the recipe has no test set. Raises DamagedError."""
-        return Predictions.load(self.folder / "test.npz") if self.data.n_test else None
+    def test(self) -> Predictions:
+        """Its probabilities of the test rows; there are none where data.n_test is 0. Raises DamagedError."""
+        return self._load("test.npz")
+
+    def _load(self, name: str) -> Predictions:
+        return Predictions.load(self.folder / name, self.files.get(name))
 
     @property
     def total_seconds(self) -> float:

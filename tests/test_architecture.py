@@ -16,7 +16,7 @@ from ensemble.cli import app
 
 ROOT = Path(ensemble.__file__).parent
 LAYERS = [
-    {"errors", "yamlfile", "files", "events", "metrics", "predictions", "recipe"},
+    {"errors", "yamlfile", "files", "memory", "events", "metrics", "predictions", "recipe"},
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},
     {"engines"},
@@ -203,7 +203,16 @@ def modules_of(folder, *arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["runs"], ["runs", "--json"], ["blend"], ["blend", "--json", "--min-acc", "0.5", "--per-arch", "1"], ["verify"]],
+    [
+        ["runs"],
+        ["runs", "--json"],
+        ["blend"],
+        ["blend", "--json", "--min-acc", "0.5", "--per-arch", "1"],
+        ["blend", "--weights", "best", "--metric", "log_loss", "--calibrate"],
+        ["compare", "a-1-s0", "b-1-s0"],
+        ["import", "c", "--arch", "d", "--valid", "runs/a-1-s0/valid.npz"],
+        ["verify"],
+    ],
     ids=" ".join,
 )
 def test_what_works_on_stored_predictions_starts_without_heavy_libraries(arguments, tmp_path, fake_run):

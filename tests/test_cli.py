@@ -179,6 +179,43 @@ def test_the_data_set_and_the_runs_can_be_chosen(ens, flowers):
     assert ens("blend", "digits_*").out.startswith("1 run on digits, 200 rows\n")
 
 
+def test_blend_shows_every_weighting_and_marks_the_one_it_used(ens, flowers, again):
+    shown = ens("blend", "--weights", "best", "--metric", "log_loss", "--max-members", "2", "--calibrate")
+    assert (shown.code, shown.err) == (0, "")
+    for name in ("best member", "equal", "accuracy", "logodds", "logloss", "greedy", "best ←"):
+        assert re.search(rf"^ ?{name} ", shown.out, re.MULTILINE)
+    assert "the simplest within one standard error of the best" in shown.out
+    assert "left out: flowers_" in shown.out
+    assert "would have added" in shown.out
+    assert "(applied)" in shown.out
+    assert again(shown.next[0]).code == 0
+    geometric = ens("blend", "--average", "geometric", "--name", "product")
+    assert "logloss weights are the optimum of an arithmetic mean" in geometric.out
+    assert again(geometric.next[0]).code == 0
+
+
+def test_compare_tells_pairs_apart_or_not_in_text_and_json(ens, flowers, again):
+    shown = ens("compare", "flowers_r-1-s0", "flowers_v-1-s0")
+    assert (shown.code, shown.err) == (0, "")
+    assert "200 validation rows, the same for all" in shown.out
+    assert "about these two networks" in shown.out
+    assert "intervals are not adjusted" in shown.out
+    assert again(shown.next[0]).code == 0
+    value = json.loads(ens("compare", "flowers_*", "--json").out)
+    assert {pair["metric"] for pair in value} == {"accuracy", "log_loss"}
+    assert all(pair["adjusted_p"] >= pair["p"] for pair in value)
+    assert all(re.fullmatch(r"(better|worse|not distinguishable) at n=200", pair["verdict"]) for pair in value)
+
+
+def test_an_imported_run_joins_the_blend(ens, flowers, tmp_path, again):
+    stored = tmp_path / "runs" / "flowers_r-1-s0"
+    files = ["--valid", stored / "valid.npz", "--test", stored / "test.npz"]
+    shown = ens("import", "from_elsewhere", "--arch", "vit", *files)
+    assert (shown.code, shown.err) == (0, "")
+    assert "from_elsewhere-" in shown.out
+    assert "from_elsewhere-" in again(shown.next[0]).out
+
+
 def test_a_threshold_and_a_quota_choose_the_members(ens, flowers):
     shown = ens("blend", "--min-acc", "0.95", "--per-arch", "1", "--weights", "equal", "--json")
     value = json.loads(shown.out)
@@ -253,8 +290,16 @@ ERRORS = {
     "no such weights": (nothing, ["blend", "--weights", "acc"], ["--weights acc", "accuracy, equal"]),
     "a path as name": (nothing, ["blend", "--name", "a/b"], ["--name 'a/b' is not a plain file name"]),
     "a long name": (nothing, ["blend", "--name", "x" * 300], ["cannot be written"]),
+    "no such metric": (nothing, ["blend", "--metric", "f1"], ["--metric f1", "accuracy, log_loss"]),
+    "one side": (nothing, ["compare", "flowers_v"], ["flowers_v names one side", "name two runs"]),
+    "other rows": (nothing, ["compare", "flowers_v", "digits_x"], ["were not validated on the same rows"]),
+    "no file": (
+        nothing,
+        ["import", "x", "--arch", "y", "--valid", "none.csv"],
+        ["none.csv", "no such file"],
+    ),
     "no place": (block_the_place, ["blend"], ["submissions", "cannot be written"]),
-    "damaged predictions": (damage_valid, ["blend"], ["flowers_r-1-s0/valid.npz: cannot be read"]),
+    "damaged predictions": (damage_valid, ["blend"], ["flowers_r-1-s0/valid.npz: is not the file that run.json"]),
     "no sample": (remove_the_sample, ["blend", "flowers_r-1-s0"], ["gone/sample.csv", "is gone"]),
     "nothing to verify": (nothing, ["verify", "none.csv"], ["none.csv: no such file"]),
     "no manifest": (write_a_lonely_csv, ["verify", "mine.csv"], ["mine.csv: cannot verify", "mine.json"]),

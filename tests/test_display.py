@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from ensemble import display, events
-from ensemble.blending import make_blend
+from ensemble.blending import Options, make_blend
+from ensemble.display import blends, live
+from ensemble.display.text import LOG_WIDTH, interval, minutes
 from ensemble.engines.local import Failure
 from ensemble.errors import EnsembleError
 from ensemble.metrics import Interval
@@ -18,7 +20,7 @@ from ensemble.submission import write_submission
 @pytest.fixture(autouse=True)
 def _wide(monkeypatch):
     for console in (display.out, display.err):
-        monkeypatch.setattr(console, "width", display.LOG_WIDTH)
+        monkeypatch.setattr(console, "width", LOG_WIDTH)
 
 
 @pytest.fixture
@@ -39,8 +41,8 @@ def row_of(text, name):
 def test_numbers_are_written_one_way():
     assert display.percent(0.94716) == "94.72 %"
     assert display.percent(0.5, 1) == "50.0 %"
-    assert display.interval(Interval(0.9472, 0.9427, 0.9515)) == "94.72 % (94.27–95.15)"
-    assert [display.minutes(s) for s in (0.4, 99, 100, 5999, 6000)] == ["0 s", "99 s", "1.7 min", "100.0 min", "1.7 h"]
+    assert interval(Interval(0.9472, 0.9427, 0.9515)) == "94.72 % (94.27–95.15)"
+    assert [minutes(s) for s in (0.4, 99, 100, 5999, 6000)] == ["0 s", "99 s", "1.7 min", "100.0 min", "1.7 h"]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_the_leaderboard_fits_a_terminal_of_80_columns_and_hides_no_part_of_an_i
 def test_names_with_brackets_are_names(run_on, capsys):
     runs = [run_on("pets [/x] [small]", "a[bold]-1-s0", arch="net[red]")]
     display.show_runs(runs, [Damaged(runs[0].folder, "runs/[red]x/run.json:100: cannot be read")])
-    display.show_blend(make_blend(runs))
+    blends.show_blend(make_blend(runs))
     shown = capsys.readouterr().out
     assert shown.startswith("pets [/x] [small]: 200 validation images")
     assert shown.count("a[bold]-1-s0") == 2
@@ -134,8 +136,8 @@ def test_a_blend_shows_its_group_its_members_why_and_the_honest_score_first(run_
         run_on("flowers", "c-1-s0", accuracy=0.8, arch="vgg19"),
         run_on("digits", "d-1-s0"),
     ]
-    made = make_blend(runs, min_acc=0.95, per_arch=1)
-    display.show_blend(made)
+    made = make_blend(runs, Options(min_acc=0.95, per_arch=1))
+    blends.show_blend(made)
     shown = capsys.readouterr().out
     assert shown.startswith("3 runs on flowers, 200 rows; 1 on digits left out: --data digits\n")
     assert "≥ 95.00 %" in row_of(shown, "a-1-s0")
@@ -143,25 +145,25 @@ def test_a_blend_shows_its_group_its_members_why_and_the_honest_score_first(run_
     assert "kept for vgg19" in row_of(shown, "b-1-s0")
     assert f"{made.members[1].weight:.4f}" in row_of(shown, "b-1-s0")
     assert "left out: c-1-s0 at 80.00 %" in shown
-    honest = f"accuracy {display.interval(made.valid.blend)}, log loss {made.valid.log_loss.value:.4f}"
-    assert honest in shown
-    assert f"best single {display.percent(made.valid.best_accuracy)}; {made.valid.verdict}" in shown
-    fitted = shown.index(f"{display.percent(made.fitted.value)}, log loss {made.fitted_log_loss:.4f}")
-    assert shown.index(honest) < fitted
-    assert f"optimism: {100 * made.optimism:+.2f} points" in shown
-    assert "pessimistic" in shown
-    assert "epoch chosen on these rows: 2 of 2" in shown
+    row = row_of(shown, "accuracy ←")
+    assert interval(made.valid.accuracy) in row
+    assert f"{made.valid.log_loss.value:.4f} (" in row
+    assert display.percent(made.valid.fitted_accuracy) in row
+    assert made.valid.verdict in row
+    assert display.percent(made.best.accuracy.value) in row_of(shown, "best member")
+    assert "accuracy weights are almost equal weights" not in shown
+    assert "(not applied: --calibrate)" in shown
 
 
 def test_without_a_threshold_every_run_is_in(run_on, capsys):
-    display.show_blend(make_blend([run_on("d", "a-1-s0")]))
+    blends.show_blend(make_blend([run_on("d", "a-1-s0")]))
     assert "every run" in row_of(capsys.readouterr().out, "a-1-s0")
 
 
 def test_other_rows_of_the_same_data_set_are_left_out_by_that_name(run_on, rng, made_up):
     old = run_on("d", "a-1-s0", predictions=made_up(rng, 50))
     new = run_on("d", "b-1-s0", created="2024-01-02T00:00:00+00:00")
-    assert display.group_line(make_blend([old, new])) == "1 run on d, 200 rows; 1 on d left out (other rows)"
+    assert blends.group_line(make_blend([old, new])) == "1 run on d, 200 rows; 1 on d left out (other rows)"
 
 
 def test_a_submission_says_what_it_left_out_and_what_it_filled_in(run_on, tmp_path, capsys):
@@ -169,7 +171,7 @@ def test_a_submission_says_what_it_left_out_and_what_it_filled_in(run_on, tmp_pa
     sample.write_text("id,label\nt00000,a\nt00001,a\n")
     info = {"sample_submission": str(sample), "unreadable": {"test": ["t00007"]}}
     written = write_submission(make_blend([run_on("d", "a-1-s0", info)]), tmp_path, "mine")
-    display.show_submission(written)
+    blends.show_submission(written)
     assert capsys.readouterr().out.splitlines() == [
         f"{tmp_path / 'mine.csv'}: 2 rows, class name, checked; mine.json explains it",
         "48 test images are not in the sample submission and were left out",
@@ -181,7 +183,7 @@ def test_the_test_score_is_one_sentence(run_on, rng, made_up):
     guess = made_up(rng, 100, accuracy=0.9)
     labelled = Predictions(np.array([f"t{key}" for key in guess.ids]), guess.classes, guess.probs, guess.targets)
     made = make_blend([run_on("d", "a-1-s0", test=labelled)])
-    assert display.sentence(made.test, "test digits") == (
+    assert blends.sentence(made.test, "test digits") == (
         "blend 90.0 % (82.6–94.5) on 100 test digits; best single 90.0 %; not distinguishable at n=100"
     )
 
@@ -189,18 +191,18 @@ def test_the_test_score_is_one_sentence(run_on, rng, made_up):
 def test_the_json_of_a_blend_holds_its_members_scores_and_file(run_on, tmp_path, capsys):
     made = make_blend([run_on("d", "a-1-s0"), run_on("d", "b-1-s0")])
     written = write_submission(made, tmp_path)
-    display.show_json(display.blend_json(made, written))
+    display.show_json(blends.blend_json(made, written))
     value = json.loads(capsys.readouterr().out)
     assert [member["run"] for member in value["members"]] == ["a-1-s0", "b-1-s0"]
-    assert value["cross_fitted"]["blend"]["value"] == made.valid.blend.value
+    assert value["cross_fitted"]["accuracy"]["value"] == made.valid.accuracy.value
     assert (value["data"], value["submission"]) == ("d", str(written.path))
-    assert (value["test"], display.blend_json(made, None)["submission"]) == (None, None)
+    assert (value["test"], blends.blend_json(made, None)["submission"]) == (None, None)
 
 
 def test_training_writes_one_plain_line_per_epoch_on_stderr_where_nobody_watches(monkeypatch, capsys):
     monkeypatch.setattr(type(display.err), "is_terminal", False)
     run = "a[bold]-1-s0"
-    with display.progress() as emit:
+    with live.progress() as emit:
         emit(events.RunStarted(run, 1, 2))
         emit(events.Note(run, "labels.csv:100: [red] dropped"))
         for done in range(50):
@@ -225,7 +227,7 @@ def test_training_writes_one_plain_line_per_epoch_on_stderr_where_nobody_watches
 
 def test_a_bar_for_those_who_watch_leaves_the_same_lines(monkeypatch, capsys):
     monkeypatch.setattr(type(display.err), "is_terminal", True)
-    with display.progress() as emit:
+    with live.progress() as emit:
         for run in ("a-1-s0", "b-1-s0"):
             emit(events.RunStarted(run, 1, 2))
             for phase in ("frozen", "unfrozen"):

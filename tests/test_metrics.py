@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ensemble.metrics import (
+    Interval,
     Z,
     accuracy,
     bootstrap_mean,
@@ -133,10 +134,28 @@ def test_the_bootstrap_depends_on_its_seed_alone(rng):
 
 
 def test_the_bootstrap_draws_as_often_as_asked_however_many_rows(rng):
-    values = rng.exponential(1, 30_000)  # more than one block of draws
-    found = bootstrap_mean(values, 0, n_draws=500)
+    values = rng.exponential(1, 990)
+    found = bootstrap_mean(values, 0, n_draws=5000)  # more than one block of draws
     spread = 1.96 * values.std() / np.sqrt(len(values))
     assert (found.high - found.low) / 2 == pytest.approx(spread, rel=0.15)
+
+
+@pytest.mark.parametrize("n", [1000, 3000])
+def test_with_many_rows_the_expansion_is_the_bootstrap_of_scipy(n, rng):
+    from scipy.stats import bootstrap
+
+    values = -np.log(rng.beta(8, 0.5, n).clip(1e-4))  # as skew as log losses are
+    found = bootstrap_mean(values, seed=0)
+    reference = bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1))
+    low, high = reference.confidence_interval
+    assert found.value == pytest.approx(values.mean())
+    assert found.low == pytest.approx(low, abs=0.02 * (high - low))
+    assert found.high == pytest.approx(high, abs=0.02 * (high - low))
+    assert found.high - found.value > found.value - found.low  # the long tail is above
+
+
+def test_an_interval_is_widened_about_its_value():
+    assert Interval(0.5, 0.4, 0.7).widened(2) == Interval(0.5, pytest.approx(0.3), pytest.approx(0.9))
 
 
 def test_one_row_has_an_interval_of_no_width():

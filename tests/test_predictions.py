@@ -2,6 +2,7 @@
 
 import zipfile
 from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.errors import DamagedError, MismatchError
-from ensemble.predictions import Predictions, stack
+from ensemble.predictions import Predictions, aligned
 
 GOOD = {
     "ids": np.array(["x", "y"]),
@@ -147,36 +148,61 @@ def members_and_a_shuffle_of_them(draw):
     return original, {name: shuffled[name] for name in draw(st.permutations(sorted(shuffled)))}
 
 
+def joined(members):
+    """The aligned members by their sorted ids."""
+    return dict(
+        zip(
+            sorted(members),
+            aligned({name: partial(lambda own: own, own) for name, own in members.items()}),
+            strict=True,
+        )
+    )
+
+
 @given(members_and_a_shuffle_of_them())
 def test_shuffling_rows_classes_or_members_gives_the_same_bytes(pair):
-    a, b = (stack(members) for members in pair)
-    assert a.members == b.members == tuple(sorted(pair[0]))
-    assert a.ids.tolist() == b.ids.tolist() == sorted(a.ids.tolist())
-    assert a.classes == b.classes == tuple(sorted(a.classes))
-    assert a.probs.dtype == np.float64
-    assert a.probs.tobytes() == b.probs.tobytes()
-    assert (a.targets is None and b.targets is None) or a.targets.tolist() == b.targets.tolist()
-    np.testing.assert_allclose(a.probs.sum(2), 1, rtol=0, atol=1e-15)
+    first, second = (joined(members) for members in pair)
+    assert list(first) == list(second) == sorted(pair[0])
+    for name, a in first.items():
+        b = second[name]
+        assert a.ids.tolist() == b.ids.tolist() == sorted(a.ids.tolist())
+        assert a.classes == b.classes == tuple(sorted(a.classes))
+        assert a.probs.dtype == np.float64
+        assert a.probs.tobytes() == b.probs.tobytes()
+        assert (a.targets is None and b.targets is None) or a.targets.tolist() == b.targets.tolist()
+        np.testing.assert_allclose(a.probs.sum(1), 1, rtol=0, atol=1e-15)
 
 
 @given(members_and_a_shuffle_of_them())
 def test_every_row_and_class_keeps_its_own_probability_and_truth(pair):
-    joined = stack(pair[1])
-    for i, name in enumerate(joined.members):
+    for name, made in joined(pair[1]).items():
         member = pair[0][name]
-        for row, key in enumerate(joined.ids.tolist()):
+        for row, key in enumerate(made.ids.tolist()):
             before = member.ids.tolist().index(key)
-            for column, class_name in enumerate(joined.classes):
+            for column, class_name in enumerate(made.classes):
                 expected = member.probs[before, member.classes.index(class_name)]
-                assert joined.probs[i, row, column] == pytest.approx(expected, abs=1e-6)
-            if joined.targets is not None:
-                assert joined.classes[joined.targets[row]] == member.classes[member.targets[before]]
+                assert made.probs[row, column] == pytest.approx(expected, abs=1e-6)
+            if made.targets is not None:
+                assert made.classes[made.targets[row]] == member.classes[member.targets[before]]
+
+
+def test_one_member_is_open_at_a_time(rng, made_up):
+    opened = []
+
+    def load(name):
+        opened.append(name)
+        return made_up(rng, 5)
+
+    members = aligned({name: partial(load, name) for name in "cab"})
+    assert opened == []
+    for i, _ in enumerate(members, start=1):
+        assert opened == ["a", "b", "c"][:i]
 
 
 def test_members_about_other_rows_classes_or_truths_are_refused_and_the_difference_is_named(rng, made_up):
     one = made_up(rng, ids=["a", "b", "c", "d"])
     with pytest.raises(MismatchError) as refused:
-        stack({"run-1": one, "run-2": made_up(rng, ids=["a", "b", "v", "w", "x", "y", "z"])})
+        joined({"run-1": one, "run-2": made_up(rng, ids=["a", "b", "v", "w", "x", "y", "z"])})
     assert str(refused.value) == (
         "run-1 and run-2 do not have the same rows: 4 against 7\n"
         "only in the first: 'c', 'd'; only in the second: 'v', 'w', 'x', … (5)"
@@ -184,7 +210,7 @@ def test_members_about_other_rows_classes_or_truths_are_refused_and_the_differen
     with pytest.raises(
         MismatchError, match=r"do not have the same classes: 3 against 3\nonly in the first: 'c'; .* 'z'"
     ):
-        stack({"run-1": one, "run-2": made_up(rng, ids=one.ids, classes=("a", "b", "z"))})
+        joined({"run-1": one, "run-2": made_up(rng, ids=one.ids, classes=("a", "b", "z"))})
     for targets in (None, (one.targets + 1) % 3):
         with pytest.raises(MismatchError, match="run-1 and run-2 disagree about the true labels"):
-            stack({"run-1": one, "run-2": Predictions(one.ids, one.classes, one.probs, targets)})
+            joined({"run-1": one, "run-2": Predictions(one.ids, one.classes, one.probs, targets)})

@@ -138,16 +138,17 @@ def test_keys_of_a_later_version_are_passed_over(tmp_path, fake_run):
     assert read_run(rewrite(made, folder="/elsewhere", invented_later=1)) == made
 
 
-def test_validation_without_targets_is_damage_and_no_test_set_is_none(tmp_path, rng, fake_run, made_up):
+def test_changed_and_missing_predictions_and_validation_without_targets_are_damage(tmp_path, rng, fake_run, made_up):
     run = fake_run(tmp_path, "a-1-s0")
     valid = made_up(rng)
     Predictions(valid.ids, valid.classes, valid.probs).save(run.folder / "valid.npz")
-    with pytest.raises(DamagedError, match="valid.npz: has no targets"):
+    with pytest.raises(DamagedError, match=r"valid.npz: is not the file that run.json was written for"):
         run.valid()
+    with pytest.raises(DamagedError, match="valid.npz: has no targets"):
+        run.model_copy(update={"files": {}}).valid()
     (run.folder / "test.npz").unlink()
     with pytest.raises(DamagedError, match="test.npz: is missing"):
         run.test()
-    assert run.model_copy(update={"data": run.data.model_copy(update={"n_test": 0})}).test() is None
 
 
 def test_a_run_is_locked_for_others_until_its_holder_is_killed(tmp_path):

@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from ensemble import metrics
 from ensemble.blending import selection
-from ensemble.blending.estimate import RowScores, cross_fitted, mix, seed_from
+from ensemble.blending.calibration import Calibrated, Calibration, calibrate
+from ensemble.blending.diversity import Diversity, diversity
+from ensemble.blending.estimate import METRICS, seed_from
+from ensemble.blending.mixture import Mixture
+from ensemble.blending.pool import open_pool
+from ensemble.blending.rating import Options, Rating, Rules, table_of, verdict
 from ensemble.blending.selection import Group
-from ensemble.blending.weighting import weighting_named
-from ensemble.errors import MismatchError
+from ensemble.memory import keep_arrays
 from ensemble.metrics import Interval
-from ensemble.predictions import Array, Predictions, Stack, stack
+from ensemble.predictions import Predictions, aligned
 from ensemble.runs import Run
 
 
@@ -25,12 +30,12 @@ class Member:
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """One set of rows: the blend, the best single member, and the paired difference of their accuracies."""
+@dataclass(frozen=True)
+class TestScores:
+    """The final blend on labelled test rows beside the member that validation called best."""
 
     n_rows: int
-    blend: Interval
+    accuracy: Interval
     log_loss: Interval
     best: str
     best_accuracy: float
@@ -39,114 +44,123 @@ class Scores:
     @property
     def verdict(self) -> str:
         """What the paired interval says."""
-        if self.difference.low > 0:
-            return f"better at n={self.n_rows}"
-        return f"worse at n={self.n_rows}" if self.difference.high < 0 else f"not distinguishable at n={self.n_rows}"
+        return verdict(self.difference, self.n_rows)
 
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """Members sorted by run id; valid is cross-fitted, fitted is on the rows that the weights saw.
+    """Members sorted by run id; table holds the best member and every weighting, valid is the one that was asked for.
 
-    predictions are the blended test probabilities, None without a test set; test are its scores where it is labelled.
+    learnt_by is the weighting behind `best`, else its own name; diversity stands in the order of group.runs;
+    predictions are the blended test probabilities, None without a test set, and test their scores where it is
+    labelled; missing says what the table lacks.
     """
 
     group: Group
     members: tuple[Member, ...]
-    passed_over: tuple[Run, ...]
-    options: dict[str, str | float | int]
-    valid: Scores
-    fitted: Interval
-    fitted_log_loss: float
+    options: Options
+    table: tuple[Rating, ...]
+    valid: Rating
+    learnt_by: str
+    missing: str
+    diversity: Diversity
+    calibrated: Calibrated
     predictions: Predictions | None
-    test: Scores | None
+    test: TestScores | None
 
     @property
-    def optimism(self) -> float:
-        """How much the fitted accuracy flatters."""
-        return self.fitted.value - self.valid.blend.value
+    def best(self) -> Rating:
+        """The best member's rating."""
+        return self.table[0]
+
+    @property
+    def gains(self) -> dict[str, float]:
+        """By run id: what the blend loses without a member, what another run would have added."""
+        return dict(zip((run.id for run in self.group.runs), self.diversity.gain.tolist(), strict=True))
+
+    @property
+    def passed_over(self) -> tuple[Run, ...]:
+        """The runs of the group that are not in."""
+        inside = {member.run.id for member in self.members}
+        return tuple(run for run in self.group.runs if run.id not in inside)
+
+    def disagreement(self, one: str, other: str) -> float:
+        """The share of rows that two runs name differently."""
+        return float(self.diversity.disagreement[self._place(one), self._place(other)])
+
+    def double_fault(self, one: str, other: str) -> float:
+        """The share of rows that both runs get wrong."""
+        return float(self.diversity.double_fault[self._place(one), self._place(other)])
+
+    def _place(self, run_id: str) -> int:
+        return [run.id for run in self.group.runs].index(run_id)
+
+    @property
+    def most_alike(self) -> tuple[str, str]:
+        """The two members that differ least; needs two."""
+        pairs = combinations([member.run.id for member in self.members], 2)
+        return min(pairs, key=lambda pair: self.disagreement(*pair))
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What was applied to the probabilities."""
+        return self.calibrated.calibration if self.options.calibrate else None
 
 
-def make_blend(
-    runs: Sequence[Run], min_acc: float = 0.0, per_arch: int = 0, weights: str = "accuracy", data: str | None = None
-) -> Blend:
+def make_blend(runs: Sequence[Run], options: Options | None = None, data: str | None = None) -> Blend:
     """Choose, weigh and score a blend of one group of runs. Raises SelectionError, MismatchError, DamagedError."""
-    weighting = weighting_named(weights)
+    keep_arrays()
+    options = options or Options()
     group = selection.choose_group(runs, data)
-    stacked = stack({run.id: run.valid() for run in group.runs})
-    targets = stacked.targets
-    assert targets is not None  # Run.valid refuses predictions without targets
+    pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log)
     archs = [selection.short_arch(run.arch) for run in group.runs]
-    hits = np.stack([metrics.hits(probs, targets) for probs in stacked.probs])
-
-    def rule(rows: Array) -> Array:
-        accuracies = hits[:, rows].mean(1)
-        kept = list(selection.chosen(accuracies, archs, min_acc, per_arch)) or [int(np.argmax(accuracies))]
-        learnt = np.zeros(len(archs))
-        learnt[kept] = weighting(hits[kept][:, rows])
-        return learnt
-
-    def best_rule(rows: Array) -> Array:
-        best: Array = np.eye(len(archs))[np.argmax(hits[:, rows].mean(1))]
-        return best
-
-    accuracies = hits.mean(1)
-    reasons = selection.chosen(accuracies, archs, min_acc, per_arch)
+    reasons = options.selection.chosen(pool.hits.mean(1), pool.log_losses, archs)
     if not reasons:
-        raise selection.nothing_reaches(group.runs, accuracies, min_acc)
-    learnt = rule(np.arange(len(targets)))
+        raise selection.nothing_reaches(group.runs, pool.hits.mean(1), options.min_acc)
+    rules = Rules(pool, options, archs)
     seed = seed_from(group.runs[0].data.valid)
-    honest = cross_fitted(stacked.probs, targets, rule, seed)
-    honest_best = cross_fitted(stacked.probs, targets, best_rule, seed)
-    fitted = mix(stacked.probs, learnt)
-    best = group.runs[int(np.argmax(accuracies))]
-    members = tuple(Member(group.runs[i], float(learnt[i]), reason) for i, reason in reasons.items())
-    predictions = blend_test(members)
+    learnt, found = rules.cross_fit(seed)
+    table, rule = table_of(pool, rules, found, learnt, seed)
+    weights = learnt[rule]
+    members = tuple(
+        Member(run, weight, reasons.get(i, ""))
+        for i, (run, weight) in enumerate(zip(group.runs, weights.tolist(), strict=True))
+        if weight
+    )
+    mixed = pool.mixed(np.array([*found.fits[0, :, rule], weights]))
+    calibrated = calibrate(mixed[-1], list(mixed[:-1]), found.parts[0], pool.targets)
+    mixture = Mixture(
+        {member.run.id: member.weight for member in members},
+        options.is_log,
+        calibrated.calibration if options.calibrate else None,
+    )
+    predictions = mixture.of_test({member.run.id: member.run for member in members})
     return Blend(
         group=group,
         members=members,
-        passed_over=tuple(run for i, run in enumerate(group.runs) if i not in reasons),
-        options={"min_acc": min_acc, "per_arch": per_arch, "weights": weights, "average": "arithmetic"},
-        valid=_scores(honest, honest_best, best.id, seed),
-        fitted=metrics.wilson(metrics.accuracy(fitted, targets), len(targets)),
-        fitted_log_loss=metrics.log_loss(fitted, targets),
+        options=options,
+        table=table,
+        valid=next(rating for rating in table if rating.name == options.weights),
+        learnt_by=rules.names[rule],
+        missing=rules.missing,
+        diversity=diversity(pool, found, rule, METRICS.index(options.metric), weights > 0),
+        calibrated=calibrated,
         predictions=predictions,
-        test=_test_scores(predictions, best, seed),
+        test=_test_scores(predictions, group.runs[int(np.argmax(learnt[0]))], seed),
     )
 
 
-def blend_test(members: Sequence[Member]) -> Predictions | None:
-    """The weighted mean of the members' test probabilities, None without a test set. Raises MismatchError."""
-    tests = {member.run.id: member.run.test() for member in members}
-    present = {name: predictions for name, predictions in tests.items() if predictions is not None}
-    if not present:
-        return None
-    if len(present) < len(tests):
-        raise MismatchError(f"{min(tests.keys() - present.keys())} has no test predictions, {min(present)} has")
-    stacked: Stack = stack(present)
-    weights = np.array([{m.run.id: m.weight for m in members}[name] for name in stacked.members])
-    return Predictions(stacked.ids, stacked.classes, mix(stacked.probs, weights), stacked.targets)
-
-
-def _test_scores(blend: Predictions | None, best: Run, seed: int) -> Scores | None:
+def _test_scores(blend: Predictions | None, best: Run, seed: int) -> TestScores | None:
     """The test scores of the blend and of the member that validation called best; nothing is chosen by them."""
-    best_test = best.test() if blend is not None and blend.targets is not None else None
-    if blend is None or blend.targets is None or best_test is None:
+    if blend is None or blend.targets is None or not best.data.n_test:
         return None
-    single = stack({best.id: best_test})
-    return _scores(_row_scores(blend.probs, blend.targets), _row_scores(single.probs[0], blend.targets), best.id, seed)
-
-
-def _row_scores(probs: Array, targets: Array) -> RowScores:
-    return RowScores(metrics.hits(probs, targets), metrics.losses(probs, targets))
-
-
-def _scores(blend: RowScores, best: RowScores, best_id: str, seed: int) -> Scores:
-    return Scores(
-        n_rows=len(blend.hits),
-        blend=blend.accuracy,
-        log_loss=blend.log_loss(seed),
-        best=best_id,
-        best_accuracy=best.accuracy.value,
-        difference=metrics.paired_difference(blend.hits, best.hits),
+    (single,) = aligned({best.id: best.test})
+    hits, best_hits = metrics.hits(blend.probs, blend.targets), metrics.hits(single.probs, blend.targets)
+    return TestScores(
+        n_rows=len(hits),
+        accuracy=metrics.wilson(float(hits.mean()), len(hits)),
+        log_loss=metrics.bootstrap_mean(metrics.losses(blend.probs, blend.targets), seed),
+        best=best.id,
+        best_accuracy=float(best_hits.mean()),
+        difference=metrics.paired_difference(hits, best_hits),
     )

@@ -47,17 +47,27 @@ def short_arch(arch: str) -> str:
     return arch.split(".")[0]
 
 
-def chosen(accuracies: Array, archs: Sequence[str], min_acc: float, per_arch: int) -> Mapping[int, str]:
-    """Positions of the members that are in, each with why a threshold did not decide it ("" where it did).
+@dataclass(frozen=True)
+class Selection:
+    """An accuracy threshold, a quota per architecture, a greatest number; the last two take the best by the metric."""
 
-    accuracies is (members,); ties in a quota go to the earlier member.
-    """
-    kept: dict[int, str] = {i: "" for i in range(len(archs)) if accuracies[i] >= min_acc}
-    for arch in sorted(set(archs)) if per_arch else ():
-        own = [i for i, other in enumerate(archs) if other == arch]
-        for i in sorted(own, key=lambda i: -accuracies[i])[:per_arch]:
-            kept.setdefault(i, f"kept for {arch}")
-    return dict(sorted(kept.items()))
+    min_acc: float = 0.0
+    per_arch: int = 0
+    max_members: int = 0
+    metric: str = "accuracy"
+
+    def chosen(self, accuracies: Array, losses: Array, archs: Sequence[str]) -> Mapping[int, str]:
+        """Positions of the members that are in, each with why a threshold did not decide it ("" where it did).
+
+        accuracies and losses are (members,); ties go to the earlier member.
+        """
+        order = np.argsort(losses if self.metric == "log_loss" else -accuracies, kind="stable").tolist()
+        kept = {i: "" for i in order if accuracies[i] >= self.min_acc}
+        for arch in sorted(set(archs)) if self.per_arch else ():
+            for i in [i for i in order if archs[i] == arch][: self.per_arch]:
+                kept.setdefault(i, f"kept for {arch}")
+        best = [i for i in order if i in kept][: self.max_members or None]
+        return {i: kept[i] for i in sorted(best)}
 
 
 def nothing_reaches(runs: Sequence[Run], accuracies: Array, min_acc: float) -> SelectionError:

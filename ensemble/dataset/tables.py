@@ -1,6 +1,5 @@
 """The image table and the layouts it is read from: class folders, a labels CSV, the digits."""
 
-import csv
 import shutil
 import tempfile
 from collections import Counter
@@ -12,11 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ensemble.dataset.names import SUFFIXES, contents, read_csv
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 from ensemble.recipe import LabelsFile
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +45,7 @@ def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
 def image_files(folder: Path) -> list[Path]:
     """Every image file below a folder, hidden ones left out, sorted. Raises DataError."""
     if not folder.is_dir():
-        raise DataError(f"{folder.absolute()}: no such folder\n{_contents(folder.parent)}")
+        raise DataError(f"{folder.absolute()}: no such folder\n{contents(folder.parent)}")
     found = [
         path
         for path in folder.rglob("*")
@@ -59,13 +57,6 @@ def image_files(folder: Path) -> list[Path]:
     if odd is not None:
         raise DataError(f"{ascii(str(odd))}: its name is not text in UTF-8\nrename the file")
     return sorted(found)
-
-
-def _contents(folder: Path) -> str:
-    if not folder.is_dir():
-        return f"{folder.absolute()} is not there either"
-    names = sorted(child.name for child in folder.iterdir())[:8]
-    return f"{folder} holds: {', '.join(names) or 'nothing'}"
 
 
 def ids_of(files: Sequence[Path], folder: Path) -> list[str]:
@@ -81,7 +72,7 @@ def class_folders(folder: Path) -> Images:
     files = image_files(folder)
     classes = [child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith((".", "__"))]
     if not classes:
-        raise DataError(f"{folder}: expected one folder per class, found none\n{_contents(folder)}")
+        raise DataError(f"{folder}: expected one folder per class, found none\n{contents(folder)}")
     labels = [path.relative_to(folder).parts[0] for path in files]
     counts = Counter(labels)
     empty = [child.name for child in classes if not counts[child.name]]
@@ -101,7 +92,7 @@ def test_folder(folder: Path, classes: Sequence[str]) -> Images:
     """A test folder: labelled where it has the class folders, else every image below it. Raises DataError."""
     files = image_files(folder)
     if not files:
-        raise DataError(f"{folder}: no image in the test folder\n{_contents(folder)}")
+        raise DataError(f"{folder}: no image in the test folder\n{contents(folder)}")
     tops = [path.relative_to(folder).parts[0] for path in files]
     labelled = all(path.parent != folder for path in files) and set(tops) <= set(classes)
     names = ids_of(files, folder)
@@ -152,27 +143,6 @@ def _by_id(folder: Path) -> dict[str, list[Path]]:
     for file in files:
         found.setdefault(file.relative_to(folder).as_posix().rpartition(".")[0], []).append(file)
     return found | {file.relative_to(folder).as_posix(): [file] for file in files}
-
-
-def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and rows of a CSV, every cell kept as the text it is. Raises DataError."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stored:
-            reader = csv.reader(stored, strict=True)
-            header = next(reader, [])
-            cells = [row for row in reader if row]
-    except FileNotFoundError:
-        raise DataError(f"{path.absolute()}: no such file\n{_contents(path.parent)}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a readable CSV in UTF-8 ({type(error).__name__})") from None
-    if not header or not cells:
-        raise DataError(f"{path}: a CSV needs a header and at least one row")
-    if len(set(header)) != len(header):
-        raise DataError(f"{path}: a column name stands twice in {', '.join(header)[:200]}")
-    ragged = next((i for i, row in enumerate(cells) if len(row) != len(header)), None)
-    if ragged is not None:
-        raise DataError(f"{path}: row {ragged + 2} has {len(cells[ragged])} cells, the header {len(header)}")
-    return header, [dict(zip(header, row, strict=True)) for row in cells]
 
 
 def digits_folder() -> Path:

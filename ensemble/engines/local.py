@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from ensemble import __version__, metrics
-from ensemble.dataset import DataSet, load
+from ensemble.dataset.load import DataSet, load
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunFailed, RunStarted
 from ensemble.files import sha256, write_text

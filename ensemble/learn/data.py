@@ -20,7 +20,7 @@ from fastai.data.transforms import IndexSplitter, IntToFloatTensor, Normalize
 from fastai.torch_core import TensorCategory, TensorImage
 from fasttransform import DisplayedTransform, Transform
 
-from ensemble.dataset import DataSet
+from ensemble.dataset.load import DataSet
 from ensemble.dataset.pixels import Geometry, PixelStore, decode_pixels
 from ensemble.errors import DataError
 from ensemble.learn.augment import batch_transforms

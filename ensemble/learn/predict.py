@@ -8,7 +8,7 @@ from fastai.data.core import TfmdDL
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ensemble.dataset import Images
+from ensemble.dataset.tables import Images
 from ensemble.learn.data import Array, Catalog
 
 AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -19,8 +19,9 @@ from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
 
-from ensemble.dataset import DataSet, Images, load
+from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.pixels import open_store
+from ensemble.dataset.tables import Images
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step, ignore
 from ensemble.learn import callbacks, models

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ensemble.dataset.tables import read_csv
+from ensemble.dataset.names import read_csv
 from ensemble.errors import SubmissionError
 from ensemble.submission.shape import Shape
 

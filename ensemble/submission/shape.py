@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ensemble.dataset.tables import SUFFIXES, read_csv
+from ensemble.dataset.names import read_csv, without_suffix
 from ensemble.errors import SubmissionError
 from ensemble.predictions import Array, Predictions
 
@@ -106,12 +106,6 @@ def rows_for(shape: Shape, predictions: Predictions) -> list[int]:
                 f"{str(predictions.ids[row])[:100]!r}\ncheck data.test and data.sample_submission"
             )
     return [row for (row,) in found]
-
-
-def without_suffix(name: str) -> str:
-    """An id without an image file's suffix; other dots stay."""
-    stem, dot, suffix = name.rpartition(".")
-    return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
 
 
 def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[list[str]]:

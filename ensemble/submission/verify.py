@@ -3,33 +3,46 @@
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ensemble.blending.blend import Member, blend_test
+from ensemble.blending.calibration import Calibration
+from ensemble.blending.mixture import Mixture
 from ensemble.errors import EnsembleError, SubmissionError
 from ensemble.files import sha256
 from ensemble.runs import Run, RunStore
 from ensemble.submission.shape import shape_of
 from ensemble.submission.write import FORMAT, csv_text
 
+_FILES = ("valid.npz", "test.npz")
+
 
 def verify(path: Path, store: RunStore) -> int:
     """The number of members whose stored predictions give exactly this file. Raises SubmissionError."""
     manifest = _read_manifest(path)
-    members = _members(path, manifest["members"], store)
-    predictions = blend_test(members)
+    runs = _members(path, manifest, store)
+    predictions = manifest.mixture.of_test(runs)
     if predictions is None:
         raise SubmissionError(f"{path}: cannot verify: its runs have no test predictions")
-    sample = manifest["sample_submission"]
+    sample = manifest.sample
     if sample and (not Path(sample["path"]).is_file() or sha256(Path(sample["path"])) != sample["sha256"]):
         raise SubmissionError(f"{path}: cannot verify: {sample['path']} is gone or changed since")
-    shape = shape_of(Path(sample["path"]) if sample else None, predictions, members[0].run.data.positive)
+    positive = next(iter(runs.values())).data.positive
+    shape = shape_of(Path(sample["path"]) if sample else None, predictions, positive)
     _compare(path, csv_text(shape, predictions))
-    return len(members)
+    return len(runs)
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Manifest:
+    """What a CSV is derived from; files holds the hashes of each member's files."""
+
+    mixture: Mixture
+    files: dict[str, dict[str, str]]
+    sample: dict[str, str] | None
+
+
+def _read_manifest(path: Path) -> _Manifest:
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise SubmissionError(f"{path}: no such file")
     if path.suffix != ".csv":
@@ -39,42 +52,39 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         manifest = json.loads(beside.read_text(encoding="utf-8"))
         if manifest["format"] != FORMAT:
             raise SubmissionError(f"{beside}: format {manifest['format']}, this version reads {FORMAT}")
-        sample = manifest["sample_submission"]
-        return {
-            "members": [
-                (str(entry["run"]), float(entry["weight"]), str(entry["reason"]), str(entry["sha256"]["test.npz"]))
-                for entry in manifest["members"]
-            ],
-            "sample_submission": sample and {key: str(sample[key]) for key in ("path", "sha256")},
-        }
+        sample, calibration, members = manifest["sample_submission"], manifest["calibration"], manifest["members"]
+        return _Manifest(
+            Mixture(
+                {str(entry["run"]): float(entry["weight"]) for entry in members},
+                manifest["options"]["average"] == "geometric",
+                calibration and Calibration(float(calibration["temperature"]), float(calibration["floor"])),
+            ),
+            {str(entry["run"]): {name: str(entry["sha256"][name]) for name in _FILES} for entry in members},
+            sample and {key: str(sample[key]) for key in ("path", "sha256")},
+        )
     except FileNotFoundError:
         raise SubmissionError(f"{path}: cannot verify: its manifest {beside.name} is not beside it") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise SubmissionError(f"{beside}: not a manifest that `ens blend` wrote") from None
 
 
-def _members(path: Path, entries: list[tuple[str, float, str, str]], store: RunStore) -> list[Member]:
-    found: list[Member] = []
+def _members(path: Path, manifest: _Manifest, store: RunStore) -> dict[str, Run]:
+    found: dict[str, Run] = {}
     missing: list[str] = []
-    for run_id, weight, reason, test_sha256 in entries:
+    for run_id, files in manifest.files.items():
         try:
-            run = store.get(run_id)
+            run = found[run_id] = store.get(run_id)
         except EnsembleError:
             missing.append(run_id)
             continue
-        _check_unchanged(path, run, test_sha256)
-        found.append(Member(run, weight, reason))
+        for name, digest in files.items():
+            if not (run.folder / name).is_file() or sha256(run.folder / name) != digest:
+                raise SubmissionError(f"{path}: {run.folder / name} is not the file that the submission was made from")
     if missing:
         raise SubmissionError(
             f"{path}: cannot verify: {len(missing)} members missing in {store.root}: {', '.join(missing[:5])}"
         )
     return found
-
-
-def _check_unchanged(path: Path, run: Run, test_sha256: str) -> None:
-    stored = run.folder / "test.npz"
-    if not stored.is_file() or sha256(stored) != test_sha256:
-        raise SubmissionError(f"{path}: {stored} is not the file that the submission was made from")
 
 
 def _compare(path: Path, expected: str) -> None:

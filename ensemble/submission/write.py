@@ -105,7 +105,9 @@ def _manifest(
         "format": FORMAT,
         "csv_sha256": digest,
         "command": list(command),
-        "options": blend.options,
+        "options": asdict(blend.options),
+        "weighting": blend.learnt_by,
+        "calibration": asdict(blend.calibration) if blend.calibration else None,
         "data": {"name": blend.group.name, "valid": blend.group.runs[0].data.valid,
                  "fingerprints": sorted({m.run.data.fingerprint for m in blend.members})},
         "sample_submission": {"path": str(sample), "sha256": sha256(sample)} if sample else None,
@@ -115,8 +117,9 @@ def _manifest(
             for m in blend.members
         ],
         "scores": {
-            "cross_fitted": asdict(blend.valid),
-            "fitted": {"accuracy": asdict(blend.fitted), "log_loss": blend.fitted_log_loss, "optimism": blend.optimism},
+            "cross_fitted": blend.valid.as_dict(),
+            "table": [rating.as_dict() for rating in blend.table],
+            "calibrated": asdict(blend.calibrated),
             "test": asdict(blend.test) if blend.test else None,
         },
         "unreadable_test_images": list(unreadable),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.blending import make_blend
+from ensemble.blending import Options, make_blend
 from ensemble.errors import DamagedError, MismatchError
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
@@ -58,9 +58,9 @@ def test_shuffling_rows_classes_files_or_members_gives_the_same_csv(data, tmp_pa
     written = []
     for out, runs in (("x", original), ("y", data.draw(st.permutations(other)))):
         same = {"name": "d", "valid": "same", "fingerprint": "same", "sample_submission": str(sample)}
-        blend = make_blend([with_data(run, **same) for run in runs], min_acc=0.5, per_arch=1)
+        blend = make_blend([with_data(run, **same) for run in runs], Options(min_acc=0.5, per_arch=1))
         submission = write_submission(blend, folder / out)
-        written.append((submission.path.name, submission.path.read_bytes(), weights_of(blend), blend.valid.blend))
+        written.append((submission.path.name, submission.path.read_bytes(), weights_of(blend), blend.valid.accuracy))
     assert written[0] == written[1]
 
 
@@ -71,10 +71,10 @@ def test_a_blend_of_one_member_is_that_member(run_on):
     assert weights_of(made) == {"a-1-s0": 1}
     assert made.predictions.ids.tolist() == alone.ids.tolist()
     assert np.array_equal(made.predictions.probs, alone.probs)
-    assert made.valid.blend.value == pytest.approx(run.scores.accuracy)
+    assert made.valid.accuracy.value == pytest.approx(run.scores.accuracy)
     assert made.valid.difference.value == 0
-    assert made.fitted_log_loss == pytest.approx(run.scores.log_loss, abs=1e-6)
-    assert made.optimism == pytest.approx(0, abs=1e-9)
+    assert made.valid.fitted_log_loss == pytest.approx(run.scores.log_loss, abs=1e-6)
+    assert made.valid.optimism == pytest.approx(0, abs=1e-9)
 
 
 def test_the_test_probabilities_are_the_weighted_mean_by_id_and_class(run_on):
@@ -89,11 +89,11 @@ def test_the_test_probabilities_are_the_weighted_mean_by_id_and_class(run_on):
 
 def test_members_and_weights_do_not_depend_on_the_order_of_the_runs(run_on):
     runs = [run_on("d", f"a-{i}-s0", accuracy=0.6 + i / 10) for i in range(4)]
-    made, turned = make_blend(runs, min_acc=0.7), make_blend(runs[::-1], min_acc=0.7)
+    made, turned = make_blend(runs, Options(min_acc=0.7)), make_blend(runs[::-1], Options(min_acc=0.7))
     assert list(weights_of(made).items()) == list(weights_of(turned).items())
     assert [run.id for run in turned.passed_over] == ["a-0-s0"]
     assert made.predictions.probs.tobytes() == turned.predictions.probs.tobytes()
-    assert (made.valid.blend, made.valid.log_loss) == (turned.valid.blend, turned.valid.log_loss)
+    assert (made.valid.accuracy, made.valid.log_loss) == (turned.valid.accuracy, turned.valid.log_loss)
 
 
 def test_members_about_other_rows_inside_one_group_are_refused_and_named(run_on, rng, made_up):
@@ -125,7 +125,7 @@ def test_a_member_without_a_test_set_among_others_is_refused_and_named(run_on):
 def test_a_damaged_member_is_named(run_on):
     runs = [run_on("d", "a-1-s0"), run_on("d", "b-1-s0")]
     (runs[1].folder / "valid.npz").write_bytes(b"half")
-    with pytest.raises(DamagedError, match="b-1-s0/valid.npz: cannot be read"):
+    with pytest.raises(DamagedError, match="b-1-s0/valid.npz: is not the file that run.json was written for"):
         make_blend(runs)
 
 
@@ -148,7 +148,7 @@ def test_a_labelled_test_set_is_scored_by_the_final_blend(run_on, rng, made_up):
     made = make_blend(runs)
     hits = made.predictions.probs.argmax(1) == made.predictions.targets
     assert made.test.n_rows == 60
-    assert made.test.blend.value == hits.mean()
+    assert made.test.accuracy.value == hits.mean()
     assert (made.test.best, made.test.best_accuracy) == ("a-1-s0", pytest.approx(0.8))
     assert made.test.difference.value == pytest.approx(hits.mean() - 0.8)
 
@@ -161,23 +161,27 @@ def test_the_labels_of_the_test_set_change_nothing_but_the_test_score(run_on, rn
             test = labelled_test(np.random.default_rng(len(runs)), made_up, 0.9)
             moved = Predictions(test.ids, test.classes, test.probs, (test.targets + shift) % 3)
             runs.append(run_on("d", name, store=tmp_path / folder, accuracy=accuracy, test=moved))
-        blends.append(make_blend(runs, min_acc=0.7, per_arch=1))
+        blends.append(make_blend(runs, Options(min_acc=0.7, per_arch=1)))
     one, other = blends
     assert weights_of(one) == weights_of(other)
     assert one.predictions.probs.tobytes() == other.predictions.probs.tobytes()
-    assert (one.valid.blend, one.valid.log_loss, one.fitted) == (other.valid.blend, other.valid.log_loss, other.fitted)
-    assert one.test.blend.value > 0.8
-    assert other.test.blend.value < 0.2
+    assert (one.valid.accuracy, one.valid.log_loss, one.valid.fitted_accuracy) == (
+        other.valid.accuracy,
+        other.valid.log_loss,
+        other.valid.fitted_accuracy,
+    )
+    assert one.test.accuracy.value > 0.8
+    assert other.test.accuracy.value < 0.2
 
 
 def test_scores_carry_intervals_and_say_what_they_can_tell_apart(run_on, rng, made_up):
     runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, "abcde", accuracy=0.7)) for i in range(5)]
     made = make_blend(runs)
-    for value in (made.valid.blend, made.valid.log_loss, made.fitted):
+    for value in (made.valid.accuracy, made.valid.log_loss):
         assert value.low < value.value < value.high
-    assert made.valid.blend.value > 0.85
+    assert made.valid.accuracy.value > 0.85
     assert made.valid.verdict == "better at n=300"
-    assert made.optimism == made.fitted.value - made.valid.blend.value
+    assert made.valid.optimism == made.valid.fitted_accuracy - made.valid.accuracy.value
     assert make_blend(runs[:1]).valid.verdict == "not distinguishable at n=300"
 
 
@@ -186,14 +190,117 @@ def test_a_blend_that_weak_members_pull_down_is_called_worse(run_on, rng, made_u
     weak = Predictions(good.ids, good.classes, np.roll(np.eye(3)[good.targets], 1, axis=1), good.targets)
     runs = [run_on("d", "a-1-s0", predictions=good)]
     runs += [run_on("d", f"b-{i}-s0", predictions=weak) for i in range(3)]
-    assert make_blend(runs, weights="equal").valid.verdict == "worse at n=300"
+    assert make_blend(runs, Options(weights="equal")).valid.verdict == "worse at n=300"
 
 
 def test_the_same_runs_give_the_same_scores_again(run_on):
     runs = [run_on("d", f"a-{i}-s0", accuracy=0.8) for i in range(3)]
     one, again = make_blend(runs), make_blend(runs)
-    assert (one.valid.blend, one.valid.log_loss, one.valid.difference) == (
-        again.valid.blend,
+    assert (one.valid.accuracy, one.valid.log_loss, one.valid.difference) == (
+        again.valid.accuracy,
         again.valid.log_loss,
         again.valid.difference,
     )
+
+
+def test_the_table_holds_the_best_member_and_every_weighting_and_marks_optimism(run_on, rng, made_up):
+    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, accuracy=0.75 + i / 50)) for i in range(5)]
+    for metric in ("accuracy", "log_loss"):
+        made = make_blend(runs, Options(metric=metric))
+        names = [rating.name for rating in made.table]
+        assert names == ["best member", "equal", "accuracy", "logodds", "logloss", "greedy", "best"]
+        assert made.best.difference.value == 0
+        for rating in made.table:
+            assert rating.accuracy.low <= rating.accuracy.value <= rating.accuracy.high
+            assert rating.log_loss.low < rating.log_loss.value < rating.log_loss.high
+        greedy = made.table[5]
+        assert greedy.optimism > 0
+        if metric == "accuracy":
+            assert greedy.optimism == greedy.fitted_accuracy - greedy.accuracy.value
+        else:
+            assert greedy.optimism == greedy.log_loss.value - greedy.fitted_log_loss
+
+
+def test_best_uses_one_of_the_weightings_and_says_which(run_on, rng, made_up):
+    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, accuracy=a)) for i, a in enumerate((0.5, 0.6, 0.95))]
+    made = make_blend(runs, Options(weights="best"))
+    assert made.learnt_by in ("equal", "accuracy", "logodds", "logloss", "greedy")
+    assert weights_of(made) == weights_of(make_blend(runs, Options(weights=made.learnt_by)))
+    assert made.valid.fitted_accuracy == make_blend(runs, Options(weights=made.learnt_by)).valid.fitted_accuracy
+
+
+def test_geometric_means_are_normalised_products(run_on):
+    runs = [run_on("d", f"{name}-1-s0", accuracy=0.8) for name in "ab"]
+    made = make_blend(runs, Options(weights="equal", average="geometric"))
+    product = np.prod([run.test().canonical().probs for run in runs], axis=0) ** 0.5
+    np.testing.assert_allclose(made.predictions.probs, product / product.sum(1, keepdims=True), atol=1e-9)
+
+
+def test_calibration_is_shown_and_applied_only_when_asked(run_on, rng, made_up):
+    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, accuracy=0.9)) for i in range(3)]
+    plain, asked = make_blend(runs), make_blend(runs, Options(calibrate=True))
+    assert plain.calibrated == asked.calibrated
+    assert plain.calibration is None
+    assert asked.calibrated.after.log_loss < asked.calibrated.before.log_loss
+    expected = asked.calibration.apply(plain.predictions.probs)
+    np.testing.assert_array_equal(asked.predictions.probs, expected)
+    assert plain.valid == asked.valid
+
+
+def test_what_a_member_is_worth_and_what_another_run_would_have_added(run_on, rng, made_up):
+    good = [run_on("d", f"g-{i}-s0", predictions=made_up(rng, 400, accuracy=0.9)) for i in range(3)]
+    wrong = made_up(rng, 400, accuracy=0.9)
+    wrong = Predictions(
+        wrong.ids, wrong.classes, np.roll(np.eye(3, dtype=np.float32)[wrong.targets], 1, 1), wrong.targets
+    )
+    bad = run_on("d", "bad-0-s0", predictions=wrong)
+    made = make_blend([*good, bad], Options(min_acc=0.5))
+    assert [run.id for run in made.passed_over] == ["bad-0-s0"]
+    assert made.gains["bad-0-s0"] < -0.01
+    assert min(made.gains[run.id] for run in good) > 0
+    joined = make_blend([*good, bad])
+    assert joined.gains["bad-0-s0"] < 0
+    alone = make_blend(good[:1])
+    assert np.isnan(alone.gains["g-0-s0"])
+
+
+def test_pairs_disagree_and_fail_together_as_often_as_counted(run_on, rng, made_up):
+    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 100, accuracy=a)) for i, a in enumerate((0.8, 0.7, 0.9))]
+    made = make_blend(runs)
+    named = {run.id: run.valid().canonical().probs.argmax(1) for run in runs}
+    targets = runs[0].valid().canonical().targets
+    for one in named:
+        for other in named:
+            assert made.disagreement(one, other) == pytest.approx((named[one] != named[other]).mean())
+            both = (named[one] != targets) & (named[other] != targets)
+            assert made.double_fault(one, other) == pytest.approx(both.mean())
+    assert made.disagreement(*made.most_alike) == min(made.disagreement(a, b) for a in named for b in named if a != b)
+
+
+def test_equal_weights_are_scikit_learns_soft_vote(run_on, rng, made_up):
+    from sklearn.ensemble import VotingClassifier
+
+    class Said:
+        """A classifier that says what it was given."""
+
+        def __init__(self, probs):
+            self.probs = probs
+
+        def predict_proba(self, _):
+            return self.probs
+
+    runs = [run_on("d", f"a-{i}-s0", accuracy=0.7) for i in range(3)]
+    made = make_blend(runs, Options(weights="accuracy"))
+    vote = VotingClassifier([("a", None)], voting="soft", weights=list(weights_of(made).values()))
+    vote.estimators_ = [Said(run.test().canonical().probs) for run in runs]
+    vote.estimators = [(run.id, est) for run, est in zip(runs, vote.estimators_, strict=True)]
+    np.testing.assert_allclose(made.predictions.probs, vote.predict_proba(None), atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_half_precision_and_sums_of_0_999_blend_as_their_shares(dtype, run_on, rng, made_up):
+    exact = made_up(rng, 100)
+    rough = Predictions(exact.ids, exact.classes, (exact.probs * 0.999).astype(dtype), exact.targets)
+    made = make_blend([run_on("d", "a-1-s0", predictions=exact), run_on("d", "b-1-s0", predictions=rough)])
+    assert made.disagreement("a-1-s0", "b-1-s0") <= 0.01
+    np.testing.assert_allclose(made.predictions.probs.sum(1), 1, atol=1e-12)

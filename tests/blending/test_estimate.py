@@ -5,33 +5,62 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.blending import make_blend
-from ensemble.blending.estimate import N_PARTS, N_REPEATS, cross_fitted, mix, seed_from
+from ensemble.blending import Options, make_blend
+from ensemble.blending.estimate import (
+    N_NESTED,
+    N_PARTS,
+    N_REPEATS,
+    accuracy_interval,
+    chosen_inside,
+    cross_fit,
+    rows_of,
+    seed_from,
+    simplest_near_best,
+    widening,
+)
+from ensemble.blending.pool import open_pool
+from ensemble.metrics import wilson
 from ensemble.predictions import Predictions
 
 
-def fitting_rows(targets, seed):
-    """The rows that a rule was given, call by call."""
-    given_rows = []
+def pool_of(probs, targets):
+    """A pool of members; probs is (members, rows, classes)."""
+    ids, classes = np.array([f"{i:04d}" for i in range(len(targets))]), tuple("abcdefgh"[: probs.shape[2]])
+    members = {f"m{i:03d}": (lambda own=own: Predictions(ids, classes, own, targets)) for i, own in enumerate(probs)}
+    return open_pool(members)
 
-    def rule(rows):
-        given_rows.append(rows.copy())
+
+def fitted(probs, targets, learn, seed):
+    """Outcomes of one rule; learn takes a Sample and gives (members,)."""
+    pool = pool_of(probs, targets)
+    anchor = np.full(len(probs), 1 / len(probs))
+    return cross_fit(pool, pool.sample(), lambda sample: np.stack([learn(sample), anchor]), seed)
+
+
+def always(rule, n_repeats=N_REPEATS):
+    return np.full((n_repeats, N_PARTS), rule)
+
+
+def fitting_rows(targets, seed):
+    """The rows that a rule was given, call by call; each row is known by its own probability."""
+    n, n_classes = len(targets), int(targets.max()) + 1
+    given_rows = []
+    own = np.linspace(0.6, 0.9, n)
+    probs = np.repeat(((1 - own) / max(n_classes - 1, 1))[:, None], n_classes, axis=1)
+    probs[np.arange(n), targets] = own if n_classes > 1 else 1
+
+    def learn(sample):
+        given_rows.append(np.searchsorted(own, sample.true[0] - 1e-6))
         return np.ones(1)
 
-    cross_fitted(np.full((1, len(targets), targets.max() + 1), 0.5), targets, rule, seed)
-    return given_rows
+    found = fitted(probs[None], targets, learn, seed)
+    return given_rows, found
 
 
 def parts_of(targets, seed):
     """For each repeat the parts that were held out, as lists of rows."""
-    everything = np.arange(len(targets))
-    held_out = [np.setdiff1d(everything, rows) for rows in fitting_rows(targets, seed)]
-    assert len(held_out) == N_PARTS * N_REPEATS
-    return [held_out[i : i + N_PARTS] for i in range(0, len(held_out), N_PARTS)]
-
-
-def pick_the_best(hits):
-    return lambda rows: np.eye(len(hits))[hits[:, rows].mean(1).argmax()]
+    _, found = fitting_rows(targets, seed)
+    return [[np.flatnonzero(part == k) for k in range(N_PARTS)] for part in found.parts]
 
 
 @given(st.integers(5, 40), st.integers(2, 4), st.integers(0, 2**63))
@@ -40,9 +69,21 @@ def test_every_row_is_held_out_once_a_repeat_in_parts_that_do_not_overlap(n, n_c
         assert sorted(np.concatenate(parts).tolist()) == list(range(n))
 
 
+@given(st.integers(10, 40), st.integers(0, 2**63))
+def test_a_rule_is_given_all_parts_but_one_and_in_the_nested_repeats_all_but_two(n, seed):
+    given_rows, found = fitting_rows(np.arange(n) % 2, seed)
+    asked = {tuple(rows.tolist()) for rows in given_rows}
+    wanted = set()
+    for repeat, part in enumerate(found.parts):
+        for k in range(N_PARTS):
+            for j in range(N_PARTS) if repeat < N_NESTED else [k]:
+                wanted.add(tuple(np.flatnonzero((part != k) & (part != j)).tolist()))
+    assert asked == wanted
+
+
 @given(st.lists(st.integers(0, 3), min_size=10, max_size=60), st.integers(0, 2**63))
 def test_parts_hold_every_class_in_its_share(targets, seed):
-    targets = np.array(targets)
+    targets = np.array([0, 1, *targets])
     for parts in parts_of(targets, seed):
         counts = np.array([np.bincount(targets[part], minlength=4) for part in parts])
         assert (counts.max(0) - counts.min(0) <= 1).all()
@@ -52,7 +93,7 @@ def test_parts_hold_every_class_in_its_share(targets, seed):
 
 def test_the_same_seed_cuts_the_same_parts_and_another_seed_others():
     targets = np.arange(50) % 3
-    first, again, other = (np.array(parts_of(targets, seed)) for seed in (1, 1, 2))
+    first, again, other = (fitting_rows(targets, seed)[1].parts for seed in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
     assert len({repeat.tobytes() for repeat in first}) == N_REPEATS
@@ -69,24 +110,77 @@ def test_what_a_rule_learns_from_a_row_never_reaches_the_score_of_that_row():
     probs = np.full((n, n, n_classes), 1 / n_classes)
     probs[np.arange(n), np.arange(n)] = np.eye(n_classes)[targets]
 
-    def trust_those_who_know(rows):
-        weights = np.zeros(n)
-        weights[rows] = 1 / len(rows)
-        return weights
+    def trust_those_who_know(sample):
+        knows = sample.true.max(1) > 0.5
+        return knows / knows.sum()
 
-    fitted = mix(probs, trust_those_who_know(np.arange(n)))
-    assert (fitted.argmax(1) == targets).all()
-    honest = cross_fitted(probs, targets, trust_those_who_know, seed=0)
-    assert honest.hits.tolist() == [0] * n
-    np.testing.assert_allclose(honest.losses, np.log(n_classes))
+    pool = pool_of(probs, targets)
+    everything = trust_those_who_know(pool.sample())
+    assert pool.sample().margins.hits(everything[None]).all()
+    honest = fitted(probs, targets, trust_those_who_know, seed=0)
+    hits, losses = rows_of(honest, always(0))
+    assert hits.tolist() == [0] * n
+    np.testing.assert_allclose(losses, np.log(n_classes))
 
 
-def test_a_rule_that_learns_nothing_scores_the_same_either_way(rng, made_up):
-    made = made_up(rng, 100)
-    scores = cross_fitted(made.probs[None].astype(float), made.targets, lambda rows: np.ones(1), seed=3)
-    assert scores.accuracy.value == pytest.approx(0.9)
-    truth = made.probs[np.arange(100), made.targets].astype(float)
-    np.testing.assert_allclose(scores.losses, -np.log(truth))
+def test_a_rule_that_learns_nothing_scores_the_same_either_way_and_its_interval_is_wilsons(rng, made_up):
+    made = made_up(rng, 200)
+    found = fitted(made.probs[None].astype(float), made.targets, lambda sample: np.ones(1), seed=3)
+    hits, losses = rows_of(found, always(0))
+    assert hits.mean() == pytest.approx(0.9)
+    truth = made.canonical().probs[np.arange(200), made.targets]
+    np.testing.assert_allclose(losses, -np.log(truth))
+    for metric in range(2):
+        assert widening(found, metric, always(0)) == pytest.approx(1)
+    assert accuracy_interval(hits, 1) == wilson(float(hits.mean()), 200)
+
+
+def test_the_interval_of_a_rule_whose_weights_move_is_wider():
+    rng, n = np.random.default_rng(0), 150
+    targets = np.arange(n) % 2
+    members = np.stack([rng.dirichlet(np.ones(2), n) for _ in range(40)])
+    moving = fitted(members, targets, lambda sample: np.eye(40)[sample.hits.mean(1).argmax()], seed=0)
+    fixed = fitted(members, targets, lambda sample: np.eye(40)[0], seed=0)
+    assert widening(moving, 0, always(0)) > 1.2
+    assert widening(moving, 0, always(0)) <= np.sqrt(N_PARTS)
+    assert widening(fixed, 0, always(0)) == pytest.approx(1, abs=0.25)
+    assert widening(moving, 0, always(1)) == pytest.approx(1)
+
+
+def test_the_simplest_rule_within_one_standard_error_of_the_best_is_taken(rng):
+    best = (rng.random(1000) < 0.9).astype(float)
+    near, far = best.copy(), best.copy()
+    near[np.flatnonzero(best)[:10]] = 0
+    near[np.flatnonzero(best == 0)[:8]] = 1
+    far[np.flatnonzero(best)[:60]] = 0
+
+    def choose(*rules, metric=0):
+        rows = np.stack(rules)
+        return simplest_near_best(metric, rows.sum(1), rows @ rows.T, rows.shape[1])
+
+    assert choose(far, near, best) == 1
+    assert choose(far, best, near) == 1
+    assert choose(far, far, best) == 2
+    assert choose(best, best) == 0
+    assert choose(far, near, best, metric=1) == 0  # as losses, the smaller the better
+
+
+def test_the_choice_of_a_weighting_has_not_seen_the_part_that_it_is_scored_on():
+    n = 100
+    targets = np.arange(n) % 2
+    right, wrong = np.eye(2)[targets], np.eye(2)[1 - targets]
+    half = np.arange(n) % 4 < 2
+    members = np.stack([np.where(half[:, None], right, wrong), np.where(half[:, None], wrong, right)])
+    pool = pool_of(members, targets)
+    rules = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
+    found = cross_fit(pool, pool.sample(), lambda sample: rules, seed=0)
+    choice = chosen_inside(found, 0, [0, 1])
+    for repeat, k in np.ndindex(choice.shape):
+        others = found.parts[repeat] != k
+        shares = [pool.hits[i][others].mean() for i in range(2)]
+        if abs(shares[0] - shares[1]) > 0.3:
+            assert choice[repeat, k] == int(np.argmax(shares))
+    assert rows_of(found, choice).shape == (2, n)
 
 
 @pytest.mark.parametrize(("weights", "min_acc"), [("accuracy", 0), ("equal", 1 / 15)])
@@ -98,10 +192,10 @@ def test_neither_weights_nor_selection_of_a_blend_are_learnt_on_the_rows_it_is_s
         probs = np.full((n, 3), 1 / 3, np.float32)
         probs[i] = np.eye(3)[targets[i]]
         runs.append(run_on("d", f"a-{i:02d}-s0", predictions=Predictions(ids, classes, probs, targets)))
-    made = make_blend(runs, min_acc=min_acc, weights=weights)
-    assert made.fitted.value == 1
-    assert made.valid.blend.value == 0
-    assert made.optimism == 1
+    made = make_blend(runs, Options(min_acc=min_acc, weights=weights))
+    assert made.valid.fitted_accuracy == 1
+    assert made.valid.accuracy.value == 0
+    assert made.valid.optimism == 1
 
 
 def noise(seed, n):
@@ -113,9 +207,9 @@ def test_among_pure_noise_the_best_flatters_on_fitting_rows_and_the_cross_fitted
     n = 300
     targets = np.arange(n) % 2
     probs = np.stack([noise(seed, n) for seed in range(100)])
-    hits = (probs.argmax(2) == targets).astype(float)
-    flattering = hits.mean(1).max()
-    honest = cross_fitted(probs, targets, pick_the_best(hits), seed=0).accuracy
+    flattering = (probs.argmax(2) == targets).mean(1).max()
+    found = fitted(probs, targets, lambda sample: np.eye(100)[sample.hits.mean(1).argmax()], seed=0)
+    honest = accuracy_interval(rows_of(found, always(0))[0], widening(found, 0, always(0)))
     assert flattering > 0.55
     assert honest.value < flattering - 0.04
     assert honest.low < 0.5 < honest.high
@@ -127,9 +221,8 @@ def test_the_best_single_run_is_scored_as_honestly_as_the_blend(run_on):
     runs = [run_on("d", f"a-{i:02d}-s0", predictions=member) for i, member in enumerate(members)]
     made = make_blend(runs)
     best = max(runs, key=lambda run: run.scores.accuracy)
-    assert made.valid.best == best.id
     assert best.scores.accuracy > 0.53
-    assert made.valid.best_accuracy < best.scores.accuracy - 0.02
+    assert made.best.accuracy.value < best.scores.accuracy - 0.02
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 6])
@@ -137,4 +230,4 @@ def test_very_few_rows_still_get_a_score(n, run_on, rng, made_up):
     runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, n, "ab", accuracy=1)) for i in range(2)]
     made = make_blend(runs)
     assert made.valid.n_rows == n
-    assert made.valid.blend.value == 1
+    assert made.valid.accuracy.value == 1

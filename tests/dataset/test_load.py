@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.dataset import load
+from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError, RecipeError
 from ensemble.recipe import ColumnSplit, Data, Folds
 

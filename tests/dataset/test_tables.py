@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.dataset import tables
-from ensemble.dataset.tables import class_folders, digits_folder, ids_of, image_files, labelled_files, read_csv
+from ensemble.dataset.names import read_csv
+from ensemble.dataset.tables import class_folders, digits_folder, ids_of, image_files, labelled_files
 from ensemble.errors import DataError
 from ensemble.recipe import LabelsFile
 

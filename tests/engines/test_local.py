@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import ensemble
-from ensemble.dataset import load
+from ensemble.dataset.load import load
 from ensemble.engines.local import Failure, Job, find_rate, jobs_of, recipe_text, train_all
 from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunStarted, Step, ignore
 from ensemble.files import sha256

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ensemble.dataset import load
+from ensemble.dataset.load import load
 from ensemble.dataset.pixels import open_store
 from ensemble.events import Event
 from ensemble.learn.data import Catalog, catalog, loaders

@@ -9,7 +9,7 @@ from fastai.interpret import ClassificationInterpretation
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
-from ensemble.dataset import load
+from ensemble.dataset.load import load
 from ensemble.dataset.pixels import decode_pixels
 from ensemble.errors import DataError
 from ensemble.events import Note

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from ensemble.dataset import load
+from ensemble.dataset.load import load
 from ensemble.engines.local import Job, train_one
 from ensemble.events import Note
 from ensemble.learn import learner, trained_learner

@@ -10,7 +10,7 @@ from fastai.callback.schedule import minimum, slide, steep, valley
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.dataset import load
+from ensemble.dataset.load import load
 from ensemble.events import Note, Step
 from ensemble.learn import learner
 from ensemble.learn.callbacks import FrozenInEval, SeedEpochs, copy_of

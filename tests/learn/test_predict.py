@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from ensemble.dataset import load
+from ensemble.dataset.load import load
 from ensemble.dataset.tables import Images
 from ensemble.learn import learner
 from ensemble.learn.data import Catalog, part_loader

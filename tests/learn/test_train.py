@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load as tensors_of
 from torch import nn
 
-from ensemble.dataset import load
+from ensemble.dataset.load import load
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import EpochEnded, Note
 from ensemble.learn import learner

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from ensemble.blending import Options
 from ensemble.errors import EnsembleError, SubmissionError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
@@ -104,6 +105,35 @@ def test_a_changed_member_file_is_named(submission, store):
     assert f"{stored} is not the file that the submission was made from" in refusal(submission, store)
     stored.unlink()
     assert f"{stored} is not the file" in refusal(submission, store)
+
+
+def test_changed_validation_predictions_are_named_too(submission, store):
+    stored = store.folder("a_1-1-s0") / "valid.npz"
+    stored.write_bytes(stored.read_bytes() + b" ")
+    assert f"{stored} is not the file that the submission was made from" in refusal(submission, store)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(average="geometric"),
+        Options(calibrate=True),
+        Options(average="geometric", calibrate=True, weights="equal"),
+        Options(weights="logloss"),
+        Options(weights="best", metric="log_loss", max_members=2),
+    ],
+    ids=str,
+)
+def test_every_way_of_averaging_is_derived_again(options, store, tmp_path, rng, blend_of):
+    ids = np.array([f"{i:03d}" for i in range(20)])
+    tests = [Predictions(ids, ("a", "b", "c"), rng.dirichlet(np.ones(3), 20).astype(np.float32)) for _ in range(3)]
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,c,b,a\n" + "".join(f"{i},0,0,0\n" for i in ids))
+    blend = blend_of(*tests, options=options, sample_submission=str(sample))
+    path = write_submission(blend, tmp_path / "submissions").path
+    assert verify(path, store) == len(blend.members)
+    path.write_text(path.read_text().replace("0.", "0.1", 1))
+    assert "changed since it was written" in refusal(path, store)
 
 
 def test_a_changed_or_missing_sample_is_named(submission, store, tmp_path):

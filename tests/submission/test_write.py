@@ -1,5 +1,6 @@
 """The written submission: checked, explained, and never replacing another one unasked."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -137,7 +138,9 @@ def test_the_manifest_holds_what_explains_the_file(tmp_path, blend_of):
     assert manifest["format"] == 1
     assert manifest["csv_sha256"] == sha256(written.path)
     assert manifest["command"] == ["ens", "blend", "--name", "mine"]
-    assert manifest["options"] == blend.options
+    assert manifest["options"] == dataclasses.asdict(blend.options)
+    assert manifest["weighting"] == "accuracy"
+    assert manifest["calibration"] is None
     assert manifest["data"]["name"] == "pets"
     assert manifest["data"]["fingerprints"] == [blend.members[0].run.data.fingerprint]
     assert manifest["sample_submission"] == {"path": sample, "sha256": sha256(tmp_path / "sample.csv")}
@@ -148,9 +151,11 @@ def test_the_manifest_holds_what_explains_the_file(tmp_path, blend_of):
         assert said["sha256"]["valid.npz"] == sha256(member.run.folder / "valid.npz")
         assert said["valid_accuracy"] == member.run.scores.accuracy
     cross_fitted = manifest["scores"]["cross_fitted"]
-    assert cross_fitted["blend"]["low"] < cross_fitted["blend"]["value"] < cross_fitted["blend"]["high"]
+    accuracy = cross_fitted["accuracy"]
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
     assert set(cross_fitted["log_loss"]) == {"value", "low", "high"}
-    assert manifest["scores"]["fitted"]["optimism"] == blend.optimism
+    assert cross_fitted["optimism"] == blend.valid.optimism
+    assert [rating["name"] for rating in manifest["scores"]["table"]] == [rating.name for rating in blend.table]
     assert manifest["scores"]["test"] is None
     assert manifest["unreadable_test_images"] == ["y"]
     assert set(manifest["versions"]) == {"python", "ens", "numpy"}

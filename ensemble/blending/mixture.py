@@ -1,0 +1,35 @@
+"""The blend of stored test predictions, from no more than a manifest holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.blending.calibration import Calibration
+from ensemble.blending.pool import mix
+from ensemble.errors import MismatchError
+from ensemble.predictions import Predictions, aligned
+from ensemble.runs import Run
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Weights by run id, what is averaged, and the calibration of the average."""
+
+    weights: Mapping[str, float]
+    is_log: bool
+    calibration: Calibration | None
+
+    def of_test(self, runs: Mapping[str, Run]) -> Predictions | None:
+        """The blended test probabilities of these runs, None without a test set. Raises MismatchError, DamagedError."""
+        names = sorted(self.weights)
+        with_test = [name for name in names if runs[name].data.n_test]
+        if not with_test:
+            return None
+        if len(with_test) < len(names):
+            raise MismatchError(f"{min(set(names) - set(with_test))} has no test predictions, {with_test[0]} has")
+        members = aligned({name: runs[name].test for name in names})
+        one, (probs,) = mix(members, np.array([[self.weights[name] for name in names]]), self.is_log)
+        if self.calibration:
+            probs = self.calibration.apply(probs)
+        return Predictions(one.ids, one.classes, probs, one.targets)

@@ -1,0 +1,78 @@
+"""Runs: the leaderboard, range tests, what failed and what is damaged."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from ensemble import metrics
+from ensemble.display.text import LOG_WIDTH, err, interval, minutes, out, percent, say, table
+from ensemble.runs import Damaged, Run
+
+if TYPE_CHECKING:
+    from ensemble.engines.local import Failure
+    from ensemble.learn.lr import RangeTest
+
+
+def warn_damaged(folders: Sequence[Damaged]) -> None:
+    """Runs that take no part because they cannot be trusted, on stderr."""
+    for folder in folders:
+        err.print(f"[bold red]left out, damaged:[/] {escape(folder.reason)}", soft_wrap=True)
+
+
+def show_runs(runs: Sequence[Run], damaged: Sequence[Damaged] = ()) -> None:
+    """The leaderboard: one table per data set and validation rows, best first, with the majority-class line."""
+    for key in dict.fromkeys((run.data.name, run.data.valid) for run in runs):
+        rows = [run for run in runs if (run.data.name, run.data.valid) == key]
+        _leaderboard(sorted(rows, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id)))
+    for folder in damaged:
+        out.print(f"[bold red]damaged:[/] {escape(folder.reason)}", soft_wrap=True)
+
+
+def _leaderboard(runs: Sequence[Run]) -> None:
+    data = runs[0].data
+    n_classes = len(runs[0].classes)
+    shown = table(f"{data.name}: {data.n_valid:,} validation images, {n_classes} classes", "run")
+    shown.columns[0].no_wrap = max(len(run.id) for run in runs) <= out.width - 48  # a cut id cannot be copied
+    is_wide = out.width >= LOG_WIDTH
+    columns = ["accuracy (95 % interval)", "log loss", "time"]
+    for name in (["architecture"] if is_wide else []) + columns + (["epoch", "trained", "rate"] if is_wide else []):
+        shown.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)
+    for run in runs:
+        score = metrics.wilson(run.scores.accuracy, data.n_valid - len(run.data.unreadable.get("valid", ())))
+        cells = [
+            interval(score),
+            f"{run.scores.log_loss:.4f}",
+            minutes(run.total_seconds),
+        ]
+        wide = _training(run) if is_wide else []
+        shown.add_row(escape(run.id), *([escape(run.arch)] if is_wide else []), *cells, *wide)
+    blank = [""] if is_wide else []
+    shown.add_row("[dim]most common class[/]", *blank, f"[dim]{percent(data.majority)}[/]")
+    shown.add_row("[dim]chance[/]", *blank, f"[dim]{percent(1 / n_classes)}[/]")
+    out.print(shown)
+
+
+def _training(run: Run) -> list[str]:
+    if not run.n_epochs:
+        return ["–", "–", "–"]  # imported
+    return [f"{run.best_epoch} of {run.n_epochs}", f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}"]
+
+
+def show_range_test(found: "RangeTest") -> None:
+    """What each rule suggests, the choice and why."""
+    shown = table(f"range test, {found.n_steps} steps", "rule")
+    shown.add_column("rate", justify="right")
+    for rule, rate in found.suggestions.items():
+        mark = " [bold]chosen[/]" if rule == found.rule else ""
+        shown.add_row(rule + mark, "not available: too few points" if rate is None else f"{rate:.2e}")
+    out.print(shown)
+    say(found.note or f"chosen: {found.chosen:.2e} by the {found.rule} rule")
+
+
+def show_failures(failures: "Sequence[Failure]") -> None:
+    """A table of what failed in a sweep."""
+    shown = table("failed", "run", "reason")
+    for failure in failures:
+        shown.add_row(escape(failure.run_id), escape(failure.reason))
+    err.print(shown)

@@ -1,0 +1,78 @@
+"""Plain text and tables: numbers written one way, results on stdout, errors on stderr."""
+
+import json
+import sys
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from ensemble.errors import EnsembleError
+from ensemble.metrics import Interval
+
+LOG_WIDTH = 140  # a file or pipe has no width of its own
+
+
+def _console(stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False, emoji=False)  # labels.csv:100: is a line, not a picture
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    return console
+
+
+out, err = _console(stderr=False), _console(stderr=True)
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """0.9472 as `94.72 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def interval(value: Interval) -> str:
+    """`94.72 % (94.27–95.14)`."""
+    return f"{percent(value.value)} ({100 * value.low:.2f}–{100 * value.high:.2f})"
+
+
+def count(n: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def minutes(seconds: float) -> str:
+    """A duration in the unit that fits."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def show_error(error: EnsembleError) -> None:
+    """The message alone, at most three lines, on stderr."""
+    lines = [line for line in str(error).splitlines() if line.strip()][:3]
+    err.print(
+        "\n".join(["[bold red]error:[/] " + escape(lines[0] if lines else ""), *map(escape, lines[1:])]), soft_wrap=True
+    )
+
+
+def say(text: str) -> None:
+    """One line of result on stdout."""
+    out.print(text, soft_wrap=True, markup=False)
+
+
+def next_commands(*commands: str) -> None:
+    """How to go on."""
+    out.print("[dim]next:[/]  " + "\n       ".join(map(escape, commands)), soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """One JSON value on stdout, nothing else."""
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+def table(title: str, *columns: str) -> Table:
+    """An empty table whose named columns fold where they must."""
+    made = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in columns:
+        made.add_column(name, overflow="fold")
+    return made

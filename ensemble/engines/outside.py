@@ -1,0 +1,170 @@
+"""Predictions made elsewhere become a run: read, matched with the rows that other runs know, checked, stored."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from ensemble import __version__, metrics
+from ensemble.dataset.names import read_csv, without_suffix
+from ensemble.errors import DamagedError, DataError, EnsembleError, MismatchError
+from ensemble.files import sha256
+from ensemble.predictions import Array, Predictions
+from ensemble.runs import FORMAT, DataInfo, Run, RunStore, Scores, publish
+
+LABEL = "label"  # the CSV column that holds the true class
+
+
+def import_run(name: str, arch: str, valid: Path, test: Path | None, store: RunStore, data: str | None = None) -> Run:
+    """Store predictions as a run. Raises DataError, MismatchError, DamagedError.
+
+    Rows that other runs were validated on are known by their ids, and so are their true classes; other rows need the
+    true classes in the file and make a data set of their own.
+    """
+    if Path(name).name != name or name.startswith("."):
+        raise DataError(f"{name!r} is not a plain name")
+    mine = read_predictions(valid)
+    known = _known(valid, mine, store, data)
+    if known:
+        reference = known.valid()
+        mine = _matched(valid, mine, reference)
+        info = known.data
+    else:
+        info = _own_data(data or name, mine)
+    tested = read_predictions(test) if test else None
+    if tested and test and known and known.data.n_test:
+        tested = _matched(test, tested, known.test())
+    if tested and tested.classes != mine.classes and set(tested.classes) != set(mine.classes):
+        raise MismatchError(
+            f"{test}: its classes are not those of {valid}: {_some(set(tested.classes) ^ set(mine.classes))}"
+        )
+    return _store(name, arch, mine, tested, info, store)
+
+
+def read_predictions(path: Path) -> Predictions:
+    """An .npz as `docs/formats.md` says, or a CSV: ids, one column of probabilities per class, and perhaps `label`.
+
+    Raises DamagedError, DataError.
+    """
+    if path.suffix == ".npz":
+        return Predictions.load(path)
+    header, rows = read_csv(path)
+    classes = [column for column in header[1:] if column != LABEL]
+    if len(classes) < 2:
+        raise DataError(f"{path}: needs an id column and one column per class; it has {', '.join(header)[:200]}")
+    probs = np.empty((len(rows), len(classes)))
+    for i, row in enumerate(rows):
+        for j, column in enumerate(classes):
+            try:
+                probs[i, j] = float(row[column])
+            except ValueError:
+                raise DataError(f"{path}: {row[header[0]]!r}: {column} is {row[column][:40]!r}, not a number") from None
+    targets = _targets(path, [row[LABEL] for row in rows], classes) if LABEL in header else None
+    try:
+        return Predictions(np.array([row[header[0]] for row in rows]), tuple(classes), probs, targets)
+    except DamagedError as error:
+        raise DamagedError(f"{path}: {error}") from None
+
+
+def _targets(path: Path, labels: Sequence[str], classes: Sequence[str]) -> Array:
+    place = {name: i for i, name in enumerate(classes)}
+    unknown = sorted(set(labels) - place.keys())
+    if unknown:
+        raise DataError(f"{path}: {unknown[0]!r} in column {LABEL} has no column of probabilities")
+    return np.array([place[label] for label in labels])
+
+
+def _known(path: Path, mine: Predictions, store: RunStore, data: str | None) -> Run | None:
+    """A run validated on these rows. Raises MismatchError where there is none and the true classes are unknown."""
+    groups: dict[tuple[str, str], Run] = {}
+    for run in store.finished():
+        if data in (None, run.data.name):
+            groups.setdefault((run.data.name, run.data.valid), run)
+    refused = []
+    for run in groups.values():
+        try:
+            _rows(path, mine.ids, run.valid().ids)
+            return run
+        except EnsembleError as error:
+            refused.append(f"{run.data.name}: {str(error).partition(': ')[2]}")
+    if mine.targets is None:
+        why = "; ".join(line.replace("\n", " ") for line in refused[:2]) or f"there is no run in {store.root}"
+        raise MismatchError(
+            f"{path}: not the validation rows of any run\n{why}\n"
+            f"else add the true classes: a column `{LABEL}`, in an .npz `targets`"
+        )
+    return None
+
+
+def _matched(path: Path, mine: Predictions, known: Predictions) -> Predictions:
+    """My predictions with the known rows' ids, order, classes and true classes. Raises MismatchError."""
+    if set(mine.classes) != set(known.classes):
+        lost, extra = set(known.classes) - set(mine.classes), set(mine.classes) - set(known.classes)
+        raise MismatchError(f"{path}: other classes than the runs: missing {_some(lost)}; not known {_some(extra)}")
+    rows = _rows(path, mine.ids, known.ids)
+    columns = [mine.classes.index(name) for name in known.classes]
+    if mine.targets is not None and known.targets is not None:
+        wrong = np.flatnonzero(np.argsort(columns)[mine.targets[rows]] != known.targets)
+        if len(wrong):
+            raise MismatchError(
+                f"{path}: {len(wrong)} true classes differ from the runs', the first: {str(known.ids[wrong[0]])!r}"
+            )
+    return Predictions(known.ids, known.classes, mine.probs[rows][:, columns], known.targets)
+
+
+def _rows(path: Path, mine: Array, known: Array) -> Array:
+    """My row of each known id, matched as text: exactly, then without an image suffix. Raises MismatchError."""
+    for change in (str, without_suffix):
+        place = {change(name): i for i, name in enumerate(mine.tolist())}
+        found = [place.get(change(name), -1) for name in known.tolist()]
+        if min(found, default=0) >= 0 and len(place) == len(mine) == len(known):
+            return np.array(found)
+    lost, extra = set(known.tolist()) - set(mine.tolist()), set(mine.tolist()) - set(known.tolist())
+    hint = ""
+    if {name.lstrip("0") for name in lost} & {name.lstrip("0") for name in extra}:
+        hint = "\nthey look like numbers without their leading zeros: read and write ids as text"
+    raise MismatchError(
+        f"{path}: {len(mine):,} rows for {len(known):,}: missing {_some(lost)}; not known {_some(extra)}{hint}"
+    )
+
+
+def _some(names: set[str]) -> str:
+    shown = ", ".join(repr(name[:40]) for name in sorted(names)[:3])
+    return f"{shown}, … ({len(names):,})" if len(names) > 3 else shown or "none"
+
+
+def _own_data(name: str, mine: Predictions) -> DataInfo:
+    assert mine.targets is not None  # _known refuses unknown rows without true classes
+    one = mine.canonical()
+    text = repr((one.classes, list(zip(one.ids.tolist(), one.targets.tolist(), strict=True))))  # type: ignore[union-attr]
+    content = hashlib.sha256(text.encode()).hexdigest()
+    majority = float(np.bincount(mine.targets).max() / len(mine.ids))
+    return DataInfo(name=name, fingerprint=content, valid=content, n_train=0, n_valid=len(mine.ids), majority=majority)
+
+
+def _store(name: str, arch: str, valid: Predictions, test: Predictions | None, info: DataInfo, store: RunStore) -> Run:
+    assert valid.targets is not None
+    parts = {"valid.npz": valid, "test.npz": test}
+    digest = hashlib.sha256(
+        b"".join(part.probs.astype(np.float32).tobytes() for part in parts.values() if part)
+    ).hexdigest()[:8]
+    folder = store.folder(f"{name}-{digest}-s0")
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, part in parts.items():
+        if part:
+            part.save(folder / file)
+    run = Run(
+        format=FORMAT, id=folder.name, recipe=name, digest=digest, arch=arch, strategy="imported", seed=0,
+        scores=Scores(
+            accuracy=metrics.accuracy(valid.probs, valid.targets), log_loss=metrics.log_loss(valid.probs, valid.targets)
+        ),
+        classes=valid.classes, data=info.model_copy(update={"n_test": len(test.ids) if test else 0}), preprocessing={},
+        batch_size=0, lr=0, best_epoch=0, n_epochs=0, n_parameters=0, n_trainable=0, device="", precision="", threads=0,
+        seconds={}, images_per_second=0, versions={"ens": __version__},
+        files={file: sha256(folder / file) for file, part in parts.items() if part},
+        created=datetime.now(UTC).isoformat(timespec="seconds"), folder=folder,
+    )  # fmt: skip
+    publish(run)
+    return run

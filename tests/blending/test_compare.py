@@ -1,0 +1,145 @@
+"""Paired tests: statsmodels and scipy find the same, and the verdict says no more than they do."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binom
+from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
+from statsmodels.stats.multitest import multipletests
+
+from ensemble.blending.compare import compare, holm, mcnemar, sides
+from ensemble.errors import MismatchError, SelectionError
+from ensemble.predictions import Predictions
+from ensemble.runs import RunStore
+
+
+@given(st.integers(0, 60), st.integers(0, 60))
+def test_the_mid_p_of_mcnemar_is_the_exact_p_less_half_of_what_was_seen(b, c):
+    exact = reference_mcnemar([[5, b], [c, 5]], exact=True).pvalue
+    k, n = min(b, c), b + c
+    expected = 1.0 if b == c else exact - binom.pmf(k, n, 0.5)
+    assert mcnemar(b, c) == pytest.approx(expected, abs=1e-12)
+    assert mcnemar(b, c) == mcnemar(c, b)
+
+
+def test_mcnemar_with_very_many_rows_neither_overflows_nor_vanishes():
+    assert mcnemar(50_000, 50_300) == pytest.approx(
+        2 * binom.cdf(50_000, 100_300, 0.5) - binom.pmf(50_000, 100_300, 0.5)
+    )
+    assert 0 <= mcnemar(0, 100_000) < 1e-300
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_is_statsmodels_holm(p_values):
+    np.testing.assert_allclose(holm(p_values), multipletests(p_values, method="holm")[1])
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+@pytest.fixture
+def seeds_of(store, fake_run, made_up):
+    """seeds_of(recipe, accuracies): finished runs of a recipe, one per seed."""
+
+    def make(recipe, accuracies, digest="1", n=400):
+        for seed, accuracy in enumerate(accuracies):
+            rng = np.random.default_rng([len(recipe), seed, round(1000 * accuracy)])
+            predictions = made_up(rng, n, accuracy=accuracy)
+            fake_run(store.root, f"{recipe}-{digest}-s{seed}", seed=seed, digest=digest, predictions=predictions)
+
+    return make
+
+
+def by_metric(found):
+    return {one.metric: one for one in found}
+
+
+def test_one_run_a_side_is_about_these_two_networks(store, seeds_of):
+    seeds_of("good", [0.95])
+    seeds_of("weak", [0.80])
+    found = by_metric(compare(sides(store, ["good", "weak"])))
+    accuracy = found["accuracy"]
+    assert (accuracy.first, accuracy.second, accuracy.n_rows) == ("good", "weak", 400)
+    assert accuracy.value.value == pytest.approx(0.15)
+    assert accuracy.value.low < 0.15 < accuracy.value.high
+    assert accuracy.about == "these two networks"
+    assert "McNemar" in accuracy.test
+    assert accuracy.verdict == "better at n=400"
+    losses = [run.scores.log_loss for run in store.finished()]
+    assert found["log_loss"].value.value == pytest.approx(losses[1] - losses[0], abs=1e-5)
+    turned = by_metric(compare(sides(store, ["weak", "good"])))
+    assert turned["accuracy"].verdict == "worse at n=400"
+    assert turned["accuracy"].p == accuracy.p
+
+
+def test_runs_that_are_alike_are_not_distinguishable(store, seeds_of):
+    seeds_of("a", [0.9])
+    seeds_of("bb", [0.905])
+    for one in compare(sides(store, ["a-1-s0", "bb-1-s0"])):
+        assert one.verdict == "not distinguishable at n=400"
+        assert one.value.low < 0 < one.value.high
+
+
+def test_several_seeds_are_about_the_recipes_and_their_spread_widens_the_interval(store, seeds_of):
+    seeds_of("steady", [0.80, 0.80, 0.80])
+    seeds_of("moody", [0.70, 0.80, 0.95])
+    found = by_metric(compare(sides(store, ["steady", "moody"])))["accuracy"]
+    assert found.about == "the recipes"
+    assert "crossed with seeds" in found.test
+    two = RunStore(store.root.parent / "two")
+    for folder in sorted(store.root.glob("*-s[01]")):
+        (two.root / folder.name).parent.mkdir(exist_ok=True)
+        folder.rename(two.root / folder.name)
+    fewer = by_metric(compare(sides(two, ["steady", "moody"])))["accuracy"]
+    assert "fewer than 3 seeds" in fewer.about
+    assert fewer.value.high - fewer.value.low < 0.7 * (found.value.high - found.value.low)
+
+
+def test_the_bootstrap_interval_is_as_wide_as_theory_says(store, seeds_of):
+    seeds_of("a", [0.9])
+    seeds_of("bb", [0.85])
+    found = by_metric(compare(sides(store, ["a", "bb"])))["log_loss"]
+    first, second = (run.valid().canonical() for run in store.finished())
+    rows = np.arange(400)
+    change = np.log(first.probs[rows, first.targets]) - np.log(second.probs[rows, second.targets])
+    assert found.value.value == pytest.approx(change.mean())
+    assert found.value.high - found.value.low == pytest.approx(2 * 1.96 * change.std() / 20, rel=0.05)
+
+
+def test_more_than_two_sides_are_compared_pairwise_with_holm(store, seeds_of):
+    for recipe, accuracy in (("a", 0.9), ("bb", 0.85), ("ccc", 0.88)):
+        seeds_of(recipe, [accuracy])
+    found = [one for one in compare(sides(store, ["*"])) if one.metric == "accuracy"]
+    assert [(one.first[0], one.second[0]) for one in found] == [("a", "b"), ("a", "c"), ("b", "c")]
+    np.testing.assert_allclose([one.adjusted_p for one in found], holm([one.p for one in found]))
+    assert any(one.adjusted_p > one.p for one in found)
+
+
+def test_the_verdict_follows_the_adjusted_p(store, seeds_of):
+    for recipe, accuracy in (("a", 0.9), ("bb", 0.855), ("ccc", 0.895), ("dddd", 0.89)):
+        seeds_of(recipe, [accuracy])
+    found = compare(sides(store, ["*"]))
+    assert any(one.p < 0.05 <= one.adjusted_p for one in found)
+    for one in found:
+        assert one.verdict.startswith("not") == (one.adjusted_p >= 0.05)
+
+
+def test_a_recipe_that_was_changed_is_two_sides(store, seeds_of):
+    seeds_of("a", [0.9, 0.8], digest="1")
+    seeds_of("a", [0.9, 0.8], digest="2")
+    assert [side.name for side in sides(store, ["a"])] == ["a-1", "a-2"]
+
+
+def test_what_cannot_be_compared_is_told(store, seeds_of, fake_run, rng, made_up):
+    seeds_of("a", [0.9])
+    with pytest.raises(SelectionError, match="matches nothing_like_it"):
+        sides(store, ["a", "nothing_like_it"])
+    with pytest.raises(SelectionError, match="a names one side"):
+        sides(store, ["a"])
+    other = made_up(rng, 50)
+    fake_run(store.root, "b-1-s0", predictions=Predictions(other.ids, other.classes, other.probs, other.targets))
+    with pytest.raises(MismatchError, match="a-1-s0 and b-1-s0 were not validated on the same rows"):
+        compare(sides(store, ["a", "b"]))

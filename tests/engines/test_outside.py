@@ -1,0 +1,141 @@
+"""Predictions from anywhere become a run, matched by name; whatever does not match is refused and named."""
+
+import numpy as np
+import pytest
+
+from ensemble.blending import make_blend
+from ensemble.engines.outside import import_run, read_predictions
+from ensemble.errors import EnsembleError
+from ensemble.predictions import Predictions
+from ensemble.runs import RunStore
+
+CLASSES = ("ant", "bee", "wasp")
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+@pytest.fixture
+def known(store, rng, fake_run, made_up):
+    """A run of 30 validation and 8 test images whose ids have leading zeros."""
+    valid = made_up(rng, 30, CLASSES, 0.8)
+    test = Predictions(np.array([f"{i:04d}" for i in range(8)]), CLASSES, rng.dirichlet(np.ones(3), 8).astype("f4"))
+    return fake_run(store.root, "known-1-s0", predictions=valid, test=test)
+
+
+def csv_of(path, predictions, change=lambda name: name, label=False, classes=None, scale=1.0):
+    """The predictions as a CSV, rows and classes in another order."""
+    classes = classes or predictions.classes[::-1]
+    lines = [",".join(["id", *classes, *(["label"] if label else [])])]
+    for i in range(len(predictions.ids))[::-1]:
+        row = [f"{scale * predictions.probs[i, predictions.classes.index(name)]:.7f}" for name in classes]
+        truth = [predictions.classes[predictions.targets[i]]] if label else []
+        lines.append(",".join([change(str(predictions.ids[i])), *row, *truth]))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def refusal(*arguments, **named):
+    with pytest.raises(EnsembleError) as refused:
+        import_run(*arguments, **named)
+    assert str(refused.value).count("\n") < 3
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("change", [str, lambda name: f"{name}.jpg"], ids=["as they are", "with .jpg"])
+def test_a_csv_in_any_order_joins_the_runs_that_know_its_rows(change, known, store, tmp_path):
+    valid, test = known.valid(), known.test()
+    made = import_run(
+        "mine", "vit", csv_of(tmp_path / "v.csv", valid, change), csv_of(tmp_path / "t.csv", test, change), store
+    )
+    assert made.scores.accuracy == known.scores.accuracy
+    assert made.valid().ids.tolist() == valid.ids.tolist()
+    np.testing.assert_allclose(made.valid().canonical().probs, valid.canonical().probs, atol=1e-6)
+    assert made.valid().targets.tolist() == valid.targets.tolist()
+    blend = make_blend(store.finished())
+    assert [member.run.id for member in blend.members] == ["known-1-s0", made.id]
+    assert blend.disagreement("known-1-s0", made.id) == 0
+    assert store.get(made.id).strategy == "imported"
+
+
+def test_an_npz_in_half_precision_joins_too(known, store, tmp_path):
+    valid, test = known.valid(), known.test()
+    for name, part in (("v", valid), ("t", test)):
+        np.savez(
+            tmp_path / f"{name}.npz", ids=part.ids, classes=np.array(part.classes), probs=part.probs.astype(np.float16)
+        )
+    made = import_run("mine", "vit", tmp_path / "v.npz", tmp_path / "t.npz", store)
+    np.testing.assert_allclose(made.valid().canonical().probs, valid.canonical().probs, atol=1e-3)
+    assert len(make_blend(store.finished()).members) == 2
+
+
+def test_rows_that_sum_to_0_999_are_taken_as_shares(known, store, tmp_path):
+    made = import_run("mine", "vit", csv_of(tmp_path / "v.csv", known.valid(), scale=0.999), None, store)
+    np.testing.assert_allclose(made.valid().canonical().probs, known.valid().canonical().probs, atol=1e-6)
+    said = refusal("mine", "vit", csv_of(tmp_path / "w.csv", known.valid(), scale=0.9), None, store)
+    assert "sum to 0.9000, not 1" in said
+
+
+def test_ids_that_lost_their_leading_zeros_are_refused_with_the_reason(known, store, tmp_path):
+    path = csv_of(tmp_path / "v.csv", known.valid(), lambda name: str(int(name)))
+    said = refusal("mine", "vit", path, None, store)
+    assert said.startswith(f"{path}: not the validation rows of any run")
+    assert "without their leading zeros" in said
+    tests = csv_of(tmp_path / "t.csv", known.test(), lambda name: str(int(name)))
+    said = refusal("mine", "vit", csv_of(tmp_path / "ok.csv", known.valid()), tests, store)
+    assert said.startswith(f"{tests}: 8 rows for 8: missing '0000', '0001', '0002', … (8); not known '0', '1', '2'")
+    assert said.endswith("read and write ids as text")
+
+
+def test_a_missing_class_and_missing_rows_are_named(known, store, tmp_path):
+    valid = known.valid()
+    two = Predictions(valid.ids, CLASSES[:2], np.full((30, 2), 0.5))
+    said = refusal("mine", "vit", csv_of(tmp_path / "a.csv", two), None, store)
+    assert "missing 'wasp'" in said
+    fewer = Predictions(valid.ids[:29], CLASSES, valid.probs[:29])
+    said = refusal("mine", "vit", csv_of(tmp_path / "b.csv", fewer), None, store)
+    assert "missing '00029'" in said
+
+
+def test_true_classes_that_differ_from_the_runs_are_refused(known, store, tmp_path):
+    valid = known.valid()
+    wrong = Predictions(valid.ids, CLASSES, valid.probs, (valid.targets + 1) % 3)
+    said = refusal("mine", "vit", csv_of(tmp_path / "a.csv", wrong, label=True), None, store)
+    assert "30 true classes differ from the runs', the first: '00000'" in said
+
+
+def test_unknown_rows_with_true_classes_make_a_data_set_of_their_own(store, tmp_path, rng, made_up):
+    for name, accuracy in (("mine", 0.8), ("other", 0.9)):
+        path = csv_of(tmp_path / f"{name}.csv", made_up(rng, 40, CLASSES, accuracy), label=True)
+        import_run(name, "vit", path, None, store, data="insects")
+    blend = make_blend(store.finished())
+    assert (blend.group.name, len(blend.members), blend.predictions) == ("insects", 2, None)
+    assert blend.members[0].run.scores.accuracy == 0.8
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,ant,bee,wasp\na,0.5,x,0.5\n", "'a': bee is 'x', not a number"),
+        ("id,ant,bee,wasp\na,0.5,nan,0.5\n", "probabilities of 'a' are not finite"),
+        ("id,ant,bee,wasp\na,0.5,0.5,0\na,0.5,0.5,0\n", "id 'a' stands 2 times"),
+        ("id,ant\na,1\n", "needs an id column and one column per class"),
+        ("id,ant,bee,label\na,0.5,0.5,fly\n", "'fly' in column label has no column of probabilities"),
+        ("id,ant,bee\na,2,-1\n", "probabilities outside 0 to 1"),
+    ],
+)
+def test_a_csv_that_cannot_be_trusted_is_refused_by_file_and_row(text, said, tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text(text)
+    with pytest.raises(EnsembleError) as refused:
+        read_predictions(path)
+    assert str(refused.value).startswith(f"{path}: ")
+    assert said in str(refused.value)
+
+
+def test_rows_without_true_classes_in_an_empty_store_are_told_what_to_add(store, tmp_path, rng, made_up):
+    path = csv_of(tmp_path / "v.csv", made_up(rng, 9, CLASSES))
+    assert "a column `label`" in refusal("mine", "vit", path, None, store)
+    assert "not a plain name" in refusal("../mine", "vit", path, None, store)
