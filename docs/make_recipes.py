@@ -20,7 +20,25 @@ Generated from `ensemble/recipe.py` by `python docs/make_recipes.py`.
 `base: FILE` takes another recipe's values: maps merge, everything else replaces. `--set KEY=VALUE` overrides a dotted
 key. A key that is not below is an error, and so is a value of another kind. Some values are part of the contract and
 not in this version yet; they are refused, never ignored: `fit.batch_size: auto`, `fit.feature_views` above 0,
-`refit: true`, `augment.randaug`, mixup together with cutmix, and folds, column splits and groups in `data`.
+`refit: true`, `augment.randaug`, and folds, column splits and groups in `data`.
+"""
+SCRATCH = """## model.options of scratch_plain and scratch_residual
+
+Blocks of convolutions, then dense layers, then the classes; `pretrained: false`. `scratch_residual` adds each block's
+input to its output. `fit.penalty` names its modules: `body`, `body.block1`, …, `dense`, `dense.1`, …, `classifier`.
+
+| key | default | meaning |
+|---|---|---|
+| `filters` | `[32, 64, 128, 256]` | one entry per block |
+| `kernel` | `3` | side of the convolutions, one for all or a list with one per block |
+| `padding` | `same` | same or none (plain networks) |
+| `pool` | `2` | max pooling after a block, 1 for none; one for all or a list |
+| `convs` | `1`, residual `2` | convolutions per block |
+| `batch_norm` | `true` | after every convolution and dense layer |
+| `dropout` | `0.0` | of whole maps after a block, one for all or a list |
+| `end` | `avg` | how maps become a vector: flatten, avg or max; flatten fixes `data.size` |
+| `dense` | `[]` | widths of the dense layers before the classes |
+| `dense_dropout` | `0.0` | after each of them |
 """
 
 
@@ -29,6 +47,7 @@ def page() -> str:
     parts = [INTRO]
     for title, section in SECTIONS.items():
         parts.append(f"## {title or 'Top level'}\n\n| key | default | meaning |\n|---|---|---|\n{_rows(section)}")
+    parts.append(SCRATCH)
     presets = "".join(f"| `{name}` | {_changes(preset)} |\n" for name, preset in AUGMENT_PRESETS.items())
     parts.append(f"## augment (as a name)\n\n| preset | changes |\n|---|---|\n{presets}")
     return "\n".join(parts)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
 _EXPANDED = 1_000  # rows; from here on draws differ among themselves by as much as from the expansion (docs/log.md)
+TIE = 1e-12  # sums that differ by less are a tie
 FLOOR = 1e-15  # a probability of 0 for the truth would make log loss infinite
 
 
@@ -28,8 +29,8 @@ class Interval:
 
 
 def predicted(probs: Array) -> Array:
-    """The most probable class of each row; ties go to the first class. probs is (rows, classes)."""
-    return np.asarray(np.argmax(probs, axis=-1))
+    """The most probable class of each row; ties, within rounding, go to the first class. probs is (rows, classes)."""
+    return np.asarray(np.argmax(probs >= probs.max(-1, keepdims=True) - TIE, axis=-1))
 
 
 def hits(probs: Array, targets: Array) -> Array:
@@ -108,7 +109,6 @@ def bootstrap_mean(values: Array, seed: int, n_draws: int = 10_000) -> Interval:
         low, high = (mean + spread / n**0.5 * (z + skewness * (z * z - 1) / (6 * n**0.5)) for z in (-Z, Z))
         return Interval(mean, low, high)
     rng = np.random.default_rng(seed)
-    values = np.ascontiguousarray(values, dtype=np.float32)
     per_block = max(1, 4_000_000 // n)
     means = [
         values[rng.integers(0, n, (min(per_block, n_draws - done), n), dtype=np.uint32)].mean(1)

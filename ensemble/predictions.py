@@ -53,7 +53,8 @@ class Predictions:
         if not np.isfinite(self.probs).all():
             return f"probabilities of {str(self.ids[~np.isfinite(self.probs).all(1)][0])!r} are not finite numbers"
         if n and (self.probs.min() < 0 or self.probs.max() > 1 + SUM_TOLERANCE):
-            return "probabilities outside 0 to 1"
+            outside = (self.probs < 0).any(1) | (self.probs > 1 + SUM_TOLERANCE).any(1)
+            return f"probabilities of {str(self.ids[outside][0])!r} are outside 0 to 1"
         sums = self.probs.sum(1, dtype=np.float64)
         if n and np.abs(sums - 1).max() > SUM_TOLERANCE:
             worst = int(np.abs(sums - 1).argmax())

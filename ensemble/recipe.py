@@ -151,7 +151,7 @@ class Model(Section):
 
     arch: str = Field(description="any timm name, such as resnet34 or densenet121")
     pretrained: Annotated[Annotated[bool, Tag("<flag>")] | Annotated[str, Tag("<text>")], _BY_KIND] = Field(
-        True, description="true (timm's hub), false, package, a weights file, or run:<id>"
+        True, description="true (timm's hub), false, package, a weights file, or run:<id or recipe>"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="passed to timm.create_model")
     stem: Literal["auto", "small"] = Field("auto", description="auto, or small (3×3 stride 1) for images under 64 px")
@@ -183,6 +183,13 @@ Lr = Annotated[
 ]
 
 
+class Penalty(Section):
+    """What the weights of a part of the network cost, added to the loss; not their biases and norms."""
+
+    l1: float = Field(0.0, ge=0, description="times the sum of absolute weights, from 0")
+    l2: float = Field(0.0, ge=0, description="times the sum of squared weights, from 0")
+
+
 class Fit(Section):
     """How the network is trained."""
 
@@ -200,6 +207,9 @@ class Fit(Section):
     lr_unfrozen: Rate | None = Field(None, description="a number above 0 overrides: the body trains at up to this rate")
     batch_size: BatchSize = Field(64, description="images per step, from 2, or auto")
     weight_decay: float = Field(0.01, ge=0, le=10, description="AdamW's weight decay, from 0")
+    penalty: dict[str, Penalty] = Field(
+        default_factory=dict, description="module name: {l1:, l2:}, such as dense: {l2: 0.01}"
+    )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="0 to below 1")
     class_weights: Literal["none", "balanced"] = Field("none", description="none or balanced")
     monitor: Literal["valid_loss", "accuracy"] = Field("valid_loss", description="valid_loss or accuracy")

@@ -61,7 +61,7 @@ REFUSED = {
     "NaN": ({"probs": np.array([[0.5, 0.5], [np.nan, 1]])}, "probabilities of 'y' are not finite numbers"),
     "infinity": ({"probs": np.array([[np.inf, 0.5], [0.5, 0.5]])}, "probabilities of 'x' are not finite numbers"),
     "sums": ({"probs": np.array([[0.5, 0.5], [0.4, 0.4]])}, "probabilities of 'y' sum to 0.8000, not 1"),
-    "logits": ({"probs": np.array([[3.0, -2.0], [0.4, 0.6]])}, "probabilities outside 0 to 1"),
+    "logits": ({"probs": np.array([[3.0, -2.0], [0.4, 0.6]])}, "probabilities of 'x' are outside 0 to 1"),
     "duplicated id": ({"ids": np.array(["x", "x"])}, "id 'x' stands 2 times"),
     "numbers as ids": ({"ids": np.array([1, 2])}, "ids must be a list of texts, not int64 (2,)"),
     "bytes as ids": ({"ids": np.array([b"x", b"y"])}, "ids must be a list of texts, not |S1 (2,)"),

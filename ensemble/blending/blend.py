@@ -146,15 +146,19 @@ def make_blend(runs: Sequence[Run], options: Options | None = None, data: str | 
         diversity=diversity(pool, found, rule, METRICS.index(options.metric), weights > 0),
         calibrated=calibrated,
         predictions=predictions,
-        test=_test_scores(predictions, group.runs[int(np.argmax(learnt[0]))], seed),
+        test=_test_scores(predictions, group.runs[int(np.argmax(learnt[0]))], members[0].run, seed),
     )
 
 
-def _test_scores(blend: Predictions | None, best: Run, seed: int) -> TestScores | None:
-    """The test scores of the blend and of the member that validation called best; nothing is chosen by them."""
+def _test_scores(blend: Predictions | None, best: Run, member: Run, seed: int) -> TestScores | None:
+    """The test scores of the blend and of the member that validation called best; nothing is chosen by them.
+
+    Raises MismatchError where the best is about other test rows than the members.
+    """
     if blend is None or blend.targets is None or not best.data.n_test:
         return None
-    (single,) = aligned({best.id: best.test})
+    both = dict(zip(sorted({best.id, member.id}), aligned({run.id: run.test for run in (best, member)}), strict=True))
+    single = both[best.id]
     hits, best_hits = metrics.hits(blend.probs, blend.targets), metrics.hits(single.probs, blend.targets)
     return TestScores(
         n_rows=len(hits),

@@ -63,7 +63,7 @@ def learn_calibration(probs: Array, targets: Array, near: float = 1.0) -> Calibr
 def calibrate(probs: Array, part_probs: Sequence[Array], part: Array, targets: Array) -> Calibrated:
     """Learn from all rows, and judge by parts. part_probs[k] are the probabilities by weights learnt without part k."""
     learnt = learn_calibration(probs, targets)
-    before, after = np.empty_like(probs), np.empty_like(probs)
+    before, after = probs.copy(), probs.copy()  # too few rows for parts: nothing is learnt
     for k, mixed in enumerate(part_probs):
         inside = part == k
         if inside.any() and not inside.all():

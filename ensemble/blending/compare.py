@@ -1,5 +1,6 @@
 """Paired tests between runs or recipes on the same validation rows: better, worse, or not distinguishable."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -10,7 +11,7 @@ import numpy as np
 from ensemble import metrics
 from ensemble.blending.estimate import METRICS, seed_from
 from ensemble.errors import MismatchError, SelectionError
-from ensemble.metrics import Interval
+from ensemble.metrics import TIE, Interval
 from ensemble.predictions import Array, aligned
 from ensemble.runs import Run, RunStore
 
@@ -65,7 +66,8 @@ def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
             raise SelectionError(f"no finished run in {store.root} matches {name}\n`ens runs` lists them")
         for run in runs:
             key = (run.id,) if run.id == name else (run.recipe, run.digest)
-            found[key] = tuple(other for other in runs if key in ((other.id,), (other.recipe, other.digest)))
+            own = {other.id: other for other in runs if key in ((other.id,), (other.recipe, other.digest))}
+            found[key] = tuple((own | {other.id: other for other in found.get(key, ())}).values())
     recipes = [key[0] for key in found]
     made = [Side("-".join(key) if recipes.count(key[0]) > 1 else key[0], own) for key, own in found.items()]
     if len(made) < 2:
@@ -119,11 +121,19 @@ def _test(metric: str, outcome: Array, draws: Array, a: Array, b: Array) -> tupl
     change = sign * (sums[0] - sums[1])
     low, high = np.percentile(change, [2.5, 97.5])
     value = sign * float(outcome[a].mean() - outcome[b].mean())
-    tail = min(int((change <= 0).sum()), int((change >= 0).sum()))
+    p = _two_sided(change, value)
     test = "bootstrap over rows crossed with seeds" if has_seeds else "paired bootstrap over rows"
     few = f"these networks: fewer than {_MANY_SEEDS} seeds say nothing of others"
     about = "the recipes" if has_seeds else "these two networks" if is_single else few
-    return Interval(value, float(low), float(high)), min(1.0, 2 * (tail + 1) / (len(change) + 1)), test, about
+    return Interval(value, float(low), float(high)), p, test, about
+
+
+def _two_sided(change: Array, value: float) -> float:
+    """Twice the bootstrap's smaller tail beyond 0; where no draw is there, the tail of its normal approximation."""
+    tail = min(int((change <= TIE).sum()), int((change >= -TIE).sum()))
+    p = min(1.0, 2 * (tail + 1) / (len(change) + 1))
+    spread = float(change.std())
+    return min(p, math.erfc(abs(value) / spread / math.sqrt(2))) if tail == 0 and spread > 0 else p
 
 
 def _seeds(rng: np.random.Generator, n_draws: int, n_seeds: int, is_drawn: bool) -> Array:

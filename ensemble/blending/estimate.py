@@ -16,7 +16,7 @@ import numpy as np
 from ensemble import metrics
 from ensemble.blending.margins import Margins
 from ensemble.blending.pool import Pool, Sample
-from ensemble.metrics import Interval
+from ensemble.metrics import TIE, Interval
 from ensemble.predictions import Array
 
 N_PARTS, N_REPEATS, N_NESTED = 5, 10, 3
@@ -46,7 +46,7 @@ class Outcomes:
 
 
 def cross_fit(pool: Pool, sample: Sample, learn: Learn, seed: int) -> Outcomes:
-    """Score rules by repeated cross-fitting. sample is the pool's, where searches may begin included."""
+    """Score rules by repeated cross-fitting; sample is the pool's."""
     parts = np.stack(list(_parts(pool.targets, seed)))
     fits = [_fits(sample, part, learn, is_nested=r < N_NESTED) for r, part in enumerate(parts)]
     n_rules = len(fits[0][0][0])
@@ -107,7 +107,7 @@ def simplest_near_best(metric: int, totals: Array, gram: Array, n_rows: float) -
     best = int(np.argmax(means))
     spread = np.diag(gram) - 2 * gram[best] + gram[best, best]
     error = np.sqrt(np.maximum(spread / n_rows - (means - means[best]) ** 2, 0) / n_rows)
-    return int(np.argmax(means >= means[best] - error))
+    return int(np.argmax(means >= means[best] - error - TIE))
 
 
 def chosen_inside(found: Outcomes, metric: int, rules: Sequence[int]) -> Array:
@@ -215,7 +215,8 @@ def accuracy_interval(hits: Array, width: float) -> Interval:
 
 def log_loss_interval(losses: Array, width: float, seed: int) -> Interval:
     """The bootstrap interval over rows, made wider."""
-    return metrics.bootstrap_mean(losses, seed).widened(width)
+    plain = metrics.bootstrap_mean(losses, seed).widened(width)
+    return Interval(plain.value, max(0.0, plain.low), plain.high)
 
 
 def seed_from(fingerprint: str) -> int:

@@ -13,8 +13,6 @@ import numpy as np
 from ensemble.metrics import FLOOR
 from ensemble.predictions import Array
 
-TIE = 1e-12  # sums that differ by less are a tie, which goes to the first class name
-
 
 @dataclass(frozen=True, eq=False)
 class Margins:

@@ -9,8 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ensemble.blending.margins import TIE, Margins, Pairs
-from ensemble.metrics import FLOOR
+from ensemble.blending.margins import Margins, Pairs
+from ensemble.metrics import FLOOR, TIE, predicted
 from ensemble.predictions import Array, Predictions, aligned
 
 MEMORY = 512 << 20  # bytes that members or margins may take together
@@ -90,16 +90,12 @@ class Pool:
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Rows to learn from. hits is (members, rows) of bool, true (members, rows), margins those of the same rows.
-
-    start is (members,): weights near the optimum, where a search for it may begin.
-    """
+    """Rows to learn from. hits is (members, rows) of bool, true (members, rows), margins those of the same rows."""
 
     hits: Array
     true: Array
     n_classes: int
     margins: Margins | None
-    start: Array | None = None
 
     @cached_property
     def accuracies(self) -> Array:
@@ -114,16 +110,14 @@ class Sample:
     def take(self, rows: Array) -> "Sample":
         """Some rows, positions in rising order."""
         margins = self.margins and self.margins.take(rows)
-        return Sample(self.hits.take(rows, axis=1), self.true.take(rows, axis=1), self.n_classes, margins, self.start)
+        return Sample(self.hits.take(rows, axis=1), self.true.take(rows, axis=1), self.n_classes, margins)
 
     def of(self, members: Array) -> "Sample":
         """Some members."""
         if len(members) == len(self.hits):
             return self
-        start = None if self.start is None else self.start[members]
-        start = start / start.sum() if start is not None and start.sum() > 0 else None
         margins = self.margins and self.margins.of(members)
-        return Sample(self.hits[members], self.true[members], self.n_classes, margins, start)
+        return Sample(self.hits[members], self.true[members], self.n_classes, margins)
 
 
 def open_pool(members: Members, is_log: bool = False) -> Pool:
@@ -140,7 +134,7 @@ def open_pool(members: Members, is_log: bool = False) -> Pool:
             may, must = np.zeros(probs.shape, bool), np.ones(probs.shape, bool)
         own = np.take_along_axis(probs, targets[:, None], axis=1)
         true.append(np.maximum(np.take_along_axis(member.probs, targets[:, None], axis=1)[:, 0], FLOOR))
-        labels.append(probs.argmax(1).astype(np.int32))
+        labels.append(predicted(probs).astype(np.int32))
         may |= probs >= own
         must &= probs > own
     assert first is not None

@@ -1,7 +1,7 @@
 """Every way of weighing side by side: its score on unseen rows, and how much the rows that it saw flatter it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ensemble.blending.pool import MEMORY, Pool, Sample
 from ensemble.blending.selection import Selection
 from ensemble.blending.weighting import CHOICES, weightings
 from ensemble.errors import SelectionError
-from ensemble.metrics import Interval
+from ensemble.metrics import TIE, Interval
 from ensemble.predictions import Array
 
 BEST_MEMBER = "best member"
@@ -84,9 +84,9 @@ class Rating:
 
 def verdict(difference: Interval, n_rows: int) -> str:
     """Better, worse, or not distinguishable."""
-    if difference.low > 0:
+    if difference.low > TIE:
         return f"better at n={n_rows}"
-    return f"worse at n={n_rows}" if difference.high < 0 else f"not distinguishable at n={n_rows}"
+    return f"worse at n={n_rows}" if difference.high < -TIE else f"not distinguishable at n={n_rows}"
 
 
 class Rules:
@@ -117,8 +117,7 @@ class Rules:
     def cross_fit(self, seed: int) -> tuple[Array, Outcomes]:
         """The weights from all rows, (rules and the anchor, members), and what they do on rows not seen."""
         learnt = self.learn(self.sample)
-        near = learnt[self.names.index("logloss")] if "logloss" in self.names else None
-        return learnt, estimate.cross_fit(self.pool, replace(self.sample, start=near), self.learn, seed)
+        return learnt, estimate.cross_fit(self.pool, self.sample, self.learn, seed)
 
     def learn(self, sample: Sample) -> Array:
         """Weights by every rule from these rows, (rules, members)."""
@@ -126,10 +125,11 @@ class Rules:
         learnt = np.full((len(self.names) + 1, n_members), 1 / n_members)
         if not n_rows:
             return learnt
-        accuracies = sample.accuracies
-        losses = sample.log_losses if self.options.metric == "log_loss" else np.zeros(n_members)
-        best = int(np.argmin(losses) if self.options.metric == "log_loss" else np.argmax(accuracies))
-        kept = list(self.options.selection.chosen(accuracies, losses, self.archs)) or [best]
+        is_log_loss = self.options.metric == "log_loss"
+        losses = sample.log_losses if is_log_loss else np.zeros(n_members)
+        scores = -losses if is_log_loss else sample.accuracies
+        kept = list(self.options.selection.chosen(sample.accuracies, losses, self.archs)) or [int(np.argmax(scores))]
+        best = kept[int(np.argmax(scores[kept]))]
         inside = sample.of(np.array(kept))
         learnt[:-1] = 0
         learnt[0, best] = 1

@@ -11,26 +11,27 @@ import numpy as np
 from ensemble.metrics import FLOOR
 from ensemble.predictions import Array
 
-GAP = 1e-7  # nats
+GAP = 1e-6  # nats
 _MAX_STEPS = 200
 _DUST = 1e-9  # a smaller weight is none: it moves no log loss by more than GAP
 
 
-def simplex_optimum(true: Array, start: Array | None = None, gap_allowed: float = GAP) -> tuple[Array, float]:
-    """Weights (members,) and their duality gap in nats. true is (members, rows), start weights near the optimum.
+def simplex_optimum(true: Array) -> tuple[Array, float]:
+    """Weights (members,) and their duality gap in nats, from equal weights on. true is (members, rows).
 
-    Never worse than a member or equal weights. Raises FloatingPointError where the gap stays ten times as wide.
+    Never worse than a member or equal weights. Where several weights are as good, it is the way from equal weights that
+    decides, never weights from other rows. Raises FloatingPointError where the gap stays above 1e-6.
     """
     true = np.maximum(true, FLOOR)
-    weights = np.full(len(true), 1 / len(true)) if start is None else start
+    weights = np.full(len(true), 1 / len(true))
     for _ in range(_MAX_STEPS):
         inverse = 1 / (weights @ true)
         drift = true @ inverse / true.shape[1]
         gap = float(drift.max()) - 1
-        if gap <= gap_allowed:
+        if gap <= GAP:
             break
         weights = _step(true, weights, inverse, drift)
-    if gap > 10 * gap_allowed:
+    if gap > GAP:
         raise FloatingPointError(f"the weights for log loss did not settle: duality gap {gap:.1e} nats")
     return _not_worse_than_simple(true, weights, drift), gap
 

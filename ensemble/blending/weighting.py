@@ -6,7 +6,7 @@ import numpy as np
 
 from ensemble.blending.greedy import AccuracySearch, GeometricSearch, LogLossSearch, greedy_weights
 from ensemble.blending.pool import Sample
-from ensemble.blending.simplex import GAP, simplex_optimum
+from ensemble.blending.simplex import simplex_optimum
 from ensemble.predictions import Array
 
 Weighting = Callable[[Sample], Array]
@@ -32,8 +32,8 @@ def logodds_weights(sample: Sample) -> Array:
 
 
 def logloss_weights(sample: Sample) -> Array:
-    """The arithmetic mean with the least log loss; with a start, in a cross-fit, a gap of 1e-5 nats is enough."""
-    return simplex_optimum(sample.true, sample.start, GAP if sample.start is None else 1e-5)[0]
+    """The arithmetic mean with the least log loss."""
+    return simplex_optimum(sample.true)[0]
 
 
 def greedy_accuracy_weights(sample: Sample) -> Array:

@@ -1,6 +1,7 @@
 """Predictions made elsewhere become a run: read, matched with the rows that other runs know, checked, stored."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +10,13 @@ import numpy as np
 
 from ensemble import __version__, metrics
 from ensemble.dataset.names import read_csv, without_suffix
-from ensemble.errors import DamagedError, DataError, EnsembleError, MismatchError
+from ensemble.errors import DamagedError, DataError, MismatchError, RunError
 from ensemble.files import sha256
 from ensemble.predictions import Array, Predictions
 from ensemble.runs import FORMAT, DataInfo, Run, RunStore, Scores, publish
 
 LABEL = "label"  # the CSV column that holds the true class
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as of a recipe
 
 
 def import_run(name: str, arch: str, valid: Path, test: Path | None, store: RunStore, data: str | None = None) -> Run:
@@ -23,24 +25,23 @@ def import_run(name: str, arch: str, valid: Path, test: Path | None, store: RunS
     Rows that other runs were validated on are known by their ids, and so are their true classes; other rows need the
     true classes in the file and make a data set of their own.
     """
-    if Path(name).name != name or name.startswith("."):
-        raise DataError(f"{name!r} is not a plain name")
+    for said in (name, data or name):
+        if not _NAME.fullmatch(said):
+            raise DataError(f"{said[:100]!r} is no name: letters, digits, dot, dash, underscore, 100 at most")
     mine = read_predictions(valid)
     known = _known(valid, mine, store, data)
     if known:
-        reference = known.valid()
-        mine = _matched(valid, mine, reference)
+        mine = _matched(valid, mine, known.valid())
         info = known.data
     else:
         info = _own_data(data or name, mine)
     tested = read_predictions(test) if test else None
     if tested and test and known and known.data.n_test:
         tested = _matched(test, tested, known.test())
-    if tested and tested.classes != mine.classes and set(tested.classes) != set(mine.classes):
-        raise MismatchError(
-            f"{test}: its classes are not those of {valid}: {_some(set(tested.classes) ^ set(mine.classes))}"
-        )
-    return _store(name, arch, mine, tested, info, store)
+    if tested and set(tested.classes) != set(mine.classes):
+        odd = _some(set(tested.classes) ^ set(mine.classes))
+        raise MismatchError(f"{test}: its classes are not those of {valid}: {odd}")
+    return _store(name, arch, mine.canonical(), tested and tested.canonical(), info, store)
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -49,7 +50,10 @@ def read_predictions(path: Path) -> Predictions:
     Raises DamagedError, DataError.
     """
     if path.suffix == ".npz":
-        return Predictions.load(path)
+        stored = Predictions.load(path)
+        if not len(stored.ids):
+            raise DataError(f"{path}: has no rows")
+        return stored
     header, rows = read_csv(path)
     classes = [column for column in header[1:] if column != LABEL]
     if len(classes) < 2:
@@ -77,25 +81,39 @@ def _targets(path: Path, labels: Sequence[str], classes: Sequence[str]) -> Array
 
 
 def _known(path: Path, mine: Predictions, store: RunStore, data: str | None) -> Run | None:
-    """A run validated on these rows. Raises MismatchError where there is none and the true classes are unknown."""
-    groups: dict[tuple[str, str], Run] = {}
+    """A run validated on these rows, with a test set if there is one. Raises MismatchError.
+
+    Rows that no run knows need their true classes, and must not be a known data set's rows in other clothes.
+    """
+    found, refused = [], []
+    groups: dict[tuple[str, str], list[Run]] = {}
     for run in store.finished():
         if data in (None, run.data.name):
-            groups.setdefault((run.data.name, run.data.valid), run)
-    refused = []
-    for run in groups.values():
+            groups.setdefault((run.data.name, run.data.valid), []).append(run)
+    for runs in groups.values():
+        run = max(runs, key=lambda run: run.data.n_test > 0)
+        ids = run.valid().ids
         try:
-            _rows(path, mine.ids, run.valid().ids)
-            return run
-        except EnsembleError as error:
-            refused.append(f"{run.data.name}: {str(error).partition(': ')[2]}")
-    if mine.targets is None:
+            _rows(path, mine.ids, ids)
+            found.append(run)
+        except MismatchError as error:
+            if mine.targets is None or data is not None or _overlap(mine.ids, ids) > 0.5:
+                refused.append(f"{run.data.name}: {str(error).partition(': ')[2]}")
+    if found:
+        return max(found, key=lambda run: set(run.classes) == set(mine.classes))
+    if refused or mine.targets is None:
         why = "; ".join(line.replace("\n", " ") for line in refused[:2]) or f"there is no run in {store.root}"
-        raise MismatchError(
-            f"{path}: not the validation rows of any run\n{why}\n"
+        way = "another --data NAME makes a data set of its own" if mine.targets is not None else (
             f"else add the true classes: a column `{LABEL}`, in an .npz `targets`"
-        )
+        )  # fmt: skip
+        raise MismatchError(f"{path}: not the validation rows of any run\n{why}\n{way}")
     return None
+
+
+def _overlap(mine: Array, known: Array) -> float:
+    """The share of known ids that mine hold, whatever suffixes and leading zeros."""
+    own, others = ({without_suffix(name).lstrip("0") for name in ids.tolist()} for ids in (mine, known))
+    return len(own & others) / len(others)
 
 
 def _matched(path: Path, mine: Predictions, known: Predictions) -> Predictions:
@@ -138,7 +156,8 @@ def _some(names: set[str]) -> str:
 def _own_data(name: str, mine: Predictions) -> DataInfo:
     assert mine.targets is not None  # _known refuses unknown rows without true classes
     one = mine.canonical()
-    text = repr((one.classes, list(zip(one.ids.tolist(), one.targets.tolist(), strict=True))))  # type: ignore[union-attr]
+    assert one.targets is not None
+    text = repr((one.classes, list(zip(one.ids.tolist(), one.targets.tolist(), strict=True))))
     content = hashlib.sha256(text.encode()).hexdigest()
     majority = float(np.bincount(mine.targets).max() / len(mine.ids))
     return DataInfo(name=name, fingerprint=content, valid=content, n_train=0, n_valid=len(mine.ids), majority=majority)
@@ -147,11 +166,13 @@ def _own_data(name: str, mine: Predictions) -> DataInfo:
 def _store(name: str, arch: str, valid: Predictions, test: Predictions | None, info: DataInfo, store: RunStore) -> Run:
     assert valid.targets is not None
     parts = {"valid.npz": valid, "test.npz": test}
-    digest = hashlib.sha256(
-        b"".join(part.probs.astype(np.float32).tobytes() for part in parts.values() if part)
-    ).hexdigest()[:8]
+    said = [(part.ids.tolist(), part.classes, part.probs.tobytes()) for part in parts.values() if part]
+    digest = hashlib.sha256(repr((info.valid, said)).encode()).hexdigest()[:8]
     folder = store.folder(f"{name}-{digest}-s0")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written ({error.strerror or error})") from None
     for file, part in parts.items():
         if part:
             part.save(folder / file)

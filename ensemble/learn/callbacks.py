@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import torch
 from fastai.callback.core import Callback, CancelFitException, TrainEvalCallback
-from torch import Tensor, nn
+from fastai.callback.mixup import CutMix, MixUp
+from torch import Tensor, nn, tensor
+from torch.distributions import Beta
 
 from ensemble.learn.device import seed_everything
 from ensemble.recipe import EarlyStop
@@ -44,6 +46,33 @@ class SeedEpochs(Callback):
     def before_epoch(self) -> None:  # noqa: D102
         for i, loader in enumerate(self.learn.dls.loaders):
             loader.rng = seed_everything(self.seed, self.phase, self.epoch, i)
+
+
+class Penalise(Callback):
+    """Adds what the weights of some modules cost to the loss that is minimised, not to the one that is shown."""
+
+    def __init__(self, parts: list[tuple[nn.Module, float, float]]) -> None:
+        weights = (nn.Linear, nn.Conv2d)
+        self.parts = [([m.weight for m in part.modules() if isinstance(m, weights)], l1, l2) for part, l1, l2 in parts]
+
+    def after_loss(self) -> None:  # noqa: D102
+        if not self.training:
+            return
+        for weights, l1, l2 in self.parts:
+            for weight in weights:
+                self.learn.loss_grad = self.learn.loss_grad + l1 * weight.abs().sum() + l2 * weight.square().sum()
+
+
+class MixUpOrCutMix(CutMix):
+    """Each batch is mixed one way or the other, with equal chance; the alphas are those of their beta distributions."""
+
+    def __init__(self, mixup: float, cutmix: float) -> None:
+        super().__init__(cutmix)
+        self.ways = [(MixUp, Beta(tensor(mixup), tensor(mixup))), (CutMix, Beta(tensor(cutmix), tensor(cutmix)))]
+
+    def before_batch(self) -> None:  # noqa: D102
+        way, self.distrib = self.ways[int(torch.rand(()) < 0.5)]
+        way.before_batch(self)
 
 
 class FiniteLoss(Callback):

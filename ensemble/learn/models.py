@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -12,6 +12,7 @@ from timm.models.vgg import VGG
 from torch import Tensor, nn
 
 from ensemble.errors import RecipeError
+from ensemble.learn import scratch  # noqa: F401  registers its networks with timm
 from ensemble.learn.weights import Weights, load_named, load_own
 from ensemble.recipe import Head, Model
 
@@ -60,26 +61,38 @@ def build(model: Model, n_classes: int, size: int, weights: Weights | None = Non
 
     Its first pass over one image of `size` px is made here, so that a network that cannot take that size fails early.
     """
-    network = _create(model, n_classes if model.head == "keep" else 0, weights)
+    head = _head_of(model)
+    network = _create(model, n_classes if head == "keep" else 0, weights)
     unused = ""
-    if model.head == "keep":
+    if head == "keep":
         _restart_classifier(network)
     stem = _shrink_stem(network, model.arch) if model.stem == "small" else None
     if weights is not None and weights.state is not None and not weights.is_own:
         unused = load_named(network, weights, stem)
-    if isinstance(model.head, Head):
+    if isinstance(head, Head):
         if isinstance(network, VGG):
             network.pre_logits = nn.Identity()  # timm keeps 119 M parameters of dense trunk there
         _make_headless(network, model.arch)
         maps = _try(network, model.arch, size)
         if maps.ndim != 4:
             raise RecipeError(f"model.arch: {model.arch} gives no feature maps for our head; set model.head: keep")
-        network = BodyAndHead(network, _head(model.head, maps.shape[1], n_classes))
+        network = BodyAndHead(network, _head(head, maps.shape[1], n_classes))
     else:
         _try(network, model.arch, size)
     if weights is not None and weights.is_own:
         unused = load_own(network, weights)
     return Built(network, "random weights" if weights is None else f"weights: {weights.source}{unused}")
+
+
+def _head_of(model: Model) -> Head | Literal["keep"]:
+    """Scratch networks end in the dense layers of their own options. Raises RecipeError."""
+    if not model.arch.startswith("scratch_"):
+        return model.head
+    if model.head not in ("keep", Head()):
+        raise RecipeError(
+            f"model.head: {model.arch} has none; write model.options {{dense: [128], dense_dropout: 0.5}}"
+        )
+    return "keep"
 
 
 def check_arch(arch: str) -> None:
@@ -204,14 +217,20 @@ def splitter(unfreeze_from: str | None) -> Callable[[nn.Module], list[list[nn.Pa
     return partial(layer_groups, unfreeze_from=unfreeze_from)
 
 
-def _cut_at(body: nn.Module, name: str) -> list[list[nn.Parameter]]:
-    """The parameters before a module and from it on, in the order of their definition."""
-    there = [module for module, _ in body.named_modules() if module]
-    if name not in there:
+def module_named(network: nn.Module, name: str, key: str) -> nn.Module:
+    """A part of the network. Raises RecipeError naming those that are nearest."""
+    modules = {own: module for own, module in network.named_modules() if own}
+    if name not in modules:
         from difflib import get_close_matches
 
-        near = get_close_matches(name, there, n=5, cutoff=0.3) or there[:5]
-        raise RecipeError(f"fit.unfreeze_from: the network has no module {name!r}\nnearest: {', '.join(near)}")
+        near = get_close_matches(name, modules, n=5, cutoff=0.3) or list(modules)[:5]
+        raise RecipeError(f"{key}: the network has no module {name!r}\nnearest: {', '.join(near)}")
+    return modules[name]
+
+
+def _cut_at(body: nn.Module, name: str) -> list[list[nn.Parameter]]:
+    """The parameters before a module and from it on, in the order of their definition."""
+    module_named(body, name, "fit.unfreeze_from")
     names = [parameter for parameter, _ in body.named_parameters()]
     first = next((i for i, parameter in enumerate(names) if parameter.startswith(f"{name}.")), None)
     if first is None:

@@ -18,6 +18,7 @@ from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
+from torch import nn
 
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.pixels import open_store
@@ -336,7 +337,7 @@ def _setup(
         opt_func=partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True)),
         wd=recipe.fit.weight_decay,
         train_bn=False,  # else fastai goes on training the batch norms of a frozen body
-        cbs=[callbacks.ChannelsLast(), *_mixing(recipe), *_amp(chosen)],
+        cbs=[callbacks.ChannelsLast(), *_penalties(recipe.fit, network), *_mixing(recipe), *_amp(chosen)],
     )
     if run_id:
         learn.remove_cb(ProgressCallback)
@@ -353,7 +354,6 @@ def _refuse_not_yet(recipe: Recipe) -> None:
         "refit: true": recipe.refit,
         "fit.unfreeze_from without strategy gradual": bool(recipe.fit.unfreeze_from)
         and recipe.fit.strategy != "gradual",
-        "augment with both mixup and cutmix": bool(recipe.augmentation.mixup and recipe.augmentation.cutmix),
     }
     asked = [key for key, is_asked in later.items() if is_asked]
     if asked:
@@ -369,8 +369,17 @@ def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:
     return CrossEntropyLossFlat(weight=weight, label_smoothing=fit.label_smoothing)
 
 
+def _penalties(fit: Fit, network: nn.Module) -> list[Callback]:
+    parts = [
+        (models.module_named(network, name, "fit.penalty"), cost.l1, cost.l2) for name, cost in fit.penalty.items()
+    ]
+    return [callbacks.Penalise(parts)] if parts else []
+
+
 def _mixing(recipe: Recipe) -> list[Callback]:
     augment = recipe.augmentation
+    if augment.mixup and augment.cutmix:
+        return [callbacks.MixUpOrCutMix(augment.mixup, augment.cutmix)]
     return ([MixUp(augment.mixup)] if augment.mixup else []) + ([CutMix(augment.cutmix)] if augment.cutmix else [])
 
 

@@ -19,7 +19,7 @@ from ensemble.errors import RecipeError, TrainingError
 from ensemble.files import sha256
 from ensemble.learn.checkpoint import read_weights
 from ensemble.recipe import Model
-from ensemble.runs import RunStore
+from ensemble.runs import Run, RunStore
 
 State = dict[str, Tensor]
 HUB_SECONDS = 4.0  # timm's own retries wait 46 s before they give up
@@ -77,12 +77,22 @@ def find_weights(model: Model, runs: RunStore) -> Weights | None:
     if wanted == "package":
         return _from_package(model.arch)
     if isinstance(wanted, str) and wanted.startswith("run:"):
-        run = runs.get(wanted.removeprefix("run:"))
+        run = _run_named(wanted.removeprefix("run:"), runs)
         if run.arch != model.arch:
             raise RecipeError(f"model.pretrained: {wanted} is a {run.arch}, this recipe's model.arch is {model.arch}")
         path = run.folder / "model.safetensors"
         return Weights(f"{wanted} ({sha256(path)[:8]})" if path.is_file() else wanted, read_weights(path))
     return _from_file(str(wanted))
+
+
+def _run_named(name: str, runs: RunStore) -> Run:
+    """A run by its id, or a recipe's run of the lowest seed. Raises RunError, RecipeError."""
+    own = [run for run in runs.finished() if run.recipe == name]
+    if not own:
+        return runs.get(name)
+    if len({run.digest for run in own}) > 1:
+        raise RecipeError(f"model.pretrained: run:{name} could be {', '.join(run.id for run in own[:4])}; write the id")
+    return min(own, key=lambda run: run.seed)
 
 
 def _from_package(arch: str) -> Weights:

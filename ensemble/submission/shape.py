@@ -8,6 +8,7 @@ from typing import Literal
 
 from ensemble.dataset.names import read_csv, without_suffix
 from ensemble.errors import SubmissionError
+from ensemble.metrics import predicted
 from ensemble.predictions import Array, Predictions
 
 Kind = Literal["probabilities", "class name", "class id", "probability of the positive class"]
@@ -125,7 +126,7 @@ def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[l
 def best_class(probs: Array, classes: Sequence[str]) -> list[int]:
     """Positions of the most probable classes; ties go to the first class name."""
     by_name = sorted(range(len(classes)), key=lambda i: classes[i])
-    return [by_name[i] for i in probs[:, by_name].argmax(1).tolist()]
+    return [by_name[i] for i in predicted(probs[:, by_name]).tolist()]
 
 
 def class_id(position: int, classes: Sequence[str], positive: str | None) -> int:

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.blending.calibration import Calibration
 from ensemble.blending.mixture import Mixture
-from ensemble.errors import EnsembleError, SubmissionError
+from ensemble.errors import DamagedError, RunError, SubmissionError
 from ensemble.files import sha256
 from ensemble.runs import Run, RunStore
 from ensemble.submission.shape import shape_of
@@ -30,6 +31,8 @@ def verify(path: Path, store: RunStore) -> int:
     positive = next(iter(runs.values())).data.positive
     shape = shape_of(Path(sample["path"]) if sample else None, predictions, positive)
     _compare(path, csv_text(shape, predictions))
+    if sha256(path) != manifest.csv_sha256:
+        raise SubmissionError(f"{path}: its manifest was changed since it was written: csv_sha256 is another file's")
     return len(runs)
 
 
@@ -40,6 +43,7 @@ class _Manifest:
     mixture: Mixture
     files: dict[str, dict[str, str]]
     sample: dict[str, str] | None
+    csv_sha256: str
 
 
 def _read_manifest(path: Path) -> _Manifest:
@@ -53,14 +57,19 @@ def _read_manifest(path: Path) -> _Manifest:
         if manifest["format"] != FORMAT:
             raise SubmissionError(f"{beside}: format {manifest['format']}, this version reads {FORMAT}")
         sample, calibration, members = manifest["sample_submission"], manifest["calibration"], manifest["members"]
+        weights = {str(entry["run"]): float(entry["weight"]) for entry in members}
+        temperature, floor = (float((calibration or {}).get(key, 1)) for key in ("temperature", "floor"))
+        if not (math.isclose(sum(weights.values()), 1, abs_tol=1e-9) and temperature > 0 and floor >= 0):
+            raise ValueError("these make no blend")
         return _Manifest(
             Mixture(
-                {str(entry["run"]): float(entry["weight"]) for entry in members},
+                weights,
                 manifest["options"]["average"] == "geometric",
-                calibration and Calibration(float(calibration["temperature"]), float(calibration["floor"])),
+                Calibration(temperature, floor) if calibration else None,
             ),
             {str(entry["run"]): {name: str(entry["sha256"][name]) for name in _FILES} for entry in members},
             sample and {key: str(sample[key]) for key in ("path", "sha256")},
+            str(manifest["csv_sha256"]),
         )
     except FileNotFoundError:
         raise SubmissionError(f"{path}: cannot verify: its manifest {beside.name} is not beside it") from None
@@ -71,19 +80,21 @@ def _read_manifest(path: Path) -> _Manifest:
 def _members(path: Path, manifest: _Manifest, store: RunStore) -> dict[str, Run]:
     found: dict[str, Run] = {}
     missing: list[str] = []
-    for run_id, files in manifest.files.items():
+    for run_id in manifest.files:
         try:
-            run = found[run_id] = store.get(run_id)
-        except EnsembleError:
+            found[run_id] = store.get(run_id)
+        except RunError:
             missing.append(run_id)
-            continue
-        for name, digest in files.items():
-            if not (run.folder / name).is_file() or sha256(run.folder / name) != digest:
-                raise SubmissionError(f"{path}: {run.folder / name} is not the file that the submission was made from")
+        except DamagedError as error:
+            raise SubmissionError(f"{path}: cannot verify: {error}") from None
     if missing:
         raise SubmissionError(
             f"{path}: cannot verify: {len(missing)} members missing in {store.root}: {', '.join(missing[:5])}"
         )
+    for run_id, run in found.items():
+        for name, digest in manifest.files[run_id].items():
+            if not (run.folder / name).is_file() or sha256(run.folder / name) != digest:
+                raise SubmissionError(f"{path}: {run.folder / name} is not the file that the submission was made from")
     return found
 
 

@@ -104,7 +104,7 @@ def _manifest(
     return {
         "format": FORMAT,
         "csv_sha256": digest,
-        "command": list(command),
+        "command": [argument.encode("utf-8", "replace").decode() for argument in command],
         "options": asdict(blend.options),
         "weighting": blend.learnt_by,
         "calibration": asdict(blend.calibration) if blend.calibration else None,

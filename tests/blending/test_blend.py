@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from ensemble.blending import Options, make_blend
 from ensemble.errors import DamagedError, MismatchError
+from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
 from ensemble.submission import write_submission
@@ -55,12 +56,20 @@ def test_shuffling_rows_classes_files_or_members_gives_the_same_csv(data, tmp_pa
         original.append(fake_run(folder / "a", name, predictions=valid, test=test))
         valid, test = shuffled(data.draw, valid), shuffled(data.draw, test)
         other.append(fake_run(folder / "b", name, predictions=valid, test=test))
+    options = Options(
+        min_acc=0.5,
+        per_arch=1,
+        weights=data.draw(st.sampled_from(["accuracy", "logodds", "greedy", "best"])),
+        metric=data.draw(st.sampled_from(["accuracy", "log_loss"])),
+        average=data.draw(st.sampled_from(["arithmetic", "geometric"])),
+        calibrate=data.draw(st.booleans()),
+    )
     written = []
     for out, runs in (("x", original), ("y", data.draw(st.permutations(other)))):
         same = {"name": "d", "valid": "same", "fingerprint": "same", "sample_submission": str(sample)}
-        blend = make_blend([with_data(run, **same) for run in runs], Options(min_acc=0.5, per_arch=1))
+        blend = make_blend([with_data(run, **same) for run in runs], options)
         submission = write_submission(blend, folder / out)
-        written.append((submission.path.name, submission.path.read_bytes(), weights_of(blend), blend.valid.accuracy))
+        written.append((submission.path.name, submission.path.read_bytes(), weights_of(blend), blend.table))
     assert written[0] == written[1]
 
 
@@ -304,3 +313,63 @@ def test_half_precision_and_sums_of_0_999_blend_as_their_shares(dtype, run_on, r
     made = make_blend([run_on("d", "a-1-s0", predictions=exact), run_on("d", "b-1-s0", predictions=rough)])
     assert made.disagreement("a-1-s0", "b-1-s0") <= 0.01
     np.testing.assert_allclose(made.predictions.probs.sum(1), 1, atol=1e-12)
+
+
+def test_copies_of_one_run_are_not_distinguishable_and_best_stays_with_the_simplest(run_on, rng, made_up):
+    one = made_up(rng, 150, accuracy=0.8)
+    for n_copies in (2, 3, 6, 7):
+        runs = [run_on("d", f"a{n_copies}-{i}-s0", predictions=one) for i in range(n_copies)]
+        made = make_blend(runs, Options(metric="log_loss", weights="best"))
+        assert {rating.verdict for rating in made.table} == {"not distinguishable at n=150"}
+        assert made.learnt_by == "equal"
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_blend_that_is_scored_is_the_one_that_is_written_where_members_vote(seed, run_on, made_up):
+    rng, runs = np.random.default_rng(seed), []
+    for i in range(6):
+        made = made_up(rng, 60, accuracy=rng.choice([0.3, 0.4, 0.5, 0.6, 0.7]))
+        votes = Predictions(made.ids, made.classes, np.eye(3, dtype=np.float32)[made.probs.argmax(1)], made.targets)
+        runs.append(run_on("d", f"a{seed}-{i}-s0", predictions=votes, test=votes))
+    for weights in ("accuracy", "equal"):
+        plain = make_blend(runs, Options(weights=weights))
+        assert plain.test.accuracy.value == pytest.approx(plain.valid.fitted_accuracy)
+        calibrated = make_blend(runs, Options(weights=weights, calibrate=True))
+        assert np.array_equal(predicted(calibrated.predictions.probs), predicted(plain.predictions.probs))
+
+
+def test_the_best_member_is_one_that_the_selection_lets_in(run_on, rng, made_up):
+    sure = made_up(rng, 200, accuracy=0.8)
+    runs = [run_on("d", "a-1-s0", accuracy=0.9), run_on("d", "c-1-s0", predictions=sure)]
+    runs[1] = with_data(runs[1], valid=runs[0].data.valid)
+    made = make_blend(runs, Options(min_acc=0.85, metric="log_loss"))
+    assert made.best.fitted_accuracy == pytest.approx(0.9)
+
+
+def test_a_best_member_about_other_test_rows_is_refused(run_on, rng, made_up):
+    runs = [
+        run_on("d", "a-1-s0", accuracy=0.8, test=labelled_test(rng, made_up, 0.9, 30)),
+        run_on("d", "b-1-s0", accuracy=0.9, test=labelled_test(rng, made_up, 0.9, 20)),
+    ]
+    with pytest.raises(MismatchError, match="do not have the same rows"):
+        make_blend(runs)
+
+
+def test_a_log_loss_is_never_below_0(run_on):
+    rng, targets = np.random.default_rng(0), np.arange(40) % 2
+    runs = []
+    for i in range(3):
+        right = rng.random(40) < 0.95
+        own = np.where(right, 0.999, 0.02)
+        probs = np.where(np.arange(2) == targets[:, None], own[:, None], 1 - own[:, None]).astype(np.float32)
+        predictions = Predictions(np.array([f"{n:02d}" for n in range(40)]), ("a", "b"), probs, targets)
+        runs.append(run_on("d", f"a-{i}-s0", predictions=predictions))
+    for rating in make_blend(runs).table:
+        assert 0 <= rating.log_loss.low <= rating.log_loss.value <= rating.log_loss.high
+
+
+def test_one_row_is_blended_and_calibrated_by_nothing(run_on, rng, made_up):
+    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 1, "ab", accuracy=1)) for i in range(2)]
+    made = make_blend(runs)
+    assert made.calibrated.before == made.calibrated.after
+    assert make_blend(runs).calibrated == made.calibrated

@@ -143,3 +143,28 @@ def test_what_cannot_be_compared_is_told(store, seeds_of, fake_run, rng, made_up
     fake_run(store.root, "b-1-s0", predictions=Predictions(other.ids, other.classes, other.probs, other.targets))
     with pytest.raises(MismatchError, match="a-1-s0 and b-1-s0 were not validated on the same rows"):
         compare(sides(store, ["a", "b"]))
+
+
+def test_identical_predictions_are_not_distinguishable_whatever_the_number_of_seeds(store, fake_run, rng, made_up):
+    same = made_up(rng, 200)
+    for recipe, n_seeds in (("a", 6), ("b", 1), ("c", 7)):
+        for seed in range(n_seeds):
+            fake_run(store.root, f"{recipe}-1-s{seed}", seed=seed, digest="1", predictions=same)
+    for one in compare(sides(store, ["a", "b", "c"])):
+        assert one.p == 1
+        assert one.verdict.startswith("not")
+
+
+def test_patterns_of_one_recipe_add_up_to_one_side(store, seeds_of):
+    seeds_of("a", [0.9, 0.8, 0.85])
+    seeds_of("bb", [0.9])
+    first, second = sides(store, ["a-1-s0*", "a-1-s1*", "bb"])
+    assert sorted(run.seed for run in first.runs) == [0, 1]
+    assert second.name == "bb"
+
+
+def test_a_difference_beyond_all_draws_is_found_among_many_sides(store, seeds_of):
+    for i in range(24):
+        seeds_of("x" * (i + 1), [0.95 - 0.02 * i], n=100)
+    far = [one for one in compare(sides(store, ["x*"])) if (one.first, one.second) == ("x", "x" * 24)]
+    assert all(one.verdict == "better at n=100" for one in far)

@@ -55,13 +55,10 @@ def test_a_copy_of_a_member_leaves_the_optimum_as_good_as_it_was(true, random):
     assert loss(simplex_optimum(again)[0], again) == pytest.approx(loss(simplex_optimum(true)[0], true), abs=1e-6)
 
 
-def test_a_start_elsewhere_leads_to_the_same_place(rng):
-    true = rng.beta(2, 1, (6, 200))
-    best, _ = simplex_optimum(true)
-    for start in np.eye(6):
-        found, gap = simplex_optimum(true, start)
-        assert gap <= 1e-6
-        assert loss(found, true) == pytest.approx(loss(best, true), abs=1e-6)
+def test_where_many_weights_are_as_good_the_rows_alone_decide(rng):
+    true = rng.beta(2, 1, (40, 15))  # more members than rows: many weights are as good
+    first, _ = simplex_optimum(true)
+    assert simplex_optimum(true.copy())[0].tolist() == first.tolist()
 
 
 def test_hard_cases_settle():

@@ -123,7 +123,7 @@ def test_unknown_rows_with_true_classes_make_a_data_set_of_their_own(store, tmp_
         ("id,ant,bee,wasp\na,0.5,0.5,0\na,0.5,0.5,0\n", "id 'a' stands 2 times"),
         ("id,ant\na,1\n", "needs an id column and one column per class"),
         ("id,ant,bee,label\na,0.5,0.5,fly\n", "'fly' in column label has no column of probabilities"),
-        ("id,ant,bee\na,2,-1\n", "probabilities outside 0 to 1"),
+        ("id,ant,bee\na,2,-1\n", "probabilities of 'a' are outside 0 to 1"),
     ],
 )
 def test_a_csv_that_cannot_be_trusted_is_refused_by_file_and_row(text, said, tmp_path):
@@ -138,4 +138,50 @@ def test_a_csv_that_cannot_be_trusted_is_refused_by_file_and_row(text, said, tmp
 def test_rows_without_true_classes_in_an_empty_store_are_told_what_to_add(store, tmp_path, rng, made_up):
     path = csv_of(tmp_path / "v.csv", made_up(rng, 9, CLASSES))
     assert "a column `label`" in refusal("mine", "vit", path, None, store)
-    assert "not a plain name" in refusal("../mine", "vit", path, None, store)
+    assert "'../mine' is no name" in refusal("../mine", "vit", path, None, store)
+
+
+def test_known_rows_in_other_clothes_are_refused_even_with_true_classes(known, store, tmp_path):
+    zeros = csv_of(tmp_path / "v.csv", known.valid(), lambda name: str(int(name)), label=True)
+    assert "leading zeros" in refusal("mine", "vit", zeros, None, store)
+    valid = known.valid()
+    fewer = Predictions(valid.ids[:29], CLASSES, valid.probs[:29], valid.targets[:29])
+    path = csv_of(tmp_path / "w.csv", fewer, label=True)
+    assert "missing '00029'" in refusal("mine", "vit", path, None, store)
+    assert "another --data NAME" in refusal("mine", "vit", path, None, store, data=known.data.name)
+    assert import_run("mine", "vit", path, None, store, data="own").data.name == "own"
+
+
+def test_the_same_numbers_about_other_rows_are_another_run(store, tmp_path):
+    targets = np.arange(10) % 3
+    for data in ("one", "two"):
+        ids = np.array([f"{data}{i}" for i in range(10)])
+        even = Predictions(ids, CLASSES, np.full((10, 3), 1 / 3, np.float32), targets)
+        import_run("same", "vit", csv_of(tmp_path / f"{data}.csv", even, label=True), None, store, data=data)
+    assert sorted(run.data.name for run in store.finished()) == ["one", "two"]
+
+
+def test_scores_are_those_that_a_blend_sees(known, store, tmp_path):
+    made = import_run("mine", "vit", csv_of(tmp_path / "v.csv", known.valid(), scale=0.992), None, store)
+    assert made.scores.log_loss == pytest.approx(known.scores.log_loss, abs=1e-5)
+    assert make_blend([made]).valid.fitted_log_loss == pytest.approx(made.scores.log_loss, abs=1e-6)
+
+
+def test_test_rows_are_those_of_a_run_that_has_some(known, store, tmp_path):
+    import_run("aa", "vit", csv_of(tmp_path / "v.csv", known.valid()), None, store)  # comes first, has no test set
+    odd = Predictions(np.array(["x", "y"]), CLASSES, np.full((2, 3), 1 / 3, np.float32))
+    said = refusal("zz", "vit", tmp_path / "v.csv", csv_of(tmp_path / "t.csv", odd), store)
+    assert "2 rows for 8" in said
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\\b", "a\nb", "x" * 300, ".hidden"])
+def test_names_that_make_no_folder_are_refused(name, known, store, tmp_path):
+    assert "is no name" in refusal(name, "vit", csv_of(tmp_path / "v.csv", known.valid()), None, store)
+
+
+def test_a_file_without_rows_and_a_store_that_is_a_file_are_refused(known, store, tmp_path):
+    np.savez(tmp_path / "e.npz", ids=np.array([], "U1"), classes=np.array(CLASSES), probs=np.zeros((0, 3)))
+    assert "has no rows" in refusal("mine", "vit", tmp_path / "e.npz", None, store)
+    (tmp_path / "file").write_text("")
+    labelled = csv_of(tmp_path / "v.csv", known.valid(), label=True)
+    assert "cannot be written" in refusal("mine", "vit", labelled, None, RunStore(tmp_path / "file"))

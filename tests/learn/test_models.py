@@ -53,7 +53,7 @@ def test_every_parameter_is_in_one_group_and_the_last_group_is_exactly_the_class
     grouped = [id(parameter) for group in groups for parameter in group]
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {id(parameter) for parameter in network.parameters()}
-    last = network.head if head == "ours" else network.get_classifier()
+    last = network.head if isinstance(network, BodyAndHead) else network.get_classifier()
     assert [id(parameter) for parameter in groups[-1]] == [id(parameter) for parameter in last.parameters()]
     assert groups[0][0] is next(network.parameters())
     assert len(groups) >= 4

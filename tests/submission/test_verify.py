@@ -196,3 +196,27 @@ def test_other_weights_in_the_manifest_do_not_verify(weights, submission, store)
     manifest.write_text(json.dumps(said))
     with pytest.raises(EnsembleError):
         verify(submission, store)
+
+
+def test_missing_members_are_told_before_changed_ones_and_damaged_ones_as_such(submission, store):
+    shutil.rmtree(store.folder("a_0-1-s0"))
+    (store.folder("a_1-1-s0") / "test.npz").write_bytes(b"")
+    assert "cannot verify: 1 members missing" in refusal(submission, store)
+
+
+def test_a_damaged_member_is_not_called_missing(submission, store):
+    (store.folder("a_1-1-s0") / "run.json").write_text("{")
+    assert "a_1-1-s0/run.json: cannot be read" in refusal(submission, store)
+
+
+def test_a_manifest_about_another_csv_is_told(submission, store):
+    manifest = submission.with_suffix(".json")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"csv_sha256": "0" * 64}))
+    assert "its manifest was changed" in refusal(submission, store)
+
+
+@pytest.mark.parametrize("calibration", [{"temperature": 0, "floor": 0}, {"temperature": 1, "floor": -1}])
+def test_a_manifest_whose_numbers_make_no_blend_is_refused(calibration, submission, store):
+    manifest = submission.with_suffix(".json")
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"calibration": calibration}))
+    assert "not a manifest that `ens blend` wrote" in refusal(submission, store)
