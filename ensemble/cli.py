@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -104,7 +105,12 @@ def lr_find(
 
 
 @app.command("runs")
-def list_runs(patterns: Patterns = None, json: Json = False, runs: Runs = None) -> None:
+def list_runs(
+    patterns: Patterns = None,
+    per_class: Annotated[bool, typer.Option("--per-class", help="also precision, recall and F1 of each class")] = False,
+    json: Json = False,
+    runs: Runs = None,
+) -> None:
     """The leaderboard: one table per data set, with the majority-class line."""
     from ensemble import display
     from ensemble.runs import RunStore
@@ -112,9 +118,12 @@ def list_runs(patterns: Patterns = None, json: Json = False, runs: Runs = None) 
     store = RunStore(runs)
     finished, damaged = store.finished(patterns or ()), store.damaged()
     if json:
-        display.show_json([run.model_dump(mode="json") for run in finished])
+        classes = [{"per_class": [asdict(one) for one in run.per_class()]} if per_class else {} for run in finished]
+        display.show_json([run.model_dump(mode="json") | own for run, own in zip(finished, classes, strict=True)])
         return
     display.show_runs(finished, damaged)
+    for run in finished if per_class else ():
+        display.show_per_class(run)
     if finished:
         display.next_commands(f"ens blend{_same(runs)}")
     else:

@@ -1,5 +1,6 @@
 """Accuracy, log loss and their 95 % intervals, in closed form where there is one (numpy only)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,27 @@ def accuracy(probs: Array, targets: Array) -> float:
 def log_loss(probs: Array, targets: Array) -> float:
     """Mean negative log probability of the truth, in nats."""
     return float(losses(probs, targets).mean())
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class of a run: its rows, and precision, recall and F1, 0 where nothing was predicted or is there."""
+
+    name: str
+    n_rows: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def per_class(probs: Array, targets: Array, classes: Sequence[str]) -> list[ClassScore]:
+    """Every class's scores, in the order of classes. probs is (rows, classes), targets (rows,)."""
+    named, there = (np.bincount(labels, minlength=len(classes)) for labels in (predicted(probs), targets))
+    right = np.bincount(targets[hits(probs, targets) > 0], minlength=len(classes))
+    precision, recall = right / np.maximum(named, 1), right / np.maximum(there, 1)
+    f1 = 2 * right / np.maximum(named + there, 1)
+    rows = zip(classes, there.tolist(), precision.tolist(), recall.tolist(), f1.tolist(), strict=True)
+    return [ClassScore(*row) for row in rows]
 
 
 def wilson(share: float, n: float) -> Interval:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ensemble.errors import DamagedError, RunError
 from ensemble.files import write_text
+from ensemble.metrics import ClassScore, per_class
 from ensemble.predictions import Predictions
 
 FORMAT = 1
@@ -103,6 +104,12 @@ class Run(_Stored):
     def test(self) -> Predictions:
         """Its probabilities of the test rows; there are none where data.n_test is 0. Raises DamagedError."""
         return self._load("test.npz")
+
+    def per_class(self) -> list[ClassScore]:
+        """Precision, recall and F1 of every class on its validation rows. Raises DamagedError."""
+        valid = self.valid()
+        assert valid.targets is not None
+        return per_class(valid.probs, valid.targets, valid.classes)
 
     def _load(self, name: str) -> Predictions:
         return Predictions.load(self.folder / name, self.files.get(name))

@@ -104,6 +104,15 @@ def test_runs_shows_the_leaderboard_and_the_next_command(ens, flowers, again):
     assert again(shown.next[0]).code == 0
 
 
+def test_runs_shows_each_class_when_asked(ens, flowers):
+    shown = ens("runs", "flowers_r-1-s0", "--per-class")
+    assert (shown.code, shown.err) == (0, "")
+    assert re.search(r"class +images +precision +recall +F1", shown.out)
+    (run,) = json.loads(ens("runs", "flowers_r-1-s0", "--per-class", "--json").out)
+    assert [one["name"] for one in run["per_class"]] == ["a", "b", "c"]
+    assert sum(one["recall"] * one["n_rows"] for one in run["per_class"]) == pytest.approx(0.95 * 200)
+
+
 def test_runs_can_be_narrowed_by_patterns(ens, flowers):
     shown = ens("runs", "*-s1", "digits_x")
     assert "flowers_r-1-s1" in shown.out

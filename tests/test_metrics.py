@@ -14,6 +14,7 @@ from ensemble.metrics import (
     log_loss,
     losses,
     paired_difference,
+    per_class,
     predicted,
     wilson,
 )
@@ -152,6 +153,18 @@ def test_with_many_rows_the_expansion_is_the_bootstrap_of_scipy(n, rng):
     assert found.low == pytest.approx(low, abs=0.02 * (high - low))
     assert found.high == pytest.approx(high, abs=0.02 * (high - low))
     assert found.high - found.value > found.value - found.low  # the long tail is above
+
+
+def test_class_scores_are_scikit_learns(rng):
+    from sklearn.metrics import precision_recall_fscore_support
+
+    targets = np.concatenate([rng.integers(0, 3, 200), [4]])  # class 3 is never there
+    probs = rng.dirichlet(np.ones(5), 201)
+    probs[:, 4] = 0  # class 4 is never named
+    found = per_class(probs, targets, "abcde")
+    reference = precision_recall_fscore_support(targets, probs.argmax(1), labels=range(5), zero_division=0)
+    scores = np.array([(one.precision, one.recall, one.f1, one.n_rows) for one in found]).T
+    np.testing.assert_allclose(scores, reference)
 
 
 def test_an_interval_is_widened_about_its_value():

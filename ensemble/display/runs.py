@@ -53,6 +53,17 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     out.print(shown)
 
 
+def show_per_class(run: Run) -> None:
+    """Precision, recall and F1 of every class, the weakest first."""
+    shown = table(run.id, "class")
+    for name in ("images", "precision", "recall", "F1"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for one in sorted(run.per_class(), key=lambda one: one.f1):
+        cells = (percent(one.precision), percent(one.recall), percent(one.f1))
+        shown.add_row(escape(one.name), f"{one.n_rows:,}", *cells)
+    out.print(shown)
+
+
 def _training(run: Run) -> list[str]:
     if not run.n_epochs:
         return ["–", "–", "–"]  # imported
