@@ -1,6 +1,6 @@
 """How honest the table of `ens blend` is: synthetic competitions whose truth is known.
 
-    OPENBLAS_NUM_THREADS=1 python bench/blend_scores.py [--competitions 220] [--processes 2] [--out FILE.json]
+    OPENBLAS_NUM_THREADS=1 python bench/blend_scores.py [--competitions 150] [--processes 2] [--out FILE.json]
 
 A competition has members of several strengths whose errors are correlated (a shared and an own part, drawn anew each
 time), and validation rows. `ens blend`'s own code chooses, weighs and scores. The truth is the score of that very
@@ -138,7 +138,7 @@ def show(lines: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Run the grid for both metrics."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--competitions", type=int, default=220, help="for each cell of the grid and each metric")
+    parser.add_argument("--competitions", type=int, default=150, help="for each cell of the grid and each metric")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()

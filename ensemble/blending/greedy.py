@@ -14,7 +14,7 @@ from ensemble.blending.margins import Margins
 from ensemble.metrics import FLOOR
 from ensemble.predictions import Array
 
-MAX_PICKS = 20  # 25, 40 and 60 blend no better on fresh rows, 10 and 5 worse (docs/log.md)
+MAX_PICKS = 15  # 20 to 60 blend no better on fresh rows, 5 worse (docs/log.md)
 _FACTORS = 16  # probabilities multiplied before one logarithm: 16 × log10(1e-15) stays above the smallest float
 _CACHED = 1 << 16  # numbers worked on at once
 
