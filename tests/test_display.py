@@ -247,3 +247,12 @@ def test_failures_of_a_sweep_are_listed_on_stderr(capsys):
     assert shown.out == ""
     assert "a[bold]-1-s0" in shown.err
     assert "images/[x].png:100: unreadable" in shown.err
+
+
+@pytest.mark.parametrize(("total", "is_told"), [(1, False), (2, True)])
+def test_the_only_run_that_fails_is_told_by_the_error_alone(total, is_told, monkeypatch, capsys):
+    monkeypatch.setattr(type(display.err), "is_terminal", False)
+    with live.progress() as emit:
+        emit(events.RunStarted("a-1-s0", 1, total))
+        emit(events.RunFailed("a-1-s0", "no such file"))
+    assert ("failed: no such file" in capsys.readouterr().err) == is_told

@@ -30,11 +30,12 @@ class _Lines:
     """Quiet, line-based: what a log file should hold."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
+        self.console, self.n_runs = console, 0
 
     def __call__(self, event: events.Event) -> None:
         match event:
             case events.RunStarted():
+                self.n_runs = event.total
                 self.line(f"[{event.number}/{event.total}] [bold]{escape(event.run)}[/]")
             case events.Note():
                 self.line(f"  {escape(event.text)}")
@@ -44,7 +45,7 @@ class _Lines:
                 was = "finished before, skipped: " if event.skipped else "finished: "
                 scores = f"accuracy {percent(event.accuracy)}, log loss {event.log_loss:.4f}, {minutes(event.seconds)}"
                 self.line(f"  {was}{scores}")
-            case events.RunFailed():
+            case events.RunFailed() if self.n_runs != 1:  # the only run's reason is the command's error
                 self.line("  [bold red]failed:[/] " + escape(event.reason.replace("\n", "; ")))
             case events.Step():
                 self.step(event)
