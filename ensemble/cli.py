@@ -116,7 +116,7 @@ def list_runs(
     from ensemble.runs import RunStore
 
     store = RunStore(runs)
-    finished, damaged = store.finished(patterns or ()), store.damaged()
+    finished, damaged = store.all(patterns or ())
     if json:
         classes = [{"per_class": [asdict(one) for one in run.per_class()]} if per_class else {} for run in finished]
         display.show_json([run.model_dump(mode="json") | own for run, own in zip(finished, classes, strict=True)])
@@ -158,8 +158,8 @@ def blend(
     from ensemble.submission import write_submission
 
     store = RunStore(runs)
-    display.warn_damaged(store.damaged())
-    finished = store.finished(patterns or ())
+    finished, damaged = store.all(patterns or ())
+    display.warn_damaged(damaged)
     if not finished:
         asked = f" matches {' '.join(patterns)}" if patterns else ""
         raise SelectionError(

@@ -5,7 +5,7 @@ Rows are joined by id and classes by name, never by position; `aligned` is the o
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any
@@ -138,10 +138,12 @@ def _check_same(what: str, name: str, mine: Array, other_name: str, others: Arra
     only_mine, only_others = (np.setdiff1d(a, b).tolist() for a, b in ((mine, others), (others, mine)))
     raise MismatchError(
         f"{name} and {other_name} do not have the same {what}: {len(mine):,} against {len(others):,}\n"
-        f"only in the first: {_some(only_mine)}; only in the second: {_some(only_others)}"
+        f"only in the first: {some(only_mine)}; only in the second: {some(only_others)}"
     )
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(repr(name[:60]) for name in names[:3])
-    return f"{shown}, … ({len(names):,})" if len(names) > 3 else shown or "none"
+def some(names: Iterable[str], longest: int = 60) -> str:
+    """The first three names, each cut where it is too long, and how many there are."""
+    listed = sorted(names)
+    shown = ", ".join(repr(name[:longest]) for name in listed[:3])
+    return f"{shown}, … ({len(listed):,})" if len(listed) > 3 else shown or "none"

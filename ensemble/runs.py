@@ -153,8 +153,10 @@ class RunStore:
         """Where a run is, or will be, stored."""
         return self.root / run_id
 
-    def all(self) -> tuple[list[Run], list[Damaged]]:
-        """Every finished run sorted by id, and every folder whose run.json cannot be trusted."""
+    def all(self, patterns: Sequence[str] = ()) -> tuple[list[Run], list[Damaged]]:
+        """Finished runs whose id or recipe matches one of the shell patterns, all without patterns, sorted by id; and
+        every folder whose run.json cannot be trusted.
+        """
         runs: list[Run] = []
         damaged: list[Damaged] = []
         for path in sorted(self.root.glob("*/run.json")):
@@ -162,16 +164,11 @@ class RunStore:
                 runs.append(read_run(path))
             except DamagedError as error:
                 damaged.append(Damaged(path.parent, str(error)))
-        return runs, damaged
-
-    def damaged(self) -> list[Damaged]:
-        """Every folder whose run.json cannot be trusted."""
-        return self.all()[1]
+        return [run for run in runs if not patterns or any(_matches(run, pattern) for pattern in patterns)], damaged
 
     def finished(self, patterns: Sequence[str] = ()) -> list[Run]:
-        """Finished runs whose id or recipe matches one of the shell patterns; all without patterns."""
-        runs, _ = self.all()
-        return [run for run in runs if not patterns or any(_matches(run, pattern) for pattern in patterns)]
+        """The runs of `all` alone."""
+        return self.all(patterns)[0]
 
     def get(self, run_id: str) -> Run:
         """One finished run. Raises RunError naming the nearest ids, DamagedError."""
@@ -180,7 +177,7 @@ class RunStore:
             return read_run(path)
         from difflib import get_close_matches
 
-        near = get_close_matches(run_id, [run.id for run in self.all()[0]], n=3, cutoff=0.4)
+        near = get_close_matches(run_id, [run.id for run in self.finished()], n=3, cutoff=0.4)
         hint = f"nearest: {', '.join(near)}" if near else f"`ens runs` lists what is in {self.root}"
         raise RunError(f"{run_id[:100]!r} is no finished run in {self.root}\n{hint}")
 

@@ -114,9 +114,10 @@ def make_blend(runs: Sequence[Run], options: Options | None = None, data: str | 
     group = selection.choose_group(runs, data)
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log)
     archs = [selection.short_arch(run.arch) for run in group.runs]
-    reasons = options.selection.chosen(pool.hits.mean(1), pool.log_losses, archs)
+    sample = pool.sample()
+    reasons = options.selection.chosen(sample.accuracies, sample.log_losses, archs)
     if not reasons:
-        raise selection.nothing_reaches(group.runs, pool.hits.mean(1), options.min_acc)
+        raise selection.nothing_reaches(group.runs, sample.accuracies, options.min_acc)
     rules = Rules(pool, options, archs)
     seed = seed_from(group.runs[0].data.valid)
     learnt, found = rules.cross_fit(seed)

@@ -26,8 +26,6 @@ class Pool:
     true class.
     """
 
-    names: tuple[str, ...]
-    ids: Array
     classes: tuple[str, ...]
     targets: Array
     labels: Array
@@ -42,14 +40,9 @@ class Pool:
         return np.asarray(self.labels == self.targets)
 
     @property
-    def log_losses(self) -> Array:
-        """Each member's log loss in nats, (members,)."""
-        return _log_losses(self.true)
-
-    @property
     def margin_bytes(self) -> int:
         """What the margins of all rows would take."""
-        return len(self.pairs.row) * len(self.names) * 8
+        return len(self.pairs.row) * len(self.true) * 8
 
     @property
     def n_blocks(self) -> int:
@@ -76,7 +69,7 @@ class Pool:
     def _margins(self, start: int, end: int) -> Margins:
         pairs = self.pairs.of_rows(start, end)
         targets = self.targets[start:end]
-        values = np.empty((len(self.names), len(pairs.row)))
+        values = np.empty((len(self.true), len(pairs.row)))
         for m, member in enumerate(self.read()):
             probs = scale(member.probs[start:end], self.is_log)
             values[m] = probs[pairs.row, targets[pairs.row]] - probs[pairs.row, pairs.rival]
@@ -105,7 +98,7 @@ class Sample:
     @property
     def log_losses(self) -> Array:
         """Each member's log loss in nats, (members,)."""
-        return _log_losses(self.true)
+        return np.asarray(-np.log(self.true).mean(1))
 
     def take(self, rows: Array) -> "Sample":
         """Some rows, positions in rising order."""
@@ -139,7 +132,7 @@ def open_pool(members: Members, is_log: bool = False) -> Pool:
         must &= probs > own
     assert first is not None
     return Pool(
-        tuple(sorted(members)), first.ids, first.classes, targets, np.stack(labels), np.stack(true),
+        first.classes, targets, np.stack(labels), np.stack(true),
         _open_pairs(may, must, targets, is_log), is_log, read,
     )  # fmt: skip
 
@@ -173,10 +166,6 @@ def _open_pairs(may: Array, must: Array, targets: Array, is_log: bool) -> Pairs:
     else:
         may[lost] = False
     return Pairs.of(may, np.asarray(~lost))
-
-
-def _log_losses(true: Array) -> Array:
-    return np.asarray(-np.log(true).mean(1))
 
 
 def scale(probs: Array, is_log: bool) -> Array:

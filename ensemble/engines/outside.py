@@ -12,7 +12,7 @@ from ensemble import __version__, metrics
 from ensemble.dataset.names import read_csv, without_suffix
 from ensemble.errors import DamagedError, DataError, MismatchError, RunError
 from ensemble.files import sha256
-from ensemble.predictions import Array, Predictions
+from ensemble.predictions import Array, Predictions, some
 from ensemble.runs import FORMAT, DataInfo, Run, RunStore, Scores, publish
 
 LABEL = "label"  # the CSV column that holds the true class
@@ -39,7 +39,7 @@ def import_run(name: str, arch: str, valid: Path, test: Path | None, store: RunS
     if tested and test and known and known.data.n_test:
         tested = _matched(test, tested, known.test())
     if tested and set(tested.classes) != set(mine.classes):
-        odd = _some(set(tested.classes) ^ set(mine.classes))
+        odd = some(set(tested.classes) ^ set(mine.classes), 40)
         raise MismatchError(f"{test}: its classes are not those of {valid}: {odd}")
     return _store(name, arch, mine.canonical(), tested and tested.canonical(), info, store)
 
@@ -120,7 +120,9 @@ def _matched(path: Path, mine: Predictions, known: Predictions) -> Predictions:
     """My predictions with the known rows' ids, order, classes and true classes. Raises MismatchError."""
     if set(mine.classes) != set(known.classes):
         lost, extra = set(known.classes) - set(mine.classes), set(mine.classes) - set(known.classes)
-        raise MismatchError(f"{path}: other classes than the runs: missing {_some(lost)}; not known {_some(extra)}")
+        raise MismatchError(
+            f"{path}: other classes than the runs: missing {some(lost, 40)}; not known {some(extra, 40)}"
+        )
     rows = _rows(path, mine.ids, known.ids)
     columns = [mine.classes.index(name) for name in known.classes]
     if mine.targets is not None and known.targets is not None:
@@ -144,13 +146,8 @@ def _rows(path: Path, mine: Array, known: Array) -> Array:
     if {name.lstrip("0") for name in lost} & {name.lstrip("0") for name in extra}:
         hint = "\nthey look like numbers without their leading zeros: read and write ids as text"
     raise MismatchError(
-        f"{path}: {len(mine):,} rows for {len(known):,}: missing {_some(lost)}; not known {_some(extra)}{hint}"
+        f"{path}: {len(mine):,} rows for {len(known):,}: missing {some(lost, 40)}; not known {some(extra, 40)}{hint}"
     )
-
-
-def _some(names: set[str]) -> str:
-    shown = ", ".join(repr(name[:40]) for name in sorted(names)[:3])
-    return f"{shown}, … ({len(names):,})" if len(names) > 3 else shown or "none"
 
 
 def _own_data(name: str, mine: Predictions) -> DataInfo:
