@@ -1,5 +1,6 @@
 """Small networks that the recipe describes, `scratch_plain` and `scratch_residual`, registered with timm."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,9 +99,7 @@ class Block(nn.Module):
             )
             layers += [(f"conv{i + 1}", conv)] + ([(f"norm{i + 1}", nn.BatchNorm2d(n_out))] if batch_norm else [])
             layers += [(f"relu{i + 1}", nn.ReLU())] if i + 1 < convs else []
-        self.layers = nn.Sequential()
-        for name, layer in layers:
-            self.layers.add_module(name, layer)
+        self.layers = nn.Sequential(OrderedDict(layers))
         self.shortcut: nn.Module | None = None
         if is_residual:
             self.shortcut = nn.Identity() if n_in == n_out else nn.Conv2d(n_in, n_out, 1)
