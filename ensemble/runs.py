@@ -78,8 +78,9 @@ class Run(_Stored):
     batch_size: int
     lr: float
     lr_find: LrFind | None = None
-    best_epoch: int
+    best_epoch: int = Field(description="the epoch whose weights were kept")
     n_epochs: int
+    refit_epochs: int | None = Field(None, description="epochs of the refit on train + valid, None without one")
     n_parameters: int
     n_trainable: int
     phases: tuple[str, ...] = ()
@@ -104,6 +105,10 @@ class Run(_Stored):
     def test(self) -> Predictions:
         """Its probabilities of the test rows; there are none where data.n_test is 0. Raises DamagedError."""
         return self._load("test.npz")
+
+    def test_refit(self) -> Predictions:
+        """What the refit says about the test rows, where refit_epochs is not None. Raises DamagedError."""
+        return self._load("test_refit.npz")
 
     def per_class(self) -> list[ClassScore]:
         """Precision, recall and F1 of every class on its validation rows. Raises DamagedError."""

@@ -16,7 +16,7 @@ from ensemble.cli import app
 
 ROOT = Path(ensemble.__file__).parent
 LAYERS = [
-    {"errors", "yamlfile", "files", "memory", "events", "metrics", "predictions", "recipe"},
+    {"errors", "files", "memory", "events", "metrics", "predictions", "recipe"},
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},
     {"engines"},

@@ -52,8 +52,9 @@ class Blend:
     """Members sorted by run id; table holds the best member and every weighting, valid is the one that was asked for.
 
     learnt_by is the weighting behind `best`, else its own name; diversity stands in the order of group.runs;
-    predictions are the blended test probabilities, None without a test set, and test their scores where it is
-    labelled; missing says what the table lacks.
+    predictions are the blended test probabilities, None without a test set, of the members' refits where every member
+    has one, and test their scores where it is labelled; all other scores are of the first fits. missing says what the
+    table lacks.
     """
 
     group: Group
@@ -66,6 +67,7 @@ class Blend:
     diversity: Diversity
     calibrated: Calibrated
     predictions: Predictions | None
+    of_refits: bool
     test: TestScores | None
 
     @property
@@ -134,6 +136,7 @@ def make_blend(runs: Sequence[Run], options: Options | None = None, data: str | 
         {member.run.id: member.weight for member in members},
         options.is_log,
         calibrated.calibration if options.calibrate else None,
+        of_refits=all(member.run.refit_epochs is not None for member in members),
     )
     predictions = mixture.of_test({member.run.id: member.run for member in members})
     return Blend(
@@ -147,6 +150,7 @@ def make_blend(runs: Sequence[Run], options: Options | None = None, data: str | 
         diversity=diversity(pool, found, rule, METRICS.index(options.metric), weights > 0),
         calibrated=calibrated,
         predictions=predictions,
+        of_refits=mixture.of_refits,
         test=_test_scores(predictions, group.runs[int(np.argmax(learnt[0]))], members[0].run, seed),
     )
 
@@ -158,8 +162,9 @@ def _test_scores(blend: Predictions | None, best: Run, member: Run, seed: int) -
     """
     if blend is None or blend.targets is None or not best.data.n_test:
         return None
-    both = dict(zip(sorted({best.id, member.id}), aligned({run.id: run.test for run in (best, member)}), strict=True))
-    single = both[best.id]
+    of_refits = best.refit_epochs is not None and member.refit_epochs is not None
+    tests = {run.id: run.test_refit if of_refits else run.test for run in (best, member)}
+    single = dict(zip(sorted(tests), aligned(tests), strict=True))[best.id]
     hits, best_hits = metrics.hits(blend.probs, blend.targets), metrics.hits(single.probs, blend.targets)
     return TestScores(
         n_rows=len(hits),

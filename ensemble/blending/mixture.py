@@ -14,11 +14,12 @@ from ensemble.runs import Run
 
 @dataclass(frozen=True)
 class Mixture:
-    """Weights by run id, what is averaged, and the calibration of the average."""
+    """Weights by run id, what is averaged, the calibration of the average, and whether the members' refits predict."""
 
     weights: Mapping[str, float]
     is_log: bool
     calibration: Calibration | None
+    of_refits: bool = False
 
     def of_test(self, runs: Mapping[str, Run]) -> Predictions | None:
         """The blended test probabilities of these runs, None without a test set. Raises MismatchError, DamagedError."""
@@ -28,7 +29,7 @@ class Mixture:
             return None
         if len(with_test) < len(names):
             raise MismatchError(f"{min(set(names) - set(with_test))} has no test predictions, {with_test[0]} has")
-        members = aligned({name: runs[name].test for name in names})
+        members = aligned({name: runs[name].test_refit if self.of_refits else runs[name].test for name in names})
         one, (probs,) = mix(members, np.array([[self.weights[name] for name in names]]), self.is_log)
         if self.calibration:
             probs = self.calibration.apply(probs)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,10 @@ class DataSet:
     def tables(self) -> list[Images]:
         """train, valid and, where there is one, test."""
         return [self.train, self.valid] + ([self.test] if self.test else [])
+
+    def joined(self) -> "DataSet":
+        """The same with the validation images among the training images too, for a last fit."""
+        return replace(self, train=self.train.and_(self.valid))
 
 
 def load(data: Data) -> DataSet:

@@ -33,6 +33,12 @@ class Images:
         labels = None if self.labels is None else tuple(self.labels[i] for i in rows)
         return Images(tuple(self.ids[i] for i in rows), tuple(self.files[i] for i in rows), labels)
 
+    def and_(self, others: "Images") -> "Images":
+        """These images and then the others, all labelled; ids may come twice."""
+        assert self.labels is not None
+        assert others.labels is not None
+        return Images(self.ids + others.ids, self.files + others.files, self.labels + others.labels)
+
 
 def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
     """A table from (id, file, label) rows in any order."""

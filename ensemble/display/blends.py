@@ -28,13 +28,25 @@ def show_blend(blend: Blend) -> None:
         say(f"accuracy weights are almost equal weights: largest / smallest = {max(weights) / min(weights):.3f}")
     if blend.missing:
         say(f"not in the table: {blend.missing}")
+    of_first = ", of the first fits" if blend.of_refits else ""
     kept = sum(member.run.n_epochs > 1 for member in blend.members)
     say(
-        f"cross-fitted on {count(valid.n_rows, 'validation row')}: learnt on four fifths, scored on the rest, "
-        "10 times over (best: 3 times, nested);\n  slightly pessimistic; intervals know the weights' own variance. "
+        f"cross-fitted on {count(valid.n_rows, 'validation row')}{of_first}: learnt on four fifths, "
+        "scored on the rest, 10 times over (best: 3 times, nested);\n  slightly pessimistic; intervals know the "
+        "weights' own variance. "
         f"Epoch chosen on these rows: {kept} of {len(blend.members)}"
     )
+    _refits(blend)
     _calibration(blend)
+
+
+def _refits(blend: Blend) -> None:
+    refitted = [member.run.id for member in blend.members if member.run.refit_epochs is not None]
+    if blend.of_refits:
+        say(f"test predictions: the refits (train + validation images) of all {count(len(refitted), 'member')}")
+    elif refitted:
+        without = next(member.run.id for member in blend.members if member.run.refit_epochs is None)
+        say(f"test predictions: the first fits; {without} has no refit, so that of {', '.join(refitted)} is not used")
 
 
 def _members(blend: Blend) -> None:
@@ -164,6 +176,7 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
         "members": [{"run": m.run.id, "weight": m.weight, "reason": m.reason} for m in blend.members],
         "options": asdict(blend.options),
         "weighting": blend.learnt_by,
+        "refits": blend.of_refits,
         "cross_fitted": blend.valid.as_dict(),
         "table": [rating.as_dict() for rating in blend.table],
         "gain": {name: None if gain != gain else gain for name, gain in blend.gains.items()},

@@ -67,7 +67,8 @@ def show_per_class(run: Run) -> None:
 def _training(run: Run) -> list[str]:
     if not run.n_epochs:
         return ["–", "–", "–"]  # imported
-    return [f"{run.best_epoch} of {run.n_epochs}", f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}"]
+    refit = "" if run.refit_epochs is None else ", refit"
+    return [f"{run.best_epoch} of {run.n_epochs}{refit}", f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}"]
 
 
 def show_range_test(found: "RangeTest") -> None:

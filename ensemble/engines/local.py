@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from ensemble.learn.train import Trained
 
 RECORDED = ("torch", "fastai", "timm", "numpy", "pillow")
-STORED = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz")
+FILES = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz")
+REFIT_FILES = ("refit.safetensors", "test_refit.npz")
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,10 @@ def _train_locked(job: Job, store: RunStore, data: _DataSets, emit: Emit, force:
             return None
         images = data.of(job.recipe)
         finished = _finished(job, store, images, force)
-        if finished is not None:
-            emit(RunEnded(job.run_id, finished.scores.accuracy, finished.scores.log_loss, finished.total_seconds, True))
-            return finished
-        run = train_one(job, store, images, emit)
-        emit(RunEnded(job.run_id, run.scores.accuracy, run.scores.log_loss, run.total_seconds))
+        run = finished or train_one(job, store, images, emit)
+        if job.recipe.refit and run.refit_epochs is None:
+            run = refit_one(job, run, store, images, emit)
+        emit(RunEnded(job.run_id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, run is finished))
         return run
 
 
@@ -144,6 +144,27 @@ def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit) -> Run:
     run = _describe(job, data, trained, folder)
     publish(run)
     return run
+
+
+def refit_one(job: Job, run: Run, store: RunStore, data: DataSet, emit: Emit) -> Run:
+    """Add the refit on train + valid to a finished run, which stays as it is until then. Raises EnsembleError."""
+    from ensemble.learn.train import refit
+
+    refitted = refit(job.recipe, data, run, run.best_epoch, store, emit)
+    if refitted.test is not None:
+        refitted.test.save(run.folder / "test_refit.npz")
+    more = {
+        "refit_epochs": run.best_epoch,
+        "seconds": run.seconds | {"refit": refitted.seconds},
+        "files": run.files | _hashes(run.folder, REFIT_FILES),
+    }
+    run = run.model_copy(update=more)
+    publish(run)
+    return run
+
+
+def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
+    return {name: sha256(folder / name) for name in names if (folder / name).exists()}
 
 
 def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
@@ -192,6 +213,6 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
         device=trained.device, precision=trained.precision,
         threads=trained.threads, seconds=trained.seconds, images_per_second=trained.images_per_second,
         versions={"ens": __version__} | {name: version(name) for name in RECORDED},
-        files={name: sha256(folder / name) for name in STORED if (folder / name).exists()},
+        files=_hashes(folder, FILES),
         created=datetime.now(UTC).isoformat(timespec="seconds"), folder=folder,
     )  # fmt: skip

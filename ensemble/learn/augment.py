@@ -3,18 +3,19 @@
 from functools import partial
 
 import torch
-from fastai.vision.augment import AffineCoordTfm, RandomErasing, affine_mat, aug_transforms
+from fastai.torch_core import TensorImage
+from fastai.vision.augment import AffineCoordTfm, RandomErasing, RandTransform, affine_mat, aug_transforms
 from torch import Tensor
+from torchvision.transforms.v2 import RandAugment
 
-from ensemble.errors import RecipeError
 from ensemble.recipe import Augment
 
 
 def batch_transforms(augment: Augment) -> list[object]:
     """fastai transforms of the training batch; flips, rotation, zoom, shift and warp are one interpolation."""
-    if augment.randaug:
-        raise RecipeError("augment.randaug: is not in this version yet; use rotate, zoom, warp and lighting")
     extra: list[object] = []
+    if augment.randaug:
+        extra.append(RandAugments(augment.randaug))
     if augment.shift:
         extra.append(AffineCoordTfm(aff_fs=partial(shift_mat, largest=augment.shift)))
     if augment.erase:
@@ -37,3 +38,17 @@ def shift_mat(x: Tensor, largest: float) -> Tensor:
     # the grid runs from -1 to 1: a shift by the whole side is 2
     across, down = (torch.empty_like(one).uniform_(-2 * largest, 2 * largest) for _ in range(2))
     return affine_mat(one, zero, across, zero, one, down)
+
+
+class RandAugments(RandTransform):
+    """RandAugment (Cubuk et al., 2019) by torchvision: two operations at a strength from 0 to 10.
+
+    Its operations hold for a whole tensor, so every batch is cut into eight parts that draw their own.
+    """
+
+    def __init__(self, magnitude: int) -> None:
+        super().__init__(p=1.0)
+        self.draw = RandAugment(2, magnitude, num_magnitude_bins=11, fill=[0.5] * 3)
+
+    def encodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
+        return TensorImage(torch.cat([self.draw(part) for part in x.as_subclass(Tensor).chunk(8)]))

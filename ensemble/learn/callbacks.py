@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable
 
 import torch
-from fastai.callback.core import Callback, CancelFitException, TrainEvalCallback
+from fastai.callback.core import Callback, CancelFitException, CancelValidException, TrainEvalCallback
 from fastai.callback.mixup import CutMix, MixUp
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn, tensor
 from torch.distributions import Beta
 
@@ -95,39 +96,105 @@ class FiniteLoss(Callback):
             raise CancelFitException
 
 
-class Best(Callback):
-    """Remembers the best epoch over all phases of a run, and stops a phase after `patience` epochs without one."""
+class Keeper(Callback):
+    """Remembers the weights of one epoch over all phases of a run; what is_done says ends a phase before its time."""
 
-    order = 61
+    order = 63  # after Averaged
 
-    def __init__(self, monitor: str, early_stop: EarlyStop | None) -> None:
-        self.monitor, self.early_stop = monitor, early_stop
-        self.n_seen, self.best_epoch, self.waited = 0, 0, 0
+    def __init__(self) -> None:
+        self.n_seen, self.kept_epoch, self.is_best = 0, 0, False
+        self.state: State = {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the phase should train no further epoch."""
+        return False
+
+    def before_epoch(self) -> None:  # noqa: D102
+        # not in after_epoch: callbacks after this one would never hear of the last epoch
+        if self.is_done:
+            raise CancelFitException
+
+    def keep(self) -> None:
+        """Take the network as it is now."""
+        self.kept_epoch, self.state = self.n_seen, copy_of(self.learn.model)
+
+
+class Best(Keeper):
+    """Keeps the best epoch, or with `keep="last"` the last; stops a phase after `patience` epochs without a better."""
+
+    def __init__(self, monitor: str, early_stop: EarlyStop | None = None, keep: str = "best") -> None:
+        super().__init__()
+        self.monitor, self.early_stop, self.keep_last = monitor, early_stop, keep == "last"
+        self.waited = 0
         self.best_value = math.inf
         self.reference = math.inf
-        self.state: State = {}
+
+    @property
+    def is_done(self) -> bool:
+        """Whether patience is at its end."""
+        return self.early_stop is not None and self.waited >= self.early_stop.patience
 
     def before_fit(self) -> None:  # noqa: D102
         self.waited = 0
 
-    def before_epoch(self) -> None:  # noqa: D102
-        # not in after_epoch: callbacks after this one would never hear of the last epoch
-        if self.early_stop is not None and self.waited >= self.early_stop.patience:
-            raise CancelFitException
-
-    def after_epoch(self) -> None:  # noqa: D102
-        _, valid_loss, accuracy = self.learn.recorder.values[-1][:3]
+    def after_validate(self) -> None:  # noqa: D102
+        valid_loss, accuracy = self.learn.recorder.log[2:4]
         value = valid_loss if self.monitor == "valid_loss" else -accuracy
         self.n_seen += 1
-        if value < self.best_value:  # a tie stays with the earlier epoch, NaN never wins
-            self.best_value, self.best_epoch = value, self.n_seen
-            self.state = copy_of(self.learn.model)
+        self.is_best = value < self.best_value  # a tie stays with the earlier epoch, NaN never wins
+        if self.is_best:
+            self.best_value = value
+        if self.is_best or self.keep_last:
+            self.keep()
         if self.early_stop is None:
             return
         if value < self.reference - self.early_stop.min_delta:
             self.reference, self.waited = value, 0
         else:
             self.waited += 1
+
+
+class EndAt(Keeper):
+    """Ends training with the n-th epoch, over all phases, and keeps that; nothing is validated."""
+
+    def __init__(self, n_epochs: int) -> None:
+        super().__init__()
+        self.n_epochs = n_epochs
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the n-th epoch is over."""
+        return self.n_seen >= self.n_epochs
+
+    def before_validate(self) -> None:  # noqa: D102
+        raise CancelValidException
+
+    def after_cancel_validate(self) -> None:  # noqa: D102
+        self.n_seen += 1
+        if self.is_done:
+            self.keep()
+
+
+class Averaged(Callback):
+    """Validates, and so keeps, an exponential moving average of the weights (timm's ModelEmaV3, with its warm-up)."""
+
+    order = 62  # after the Recorder
+
+    def __init__(self, network: nn.Module, decay: float) -> None:
+        self.average = ModelEmaV3(network, decay=decay, use_warmup=True)
+        self.n_steps = 0
+
+    def after_batch(self) -> None:  # noqa: D102
+        if self.training:
+            self.n_steps += 1
+            self.average.update(self.learn.model, self.n_steps)
+
+    def before_validate(self) -> None:  # noqa: D102
+        self.trained, self.learn.model = self.learn.model, self.average.module
+
+    def after_epoch(self) -> None:  # noqa: D102
+        self.learn.model = self.trained
 
 
 def copy_of(network: nn.Module) -> State:
@@ -163,3 +230,7 @@ class ChannelsLast(Callback):
 
     def before_batch(self) -> None:  # noqa: D102
         self.learn.xb = tuple(x.contiguous(memory_format=torch.channels_last) for x in self.xb)
+
+
+def nothing(*_: object) -> None:
+    """A listener that does not watch."""

@@ -15,7 +15,7 @@ from ensemble.runs import Run, RunStore
 from ensemble.submission.shape import shape_of
 from ensemble.submission.write import FORMAT, csv_text
 
-_FILES = ("valid.npz", "test.npz")
+_FILES, _REFIT = ("valid.npz", "test.npz"), "test_refit.npz"
 
 
 def verify(path: Path, store: RunStore) -> int:
@@ -57,6 +57,8 @@ def _read_manifest(path: Path) -> _Manifest:
         if manifest["format"] != FORMAT:
             raise SubmissionError(f"{beside}: format {manifest['format']}, this version reads {FORMAT}")
         sample, calibration, members = manifest["sample_submission"], manifest["calibration"], manifest["members"]
+        of_refits = manifest.get("refits") is True
+        names = (*_FILES, _REFIT) if of_refits else _FILES
         weights = {str(entry["run"]): float(entry["weight"]) for entry in members}
         temperature, floor = (float((calibration or {}).get(key, 1)) for key in ("temperature", "floor"))
         if not (math.isclose(sum(weights.values()), 1, abs_tol=1e-9) and temperature > 0 and floor >= 0):
@@ -66,8 +68,9 @@ def _read_manifest(path: Path) -> _Manifest:
                 weights,
                 manifest["options"]["average"] == "geometric",
                 Calibration(temperature, floor) if calibration else None,
+                of_refits,
             ),
-            {str(entry["run"]): {name: str(entry["sha256"][name]) for name in _FILES} for entry in members},
+            {str(entry["run"]): {name: str(entry["sha256"][name]) for name in names} for entry in members},
             sample and {key: str(sample[key]) for key in ("path", "sha256")},
             str(manifest["csv_sha256"]),
         )

@@ -107,6 +107,7 @@ def _manifest(
         "command": [argument.encode("utf-8", "replace").decode() for argument in command],
         "options": asdict(blend.options),
         "weighting": blend.learnt_by,
+        "refits": blend.of_refits,
         "calibration": asdict(blend.calibration) if blend.calibration else None,
         "data": {"name": blend.group.name, "valid": blend.group.runs[0].data.valid,
                  "fingerprints": sorted({m.run.data.fingerprint for m in blend.members})},

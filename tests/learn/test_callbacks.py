@@ -17,7 +17,7 @@ NAN = float("nan")
 def watched(best, *values):
     """Show `best` epochs of (valid_loss, accuracy), the network's weight being the epoch's number; how many ran."""
     network = nn.Linear(1, 1)
-    best.learn = SimpleNamespace(model=network, recorder=SimpleNamespace(values=[]))
+    best.learn = SimpleNamespace(model=network, recorder=SimpleNamespace(log=[]))
     best.before_fit()
     for epoch, (loss, accuracy) in enumerate(values, start=1):
         try:
@@ -25,13 +25,13 @@ def watched(best, *values):
         except CancelFitException:
             return epoch - 1
         nn.init.constant_(network.weight, epoch)
-        best.learn.recorder.values.append([0.5, loss, accuracy])
-        best.after_epoch()
+        best.learn.recorder.log = [epoch, 0.5, loss, accuracy]
+        best.after_validate()
     return len(values)
 
 
 def kept(best):
-    return best.best_epoch, best.state["weight"].item() if best.state else None
+    return best.kept_epoch, best.state["weight"].item() if best.state else None
 
 
 @pytest.mark.parametrize(
@@ -64,6 +64,12 @@ def test_the_best_epoch_is_that_of_all_phases():
     assert kept(best) == (2, 2)
     watched(best, (0.2, 0))
     assert kept(best) == (5, 1)
+
+
+def test_the_last_epoch_is_kept_where_that_was_asked_for():
+    best = Best("valid_loss", EarlyStop(patience=2), keep="last")
+    assert watched(best, (0.5, 0), (0.9, 0), (0.7, 0), (0.1, 0)) == 3
+    assert kept(best) == (3, 3)
 
 
 def test_training_stops_after_patience_epochs_without_a_better_one():

@@ -141,7 +141,7 @@ def test_with_mixup_and_cutmix_each_batch_gets_one_of_them(mixup, cutmix, kinds,
 
 @pytest.mark.slow
 def test_cutmix_smoothing_and_class_weights_together_are_torchs_loss_of_the_mixed_targets(recipe_of, tmp_path):
-    from ensemble.learn.train import learner
+    from ensemble.learn import learner
 
     recipe = recipe_of(
         "augment={cutmix: 1.0}", "fit.label_smoothing=0.1", "fit.class_weights=balanced",

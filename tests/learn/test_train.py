@@ -17,15 +17,22 @@ from safetensors.torch import load as tensors_of
 from torch import nn
 
 from ensemble.dataset.load import load
+from ensemble.dataset.pixels import open_store
+from ensemble.engines.local import jobs_of, train_all
 from ensemble.errors import RecipeError, TrainingError
-from ensemble.events import EpochEnded, Note
+from ensemble.events import EpochEnded, Note, ignore
 from ensemble.learn import learner
 from ensemble.learn.callbacks import FrozenInEval, copy_of
+from ensemble.learn.data import catalog, part_loader
+from ensemble.learn.fitting import LR_MULT, plan
 from ensemble.learn.models import BodyAndHead
-from ensemble.learn.train import LR_MULT, plan, train
+from ensemble.learn.predict import probabilities
+from ensemble.learn.preprocess import weights_config
+from ensemble.learn.train import train
+from ensemble.learn.weights import load_exactly
 from ensemble.metrics import accuracy, log_loss
-from ensemble.recipe import Fit
-from ensemble.runs import RunStore
+from ensemble.recipe import Fit, Recipe
+from ensemble.runs import RunStore, publish
 
 OURS = "model.head={pool: concat, hidden: [16], dropout: 0.5}"
 FILES = ("model.safetensors", "valid.npz", "test.npz")
@@ -142,6 +149,76 @@ class TestKeptEpoch:
         with pytest.raises(TrainingError, match="^the loss became nan in phase scratch, epoch 1, batch 1, .*\nset a"):
             fit("data.normalize=[[0, 0, 0], [1.0e-40, 1.0e-40, 1.0e-40]]")
         assert not (tmp_path / "runs" / "tiny" / "model.safetensors").exists()
+
+
+class TestAverage:
+    SAID = ("fit.epochs=3", "fit.lr=0.01", "model.arch=resnet10t")
+
+    def test_the_average_is_what_is_scored_kept_and_stored(self, fit):
+        made = fit(*self.SAID, "fit.ema=0.9")
+        assert fits_its_history(made, made.trained.best_epoch)
+        assert made.weights != fit(*self.SAID).weights
+
+    def test_it_changes_nothing_in_what_is_trained(self, fit):
+        averaged, plain = fit(*self.SAID, "fit.ema=0.99").trained.history, fit(*self.SAID).trained.history
+        assert [row.train_loss for row in averaged] == [row.train_loss for row in plain]
+        assert [row.valid_loss for row in averaged] != [row.valid_loss for row in plain]
+
+    def test_a_decay_of_almost_nothing_is_the_network_itself(self, fit):
+        averaged, plain = fit(*self.SAID, "fit.ema=1.0e-9").trained, fit(*self.SAID).trained
+        np.testing.assert_allclose(averaged.valid.probs, plain.valid.probs, atol=1e-4)
+
+
+class TestRefit:
+    SAID = ("fit.strategy=fine_tune", "fit.frozen_epochs=2", "fit.epochs=2", "fit.lr=0.003", "model.arch=resnet10t")
+
+    @pytest.fixture
+    def refitted(self, recipe_of, tmp_path):
+        """refitted(*overrides): the run and its refit by one training of the small recipe."""
+
+        def refitted(*said):
+            recipe = recipe_of(*self.SAID, "refit=true", *said)
+            (run,), failures = train_all(jobs_of([recipe]), RunStore(tmp_path / "runs"), ignore)
+            assert failures == []
+            return run
+
+        return refitted
+
+    def test_the_first_fit_stays_as_it_is_without_a_refit(self, refitted, fit):
+        run, made = refitted(), fit(*self.SAID)
+        assert (run.folder / "model.safetensors").read_bytes() == made.weights
+        assert run.test().probs.tobytes() == made.trained.test.probs.tobytes()
+        assert run.refit_epochs == run.best_epoch
+
+    def test_it_predicts_the_test_set_by_other_weights_of_its_own(self, refitted):
+        run = refitted()
+        again, first = run.test_refit(), run.test()
+        assert again.ids.tolist() == first.ids.tolist()
+        assert not np.allclose(again.probs, first.probs, atol=1e-3)
+        learn = run.learner()
+        load_exactly(learn.model, run.folder / "refit.safetensors")
+        recipe = Recipe.load(run.folder / "recipe.yaml")
+        store = open_store(load(recipe.data).hashes, weights_config(recipe).geometry, lambda done, n: None)
+        loader = part_loader(learn.dls, catalog(load(recipe.data), store, False), "test", 32)
+        np.testing.assert_allclose(probabilities(learn.model, loader, (), "fp32"), again.probs, atol=1e-6)
+
+    def test_it_equals_a_fit_on_the_joined_images_ended_at_that_epoch(self, refitted, recipe_of, tmp_path):
+        run = refitted("fit.lr_unfrozen=10", "fit.keep=best")  # the unfrozen phase spoils it: a frozen epoch is kept
+        assert run.best_epoch in (1, 2)
+        recipe = recipe_of(*self.SAID, "fit.epochs=0", "fit.keep=last")  # the same schedule of the frozen phase
+        data = load(recipe.data)
+        assert run.best_epoch == 2, "else the schedules differ"
+        by_hand = train(recipe, data.joined(), 0, "by-hand", RunStore(tmp_path / "other"))
+        np.testing.assert_allclose(by_hand.test.probs, run.test_refit().probs, atol=1e-6)
+
+    def test_a_run_whose_refit_was_cut_off_gets_it_without_training_the_first_fit_again(self, refitted):
+        run = refitted()
+        first = (run.folder / "model.safetensors").stat().st_mtime_ns
+        publish(run.model_copy(update={"refit_epochs": None}))
+        again = refitted()
+        assert again.refit_epochs == run.refit_epochs
+        assert (run.folder / "model.safetensors").stat().st_mtime_ns == first
+        assert again.files == run.files
 
 
 class Probe(Callback):
@@ -267,6 +344,8 @@ class TestPlan:
         ("augment={cutmix: 1.0}",),
         ("augment={mixup: 0.4, cutmix: 1.0}",),
         ("augment=heavy",),
+        ("augment={randaug: 7}",),
+        ("fit.ema=0.9",),
         ("model.stem=small", "data.size=16"),
         ("fit.strategy=gradual", "fit.epochs=2"),
         ("data.normalize=dataset", "data.size=16"),
@@ -287,7 +366,6 @@ def test_what_a_recipe_may_say_trains_and_changes_the_outcome(said, fit):
     [
         ("fit.batch_size=auto", "fit.batch_size: auto"),
         ("fit.feature_views=4", "fit.feature_views above 0"),
-        ("refit=true", "refit: true"),
     ],
 )
 def test_what_this_version_cannot_do_is_refused_never_ignored(said, told, fit):

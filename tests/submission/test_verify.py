@@ -6,10 +6,11 @@ import shutil
 import numpy as np
 import pytest
 
-from ensemble.blending import Options
+from ensemble.blending import Options, make_blend
 from ensemble.errors import EnsembleError, SubmissionError
+from ensemble.files import sha256
 from ensemble.predictions import Predictions
-from ensemble.runs import RunStore
+from ensemble.runs import RunStore, publish
 from ensemble.submission import verify, write_submission
 
 
@@ -37,6 +38,48 @@ def refusal(path, store):
 
 def test_an_untouched_submission_gives_the_same_bytes_from_all_its_members(submission, store):
     assert verify(submission, store) == 3
+
+
+@pytest.fixture
+def with_refit(blend_of, rng, store):
+    """with_refit(*which): a blend of three members of which these have a refit with other test predictions."""
+    tests = [other_test(rng) for _ in range(3)]
+
+    def with_refit(*which):
+        blend_of(*tests)
+        for i in which:
+            run = store.get(f"a_{i}-1-s0")
+            other_test(rng).save(run.folder / "test_refit.npz")
+            files = run.files | {"test_refit.npz": sha256(run.folder / "test_refit.npz")}
+            publish(run.model_copy(update={"refit_epochs": 2, "files": files}))
+        return make_blend(store.finished())
+
+    return with_refit
+
+
+def other_test(rng):
+    ids = np.array([f"{i:03d}" for i in range(20)])
+    return Predictions(ids, ("a", "b", "c"), rng.dirichlet(np.ones(3), 20).astype(np.float32))
+
+
+def test_refits_predict_where_every_member_has_one_and_are_verified(with_refit, store, tmp_path):
+    blend = with_refit(0, 1, 2)
+    assert blend.of_refits
+    mean = sum(member.weight * member.run.test_refit().probs for member in blend.members)
+    np.testing.assert_allclose(blend.predictions.probs, mean, rtol=1e-6)
+    path = write_submission(blend, tmp_path / "submissions").path
+    assert verify(path, store) == 3
+    changed = blend.members[1].run.folder / "test_refit.npz"
+    other_test(np.random.default_rng(5)).save(changed)
+    assert str(changed) in refusal(path, store)
+
+
+def test_one_member_without_a_refit_leaves_all_to_their_first_fits(with_refit, store, tmp_path):
+    blend = with_refit(0, 2)
+    assert not blend.of_refits
+    mean = sum(member.weight * member.run.test().probs for member in blend.members)
+    np.testing.assert_allclose(blend.predictions.probs, mean, rtol=1e-6)
+    assert verify(write_submission(blend, tmp_path / "submissions").path, store) == 3
 
 
 def test_it_is_verified_under_another_name_and_beside_new_runs(submission, store, tmp_path, fake_run):

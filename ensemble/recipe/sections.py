@@ -6,16 +6,14 @@ declared; the error for a wrong value quotes that explanation.
 
 import hashlib
 import json
-import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from ensemble.errors import RecipeError
-from ensemble.yamlfile import parse_scalar, read_mapping
-
-MAX_BASES = 8
+from ensemble.recipe.bases import read_with_bases
+from ensemble.recipe.explain import explain
 
 
 class Section(BaseModel):
@@ -211,6 +209,7 @@ class Fit(Section):
         default_factory=dict, description="module name: {l1:, l2:}, such as dense: {l2: 0.01}"
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="0 to below 1")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay of a moving average of the weights, such as 0.999; 0 = off")
     class_weights: Literal["none", "balanced"] = Field("none", description="none or balanced")
     monitor: Literal["valid_loss", "accuracy"] = Field("valid_loss", description="valid_loss or accuracy")
     early_stop: EarlyStop | None = Field(None, description="{patience:, min_delta:} or null")
@@ -255,15 +254,13 @@ class Recipe(Section):
     def load(cls, path: Path | str, overrides: tuple[str, ...] = ()) -> "Recipe":
         """The recipe in a YAML file, its bases merged, `KEY=VALUE` overrides applied. Raises RecipeError."""
         path = Path(path)
-        values, lines = _read_with_bases(path)
-        for override in overrides:
-            _apply(override, values, lines)
+        values, lines = read_with_bases(path, overrides)
         if "name" in values:
             raise RecipeError(f"{lines['name']}: name is not a key of a recipe\nthe file's name is the recipe's name")
         try:
             return cls.model_validate({**values, "name": path.name.removesuffix(path.suffix)})
         except ValidationError as error:
-            raise RecipeError(_explain(error, path, lines)) from None
+            raise RecipeError(explain(error, cls, path, lines)) from None
 
     @property
     def augmentation(self) -> Augment:
@@ -292,124 +289,3 @@ def _without_absolute(said: dict[str, Any]) -> dict[str, Any]:
 
 def _is_absolute(value: Any) -> bool:
     return isinstance(value, str) and (PurePosixPath(value).is_absolute() or PureWindowsPath(value).is_absolute())
-
-
-_Lines = dict[str, str]
-
-
-def _read_with_bases(path: Path) -> tuple[dict[str, Any], _Lines]:
-    """A recipe's values over those of its bases, and where ("file:line") each key was said last."""
-    chain: list[tuple[dict[str, Any], _Lines]] = []
-    seen: list[Path] = []
-    current: Path | None = path
-    while current is not None:
-        if current.resolve() in seen:
-            raise RecipeError(f"{path}: its bases run in a circle ({current} comes twice)")
-        if len(seen) == MAX_BASES:
-            raise RecipeError(f"{path}: more than {MAX_BASES} recipes deep")
-        seen.append(current.resolve())
-        values, lines = read_mapping(current)
-        base = values.pop("base", None)
-        if base is not None and not isinstance(base, str):
-            raise RecipeError(f"{current}:{lines['base']}: base: {base!r} is not a file name")
-        chain.append((values, {key: f"{current}:{line}" for key, line in lines.items()}))
-        if base is not None and not os.path.isfile(current.parent / base):
-            raise RecipeError(
-                f"{current}:{lines['base']}: base: {base} is not there (looked at {current.parent / base})"
-            )
-        current = None if base is None else current.parent / base
-    merged: dict[str, Any] = {}
-    where: _Lines = {}
-    for values, lines in reversed(chain):
-        merged = _merge(merged, values)
-        where |= lines
-    return merged, where
-
-
-def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """Maps merge, everything else replaces."""
-    merged = dict(under)
-    for key, value in over.items():
-        both_maps = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both_maps else value
-    return merged
-
-
-def _apply(override: str, values: dict[str, Any], lines: _Lines) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key or not all(key.split(".")):
-        raise RecipeError(f"--set {override}: write KEY=VALUE with a dotted key, such as --set fit.epochs=5")
-    *parents, last = key.split(".")
-    for name in parents:
-        child = values.get(name)
-        values[name] = dict(child) if isinstance(child, dict) else {}
-        values = values[name]
-    values[last] = parse_scalar(text)
-    lines[key] = "--set"
-
-
-def _explain(error: ValidationError, path: Path, lines: _Lines) -> str:
-    """The first problem of a recipe as a compiler would tell it, and how many more there are."""
-    problem, *others = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    keys = _keys(problem["loc"])
-    dotted = ".".join(keys)
-    known = next((lines[part] for part in _prefixes(keys) if part in lines), str(path))
-    more = f" ({len(others)} more after this)" if others else ""
-    parent, field = _declared(keys)
-    if problem["type"] == "extra_forbidden":
-        return f"{known}: {dotted} is not a key of a recipe{more}\n{_nearest(keys, parent)}"
-    if problem["type"] == "missing":
-        return f"{known}: {dotted} is missing{more}\nit is {field.description if field else 'required'}"
-    value = json.dumps(problem["input"], ensure_ascii=False, default=str)
-    allowed = field.description if field and field.description else problem["msg"]
-    return f"{known}: {dotted}: {value[:80]} is not allowed{more}\nallowed: {allowed}"
-
-
-def _keys(loc: tuple[int | str, ...]) -> list[str]:
-    """The dotted key as the user wrote it: without the tags that pydantic adds where a union is."""
-    keys = [str(part) for part in loc if part not in ("<map>", "<text>", "<list>", "<flag>", "<number>")]
-    return keys[:2] + keys[3:] if "<map>" in loc and keys[:2] == ["data", "valid"] else keys
-
-
-def _prefixes(keys: list[str]) -> list[str]:
-    return [".".join(keys[:n]) for n in range(len(keys), 0, -1)]
-
-
-def _declared(keys: list[str]) -> tuple[type[BaseModel] | None, Any]:
-    """The section and the field that declare a dotted key, as far as they are declared."""
-    section: type[BaseModel] | None = Recipe
-    field = None
-    for key in keys:
-        if section is None or key not in section.model_fields:
-            return section, field
-        field = section.model_fields[key]
-        section = _section_in(field.annotation)
-    return section, field
-
-
-def _section_in(annotation: Any) -> type[BaseModel] | None:
-    """The Section inside an annotation, through unions and Annotated; None where there is none."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    found = (_section_in(part) for part in getattr(annotation, "__args__", ()))
-    return next((section for section in found if section is not None), None)
-
-
-def _nearest(keys: list[str], section: type[BaseModel] | None) -> str:
-    from difflib import get_close_matches
-
-    here = [name for name in section.model_fields if name != "name"] if section else []
-    prefix = "".join(f"{key}." for key in keys[:-1])
-    close = [prefix + name for name in get_close_matches(keys[-1], here, n=1)]
-    elsewhere = [key for key in _all_keys(Recipe) if key.split(".")[-1] == keys[-1]]
-    if close or elsewhere:
-        return f"did you mean {(close or elsewhere)[0]}?"
-    return f"allowed here: {', '.join(here)}"
-
-
-def _all_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
-    keys = []
-    for name, field in section.model_fields.items():
-        inner = _section_in(field.annotation)
-        keys += [prefix + name] + (_all_keys(inner, f"{prefix}{name}.") if inner else [])
-    return keys

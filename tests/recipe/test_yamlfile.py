@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.errors import RecipeError
-from ensemble.yamlfile import MAX_BYTES, parse_scalar, parse_yaml, read_mapping
+from ensemble.recipe.yamlfile import MAX_BYTES, parse_scalar, parse_yaml, read_mapping
 
 WORDS = ["no", "NA", "yes", "on", "off", "007", "-08", "2024-01-01", "12:30:45", "1_000", "0x10", "0o7", ".inf", ".nan"]
 NUMBERS = {"1e-3": 1e-3, "1E5": 1e5, "1.": 1.0, ".5": 0.5, "-3": -3, "+4": 4, "0": 0, "-0.25": -0.25, "2.5e+1": 25.0}

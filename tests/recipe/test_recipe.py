@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ensemble import recipe as module
 from ensemble.errors import RecipeError
 from ensemble.recipe import AUGMENT_PRESETS, ColumnSplit, Find, Folds, Recipe
+from ensemble.recipe import explain as module
 
 SMALLEST = {"data": {"source": "folder", "path": "x"}, "model": {"arch": "resnet18"}}
 
@@ -76,7 +76,7 @@ def test_a_recipe_cannot_be_changed():
 def sections(section):
     yield section
     for field in section.model_fields.values():
-        inner = module._section_in(field.annotation)
+        inner = module.section_in(field.annotation)
         if inner:
             yield from sections(inner)
 

@@ -1,0 +1,154 @@
+"""The phases of a strategy and how they are trained on one Learner."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fastai.callback.core import Callback
+
+from ensemble.errors import RecipeError, TrainingError
+from ensemble.events import Emit, EpochEnded, Note, Step
+from ensemble.learn import callbacks, models
+from ensemble.learn.lr import RangeTest, n_steps_for, range_test
+from ensemble.learn.setup import Setup
+from ensemble.recipe import Find, Fit
+
+LR_MULT = 100.0  # fastai's fine_tune: the first stage trains at a hundredth of the last one's rate
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of epochs that train the same layer groups, from first_group on (0: the stem, -1: the head alone)."""
+
+    name: str
+    n_epochs: int
+    first_group: int
+    pct_start: float = 0.25
+    div: float = 25.0
+    share_of_rate: float = 1.0
+    is_unfrozen: bool = False
+
+
+def plan(fit: Fit, n_groups: int) -> list[Phase]:
+    """The phases of a strategy; fine_tune's shapes are fastai's own (frozen, then unfrozen at half the rate).
+
+    gradual spreads its epochs over the stages, from the last to the first; with unfreeze_from there is one step.
+    """
+    if fit.strategy == "scratch":
+        phases = [Phase("scratch", fit.epochs, 0)]
+    elif fit.strategy == "feature_extract":
+        phases = [Phase("frozen", fit.epochs, -1)]
+    elif fit.strategy == "fine_tune":
+        phases = [
+            Phase("frozen", fit.frozen_epochs, -1, pct_start=0.99),
+            _unfrozen("unfrozen", fit.epochs, 0),
+        ]
+    else:
+        phases = [Phase("frozen", fit.frozen_epochs, -1, pct_start=0.99), *_opening(fit, n_groups)]
+    phases = [phase for phase in phases if phase.n_epochs]
+    if not phases:
+        raise RecipeError("fit.epochs: nothing to train: no phase has an epoch")
+    return phases
+
+
+def _unfrozen(name: str, n_epochs: int, first_group: int) -> Phase:
+    return Phase(name, n_epochs, first_group, pct_start=0.3, div=5.0, share_of_rate=0.5, is_unfrozen=True)
+
+
+def _opening(fit: Fit, n_groups: int) -> list[Phase]:
+    """The steps of gradual unfreezing: the body's stages open from the end, at most one step per epoch."""
+    if fit.unfreeze_from is not None:
+        return [_unfrozen(f"from {fit.unfreeze_from}", fit.epochs, n_groups - 2)]
+    n_stages = n_groups - 1
+    n_steps = min(n_stages, fit.epochs)
+    epochs = [fit.epochs * (i + 1) // n_steps - fit.epochs * i // n_steps for i in range(n_steps)]
+    first = [n_stages - n_stages * (i + 1) // n_steps for i in range(n_steps)]
+    return [_unfrozen(f"from stage {g + 1} of {n_stages}", n, g) for n, g in zip(epochs, first, strict=True)]
+
+
+class Fitting:
+    """The phases of one run on one Learner; the keeper decides which epoch's weights are kept."""
+
+    def __init__(
+        self, setup: Setup, fit: Fit, seed: int, run_id: str, emit: Emit, keeper: callbacks.Keeper | None = None
+    ) -> None:
+        self.setup, self.fit, self.seed, self.run_id, self.emit = setup, fit, seed, run_id, emit
+        self.learn = setup.learn
+        self.keeper = keeper or callbacks.Best(fit.monitor, fit.early_stop, fit.keep)
+        self.average = [callbacks.Averaged(self.learn.model, fit.ema)] if fit.ema else []
+        self.phases = plan(fit, len(self.learn.opt.param_lists))
+        self.history: list[EpochEnded] = []
+        self.n_trainable = 0
+
+    def find_rate(self) -> RangeTest:
+        """The range test on the network as the first phase trains it."""
+        rule = self.fit.lr.find if isinstance(self.fit.lr, Find) else "valley"
+        n_batches = len(self.learn.dls.train)
+        n_run = sum(phase.n_epochs for phase in self.phases) * n_batches
+        n_steps = n_steps_for(n_run)
+        self._freeze(self.phases[0])
+        watch = callbacks.Watch(
+            lambda done, total, loss: self._step("lr_find", min(done, n_steps), n_steps, loss), callbacks.nothing
+        )
+        streams = [callbacks.SeedEpochs(self.seed, "lr_find"), callbacks.FrozenInEval(), watch]
+        found = range_test(self.learn, rule, n_steps, streams)
+        self._note(
+            found.note
+            or f"rate {found.chosen:.2g} by the {found.rule} rule, from {n_steps} steps "
+            f"({n_steps / n_run:.0%} of the {n_run} steps of training)"
+        )
+        return found
+
+    def run(self, phase: Phase, rate: float) -> None:
+        """One phase with fastai's schedule; the optimiser starts afresh. Raises TrainingError."""
+        learn, fit = self.learn, self.fit
+        n_trained = self._freeze(phase)
+        total = models.count_parameters(learn.model)
+        self._note(f"phase {phase.name}: {phase.n_epochs} epochs, {n_trained:,} of {total:,} parameters train")
+        peak = rate * phase.share_of_rate
+        if phase.is_unfrozen and fit.lr_unfrozen is not None:
+            peak = fit.lr_unfrozen
+        rates: Any = slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak
+        watch = callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, phase))
+        every = 1 if learn.dls.device.type == "cpu" else 50
+        finite = callbacks.FiniteLoss(phase.name, every)
+        streams = callbacks.SeedEpochs(self.seed, phase.name)
+        cbs: list[Callback] = [streams, callbacks.FrozenInEval(), finite, *self.average, self.keeper, watch]
+        if fit.schedule == "one_cycle":
+            learn.fit_one_cycle(phase.n_epochs, rates, pct_start=phase.pct_start, div=phase.div, cbs=cbs)
+        elif fit.schedule == "flat_cosine":
+            learn.fit_flat_cos(phase.n_epochs, rates, cbs=cbs)
+        else:
+            learn.fit(phase.n_epochs, rates, cbs=cbs)
+        if finite.problem:
+            raise TrainingError(finite.problem)
+
+    def keep_epoch(self) -> callbacks.State:
+        """Put the kept epoch's weights into the network. Raises TrainingError when no epoch had a finite loss."""
+        if not self.keeper.state:
+            raise TrainingError(f"no epoch ended with a finite {self.fit.monitor}; set a smaller fit.lr")
+        self.learn.model.load_state_dict(self.keeper.state)
+        return self.keeper.state
+
+    def _freeze(self, phase: Phase) -> int:
+        self.learn.create_opt()
+        self.learn.freeze_to(phase.first_group)
+        trained = sum(p.numel() for p in self.learn.model.parameters() if p.requires_grad)
+        self.n_trainable = max(self.n_trainable, trained)
+        return trained
+
+    def _step(self, phase: str, done: int, total: int, loss: float | None) -> None:
+        self.emit(Step(self.run_id, phase, done, total, loss))
+
+    def _note(self, text: str) -> None:
+        self.emit(Note(self.run_id, text))
+
+    def _epoch(self, phase: Phase, seconds: float) -> None:
+        train_loss, *validated = self.learn.recorder.values[-1]
+        if not validated:
+            return  # a refit
+        valid_loss, share = validated
+        n, is_best = len(self.history) + 1, self.keeper.is_best
+        row = EpochEnded(self.run_id, phase.name, n, phase.n_epochs, train_loss, valid_loss, share, seconds, is_best)
+        self.history.append(row)
+        self.emit(row)

@@ -1,0 +1,146 @@
+"""From a recipe and its images to the fastai Learner that every phase works on."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastai.callback.core import Callback
+from fastai.callback.fp16 import AMPMode, MixedPrecision
+from fastai.callback.mixup import CutMix, MixUp
+from fastai.callback.progress import ProgressCallback
+from fastai.learner import Learner
+from fastai.losses import CrossEntropyLossFlat
+from fastai.metrics import accuracy
+from fastai.optimizer import OptimWrapper
+from torch import nn
+
+from ensemble.dataset.load import DataSet, load
+from ensemble.dataset.pixels import open_store
+from ensemble.errors import RecipeError
+from ensemble.events import Emit, Step, ignore
+from ensemble.learn import callbacks, models
+from ensemble.learn.data import Catalog, catalog, loaders, normalisation
+from ensemble.learn.device import device, precision, seed_everything
+from ensemble.learn.preprocess import Preprocess, weights_config
+from ensemble.learn.weights import find_weights, load_exactly
+from ensemble.recipe import Fit, Recipe
+from ensemble.runs import Run, RunStore
+
+
+@dataclass(frozen=True, eq=False)
+class Setup:
+    """What the phases work on; start says which weights the network began with."""
+
+    learn: Learner
+    start: str
+    images: Catalog
+    preprocess: Preprocess
+    precision: str
+
+
+def learner(recipe: Recipe | Path | str, seed: int | None = None) -> Learner:
+    """The plain fastai Learner of a recipe: same data, network, loss, optimiser and groups as `ens train`.
+
+    Raises EnsembleError. Images are decoded on the first call.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    return set_up(recipe, load(recipe.data), recipe.seeds[0] if seed is None else seed, ignore, RunStore()).learn
+
+
+def trained_learner(run: Run) -> Learner:
+    """The Learner of a finished run with its weights. Raises EnsembleError."""
+    recipe = Recipe.load(run.folder / "recipe.yaml")
+    random_start = recipe.model.model_copy(update={"pretrained": False})
+    config = weights_config(recipe)  # the run's own weights replace the ones it started from, not their preprocessing
+    recipe = recipe.model_copy(update={"model": random_start})
+    learn = set_up(recipe, load(recipe.data), run.seed, ignore, RunStore(run.folder.parent), config=config).learn
+    load_exactly(learn.model, run.folder / "model.safetensors")
+    return learn
+
+
+def set_up(
+    recipe: Recipe,
+    data: DataSet,
+    seed: int,
+    emit: Emit,
+    runs: RunStore,
+    run_id: str = "",
+    config: Preprocess | None = None,
+) -> Setup:
+    """Find the first weights, decode the images, build network and Learner. Raises EnsembleError."""
+    _refuse_not_yet(recipe)
+    models.check_arch(recipe.model.arch)
+    weights = find_weights(recipe.model, runs)
+    preprocess = config or weights_config(recipe)
+
+    def progress(done: int, total: int) -> None:
+        emit(Step(run_id, "decoding", done, total))
+
+    store = open_store(data.hashes, preprocess.geometry, progress)
+    images = catalog(data, store, recipe.data.skip_unreadable)
+    mean, std = normalisation(recipe.data.normalize, (preprocess.mean, preprocess.std), images)
+    preprocess = replace(preprocess, mean=mean, std=std)
+    assert isinstance(recipe.fit.batch_size, int)
+    dls = loaders(images, recipe.fit.batch_size, recipe.augmentation, (mean, std), seed)
+    seed_everything(seed, "network")
+    built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
+    network = built.network.to(device(), memory_format=torch.channels_last)
+    chosen = precision(recipe.fit.precision)
+    learn = Learner(
+        dls,
+        network,
+        loss_func=_loss(recipe.fit, images),
+        metrics=[accuracy],
+        splitter=models.splitter(recipe.fit.unfreeze_from),
+        opt_func=partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True)),
+        wd=recipe.fit.weight_decay,
+        train_bn=False,  # else fastai goes on training the batch norms of a frozen body
+        cbs=[callbacks.ChannelsLast(), *_penalties(recipe.fit, network), *_mixing(recipe), *_amp(chosen)],
+    )
+    if run_id:
+        learn.remove_cb(ProgressCallback)
+        learn.logger = callbacks.nothing
+    learn.create_opt()
+    return Setup(learn, built.start, images, preprocess, chosen)
+
+
+def _refuse_not_yet(recipe: Recipe) -> None:
+    """Keys of the contract that this version cannot honour: refused, never ignored. Raises RecipeError."""
+    later = {
+        "fit.batch_size: auto": recipe.fit.batch_size == "auto",
+        "fit.feature_views above 0": recipe.fit.feature_views not in ("auto", 0),
+        "fit.unfreeze_from without strategy gradual": bool(recipe.fit.unfreeze_from)
+        and recipe.fit.strategy != "gradual",
+    }
+    asked = [key for key, is_asked in later.items() if is_asked]
+    if asked:
+        raise RecipeError(f"recipe {recipe.name}: {', '.join(asked)}: not in this version")
+
+
+def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:
+    weight = None
+    if fit.class_weights == "balanced":
+        counts = np.bincount(images.codes[images.readable("train")], minlength=len(images.classes))
+        weight = torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
+        weight = weight.to(device())
+    return CrossEntropyLossFlat(weight=weight, label_smoothing=fit.label_smoothing)
+
+
+def _penalties(fit: Fit, network: nn.Module) -> list[Callback]:
+    parts = [
+        (models.module_named(network, name, "fit.penalty"), cost.l1, cost.l2) for name, cost in fit.penalty.items()
+    ]
+    return [callbacks.Penalise(parts)] if parts else []
+
+
+def _mixing(recipe: Recipe) -> list[Callback]:
+    augment = recipe.augmentation
+    if augment.mixup and augment.cutmix:
+        return [callbacks.MixUpOrCutMix(augment.mixup, augment.cutmix)]
+    return ([MixUp(augment.mixup)] if augment.mixup else []) + ([CutMix(augment.cutmix)] if augment.cutmix else [])
+
+
+def _amp(chosen: str) -> list[Callback]:
+    return [] if chosen == "fp32" else [MixedPrecision(amp_mode=AMPMode.BF16 if chosen == "bf16" else AMPMode.FP16)]

@@ -1,0 +1,66 @@
+"""Recipe files as plain values: `base:` files merged, `--set` overrides applied, the place of every key kept."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ensemble.errors import RecipeError
+from ensemble.recipe.yamlfile import parse_scalar, read_mapping
+
+MAX_BASES = 8
+
+Lines = dict[str, str]
+
+
+def read_with_bases(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Lines]:
+    """A recipe's values over those of its bases, and where ("file:line") each key was said last. Raises RecipeError."""
+    chain: list[tuple[dict[str, Any], Lines]] = []
+    seen: list[Path] = []
+    current: Path | None = path
+    while current is not None:
+        if current.resolve() in seen:
+            raise RecipeError(f"{path}: its bases run in a circle ({current} comes twice)")
+        if len(seen) == MAX_BASES:
+            raise RecipeError(f"{path}: more than {MAX_BASES} recipes deep")
+        seen.append(current.resolve())
+        values, lines = read_mapping(current)
+        base = values.pop("base", None)
+        if base is not None and not isinstance(base, str):
+            raise RecipeError(f"{current}:{lines['base']}: base: {base!r} is not a file name")
+        chain.append((values, {key: f"{current}:{line}" for key, line in lines.items()}))
+        if base is not None and not os.path.isfile(current.parent / base):
+            raise RecipeError(
+                f"{current}:{lines['base']}: base: {base} is not there (looked at {current.parent / base})"
+            )
+        current = None if base is None else current.parent / base
+    merged: dict[str, Any] = {}
+    where: Lines = {}
+    for values, lines in reversed(chain):
+        merged = _merge(merged, values)
+        where |= lines
+    for override in overrides:
+        _apply(override, merged, where)
+    return merged, where
+
+
+def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Maps merge, everything else replaces."""
+    merged = dict(under)
+    for key, value in over.items():
+        both_maps = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both_maps else value
+    return merged
+
+
+def _apply(override: str, values: dict[str, Any], lines: Lines) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key or not all(key.split(".")):
+        raise RecipeError(f"--set {override}: write KEY=VALUE with a dotted key, such as --set fit.epochs=5")
+    *parents, last = key.split(".")
+    for name in parents:
+        child = values.get(name)
+        values[name] = dict(child) if isinstance(child, dict) else {}
+        values = values[name]
+    values[last] = parse_scalar(text)
+    lines[key] = "--set"
