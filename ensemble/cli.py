@@ -104,6 +104,33 @@ def lr_find(
     display.next_commands(f"ens train {recipe} --set fit.lr={found.chosen:.2g}")
 
 
+@app.command()
+def tune(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")],
+    trials: Annotated[int, typer.Option(min=1, help="how many trials the search shall have in all")] = 20,
+    vary: Annotated[
+        list[str] | None, typer.Option("--vary", metavar="KEY=VALUES", help="LOW..HIGH or A,B,C; repeatable")
+    ] = None,
+    set_: Set = None,
+    runs: Runs = None,
+) -> None:
+    """Search hyper-parameters; every trial is a run, and the same command goes on after an interruption."""
+    from ensemble import display
+    from ensemble.display import live
+    from ensemble.engines.tune import tune as search_for
+    from ensemble.runs import RunStore
+
+    with live.progress() as emit:
+        search = search_for(recipe, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit)
+    display.show_search(search)
+    again = f"ens tune {recipe} --trials {2 * trials}{_same(runs)}"
+    if search.best is None:
+        display.next_commands(again)
+        return
+    said = " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in search.best.values.items())
+    display.next_commands(f"ens blend {shlex.quote(recipe.stem)}{_same(runs)}", f"ens train {recipe} {said}", again)
+
+
 @app.command("runs")
 def list_runs(
     patterns: Patterns = None,

@@ -70,6 +70,7 @@ class Run(_Stored):
     strategy: str
     seed: int
     fold: int | None = None
+    search: str = Field("", description="the `ens tune` that it is a trial of")
     scores: Scores
     classes: tuple[str, ...]
     data: DataInfo

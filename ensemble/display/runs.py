@@ -1,16 +1,18 @@
 """Runs: the leaderboard, range tests, what failed and what is damaged."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from ensemble import metrics
-from ensemble.display.text import LOG_WIDTH, err, interval, minutes, out, percent, say, table
+from ensemble.display.text import LOG_WIDTH, count, err, interval, minutes, out, percent, say, table
 from ensemble.runs import Damaged, Run
 
 if TYPE_CHECKING:
     from ensemble.engines.local import Failure
+    from ensemble.engines.tune import Search
     from ensemble.learn.lr import RangeTest
 
 
@@ -51,6 +53,26 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     shown.add_row("[dim]most common class[/]", *blank, f"[dim]{percent(data.majority)}[/]")
     shown.add_row("[dim]chance[/]", *blank, f"[dim]{percent(1 / n_classes)}[/]")
     out.print(shown)
+    for search, n_trials in Counter(run.search for run in runs if run.search).items():
+        say(f"{n_trials} of these are trials of the search {search}: the best of many flatters itself")
+
+
+def show_search(search: "Search") -> None:
+    """Every trial of a search, the best first, with what was varied."""
+    keys = list(dict.fromkeys(key for trial in search.trials for key in trial.values))
+    shown = table(f"search {search.name}: {count(len(search.trials), 'trial')}", "trial")
+    for name in ("log loss" if search.metric == "log_loss" else "accuracy", *(key.split(".")[-1] for key in keys)):
+        shown.add_column(name, justify="right")
+    sign = 1 if search.metric == "log_loss" else -1
+    for one in sorted(search.trials, key=lambda one: (one.score is None, sign * (one.score or 0), one.number)):
+        score = one.state if one.score is None else f"{one.score:.4f}" if sign == 1 else percent(one.score)
+        number = f"{one.number}, the recipe's own" if one.number == 0 else str(one.number)
+        shown.add_row(number, score, *(_value(one.values.get(key)) for key in keys))
+    out.print(shown)
+
+
+def _value(value: object) -> str:
+    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else escape(str(value))
 
 
 def show_per_class(run: Run) -> None:

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 
 RECORDED = ("torch", "fastai", "timm", "numpy", "pillow")
 FILES = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz")
-REFIT_FILES = ("refit.safetensors", "test_refit.npz")
+REFIT_FILES = ("recipe.yaml", "refit.safetensors", "test_refit.npz")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to make: a recipe with one of its seeds."""
+    """One run to make: a recipe with one of its seeds; search names the `ens tune` that it is a trial of."""
 
     recipe: Recipe
     seed: int
+    search: str = ""
 
     @property
     def run_id(self) -> str:
@@ -48,9 +49,9 @@ class Failure:
     reason: str
 
 
-def jobs_of(recipes: Sequence[Recipe]) -> list[Job]:
+def jobs_of(recipes: Sequence[Recipe], search: str = "") -> list[Job]:
     """One job per recipe and seed, each run id once."""
-    jobs = {job.run_id: job for job in (Job(recipe, seed) for recipe in recipes for seed in recipe.seeds)}
+    jobs = {job.run_id: job for job in (Job(recipe, seed, search) for recipe in recipes for seed in recipe.seeds)}
     return list(jobs.values())
 
 
@@ -153,6 +154,7 @@ def refit_one(job: Job, run: Run, store: RunStore, data: DataSet, emit: Emit) ->
     refitted = refit(job.recipe, data, run, run.best_epoch, store, emit)
     if refitted.test is not None:
         refitted.test.save(run.folder / "test_refit.npz")
+    write_text(run.folder / "recipe.yaml", recipe_text(job.recipe))
     more = {
         "refit_epochs": run.best_epoch,
         "seconds": run.seconds | {"refit": refitted.seconds},
@@ -191,7 +193,7 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
     n_batches = max(1, len(data.train) // trained.batch_size)
     return Run(
         format=FORMAT, id=job.run_id, recipe=recipe.name, digest=recipe.digest, arch=recipe.model.arch,
-        strategy=recipe.fit.strategy, seed=job.seed,
+        strategy=recipe.fit.strategy, seed=job.seed, search=job.search,
         scores=Scores(
             accuracy=metrics.accuracy(valid.probs, valid.targets),
             log_loss=metrics.log_loss(valid.probs, valid.targets),

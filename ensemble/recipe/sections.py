@@ -276,8 +276,11 @@ class Recipe(Section):
 
     @property
     def digest(self) -> str:
-        """Eight hex digits of what the recipe says beyond the defaults, without seeds, resources, absolute paths."""
-        said = self.model_dump(mode="json", exclude_defaults=True, exclude={"seeds", "resources"})
+        """Eight hex digits of what the recipe says beyond the defaults, without seeds, resources, absolute paths.
+
+        Without refit too: a refit is added to a finished run and leaves what is there as it is.
+        """
+        said = self.model_dump(mode="json", exclude_defaults=True, exclude={"seeds", "resources", "refit"})
         return hashlib.sha256(json.dumps(_without_absolute(said), sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -211,14 +211,18 @@ class TestRefit:
         by_hand = train(recipe, data.joined(), 0, "by-hand", RunStore(tmp_path / "other"))
         np.testing.assert_allclose(by_hand.test.probs, run.test_refit().probs, atol=1e-6)
 
-    def test_a_run_whose_refit_was_cut_off_gets_it_without_training_the_first_fit_again(self, refitted):
+    def test_a_finished_run_gets_a_refit_later_and_is_not_trained_again(self, refitted):
+        plain = refitted("refit=false")
+        assert plain.refit_epochs is None
+        first = (plain.folder / "model.safetensors").stat().st_mtime_ns
         run = refitted()
-        first = (run.folder / "model.safetensors").stat().st_mtime_ns
-        publish(run.model_copy(update={"refit_epochs": None}))
-        again = refitted()
-        assert again.refit_epochs == run.refit_epochs
+        assert run.id == plain.id
+        assert run.refit_epochs == plain.best_epoch
         assert (run.folder / "model.safetensors").stat().st_mtime_ns == first
-        assert again.files == run.files
+        assert run.scores == plain.scores
+        assert Recipe.load(run.folder / "recipe.yaml").refit
+        publish(run.model_copy(update={"refit_epochs": None}))  # as if the refit had been cut off
+        assert refitted().files == run.files
 
 
 class Probe(Callback):

@@ -221,10 +221,9 @@ def test_a_wrong_override_is_told_as_one(override, said, tmp_path):
     assert said in refusal(tmp_path, HEAD, (override,))
 
 
-DEFAULTS = made().model_dump(mode="json", exclude={"resources", "seeds"})
+DEFAULTS = made().model_dump(mode="json", exclude={"resources", "seeds", "refit"})
 CHANGES = {
     "augment": "none",
-    "refit": True,
     "tta": ["flip"],
     "fit.epochs": 5,
     "fit.lr": 0.01,
@@ -279,8 +278,8 @@ def test_every_change_that_matters_changes_the_digest(key):
 
 
 @given(st.lists(st.integers(0, 2**32 - 1), min_size=1), st.floats(0, 8))
-def test_seeds_and_resources_do_not_change_the_digest(seeds, gpu):
-    assert made(seeds=seeds, resources={"gpu": gpu, "cpu": 2}).digest == made().digest
+def test_seeds_resources_and_a_refit_do_not_change_the_digest(seeds, gpu):
+    assert made(seeds=seeds, refit=True, resources={"gpu": gpu, "cpu": 2}).digest == made().digest
 
 
 @pytest.mark.parametrize("root", ["/home/me", "/mnt/disk 2", "C:\\Users\\me", "\\\\server\\share"])

@@ -1,0 +1,204 @@
+"""Hyper-parameter search by Optuna: every trial is a run, bad ones are cut off early, an interrupted search goes on.
+
+The first trial is the recipe as it stands, so that the search says what it gained.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ensemble.dataset.load import load
+from ensemble.engines.local import jobs_of, train_all
+from ensemble.engines.space import Space, around, own_values, parse_varied, rounded, usual_space
+from ensemble.errors import EnsembleError, TrainingError
+from ensemble.events import Emit, EpochEnded, Event, Note, RunStarted
+from ensemble.recipe import Recipe
+from ensemble.runs import RunStore
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+FOLDER = ".searches"
+METRICS = {"valid_loss": "log_loss", "accuracy": "accuracy"}
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One trial: finished (with its score and run), pruned, or failed (with the reason)."""
+
+    number: int
+    state: str
+    score: float | None
+    values: dict[str, Any]
+    note: str
+
+
+@dataclass(frozen=True)
+class Search:
+    """All trials of a search in their order, by the metric that the recipe's fit.monitor means."""
+
+    name: str
+    metric: str
+    trials: tuple[Tried, ...]
+
+    @property
+    def best(self) -> Tried | None:
+        """The finished trial with the best score, the earlier on a tie."""
+        sign = 1 if self.metric == "log_loss" else -1
+        done = [trial for trial in self.trials if trial.score is not None]
+        return min(done, key=lambda trial: (sign * (trial.score or 0), trial.number), default=None)
+
+
+def tune(
+    path: Path, n_trials: int, varied: Sequence[str], overrides: tuple[str, ...], store: RunStore, emit: Emit
+) -> Search:
+    """Go on until the search has so many trials, pruned and failed ones included. Raises EnsembleError."""
+    recipe = Recipe.load(path, overrides)
+    space = parse_varied(varied) or usual_space(recipe)
+    _check(path, overrides, space)
+    name = _name(recipe, space)
+    study = _open_study(name, recipe, store)
+    if not varied:
+        space["fit.lr"] = around(_rate(study, recipe, emit))
+    if not study.get_trials(deepcopy=False):
+        study.enqueue_trial(_first(study, recipe, space))
+    _start_lost_again(study, name, store)
+    while len(_finished(study)) < n_trials:
+        trial = study.ask()
+        with store.lock(f"{name}-t{trial.number}", wait=True):
+            _run(study, trial, _Plan(path, overrides, space, name, n_trials), store, emit)
+    return Search(name, METRICS[recipe.fit.monitor], tuple(_told(trial) for trial in _finished(study)))
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What all trials of a search share."""
+
+    path: Path
+    overrides: tuple[str, ...]
+    space: Space
+    name: str
+    n_trials: int
+
+
+def _check(path: Path, overrides: tuple[str, ...], space: Space) -> None:
+    """A key or value that no recipe has is told before anything trains. Raises RecipeError."""
+    for key, values in space.items():
+        ends = getattr(values, "values", None) or (values.low, values.high)  # type: ignore[union-attr]
+        for value in ends:
+            Recipe.load(path, (*overrides, _said(key, value)))
+
+
+def _said(key: str, value: Any) -> str:
+    return f"{key}={json.dumps(value)}"
+
+
+def _name(recipe: Recipe, space: Space) -> str:
+    """A search is about one recipe, one space and one set of images."""
+    said = repr((recipe.digest, sorted(space.items()), load(recipe.data).fingerprint))
+    return f"{recipe.name}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
+
+
+def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
+    try:
+        import optuna
+    except ImportError:
+        raise EnsembleError("`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4'") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    folder = store.root / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        study = optuna.create_study(
+            study_name=name,
+            storage=f"sqlite:///{folder / name}.db",
+            direction="minimize" if recipe.fit.monitor == "valid_loss" else "maximize",
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+            load_if_exists=True,
+        )
+    except (OSError, optuna.exceptions.StorageInternalError, ValueError) as error:
+        raise EnsembleError(f"{folder / name}.db: cannot be opened ({' '.join(str(error).split())[:150]})") from None
+    # a sampler that began anew with the same seed would propose the same again
+    study.sampler = optuna.samplers.TPESampler(seed=recipe.seeds[0] + len(study.get_trials(deepcopy=False)))
+    return study
+
+
+def _rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
+    """The rate around which the search looks: the recipe's, else that of a range test, made once per search."""
+    if isinstance(recipe.fit.lr, float):
+        return recipe.fit.lr
+    found = study.user_attrs.get("rate")
+    if found is None:
+        from ensemble.learn.train import find_lr
+
+        found = find_lr(recipe, load(recipe.data), recipe.seeds[0], emit).chosen
+        study.set_user_attr("rate", found)
+    return float(found)
+
+
+def _first(study: "Study", recipe: Recipe, space: Space) -> dict[str, Any]:
+    found = {"fit.lr": study.user_attrs["rate"]} if "rate" in study.user_attrs else {}
+    return found | own_values(recipe, space)
+
+
+def _start_lost_again(study: "Study", name: str, store: RunStore) -> None:
+    """Trials whose process is gone (its lock is free) are queued again with the same values."""
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        with store.lock(f"{name}-t{trial.number}", wait=False) as is_free:
+            if is_free:
+                study.tell(trial.number, state=TrialState.FAIL)
+                study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
+
+
+def _finished(study: "Study") -> "list[FrozenTrial]":
+    """Trials that are over, without those that were lost and queued again."""
+    trials = study.get_trials(deepcopy=False)
+    lost = {trial.user_attrs["again"] for trial in trials if "again" in trial.user_attrs}
+    return [trial for trial in trials if trial.state.is_finished() and trial.number not in lost]
+
+
+def _run(study: "Study", trial: "Trial", plan: _Plan, store: RunStore, emit: Emit) -> None:
+    import optuna
+
+    values = {key: values.draw(trial, key) for key, values in plan.space.items()}
+    recipe = Recipe.load(plan.path, (*plan.overrides, *(_said(key, value) for key, value in values.items())))
+    jobs = jobs_of([recipe.model_copy(update={"seeds": recipe.seeds[:1]})], plan.name)
+
+    def watch(event: Event) -> None:
+        if isinstance(event, RunStarted):
+            emit(replace(event, number=len(_finished(study)) + 1, total=plan.n_trials))
+            emit(Note(event.run, ", ".join(f"{key} {value}" for key, value in values.items())))
+            return
+        emit(event)
+        if isinstance(event, EpochEnded) and len(jobs) == 1:
+            trial.report(event.valid_loss if recipe.fit.monitor == "valid_loss" else event.accuracy, event.epoch)
+            if trial.should_prune():
+                emit(Note(event.run, f"pruned: worse than the median of the others after epoch {event.epoch}"))
+                raise optuna.TrialPruned("worse than the median")
+
+    try:
+        runs, failures = train_all(jobs, store, watch)
+    except optuna.TrialPruned:
+        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        return
+    if failures:
+        trial.set_user_attr("note", failures[0].reason)
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        if len(_finished(study)) == 1:
+            raise TrainingError(f"{plan.path}: its first trial, the recipe as it is, failed: {failures[0].reason}")
+        return
+    scores = [getattr(run.scores, METRICS[recipe.fit.monitor]) for run in runs]
+    trial.set_user_attr("note", runs[0].id)
+    study.tell(trial, sum(scores) / len(scores))
+
+
+def _told(trial: "FrozenTrial") -> Tried:
+    state = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
+    score = trial.value if state == "finished" else None
+    values = {key: rounded(value) for key, value in trial.params.items()}
+    return Tried(trial.number, state, score, values, str(trial.user_attrs.get("note", "")))
