@@ -3,12 +3,15 @@ VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
 
-.PHONY: quickstart test check clean
+.PHONY: quickstart test check stress clean
 quickstart: $(VENV)/.installed ## install, then train, blend and submit on scikit-learn's digits
 	$(VENV)/bin/ens quickstart
 
 test: $(VENV)/.installed-dev ## the test suite: no network, no GPU
 	$(PY) -m pytest
+
+stress: $(VENV)/.installed-dev ## sixty kills at random moments
+	ENS_KILLS=60 $(PY) -m pytest tests/test_kills.py -s
 
 check: $(VENV)/.installed-dev ## format, lint, types
 	$(PY) -m ruff format --check ensemble tests bench

@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
-from ensemble.errors import EnsembleError, SelectionError
+from ensemble.errors import DamagedError, EnsembleError, SelectionError, Stopped
 
 app = typer.Typer(
     name="ens", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="From a YAML recipe to an honest ensemble and a checked submission.",
 )  # fmt: skip
+
+data = typer.Typer(no_args_is_help=True, help="Get image sets, and see which are here.")
+app.add_typer(data, name="data")
 
 Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="where runs are stored (ENS_RUNS, else runs)")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="where submissions go")]
@@ -25,15 +28,19 @@ Patterns = Annotated[list[str] | None, typer.Argument(metavar="PATTERN", help="r
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
 
 
+_SKIP = "`ens train RECIPE --force` makes it anew; --skip-damaged blends without damaged runs"
+
+
 @app.command()
 def quickstart(runs: Runs = None, out: Out = Path("submissions")) -> None:
     """Train a small ensemble on scikit-learn's digits, blend it, write a CSV: no download, no GPU."""
     from ensemble import display
     from ensemble.display import blends, live
+    from ensemble.engines.stopping import stoppable
     from ensemble.quickstart import run_quickstart
     from ensemble.runs import RunStore
 
-    with live.progress() as emit:
+    with live.progress() as show, stoppable(show) as emit:
         made = run_quickstart(RunStore(runs), out, emit)
     display.show_runs(made.runs)
     blends.show_blend(made.blend)
@@ -49,6 +56,61 @@ def quickstart(runs: Runs = None, out: Out = Path("submissions")) -> None:
     )
 
 
+@app.command("init")
+def init_(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="a folder of images or an archive")],
+    name: Annotated[str | None, typer.Option(metavar="NAME", help="what the recipes are called (the folder)")] = None,
+) -> None:
+    """Look at a folder or archive, say what it found, and write recipes for it."""
+    from ensemble import display
+    from ensemble.display import starts
+    from ensemble.init import start
+
+    started = start(path, name, Path("recipes"))
+    starts.show_start(started)
+    stem = str(started.files[0]).removesuffix(".base.yaml")
+    display.next_commands(f"ens inspect {started.files[2]}", f"ens train {stem}_*.yaml && ens blend")
+
+
+@data.command("list")
+def list_data(json: Json = False) -> None:
+    """The sets that `ens data get` knows, and which of them are on this machine."""
+    from ensemble import display
+    from ensemble.dataset.download import datasets
+    from ensemble.display import starts
+
+    listed = datasets()
+    if json:
+        display.show_json([asdict(one) for one in listed])
+        return
+    starts.show_datasets(listed)
+    missing = [one.name for one in listed if one.n_found < one.n_images]
+    display.next_commands(f"ens data get {missing[0]}" if missing else "ens train RECIPE")
+
+
+@data.command("get")
+def get_data(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="cifar10, flowers102, hymenoptera or kaggle:<slug>")],
+    given: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="an archive, or a folder of files, already here")
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="where it goes (ENS_DATA, else here)")] = None,
+) -> None:
+    """Download a set, check it, and lay it out as the recipes expect; what is there stays as it is."""
+    from ensemble import display
+    from ensemble.dataset.download import get, source_named
+    from ensemble.display import live
+    from ensemble.engines.stopping import stoppable
+
+    source = source_named(name)
+    with live.progress() as show, stoppable(show) as emit:
+        got = get(source, given, to, emit)
+    display.say(f"{got.folder}: {got.n_images:,} images" + (", there already" if got.was_there else ""))
+    elsewhere = f" --set {shlex.quote(f'data.path={got.folder}')}" if to else ""
+    recipe = f"ens train {source.recipe}{elsewhere}" if source.recipe else f"ens init {shlex.quote(str(got.folder))}"
+    display.next_commands(recipe)
+
+
 @app.command()
 def train(
     recipes: Recipes,
@@ -60,6 +122,7 @@ def train(
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.local import jobs_of, train_all
+    from ensemble.engines.stopping import stoppable
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
 
@@ -68,7 +131,7 @@ def train(
         raise EnsembleError(f"{recipes[0]}: a base holds what several recipes share; train one that names it")
     jobs = jobs_of([Recipe.load(path, tuple(set_ or ())) for path in paths])
     store = RunStore(runs)
-    with live.progress() as emit:
+    with live.progress() as show, stoppable(show) as emit:
         finished, failures = train_all(jobs, store, emit, force)
     display.show_runs(finished)
     if len(failures) == len(jobs) == 1:
@@ -93,11 +156,12 @@ def lr_find(
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.local import find_rate
+    from ensemble.engines.stopping import stoppable
     from ensemble.recipe import Recipe
 
     described = Recipe.load(recipe, tuple(set_ or ()))
     folder = out or Path("lr_find") / described.name
-    with live.progress() as emit:
+    with live.progress() as show, stoppable(show) as emit:
         found = find_rate(described, folder, emit)
     display.show_range_test(found)
     display.say(f"curve: {folder / 'lr_find.png'}, {folder / 'lr_find.csv'}")
@@ -117,10 +181,11 @@ def tune(
     """Search hyper-parameters; every trial is a run, and the same command goes on after an interruption."""
     from ensemble import display
     from ensemble.display import live
+    from ensemble.engines.stopping import stoppable
     from ensemble.engines.tune import tune as search_for
     from ensemble.runs import RunStore
 
-    with live.progress() as emit:
+    with live.progress() as show, stoppable(show) as emit:
         search = search_for(recipe, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit)
     display.show_search(search)
     again = f"ens tune {recipe} --trials {2 * trials}{_same(runs)}"
@@ -143,12 +208,13 @@ def list_runs(
     from ensemble.runs import RunStore
 
     store = RunStore(runs)
-    finished, damaged = store.all(patterns or ())
+    found = store.all(patterns or (), check=True)
+    finished = found.runs
     if json:
         classes = [{"per_class": [asdict(one) for one in run.per_class()]} if per_class else {} for run in finished]
         display.show_json([run.model_dump(mode="json") | own for run, own in zip(finished, classes, strict=True)])
         return
-    display.show_runs(finished, damaged)
+    display.show_runs(finished, found.damaged, found.incomplete)
     for run in finished if per_class else ():
         display.show_per_class(run)
     if finished:
@@ -171,6 +237,7 @@ def blend(
         bool, typer.Option("--calibrate", help="apply the temperature and floor that are shown")
     ] = False,
     data: Annotated[str | None, typer.Option(metavar="NAME", help="which data set, where runs are on several")] = None,
+    skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="blend without damaged runs")] = False,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="file name of the submission")] = None,
     out: Out = Path("submissions"),
     force: Annotated[bool, typer.Option("--force", help="replace a submission of the same name")] = False,
@@ -185,14 +252,20 @@ def blend(
     from ensemble.submission import write_submission
 
     store = RunStore(runs)
-    finished, damaged = store.all(patterns or ())
-    display.warn_damaged(damaged)
+    found = store.all(patterns or (), check=skip_damaged)
+    finished = found.runs
+    if found.damaged and not skip_damaged:
+        raise DamagedError(f"{found.damaged[0].reason}\n{_SKIP}")
+    display.warn_left_out(found)
     if not finished:
         asked = f" matches {' '.join(patterns)}" if patterns else ""
         raise SelectionError(
             f"no finished run in {store.root}{asked}\n`ens runs` lists them; `ens train RECIPE` makes one"
         )
-    made = make_blend(finished, Options(min_acc, per_arch, max_members, weights, metric, average, calibrate), data)
+    try:
+        made = make_blend(finished, Options(min_acc, per_arch, max_members, weights, metric, average, calibrate), data)
+    except DamagedError as error:
+        raise DamagedError(f"{error}\n{_SKIP}") from None
     command = ["ens", *sys.argv[1:]]
     submission = write_submission(made, out, name, force, command) if made.predictions is not None else None
     if json:
@@ -277,5 +350,10 @@ def main() -> None:
 
         show_error(error)
         raise SystemExit(1) from None
+    except Stopped as stopped:
+        from ensemble.display import show_stopped
+
+        show_stopped(stopped.signal)
+        raise SystemExit(128 + stopped.signal) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

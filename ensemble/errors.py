@@ -48,3 +48,11 @@ class SubmissionError(EnsembleError):
 
 class TrainingError(EnsembleError):
     """A training that could not start or did not end well."""
+
+
+class Stopped(BaseException):
+    """A signal ended a command; its number decides the exit status. Not an error: nothing may catch and go on."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"signal {signal}")
+        self.signal = signal

@@ -116,6 +116,19 @@ def _phi(hits_a: Array, hits_b: Array) -> float:
     return float(numerator / np.sqrt(margins))
 
 
+def by_group(values: Array, groups: Array | None) -> Array:
+    """Values whose mean over groups is that of the rows, so that a bootstrap of them is one of groups; or the rows'.
+
+    values is (rows,), groups (rows,) whole numbers from 0. Each group's value is the mean and its pull on it: the
+    bootstrap of a ratio, linearised (Cameron and Miller, "A practitioner's guide to cluster-robust inference", 2015).
+    """
+    if groups is None:
+        return values
+    mean, n_groups = float(values.mean()), int(groups.max()) + 1
+    pull = np.bincount(groups, values - mean, n_groups)
+    return np.asarray(mean + pull * n_groups / len(values))
+
+
 def bootstrap_mean(values: Array, seed: int, n_draws: int = 10_000) -> Interval:
     """The mean of per-row values with its percentile bootstrap interval over rows; values is (rows,).
 

@@ -5,7 +5,7 @@ Rows are joined by id and classes by name, never by position; `aligned` is the o
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,13 +25,15 @@ class Predictions:
     """Class probabilities of named images.
 
     ids is (images,) text, classes the class names, probs (images, classes) float32 with rows that sum to 1,
-    targets (images,) positions in classes, or None where the labels are unknown. Raises DamagedError.
+    targets (images,) positions in classes, or None where the labels are unknown; groups (images,) text, which rows
+    belong together, or None where each stands alone. Raises DamagedError.
     """
 
     ids: Array
     classes: tuple[str, ...]
     probs: Array
     targets: Array | None = None
+    groups: Array | None = None
     is_checked: InitVar[bool] = False
 
     def __post_init__(self, is_checked: bool) -> None:
@@ -64,6 +66,8 @@ class Predictions:
             return f"targets is {targets.dtype} {targets.shape}, expected whole numbers ({n},)"
         if targets is not None and n and not (targets.min() >= 0 and targets.max() < c):
             return f"targets outside 0 to {c - 1}"
+        if self.groups is not None and (self.groups.shape != (n,) or self.groups.dtype.kind != "U"):
+            return f"groups must be ({n},) texts, not {self.groups.dtype} {self.groups.shape}"
         return None
 
     def save(self, path: Path) -> None:
@@ -71,6 +75,8 @@ class Predictions:
         arrays = {"ids": self.ids, "classes": np.array(self.classes), "probs": self.probs.astype(np.float32)}
         if self.targets is not None:
             arrays["targets"] = self.targets.astype(np.int64)
+        if self.groups is not None:
+            arrays["groups"] = self.groups
         with atomic_path(path) as temporary:
             np.savez(temporary, allow_pickle=False, **arrays)
 
@@ -89,7 +95,8 @@ class Predictions:
             classes = arrays["classes"]
             if classes.ndim != 1 or classes.dtype.kind != "U":
                 raise DamagedError(f"classes must be a list of texts, not {classes.dtype} {classes.shape}")
-            return cls(arrays["ids"], tuple(classes.tolist()), arrays["probs"], arrays.get("targets"))
+            rest = (arrays.get("targets"), arrays.get("groups"))
+            return cls(arrays["ids"], tuple(classes.tolist()), arrays["probs"], *rest)
         except FileNotFoundError:
             raise DamagedError(f"{path}: is missing") from None
         except DamagedError as error:
@@ -104,7 +111,9 @@ class Predictions:
         probs = np.ascontiguousarray(self.probs[rows][:, columns], np.float64)
         targets = None if self.targets is None else np.argsort(columns)[self.targets[rows]]
         classes = tuple(self.classes[i] for i in columns)
-        return Predictions(self.ids[rows], classes, probs / probs.sum(1, keepdims=True), targets, is_checked=True)
+        groups = None if self.groups is None else self.groups[rows]
+        probs /= probs.sum(1, keepdims=True)
+        return Predictions(self.ids[rows], classes, probs, targets, groups, is_checked=True)
 
 
 def aligned(members: Mapping[str, Callable[[], Predictions]]) -> Iterator[Predictions]:
@@ -119,6 +128,25 @@ def aligned(members: Mapping[str, Callable[[], Predictions]]) -> Iterator[Predic
         if not _same_targets(first.targets, member.targets):
             raise MismatchError(f"{first_name} and {name} disagree about the true labels of the same rows")
         yield member
+
+
+def joined(parts: Mapping[str, Predictions]) -> Predictions:
+    """Predictions about different rows and the same classes as one. Raises MismatchError, DamagedError."""
+    ready = {name: part.canonical() for name, part in parts.items()}
+    first_name, first = next(iter(ready.items()))
+    for name, part in ready.items():
+        _check_same("classes", first_name, np.array(first.classes), name, np.array(part.classes))
+    members = list(ready.values())
+    return Predictions(
+        np.concatenate([part.ids for part in members]), first.classes,
+        np.concatenate([part.probs for part in members]),
+        _together([part.targets for part in members]), _together([part.groups for part in members]),
+    )  # fmt: skip
+
+
+def _together(columns: Sequence[Array | None]) -> Array | None:
+    there = [column for column in columns if column is not None]
+    return np.concatenate(there) if len(there) == len(columns) else None
 
 
 def _is_rising(ids: Array) -> bool:

@@ -20,7 +20,7 @@ LAYERS = [
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},
     {"engines"},
-    {"quickstart"},
+    {"quickstart", "init"},
     {"cli"},
     {"__main__"},
 ]

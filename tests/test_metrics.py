@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 
 from ensemble.metrics import (
     Interval,
     Z,
     accuracy,
     bootstrap_mean,
+    by_group,
     hits,
     log_loss,
     losses,
@@ -173,3 +175,32 @@ def test_an_interval_is_widened_about_its_value():
 
 def test_one_row_has_an_interval_of_no_width():
     assert bootstrap_mean(np.array([0.5]), 0, n_draws=10) == bootstrap_mean(np.array([0.5]), 1, n_draws=10)
+
+
+def test_a_bootstrap_by_group_has_the_mean_of_the_rows_and_equals_that_of_rows_where_each_is_its_own(rng):
+    values = rng.exponential(1.0, 300)
+    groups = rng.integers(0, 40, 300)
+    groups = np.unique(groups, return_inverse=True)[1]
+    assert by_group(values, groups).mean() == pytest.approx(values.mean())
+    np.testing.assert_allclose(by_group(values, np.arange(300)), values)
+    assert by_group(values, None) is values
+
+
+def test_copies_in_a_group_add_nothing_to_what_is_known(rng):
+    values = rng.exponential(1.0, 200)
+    copied, groups = np.repeat(values, 5), np.repeat(np.arange(200), 5)
+    np.testing.assert_allclose(by_group(copied, groups), values)
+    naive, honest = bootstrap_mean(copied, 0), bootstrap_mean(by_group(copied, groups), 0)
+    assert (honest.high - honest.low) / (naive.high - naive.low) == pytest.approx(5**0.5, rel=0.1)
+
+
+def test_the_bootstrap_by_group_is_that_of_scipy_over_whole_groups(rng):
+    groups = np.unique(rng.integers(0, 60, 400), return_inverse=True)[1]
+    values = rng.normal(0, 1, 60)[groups] + rng.normal(0, 1, 400)
+    sums, sizes = np.bincount(groups, values), np.bincount(groups)
+    theirs = stats.bootstrap(
+        (sums, sizes), lambda s, n, axis: s.sum(axis) / n.sum(axis), paired=True, n_resamples=10_000,
+        method="percentile", rng=np.random.default_rng(1),
+    ).confidence_interval  # fmt: skip
+    mine = bootstrap_mean(by_group(values, groups), 0)
+    np.testing.assert_allclose([mine.low, mine.high], theirs, atol=0.1 * (theirs.high - theirs.low))

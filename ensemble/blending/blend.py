@@ -117,6 +117,8 @@ def make_blend(runs: Sequence[Run], options: Options | None = None, data: str | 
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log)
     archs = [selection.short_arch(run.arch) for run in group.runs]
     sample = pool.sample()
+    for run, accuracy in zip(group.runs, sample.accuracies.tolist(), strict=True):
+        run.check_score(accuracy)
     reasons = options.selection.chosen(sample.accuracies, sample.log_losses, archs)
     if not reasons:
         raise selection.nothing_reaches(group.runs, sample.accuracies, options.min_acc)

@@ -84,12 +84,15 @@ def compare(compared: Sequence[Side]) -> list[Difference]:
             raise MismatchError(
                 f"{first.id} and {run.id} were not validated on the same rows ({first.data.name}, {run.data.name})"
             )
-    hits, losses = {}, {}
+    hits, losses, groups = {}, {}, None
     for name, member in zip(sorted(runs), aligned({name: run.valid for name, run in runs.items()}), strict=True):
         assert member.targets is not None  # Run.valid refuses predictions without targets
         hits[name] = metrics.hits(member.probs, member.targets)
         losses[name] = metrics.losses(member.probs, member.targets)
-    outcome = [np.stack([each[name] for name in sorted(runs)]) for each in (hits, losses)]
+        groups = member.groups if groups is None else groups
+    unit = "rows" if groups is None else "groups"
+    numbers = None if groups is None else np.unique(groups, return_inverse=True)[1]
+    outcome = [np.stack([metrics.by_group(each[name], numbers) for name in sorted(runs)]) for each in (hits, losses)]
     place = {name: i for i, name in enumerate(sorted(runs))}
     own = [np.array([place[run.id] for run in side.runs]) for side in compared]
     drawn = _resampled(np.concatenate(outcome), seed_from(first.data.valid))
@@ -97,20 +100,23 @@ def compare(compared: Sequence[Side]) -> list[Difference]:
     for kind, metric in enumerate(METRICS):
         draws = drawn[:, kind * len(runs) : (kind + 1) * len(runs)]
         pairs = list(combinations(range(len(compared)), 2))
-        tests = [_test(metric, outcome[kind], draws, own[i], own[j]) for i, j in pairs]
+        tests = [_test(metric, outcome[kind], draws, own[i], own[j], unit) for i, j in pairs]
         adjusted = holm([p for _, p, _, _ in tests])
         found += [
-            Difference(metric, compared[i].name, compared[j].name, outcome[kind].shape[1], value, p, up, test, about)
+            Difference(metric, compared[i].name, compared[j].name, len(hits[first.id]), value, p, up, test, about)
             for (i, j), (value, p, test, about), up in zip(pairs, tests, adjusted, strict=True)
         ]
     return found
 
 
-def _test(metric: str, outcome: Array, draws: Array, a: Array, b: Array) -> tuple[Interval, float, str, str]:
-    """The interval, p, the test's name, and what it is about. outcome is (runs, rows), draws (draws, runs)."""
+def _test(metric: str, outcome: Array, draws: Array, a: Array, b: Array, unit: str) -> tuple[Interval, float, str, str]:
+    """The interval, p, the test's name, and what it is about.
+
+    outcome is (runs, units), draws (draws, runs); a unit is one of independent rows or groups.
+    """
     sign = 1 if metric == "accuracy" else -1
     is_single = len(a) == len(b) == 1
-    if is_single and metric == "accuracy":
+    if is_single and metric == "accuracy" and unit == "rows":
         one, other = outcome[a[0]], outcome[b[0]]
         only_one, only_other = int((one > other).sum()), int((other > one).sum())
         newcombe = metrics.paired_difference(one, other)
@@ -122,7 +128,7 @@ def _test(metric: str, outcome: Array, draws: Array, a: Array, b: Array) -> tupl
     low, high = np.percentile(change, [2.5, 97.5])
     value = sign * float(outcome[a].mean() - outcome[b].mean())
     p = _two_sided(change, value)
-    test = "bootstrap over rows crossed with seeds" if has_seeds else "paired bootstrap over rows"
+    test = f"bootstrap over {unit} crossed with seeds" if has_seeds else f"paired bootstrap over {unit}"
     few = f"these networks: fewer than {_MANY_SEEDS} seeds say nothing of others"
     about = "the recipes" if has_seeds else "these two networks" if is_single else few
     return Interval(value, float(low), float(high)), p, test, about

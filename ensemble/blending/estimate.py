@@ -47,7 +47,7 @@ class Outcomes:
 
 def cross_fit(pool: Pool, sample: Sample, learn: Learn, seed: int) -> Outcomes:
     """Score rules by repeated cross-fitting; sample is the pool's."""
-    parts = np.stack(list(_parts(pool.targets, seed)))
+    parts = np.stack(list(_parts(pool.targets, pool.groups, seed)))
     fits = [_fits(sample, part, learn, is_nested=r < N_NESTED) for r, part in enumerate(parts)]
     n_rules = len(fits[0][0][0])
     rows = np.zeros((2, N_REPEATS, n_rules, len(pool.targets)))
@@ -77,15 +77,20 @@ def outcomes(pool: Pool, margins: Margins, rows: Array, weights: Array) -> Array
     return np.stack([margins.hits(weights), lost])
 
 
-def _parts(targets: Array, seed: int) -> Iterator[Array]:
-    """Stratified parts of the rows, N_REPEATS times: the part of each row, (rows,) from 0 to N_PARTS - 1."""
+def _parts(targets: Array, groups: Array | None, seed: int) -> Iterator[Array]:
+    """Stratified parts of the rows, N_REPEATS times: the part of each row, (rows,) from 0 to N_PARTS - 1.
+
+    Groups never part; they are dealt out by the class of their first row, the largest first.
+    """
     rng = np.random.default_rng(seed)
+    units = np.arange(len(targets)) if groups is None else groups
+    _, first, sizes = np.unique(units, return_index=True, return_counts=True)
     for _ in range(N_REPEATS):
-        order = rng.permutation(len(targets))
-        by_class = order[np.argsort(targets[order], kind="stable")]
-        part = np.empty(len(targets), np.int64)
-        part[by_class] = np.arange(len(targets)) % N_PARTS
-        yield part
+        order = rng.permutation(len(first))
+        by_class = order[np.lexsort((-sizes[order], targets[first[order]]))]
+        part = np.empty(len(first), np.int64)
+        part[by_class] = np.arange(len(first)) % N_PARTS
+        yield part[units]
 
 
 def _fits(sample: Sample, part: Array, learn: Learn, is_nested: bool) -> list[list[Array]]:
@@ -208,14 +213,17 @@ def _moving(found: Outcomes, metric: int, choice: Array, against: int | None) ->
     return float(np.concatenate(cells).mean())
 
 
-def accuracy_interval(hits: Array, width: float) -> Interval:
-    """Wilson's interval of the mean hit, for as many rows as it is worth."""
-    return metrics.wilson(float(hits.mean()), len(hits) / width**2)
+def accuracy_interval(hits: Array, width: float, seed: int, groups: Array | None = None) -> Interval:
+    """Wilson's interval of the mean hit, for as many rows as it is worth; of groups, their bootstrap made wider."""
+    if groups is None:
+        return metrics.wilson(float(hits.mean()), len(hits) / width**2)
+    plain = metrics.bootstrap_mean(metrics.by_group(hits, groups), seed).widened(width)
+    return Interval(plain.value, max(0.0, plain.low), min(1.0, plain.high))
 
 
-def log_loss_interval(losses: Array, width: float, seed: int) -> Interval:
-    """The bootstrap interval over rows, made wider."""
-    plain = metrics.bootstrap_mean(losses, seed).widened(width)
+def log_loss_interval(losses: Array, width: float, seed: int, groups: Array | None = None) -> Interval:
+    """The bootstrap interval over rows or groups, made wider."""
+    plain = metrics.bootstrap_mean(metrics.by_group(losses, groups), seed).widened(width)
     return Interval(plain.value, max(0.0, plain.low), plain.high)
 
 

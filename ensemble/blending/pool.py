@@ -22,12 +22,13 @@ Members = Mapping[str, Callable[[], Predictions]]
 class Pool:
     """Members about the same rows, sorted by id, rows by id and classes by name.
 
-    targets is (rows,); labels (members, rows) the classes that members name; true (members, rows) what they give the
-    true class.
+    targets is (rows,); groups (rows,) numbers of what belongs together, or None; labels (members, rows) the classes
+    that members name; true (members, rows) what they give the true class.
     """
 
     classes: tuple[str, ...]
     targets: Array
+    groups: Array | None
     labels: Array
     true: Array
     pairs: Pairs
@@ -118,7 +119,9 @@ def open_pool(members: Members, is_log: bool = False) -> Pool:
     read = _reader(members)
     labels, true = [], []
     first: Predictions | None = None
+    groups: Array | None = None
     for member in read():
+        groups = member.groups if groups is None else groups
         probs = scale(member.probs, is_log)
         if first is None:
             first = member
@@ -131,8 +134,9 @@ def open_pool(members: Members, is_log: bool = False) -> Pool:
         may |= probs >= own
         must &= probs > own
     assert first is not None
+    numbered = None if groups is None else np.unique(groups, return_inverse=True)[1]
     return Pool(
-        first.classes, targets, np.stack(labels), np.stack(true),
+        first.classes, targets, numbered, np.stack(labels), np.stack(true),
         _open_pairs(may, must, targets, is_log), is_log, read,
     )  # fmt: skip
 

@@ -152,14 +152,14 @@ def table_of(pool: Pool, rules: Rules, found: Outcomes, learnt: Array, seed: int
     table = []
     for name, own in choice.items():
         outcome = estimate.rows_of(found, own)
-        lead = _lead(outcome, single, metric, seed)
+        lead = _lead(outcome, single, pool.groups, metric, seed)
         table.append(
             Rating(
                 name=name,
                 n_rows=len(pool.targets),
                 metric=options.metric,
-                accuracy=estimate.accuracy_interval(outcome[0], estimate.widening(found, 0, own)),
-                log_loss=estimate.log_loss_interval(outcome[1], estimate.widening(found, 1, own), seed),
+                accuracy=estimate.accuracy_interval(outcome[0], estimate.widening(found, 0, own), seed, pool.groups),
+                log_loss=estimate.log_loss_interval(outcome[1], estimate.widening(found, 1, own), seed, pool.groups),
                 fitted_accuracy=float(fitted[0, on_all[name]]),
                 fitted_log_loss=float(fitted[1, on_all[name]]),
                 difference=lead.widened(estimate.widening(found, metric, own, against=0)),
@@ -176,8 +176,9 @@ def _fitted(pool: Pool, learnt: Array) -> Array:
     return np.asarray(np.concatenate(each, axis=2).mean(2))
 
 
-def _lead(mine: Array, best: Array, metric: int, seed: int) -> Interval:
+def _lead(mine: Array, best: Array, groups: Array | None, metric: int, seed: int) -> Interval:
     """By how much the first is better, with its paired interval; both are (2, rows) of hits and losses."""
-    if metric == 0:
+    if metric == 0 and groups is None:
         return metrics.paired_difference(mine[0], best[0])
-    return metrics.bootstrap_mean(best[1] - mine[1], seed)
+    gain = mine[0] - best[0] if metric == 0 else best[1] - mine[1]
+    return metrics.bootstrap_mean(metrics.by_group(gain, groups), seed)

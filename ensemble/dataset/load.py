@@ -1,23 +1,26 @@
 """From a recipe's data section to the train, valid and test images of one run."""
 
 import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from ensemble.dataset import places, tables
+from ensemble.dataset import places
 from ensemble.dataset.content import content_hashes
-from ensemble.dataset.splits import held_out
-from ensemble.dataset.tables import Images
+from ensemble.dataset.names import same_form
+from ensemble.dataset.parts import Parts, cut
+from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
-from ensemble.recipe import ColumnSplit, Data, Folds
+from ensemble.recipe import Data
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """The images of one run: disjoint tables, the class names sorted, the fingerprints that tell data sets apart."""
+    """The images of one run: disjoint tables, the class names sorted, the fingerprints that tell data sets apart.
+
+    valid_fingerprint is about all rows that the folds validate, where there are folds.
+    """
 
     name: str
     classes: tuple[str, ...]
@@ -32,7 +35,7 @@ class DataSet:
     @property
     def majority(self) -> float:
         """The validation accuracy of always naming the most common training class."""
-        train, valid = _labels(self.train), _labels(self.valid)
+        train, valid = self.train.classes, self.valid.classes
         most_common = min(Counter(train).items(), key=lambda item: (-item[1], item[0]))[0]
         return valid.count(most_common) / len(valid)
 
@@ -46,88 +49,71 @@ class DataSet:
         return replace(self, train=self.train.and_(self.valid))
 
 
-def load(data: Data) -> DataSet:
-    """Find the images a recipe means, label and split them. Raises DataError, RecipeError."""
+def load(data: Data, fold: int = 0) -> DataSet:
+    """Find the images a recipe means, label and split them; with folds, validate on this one.
+
+    Raises DataError, RecipeError.
+    """
     root = _root(data)
-    pool = _pool(data, root)
-    pool, test = _test(data, root, pool)
-    if data.sample < 1:
-        pool = pool.take(np.flatnonzero(held_out(pool.ids, _labels(pool), data.sample, data.split_seed, "sample")))
-    train, valid = _valid(data, root, pool)
-    classes = tuple(sorted(set(_labels(train))))
-    _check_classes(classes, valid, root)
-    hashes = _hashes([train, valid] + ([test] if test else []))
+    parts = _same_spelling(cut(data, root, fold), root)
+    classes = tuple(sorted(set(parts.train.classes)))
+    _check_classes(classes, parts, root)
+    tables = [parts.train, parts.valid] + ([parts.test] if parts.test else [])
+    hashes = _hashes(tables)
+    valid_fingerprint = _fingerprint(classes, {"valid": parts.validated}, hashes)
+    whole = {"train": parts.train, "valid": parts.valid, "test": parts.test}
     return DataSet(
         name=data.get or Path(data.path or "").name.split(".")[0] or data.source,
         classes=classes,
-        train=train,
-        valid=valid,
-        test=test,
+        train=parts.train,
+        valid=parts.valid,
+        test=parts.test,
         sample_submission=_sample(data, root),
         hashes=hashes,
-        fingerprint=_fingerprint(classes, {"train": train, "valid": valid, "test": test}, hashes),
-        valid_fingerprint=_fingerprint(classes, {"valid": valid}, hashes),
+        fingerprint=_fingerprint(classes, whole, hashes),
+        valid_fingerprint=valid_fingerprint,
     )
 
 
 def _root(data: Data) -> Path:
     if data.source == "digits":
-        return tables.digits_folder()
+        return digits_folder()
     if data.path is None:
         raise RecipeError(f"data.path is missing: source {data.source} needs a folder or an archive")
     return places.find(data.path, data.get, data.train)
 
 
-def _pool(data: Data, root: Path) -> Images:
-    """The labelled images that train and, as fractions, valid and test come from."""
-    if isinstance(data.valid, (ColumnSplit, Folds)) or data.group is not None:
-        key = "data.group" if data.group is not None else "data.valid"
-        raise RecipeError(f"{key}: folds, columns and groups are not in this version yet\nuse a folder or a fraction")
-    if data.source == "folder":
-        return tables.class_folders(root / data.train)
-    others = data.valid if isinstance(data.valid, str) else None
-    return tables.labelled_files(root, data.train, data.labels, others)[0]
+def _same_spelling(parts: Parts, root: Path) -> Parts:
+    """Class names of all parts as the training images spell them. Raises DataError for one name in two forms."""
+    spelt: dict[str, str] = {}
+    for name in sorted(set(parts.train.classes)):
+        if spelt.setdefault(same_form(name), name) != name:
+            raise DataError(f"{root}: two classes look the same, {name!r} and {ascii(name)}: another Unicode form\n"
+                            "rename one of them")  # fmt: skip
+
+    def respelt(images: Images) -> Images:
+        labels = tuple(spelt.get(same_form(name), name) for name in images.labels or ())
+        return images if labels == (images.labels or ()) else replace(images, labels=labels)
+
+    return Parts(parts.train, respelt(parts.valid), parts.test and respelt(parts.test), respelt(parts.validated))
 
 
-def _test(data: Data, root: Path, pool: Images) -> tuple[Images, Images | None]:
-    """The pool without the test images, and these."""
-    if data.test is None:
-        return pool, None
-    if isinstance(data.test, str):
-        return pool, tables.test_folder(root / data.test, sorted(set(_labels(pool))))
-    mask = held_out(pool.ids, _labels(pool), data.test, data.split_seed, "test")
-    return pool.take(np.flatnonzero(~mask)), pool.take(np.flatnonzero(mask))
-
-
-def _valid(data: Data, root: Path, pool: Images) -> tuple[Images, Images]:
-    if isinstance(data.valid, str):
-        if data.source == "csv":
-            return pool, tables.labelled_files(root, data.valid, data.labels, data.train)[0]
-        return pool, tables.class_folders(root / data.valid)
-    assert isinstance(data.valid, float)
-    mask = held_out(pool.ids, _labels(pool), data.valid, data.split_seed, "valid")
-    return pool.take(np.flatnonzero(~mask)), pool.take(np.flatnonzero(mask))
-
-
-def _labels(images: Images) -> tuple[str, ...]:
-    assert images.labels is not None
-    return images.labels
-
-
-def _check_classes(classes: tuple[str, ...], valid: Images, root: Path) -> None:
+def _check_classes(classes: tuple[str, ...], parts: Parts, root: Path) -> None:
     if len(classes) < 2:
         raise DataError(f"{root}: only one class ({classes[0]!r}); a classifier needs at least two")
-    unknown = sorted(set(_labels(valid)) - set(classes))
-    if unknown:
-        raise DataError(f"{root}: validation has classes without training images: {', '.join(unknown[:5])}")
+    labelled = {"validation": parts.valid, "test": parts.test}
+    for part, images in labelled.items():
+        unknown = sorted(set(images.classes if images and images.labels else ()) - set(classes))
+        if unknown:
+            raise DataError(f"{root}: {part} has classes without training images: {', '.join(unknown[:5])}")
 
 
 def _sample(data: Data, root: Path) -> Path | None:
     if data.sample_submission is None:
         return None
     path = root / data.sample_submission
-    if not path.is_file():
-        raise DataError(f"data.sample_submission: {path.absolute()} is not there")
+    if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
+        raise DataError(f"data.sample_submission: {str(path.absolute())[:200]} is not there")
     return path
 
 

@@ -1,6 +1,9 @@
 """Names in files and folders: which files are images, ids without a suffix, the header and cells of a CSV."""
 
 import csv
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ensemble.errors import DataError
@@ -14,17 +17,22 @@ def without_suffix(name: str) -> str:
     return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
 
 
+def same_form(name: str) -> str:
+    """A name in Unicode's composed form: macOS writes é as two characters, a CSV mostly as one."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
 def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     """Header and rows of a CSV, every cell kept as the text it is. Raises DataError."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as stored:
-            reader = csv.reader(stored, strict=True)
+            reader = csv.reader(_without_nul(stored), strict=True)
             header = next(reader, [])
             cells = [row for row in reader if row]
     except FileNotFoundError:
         raise DataError(f"{path.absolute()}: no such file\n{contents(path.parent)}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a readable CSV in UTF-8 ({type(error).__name__})") from None
+    except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8, or a NUL in the path
+        raise DataError(f"{str(path)[:200]}: not a readable CSV in UTF-8 ({getattr(error, 'strerror', None) or error})") from None
     if not header or not cells:
         raise DataError(f"{path}: a CSV needs a header and at least one row")
     if len(set(header)) != len(header):
@@ -35,9 +43,17 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return header, [dict(zip(header, row, strict=True)) for row in cells]
 
 
+def _without_nul(lines: Iterable[str]) -> Iterator[str]:
+    """The same lines; numpy would drop a NUL at an id's end. Raises csv.Error."""
+    for line in lines:
+        if "\0" in line:
+            raise csv.Error("it holds a NUL")
+        yield line
+
+
 def contents(folder: Path) -> str:
     """What stands in a folder, for an error message."""
-    if not folder.is_dir():
-        return f"{folder.absolute()} is not there either"
-    names = sorted(child.name for child in folder.iterdir())[:8]
+    if not os.path.isdir(folder):
+        return f"{str(folder.absolute())[:200]} is not there either"
+    names = sorted(child.name[:60] for child in folder.iterdir())[:8]
     return f"{folder} holds: {', '.join(names) or 'nothing'}"

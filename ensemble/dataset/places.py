@@ -18,6 +18,7 @@ from ensemble.files import sha256
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, RuntimeError, ValueError)
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
+FREE_BYTES, MAX_SWELL = 1 << 28, 100  # beyond 256 MB, bytes of content for a byte of archive: pictures hardly shrink
 
 
 def cache_root() -> Path:
@@ -36,10 +37,10 @@ def find(path: str, get: str | None = None, inside: str = "") -> Path:
     for place in places:
         if os.path.exists(place):  # Path.exists raises for a name that is too long
             return unpacked(place, inside) if place.is_file() else place
-    looked = ", ".join(str(place.absolute()) for place in places)
-    fetch = f"`{get}` in its original layout, " if get else ""
+    looked = ", ".join(str(place.absolute())[:200] for place in places)
+    fetch = f"`ens data get {get}` fetches it; or " if get else ""
     raise DataError(
-        f"data.path: {path} is not there; looked at {looked}\nput {fetch}the images there, or --set data.path=…"
+        f"data.path: {path[:200]} is not there; looked at {looked}\n{fetch}put the images there, or --set data.path=…"
     )
 
 
@@ -52,12 +53,9 @@ def unpacked(archive: Path, inside: str = "") -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking-"))
         try:
-            _unpack(archive, staging)
+            unpack_into(archive, staging)
             staging.chmod(0o755)
             _move_into_place(staging, target)
-        except DAMAGED as error:
-            reason = " ".join(str(error).split())[:150]  # tarfile tells of every compression it tried, a line each
-            raise DataError(f"{archive}: damaged or unsupported archive ({reason})") from None
         except OSError as error:
             raise DataError(f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error})") from None
         finally:
@@ -81,8 +79,17 @@ def _without_wrapper(folder: Path, inside: str) -> Path:
     return children[0] if len(children) == 1 and children[0].is_dir() else folder
 
 
+def unpack_into(archive: Path, target: Path) -> None:
+    """Write an archive's files below a folder, and nothing outside it. Raises DataError for a bad one, and OSError."""
+    try:
+        _unpack(archive, target)
+    except DAMAGED as error:
+        reason = " ".join(str(error).split())[:150]  # tarfile tells of every compression it tried, a line each
+        raise DataError(f"{archive}: damaged or unsupported archive ({reason})") from None
+
+
 def _unpack(archive: Path, target: Path) -> None:
-    n_bytes = 0
+    n_bytes, limit = 0, min(MAX_BYTES, max(FREE_BYTES, MAX_SWELL * archive.stat().st_size))
     members = _zip_members(archive) if archive.name.lower().endswith(".zip") else _tar_members(archive)
     for n_files, (name, source) in enumerate(members, start=1):
         if n_files > MAX_FILES:
@@ -92,8 +99,8 @@ def _unpack(archive: Path, target: Path) -> None:
         with destination.open("wb") as out:
             while block := source.read(1 << 20):
                 n_bytes += len(block)
-                if n_bytes > MAX_BYTES:
-                    raise DataError(f"{archive}: more than {MAX_BYTES:,} bytes when unpacked")
+                if n_bytes > limit:
+                    raise DataError(f"{archive}: more than {limit:,} bytes when unpacked; refused")
                 out.write(block)
 
 

@@ -1,5 +1,6 @@
 """The image table and the layouts it is read from: class folders, a labels CSV, the digits."""
 
+import os
 import shutil
 import tempfile
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.dataset.names import SUFFIXES, contents, read_csv
+from ensemble.dataset.names import SUFFIXES, contents, read_csv, same_form
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 from ensemble.recipe import LabelsFile
@@ -19,25 +20,33 @@ from ensemble.recipe import LabelsFile
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """Named image files, sorted by id; labels is (images,) class names, or None where they are unknown."""
+    """Named image files, sorted by id; labels is (images,) class names, or None where they are unknown.
+
+    groups is (images,) names of what must stay together, such as a patient or a cluster of copies, or None.
+    """
 
     ids: tuple[str, ...]
     files: tuple[Path, ...]
     labels: tuple[str, ...] | None
+    groups: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels of images that have them, (images,)."""
+        assert self.labels is not None
+        return self.labels
+
     def take(self, rows: npt.NDArray[Any]) -> "Images":
         """The images at these positions, in this order."""
-        labels = None if self.labels is None else tuple(self.labels[i] for i in rows)
-        return Images(tuple(self.ids[i] for i in rows), tuple(self.files[i] for i in rows), labels)
+        labels, groups = (None if x is None else tuple(x[i] for i in rows) for x in (self.labels, self.groups))
+        return Images(tuple(self.ids[i] for i in rows), tuple(self.files[i] for i in rows), labels, groups)
 
     def and_(self, others: "Images") -> "Images":
         """These images and then the others, all labelled; ids may come twice."""
-        assert self.labels is not None
-        assert others.labels is not None
-        return Images(self.ids + others.ids, self.files + others.files, self.labels + others.labels)
+        return Images(self.ids + others.ids, self.files + others.files, self.classes + others.classes)
 
 
 def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
@@ -50,8 +59,8 @@ def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
 
 def image_files(folder: Path) -> list[Path]:
     """Every image file below a folder, hidden ones left out, sorted. Raises DataError."""
-    if not folder.is_dir():
-        raise DataError(f"{folder.absolute()}: no such folder\n{contents(folder.parent)}")
+    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
+        raise DataError(f"{str(folder.absolute())[:200]}: no such folder\n{contents(folder.parent)}")
     found = [
         path
         for path in folder.rglob("*")
@@ -100,7 +109,8 @@ def test_folder(folder: Path, classes: Sequence[str]) -> Images:
     if not files:
         raise DataError(f"{folder}: no image in the test folder\n{contents(folder)}")
     tops = [path.relative_to(folder).parts[0] for path in files]
-    labelled = all(path.parent != folder for path in files) and set(tops) <= set(classes)
+    known = {same_form(name) for name in classes}
+    labelled = all(path.parent != folder and same_form(top) in known for path, top in zip(files, tops, strict=True))
     names = ids_of(files, folder)
     return sorted_images([(names[i], files[i], tops[i] if labelled else None) for i in range(len(files))])
 
@@ -118,37 +128,45 @@ def labelled_files(
     id_column, label_column = wanted.id or header[0], wanted.label or header[1 if len(header) > 1 else 0]
     for column in (id_column, label_column):
         if column not in header:
-            raise DataError(f"{path}: no column {column!r}; it has {', '.join(header)}")
+            raise DataError(f"{path}: no column {column!r}; it has {', '.join(header)[:200]}")
     if len(header) < 2:
-        raise DataError(f"{path}: needs two columns, id and label; it has only {header[0]!r}")
+        raise DataError(f"{path}: needs two columns, id and label; it has only {header[0][:100]!r}")
     named = _by_id(root / folder)
     named_elsewhere = _by_id(root / others) if others else {}
     table: dict[Path, tuple[str, Path, str]] = {}
     for line, row in enumerate(rows, start=2):
         name, label = row[id_column], row[label_column]
-        matches = named.get(name, [])
-        if not matches and name in named_elsewhere:
+        said = f"{path}:{line}: {id_column} {name[:100]!r}"
+        matches, is_elsewhere = _meant(named, name), bool(_meant(named_elsewhere, name))
+        if not matches and is_elsewhere:
             continue
-        if matches and name in named_elsewhere:
-            raise DataError(f"{path}:{line}: {id_column} {name!r} has a file in {root / folder} and in {others}")
+        if matches and is_elsewhere:
+            raise DataError(f"{said} has a file in {root / folder} and in {others}")
         if len(matches) != 1:
             problem = "has no file" if not matches else f"fits {len(matches)} files"
-            raise DataError(f"{path}:{line}: {id_column} {name!r} {problem} in {root / folder}")
+            raise DataError(f"{said} {problem} in {root / folder}")
         if matches[0] in table:
-            raise DataError(f"{path}:{line}: {id_column} {name!r} stands twice")
+            raise DataError(f"{said} stands twice")
         if not label:
-            raise DataError(f"{path}:{line}: {name!r} has an empty {label_column}")
+            raise DataError(f"{said} has an empty {label_column}")
         table[matches[0]] = (name, matches[0], label)
     return sorted_images(list(table.values())), {row[id_column]: row for row in rows}
 
 
 def _by_id(folder: Path) -> dict[str, list[Path]]:
     """The files that an id may mean: its full name first, else those whose name without suffix it is."""
-    files = image_files(folder)
-    found: dict[str, list[Path]] = {}
-    for file in files:
-        found.setdefault(file.relative_to(folder).as_posix().rpartition(".")[0], []).append(file)
-    return found | {file.relative_to(folder).as_posix(): [file] for file in files}
+    full = {file.relative_to(folder).as_posix(): [file] for file in image_files(folder)}
+    bare: dict[str, list[Path]] = {}
+    composed: dict[str, list[Path]] = {}
+    for name, files in full.items():
+        bare.setdefault(name.rpartition(".")[0], []).extend(files)
+    for name, files in (bare | full).items():
+        composed.setdefault(same_form(name), []).extend(files)
+    return composed | bare | full
+
+
+def _meant(named: dict[str, list[Path]], name: str) -> list[Path]:
+    return named.get(name) or named.get(same_form(name), [])
 
 
 def digits_folder() -> Path:

@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from ensemble import metrics
 from ensemble.display.text import LOG_WIDTH, count, err, interval, minutes, out, percent, say, table
-from ensemble.runs import Damaged, Run
+from ensemble.runs import Damaged, Listing, Run
 
 if TYPE_CHECKING:
     from ensemble.engines.local import Failure
@@ -16,19 +16,23 @@ if TYPE_CHECKING:
     from ensemble.learn.lr import RangeTest
 
 
-def warn_damaged(folders: Sequence[Damaged]) -> None:
-    """Runs that take no part because they cannot be trusted, on stderr."""
-    for folder in folders:
+def warn_left_out(found: Listing) -> None:
+    """Runs that take no part because they cannot be trusted, or lack folds, on stderr."""
+    for folder in found.damaged:
         err.print(f"[bold red]left out, damaged:[/] {escape(folder.reason)}", soft_wrap=True)
+    for reason in found.incomplete:
+        err.print(f"[bold]left out:[/] {escape(reason)}", soft_wrap=True)
 
 
-def show_runs(runs: Sequence[Run], damaged: Sequence[Damaged] = ()) -> None:
+def show_runs(runs: Sequence[Run], damaged: Sequence[Damaged] = (), incomplete: Sequence[str] = ()) -> None:
     """The leaderboard: one table per data set and validation rows, best first, with the majority-class line."""
     for key in dict.fromkeys((run.data.name, run.data.valid) for run in runs):
         rows = [run for run in runs if (run.data.name, run.data.valid) == key]
         _leaderboard(sorted(rows, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id)))
     for folder in damaged:
         out.print(f"[bold red]damaged:[/] {escape(folder.reason)}", soft_wrap=True)
+    for reason in incomplete:
+        out.print(f"[bold]unfinished:[/] {escape(reason)}", soft_wrap=True)
 
 
 def _leaderboard(runs: Sequence[Run]) -> None:
@@ -89,7 +93,8 @@ def show_per_class(run: Run) -> None:
 def _training(run: Run) -> list[str]:
     if not run.n_epochs:
         return ["–", "–", "–"]  # imported
-    refit = "" if run.refit_epochs is None else ", refit"
+    refit = f" × {run.n_folds} folds" if run.n_folds else ""
+    refit += "" if run.refit_epochs is None else ", refit"
     return [f"{run.best_epoch} of {run.n_epochs}{refit}", f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}"]
 
 

@@ -1,6 +1,7 @@
 """Plain text and tables: numbers written one way, results on stdout, errors on stderr."""
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -52,6 +53,14 @@ def show_error(error: EnsembleError) -> None:
     lines = [line for line in str(error).splitlines() if line.strip()][:3]
     err.print(
         "\n".join(["[bold red]error:[/] " + escape(lines[0] if lines else ""), *map(escape, lines[1:])]), soft_wrap=True
+    )
+
+
+def show_stopped(number: int) -> None:
+    """That a signal ended the command, and how to go on."""
+    name = signal.Signals(number).name
+    err.print(
+        f"[bold]stopped by {name}[/]: what is finished is stored; the same command goes on after the last whole epoch"
     )
 
 

@@ -1,7 +1,8 @@
 """Train runs one after the other in this process: skip what is finished, keep failures apart, publish what is whole."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,8 +16,8 @@ from ensemble.dataset.load import DataSet, load
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunFailed, RunStarted
 from ensemble.files import sha256, write_text
-from ensemble.recipe import Recipe
-from ensemble.runs import FORMAT, DataInfo, LrFind, Run, RunStore, Scores, publish
+from ensemble.recipe import Folds, Recipe
+from ensemble.runs import FORMAT, DataInfo, Folded, LrFind, Run, RunStore, Scores, publish
 
 if TYPE_CHECKING:
     from ensemble.learn.lr import RangeTest
@@ -29,15 +30,21 @@ REFIT_FILES = ("recipe.yaml", "refit.safetensors", "test_refit.npz")
 
 @dataclass(frozen=True)
 class Job:
-    """One run to make: a recipe with one of its seeds; search names the `ens tune` that it is a trial of."""
+    """One run to make: a recipe with one of its seeds and folds; search names the `ens tune` that it is a trial of."""
 
     recipe: Recipe
     seed: int
+    fold: int | None = None
     search: str = ""
 
     @property
     def run_id(self) -> str:
         """The run's folder name."""
+        return self.whole_id if self.fold is None else f"{self.whole_id}-f{self.fold}"
+
+    @property
+    def whole_id(self) -> str:
+        """The id that it shares with its other folds."""
         return f"{self.recipe.name}-{self.recipe.digest}-s{self.seed}"
 
 
@@ -50,14 +57,22 @@ class Failure:
 
 
 def jobs_of(recipes: Sequence[Recipe], search: str = "") -> list[Job]:
-    """One job per recipe and seed, each run id once."""
-    jobs = {job.run_id: job for job in (Job(recipe, seed, search) for recipe in recipes for seed in recipe.seeds)}
-    return list(jobs.values())
+    """One job per recipe, seed and fold, each run id once."""
+    jobs = [
+        Job(recipe, seed, fold, search)
+        for recipe in recipes
+        for seed in recipe.seeds
+        for fold in (range(recipe.data.valid.folds) if isinstance(recipe.data.valid, Folds) else [None])
+    ]
+    return list({job.run_id: job for job in jobs}.values())
 
 
 def train_all(jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = False) -> tuple[list[Run], list[Failure]]:
-    """Every job's finished run, and the failures. Runs that another process is training are waited for at the end."""
-    runs: list[Run] = []
+    """The finished runs of these jobs, complete sets of folds as one, and the failures.
+
+    Jobs that another process is training are waited for at the end.
+    """
+    done: dict[str, None] = {}  # an ordered set
     failures: list[Failure] = []
     data = _DataSets()
     number = 0
@@ -68,6 +83,8 @@ def train_all(jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = Fa
             emit(RunStarted(job.run_id, min(number, len(jobs)), len(jobs)))
             try:
                 run = _train_locked(job, store, data, emit, force, wait)
+                if run is not None and job.recipe.refit:
+                    _refit_locked(job, store, data, emit)
             except EnsembleError as error:
                 failures.append(Failure(job.run_id, str(error)))
                 emit(RunFailed(job.run_id, str(error)))
@@ -76,9 +93,18 @@ def train_all(jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = Fa
                 busy.append(job)
                 emit(Note(job.run_id, "another process is training it; going on with the others"))
             else:
-                runs.append(run)
+                done[job.whole_id] = None
         jobs, force = busy, False
-    return runs, failures
+    return _whole(done, store), failures
+
+
+def _whole(names: Iterable[str], store: RunStore) -> list[Run]:
+    """The finished runs of these ids; sets of folds that lack some are left out."""
+    runs = []
+    for name in names:
+        with suppress(RunError):
+            runs.append(store.get(name))
+    return runs
 
 
 class _DataSets:
@@ -87,10 +113,10 @@ class _DataSets:
     def __init__(self) -> None:
         self.loaded: dict[str, DataSet] = {}
 
-    def of(self, recipe: Recipe) -> DataSet:
-        key = recipe.data.model_dump_json()
+    def of(self, job: Job) -> DataSet:
+        key = f"{job.fold} {job.recipe.data.model_dump_json()}"
         if key not in self.loaded:
-            self.loaded[key] = load(recipe.data)
+            self.loaded[key] = load(job.recipe.data, job.fold or 0)
         return self.loaded[key]
 
 
@@ -98,11 +124,9 @@ def _train_locked(job: Job, store: RunStore, data: _DataSets, emit: Emit, force:
     with store.lock(job.run_id, wait) as is_ours:
         if not is_ours:
             return None
-        images = data.of(job.recipe)
+        images = data.of(job)
         finished = _finished(job, store, images, force)
-        run = finished or train_one(job, store, images, emit)
-        if job.recipe.refit and run.refit_epochs is None:
-            run = refit_one(job, run, store, images, emit)
+        run = finished or train_one(job, store, images, emit, force)
         emit(RunEnded(job.run_id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, run is finished))
         return run
 
@@ -127,13 +151,13 @@ def _counts(n_train: int, n_valid: int, n_test: int) -> str:
     return f"{n_train:,} train, {n_valid:,} valid, {n_test:,} test"
 
 
-def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit) -> Run:
-    """Train one run and publish it. Raises EnsembleError."""
-    from ensemble.learn.train import train
+def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit, force: bool = False) -> Run:
+    """Train one run, or go on with it, and publish it. Raises EnsembleError."""
+    from ensemble.learn.train import forget, train
     from ensemble.report.plots import save_history, save_range_test
 
     recipe, folder = job.recipe, store.folder(job.run_id)
-    trained = train(recipe, data, job.seed, job.run_id, store, emit)
+    trained = train(recipe, data, job.seed, job.run_id, store, emit, force)
     write_text(folder / "recipe.yaml", recipe_text(recipe))
     save_history(trained.history, folder, job.run_id)
     found = trained.range_test
@@ -144,24 +168,38 @@ def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit) -> Run:
         trained.test.save(folder / "test.npz")
     run = _describe(job, data, trained, folder)
     publish(run)
+    forget(folder)
     return run
 
 
-def refit_one(job: Job, run: Run, store: RunStore, data: DataSet, emit: Emit) -> Run:
-    """Add the refit on train + valid to a finished run, which stays as it is until then. Raises EnsembleError."""
-    from ensemble.learn.train import refit
+def _refit_locked(job: Job, store: RunStore, data: _DataSets, emit: Emit) -> None:
+    """Give a finished run, or the first of its folds when all are finished, the refit that its recipe asks for."""
+    try:
+        whole = store.get(job.whole_id)
+    except RunError:
+        return  # other folds are still to come
+    first = whole.parts[0] if isinstance(whole, Folded) else whole
+    with store.lock(first.id, wait=True):
+        if store.get(first.id).refit_epochs is None:
+            refit_one(job, first, whole.best_epoch, store, data.of(job), emit)
 
-    refitted = refit(job.recipe, data, run, run.best_epoch, store, emit)
+
+def refit_one(job: Job, run: Run, n_epochs: int, store: RunStore, data: DataSet, emit: Emit) -> Run:
+    """Add the refit on train + valid to a finished run, which stays as it is until then. Raises EnsembleError."""
+    from ensemble.learn.train import forget, refit
+
+    refitted = refit(job.recipe, data, run, n_epochs, store, emit)
     if refitted.test is not None:
         refitted.test.save(run.folder / "test_refit.npz")
     write_text(run.folder / "recipe.yaml", recipe_text(job.recipe))
     more = {
-        "refit_epochs": run.best_epoch,
+        "refit_epochs": n_epochs,
         "seconds": run.seconds | {"refit": refitted.seconds},
         "files": run.files | _hashes(run.folder, REFIT_FILES),
     }
     run = run.model_copy(update=more)
     publish(run)
+    forget(run.folder)
     return run
 
 
@@ -193,7 +231,8 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
     n_batches = max(1, len(data.train) // trained.batch_size)
     return Run(
         format=FORMAT, id=job.run_id, recipe=recipe.name, digest=recipe.digest, arch=recipe.model.arch,
-        strategy=recipe.fit.strategy, seed=job.seed, search=job.search,
+        strategy=recipe.fit.strategy, seed=job.seed, search=job.search, fold=job.fold,
+        n_folds=recipe.data.valid.folds if isinstance(recipe.data.valid, Folds) else None,
         scores=Scores(
             accuracy=metrics.accuracy(valid.probs, valid.targets),
             log_loss=metrics.log_loss(valid.probs, valid.targets),
@@ -211,7 +250,7 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
             share_of_run=round(found.n_steps / (n_batches * len(trained.history)), 4),
         ),
         best_epoch=trained.best_epoch, n_epochs=len(trained.history), n_parameters=trained.n_parameters,
-        n_trainable=trained.n_trainable, phases=trained.phases, start=trained.start,
+        n_trainable=trained.n_trainable, phases=trained.phases, start=trained.start, note=trained.note,
         device=trained.device, precision=trained.precision,
         threads=trained.threads, seconds=trained.seconds, images_per_second=trained.images_per_second,
         versions={"ens": __version__} | {name: version(name) for name in RECORDED},

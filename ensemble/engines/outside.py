@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ensemble import __version__, metrics
-from ensemble.dataset.names import read_csv, without_suffix
+from ensemble.dataset.names import read_csv, same_form, without_suffix
 from ensemble.errors import DamagedError, DataError, MismatchError, RunError
 from ensemble.files import sha256
 from ensemble.predictions import Array, Predictions, some
@@ -136,7 +136,7 @@ def _matched(path: Path, mine: Predictions, known: Predictions) -> Predictions:
 
 def _rows(path: Path, mine: Array, known: Array) -> Array:
     """My row of each known id, matched as text: exactly, then without an image suffix. Raises MismatchError."""
-    for change in (str, without_suffix):
+    for change in (str, same_form, lambda name: same_form(without_suffix(name))):
         place = {change(name): i for i, name in enumerate(mine.tolist())}
         found = [place.get(change(name), -1) for name in known.tolist()]
         if min(found, default=0) >= 0 and len(place) == len(mine) == len(known):

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from fastai.callback.core import Callback, CancelFitException, CancelValidException, TrainEvalCallback
@@ -99,7 +100,7 @@ class FiniteLoss(Callback):
 class Keeper(Callback):
     """Remembers the weights of one epoch over all phases of a run; what is_done says ends a phase before its time."""
 
-    order = 63  # after Averaged
+    order = 63
 
     def __init__(self) -> None:
         self.n_seen, self.kept_epoch, self.is_best = 0, 0, False
@@ -110,10 +111,25 @@ class Keeper(Callback):
         """Whether the phase should train no further epoch."""
         return False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no later phase should train either."""
+        return False
+
     def before_epoch(self) -> None:  # noqa: D102
         # not in after_epoch: callbacks after this one would never hear of the last epoch
         if self.is_done:
             raise CancelFitException
+
+    def memory(self) -> dict[str, Any]:
+        """What it knows besides the weights, as plain values."""
+        own = ("n_seen", "kept_epoch", "is_best", "waited", "best_value", "reference")
+        return {name: getattr(self, name) for name in own if name in vars(self)}
+
+    def recall(self, memory: dict[str, Any], state: State) -> None:
+        """The inverse of memory."""
+        vars(self).update(memory)
+        self.state = state
 
     def keep(self) -> None:
         """Take the network as it is now."""
@@ -158,6 +174,8 @@ class Best(Keeper):
 class EndAt(Keeper):
     """Ends training with the n-th epoch, over all phases, and keeps that; nothing is validated."""
 
+    order = 65
+
     def __init__(self, n_epochs: int) -> None:
         super().__init__()
         self.n_epochs = n_epochs
@@ -166,6 +184,8 @@ class EndAt(Keeper):
     def is_done(self) -> bool:
         """Whether the n-th epoch is over."""
         return self.n_seen >= self.n_epochs
+
+    is_over = is_done
 
     def before_validate(self) -> None:  # noqa: D102
         raise CancelValidException
@@ -179,7 +199,7 @@ class EndAt(Keeper):
 class Averaged(Callback):
     """Validates, and so keeps, an exponential moving average of the weights (timm's ModelEmaV3, with its warm-up)."""
 
-    order = 62  # after the Recorder
+    order = 64  # after Best, so that it is kept before it is put away again; before EndAt, which cancels validation
 
     def __init__(self, network: nn.Module, decay: float) -> None:
         self.average = ModelEmaV3(network, decay=decay, use_warmup=True)
@@ -193,7 +213,7 @@ class Averaged(Callback):
     def before_validate(self) -> None:  # noqa: D102
         self.trained, self.learn.model = self.learn.model, self.average.module
 
-    def after_epoch(self) -> None:  # noqa: D102
+    def after_validate(self) -> None:  # noqa: D102
         self.learn.model = self.trained
 
 
@@ -211,7 +231,10 @@ class Watch(Callback):
         self.on_batch, self.on_epoch = on_batch, on_epoch
 
     def before_epoch(self) -> None:  # noqa: D102
-        self.started = time.perf_counter()
+        self.started, self.has_trained = time.perf_counter(), False
+
+    def before_train(self) -> None:  # noqa: D102
+        self.has_trained = True
 
     def after_batch(self) -> None:  # noqa: D102
         if not self.training:
@@ -220,7 +243,8 @@ class Watch(Callback):
         self.on_batch(self.epoch * self.n_iter + self.iter + 1, self.n_epoch * self.n_iter, loss)
 
     def after_epoch(self) -> None:  # noqa: D102
-        self.on_epoch(time.perf_counter() - self.started)
+        if self.has_trained:  # else an epoch that was skipped on resuming
+            self.on_epoch(time.perf_counter() - self.started)
 
 
 class ChannelsLast(Callback):

@@ -6,14 +6,17 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ensemble.errors import DamagedError
+from ensemble.errors import DamagedError, EnsembleError
 from ensemble.files import atomic_path
 
 
-def save_weights(state: dict[str, Tensor], path: Path) -> None:
-    """Store a state dict. Raises EnsembleError."""
+def save_weights(state: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+    """Store a state dict, and texts about it. Raises EnsembleError."""
     with atomic_path(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata)
+        except SafetensorError as error:  # what the system says while it writes comes wrapped
+            raise EnsembleError(f"{path}: cannot be written ({str(error)[:150]})") from None
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
+import numpy as np
 from fastai.callback.core import Callback
+from fastai.callback.schedule import ParamScheduler, combined_cos
+from fastai.learner import Learner
 
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step
 from ensemble.learn import callbacks, models
+from ensemble.learn.clock import Clock
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
+from ensemble.learn.resume import Restore, Saved, Saver, StateFolder, optimiser_tensors
 from ensemble.learn.setup import Setup
 from ensemble.recipe import Find, Fit
 
@@ -66,19 +70,97 @@ def _opening(fit: Fit, n_groups: int) -> list[Phase]:
     return [_unfrozen(f"from stage {g + 1} of {n_stages}", n, g) for n, g in zip(epochs, first, strict=True)]
 
 
+def schedule(learn: Learner, name: str, phase: Phase, rates: float | slice) -> list[Callback]:
+    """fastai's schedule of rates and momentum as a callback, rates set by layer group; none for constant.
+
+    fastai's own fit_flat_cos could not begin at a later epoch.
+    """
+    learn.opt.set_hyper("lr", rates)
+    peak = np.array([group["lr"] for group in learn.opt.hypers])
+    if name == "constant":
+        return [ParamScheduler({"lr": lambda _: peak})]
+    if name == "flat_cosine":
+        return [ParamScheduler({"lr": combined_cos(0.75, peak, peak, peak / 1e5)})]
+    rise = combined_cos(phase.pct_start, peak / phase.div, peak, peak / 1e5)
+    return [ParamScheduler({"lr": rise, "mom": combined_cos(phase.pct_start, *learn.moms)})]
+
+
 class Fitting:
-    """The phases of one run on one Learner; the keeper decides which epoch's weights are kept."""
+    """The phases of one run on one Learner; the keeper decides which epoch's weights are kept.
+
+    With a folder for its state, training goes on from what is there, and stores it at every epoch's end.
+    """
 
     def __init__(
-        self, setup: Setup, fit: Fit, seed: int, run_id: str, emit: Emit, keeper: callbacks.Keeper | None = None
+        self,
+        setup: Setup,
+        fit: Fit,
+        seed: int,
+        run_id: str,
+        emit: Emit,
+        keeper: callbacks.Keeper | None = None,
+        states: StateFolder | None = None,
     ) -> None:
         self.setup, self.fit, self.seed, self.run_id, self.emit = setup, fit, seed, run_id, emit
-        self.learn = setup.learn
+        self.learn, self.states = setup.learn, states
         self.keeper = keeper or callbacks.Best(fit.monitor, fit.early_stop, fit.keep)
-        self.average = [callbacks.Averaged(self.learn.model, fit.ema)] if fit.ema else []
+        self.average = callbacks.Averaged(self.learn.model, fit.ema) if fit.ema else None
         self.phases = plan(fit, len(self.learn.opt.param_lists))
         self.history: list[EpochEnded] = []
         self.n_trainable = 0
+        self.clock = Clock()
+        self.range_test: RangeTest | None = None
+        self.note = ""
+
+    def train(self, rate: float | None, saved: Saved | None = None) -> float:
+        """Find the rate where none is given, and train all phases, or what is left of them; returns the rate.
+
+        Raises TrainingError.
+        """
+        if saved is not None:
+            rate = self._go_on(saved)
+        elif rate is None:
+            with self.clock.measure("lr_find"):
+                self.range_test = self.find_rate()
+            rate = self.range_test.chosen
+        assert rate is not None
+        for number, phase in enumerate(self.phases):
+            n_done = 0 if saved is None or number > saved.phase else saved.n_epochs
+            is_over = saved is not None and (number < saved.phase or n_done >= phase.n_epochs)
+            if is_over or self.note or self.keeper.is_over:
+                continue
+            with self.clock.measure(phase.name):
+                self.run(number, rate, n_done, saved if n_done else None)
+        return rate
+
+    def _go_on(self, saved: Saved) -> float:
+        self.learn.model.load_state_dict(saved.named("model."))
+        self.history, self.range_test = list(saved.history), saved.range_test
+        self.keeper.recall(saved.keeper, saved.kept)
+        self.n_trainable, self.clock.seconds = saved.told["n_trainable"], dict(saved.told["seconds"])
+        if self.average is not None:
+            self.average.average.module.load_state_dict(saved.named("ema."))
+            self.average.n_steps = saved.told["n_averaged"]
+        self._note(f"going on after epoch {self.keeper.n_seen}, stored when training was cut off")
+        return float(saved.told["rate"])
+
+    def _save(self, number: int, rate: float) -> None:
+        assert self.states is not None
+        learn, tensors = self.learn, {}
+        tensors |= {f"model.{name}": own for name, own in callbacks.copy_of(learn.model).items()}
+        tensors |= optimiser_tensors(learn.opt)
+        told = {"rate": rate, "n_trainable": self.n_trainable, "start": self.setup.start,
+                "seconds": self.clock.seconds, "smooth_count": learn.recorder.smooth_loss.count}  # fmt: skip
+        tensors["smooth"] = learn.recorder.smooth_loss.val.detach().cpu()
+        if self.average is not None:
+            tensors |= {f"ema.{name}": own for name, own in callbacks.copy_of(self.average.average.module).items()}
+            told["n_averaged"] = self.average.n_steps
+        if self.setup.precision == "fp16":
+            told["scaler"] = learn.scaler.state_dict()
+        keeper = self.keeper
+        self.states.write(Saved(
+            number, learn.epoch + 1, self.history, keeper.memory(), told, self.range_test, tensors, keeper.state
+        ))  # fmt: skip
 
     def find_rate(self) -> RangeTest:
         """The range test on the network as the first phase trains it."""
@@ -99,29 +181,32 @@ class Fitting:
         )
         return found
 
-    def run(self, phase: Phase, rate: float) -> None:
-        """One phase with fastai's schedule; the optimiser starts afresh. Raises TrainingError."""
-        learn, fit = self.learn, self.fit
+    def run(self, number: int, rate: float, n_done: int = 0, saved: Saved | None = None) -> None:
+        """One phase, or what is left of it, with fastai's schedule. Raises TrainingError."""
+        learn, fit, phase = self.learn, self.fit, self.phases[number]
         n_trained = self._freeze(phase)
         total = models.count_parameters(learn.model)
         self._note(f"phase {phase.name}: {phase.n_epochs} epochs, {n_trained:,} of {total:,} parameters train")
         peak = rate * phase.share_of_rate
         if phase.is_unfrozen and fit.lr_unfrozen is not None:
             peak = fit.lr_unfrozen
-        rates: Any = slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak
-        watch = callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, phase))
-        every = 1 if learn.dls.device.type == "cpu" else 50
-        finite = callbacks.FiniteLoss(phase.name, every)
-        streams = callbacks.SeedEpochs(self.seed, phase.name)
-        cbs: list[Callback] = [streams, callbacks.FrozenInEval(), finite, *self.average, self.keeper, watch]
-        if fit.schedule == "one_cycle":
-            learn.fit_one_cycle(phase.n_epochs, rates, pct_start=phase.pct_start, div=phase.div, cbs=cbs)
-        elif fit.schedule == "flat_cosine":
-            learn.fit_flat_cos(phase.n_epochs, rates, cbs=cbs)
-        else:
-            learn.fit(phase.n_epochs, rates, cbs=cbs)
+        finite = callbacks.FiniteLoss(phase.name, 1 if learn.dls.device.type == "cpu" else 50)
+        cbs = [callbacks.SeedEpochs(self.seed, phase.name), callbacks.FrozenInEval(), finite, self.keeper]
+        cbs += [self.average] if self.average else []
+        cbs += [callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, phase))]
+        cbs += [Restore(saved, self.keeper)] if saved else []
+        cbs += [Saver(partial(self._save, number, rate))] if self.states else []
+        cbs += schedule(learn, fit.schedule, phase, slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak)
+        learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
         if finite.problem:
-            raise TrainingError(finite.problem)
+            self._stop(finite.problem)
+
+    def _stop(self, problem: str) -> None:
+        """A loss that is no number ends training; what was good before it is kept. Raises TrainingError."""
+        if not self.keeper.state:
+            raise TrainingError(problem)
+        self.note = f"{problem.splitlines()[0]}; epoch {self.keeper.kept_epoch} was kept"
+        self._note(self.note)
 
     def keep_epoch(self) -> callbacks.State:
         """Put the kept epoch's weights into the network. Raises TrainingError when no epoch had a finite loss."""

@@ -8,7 +8,9 @@ from fastai.data.core import TfmdDL
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
+from ensemble.learn.callbacks import nothing
 from ensemble.learn.data import Array, Catalog
 
 AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -48,12 +50,15 @@ def all_views(x: Tensor, names: tuple[str, ...]) -> Iterator[Tensor]:
         yield from VIEWS[name](x)
 
 
-def probabilities(network: nn.Module, loader: TfmdDL, views: tuple[str, ...], precision: str) -> Array:
+def probabilities(
+    network: nn.Module, loader: TfmdDL, views: tuple[str, ...], precision: str, progress: Progress = nothing
+) -> Array:
     """(images, classes) float32 in the loader's order: the mean over the plain image and its views."""
     network.eval()
-    batches = []
+    batches: list[Array] = []
     with torch.inference_mode():
         for x, *_ in loader:
+            progress(len(batches), len(loader))
             shown = [_softmax(network, view, precision) for view in all_views(x.as_subclass(Tensor), views)]
             batches.append(torch.stack(shown).mean(0).float().cpu().numpy())
     return np.concatenate(batches)

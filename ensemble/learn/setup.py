@@ -52,10 +52,8 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> Learner:
 def trained_learner(run: Run) -> Learner:
     """The Learner of a finished run with its weights. Raises EnsembleError."""
     recipe = Recipe.load(run.folder / "recipe.yaml")
-    random_start = recipe.model.model_copy(update={"pretrained": False})
-    config = weights_config(recipe)  # the run's own weights replace the ones it started from, not their preprocessing
-    recipe = recipe.model_copy(update={"model": random_start})
-    learn = set_up(recipe, load(recipe.data), run.seed, ignore, RunStore(run.folder.parent), config=config).learn
+    runs = RunStore(run.folder.parent)
+    learn = set_up(recipe, load(recipe.data, run.fold or 0), run.seed, ignore, runs, start=run.start).learn
     load_exactly(learn.model, run.folder / "model.safetensors")
     return learn
 
@@ -67,13 +65,16 @@ def set_up(
     emit: Emit,
     runs: RunStore,
     run_id: str = "",
-    config: Preprocess | None = None,
+    start: str | None = None,
 ) -> Setup:
-    """Find the first weights, decode the images, build network and Learner. Raises EnsembleError."""
+    """Find the first weights, decode the images, build network and Learner. Raises EnsembleError.
+
+    Where other weights will replace the first ones, start says which those were, and they are not looked for.
+    """
     _refuse_not_yet(recipe)
     models.check_arch(recipe.model.arch)
-    weights = find_weights(recipe.model, runs)
-    preprocess = config or weights_config(recipe)
+    preprocess = weights_config(recipe)
+    weights = find_weights(recipe.model, runs) if start is None else None
 
     def progress(done: int, total: int) -> None:
         emit(Step(run_id, "decoding", done, total))
@@ -103,7 +104,7 @@ def set_up(
         learn.remove_cb(ProgressCallback)
         learn.logger = callbacks.nothing
     learn.create_opt()
-    return Setup(learn, built.start, images, preprocess, chosen)
+    return Setup(learn, built.start if start is None else start, images, preprocess, chosen)
 
 
 def _refuse_not_yet(recipe: Recipe) -> None:

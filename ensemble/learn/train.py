@@ -1,31 +1,36 @@
 """Train one run: phases of a strategy, the rate from a range test, the best epoch restored, predictions by row id."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from ensemble.dataset.load import DataSet
+from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
 from ensemble.errors import TrainingError
-from ensemble.events import Emit, EpochEnded, Note, ignore
+from ensemble.events import Emit, EpochEnded, Note, Step, ignore
 from ensemble.learn import models
 from ensemble.learn.callbacks import EndAt
 from ensemble.learn.checkpoint import save_weights
+from ensemble.learn.clock import Clock
 from ensemble.learn.data import Catalog, part_loader
 from ensemble.learn.device import device_name
 from ensemble.learn.fitting import Fitting
 from ensemble.learn.lr import RangeTest
 from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess
+from ensemble.learn.resume import StateFolder
 from ensemble.learn.setup import Setup, set_up
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.runs import Run, RunStore
+
+STATE, REFIT_STATE = "state", "refit-state"
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Trained:
     n_trainable: int
     phases: tuple[str, ...]
     start: str
+    note: str
     device: str
     precision: str
     threads: int
@@ -52,48 +58,59 @@ class Trained:
     unreadable: dict[str, list[str]]
 
 
-def train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit = ignore) -> Trained:
-    """Train, store `model.safetensors` in the run's folder, and predict. Raises EnsembleError."""
+def train(
+    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit = ignore, force: bool = False
+) -> Trained:
+    """Train, store `model.safetensors` in the run's folder, and predict; goes on where a killed training stopped.
+
+    Raises EnsembleError.
+    """
     with _told_when_out_of_memory(recipe):
-        return _train(recipe, data, seed, run_id, store, emit)
+        return _train(recipe, data, seed, run_id, store, emit, force)
 
 
-def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit) -> Trained:
-    clock = _Clock()
+def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit, force: bool) -> Trained:
+    folder = store.folder(run_id)
+    states = StateFolder(folder / STATE, _key(recipe, data, seed, force))
+    saved = states.read()
+    clock = Clock()
     with clock.measure("data"):
-        setup = set_up(recipe, data, seed, emit, store, run_id)
+        setup = set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start)
     emit(Note(run_id, setup.start))
     _say_what_was_dropped(setup.images, run_id, emit)
-    fitting = Fitting(setup, recipe.fit, seed, run_id, emit)
-    found = None
-    if not isinstance(recipe.fit.lr, float):
-        with clock.measure("lr_find"):
-            found = fitting.find_rate()
-    rate = recipe.fit.lr if found is None else found.chosen
-    assert isinstance(rate, float)
-    for phase in fitting.phases:
-        with clock.measure(phase.name):
-            fitting.run(phase, rate)
+    fitting = Fitting(setup, recipe.fit, seed, run_id, emit, states=states)
+    rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
-        state, folder = fitting.keep_epoch(), store.folder(run_id)
+        state, watch = fitting.keep_epoch(), _watch(run_id, emit)
         (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
         save_weights(state, folder / "model.safetensors")
-        valid, test = _valid(setup, recipe, data), _test(setup, recipe, data)
-    fitted = sum(clock.seconds[phase.name] for phase in fitting.phases)
+        valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
+    fitted = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
     n_images = len(setup.images.readable("train")) * len(fitting.history)
     return Trained(
-        valid, test, fitting.history, found, rate, setup.preprocess,
+        valid, test, fitting.history, fitting.range_test, rate, setup.preprocess,
         best_epoch=fitting.keeper.kept_epoch,
         n_parameters=models.count_parameters(setup.learn.model),
         n_trainable=fitting.n_trainable,
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
-        start=setup.start,
+        start=setup.start, note=fitting.note,
         device=device_name(), precision=setup.precision, threads=torch.get_num_threads(),
         batch_size=setup.learn.dls.train.bs,
-        seconds=clock.rounded,
+        seconds=clock.rounded | fitting.clock.rounded,
         images_per_second=round(n_images / fitted, 1) if fitted else 0.0,
         unreadable={part: sorted(bad) for part, bad in setup.images.unreadable.items() if bad},
     )  # fmt: skip
+
+
+def forget(folder: Path) -> None:
+    """Remove what a run stored to go on from, once it is finished or given up."""
+    for name in (STATE, REFIT_STATE):
+        StateFolder(folder / name, "").remove()
+
+
+def _key(recipe: Recipe, data: DataSet, *more: object) -> str:
+    """What a state belongs to: the same recipe and images, and numbers that come out the same."""
+    return repr((recipe.digest, data.fingerprint, torch.__version__, device_name(), *more))
 
 
 @dataclass(frozen=True)
@@ -109,19 +126,19 @@ def refit(recipe: Recipe, data: DataSet, run: Run, n_epochs: int, store: RunStor
 
     Nothing is validated: no row is left that was not trained on. Raises EnsembleError.
     """
-    clock = _Clock()
+    clock = Clock()
     mean_std = tuple(tuple(run.preprocessing[key]) for key in ("mean", "std"))
     pinned = recipe.model_copy(update={"data": recipe.data.model_copy(update={"normalize": mean_std})})
+    states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, n_epochs))
+    saved = states.read()
     with _told_when_out_of_memory(recipe), clock.measure("refit"):
-        setup = set_up(pinned, data.joined(), run.seed, emit, store, run.id)
+        setup = set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=saved and saved.start)
         n_images = len(setup.images.readable("train"))
         emit(Note(run.id, f"refit: {n_images:,} images of train + valid, the schedule's first {n_epochs} epochs"))
-        fitting = Fitting(setup, recipe.fit, run.seed, run.id, emit, EndAt(n_epochs))
-        for phase in fitting.phases:
-            if not fitting.keeper.is_done:
-                fitting.run(phase, run.lr)
+        fitting = Fitting(setup, recipe.fit, run.seed, run.id, emit, EndAt(n_epochs), states)
+        fitting.train(run.lr, saved)
         save_weights(fitting.keep_epoch(), store.folder(run.id) / "refit.safetensors")
-        test = _test(setup, recipe, data)
+        test = _test(setup, recipe, data, _watch(run.id, emit))
     return Refitted(test, clock.rounded["refit"])
 
 
@@ -142,25 +159,32 @@ def _told_when_out_of_memory(recipe: Recipe) -> Iterator[None]:
         ) from None
 
 
-def _valid(setup: Setup, recipe: Recipe, data: DataSet) -> Predictions:
+def _watch(run_id: str, emit: Emit) -> Progress:
+    return lambda done, total: emit(Step(run_id, "predicting", done, total))
+
+
+def _valid(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions:
     images = setup.images
     positions = images.readable("valid")
-    ids = np.array(data.valid.ids)[positions - images.parts["valid"][0]]
-    return Predictions(ids, data.classes, _probabilities(setup, recipe, "valid"), images.codes[positions])
+    rows = positions - images.parts["valid"][0]
+    ids, groups = (None if names is None else np.array(names)[rows] for names in (data.valid.ids, data.valid.groups))
+    return Predictions(
+        ids, data.classes, _probabilities(setup, recipe, "valid", watch), images.codes[positions], groups
+    )
 
 
-def _test(setup: Setup, recipe: Recipe, data: DataSet) -> Predictions | None:
+def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions | None:
     if data.test is None:
         return None
-    probs = with_unreadable(_probabilities(setup, recipe, "test"), data.test, setup.images, "test")
+    probs = with_unreadable(_probabilities(setup, recipe, "test", watch), data.test, setup.images, "test")
     return Predictions(np.array(data.test.ids), data.classes, probs, _targets(data.test, setup.images))
 
 
-def _probabilities(setup: Setup, recipe: Recipe, part: str) -> Any:
+def _probabilities(setup: Setup, recipe: Recipe, part: str, watch: Progress) -> Any:
     if not len(setup.images.readable(part)):
         return np.zeros((0, len(setup.images.classes)), np.float32)
     loader = part_loader(setup.learn.dls, setup.images, part, 2 * setup.learn.dls.train.bs)
-    return probabilities(setup.learn.model, loader, recipe.views, setup.precision)
+    return probabilities(setup.learn.model, loader, recipe.views, setup.precision, watch)
 
 
 def _targets(test: Images, images: Catalog) -> np.ndarray | None:
@@ -174,23 +198,3 @@ def _say_what_was_dropped(images: Catalog, run_id: str, emit: Emit) -> None:
             emit(
                 Note(run_id, f"{len(bad)} unreadable {part} images {fate[part]}, the first: {next(iter(bad.values()))}")
             )
-
-
-@dataclass
-class _Clock:
-    """Wall seconds by phase."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def measure(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-
-    @property
-    def rounded(self) -> dict[str, float]:
-        """The seconds as run.json states them."""
-        return {name: round(seconds, 2) for name, seconds in self.seconds.items()}

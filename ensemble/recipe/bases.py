@@ -1,7 +1,7 @@
 """Recipe files as plain values: `base:` files merged, `--set` overrides applied, the place of every key kept."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,13 @@ MAX_BASES = 8
 Lines = dict[str, str]
 
 
-def read_with_bases(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str, Any], Lines]:
-    """A recipe's values over those of its bases, and where ("file:line") each key was said last. Raises RecipeError."""
+def read_with_bases(
+    path: Path, overrides: Sequence[str] = (), sections: Collection[str] = ()
+) -> tuple[dict[str, Any], Lines]:
+    """A recipe's values over those of its bases, and where ("file:line") each key was said last. Raises RecipeError.
+
+    A file without any of the sections is no recipe; nothing of it is repeated.
+    """
     chain: list[tuple[dict[str, Any], Lines]] = []
     seen: list[Path] = []
     current: Path | None = path
@@ -25,13 +30,16 @@ def read_with_bases(path: Path, overrides: Sequence[str] = ()) -> tuple[dict[str
             raise RecipeError(f"{path}: more than {MAX_BASES} recipes deep")
         seen.append(current.resolve())
         values, lines = read_mapping(current)
+        if values.keys().isdisjoint({*sections, "base"}):
+            raise RecipeError(f"{current}: not a recipe: it has none of the keys {', '.join(sections)}")
         base = values.pop("base", None)
         if base is not None and not isinstance(base, str):
-            raise RecipeError(f"{current}:{lines['base']}: base: {base!r} is not a file name")
+            raise RecipeError(f"{current}:{lines['base']}: base: {str(base)[:80]} is not a file name")
         chain.append((values, {key: f"{current}:{line}" for key, line in lines.items()}))
         if base is not None and not os.path.isfile(current.parent / base):
             raise RecipeError(
-                f"{current}:{lines['base']}: base: {base} is not there (looked at {current.parent / base})"
+                f"{current}:{lines['base']}: base: {base[:200]} is not there "
+                f"(looked at {str(current.parent / base)[:200]})"
             )
         current = None if base is None else current.parent / base
     merged: dict[str, Any] = {}

@@ -254,7 +254,7 @@ class Recipe(Section):
     def load(cls, path: Path | str, overrides: tuple[str, ...] = ()) -> "Recipe":
         """The recipe in a YAML file, its bases merged, `KEY=VALUE` overrides applied. Raises RecipeError."""
         path = Path(path)
-        values, lines = read_with_bases(path, overrides)
+        values, lines = read_with_bases(path, overrides, [name for name in cls.model_fields if name != "name"])
         if "name" in values:
             raise RecipeError(f"{lines['name']}: name is not a key of a recipe\nthe file's name is the recipe's name")
         try:

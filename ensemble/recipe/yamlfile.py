@@ -1,8 +1,10 @@
 """Read one YAML mapping safely and remember the line of every key.
 
-Plain YAML 1.2 scalars: `no`, `NA`, `007` and dates stay text, `1e-3` is a number. Limits keep a hostile file harmless.
+Plain YAML 1.2 scalars: `no`, `NA`, `007` and dates stay text, `1e-3` is a number. Limits keep a hostile file harmless, and no message
+repeats what stands in a file that may be no recipe at all.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -40,13 +42,14 @@ def parse_scalar(text: str) -> Any:
 def read_mapping(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     """The mapping in a file and the line (from 1) of each dotted key. Raises RecipeError."""
     try:
-        raw = path.read_bytes()
+        with path.open("rb") as stored:
+            raw, n_bytes = stored.read(MAX_BYTES + 1), os.fstat(stored.fileno()).st_size
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe") from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from None
     if len(raw) > MAX_BYTES:
-        raise RecipeError(f"{path}: {len(raw):,} bytes; a recipe has at most {MAX_BYTES:,}")
+        raise RecipeError(f"{path}: {max(len(raw), n_bytes):,} bytes; a recipe has at most {MAX_BYTES:,}")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -67,13 +70,18 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[str, int]]:
         value = None if node is None else walk.value(node, "", 0)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise RecipeError(f"{where}{line}: not valid YAML ({error.problem or error.context})") from None
+        raise RecipeError(f"{where}{line}: not valid YAML ({_unquoted(error.problem or error.context)})") from None
     except (yaml.YAMLError, ValueError, LookupError, RecursionError):
         raise RecipeError(f"{where}: not valid YAML text") from None
     finally:
         if loader is not None:
             loader.dispose()
     return value, walk.lines
+
+
+def _unquoted(problem: str | None) -> str:
+    """PyYAML's message without the names of aliases, anchors and tags that it repeats."""
+    return re.sub(r"(alias|anchor|tag handle) .*", r"\1", problem or "", flags=re.DOTALL)
 
 
 class _Walk:
@@ -89,7 +97,7 @@ class _Walk:
             raise RecipeError(f"{self.where}: too large or too deep for a recipe (aliases that repeat themselves?)")
         if node.tag not in _TAGS:
             line = node.start_mark.line + 1
-            raise RecipeError(f"{self.where}:{line}: the tag {node.tag[:60]!r} is not allowed; write plain values")
+            raise RecipeError(f"{self.where}:{line}: the tag there (!…) is not allowed; write plain values")
         if key:
             self.lines[key] = node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ensemble.dataset.names import read_csv, without_suffix
+from ensemble.dataset.names import read_csv, same_form, without_suffix
 from ensemble.errors import SubmissionError
 from ensemble.metrics import predicted
 from ensemble.predictions import Array, Predictions
@@ -47,7 +47,8 @@ def shape_of(sample: Path | None, predictions: Predictions, positive: str | None
 
 
 def _check_columns(sample: Path, columns: Sequence[str], classes: Sequence[str]) -> None:
-    missing, extra = sorted(set(classes) - set(columns)), sorted(set(columns) - set(classes))
+    known, there = ({same_form(name) for name in names} for names in (classes, columns))
+    missing, extra = sorted(known - there), sorted(there - known)
     if missing or extra:
         raise SubmissionError(
             f"{sample}: its columns are not the classes: {len(missing)} classes have no column {missing[:3]}, "
@@ -68,7 +69,7 @@ def _check_positive(sample: Path, positive: str | None, classes: Sequence[str]) 
 
 def _kind(cells: set[str], classes: Sequence[str]) -> Kind:
     """Class names first: digits as classes are names that look like numbers."""
-    if cells <= set(classes):
+    if {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}:
         return "class name"
     if all(_WHOLE.fullmatch(cell) for cell in cells):
         return "class id"
@@ -88,11 +89,17 @@ def rows_for(shape: Shape, predictions: Predictions) -> list[int]:
 
     Raises SubmissionError naming the ids without a prediction of their own.
     """
-    exact = {name: i for i, name in enumerate(predictions.ids.tolist())}
+    stored = predictions.ids.tolist()
+    exact = {same_form(name): i for i, name in enumerate(stored)} | {name: i for i, name in enumerate(stored)}
     bare: dict[str, list[int]] = {}
-    for name, i in exact.items():
-        bare.setdefault(without_suffix(name), []).append(i)
-    found = [[exact[name]] if name in exact else bare.get(without_suffix(name), []) for name in shape.ids]
+    for i, name in enumerate(stored):
+        bare.setdefault(same_form(without_suffix(name)), []).append(i)
+
+    def meant(name: str) -> list[int]:
+        row = exact.get(name, exact.get(same_form(name)))
+        return bare.get(same_form(without_suffix(name)), []) if row is None else [row]
+
+    found = [meant(name) for name in shape.ids]
     lost = [name for name, rows in zip(shape.ids, found, strict=True) if len(rows) != 1]
     if lost:
         raise SubmissionError(
@@ -113,7 +120,8 @@ def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[l
     """The text of every cell after the id, row by row."""
     probs, classes = predictions.probs[list(rows)], predictions.classes
     if shape.kind == "probabilities":
-        order = [classes.index(name) for name in shape.columns[1:]]
+        place = {same_form(name): i for i, name in enumerate(classes)}
+        order = [place[same_form(name)] for name in shape.columns[1:]]
         return [[_text(value) for value in row] for row in probs[:, order].tolist()]
     if shape.kind == "probability of the positive class":
         return [[_text(value)] for value in probs[:, classes.index(str(shape.positive))].tolist()]

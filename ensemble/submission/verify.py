@@ -70,7 +70,7 @@ def _read_manifest(path: Path) -> _Manifest:
                 Calibration(temperature, floor) if calibration else None,
                 of_refits,
             ),
-            {str(entry["run"]): {name: str(entry["sha256"][name]) for name in names} for entry in members},
+            {str(entry["run"]): _needed(entry["sha256"], names) for entry in members},
             sample and {key: str(sample[key]) for key in ("path", "sha256")},
             str(manifest["csv_sha256"]),
         )
@@ -78,6 +78,15 @@ def _read_manifest(path: Path) -> _Manifest:
         raise SubmissionError(f"{path}: cannot verify: its manifest {beside.name} is not beside it") from None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise SubmissionError(f"{beside}: not a manifest that `ens blend` wrote") from None
+
+
+def _needed(files: dict[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    """The hashes of the files that the CSV hangs on, those of every fold where there are folds. Raises KeyError."""
+    found = {path: str(digest) for path, digest in files.items() if path.rpartition("/")[2] in names}
+    missing = set(names) - {path.rpartition("/")[2] for path in found}
+    if missing:
+        raise KeyError(missing)
+    return found
 
 
 def _members(path: Path, manifest: _Manifest, store: RunStore) -> dict[str, Run]:

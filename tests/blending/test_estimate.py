@@ -10,6 +10,7 @@ from ensemble.blending.estimate import (
     N_NESTED,
     N_PARTS,
     N_REPEATS,
+    _parts,
     accuracy_interval,
     chosen_inside,
     cross_fit,
@@ -132,7 +133,7 @@ def test_a_rule_that_learns_nothing_scores_the_same_either_way_and_its_interval_
     np.testing.assert_allclose(losses, -np.log(truth))
     for metric in range(2):
         assert widening(found, metric, always(0)) == pytest.approx(1)
-    assert accuracy_interval(hits, 1) == wilson(float(hits.mean()), 200)
+    assert accuracy_interval(hits, 1, 0) == wilson(float(hits.mean()), 200)
 
 
 def test_the_interval_of_a_rule_whose_weights_move_is_wider():
@@ -209,7 +210,7 @@ def test_among_pure_noise_the_best_flatters_on_fitting_rows_and_the_cross_fitted
     probs = np.stack([noise(seed, n) for seed in range(100)])
     flattering = (probs.argmax(2) == targets).mean(1).max()
     found = fitted(probs, targets, lambda sample: np.eye(100)[sample.hits.mean(1).argmax()], seed=0)
-    honest = accuracy_interval(rows_of(found, always(0))[0], widening(found, 0, always(0)))
+    honest = accuracy_interval(rows_of(found, always(0))[0], widening(found, 0, always(0)), 0)
     assert flattering > 0.55
     assert honest.value < flattering - 0.04
     assert honest.low < 0.5 < honest.high
@@ -231,3 +232,15 @@ def test_very_few_rows_still_get_a_score(n, run_on, rng, made_up):
     made = make_blend(runs)
     assert made.valid.n_rows == n
     assert made.valid.accuracy.value == 1
+
+
+@given(st.integers(0, 5), st.integers(6, 60), st.integers(2, 5))
+def test_groups_never_part_in_cross_fitting_and_every_row_has_a_part(seed, n_groups, n_classes):
+    rng = np.random.default_rng(seed)
+    groups = np.concatenate([np.arange(n_groups), rng.integers(0, n_groups, 3 * n_groups)])
+    targets = rng.integers(0, n_classes, len(groups))
+    for part in _parts(targets, groups, seed):
+        assert all(len(set(part[groups == g].tolist())) == 1 for g in range(n_groups))
+        assert set(part.tolist()) == set(range(N_PARTS))
+    alone = list(_parts(targets, None, seed))
+    assert all((a == b).all() for a, b in zip(alone, _parts(targets, np.arange(len(targets)), seed), strict=True))

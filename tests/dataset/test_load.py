@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError, RecipeError
-from ensemble.recipe import ColumnSplit, Data, Folds
+from ensemble.recipe import Data
 
 COLOURS = ("blue", "green", "red")
 
@@ -166,8 +166,13 @@ def test_one_class_and_classes_that_only_validation_has_are_refused(root):
     assert "only one class ('green'); a classifier needs at least two" in str(refusal(folder(root)).value)
 
 
-@pytest.mark.parametrize("said", [{"valid": Folds(folds=5)}, {"valid": ColumnSplit(column="x")}, {"group": "patient"}])
-def test_what_this_version_cannot_split_yet_is_refused_by_key(root, said):
-    message = str(refusal(folder(root, **said)).value)
-    assert message.startswith(f"data.{next(iter(said))}: ")
-    assert "not in this version yet" in message
+def test_a_class_in_another_unicode_form_is_the_same_class_in_all_parts(root):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    (root / "train" / "red").rename(root / "train" / composed)
+    for part in ("val", "test"):
+        shutil.copytree(root / "train", root / part)
+        (root / part / composed).rename(root / part / decomposed)
+    data = load(folder(root, valid="val", test="test"))
+    assert set(data.valid.labels) == set(data.test.labels) == set(data.classes)
+    shutil.copytree(root / "train" / composed, root / "train" / decomposed)
+    assert "two classes look the same" in str(refusal(folder(root, valid="val")).value)

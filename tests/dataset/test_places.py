@@ -65,7 +65,7 @@ def test_what_is_missing_lists_every_place_looked_at(tmp_path, monkeypatch):
     with pytest.raises(DataError) as missing:
         find("birds", get="kaggle:birds")
     assert f"birds is not there; looked at {tmp_path}/data/birds, {tmp_path}/birds\n" in str(missing.value)
-    assert "`kaggle:birds`" in str(missing.value)
+    assert "`ens data get kaggle:birds` fetches it" in str(missing.value)
     assert str(missing.value).count("\n") < 3
     with pytest.raises(DataError, match="is not there"):
         find("n" * 300)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ensemble.dataset import tables
 from ensemble.dataset.names import read_csv
@@ -192,3 +193,24 @@ def test_the_digits_are_written_once_as_pictures_and_labels(tmp_path):
     assert digits_folder() == folder
     assert (folder / "mark").exists()
     assert [child.name for child in folder.parent.iterdir()] == [folder.name]
+
+
+COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"  # é as one character, and as macOS writes it
+
+
+@pytest.mark.parametrize(("on_disk", "in_csv"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
+def test_a_labels_file_finds_its_images_in_either_unicode_form_and_keeps_its_own_spelling(on_disk, in_csv, tmp_path):
+    (tmp_path / "train").mkdir()
+    Image.new("RGB", (4, 4)).save(tmp_path / "train" / f"{on_disk}.png")
+    (tmp_path / "labels.csv").write_text(f"id,label\n{in_csv},{in_csv}\n", encoding="utf-8")
+    images, _ = labelled_files(tmp_path, "train", "labels.csv")
+    assert images.ids == images.labels == (in_csv,)
+
+
+def test_two_files_in_two_forms_are_told_apart_by_exact_names(tmp_path):
+    (tmp_path / "train").mkdir()
+    for name in (COMPOSED, DECOMPOSED):
+        Image.new("RGB", (4, 4)).save(tmp_path / "train" / f"{name}.png")
+    (tmp_path / "labels.csv").write_text(f"id,label\n{COMPOSED},a\n{DECOMPOSED},b\n", encoding="utf-8")
+    images, _ = labelled_files(tmp_path, "train", "labels.csv")
+    assert dict(zip(images.labels, images.files, strict=True))["b"].name == f"{DECOMPOSED}.png"

@@ -12,7 +12,7 @@ from ensemble.dataset.pixels import open_store
 from ensemble.events import Event
 from ensemble.learn.data import Catalog, catalog, loaders
 from ensemble.learn.preprocess import weights_config
-from ensemble.learn.train import Trained, train
+from ensemble.learn.train import Trained, forget, train
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
@@ -77,6 +77,7 @@ def fit(recipe_of, tmp_path):
         recipe, events = recipe_of(*overrides), []
         store = RunStore(tmp_path / "runs")
         trained = train(recipe, load(recipe.data), seed, "tiny", store, events.append)
+        forget(store.folder("tiny"))
         return Fitted(
             trained,
             (store.folder("tiny") / "model.safetensors").read_bytes(),

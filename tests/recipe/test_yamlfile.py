@@ -66,7 +66,7 @@ HOSTILE = {
     "python call": ("a: !!python/object/apply:os.system ['touch pwned']", ":1: the tag"),
     "python name": ("a: 1\nb: !!python/name:os.system", ":2: the tag"),
     "python object": ("a: !!python/object:os.stat_result {x: 1}", ":1: the tag"),
-    "unknown tag": ("a: !vault secret", "the tag '!vault' is not allowed"),
+    "unknown tag": ("a: !vault secret", ":1: the tag there (!…) is not allowed"),
     "wrong flag": ("a: !!bool maybe", "not valid YAML"),
     "wrong number": ("a: !!int ''", "not valid YAML"),
     "wrong date": ("a: !!timestamp soon", ":1: the tag"),

@@ -218,3 +218,18 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("id,ant,bee\nx,0.5\n")
     with pytest.raises(DataError, match="a.csv: row 2 has 2 cells"):
         check(tmp_path / "a.csv", SHAPE, ("ant", "bee"))
+
+
+def test_a_sample_in_another_unicode_form_is_filled_and_written_as_it_spells(blend_of, tmp_path, rng):
+    ids = np.array(["e\u0301te\u0301", "na\u00efve"])
+    classes = ("caf\u00e9", "the\u0301")
+    probs = rng.dirichlet(np.ones(2), 2).astype(np.float32)
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,th\u00e9,cafe\u0301\n\u00e9t\u00e9,0,0\nnai\u0308ve,0,0\n", encoding="utf-8")
+    blend = blend_of(Predictions(ids, classes, probs), sample_submission=str(sample))
+    lines = write_submission(blend, tmp_path / "submissions").path.read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "id,th\u00e9,cafe\u0301"
+    name, tea, coffee = lines[1].split(",")
+    assert name == "\u00e9t\u00e9"
+    assert float(coffee) == pytest.approx(float(probs[0, 0]))
+    assert float(tea) == pytest.approx(float(probs[0, 1]))

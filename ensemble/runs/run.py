@@ -1,20 +1,13 @@
-"""Finished trainings on disk: one folder each, run.json written last.
-
-A folder without run.json is unfinished and invisible to blending. Nothing here knows how a run was trained.
-"""
+"""One finished training as its folder tells it; run.json is written last and read with suspicion."""
 
 import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ensemble.errors import DamagedError, RunError
+from ensemble import metrics
+from ensemble.errors import DamagedError
 from ensemble.files import write_text
 from ensemble.metrics import ClassScore, per_class
 from ensemble.predictions import Predictions
@@ -70,6 +63,7 @@ class Run(_Stored):
     strategy: str
     seed: int
     fold: int | None = None
+    n_folds: int | None = None
     search: str = Field("", description="the `ens tune` that it is a trial of")
     scores: Scores
     classes: tuple[str, ...]
@@ -86,6 +80,7 @@ class Run(_Stored):
     n_trainable: int
     phases: tuple[str, ...] = ()
     start: str = Field("", description="which weights the network began with")
+    note: str = Field("", description="what went wrong in training and was mended, such as a loss that became nan")
     device: str
     precision: str
     threads: int
@@ -110,6 +105,22 @@ class Run(_Stored):
     def test_refit(self) -> Predictions:
         """What the refit says about the test rows, where refit_epochs is not None. Raises DamagedError."""
         return self._load("test_refit.npz")
+
+    def check(self) -> None:
+        """Whether the stored predictions are whole and those that the scores are about. Raises DamagedError."""
+        for name in self.files:
+            if name.endswith(".npz"):
+                self._load(name)
+        valid = self.valid()
+        assert valid.targets is not None
+        self.check_score(metrics.accuracy(valid.probs, valid.targets))
+
+    def check_score(self, accuracy: float) -> None:
+        """Whether run.json states the accuracy that valid.npz has. Raises DamagedError."""
+        if abs(accuracy - self.scores.accuracy) > 1e-6:
+            raise DamagedError(
+                f"{self.folder / 'run.json'}: states accuracy {self.scores.accuracy:.4f}, valid.npz has {accuracy:.4f}"
+            )
 
     def per_class(self) -> list[ClassScore]:
         """Precision, recall and F1 of every class on its validation rows. Raises DamagedError."""
@@ -138,77 +149,9 @@ class Run(_Stored):
     @classmethod
     def load(cls, run_id: str, runs: Path | str | None = None) -> "Run":
         """The finished run with this id. Raises RunError, DamagedError."""
+        from ensemble.runs.store import RunStore
+
         return RunStore(runs).get(run_id)
-
-
-@dataclass(frozen=True)
-class Damaged:
-    """A run folder that cannot be trusted, and why."""
-
-    folder: Path
-    reason: str
-
-
-class RunStore:
-    """The folder of runs. Reading never needs a lock; training a run holds its lock."""
-
-    def __init__(self, root: Path | str | None = None) -> None:
-        self.root = Path(root or os.environ.get("ENS_RUNS") or "runs")
-
-    def folder(self, run_id: str) -> Path:
-        """Where a run is, or will be, stored."""
-        return self.root / run_id
-
-    def all(self, patterns: Sequence[str] = ()) -> tuple[list[Run], list[Damaged]]:
-        """Finished runs whose id or recipe matches one of the shell patterns, all without patterns, sorted by id; and
-        every folder whose run.json cannot be trusted.
-        """
-        runs: list[Run] = []
-        damaged: list[Damaged] = []
-        for path in sorted(self.root.glob("*/run.json")):
-            try:
-                runs.append(read_run(path))
-            except DamagedError as error:
-                damaged.append(Damaged(path.parent, str(error)))
-        return [run for run in runs if not patterns or any(_matches(run, pattern) for pattern in patterns)], damaged
-
-    def finished(self, patterns: Sequence[str] = ()) -> list[Run]:
-        """The runs of `all` alone."""
-        return self.all(patterns)[0]
-
-    def get(self, run_id: str) -> Run:
-        """One finished run. Raises RunError naming the nearest ids, DamagedError."""
-        path = self.folder(run_id) / "run.json"
-        if os.path.isfile(path) and "/" not in run_id and "\\" not in run_id:
-            return read_run(path)
-        from difflib import get_close_matches
-
-        near = get_close_matches(run_id, [run.id for run in self.finished()], n=3, cutoff=0.4)
-        hint = f"nearest: {', '.join(near)}" if near else f"`ens runs` lists what is in {self.root}"
-        raise RunError(f"{run_id[:100]!r} is no finished run in {self.root}\n{hint}")
-
-    @contextmanager
-    def lock(self, run_id: str, wait: bool) -> Iterator[bool]:
-        """Hold a run's lock while training it; yields False when another process holds it and `wait` is off.
-
-        The kernel frees the lock when its process ends, however it ends. Raises RunError.
-        """
-        from filelock import FileLock, Timeout
-
-        folder = self.root / ".locks"
-        lock = FileLock(folder / f"{run_id}.lock", timeout=-1 if wait else 0)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        except (OSError, NotImplementedError) as error:
-            raise RunError(f"{folder}: cannot lock {run_id} there ({error}); try --runs on a local disk") from None
-        try:
-            yield True
-        finally:
-            lock.release()
 
 
 def publish(run: Run) -> None:
@@ -233,10 +176,9 @@ def read_run(path: Path) -> Run:
         raise DamagedError(f"{path}: {keys} is missing or wrong") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5,000 digits
         raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
+    lost = next((name for name in run.files if not (path.parent / name).is_file()), None)
+    if lost is not None:
+        raise DamagedError(f"{path.parent / lost}: is missing")
     if run.id != path.parent.name:
         raise DamagedError(f"{path}: says it is {run.id[:100]!r}; the folder was renamed")
     return run
-
-
-def _matches(run: Run, pattern: str) -> bool:
-    return any(fnmatchcase(name, pattern) for name in (run.id, run.recipe))

@@ -11,7 +11,9 @@ import pytest
 import ensemble
 from ensemble.errors import DamagedError, RunError
 from ensemble.predictions import Predictions
-from ensemble.runs import Run, RunStore, read_run
+from ensemble.runs import Listing, Run, RunStore, read_run
+
+NOTHING = Listing([], [], [])
 
 HOLD = """
 import sys
@@ -53,8 +55,8 @@ def test_finished_runs_come_sorted_and_by_pattern(tmp_path, fake_run):
 def test_a_folder_without_run_json_is_invisible(tmp_path, fake_run):
     run = fake_run(tmp_path, "a-1-s0")
     (run.folder / "run.json").unlink()
-    assert RunStore(tmp_path).all() == ([], [])
-    assert RunStore(tmp_path / "nowhere").all() == ([], [])
+    assert RunStore(tmp_path).all() == NOTHING
+    assert RunStore(tmp_path / "nowhere").all() == NOTHING
 
 
 def test_a_run_that_is_not_there_is_told_with_the_nearest_ones(tmp_path, fake_run):
@@ -100,7 +102,8 @@ def test_a_damaged_run_json_is_named_and_hides_no_other_run(case, tmp_path, fake
     good, bad = fake_run(tmp_path, "good-1-s0"), fake_run(tmp_path, "bad-1-s0")
     content, said = DAMAGES[case]
     (bad.folder / "run.json").write_bytes(content)
-    runs, damaged = RunStore(tmp_path).all()
+    found = RunStore(tmp_path).all()
+    runs, damaged = found.runs, found.damaged
     assert runs == [good]
     assert [found.folder for found in damaged] == [bad.folder]
     assert damaged[0].reason.startswith(f"{bad.folder / 'run.json'}: ")
@@ -180,7 +183,7 @@ def test_a_lock_is_free_again_after_an_error_and_is_no_run(tmp_path):
         fail()
     with store.lock("a-1-s0", wait=False) as got:
         assert got
-    assert store.all() == ([], [])
+    assert store.all() == NOTHING
 
 
 def test_a_place_that_cannot_hold_a_lock_is_told(tmp_path):

@@ -1,0 +1,196 @@
+"""What lies in a folder that nobody has described: class folders, parts, a labels file, a sample submission."""
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble.dataset.names import contents, read_csv, same_form, without_suffix
+from ensemble.dataset.places import find
+from ensemble.dataset.tables import image_files
+from ensemble.errors import DataError
+
+TRAIN = ("train", "training", "train_images", "train_imgs", "images", "imgs", "jpg")
+VALID = ("val", "valid", "validation", "dev")
+TEST = ("test", "testing", "test_images", "test_imgs", "eval")
+LABELS = ("label", "labels", "target", "class", "breed", "category", "species", "diagnosis", "y")
+N_LOOKED_AT = 300  # headers that are read to learn sizes
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths and heights of some images, and the files whose header no decoder accepts."""
+
+    smallest: tuple[int, int]
+    median: tuple[int, int]
+    largest: tuple[int, int]
+    unreadable: tuple[Path, ...]
+
+    @property
+    def side(self) -> int:
+        """The median picture's short side in pixels."""
+        return min(self.median)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A recipe's data section as far as a folder tells it; labels is (file, id column, label column).
+
+    counts is the number of labelled images by class; n_test is 0 without a test folder.
+    """
+
+    root: Path
+    source: str
+    train: str
+    valid: str | None
+    test: str | None
+    labels: tuple[str, str, str] | None
+    sample_submission: str | None
+    counts: dict[str, int]
+    n_valid: int
+    n_test: int
+    sizes: Sizes
+    doubts: tuple[str, ...]
+
+    @property
+    def n_train(self) -> int:
+        """Labelled images, without those of a validation folder."""
+        return sum(self.counts.values())
+
+
+def recognise(path: str) -> Layout:
+    """The layout of a folder or archive. Raises DataError where it is none that is known."""
+    root = _inner(find(path))
+    folders = {child.name: child for child in sorted(root.iterdir()) if child.is_dir() and child.name[0] not in "._"}
+    train, valid, test = (_named(folders, names) for names in (TRAIN, VALID, TEST))
+    sample = next((own.name for own in sorted(root.glob("*.csv")) if _is_sample(own.name)), None)
+    labelled = _labels_file(root, train)
+    if labelled is not None:
+        return _from_csv(root, *labelled, test, sample)
+    if train is None and folders and not valid and not test and all(_has_images(folder) for folder in folders.values()):
+        train = "."
+    if train is None or not _class_names(root / train):
+        raise DataError(
+            f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV beside a folder of images\n"
+            f"{contents(root)}"
+        )
+    return _from_folders(root, train, valid, test, sample)
+
+
+def _inner(root: Path) -> Path:
+    """Downloads often wrap everything in a folder, or two."""
+    while True:
+        children = [child for child in root.iterdir() if not child.name.startswith((".", "__MACOSX"))]
+        if (
+            len(children) != 1
+            or not children[0].is_dir()
+            or _class_names(children[0]) == []
+            and _has_images(children[0])
+        ):
+            return root
+        if children[0].name.lower() in TRAIN:
+            return root
+        root = children[0]
+
+
+def _named(folders: dict[str, Path], names: Sequence[str]) -> str | None:
+    """The first folder of such a name that holds images."""
+    by_lower = {name.lower(): name for name in folders}
+    found = [by_lower[name] for name in names if name in by_lower]
+    return next((name for name in found if _has_images(folders[name])), None)
+
+
+def _has_images(folder: Path) -> bool:
+    return bool(image_files(folder))
+
+
+def _class_names(folder: Path) -> list[str]:
+    children = [child for child in folder.iterdir() if child.is_dir() and child.name[0] not in "._"]
+    return sorted(child.name for child in children if _has_images(child))
+
+
+def _is_sample(name: str) -> bool:
+    return "sample" in name.lower() and "sub" in name.lower()
+
+
+def _labels_file(root: Path, train: str | None) -> tuple[str, str, str, str] | None:
+    """(folder, file, id column, label column) of a CSV that names the images of a folder."""
+    for path in sorted(root.glob("*.csv")):
+        if _is_sample(path.name) or train is None:
+            continue
+        header, rows = read_csv(path)
+        files = image_files(root / train)
+        full = {same_form(file.relative_to(root / train).as_posix()) for file in files}
+        known = full | {without_suffix(name) for name in full}
+        ids = [column for column in header if all(same_form(row[column]) in known for row in rows[:50])]
+        others = [column for column in header if column not in ids[:1]]
+        if ids and others:
+            label = next((column for column in others if column.lower() in LABELS), others[0])
+            return train, path.name, ids[0], label
+    return None
+
+
+def _from_csv(
+    root: Path, train: str, file: str, id_column: str, label_column: str, test: str | None, sample: str | None
+) -> Layout:
+    header, rows = read_csv(root / file)
+    counts = Counter(row[label_column] for row in rows)
+    others = [column for column in header if column not in (id_column, label_column)]
+    doubts = [f"{file} has more columns: {', '.join(others[:4])}; data.group can keep rows together"] if others else []
+    if len(counts) > max(2, len(rows) // 2):
+        doubts.append(
+            f"column {label_column} has {len(counts):,} different values in {len(rows):,} rows: is it a label?"
+        )
+    n_files = len(image_files(root / train))
+    if n_files != len(rows):
+        doubts.append(f"{train} holds {n_files:,} images, {file} has {len(rows):,} rows")
+    tests = image_files(root / test) if test else []
+    if sample:
+        n_asked = len(read_csv(root / sample)[1])
+        if n_asked != len(tests):
+            doubts.append(f"{sample} asks for {n_asked:,} rows, {test or 'no test folder'} holds {len(tests):,} images")
+    sizes, more = _sizes([*image_files(root / train), *tests])
+    return Layout(
+        root, "csv", train, None, test, (file, id_column, label_column), sample, dict(sorted(counts.items())), 0,
+        len(tests), sizes, (*doubts, *more, *_small_classes(counts)),
+    )  # fmt: skip
+
+
+def _from_folders(root: Path, train: str, valid: str | None, test: str | None, sample: str | None) -> Layout:
+    files = image_files(root / train)
+    counts = Counter(file.relative_to(root / train).parts[0] for file in files)
+    n_valid, tests = len(image_files(root / valid)) if valid else 0, image_files(root / test) if test else []
+    sizes, doubts = _sizes([*files, *tests])
+    return Layout(
+        root, "folder", train, valid, test, None, sample, dict(sorted(counts.items())), n_valid, len(tests), sizes,
+        (*doubts, *_small_classes(counts)),
+    )  # fmt: skip
+
+
+def _small_classes(counts: Counter[str]) -> list[str]:
+    small = [name for name, count in counts.items() if count < 10]
+    return [f"{len(small)} classes have fewer than 10 images, such as {min(small)!r}"] if small else []
+
+
+def _sizes(files: Sequence[Path]) -> tuple[Sizes, list[str]]:
+    """Sizes by the headers of some files spread over all, and what is odd about them. Raises DataError."""
+    from PIL import Image
+
+    step = max(1, len(files) // N_LOOKED_AT)
+    found: list[tuple[int, int]] = []
+    unreadable: list[Path] = []
+    for file in files[::step]:
+        try:
+            with Image.open(file) as image:
+                found.append(image.size)
+        except Exception:  # whatever a decoder raises on a damaged header, the file is unreadable
+            unreadable.append(file)
+    if not found:
+        raise DataError(f"{files[0].parent}: no image there can be opened, the first: {files[0].name}")
+    by_area = sorted(found, key=lambda size: (size[0] * size[1], size))
+    median = (round(statistics.median(w for w, _ in found)), round(statistics.median(h for _, h in found)))
+    sizes = Sizes(by_area[0], median, by_area[-1], tuple(unreadable))
+    return sizes, [
+        f"{len(unreadable)} files are no readable images, such as {unreadable[0].name}"
+    ] if unreadable else []

@@ -1,0 +1,133 @@
+"""Folds: a run for each, one run for all; every row predicted by the fold that had not seen it; one refit for all."""
+
+import numpy as np
+import pytest
+import torch
+
+from ensemble.blending import make_blend
+from ensemble.engines.local import jobs_of, train_all
+from ensemble.errors import RunError
+from ensemble.events import RunEnded, ignore
+from ensemble.metrics import accuracy, log_loss
+from ensemble.recipe import Recipe
+from ensemble.runs import Folded, RunStore, publish
+from ensemble.submission import verify, write_submission
+
+torch.set_num_threads(1)
+
+TINY = """
+data: {{source: folder, path: {images}, valid: {{folds: 3}}, test: 0.2, size: 32}}
+augment: none
+model: {{arch: test_resnet, pretrained: false, head: keep}}
+fit: {{strategy: scratch, epochs: 1, lr: 0.003, batch_size: 16}}
+"""
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+@pytest.fixture
+def trained(tmp_path, tiny_images, store):
+    """trained(*overrides, jobs, emit): the runs of a small recipe with three folds, or of some of its jobs."""
+    tiny_images(tmp_path / "images" / "train")
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY.format(images=tmp_path / "images"))
+
+    def trained(*said, jobs=slice(None), emit=ignore):
+        made = jobs_of([Recipe.load(path, said)])
+        runs, failures = train_all(made[jobs], store, emit)
+        assert failures == []
+        return runs
+
+    return trained
+
+
+def test_three_folds_are_one_run_about_every_row(trained, store):
+    (run,) = trained()
+    assert isinstance(run, Folded)
+    assert [part.id for part in run.parts] == [f"{run.id}-f{k}" for k in range(3)]
+    assert store.finished() == [run]
+    assert store.get(f"{run.id}-f1") == run.parts[1]
+    valid = run.valid()
+    parts = [part.valid() for part in run.parts]
+    assert sorted(valid.ids.tolist()) == sorted(name for part in parts for name in part.ids.tolist())
+    assert len(valid.ids) == run.data.n_valid == 48
+    for part in parts:
+        rows = [valid.ids.tolist().index(name) for name in part.ids]
+        np.testing.assert_allclose(valid.probs[rows], part.probs, rtol=1e-6)
+    assert run.scores.accuracy == pytest.approx(accuracy(valid.probs, valid.targets))
+    assert run.scores.log_loss == pytest.approx(log_loss(valid.probs, valid.targets))
+    mean = np.mean([part.test().probs for part in run.parts], axis=0)
+    np.testing.assert_allclose(run.test().probs, mean, rtol=1e-6)
+
+
+def test_finished_folds_are_not_trained_again_and_missing_ones_are_named(trained, store):
+    assert trained(jobs=slice(0, 2)) == []
+    found = store.all()
+    assert found.runs == []
+    assert found.incomplete[0].endswith("-s0: 2 of 3 folds are finished")
+    with pytest.raises(RunError, match="2 of 3 folds are finished"):
+        store.get(found.incomplete[0].partition(":")[0])
+    events = []
+    (run,) = trained(emit=events.append)
+    assert [event.skipped for event in events if isinstance(event, RunEnded)] == [True, True, False]
+    assert store.all().incomplete == []
+    assert len(run.parts) == 3
+
+
+def test_folds_about_other_images_are_no_run(trained, store):
+    (run,) = trained()
+    publish(run.parts[1].model_copy(update={"data": run.data.model_copy(update={"valid": "other"})}))
+    found = store.all()
+    assert found.runs == []
+    assert "its folds are about different images" in found.incomplete[0]
+
+
+def test_folded_runs_blend_are_submitted_and_verified(trained, store, tmp_path):
+    trained("seeds=[0, 1]")
+    blend = make_blend(store.finished())
+    assert [member.run.seed for member in blend.members] == [0, 1]
+    assert blend.valid.n_rows == 48
+    path = write_submission(blend, tmp_path / "submissions").path
+    assert verify(path, store) == 2
+
+
+def test_one_refit_on_all_rows_serves_all_folds(trained, store, tmp_path):
+    (run,) = trained("refit=true", "fit.epochs=2")
+    assert [part.refit_epochs for part in run.parts] == [run.best_epoch, None, None]
+    assert run.best_epoch == sorted(part.best_epoch for part in run.parts)[1]
+    assert not np.allclose(run.test_refit().probs, run.test().probs, atol=1e-4)
+    blend = make_blend([run])
+    assert blend.of_refits
+    assert verify(write_submission(blend, tmp_path / "submissions").path, store) == 1
+    assert trained("refit=true", "fit.epochs=2") == [run]
+
+
+def test_all_folds_together_have_no_network(trained, store):
+    (run,) = trained()
+    with pytest.raises(RunError, match=f"has 3 networks; take one fold's, such as {run.id}-f0"):
+        run.learner()
+    assert run.parts[0].learner().model is not None
+
+
+def test_patients_stay_together_in_the_cross_fitted_score(tmp_path, tiny_images, store):
+    made = tiny_images(tmp_path / "by-class")
+    (tmp_path / "comp" / "train").mkdir(parents=True)
+    lines = ["id,label,patient"]
+    for number, path in enumerate(sorted(made.rglob("*.png"))):
+        path.rename(tmp_path / "comp" / "train" / f"i{number:02d}.png")
+        lines.append(f"i{number:02d},{path.parent.name},p{number // 4}")
+    (tmp_path / "comp" / "labels.csv").write_text("\n".join(lines))
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY.format(images=tmp_path / "comp").replace("source: folder", "source: csv, group: patient"))
+    (run,), failures = train_all(jobs_of([Recipe.load(path)]), store, ignore)
+    assert failures == []
+    valid = run.valid()
+    assert len(set(valid.groups.tolist())) == 12
+    for part in run.parts:
+        others = {name for other in run.parts if other is not part for name in other.valid().groups.tolist()}
+        assert others.isdisjoint(part.valid().groups.tolist())
+    rating = make_blend([run]).best
+    assert rating.accuracy.low < rating.accuracy.value < rating.accuracy.high or rating.accuracy.value == 1

@@ -1,0 +1,165 @@
+"""Cut off at any moment, training goes on and ends with the same bytes; what is damaged or foreign is not taken."""
+
+import pytest
+
+from ensemble.dataset.load import load
+from ensemble.engines.local import jobs_of, train_all
+from ensemble.errors import TrainingError
+from ensemble.events import EpochEnded, Note, Step, ignore
+from ensemble.learn.resume import FILE, StateFolder
+from ensemble.learn.train import STATE, train
+from ensemble.runs import RunStore
+
+PLANS = {
+    "one cycle": ("fit.epochs=3",),
+    "phases": ("fit.strategy=fine_tune", "fit.frozen_epochs=2", "fit.epochs=2", "augment=heavy"),
+    "gradual, found rate": ("fit.strategy=gradual", "fit.frozen_epochs=1", "fit.epochs=2", "fit.lr=find"),
+    "flat cosine, average": ("fit.schedule=flat_cosine", "fit.epochs=3", "fit.ema=0.9"),
+    "constant, last, mixed": ("fit.schedule=constant", "fit.epochs=3", "fit.keep=last", "augment={mixup: 0.4}"),
+    "early stop": ("fit.epochs=6", "fit.lr=0.05", "fit.early_stop={patience: 1}"),
+}
+
+
+class CutOff(BaseException):
+    """What a kill is to the code: nothing may catch it."""
+
+
+def cut_off_at(n_epochs, phase=None):
+    """A listener that ends everything in the first batch after so many epochs."""
+    seen = 0
+
+    def listen(event):
+        nonlocal seen
+        seen += isinstance(event, EpochEnded)
+        if seen == n_epochs and isinstance(event, Step) and event.loss is not None:
+            raise CutOff
+
+    return listen
+
+
+@pytest.fixture
+def trained(recipe_of, tmp_path):
+    """trained(store, *overrides, emit): the run that training leaves, or goes on to leave, in a folder."""
+
+    def trained(folder, *said, emit=ignore):
+        store = RunStore(tmp_path / folder)
+        (run,), failures = train_all(jobs_of([recipe_of("model.arch=resnet10t", *said)]), store, emit)
+        assert failures == []
+        return run
+
+    return trained
+
+
+def content(run):
+    """Every file that must not depend on interruptions."""
+    names = ("model.safetensors", "valid.npz", "test.npz", "recipe.yaml")
+    lines = (run.folder / "history.csv").read_text().splitlines()
+    rows = [[*line.split(",")[:5], line.split(",")[6]] for line in lines]  # without the seconds
+    return [(run.folder / name).read_bytes() for name in names], rows, run.scores, run.best_epoch, run.lr
+
+
+@pytest.mark.parametrize("said", PLANS.values(), ids=PLANS)
+def test_training_cut_off_after_each_epoch_ends_with_the_same_bytes(said, trained, tmp_path):
+    whole = trained("whole", *said)
+    n_epochs = whole.n_epochs
+    for n in range(1, n_epochs):
+        with pytest.raises(CutOff):
+            trained(f"cut{n}", *said, emit=cut_off_at(n))
+        folder = tmp_path / f"cut{n}" / whole.id
+        assert (folder / STATE / FILE).exists()
+        assert not (folder / "run.json").exists()
+        notes = []
+        run = trained(f"cut{n}", *said, emit=notes.append)
+        assert any(isinstance(e, Note) and e.text.startswith(f"going on after epoch {n}") for e in notes)
+        assert content(run) == content(whole)
+        assert not (folder / STATE).exists()
+
+
+def test_training_cut_off_again_and_again_ends_with_the_same_bytes(trained):
+    said = PLANS["phases"]
+    whole = trained("whole", *said)
+    for _ in range(whole.n_epochs - 1):
+        with pytest.raises(CutOff):
+            trained("cut", *said, emit=cut_off_at(1))
+    assert content(trained("cut", *said)) == content(whole)
+
+
+def test_a_refit_cut_off_goes_on_too(trained, tmp_path):
+    said = ("refit=true", "fit.epochs=3", "fit.keep=last")
+    whole = trained("whole", *said)
+    n_steps = 0
+
+    def cut_in_refit(event):
+        nonlocal n_steps
+        n_steps += (
+            isinstance(event, Step) and event.loss is not None and (tmp_path / "cut" / whole.id / "run.json").exists()
+        )
+        if n_steps == 5:  # 3 batches an epoch: in its second epoch
+            raise CutOff
+
+    with pytest.raises(CutOff):
+        trained("cut", *said, emit=cut_in_refit)
+    run = trained("cut", *said)
+    assert (run.folder / "test_refit.npz").read_bytes() == (whole.folder / "test_refit.npz").read_bytes()
+    assert content(run) == content(whole)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "kept lost", "another recipe", "other images"])
+def test_a_state_that_does_not_fit_is_not_taken(damage, trained, tmp_path, recipe_of):
+    said = PLANS["one cycle"]
+    whole = trained("whole", *said)
+    with pytest.raises(CutOff):
+        trained("cut", *said, emit=cut_off_at(2))
+    state = tmp_path / "cut" / whole.id / STATE
+    if damage == "truncated":
+        (state / FILE).write_bytes((state / FILE).read_bytes()[:-100])
+    elif damage == "empty":
+        (state / FILE).write_bytes(b"")
+    elif damage == "kept lost":
+        for kept in state.glob("kept-*"):
+            kept.unlink()
+    else:
+        assert StateFolder(state, damage).read() is None
+        return
+    notes = []
+    run = trained("cut", *said, emit=notes.append)
+    assert not any(isinstance(e, Note) and e.text.startswith("going on") for e in notes)
+    assert content(run) == content(whole)
+
+
+def test_a_forced_training_begins_anew_and_goes_on_only_when_forced_again(recipe_of, tmp_path):
+    recipe, store = recipe_of("fit.epochs=3"), RunStore(tmp_path / "runs")
+    (run,), _ = train_all(jobs_of([recipe]), store, ignore)
+    with pytest.raises(CutOff):
+        train_all(jobs_of([recipe]), store, cut_off_at(2), force=True)
+    assert store.finished() == [run], "what was finished is there until the new one is whole"
+    notes = []
+    (again,), _ = train_all(jobs_of([recipe]), store, notes.append, force=True)
+    assert any(isinstance(e, Note) and e.text.startswith("going on after epoch 2") for e in notes)
+    assert content(again) == content(run)
+
+
+def test_a_loss_that_becomes_nan_keeps_the_best_epoch_before_it(fit, monkeypatch):
+    from ensemble.learn import callbacks
+
+    before = callbacks.SeedEpochs.before_epoch
+
+    def spoil(self):
+        before(self)
+        if self.phase == "scratch" and self.epoch == 2:
+            for parameter in self.learn.model.parameters():
+                parameter.data.fill_(float("nan"))
+
+    monkeypatch.setattr(callbacks.SeedEpochs, "before_epoch", spoil)
+    made = fit("fit.epochs=4")
+    assert made.trained.best_epoch in (1, 2)
+    assert len(made.trained.history) == 2
+    assert made.trained.note.startswith("the loss became nan in phase scratch, epoch 3, batch 1, at rate ")
+    assert made.trained.note.endswith(f"; epoch {made.trained.best_epoch} was kept")
+
+
+def test_without_a_good_epoch_a_nan_fails_and_leaves_no_state(recipe_of, tmp_path):
+    recipe = recipe_of("data.normalize=[[0, 0, 0], [1.0e-40, 1.0e-40, 1.0e-40]]")
+    with pytest.raises(TrainingError, match="the loss became nan"):
+        train(recipe, load(recipe.data), 0, "tiny", RunStore(tmp_path / "runs"))
+    assert not (tmp_path / "runs" / "tiny").exists()

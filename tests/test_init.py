@@ -1,0 +1,164 @@
+"""`ens init`: every usual layout is recognised, its recipes load and find the images, and nothing is overwritten."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from ensemble.dataset.layout import recognise
+from ensemble.dataset.load import load
+from ensemble.errors import DataError, EnsembleError
+from ensemble.init import Machine, _quoted, start
+from ensemble.recipe import Recipe
+
+MACHINES = {
+    "laptop": Machine(False, False, False),
+    "offline": Machine(False, False, True),
+    "online": Machine(False, True, False),
+    "gpu": Machine(True, True, True),
+    "gpu offline": Machine(True, False, False),
+}
+
+
+@pytest.fixture
+def kaggle(tmp_path, tiny_images):
+    """A competition: labels.csv, train/, test/, sample_submission.csv with a column per class."""
+    made = tiny_images(tmp_path / "by-class")
+    root = tmp_path / "dog-breeds"
+    for part in ("train", "test"):
+        (root / part).mkdir(parents=True)
+    lines = ["id,breed"]
+    for number, path in enumerate(sorted(made.rglob("*.png"))):
+        part = "test" if number % 5 == 4 else "train"
+        shutil.copy(path, root / part / f"{number:03d}.png")
+        if part == "train":
+            lines.append(f"{number:03d},{path.parent.name}")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    tests = sorted(path.stem for path in (root / "test").iterdir())
+    rows = "".join(f"{name},0.3,0.3,0.4\n" for name in tests)
+    (root / "sample_submission.csv").write_text("id,red,green,blue\n" + rows)
+    return root
+
+
+@pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
+def test_four_recipes_of_a_competition_load_and_find_its_images(kaggle, machine, tmp_path):
+    started = start(str(kaggle), None, tmp_path / "recipes", machine)
+    assert [path.name for path in started.files] == [
+        "dog-breeds.base.yaml", "dog-breeds_vgg.yaml", "dog-breeds_resnet.yaml", "dog-breeds_densenet.yaml",
+        "dog-breeds_efficientnet.yaml",
+    ]  # fmt: skip
+    recipes = [Recipe.load(path) for path in started.files[1:]]
+    assert len({recipe.model.arch for recipe in recipes}) == 4
+    assert len({recipe.digest for recipe in recipes}) == 4
+    for recipe in recipes:
+        found = load(recipe.data)
+        assert found.classes == ("blue", "green", "red")
+        assert (len(found.train) + len(found.valid), len(found.test)) == (48, 12)
+        assert found.sample_submission == kaggle / "sample_submission.csv"
+        assert recipe.model.pretrained in ((True,) if machine.has_hub else (False, "package"))
+
+
+def test_what_is_said_about_a_competition(kaggle):
+    layout = recognise(str(kaggle))
+    assert layout.labels == ("labels.csv", "id", "breed")
+    assert layout.counts == {"blue": 16, "green": 16, "red": 16}
+    assert (layout.n_train, layout.n_test, layout.sizes.side) == (48, 12, 32)
+    assert layout.doubts == ()
+    (kaggle / "sample_submission.csv").write_text("id,red,green,blue\n054,1,0,0\n")
+    (kaggle / "train" / "extra.png").write_text("no image")
+    doubts = "; ".join(recognise(str(kaggle)).doubts)
+    assert "train holds 49 images, labels.csv has 48 rows" in doubts
+    assert "sample_submission.csv asks for 1 rows, test holds 12 images" in doubts
+    assert "1 files are no readable images, such as extra.png" in doubts
+
+
+@pytest.mark.parametrize(
+    ("parts", "train", "valid", "test"),
+    [
+        (("train", "val", "test"), "train", "val", "test"),
+        (("Training", "validation"), "Training", "validation", None),
+        (("train",), "train", None, None),
+        ((".",), ".", None, None),
+    ],
+)
+def test_class_folders_of_every_kind(parts, train, valid, test, tmp_path, tiny_images):
+    for part in parts:
+        tiny_images(tmp_path / "set" / part)
+    layout = recognise(str(tmp_path / "set"))
+    assert (layout.source, layout.train, layout.valid, layout.test) == ("folder", train, valid, test)
+    started = start(str(tmp_path / "set"), "mine", tmp_path / "recipes", MACHINES["offline"])
+    found = load(Recipe.load(started.files[1]).data)
+    assert found.test is not None, "without a test folder some images are held out"
+    assert set(found.classes) == {"blue", "green", "red"}
+
+
+def test_an_archive_and_a_wrapped_folder_are_looked_into(kaggle, tmp_path):
+    packed = shutil.make_archive(str(tmp_path / "comp"), "zip", tmp_path, kaggle.name)
+    assert recognise(packed).labels == ("labels.csv", "id", "breed")
+    started = start(packed, None, tmp_path / "recipes", MACHINES["laptop"])
+    assert len(load(Recipe.load(started.files[1]).data).test) == 12
+    (tmp_path / "outer").mkdir()
+    kaggle.rename(tmp_path / "outer" / "inner")
+    started = start(str(tmp_path / "outer"), None, tmp_path / "recipes", MACHINES["laptop"])
+    assert len(load(Recipe.load(started.files[1]).data).test) == 12
+
+
+def test_a_path_is_written_as_it_was_given(kaggle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    started = start("dog-breeds", "here", Path("recipes"), MACHINES["laptop"])
+    assert Recipe.load(started.files[1]).data.path == "dog-breeds"
+    (tmp_path / "data").mkdir()
+    kaggle.rename(tmp_path / "data" / "dogs")
+    monkeypatch.setenv("ENS_DATA", str(tmp_path / "data"))
+    started = start("dogs", "there", Path("recipes"), MACHINES["laptop"])
+    assert Recipe.load(started.files[1]).data.path == "dogs"
+    assert len(load(Recipe.load(started.files[1]).data).train) > 0
+
+
+def test_nothing_is_overwritten(kaggle, tmp_path):
+    recipes = tmp_path / "recipes"
+    started = start(str(kaggle), None, recipes, MACHINES["laptop"])
+    before = {path: path.read_bytes() for path in recipes.iterdir()}
+    with pytest.raises(EnsembleError, match="is there already and stays as it is\nchoose another --name"):
+        start(str(kaggle), None, recipes, MACHINES["gpu"])
+    started.files[0].unlink()
+    with pytest.raises(EnsembleError, match="is there already"):
+        start(str(kaggle), None, recipes, MACHINES["gpu"])
+    before.pop(started.files[0])
+    assert {path: path.read_bytes() for path in recipes.iterdir()} == before
+
+
+def test_what_is_no_layout_is_told_with_what_is_there(tmp_path):
+    (tmp_path / "set").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "set" / "one.png")
+    with pytest.raises(DataError, match="neither class folders .* nor a labels CSV") as refused:
+        recognise(str(tmp_path / "set"))
+    assert "holds: one.png" in str(refused.value)
+    assert str(refused.value).count("\n") < 3
+    with pytest.raises(DataError, match="is not there"):
+        recognise(str(tmp_path / "nowhere"))
+
+
+@given(st.text(min_size=1).filter(lambda text: text.isprintable()))
+def test_a_name_stays_text_in_yaml(text):
+    assert yaml.safe_load(f"key: {_quoted(text)}")["key"] == text
+
+
+@pytest.mark.parametrize("text", ["no", "007", "1e5", "null", "Yes", "a: b", "#1", "it's", "~", "-"])
+def test_names_that_yaml_would_take_for_something_else_stay_text(text):
+    assert yaml.safe_load(f"{{key: {_quoted(text)}}}")["key"] == text
+
+
+@pytest.mark.parametrize("names", [("NA", "None", "true"), ("1e5", "007", "no"), ("Cat", "cat", "a b/c")])
+def test_classes_with_odd_names_keep_them(names, kaggle, tmp_path):
+    text = (kaggle / "labels.csv").read_text()
+    for old, new in zip(("blue", "green", "red"), names, strict=True):
+        text = text.replace(f",{old}", f",{new}")
+    (kaggle / "labels.csv").write_text(text)
+    (kaggle / "sample_submission.csv").unlink()
+    started = start(str(kaggle), "odd", tmp_path / "recipes", MACHINES["laptop"])
+    assert load(Recipe.load(started.files[1]).data).classes == tuple(sorted(names))
