@@ -18,9 +18,8 @@ INTRO = """# Recipe keys
 Generated from `ensemble/recipe/sections.py` by `python docs/make_recipes.py`.
 
 `base: FILE` takes another recipe's values: maps merge, everything else replaces. `--set KEY=VALUE` overrides a dotted
-key. A key that is not below is an error, and so is a value of another kind. Some values are part of the contract and
-not in this version yet; they are refused, never ignored: `fit.batch_size: auto`, `fit.feature_views` above 0,
-`refit: true`, `augment.randaug`, and folds, column splits and groups in `data`.
+key. A key that is not below is an error, and so is a value of another kind. `fit.batch_size: auto` is part of the
+contract and not in this version yet; it is refused, never ignored.
 """
 SCRATCH = """## model.options of scratch_plain and scratch_residual
 

@@ -116,12 +116,13 @@ def train(
     recipes: Recipes,
     set_: Set = None,
     force: Annotated[bool, typer.Option("--force", help="train again what is finished")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only reckon what it would cost")] = False,
     runs: Runs = None,
 ) -> None:
-    """Train one run per recipe and seed; finished runs are skipped."""
+    """Train one run per recipe, seed and fold; finished runs are skipped, interrupted ones go on."""
     from ensemble import display
     from ensemble.display import live
-    from ensemble.engines.local import jobs_of, train_all
+    from ensemble.engines.local import costs_of, jobs_of, train_all
     from ensemble.engines.stopping import stoppable
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
@@ -131,6 +132,12 @@ def train(
         raise EnsembleError(f"{recipes[0]}: a base holds what several recipes share; train one that names it")
     jobs = jobs_of([Recipe.load(path, tuple(set_ or ())) for path in paths])
     store = RunStore(runs)
+    if dry_run:
+        with live.progress() as show, stoppable(show) as emit:
+            costs = costs_of(jobs, store, emit)
+        display.show_costs(costs)
+        display.next_commands(f"ens train {' '.join(shlex.quote(str(path)) for path in recipes)}{_same(runs)}")
+        return
     with live.progress() as show, stoppable(show) as emit:
         finished, failures = train_all(jobs, store, emit, force)
     display.show_runs(finished)
@@ -194,6 +201,38 @@ def tune(
         return
     said = " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in search.best.values.items())
     display.next_commands(f"ens blend {shlex.quote(recipe.stem)}{_same(runs)}", f"ens train {recipe} {said}", again)
+
+
+@app.command()
+def inspect(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")],
+    set_: Set = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="where the PNGs go (inspect/NAME)")] = None,
+    json: Json = False,
+) -> None:
+    """The data: counts, sizes, odd and unreadable files, copies within and across the parts, a sample of each class."""
+    from ensemble import display
+    from ensemble.dataset.audit import audit
+    from ensemble.dataset.load import load
+    from ensemble.display import audits, live
+    from ensemble.engines.stopping import stoppable
+    from ensemble.events import Step
+    from ensemble.recipe import Recipe
+    from ensemble.report.inspect import save_counts, save_samples
+
+    described = Recipe.load(recipe, tuple(set_ or ()))
+    folder = out or Path("inspect") / described.name
+    images = load(described.data)
+    with live.progress() as show, stoppable(show) as emit:
+        found = audit(images, lambda done, total: emit(Step(described.name, "decoding", done, total)))
+    save_counts(found, folder / "classes.png")
+    save_samples(images.train, folder / "samples.png")
+    if json:
+        display.show_json(audits.audit_json(found))
+        return
+    audits.show_audit(found)
+    display.say(f"pictures: {folder / 'classes.png'}, {folder / 'samples.png'}")
+    display.next_commands(f"ens train {shlex.quote(str(recipe))}")
 
 
 @app.command("runs")

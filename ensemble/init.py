@@ -5,8 +5,11 @@ import os
 import re
 import shutil
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from ensemble.dataset.layout import Layout, recognise
 from ensemble.errors import EnsembleError
@@ -58,8 +61,10 @@ class Started:
 
 def start(path: str, name: str | None, folder: Path, machine: Machine | None = None) -> Started:
     """Recognise a data set and write its recipes; nothing is ever overwritten. Raises EnsembleError."""
-    layout, machine = recognise(path), machine or Machine.here()
     name = name or _name_of(path)
+    if not _NAME.fullmatch(name):
+        raise EnsembleError(f"--name {name[:100]!r}: letters, digits, dot, dash, underscore, 80 at most")
+    layout, machine = recognise(path), machine or Machine.here()
     texts = {folder / f"{name}.base.yaml": _base(path, layout, machine)}
     texts |= {folder / f"{name}_{family}.yaml": text for family, text in _families(name, layout, machine).items()}
     there = [file for file in texts if file.exists()]
@@ -75,7 +80,7 @@ def start(path: str, name: str | None, folder: Path, machine: Machine | None = N
 
 def _name_of(path: str) -> str:
     stem = Path(path).absolute().name.split(".")[0]
-    return re.sub(r"[^A-Za-z0-9-]+", "_", stem).strip("_-") or "images"
+    return re.sub(r"[^A-Za-z0-9-]+", "_", stem).strip("_-")[:60] or "images"
 
 
 def _quoted(text: str) -> str:
@@ -83,10 +88,14 @@ def _quoted(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z][A-Za-z_./-]*", text) and text.lower() not in _WORDS else _single(text)
 
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # a recipe's, with room for the family
 _WORDS = {"no", "yes", "on", "off", "true", "false", "null", "y", "n"}
 
 
 def _single(text: str) -> str:
+    """In quotes, and escaped where line ends or control characters would not survive."""
+    if not text.isprintable():
+        return yaml.safe_dump(text, default_style='"', width=sys.maxsize).strip()
     return "'" + text.replace("'", "''") + "'"
 
 

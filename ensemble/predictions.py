@@ -5,6 +5,7 @@ Rows are joined by id and classes by name, never by position; `aligned` is the o
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from ensemble.errors import DamagedError, MismatchError
 from ensemble.files import atomic_path
 
 Array = npt.NDArray[Any]
+FREE_BYTES, MAX_SWELL = 1 << 30, 100  # beyond 1 GB, bytes of arrays for a byte of file: nothing else is a bomb
 SUM_TOLERANCE = 1e-2  # float16 rows of 120 classes miss 1 by up to 0.004; more is another mistake
 
 
@@ -68,7 +70,9 @@ class Predictions:
             return f"targets outside 0 to {c - 1}"
         if self.groups is not None and (self.groups.shape != (n,) or self.groups.dtype.kind != "U"):
             return f"groups must be ({n},) texts, not {self.groups.dtype} {self.groups.shape}"
-        return None
+        named = {"ids": self.ids, "classes": np.array(self.classes), "groups": self.groups}
+        odd = [name for name, texts in named.items() if texts is not None and not _is_text(texts)]
+        return f"{odd[0]}: a letter there is no text (not in Unicode, or half of a pair)" if odd else None
 
     def save(self, path: Path) -> None:
         """Write an .npz with the same bytes for the same content. Raises EnsembleError."""
@@ -87,6 +91,7 @@ class Predictions:
             content = path.read_bytes()
             if sha256 and hashlib.sha256(content).hexdigest() != sha256:
                 raise DamagedError("is not the file that run.json was written for")
+            _refuse_bomb(content)
             with np.load(io.BytesIO(content), allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             missing = {"ids", "classes", "probs"} - arrays.keys()
@@ -147,6 +152,22 @@ def joined(parts: Mapping[str, Predictions]) -> Predictions:
 def _together(columns: Sequence[Array | None]) -> Array | None:
     there = [column for column in columns if column is not None]
     return np.concatenate(there) if len(there) == len(columns) else None
+
+
+def _refuse_bomb(content: bytes) -> None:
+    """Raises DamagedError for an .npz that would swell to more than memory may be asked for."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        n_bytes, limit = sum(info.file_size for info in archive.infolist()), max(FREE_BYTES, MAX_SWELL * len(content))
+    if n_bytes > limit:
+        raise DamagedError(f"{n_bytes:,} bytes when unpacked, {limit:,} are allowed")
+
+
+def _is_text(texts: Array) -> bool:
+    """Whether every letter is one that UTF-8 can write."""
+    if not texts.dtype.itemsize:
+        return True
+    codes = np.ascontiguousarray(texts).view(f"{texts.dtype.byteorder}u4")
+    return not ((codes > 0x10FFFF) | ((codes >= 0xD800) & (codes <= 0xDFFF))).any()
 
 
 def _is_rising(ids: Array) -> bool:

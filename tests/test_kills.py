@@ -19,15 +19,16 @@ import pytest
 from ensemble.runs import RunStore
 
 N_KILLS = int(os.environ.get("ENS_KILLS", "5"))
+LONG = 8 if N_KILLS >= 30 else 1  # times as many epochs, so that most kills hit training and not the start
 BASE = """
 data: {{source: folder, path: {images}, valid: 0.2, test: 0.2, size: 48}}
 model: {{arch: test_resnet, pretrained: false, head: keep}}
-fit: {{strategy: scratch, epochs: 12, lr: 0.003, batch_size: 16}}
+fit: {{strategy: scratch, epochs: {epochs}, lr: 0.003, batch_size: 16}}
 """
 RECIPES = {
     "plain": "",
-    "phases": "fit: {strategy: fine_tune, frozen_epochs: 4, epochs: 6}\nrefit: true\n",
-    "folds": "data: {valid: {folds: 3}}\nfit: {epochs: 5, ema: 0.9}\n",
+    "phases": f"fit: {{strategy: fine_tune, frozen_epochs: {4 * LONG}, epochs: {6 * LONG}}}\nrefit: true\n",
+    "folds": f"data: {{valid: {{folds: 3}}}}\nfit: {{epochs: {5 * LONG}, ema: 0.9}}\n",
 }
 STORED = ("model.safetensors", "valid.npz", "test.npz", "refit.safetensors", "test_refit.npz")
 
@@ -89,7 +90,7 @@ class Stress:
 def stress(tmp_path, tiny_images):
     """A folder with three recipes about the same 60 images."""
     tiny_images(tmp_path / "images" / "train")
-    (tmp_path / "x.base.yaml").write_text(BASE.format(images=tmp_path / "images"))
+    (tmp_path / "x.base.yaml").write_text(BASE.format(images=tmp_path / "images", epochs=12 * LONG))
     for name, text in RECIPES.items():
         (tmp_path / f"{name}.yaml").write_text(f"base: x.base.yaml\n{text}")
     return Stress(tmp_path, random.Random(os.environ.get("ENS_KILL_SEED", "0")))

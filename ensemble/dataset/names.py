@@ -32,7 +32,9 @@ def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     except FileNotFoundError:
         raise DataError(f"{path.absolute()}: no such file\n{contents(path.parent)}") from None
     except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8, or a NUL in the path
-        raise DataError(f"{str(path)[:200]}: not a readable CSV in UTF-8 ({getattr(error, 'strerror', None) or error})") from None
+        raise DataError(
+            f"{str(path)[:200]}: not a readable CSV in UTF-8 ({getattr(error, 'strerror', None) or error})"
+        ) from None
     if not header or not cells:
         raise DataError(f"{path}: a CSV needs a header and at least one row")
     if len(set(header)) != len(header):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ensemble.dataset import tables
 from ensemble.dataset.content import content_hashes
+from ensemble.dataset.near import duplicate_groups
 from ensemble.dataset.splits import Array, folds, held_out, spread
 from ensemble.dataset.tables import Images
 from ensemble.errors import DataError, RecipeError
@@ -79,8 +80,6 @@ def _grouped(pool: Images, cells: Cells, data: Data) -> Images:
             "set data.valid to a fraction or to {folds: 5}, or leave data.group out"
         )
     if data.group == "duplicates":
-        from ensemble.dataset.near import duplicate_groups
-
         return replace(pool, groups=tuple(duplicate_groups(pool.files, content_hashes(pool.files))))
     if data.source == "folder":
         raise RecipeError(f"data.group: {data.group!r}: class folders have no columns; allowed here: duplicates")

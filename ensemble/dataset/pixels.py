@@ -1,14 +1,15 @@
 """Decoded pixels: every image decoded and resized once into one uint8 array on disk, named by content and geometry.
 
 The array is memory-mapped, so several runs and processes share one copy. It appears under its name only when whole.
+The same decoding gives the looks that are not known yet.
 """
 
-import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,27 +17,28 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import Image, ImageOps
+from PIL import Image
 
+from ensemble.dataset.looks import (
+    Look,
+    Progress,
+    UnreadableImage,
+    known_looks,
+    read_image,
+    read_picture,
+    remember_looks,
+)  # fmt: skip
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 from ensemble.files import atomic_path, write_text
 
 Array = npt.NDArray[Any]
-Progress = Callable[[int, int], None]
 FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
     "nearest": Image.Resampling.NEAREST,
 }
-SYSTEM_TROUBLES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES}  # not the file's own
 MAX_ASPECT = 16  # of a picture before its middle is cut out: a strip of 1 × 10,000 would be enlarged to gigabytes
-MAX_PIXELS = 200_000_000  # 600 MB as RGB; a larger picture is taken for an attack or a mistake
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here and refuses twice as much
-
-
-class UnreadableImage(Exception):
-    """A file that no decoder accepts as a picture."""
 
 
 @dataclass(frozen=True)
@@ -76,23 +78,6 @@ def _middle(image: Image.Image, aspect: int) -> Image.Image:
     return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
 
 
-def read_image(path: Path) -> Image.Image:
-    """A picture as RGB, turned as its EXIF says, alpha dropped, 16 bits scaled to 8.
-
-    Raises UnreadableImage, and DataError where the system refuses the file.
-    """
-    try:
-        with Image.open(path) as opened:
-            image = ImageOps.exif_transpose(opened)
-            if image.mode.startswith("I;16") or image.mode == "I":
-                image = Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
-            return image.convert("RGBA" if "transparency" in image.info else "RGB").convert("RGB")
-    except Exception as error:  # whatever a decoder raises on a damaged file, the file is unreadable
-        if isinstance(error, OSError) and error.errno in SYSTEM_TROUBLES:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-        raise UnreadableImage(f"{path}: {str(error)[:200] or type(error).__name__}") from None
-
-
 @dataclass(frozen=True, eq=False)
 class PixelStore:
     """Decoded images: pixels is (images, height, width, 3) uint8; row_of finds a content hash.
@@ -118,7 +103,7 @@ def open_store(hashes: dict[Path, str], geometry: Geometry, progress: Progress) 
     array, sidecar = folder / f"{key.hexdigest()}.npy", folder / f"{key.hexdigest()}.json"
     stored = _stored(array, sidecar, len(contents))
     if stored is None:
-        _fill(array, sidecar, [by_hash[content] for content in contents], geometry, progress)
+        _fill(array, sidecar, {content: by_hash[content] for content in contents}, geometry, progress)
         stored = _stored(array, sidecar, len(contents))
     if stored is None:
         raise DataError(f"{array}: cannot be read back after it was written; is the disk failing?")
@@ -137,38 +122,59 @@ def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, dict[str,
     return (pixels, said) if len(pixels) == n_images and {"unreadable", "native"} <= said.keys() else None
 
 
-def _fill(array: Path, sidecar: Path, files: Sequence[Path], geometry: Geometry, progress: Progress) -> None:
-    native = _shared_size(files, geometry)
-    height, width = native or (geometry.size, geometry.size)
-    unreadable: list[tuple[int, str]] = []
-    _check_space(array.parent, len(files) * height * width * 3)
+def _fill(array: Path, sidecar: Path, files: Mapping[str, Path], geometry: Geometry, progress: Progress) -> None:
+    """Decode the files, by content hash, in the order given. Raises DataError."""
+    native = _first_size(files, geometry)
     with atomic_path(array) as temporary:
-        shape = (len(files), height, width, 3)
-        pixels = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        for i, decoded in enumerate(_decoded(files, None if native else geometry)):
-            if isinstance(decoded, UnreadableImage):
-                unreadable.append((i, str(decoded)))
-            else:
-                pixels[i] = decoded
-            if i % 100 == 99 or i + 1 == len(files):
-                progress(i + 1, len(files))
-        pixels.flush()
-        del pixels
-    write_text(sidecar, json.dumps({"native": native is not None, "unreadable": unreadable}))
+        unreadable = _write(temporary, files, native, None, progress) if native else None
+        if unreadable is None:
+            native = None
+            unreadable = _write(temporary, files, (geometry.size, geometry.size), geometry, progress)
+    write_text(sidecar, json.dumps({"native": native is not None, "unreadable": unreadable or []}))
 
 
-def _decoded(files: Sequence[Path], geometry: Geometry | None) -> Iterator[Array | UnreadableImage]:
-    """Arrays in the order of the files, decoded in threads (Pillow frees the interpreter while it decodes)."""
+def _write(
+    path: Path, files: Mapping[str, Path], size: tuple[int, int], geometry: Geometry | None, progress: Progress
+) -> list[tuple[int, str]] | None:
+    """The unreadable files and why; None, with the array unfinished, where a picture has not this (height, width)."""
+    _check_space(path.parent, len(files) * size[0] * size[1] * 3)
+    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *size, 3))
+    unreadable: list[tuple[int, str]] = []
+    for i, decoded in enumerate(_decoded(files, geometry)):
+        if isinstance(decoded, UnreadableImage):
+            unreadable.append((i, str(decoded)))
+        elif decoded.shape != pixels.shape[1:]:
+            return None
+        else:
+            pixels[i] = decoded
+        if i % 100 == 99 or i + 1 == len(files):
+            progress(i + 1, len(files))
+    pixels.flush()
+    return unreadable
 
-    def decode(path: Path) -> Array | UnreadableImage:
+
+def _decoded(files: Mapping[str, Path], geometry: Geometry | None) -> Iterator[Array | UnreadableImage]:
+    """Arrays in the order of the files, decoded in threads (Pillow frees the interpreter while it decodes).
+
+    The looks that are not known yet are made on the way and remembered.
+    """
+
+    def decode(content: str) -> tuple[Array | UnreadableImage, Look | None]:
         try:
-            return decode_pixels(path, geometry)
+            picture = read_picture(files[content])
+            pixels = np.asarray(picture.image if geometry is None else geometry.apply(picture.image))
+            return pixels, None if content in known else picture.look()
         except UnreadableImage as error:
-            return error
+            return error, None
 
+    contents = list(files)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for start in range(0, len(files), 512):
-            yield from pool.map(decode, files[start : start + 512])
+        for start in range(0, len(contents), 512):
+            some = contents[start : start + 512]
+            known = known_looks(some).keys()
+            found = list(pool.map(decode, some))
+            remember_looks({content: look for content, (_, look) in zip(some, found, strict=True) if look})
+            yield from (pixels for pixels, _ in found)
 
 
 def decode_pixels(path: Path, geometry: Geometry | None) -> Array:
@@ -177,23 +183,19 @@ def decode_pixels(path: Path, geometry: Geometry | None) -> Array:
     return np.asarray(image if geometry is None else geometry.apply(image))
 
 
-def _shared_size(files: Sequence[Path], geometry: Geometry) -> tuple[int, int] | None:
-    """(height, width) where all readable images share one that is no larger than the geometry's, else None.
+def _first_size(files: Mapping[str, Path], geometry: Geometry) -> tuple[int, int] | None:
+    """The first readable picture's (height, width), if pictures of this size are stored as they are, else None.
 
-    Also None where they have exactly the geometry's size and are to be cut: on the device they would pass as done.
+    Not where they are larger than the geometry's, nor where they have exactly its size and are to be cut: on the
+    device they would pass as done.
     """
-    shared: tuple[int, int] | None = None
-    for path in files:
-        try:
+    for path in files.values():
+        with suppress(UnreadableImage):
             image = read_image(path)
-        except UnreadableImage:
-            continue
-        size = (image.height, image.width)
-        if size != (shared or size) or max(size) > geometry.size:
-            return None
-        shared = size
-    full = (geometry.size, geometry.size)
-    return None if shared == full and geometry.scaled(*full) != full else shared
+            full = (geometry.size, geometry.size)
+            is_cut = image.size == full and geometry.scaled(*full) != full
+            return None if is_cut or max(image.size) > geometry.size else (image.height, image.width)
+    return None
 
 
 def _check_space(folder: Path, n_bytes: int) -> None:

@@ -1,5 +1,6 @@
 """Where data lie: paths as recipes write them, archives unpacked once, the cache."""
 
+import gzip
 import os
 import shutil
 import stat
@@ -16,7 +17,9 @@ from ensemble.errors import DataError
 from ensemble.files import sha256
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError, RuntimeError, ValueError)
+DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, LZMAError, EOFError, RuntimeError, ValueError,
+)  # fmt: skip
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
 FREE_BYTES, MAX_SWELL = 1 << 28, 100  # beyond 256 MB, bytes of content for a byte of archive: pictures hardly shrink
 
@@ -126,6 +129,8 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 raise DataError(f"{archive}: {info.name!r} is a link or device; refused")
             with source:
                 yield info.name, source
+        while opened.fileobj and opened.fileobj.read(1 << 20):
+            pass  # gzip checks its sum at the very end
 
 
 def _safe(name: str, archive: Path) -> PurePosixPath:

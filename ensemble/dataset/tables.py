@@ -148,7 +148,7 @@ def labelled_files(
         if matches[0] in table:
             raise DataError(f"{said} stands twice")
         if not label:
-            raise DataError(f"{said} has an empty {label_column}")
+            raise DataError(f"{path}:{line}: {name[:100]!r} has an empty {label_column}")
         table[matches[0]] = (name, matches[0], label)
     return sorted_images(list(table.values())), {row[id_column]: row for row in rows}
 

@@ -3,10 +3,18 @@
 `blends` and `live` are imported by the commands that need them.
 """
 
-from ensemble.display.runs import show_failures, show_per_class, show_range_test, show_runs, show_search, warn_left_out
+from ensemble.display.runs import (
+    show_costs,
+    show_failures,
+    show_per_class,
+    show_range_test,
+    show_runs,
+    show_search,
+    warn_left_out,
+)
 from ensemble.display.text import err, minutes, next_commands, out, percent, say, show_error, show_json, show_stopped
 
 __all__ = [
-    "err", "minutes", "next_commands", "out", "percent", "say", "show_error", "show_failures", "show_json",
-    "show_per_class", "show_range_test", "show_runs", "show_search", "show_stopped", "warn_left_out",
+    "err", "minutes", "next_commands", "out", "percent", "say", "show_costs", "show_error", "show_failures",
+    "show_json", "show_per_class", "show_range_test", "show_runs", "show_search", "show_stopped", "warn_left_out",
 ]  # fmt: skip

@@ -11,8 +11,9 @@ from ensemble.display.text import LOG_WIDTH, count, err, interval, minutes, out,
 from ensemble.runs import Damaged, Listing, Run
 
 if TYPE_CHECKING:
-    from ensemble.engines.local import Failure
+    from ensemble.engines.local import Failure, Job
     from ensemble.engines.tune import Search
+    from ensemble.learn.estimate import Cost, PhaseCost
     from ensemble.learn.lr import RangeTest
 
 
@@ -107,6 +108,26 @@ def show_range_test(found: "RangeTest") -> None:
         shown.add_row(rule + mark, "not available: too few points" if rate is None else f"{rate:.2e}")
     out.print(shown)
     say(found.note or f"chosen: {found.chosen:.2e} by the {found.rule} rule")
+
+
+def show_costs(costs: "Sequence[tuple[Job, Cost]]") -> None:
+    """What each run would take, phase by phase, and all of them together."""
+    shown = table("reckoned from 20 real steps of each phase", "run", "phases")
+    for name in ("rate test", "prediction", "total", "memory now", "disk"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for job, cost in costs:
+        phases = "; ".join(_phase(phase) for phase in cost.phases)
+        times = (minutes(seconds) for seconds in (cost.rate_seconds, cost.predict_seconds, cost.seconds))
+        sizes = (f"{n_bytes / 2**30:.1f} GiB" for n_bytes in (cost.memory_bytes, cost.disk_bytes))
+        shown.add_row(escape(job.run_id), escape(phases), *times, *sizes)
+    out.print(shown)
+    say(f"all together: {minutes(sum(cost.seconds for _, cost in costs))}, without decoding, which is done once")
+
+
+def _phase(phase: "PhaseCost") -> str:
+    if phase.once_seconds:
+        return f"{phase.name}: {minutes(phase.once_seconds)} to fill the views, then {phase.n_epochs} epochs in no time"
+    return f"{phase.name}: {phase.n_epochs} × {phase.epoch_seconds:.1f} s"
 
 
 def show_failures(failures: "Sequence[Failure]") -> None:

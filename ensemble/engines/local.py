@@ -20,6 +20,7 @@ from ensemble.recipe import Folds, Recipe
 from ensemble.runs import FORMAT, DataInfo, Folded, LrFind, Run, RunStore, Scores, publish
 
 if TYPE_CHECKING:
+    from ensemble.learn.estimate import Cost
     from ensemble.learn.lr import RangeTest
     from ensemble.learn.train import Trained
 
@@ -207,6 +208,17 @@ def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: sha256(folder / name) for name in names if (folder / name).exists()}
 
 
+def costs_of(jobs: Sequence[Job], store: RunStore, emit: Emit) -> "list[tuple[Job, Cost]]":
+    """What each job would cost here, reckoned from some real steps. Raises EnsembleError."""
+    from ensemble.learn.estimate import cost_of
+
+    data, costs = _DataSets(), []
+    for number, job in enumerate(jobs, start=1):
+        emit(RunStarted(job.run_id, number, len(jobs)))
+        costs.append((job, cost_of(job.recipe, data.of(job), job.seed, job.run_id, store, emit)))
+    return costs
+
+
 def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
     """The range test of a recipe's first seed; its curve is stored in the folder. Raises EnsembleError."""
     from ensemble.learn.train import find_lr
@@ -251,6 +263,7 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
         ),
         best_epoch=trained.best_epoch, n_epochs=len(trained.history), n_parameters=trained.n_parameters,
         n_trainable=trained.n_trainable, phases=trained.phases, start=trained.start, note=trained.note,
+        feature_views=trained.feature_views,
         device=trained.device, precision=trained.precision,
         threads=trained.threads, seconds=trained.seconds, images_per_second=trained.images_per_second,
         versions={"ens": __version__} | {name: version(name) for name in RECORDED},

@@ -53,6 +53,8 @@ def read_predictions(path: Path) -> Predictions:
         stored = Predictions.load(path)
         if not len(stored.ids):
             raise DataError(f"{path}: has no rows")
+        if len(stored.classes) < 2:
+            raise DataError(f"{path}: has one class, {stored.classes[0][:100]!r}; needs two at least")
         return stored
     header, rows = read_csv(path)
     classes = [column for column in header[1:] if column != LABEL]

@@ -103,6 +103,7 @@ class Keeper(Callback):
     order = 63
 
     def __init__(self) -> None:
+        self.whole: nn.Module | None = None  # the network, where only its head is on the Learner
         self.n_seen, self.kept_epoch, self.is_best = 0, 0, False
         self.state: State = {}
 
@@ -133,7 +134,8 @@ class Keeper(Callback):
 
     def keep(self) -> None:
         """Take the network as it is now."""
-        self.kept_epoch, self.state = self.n_seen, copy_of(self.learn.model)
+        network = self.learn.model if self.whole is None else self.whole
+        self.kept_epoch, self.state = self.n_seen, copy_of(network)
 
 
 class Best(Keeper):

@@ -12,10 +12,11 @@ from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step
 from ensemble.learn import callbacks, models
 from ensemble.learn.clock import Clock
+from ensemble.learn.features import feature_learner, n_views
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
 from ensemble.learn.resume import Restore, Saved, Saver, StateFolder, optimiser_tensors
 from ensemble.learn.setup import Setup
-from ensemble.recipe import Find, Fit
+from ensemble.recipe import Find, Fit, Recipe
 
 LR_MULT = 100.0  # fastai's fine_tune: the first stage trains at a hundredth of the last one's rate
 
@@ -85,6 +86,13 @@ def schedule(learn: Learner, name: str, phase: Phase, rates: float | slice) -> l
     return [ParamScheduler({"lr": rise, "mom": combined_cos(phase.pct_start, *learn.moms)})]
 
 
+def freeze(learn: Learner, phase: Phase) -> int:
+    """A fresh optimiser, and the layer groups that a phase trains; how many parameters do."""
+    learn.create_opt()
+    learn.freeze_to(phase.first_group)
+    return sum(p.numel() for p in learn.model.parameters() if p.requires_grad)
+
+
 class Fitting:
     """The phases of one run on one Learner; the keeper decides which epoch's weights are kept.
 
@@ -94,23 +102,25 @@ class Fitting:
     def __init__(
         self,
         setup: Setup,
-        fit: Fit,
+        recipe: Recipe,
         seed: int,
         run_id: str,
         emit: Emit,
         keeper: callbacks.Keeper | None = None,
         states: StateFolder | None = None,
     ) -> None:
-        self.setup, self.fit, self.seed, self.run_id, self.emit = setup, fit, seed, run_id, emit
-        self.learn, self.states = setup.learn, states
+        self.setup, self.recipe, self.seed, self.run_id, self.emit = setup, recipe, seed, run_id, emit
+        self.fit = fit = recipe.fit
+        self.network, self.states = setup.learn.model, states
         self.keeper = keeper or callbacks.Best(fit.monitor, fit.early_stop, fit.keep)
-        self.average = callbacks.Averaged(self.learn.model, fit.ema) if fit.ema else None
-        self.phases = plan(fit, len(self.learn.opt.param_lists))
+        self.average = callbacks.Averaged(self.network, fit.ema) if fit.ema else None
+        self.phases = plan(fit, len(setup.learn.opt.param_lists))
         self.history: list[EpochEnded] = []
         self.n_trainable = 0
         self.clock = Clock()
         self.range_test: RangeTest | None = None
         self.note = ""
+        self.n_views: int | None = None  # of the frozen phase, once there was one
 
     def train(self, rate: float | None, saved: Saved | None = None) -> float:
         """Find the rate where none is given, and train all phases, or what is left of them; returns the rate.
@@ -134,7 +144,7 @@ class Fitting:
         return rate
 
     def _go_on(self, saved: Saved) -> float:
-        self.learn.model.load_state_dict(saved.named("model."))
+        self.network.load_state_dict(saved.named("model."))
         self.history, self.range_test = list(saved.history), saved.range_test
         self.keeper.recall(saved.keeper, saved.kept)
         self.n_trainable, self.clock.seconds = saved.told["n_trainable"], dict(saved.told["seconds"])
@@ -144,10 +154,9 @@ class Fitting:
         self._note(f"going on after epoch {self.keeper.n_seen}, stored when training was cut off")
         return float(saved.told["rate"])
 
-    def _save(self, number: int, rate: float) -> None:
+    def _save(self, learn: Learner, number: int, rate: float) -> None:
         assert self.states is not None
-        learn, tensors = self.learn, {}
-        tensors |= {f"model.{name}": own for name, own in callbacks.copy_of(learn.model).items()}
+        tensors = {f"model.{name}": own for name, own in callbacks.copy_of(self.network).items()}
         tensors |= optimiser_tensors(learn.opt)
         told = {"rate": rate, "n_trainable": self.n_trainable, "start": self.setup.start,
                 "seconds": self.clock.seconds, "smooth_count": learn.recorder.smooth_loss.count}  # fmt: skip
@@ -165,15 +174,16 @@ class Fitting:
     def find_rate(self) -> RangeTest:
         """The range test on the network as the first phase trains it."""
         rule = self.fit.lr.find if isinstance(self.fit.lr, Find) else "valley"
-        n_batches = len(self.learn.dls.train)
+        learn = self._learner(self.phases[0])
+        n_batches = len(learn.dls.train)
         n_run = sum(phase.n_epochs for phase in self.phases) * n_batches
         n_steps = n_steps_for(n_run)
-        self._freeze(self.phases[0])
+        self._freeze(learn, self.phases[0])
         watch = callbacks.Watch(
             lambda done, total, loss: self._step("lr_find", min(done, n_steps), n_steps, loss), callbacks.nothing
         )
         streams = [callbacks.SeedEpochs(self.seed, "lr_find"), callbacks.FrozenInEval(), watch]
-        found = range_test(self.learn, rule, n_steps, streams)
+        found = range_test(learn, rule, n_steps, streams)
         self._note(
             found.note
             or f"rate {found.chosen:.2g} by the {found.rule} rule, from {n_steps} steps "
@@ -183,9 +193,11 @@ class Fitting:
 
     def run(self, number: int, rate: float, n_done: int = 0, saved: Saved | None = None) -> None:
         """One phase, or what is left of it, with fastai's schedule. Raises TrainingError."""
-        learn, fit, phase = self.learn, self.fit, self.phases[number]
-        n_trained = self._freeze(phase)
-        total = models.count_parameters(learn.model)
+        fit, phase = self.fit, self.phases[number]
+        learn = self._learner(phase)
+        self.keeper.whole = None if learn is self.setup.learn else self.network
+        n_trained = self._freeze(learn, phase)
+        total = models.count_parameters(self.network)
         self._note(f"phase {phase.name}: {phase.n_epochs} epochs, {n_trained:,} of {total:,} parameters train")
         peak = rate * phase.share_of_rate
         if phase.is_unfrozen and fit.lr_unfrozen is not None:
@@ -193,9 +205,9 @@ class Fitting:
         finite = callbacks.FiniteLoss(phase.name, 1 if learn.dls.device.type == "cpu" else 50)
         cbs = [callbacks.SeedEpochs(self.seed, phase.name), callbacks.FrozenInEval(), finite, self.keeper]
         cbs += [self.average] if self.average else []
-        cbs += [callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, phase))]
+        cbs += [callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, learn, phase))]
         cbs += [Restore(saved, self.keeper)] if saved else []
-        cbs += [Saver(partial(self._save, number, rate))] if self.states else []
+        cbs += [Saver(partial(self._save, learn, number, rate))] if self.states else []
         cbs += schedule(learn, fit.schedule, phase, slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak)
         learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
         if finite.problem:
@@ -212,13 +224,25 @@ class Fitting:
         """Put the kept epoch's weights into the network. Raises TrainingError when no epoch had a finite loss."""
         if not self.keeper.state:
             raise TrainingError(f"no epoch ended with a finite {self.fit.monitor}; set a smaller fit.lr")
-        self.learn.model.load_state_dict(self.keeper.state)
+        self.network.load_state_dict(self.keeper.state)
         return self.keeper.state
 
-    def _freeze(self, phase: Phase) -> int:
-        self.learn.create_opt()
-        self.learn.freeze_to(phase.first_group)
-        trained = sum(p.numel() for p in self.learn.model.parameters() if p.requires_grad)
+    def _learner(self, phase: Phase) -> Learner:
+        """The Learner that a phase trains on: of the head alone, on cached views, where the body is frozen."""
+        if phase.first_group != -1:
+            return self.setup.learn
+        if self.n_views is None:
+            wanted = n_views(self.fit, self.recipe.augmentation, phase.n_epochs)
+            watch = partial(self._step, "features", loss=None)
+            made = feature_learner(self.setup, self.recipe.model, wanted, self.seed, watch) if wanted else None
+            self.head_learner = made or self.setup.learn
+            self.n_views = len(made.dls.train.features) if made else 0
+            views = f"{self.n_views} cached views" if made else "images pass the body every epoch"
+            self._note(f"frozen phase: {views}, batch norm in eval")
+        return self.head_learner
+
+    def _freeze(self, learn: Learner, phase: Phase) -> int:
+        trained = freeze(learn, phase)
         self.n_trainable = max(self.n_trainable, trained)
         return trained
 
@@ -228,8 +252,8 @@ class Fitting:
     def _note(self, text: str) -> None:
         self.emit(Note(self.run_id, text))
 
-    def _epoch(self, phase: Phase, seconds: float) -> None:
-        train_loss, *validated = self.learn.recorder.values[-1]
+    def _epoch(self, learn: Learner, phase: Phase, seconds: float) -> None:
+        train_loss, *validated = learn.recorder.values[-1]
         if not validated:
             return  # a refit
         valid_loss, share = validated

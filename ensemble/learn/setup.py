@@ -111,7 +111,6 @@ def _refuse_not_yet(recipe: Recipe) -> None:
     """Keys of the contract that this version cannot honour: refused, never ignored. Raises RecipeError."""
     later = {
         "fit.batch_size: auto": recipe.fit.batch_size == "auto",
-        "fit.feature_views above 0": recipe.fit.feature_views not in ("auto", 0),
         "fit.unfreeze_from without strategy gradual": bool(recipe.fit.unfreeze_from)
         and recipe.fit.strategy != "gradual",
     }

@@ -1,5 +1,6 @@
 """Train one run: phases of a strategy, the rate from a range test, the best epoch restored, predictions by row id."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ensemble.dataset.audit import leak_warnings
 from ensemble.dataset.load import DataSet
 from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
@@ -49,6 +51,7 @@ class Trained:
     phases: tuple[str, ...]
     start: str
     note: str
+    feature_views: int | None
     device: str
     precision: str
     threads: int
@@ -77,8 +80,9 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
     with clock.measure("data"):
         setup = set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start)
     emit(Note(run_id, setup.start))
-    _say_what_was_dropped(setup.images, run_id, emit)
-    fitting = Fitting(setup, recipe.fit, seed, run_id, emit, states=states)
+    for warning in (*leak_warnings(data), *_dropped(setup.images)):
+        emit(Note(run_id, warning))
+    fitting = Fitting(setup, recipe, seed, run_id, emit, states=states)
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
@@ -93,7 +97,7 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
         n_parameters=models.count_parameters(setup.learn.model),
         n_trainable=fitting.n_trainable,
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
-        start=setup.start, note=fitting.note,
+        start=setup.start, note=fitting.note, feature_views=fitting.n_views,
         device=device_name(), precision=setup.precision, threads=torch.get_num_threads(),
         batch_size=setup.learn.dls.train.bs,
         seconds=clock.rounded | fitting.clock.rounded,
@@ -135,7 +139,7 @@ def refit(recipe: Recipe, data: DataSet, run: Run, n_epochs: int, store: RunStor
         setup = set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=saved and saved.start)
         n_images = len(setup.images.readable("train"))
         emit(Note(run.id, f"refit: {n_images:,} images of train + valid, the schedule's first {n_epochs} epochs"))
-        fitting = Fitting(setup, recipe.fit, run.seed, run.id, emit, EndAt(n_epochs), states)
+        fitting = Fitting(setup, recipe, run.seed, run.id, emit, EndAt(n_epochs), states)
         fitting.train(run.lr, saved)
         save_weights(fitting.keep_epoch(), store.folder(run.id) / "refit.safetensors")
         test = _test(setup, recipe, data, _watch(run.id, emit))
@@ -145,16 +149,21 @@ def refit(recipe: Recipe, data: DataSet, run: Run, n_epochs: int, store: RunStor
 def find_lr(recipe: Recipe, data: DataSet, seed: int, emit: Emit = ignore) -> RangeTest:
     """The range test alone, with fastai's valley where the recipe names a number. Raises EnsembleError."""
     setup = set_up(recipe, data, seed, emit, RunStore(), recipe.name)
-    return Fitting(setup, recipe.fit, seed, recipe.name, emit).find_rate()
+    return Fitting(setup, recipe, seed, recipe.name, emit).find_rate()
 
 
 @contextmanager
 def _told_when_out_of_memory(recipe: Recipe) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError):
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        if type(error) is RuntimeError and "DefaultCPUAllocator" not in text:  # how torch says it of the CPU
+            raise
+        found = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", text)
+        wanted = f", which asked for {found[1]} more" if found else ""
         raise TrainingError(
-            f"out of memory on {device_name()} at batch size {recipe.fit.batch_size}\n"
+            f"out of memory on {device_name()} at batch size {recipe.fit.batch_size}{wanted}\n"
             "set a smaller fit.batch_size or data.size"
         ) from None
 
@@ -191,10 +200,8 @@ def _targets(test: Images, images: Catalog) -> np.ndarray | None:
     return None if test.labels is None else images.codes[images.parts["test"]]
 
 
-def _say_what_was_dropped(images: Catalog, run_id: str, emit: Emit) -> None:
+def _dropped(images: Catalog) -> Iterator[str]:
     fate = {"train": "dropped", "valid": "dropped", "test": "given the class shares of the training images"}
     for part, bad in images.unreadable.items():
         if bad:
-            emit(
-                Note(run_id, f"{len(bad)} unreadable {part} images {fate[part]}, the first: {next(iter(bad.values()))}")
-            )
+            yield f"{len(bad)} unreadable {part} images {fate[part]}, the first: {next(iter(bad.values()))}"

@@ -9,7 +9,7 @@ import json
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 
 from ensemble.errors import RecipeError
 from ensemble.recipe.bases import read_with_bases
@@ -144,6 +144,13 @@ class Head(Section):
     dropout: float = Field(0.5, ge=0, lt=1, description="dropout before the last layer, 0 to below 1")
 
 
+def _without_weights(options: dict[str, Any]) -> dict[str, Any]:
+    """timm would take weights from these, behind the back of model.pretrained and of what run.json says."""
+    if options.keys() & {"checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"}:
+        raise ValueError("names weights")
+    return options
+
+
 class Model(Section):
     """The network."""
 
@@ -151,7 +158,9 @@ class Model(Section):
     pretrained: Annotated[Annotated[bool, Tag("<flag>")] | Annotated[str, Tag("<text>")], _BY_KIND] = Field(
         True, description="true (timm's hub), false, package, a weights file, or run:<id or recipe>"
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="passed to timm.create_model")
+    options: Annotated[dict[str, Any], AfterValidator(_without_weights)] = Field(
+        default_factory=dict, description="passed to timm.create_model; weights are named by model.pretrained alone"
+    )
     stem: Literal["auto", "small"] = Field("auto", description="auto, or small (3×3 stride 1) for images under 64 px")
     head: Annotated[Annotated[Literal["keep"], Tag("<text>")] | Annotated[Head, Tag("<map>")], _BY_KIND] = Field(
         Head(), description="{pool:, hidden:, dropout:}, or keep: only the last layer is replaced"

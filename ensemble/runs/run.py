@@ -80,6 +80,7 @@ class Run(_Stored):
     n_trainable: int
     phases: tuple[str, ...] = ()
     start: str = Field("", description="which weights the network began with")
+    feature_views: int | None = Field(None, description="cached views of the frozen phase, 0: none, null: no such phase")
     note: str = Field("", description="what went wrong in training and was mended, such as a loss that became nan")
     device: str
     precision: str

@@ -26,8 +26,8 @@ def verify(path: Path, store: RunStore) -> int:
     if predictions is None:
         raise SubmissionError(f"{path}: cannot verify: its runs have no test predictions")
     sample = manifest.sample
-    if sample and (not Path(sample["path"]).is_file() or sha256(Path(sample["path"])) != sample["sha256"]):
-        raise SubmissionError(f"{path}: cannot verify: {sample['path']} is gone or changed since")
+    if sample and (not os.path.isfile(sample["path"]) or sha256(Path(sample["path"])) != sample["sha256"]):
+        raise SubmissionError(f"{path}: cannot verify: {sample['path'][:200]} is gone or changed since")
     positive = next(iter(runs.values())).data.positive
     shape = shape_of(Path(sample["path"]) if sample else None, predictions, positive)
     _compare(path, csv_text(shape, predictions))
@@ -48,7 +48,7 @@ class _Manifest:
 
 def _read_manifest(path: Path) -> _Manifest:
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
-        raise SubmissionError(f"{path}: no such file")
+        raise SubmissionError(f"{str(path)[:300]}: no such file")
     if path.suffix != ".csv":
         raise SubmissionError(f"{path}: not a submission; did you mean {path.with_suffix('.csv').name}?")
     beside = path.with_suffix(".json")
@@ -61,7 +61,8 @@ def _read_manifest(path: Path) -> _Manifest:
         names = (*_FILES, _REFIT) if of_refits else _FILES
         weights = {str(entry["run"]): float(entry["weight"]) for entry in members}
         temperature, floor = (float((calibration or {}).get(key, 1)) for key in ("temperature", "floor"))
-        if not (math.isclose(sum(weights.values()), 1, abs_tol=1e-9) and temperature > 0 and floor >= 0):
+        is_mean = min(weights.values()) >= 0 and math.isclose(sum(weights.values()), 1, abs_tol=1e-9)
+        if not (is_mean and len(weights) == len(members) and 1e-3 <= temperature <= 1e3 and 0 <= floor <= 1):
             raise ValueError("these make no blend")
         return _Manifest(
             Mixture(
@@ -76,7 +77,7 @@ def _read_manifest(path: Path) -> _Manifest:
         )
     except FileNotFoundError:
         raise SubmissionError(f"{path}: cannot verify: its manifest {beside.name} is not beside it") from None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SubmissionError(f"{beside}: not a manifest that `ens blend` wrote") from None
 
 
@@ -101,11 +102,11 @@ def _members(path: Path, manifest: _Manifest, store: RunStore) -> dict[str, Run]
             raise SubmissionError(f"{path}: cannot verify: {error}") from None
     if missing:
         raise SubmissionError(
-            f"{path}: cannot verify: {len(missing)} members missing in {store.root}: {', '.join(missing[:5])}"
+            f"{path}: cannot verify: {len(missing)} members missing in {store.root}: {', '.join(missing[:5])[:300]}"
         )
     for run_id, run in found.items():
         for name, digest in manifest.files[run_id].items():
-            if not (run.folder / name).is_file() or sha256(run.folder / name) != digest:
+            if not os.path.isfile(run.folder / name) or sha256(run.folder / name) != digest:
                 raise SubmissionError(f"{path}: {run.folder / name} is not the file that the submission was made from")
     return found
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -93,8 +94,8 @@ def _sample_of(blend: Blend) -> tuple[Path | None, str | None]:
             f"the members name different sample submissions or positive classes: {sorted(map(str, said))}"
         )
     sample, positive = said.pop()
-    if sample is not None and not Path(sample).is_file():
-        raise SubmissionError(f"{sample}: the sample submission that the runs were trained for is gone")
+    if sample is not None and not os.path.isfile(sample):  # Path.is_file raises where a name is too long
+        raise SubmissionError(f"{sample[:200]}: the sample submission that the runs were trained for is gone")
     return (Path(sample) if sample else None), positive
 
 

@@ -147,7 +147,7 @@ def test_a_changed_member_file_is_named(submission, store):
     Predictions(loaded.ids, loaded.classes, loaded.probs[::-1].copy()).save(stored)
     assert f"{stored} is not the file that the submission was made from" in refusal(submission, store)
     stored.unlink()
-    assert f"{stored} is not the file" in refusal(submission, store)
+    assert f"{stored}: is missing" in refusal(submission, store)
 
 
 def test_changed_validation_predictions_are_named_too(submission, store):

@@ -1,0 +1,141 @@
+"""Fuzz the readers of files that a user may receive: `python bench/fuzz.py TARGET [libFuzzer's arguments]`.
+
+Needs atheris (`pip install atheris`), which is no dependency and no part of CI; there tests/test_fuzz.py gives the same
+targets to hypothesis. A crash is an error that is not ours. Such as, with new inputs going to the first folder:
+
+    python bench/fuzz.py recipe /tmp/corpus recipes -max_total_time=60
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import yaml
+
+from ensemble.dataset.names import read_csv
+from ensemble.dataset.places import unpack_into
+from ensemble.engines.outside import read_predictions
+from ensemble.errors import DamagedError, DataError, RecipeError, SubmissionError
+from ensemble.predictions import Predictions
+from ensemble.recipe import Recipe
+from ensemble.runs.run import read_run
+from ensemble.submission.shape import rows_for, shape_of
+
+CLASSES = ("a", "b")
+TESTED = Predictions(np.array(["t0", "t1.png", "t2"]), CLASSES, np.full((3, 2), 0.5))
+
+
+def recipe(raw: bytes, folder: Path) -> None:
+    """RecipeError, or a recipe that reads back as the same from what a run stores of it."""
+    path = folder / "r.yaml"
+    path.write_bytes(raw)
+    with suppress(RecipeError):
+        found = Recipe.load(path)
+        path.write_text(yaml.safe_dump(json.loads(found.model_dump_json()), allow_unicode=True), encoding="utf-8")
+        assert Recipe.load(path) == found
+
+
+def table(raw: bytes, folder: Path) -> None:
+    """DataError, or rows that have a cell for every column, and come back as they are when they are written."""
+    path = folder / "t.csv"
+    path.write_bytes(raw)
+    with suppress(DataError):
+        header, rows = read_csv(path)
+        assert all(list(row) == header for row in rows)
+        with path.open("w", encoding="utf-8", newline="") as out:
+            csv.writer(out, quoting=csv.QUOTE_ALL).writerows([header, *(row.values() for row in rows)])
+        assert read_csv(path) == (header, rows)
+
+
+def import_csv(raw: bytes, folder: Path) -> None:
+    """DataError, DamagedError, or predictions that keep their rules."""
+    path = folder / "v.csv"
+    path.write_bytes(raw)
+    with suppress(DataError, DamagedError):
+        _keeps_its_rules(read_predictions(path), folder)
+
+
+def npz(raw: bytes, folder: Path) -> None:
+    """DamagedError, or predictions that keep their rules."""
+    path = folder / "v.npz"
+    path.write_bytes(raw)
+    with suppress(DamagedError):
+        _keeps_its_rules(Predictions.load(path), folder)
+
+
+def _keeps_its_rules(found: Predictions, folder: Path) -> None:
+    """Sums of 1, ids and classes once and in UTF-8, targets among the classes; the same when stored and read again."""
+    one = found.canonical()
+    assert np.allclose(one.probs.sum(1), 1)
+    assert (one.probs >= 0).all()
+    assert len(set(one.ids.tolist())) == len(one.ids) == len(one.probs)
+    assert "".join([*one.ids.tolist(), *one.classes]).encode() is not None
+    assert one.targets is None or ((one.targets >= 0) & (one.targets < len(one.classes))).all()
+    found.save(folder / "again.npz")
+    again = Predictions.load(folder / "again.npz")
+    assert again.ids.tolist() == found.ids.tolist()
+    assert again.classes == found.classes
+
+
+def run_json(raw: bytes, folder: Path) -> None:
+    """DamagedError, or a run that can be written again."""
+    path = folder / "r-1-s0" / "run.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(raw)
+    with suppress(DamagedError):
+        found = read_run(path)
+        path.write_text(found.to_json(), encoding="utf-8")
+        assert read_run(path) == found
+
+
+def sample(raw: bytes, folder: Path) -> None:
+    """SubmissionError, DataError, or a shape whose every id has a test image of its own."""
+    path = folder / "s.csv"
+    path.write_bytes(raw)
+    with suppress(SubmissionError, DataError):
+        shape = shape_of(path, TESTED, positive="a")
+        rows = rows_for(shape, TESTED)
+        assert len(set(rows)) == len(rows) == len(shape.ids)
+
+
+def archive(raw: bytes, folder: Path) -> None:
+    """DataError, OSError, or files below one folder."""
+    for suffix in ("zip", "tar"):
+        path, target = folder / f"a.{suffix}", folder / suffix / "deep" / "er"
+        path.write_bytes(raw)
+        target.mkdir(parents=True, exist_ok=True)
+        with suppress(DataError, OSError):
+            unpack_into(path, target)
+        outside = [found for found in (folder / suffix).rglob("*") if not found.is_relative_to(target)]
+        assert outside == [folder / suffix / "deep"]
+        assert not any(found.is_symlink() for found in target.rglob("*"))
+
+
+TARGETS: dict[str, Callable[[bytes, Path], None]] = {
+    "recipe": recipe, "table": table, "import_csv": import_csv, "npz": npz, "run_json": run_json, "sample": sample,
+    "archive": archive,
+}  # fmt: skip
+
+
+def main() -> None:
+    """Hand a target to libFuzzer until it crashes or its time is over."""
+    import atheris
+
+    target = TARGETS[sys.argv.pop(1)]
+
+    def one(raw: bytes) -> None:
+        with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
+            target(raw, Path(folder))
+
+    atheris.instrument_all()
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

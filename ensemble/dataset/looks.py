@@ -1,0 +1,174 @@
+"""What a file shows before it becomes training pixels: read once, its look remembered by the content's hash.
+
+`read_picture` is the one place that opens an image. A Look is some 900 bytes, enough to find copies and odd formats.
+"""
+
+import errno
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL
+from PIL import Image, ImageOps
+
+from ensemble.dataset.places import cache_root
+from ensemble.errors import DataError
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]
+THUMB = (16, 16)
+SYSTEM_TROUBLES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES}  # not the file's own
+MAX_PIXELS = 200_000_000  # 600 MB as RGB; a larger picture is taken for an attack or a mistake
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here and refuses twice as much
+
+
+class UnreadableImage(Exception):
+    """A file that no decoder accepts as a picture."""
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """How a picture is stored and what it shows.
+
+    width and height are in pixels, turned as the EXIF orientation (1: upright) says; pixels is a BLAKE2 hash of size
+    and decoded RGB pixels; thumb is (16, 16, 3) uint8, the means of the whole picture's parts.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    orientation: int
+    has_alpha: bool
+    is_animated: bool
+    pixels: str
+    thumb: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded file: its pixels as upright RGB, and how it was stored."""
+
+    image: Image.Image
+    format: str
+    mode: str
+    orientation: int
+    has_alpha: bool
+    is_animated: bool
+
+    def look(self) -> Look:
+        """What is worth remembering of it."""
+        digest = hashlib.blake2b(repr(self.image.size).encode(), digest_size=16)
+        digest.update(self.image.tobytes())
+        thumb = np.asarray(self.image.resize(THUMB, Image.Resampling.BOX))
+        return Look(
+            self.format, self.mode, *self.image.size, self.orientation, self.has_alpha, self.is_animated,
+            digest.hexdigest(), thumb,
+        )  # fmt: skip
+
+
+def read_picture(path: Path) -> Picture:
+    """A picture as RGB, turned as its EXIF says, alpha dropped, 16 bits scaled to 8.
+
+    Raises UnreadableImage, and DataError where the system refuses the file.
+    """
+    try:
+        with Image.open(path) as opened:
+            mode = "RGB;16" if opened.mode == "RGB" and "RGB;16" in str(opened.tile) else opened.mode
+            image = ImageOps.exif_transpose(opened)
+            orientation = opened.getexif().get(0x0112, 1)
+            has_alpha = image.has_transparency_data
+            if image.mode.startswith("I;16") or image.mode == "I":
+                image = Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
+            image = image.convert("RGBA" if "transparency" in image.info else "RGB").convert("RGB")
+            return Picture(image, opened.format or "?", mode, orientation, has_alpha, _is_animated(opened))
+    except Exception as error:  # whatever a decoder raises on a damaged file, the file is unreadable
+        if isinstance(error, OSError) and error.errno in SYSTEM_TROUBLES:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise UnreadableImage(f"{path}: {str(error)[:200] or type(error).__name__}") from None
+
+
+def read_image(path: Path) -> Image.Image:
+    """A picture's pixels alone, as read_picture reads them. Raises UnreadableImage, DataError."""
+    return read_picture(path).image
+
+
+def _is_animated(opened: Image.Image) -> bool:
+    """Whether more than one frame follows; damage behind the first frame does no harm."""
+    with suppress(Exception):
+        return bool(getattr(opened, "is_animated", False))
+    return False
+
+
+def looks_of(hashes: Mapping[Path, str], progress: Progress) -> tuple[dict[str, Look], dict[str, str]]:
+    """Looks by content hash, and by content hash the reason why a file has none. Raises DataError.
+
+    hashes: the content hash of every file. Only contents that are not known yet are decoded, in threads; progress
+    hears how many of these are done.
+    """
+    by_hash = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
+    looks, reasons = known_looks(by_hash), dict[str, str]()
+    unknown = sorted(by_hash.keys() - looks.keys())
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for start in range(0, len(unknown), 512):
+            contents = unknown[start : start + 512]
+            found = pool.map(_look_or_reason, [by_hash[content] for content in contents])
+            fresh = dict(zip(contents, found, strict=True))
+            made = {content: look for content, look in fresh.items() if isinstance(look, Look)}
+            remember_looks(made)
+            looks |= made
+            reasons |= {content: reason for content, reason in fresh.items() if isinstance(reason, str)}
+            progress(start + len(contents), len(unknown))
+    return looks, reasons
+
+
+def _look_or_reason(path: Path) -> Look | str:
+    try:
+        return read_picture(path).look()
+    except UnreadableImage as error:
+        return str(error)
+
+
+def _index() -> Path:
+    """One index for each decoder: another version of Pillow may decode other pixels."""
+    return cache_root() / f"looks-1-{PIL.__version__}.sqlite"
+
+
+def known_looks(contents: Iterable[str]) -> dict[str, Look]:
+    """The looks that the index holds of these contents; none where it is broken."""
+    wanted, found = list(contents), dict[str, Look]()
+    if not _index().exists():
+        return found
+    with suppress(sqlite3.Error, ValueError), closing(sqlite3.connect(_index(), timeout=30)) as db:
+        for start in range(0, len(wanted), 500):
+            some = wanted[start : start + 500]
+            marks = ",".join("?" * len(some))
+            for row in db.execute(f"SELECT * FROM looks WHERE content IN ({marks})", some):
+                content, form, mode, width, height, orientation, has_alpha, is_animated, pixels, thumb = row
+                shown = np.frombuffer(thumb, np.uint8).reshape(*THUMB, 3)
+                flags = bool(has_alpha), bool(is_animated)
+                found[content] = Look(form, mode, width, height, orientation, *flags, pixels, shown)
+    return found
+
+
+def remember_looks(looks: Mapping[str, Look]) -> None:
+    """Add looks to the index, which only saves time: where it cannot be written, files are decoded again."""
+    rows = [(content, *astuple(look)[:-1], look.thumb.tobytes()) for content, look in looks.items()]
+    if not rows:
+        return
+    with suppress(sqlite3.Error, OSError):
+        _index().parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(_index(), timeout=30)) as db, db:
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS looks (content TEXT PRIMARY KEY, format TEXT, mode TEXT, width INT, "
+                "height INT, orientation INT, has_alpha INT, is_animated INT, pixels TEXT, thumb BLOB) WITHOUT ROWID"
+            )
+            db.executemany(f"INSERT OR REPLACE INTO looks VALUES ({','.join('?' * 10)})", rows)

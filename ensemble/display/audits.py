@@ -1,0 +1,123 @@
+"""The audit of a data set: what would spoil a score first, then what is in it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.markup import escape
+
+from ensemble.dataset.audit import Audit, Copy, Item, Part
+from ensemble.display.text import out, say, table
+
+EXAMPLES, MAX_CLASSES = 5, 12
+
+
+def show_audit(audit: Audit) -> None:
+    """Leaks, one picture under two labels, unreadable files; then copies, odd formats and what each part holds."""
+    for leak in audit.leaks:
+        out.print(f"[bold red]leak:[/] {escape(str(leak))}", soft_wrap=True)
+    kinds = {
+        "one picture under two labels": [copy for copy in audit.copies if copy.has_two_labels],
+        "copy across parts": [copy for copy in audit.copies if copy.is_across],
+        "copy inside a part": [copy for copy in audit.copies if not copy.is_across],
+    }
+    for kind, copies in kinds.items():
+        _examples(kind, [_pair(copy) for copy in copies], is_bad=kind != "copy inside a part")
+    _examples("unreadable", [f"{item.part}: {reason}" for item, reason in audit.unreadable], is_bad=True)
+    for alike in audit.alike_classes:
+        say(f"class names that look the same: {', '.join(map(repr, alike))}")
+    for kind, items in audit.odd.items():
+        _examples(kind, [_named(item) for item in items], is_bad=False)
+    if not (audit.copies or audit.unreadable or audit.alike_classes or audit.odd):
+        say("no copies, no unreadable files, no odd formats")
+    if audit.overlap:
+        say(f"known: {audit.overlap}")
+    _parts(audit)
+
+
+def _examples(kind: str, lines: Sequence[str], is_bad: bool) -> None:
+    if not lines:
+        return
+    colour = "bold red" if is_bad else "bold"
+    more = f", the first {EXAMPLES}" if len(lines) > EXAMPLES else ""
+    out.print(f"[{colour}]{escape(kind)}:[/] {len(lines):,}{more}", soft_wrap=True)
+    for line in lines[:EXAMPLES]:
+        say(f"  {line}")
+
+
+def _pair(copy: Copy) -> str:
+    return f"{'exact' if copy.is_exact else 'near'}: {_named(copy.first)} = {_named(copy.second)}"
+
+
+def _named(item: Item) -> str:
+    return f"{item.part} {item.file}" + (f" ({item.label})" if item.label is not None else "")
+
+
+def _parts(audit: Audit) -> None:
+    shown = table(f"{audit.name}", "part")
+    for name in ("images", "classes", "per class", "smallest", "median", "largest", "formats", "modes"):
+        shown.add_column(name, justify="left" if name in ("formats", "modes") else "right")
+    for part in audit.parts:
+        counts = part.counts.values()
+        per_class = f"{min(counts):,}–{max(counts):,}" if counts else "–"
+        stored = (_counted(part.formats, part.n_images), _counted(part.modes, part.n_images))
+        n_classes = f"{len(counts):,}" if counts else "–"
+        shown.add_row(part.name, f"{part.n_images:,}", n_classes, per_class, *_sizes(part), *map(escape, stored))
+    out.print(shown)
+    classes = sorted({label for part in audit.parts for label in part.counts})
+    if len(classes) <= MAX_CLASSES:
+        for part in audit.parts:
+            if part.counts:
+                say(f"{part.name}: " + ", ".join(f"{label} {part.counts.get(label, 0):,}" for label in classes))
+
+
+def _sizes(part: Part) -> tuple[str, str, str]:
+    """The smallest, the median and the largest size by area."""
+    if not part.sizes:
+        return "–", "–", "–"
+    by_area = sorted(part.sizes, key=lambda size: (size[0] * size[1], size))
+    half, seen = sum(part.sizes.values()) / 2, 0
+    for middle in by_area:
+        seen += part.sizes[middle]
+        if seen >= half:
+            break
+    smallest, median, largest = (f"{width}×{height}" for width, height in (by_area[0], middle, by_area[-1]))
+    return smallest, median, largest
+
+
+def _counted(counts: dict[str, int], n_images: int) -> str:
+    """`JPEG`, or `JPEG 240, GIF 1`."""
+    if list(counts.values()) == [n_images]:
+        return next(iter(counts))
+    return ", ".join(f"{name} {n:,}" for name, n in counts.items())
+
+
+def audit_json(audit: Audit) -> dict[str, Any]:
+    """The audit as `--json` prints it: every finding, not examples alone."""
+    return {
+        "data": audit.name,
+        "parts": [_part_json(part) for part in audit.parts],
+        "leaks": [
+            {"part": leak.part, "n_images": leak.n_images, "copies": [_copy_json(copy) for copy in leak.copies]}
+            for leak in audit.leaks
+        ],
+        "copies": [_copy_json(copy) for copy in audit.copies],
+        "unreadable": [_item_json(item) | {"reason": reason} for item, reason in audit.unreadable],
+        "odd": {kind: [_item_json(item) for item in items] for kind, items in audit.odd.items()},
+        "alike_classes": [list(names) for names in audit.alike_classes],
+        "overlap": audit.overlap,
+    }
+
+
+def _part_json(part: Part) -> dict[str, Any]:
+    sizes = [{"width": width, "height": height, "images": n} for (width, height), n in sorted(part.sizes.items())]
+    return asdict(part) | {"sizes": sizes}
+
+
+def _copy_json(copy: Copy) -> dict[str, Any]:
+    flags = {"exact": copy.is_exact, "across_parts": copy.is_across, "two_labels": copy.has_two_labels}
+    return {"first": _item_json(copy.first), "second": _item_json(copy.second)} | flags
+
+
+def _item_json(item: Item) -> dict[str, Any]:
+    return {"part": item.part, "id": item.id, "label": item.label, "file": str(item.file)}

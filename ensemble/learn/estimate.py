@@ -1,0 +1,149 @@
+"""What a training will cost, reckoned from some real steps of it; nothing is stored."""
+
+import resource
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+from fastai.callback.core import Callback, CancelFitException
+from fastai.learner import Learner
+
+from ensemble.dataset.load import DataSet
+from ensemble.events import Emit, Note
+from ensemble.learn import callbacks
+from ensemble.learn.data import part_loader
+from ensemble.learn.features import cut, n_views
+from ensemble.learn.fitting import Fitting, Phase, freeze, schedule
+from ensemble.learn.lr import n_steps_for
+from ensemble.learn.predict import all_views, probabilities
+from ensemble.learn.setup import Setup, set_up
+from ensemble.recipe import Recipe
+from ensemble.runs import RunStore
+
+N_STEPS, WARM_UP = 20, 3
+COPIES_IN_STATE = 5  # of the weights while training: the network's, two averages of AdamW, the kept epoch, the result
+
+
+@dataclass(frozen=True)
+class PhaseCost:
+    """A phase's epochs and the seconds that one takes; cached views are passed once, in front of all epochs."""
+
+    name: str
+    n_epochs: int
+    epoch_seconds: float
+    once_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The whole phase."""
+        return self.once_seconds + self.n_epochs * self.epoch_seconds
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The phases, the rate test and prediction; memory is the peak so far, disk what will be written."""
+
+    phases: tuple[PhaseCost, ...]
+    rate_seconds: float
+    predict_seconds: float
+    memory_bytes: int
+    disk_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Everything but decoding."""
+        return sum(phase.seconds for phase in self.phases) + self.rate_seconds + self.predict_seconds
+
+
+def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit) -> Cost:
+    """Decode the images, take at most 20 real steps of each phase, and reckon. Raises EnsembleError."""
+    setup = set_up(recipe, data, seed, emit, store, run_id)
+    fitting = Fitting(setup, recipe, seed, run_id, emit)
+    image_seconds = _forward(setup)
+    n_train, n_valid, n_test = (len(setup.images.readable(part)) if part in setup.images.parts else 0
+                                for part in ("train", "valid", "test"))  # fmt: skip
+    n_batches = len(setup.learn.dls.train)
+    phases, steps = [], []
+    for phase in fitting.phases:
+        kept = n_views(recipe.fit, recipe.augmentation, phase.n_epochs) if phase.first_group == -1 else 0
+        if kept and cut(setup.learn.model, recipe.model):
+            phases.append(PhaseCost(phase.name, phase.n_epochs, 0.0, (kept * n_train + n_valid) * image_seconds))
+            steps.append(0.0)
+        else:
+            emit(Note(run_id, f"phase {phase.name}: {N_STEPS} steps to see what they take"))
+            steps.append(_step(setup.learn, phase, recipe.fit.schedule, seed))
+            phases.append(PhaseCost(phase.name, phase.n_epochs, steps[-1] * n_batches + n_valid * image_seconds))
+    is_found = not isinstance(recipe.fit.lr, float)
+    n_run = sum(phase.n_epochs for phase in fitting.phases) * n_batches
+    n_shown = sum(1 for _ in all_views(torch.zeros(1, 3, 8, 8), recipe.views))
+    return Cost(
+        tuple(phases),
+        n_steps_for(n_run) * steps[0] if is_found else 0.0,
+        (n_valid + n_test) * n_shown * image_seconds,
+        _peak_memory(),
+        COPIES_IN_STATE * sum(weight.numel() * weight.element_size() for weight in setup.learn.model.parameters()),
+    )
+
+
+class _Timed(Callback):
+    """Ends a fit after some steps; seconds are those of one, the first ones left out."""
+
+    order = 80
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def after_batch(self) -> None:  # noqa: D102
+        if self.dls.device.type == "cuda":
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())
+        if len(self.times) > N_STEPS:
+            raise CancelFitException
+
+    @property
+    def seconds(self) -> float:
+        """Of one step; 0 where there was only one."""
+        first = min(WARM_UP, len(self.times) - 2)
+        return (self.times[-1] - self.times[first]) / (len(self.times) - 1 - first) if first >= 0 else 0.0
+
+
+class _TrainOnly(Callback):
+    """Passes validation over."""
+
+    def before_validate(self) -> None:  # noqa: D102
+        raise callbacks.CancelValidException
+
+
+def _step(learn: Learner, phase: Phase, name: str, seed: int) -> float:
+    freeze(learn, phase)
+    timed, n_epochs = _Timed(), -(-N_STEPS // len(learn.dls.train)) + 1
+    cbs = [callbacks.SeedEpochs(seed, phase.name), callbacks.FrozenInEval(), timed, _TrainOnly()]
+    learn.fit(n_epochs, cbs=[*cbs, *schedule(learn, name, phase, 1e-6)])
+    return timed.seconds
+
+
+def _forward(setup: Setup) -> float:
+    """Seconds that one image takes in prediction, from some batches."""
+    size = 2 * setup.learn.dls.train.bs
+    loader = part_loader(setup.learn.dls, setup.images, "valid", size)
+    times: list[float] = []
+
+    def watch(done: int, total: int) -> None:
+        times.append(time.perf_counter())
+        if len(times) > N_STEPS:
+            raise StopIteration
+
+    n_images = min(len(loader) * size, len(setup.images.readable("valid")))
+    started = time.perf_counter()
+    try:
+        probabilities(setup.learn.model, loader, (), setup.precision, watch)
+    except StopIteration:
+        n_images = N_STEPS * size
+    return (time.perf_counter() - started) / n_images
+
+
+def _peak_memory() -> int:
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

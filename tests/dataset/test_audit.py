@@ -1,0 +1,183 @@
+"""The audit finds everything planted in a generated set, and nothing in a clean one."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ensemble.dataset.audit import alike, audit, known_overlap, leaks
+from ensemble.dataset.load import load
+from ensemble.dataset.pixels import Geometry, open_store
+from ensemble.display.audits import audit_json, show_audit
+from ensemble.recipe import Data
+
+
+def quiet(done, n):
+    pass
+
+
+def photo(seed):
+    rng = np.random.default_rng(seed)
+    waves = np.add.outer(np.fft.fftfreq(64) ** 2, np.fft.fftfreq(64) ** 2)
+    pixels = np.fft.ifft2(np.fft.fft2(rng.normal(size=(3, 64, 64))) / (waves + 1e-4) ** 0.6).real.transpose(1, 2, 0)
+    return Image.fromarray((255 * (pixels - pixels.min()) / np.ptp(pixels)).astype(np.uint8))
+
+
+@pytest.fixture
+def clean(tmp_path):
+    """A folder of train (2 × 12), val (2 × 4) and test (2 × 4) pictures without a fault."""
+    seed = 0
+    for part, n in (("train", 12), ("val", 4), ("test", 4)):
+        for name in ("cat", "dog"):
+            folder = tmp_path / "pets" / part / name
+            folder.mkdir(parents=True)
+            for i in range(n):
+                photo(seed).save(folder / f"{i:02d}.png")
+                seed += 1
+    return tmp_path / "pets"
+
+
+@pytest.fixture
+def planted(clean):
+    """The same with one fault of each kind."""
+    cats = clean / "train" / "cat"
+    photo(500).save(clean / "whole.jpg", quality=95)
+    raw = (clean / "whole.jpg").read_bytes()
+    (cats / "truncated.jpg").write_bytes(raw[: len(raw) // 2])
+    (clean / "val" / "dog" / "text.jpg").write_text("404 not found")
+    shutil.copy(cats / "00.png", clean / "test" / "cat" / "exact.png")
+    Image.open(cats / "01.png").save(clean / "test" / "cat" / "recompressed.jpg", quality=50)
+    Image.open(cats / "02.png").resize((30, 30)).save(clean / "val" / "cat" / "resized.png")
+    shutil.copy(cats / "03.png", clean / "train" / "dog" / "other_label.png")
+    photo(501).convert("P").save(clean / "train" / "dog" / "palette.gif")
+    photo(502).convert("CMYK").save(clean / "train" / "dog" / "print.jpg", quality=95)
+    photo(503).save(clean / "train" / "dog" / "false.jpg", "PNG")
+    photo(504).save(clean / "train" / "dog" / "same1.png")
+    photo(504).save(clean / "train" / "dog" / "same2.bmp")
+    return clean
+
+
+def audited(folder):
+    data = load(Data(source="folder", path=str(folder), valid="val", test="test"))
+    return data, audit(data)
+
+
+def names(copy):
+    return copy.first.file.name, copy.second.file.name
+
+
+def test_a_clean_set_has_no_finding(clean, capsys):
+    _, found = audited(clean)
+    assert (found.leaks, found.copies, found.unreadable, found.odd) == ((), (), (), {})
+    assert (found.alike_classes, found.overlap) == ((), None)
+    assert [(part.name, part.n_images, part.counts) for part in found.parts] == [
+        ("train", 24, {"cat": 12, "dog": 12}),
+        ("valid", 8, {"cat": 4, "dog": 4}),
+        ("test", 8, {"cat": 4, "dog": 4}),
+    ]
+    assert found.parts[0].sizes == {(64, 64): 24}
+    assert (found.parts[0].formats, found.parts[0].modes) == ({"PNG": 24}, {"RGB": 24})
+    show_audit(found)
+    assert "no copies, no unreadable files, no odd formats" in capsys.readouterr().out
+
+
+def test_everything_planted_is_found_and_nothing_else(planted):
+    _, found = audited(planted)
+    assert {item.file.name for item, _ in found.unreadable} == {"truncated.jpg", "text.jpg"}
+    assert {(*names(copy), copy.is_exact) for copy in found.copies} == {
+        ("00.png", "exact.png", True),
+        ("01.png", "recompressed.jpg", False),
+        ("02.png", "resized.png", False),
+        ("03.png", "other_label.png", True),
+        ("same1.png", "same2.bmp", True),
+    }
+    assert [names(copy) for copy in found.copies if copy.has_two_labels] == [("03.png", "other_label.png")]
+    assert {names(copy)[1] for copy in found.copies if copy.is_across} == {
+        "exact.png", "recompressed.jpg", "resized.png",
+    }  # fmt: skip
+    odd = {kind: [item.file.name for item in items] for kind, items in found.odd.items()}
+    assert odd == {"CMYK": ["print.jpg"], "PNG named .jpg": ["false.jpg"], "palette": ["palette.gif"]}
+    assert {leak.part: len(leak.copies) for leak in found.leaks} == {"valid": 1, "test": 2}
+
+
+def test_leaks_are_the_audits_and_need_no_decoding_once_the_pixel_cache_is_filled(planted):
+    data, _ = audited(planted)
+    shutil.rmtree(planted.parent / "cache")
+    open_store(data.hashes, Geometry(32), quiet)
+    told = []
+    found = leaks(data, lambda done, n: told.append(n))
+    assert told in ([], [2])  # the two unreadable files
+    assert found == audit(data).leaks
+    valid, test = found
+    assert "1 of 10 valid images have a copy among the training images (0 exact, 1 near)" in str(valid)
+    assert "2 of 10 test images" in str(test)
+    assert "exact.png of" in str(test) or "recompressed.jpg of" in str(test)
+
+
+def test_every_copy_of_a_training_image_counts_once(clean):
+    for i in range(3):
+        shutil.copy(clean / "train" / "cat" / "00.png", clean / "test" / "cat" / f"again{i}.png")
+    photo(0).save(clean / "train" / "cat" / "twin.jpg", quality=80)
+    data, found = audited(clean)
+    (leak,) = leaks(data)
+    assert found.leaks == (leak,)
+    assert (leak.n_images, len(leak.copies), all(copy.is_exact for copy in leak.copies)) == (11, 3, True)
+
+
+def test_an_unlabelled_test_set_is_audited_without_labels(clean):
+    flat = clean / "flat"
+    flat.mkdir()
+    shutil.copy(clean / "train" / "cat" / "00.png", flat / "x.png")
+    data = load(Data(source="folder", path=str(clean), valid="val", test="flat"))
+    found = audit(data)
+    assert (found.parts[2].counts, found.copies[0].second.label) == ({}, None)
+    assert not found.copies[0].has_two_labels
+    assert found.copies[0].is_across
+
+
+def test_the_text_puts_leaks_first_and_names_few_examples(planted, capsys):
+    for i in range(9):
+        shutil.copy(planted / "train" / "cat" / f"0{i}.png", planted / "train" / "cat" / f"again[red]{i}.png")
+    _, found = audited(planted)
+    show_audit(found)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("leak:")
+    order = [next(i for i, line in enumerate(lines) if line.startswith(start))
+             for start in ("leak", "one picture under two labels", "unreadable", "palette")]  # fmt: skip
+    assert order == sorted(order)
+    assert 1 <= sum("again[red]" in line for line in lines) <= 5  # as it is written, not as rich's markup
+
+
+def test_the_json_holds_every_finding(planted):
+    _, found = audited(planted)
+    said = json.loads(json.dumps(audit_json(found)))
+    assert len(said["copies"]) == 5
+    assert {item["reason"].split(":")[0].split("/")[-1] for item in said["unreadable"]} == {"truncated.jpg", "text.jpg"}
+    assert [part["sizes"] for part in said["parts"]][2] == [{"width": 64, "height": 64, "images": 10}]
+    assert {leak["part"]: len(leak["copies"]) for leak in said["leaks"]} == {"valid": 1, "test": 2}
+
+
+def test_class_names_that_look_the_same_are_told():
+    names = ["Cat", "cat", "guinea pig", "guinea_pig", "caf\u00e9", "cafe\u0301", "dog"]
+    assert alike(names) == (("Cat", "cat"), ("guinea pig", "guinea_pig"), ("caf\u00e9", "cafe\u0301"))
+    assert alike(["cat", "cats"]) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "piece"),
+    [
+        ("kaggle:dog-breed-identification", "ImageNet"),
+        ("Stanford_Dogs", "ImageNet"),
+        ("hymenoptera_data", "ImageNet"),
+        ("imagenette2-160", "ImageNet"),
+        ("cifar10", "3.3 %"),
+        ("cifar-100", "10 %"),
+    ],
+)
+def test_known_overlaps_are_told_by_name(name, piece):
+    said = known_overlap(["images", name])
+    assert said is not None
+    assert piece in said
+    assert known_overlap(["pets", "train"]) is None

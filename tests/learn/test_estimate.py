@@ -1,0 +1,49 @@
+"""`ens train --dry-run`: near what training then takes, and nothing is left behind."""
+
+import sys
+import time
+
+import pytest
+
+from ensemble.cli import main
+from ensemble.dataset.load import load
+from ensemble.events import ignore
+from ensemble.learn.estimate import cost_of
+from ensemble.learn.train import train
+from ensemble.runs import RunStore
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("fit.epochs=30",),
+        ("fit.strategy=fine_tune", "fit.frozen_epochs=10", "fit.epochs=10", "fit.feature_views=0"),
+        ("fit.strategy=fine_tune", "fit.frozen_epochs=10", "fit.epochs=10", "fit.lr=find"),
+    ],
+    ids=["scratch", "phases", "cached"],
+)
+def test_what_is_reckoned_is_near_what_it_takes(said, recipe_of, tmp_path):
+    recipe, store = recipe_of("model.arch=resnet10t", *said), RunStore(tmp_path / "runs")
+    data = load(recipe.data)
+    cost = cost_of(recipe, data, 0, "dry", store, ignore)
+    assert not store.root.exists()
+    started = time.perf_counter()
+    trained = train(recipe, data, 0, "real", store)
+    seconds = time.perf_counter() - started - trained.seconds["data"]
+    assert 0.2 * seconds < cost.seconds < 5 * seconds  # busy machines; a wrong unit or a lost phase is off by more
+    assert [phase.n_epochs for phase in cost.phases] == [int(name.rpartition(" ")[2]) for name in trained.phases]
+    assert cost.disk_bytes > 4 * trained.n_parameters
+    assert cost.memory_bytes > 2**20
+
+
+def test_the_command_trains_nothing_and_names_the_next(recipe_file, tmp_path, monkeypatch, capsys):
+    path = recipe_file()
+    monkeypatch.setattr(sys, "argv", ["ens", "train", str(path), "--dry-run", "--runs", str(tmp_path / "runs")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    shown = capsys.readouterr().out
+    assert "scratch: 1 ×" in shown
+    assert "all together: " in shown
+    assert f"next:  ens train {path} --runs" in shown
+    assert not (tmp_path / "runs").exists()
