@@ -7,9 +7,7 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
-from lzma import LZMAError
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
@@ -17,9 +15,6 @@ from ensemble.errors import DataError
 from ensemble.files import sha256
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
-DAMAGED = (
-    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, LZMAError, EOFError, RuntimeError, ValueError,
-)  # fmt: skip
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
 FREE_BYTES, MAX_SWELL = 1 << 28, 100  # beyond 256 MB, bytes of content for a byte of archive: pictures hardly shrink
 
@@ -86,7 +81,9 @@ def unpack_into(archive: Path, target: Path) -> None:
     """Write an archive's files below a folder, and nothing outside it. Raises DataError for a bad one, and OSError."""
     try:
         _unpack(archive, target)
-    except DAMAGED as error:
+    except Exception as error:  # whatever zipfile and tarfile raise on a damaged archive, IndexError among them
+        if isinstance(error, DataError) or (isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)):
+            raise
         reason = " ".join(str(error).split())[:150]  # tarfile tells of every compression it tried, a line each
         raise DataError(f"{archive}: damaged or unsupported archive ({reason})") from None
 
@@ -114,7 +111,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 continue
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG):
-                raise DataError(f"{archive}: {info.filename!r} is a link or device; refused")
+                raise DataError(f"{archive}: {info.filename[:200]!r} is a link or device; refused")
             with opened.open(info) as source:
                 yield info.filename, source
 
@@ -126,7 +123,7 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 continue
             source = opened.extractfile(info) if info.isfile() else None
             if source is None:
-                raise DataError(f"{archive}: {info.name!r} is a link or device; refused")
+                raise DataError(f"{archive}: {info.name[:200]!r} is a link or device; refused")
             with source:
                 yield info.name, source
         while opened.fileobj and opened.fileobj.read(1 << 20):

@@ -1,7 +1,7 @@
 """Read one YAML mapping safely and remember the line of every key.
 
-Plain YAML 1.2 scalars: `no`, `NA`, `007` and dates stay text, `1e-3` is a number. Limits keep a hostile file harmless, and no message
-repeats what stands in a file that may be no recipe at all.
+Plain YAML 1.2 scalars: `no`, `NA`, `007` and dates stay text, `1e-3` is a number. Limits keep a hostile file harmless,
+and no message repeats what stands in a file that may be no recipe at all.
 """
 
 import os
