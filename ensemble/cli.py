@@ -141,7 +141,7 @@ def train(
     with live.progress() as show, stoppable(show) as emit:
         finished, failures = train_all(jobs, store, emit, force)
     display.show_runs(finished)
-    if len(failures) == len(jobs) == 1:
+    if len(failures) == len(jobs) and len({failure.reason for failure in failures}) == 1:
         raise EnsembleError(failures[0].reason)
     if failures:
         display.show_failures(failures)

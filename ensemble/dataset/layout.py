@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble.dataset.names import contents, read_csv, same_form, without_suffix
+from ensemble.dataset.names import FORMATS, contents, read_csv, same_form, without_suffix
 from ensemble.dataset.places import find
 from ensemble.dataset.tables import image_files
 from ensemble.errors import DataError
@@ -182,7 +182,7 @@ def _sizes(files: Sequence[Path]) -> tuple[Sizes, list[str]]:
     unreadable: list[Path] = []
     for file in files[::step]:
         try:
-            with Image.open(file) as image:
+            with Image.open(file, formats=FORMATS) as image:
                 found.append(image.size)
         except Exception:  # whatever a decoder raises on a damaged header, the file is unreadable
             unreadable.append(file)

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import sqlite3
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
@@ -19,6 +20,7 @@ import numpy.typing as npt
 import PIL
 from PIL import Image, ImageOps
 
+from ensemble.dataset.names import FORMATS
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 
@@ -28,6 +30,7 @@ THUMB = (16, 16)
 SYSTEM_TROUBLES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES}  # not the file's own
 MAX_PIXELS = 200_000_000  # 600 MB as RGB; a larger picture is taken for an attack or a mistake
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here and refuses twice as much
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # it refuses what is too much
 
 
 class UnreadableImage(Exception):
@@ -81,7 +84,7 @@ def read_picture(path: Path) -> Picture:
     Raises UnreadableImage, and DataError where the system refuses the file.
     """
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=FORMATS) as opened:  # any other may start a program (PostScript)
             mode = "RGB;16" if opened.mode == "RGB" and "RGB;16" in str(opened.tile) else opened.mode
             image = ImageOps.exif_transpose(opened)
             orientation = opened.getexif().get(0x0112, 1)

@@ -9,6 +9,8 @@ from pathlib import Path
 from ensemble.errors import DataError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+# what Pillow may decode, whatever the name says: for PostScript, which it knows too, it would start Ghostscript
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000")
 
 
 def without_suffix(name: str) -> str:

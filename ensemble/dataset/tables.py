@@ -70,8 +70,13 @@ def image_files(folder: Path) -> list[Path]:
     ]
     odd = next((path for path in found if str(path) != str(path).encode(errors="replace").decode()), None)
     if odd is not None:
-        raise DataError(f"{ascii(str(odd))}: its name is not text in UTF-8\nrename the file")
+        raise DataError(f"{_one_line(odd)}: its name is not text in UTF-8\nrename the file")
     return sorted(found)
+
+
+def _one_line(path: Path) -> str:
+    """A path as a message shows it: line ends and what is no text are escaped."""
+    return str(path) if str(path).isprintable() else ascii(str(path))
 
 
 def ids_of(files: Sequence[Path], folder: Path) -> list[str]:
@@ -93,12 +98,13 @@ def class_folders(folder: Path) -> Images:
     empty = [child.name for child in classes if not counts[child.name]]
     if empty:
         raise DataError(
-            f"{folder / empty[0]}: no image in this class folder ({len(empty)} such folders)\nadd images or remove it"
+            f"{_one_line(folder / empty[0])}: no image in this class folder ({len(empty)} such folders)\n"
+            "add images or remove it"
         )
     stray = [path for path in files if path.parent == folder]
     if stray:
         raise DataError(
-            f"{stray[0]}: an image outside the class folders ({len(stray)} of them)\nmove it into its class"
+            f"{_one_line(stray[0])}: an image outside the class folders ({len(stray)} of them)\nmove it into its class"
         )
     return sorted_images(list(zip(ids_of(files, folder), files, labels, strict=True)))
 

@@ -4,10 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.markup import escape
-
 from ensemble.dataset.audit import Audit, Copy, Item, Part
-from ensemble.display.text import out, say, table
+from ensemble.display.text import escape, out, say, table
 
 EXAMPLES, MAX_CLASSES = 5, 12
 
@@ -23,6 +21,8 @@ def show_audit(audit: Audit) -> None:
     }
     for kind, copies in kinds.items():
         _examples(kind, [_pair(copy) for copy in copies], is_bad=kind != "copy inside a part")
+    if audit.copies:
+        say("where a fraction or folds split the images, data.group: duplicates keeps copies in one part")
     _examples("unreadable", [f"{item.part}: {reason}" for item, reason in audit.unreadable], is_bad=True)
     for alike in audit.alike_classes:
         say(f"class names that look the same: {', '.join(map(repr, alike))}")

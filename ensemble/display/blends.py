@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from ensemble.blending import Blend
 from ensemble.blending.blend import TestScores
-from ensemble.display.text import count, interval, out, percent, say, table
+from ensemble.display.text import count, escape, interval, out, percent, say, table
 from ensemble.submission import Submission
 
 if TYPE_CHECKING:

@@ -5,11 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from ensemble import events
-from ensemble.display.text import err, minutes, percent
+from ensemble.display.text import err, escape, minutes, percent
 
 
 @contextmanager

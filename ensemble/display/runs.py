@@ -4,10 +4,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
 from ensemble import metrics
-from ensemble.display.text import LOG_WIDTH, count, err, interval, minutes, out, percent, say, table
+from ensemble.display.text import LOG_WIDTH, count, err, escape, interval, minutes, out, percent, say, table
 from ensemble.runs import Damaged, Listing, Run
 
 if TYPE_CHECKING:

@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
-from ensemble.display.text import count, out, percent, say, table
+from ensemble.display.text import count, escape, out, percent, say, table
 
 if TYPE_CHECKING:
     from ensemble.dataset.download import Listed

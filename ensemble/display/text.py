@@ -1,19 +1,22 @@
 """Plain text and tables: numbers written one way, results on stdout, errors on stderr."""
 
 import json
+import re
 import signal
 import sys
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from ensemble.errors import EnsembleError
 from ensemble.metrics import Interval
 
 LOG_WIDTH = 140  # a file or pipe has no width of its own
+LONGEST = 600  # characters of a line of an error
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def _console(stderr: bool) -> Console:
@@ -48,12 +51,20 @@ def minutes(seconds: float) -> str:
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
+def plain(text: str) -> str:
+    """Text from a file without what a terminal would obey: control characters are shown as such."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def escape(text: str) -> str:
+    """Text from a file as rich shows it: neither markup nor control characters act."""
+    return escape_markup(plain(text))
+
+
 def show_error(error: EnsembleError) -> None:
     """The message alone, at most three lines, on stderr."""
-    lines = [line for line in str(error).splitlines() if line.strip()][:3]
-    err.print(
-        "\n".join(["[bold red]error:[/] " + escape(lines[0] if lines else ""), *map(escape, lines[1:])]), soft_wrap=True
-    )
+    lines = [line[:LONGEST] for line in str(error).splitlines() if line.strip()][:3] or [""]
+    err.print("\n".join(["[bold red]error:[/] " + escape(lines[0]), *map(escape, lines[1:])]), soft_wrap=True)
 
 
 def show_stopped(number: int) -> None:
@@ -66,7 +77,7 @@ def show_stopped(number: int) -> None:
 
 def say(text: str) -> None:
     """One line of result on stdout."""
-    out.print(text, soft_wrap=True, markup=False)
+    out.print(plain(text), soft_wrap=True, markup=False)
 
 
 def next_commands(*commands: str) -> None:

@@ -28,6 +28,8 @@ def import_run(name: str, arch: str, valid: Path, test: Path | None, store: RunS
     for said in (name, data or name):
         if not _NAME.fullmatch(said):
             raise DataError(f"{said[:100]!r} is no name: letters, digits, dot, dash, underscore, 100 at most")
+    if not arch.isprintable():
+        raise DataError(f"--arch {arch[:100]!r}: not plain text")
     mine = read_predictions(valid)
     known = _known(valid, mine, store, data)
     if known:

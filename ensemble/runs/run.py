@@ -26,7 +26,7 @@ class DataInfo(_Stored):
     fingerprint: str = Field(description="content, label and split of every image used")
     valid: str = Field(description="content and label of the validation images")
     n_train: int
-    n_valid: int
+    n_valid: int = Field(ge=1)
     n_test: int = 0
     majority: float = Field(description="accuracy on the validation rows of always naming the most common class")
     sample_submission: str | None = None
@@ -37,8 +37,8 @@ class DataInfo(_Stored):
 class Scores(_Stored):
     """How a run does on its validation rows; log loss positive, in nats."""
 
-    accuracy: float
-    log_loss: float
+    accuracy: float = Field(ge=0, le=1)
+    log_loss: float = Field(ge=0)
 
 
 class LrFind(_Stored):
@@ -66,7 +66,7 @@ class Run(_Stored):
     n_folds: int | None = None
     search: str = Field("", description="the `ens tune` that it is a trial of")
     scores: Scores
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = Field(min_length=1)
     data: DataInfo
     preprocessing: dict[str, Any]
     tta: tuple[str, ...] = ()
@@ -164,6 +164,7 @@ def read_run(path: Path) -> Run:
     """The run that a run.json describes. Raises DamagedError."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(values, ensure_ascii=False).encode()  # half of a letter cannot be shown: a ValueError
         if not isinstance(values, dict):
             raise DamagedError(f"{path}: not a run")
         if values.get("format") != FORMAT:

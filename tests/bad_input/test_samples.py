@@ -1,0 +1,161 @@
+"""Sample submissions that are broken, or ask for something else than the runs predict."""
+
+from pathlib import Path
+
+import pytest
+
+from ensemble.runs import publish
+
+IDS = [f"t{i}" for i in range(6)]
+
+
+def sample(header, cell, ids=IDS):
+    return f"{header}\n" + "".join(f"{own},{cell}\n" for own in ids)
+
+
+TWO, THREE = ("a", "b"), ("a", "b", "c")
+SAMPLES = {
+    "empty": (TWO, "", ["s.csv", "a header and at least one row"]),
+    "only a header": (TWO, "id,label\n", ["s.csv", "a header and at least one row"]),
+    "a picture": (TWO, b"\x89PNG\xff", ["s.csv", "not a readable CSV in UTF-8"]),
+    "UTF-16": (TWO, sample("id,label", "a").encode("utf-16"), ["s.csv", "not a readable CSV in UTF-8"]),
+    "only ids": (TWO, "id\nt0\n", ["s.csv", "an id column and at least one more", "'id'"]),
+    "semicolons": (TWO, "id;label\nt0;a\n", ["s.csv", "an id column and at least one more", "'id;label'"]),
+    "a column twice": (TWO, sample("id,a,a", "0,1"), ["s.csv", "twice"]),
+    "a row too short": (TWO, sample("id,label", "a") + "t9\n", ["s.csv", "row 8 has 1 cells"]),
+    "an open quote": (TWO, sample("id,label", "a") + '"t9,a\n', ["s.csv", "not a readable CSV"]),
+    "a NUL": (TWO, sample("id,label", "a") + "t9\0,a\n", ["s.csv", "NUL"]),
+    "an id twice": (TWO, sample("id,label", "a", [*IDS, "t0"]), ["s.csv", "'t0'", "more than once"]),
+    "an id without an image": (TWO, sample("id,label", "a", ["x9"]), ["1 of 1 ids", "'x9'", "data.test"]),
+    "an id that climbs": (TWO, sample("id,label", "a", ["../../outside/secret"]), ["1 of 1 ids", "'../../outside/sec"]),
+    "an id of 10,000 letters": (TWO, sample("id,label", "a", ["i" * 10_000]), ["1 of 1 ids", "'iii"]),
+    "an empty id": (TWO, sample("id,label", "a", ["", *IDS]), ["1 of 7 ids", "''"]),
+    "two ids for one image": (TWO, sample("id,label", "a", ["t0", "t0.png"]), ["'t0' and 't0.png'", "both mean"]),
+    "an id for two images": (TWO, sample("id,label", "a", ["u"]), ["1 of 1 ids", "'u'"]),
+    "a class without a column": (THREE, sample("id,a,b", "0,1"), ["s.csv", "1 classes have no column ['c']"]),
+    "a column that is no class": (TWO, sample("id,a,b,x", "0,1,0"), ["s.csv", "1 columns are no class ['x']"]),
+    "classes by number": (TWO, sample("id,0,1", "0,1"), ["s.csv", "columns are not the classes", "['a', 'b']"]),
+    "classes in another case": (TWO, sample("id,A,B", "0,1"), ["s.csv", "columns are not the classes"]),
+    "a fraction of three classes": (THREE, sample("id,label", "0.5"), ["s.csv", "two classes", "the runs have 3"]),
+    "a fraction of who knows what": (TWO, sample("id,label", "0.5"), ["s.csv", "data.positive", "is not set"]),
+    "two samples' columns": (TWO, sample("id,a,b,label", "0,1,a"), ["s.csv", "no class ['label']"]),
+}
+
+
+@pytest.fixture
+def runs_for(work, fake_run, rng, made_up):
+    """runs_for(sample, classes, positive): two finished runs on six test images t0 … t5, and u in two formats."""
+
+    def make(path, classes=TWO, positive=None, n=2):
+        for i in range(n):
+            test = made_up(rng, classes=classes, ids=[*IDS, "u.png", "u.jpg"])
+            run = fake_run("runs", f"r{i}-1-s0", predictions=made_up(rng, 40, classes), test=test)
+            said = {"sample_submission": path, "positive": positive}
+            publish(run.model_copy(update={"data": run.data.model_copy(update=said)}))
+
+    return make
+
+
+@pytest.mark.parametrize("case", SAMPLES)
+def test_a_sample_that_does_not_fit(case, refused, write, runs_for):
+    classes, content, said = SAMPLES[case]
+    write("s.csv", content)
+    runs_for("s.csv", classes)
+    refused("blend", *said)
+
+
+PLACES = {
+    "gone": ("gone/s.csv", ["gone/s.csv", "is gone"]),
+    "a folder": ("runs", ["runs", "is gone"]),
+    "a device": ("/dev/zero", ["/dev/zero", "is gone"]),
+    "a name of 5,000 letters": ("s" * 5000, ["is gone"]),
+    "a name with a NUL": ("s\0.csv", ["is gone"]),
+    "somebody's password": ("../outside/secret.txt", ["secret.txt", "a header and at least one row"]),
+}
+
+
+@pytest.mark.parametrize("case", PLACES)
+def test_a_sample_that_is_not_there(case, refused, runs_for):
+    path, said = PLACES[case]
+    runs_for(path)
+    refused("blend", *said)
+
+
+MEMBERS = {
+    "two samples": ({"sample_submission": "other.csv"}, ["different sample submissions", "other.csv", "s.csv"]),
+    "two positive classes": ({"positive": "b"}, ["different sample submissions or positive classes", "'b'"]),
+}
+
+
+@pytest.mark.parametrize("case", MEMBERS)
+def test_members_that_were_trained_for_different_samples(case, refused, write, runs_for):
+    from ensemble.runs import RunStore
+
+    other, said = MEMBERS[case]
+    write("s.csv", sample("id,label", "a"))
+    runs_for("s.csv")
+    run = RunStore().get("r0-1-s0")
+    publish(run.model_copy(update={"data": run.data.model_copy(update=other)}))
+    refused("blend", *said)
+
+
+def test_a_positive_class_that_is_none(refused, write, runs_for):
+    write("s.csv", sample("id,label", "0.5"))
+    runs_for("s.csv", positive="=cmd()")
+    refused("blend", "s.csv", "data.positive, which is '=cmd()'", "one of a, b")
+
+
+NAMES = {
+    "a climbing name": ("blend --name ../../outside/x", ["--name '../../outside/x'", "plain file name"]),
+    "an absolute name": ("blend --name /tmp/x", ["--name '/tmp/x'", "plain file name"]),
+    "two dots": ("blend --name ..", ["--name '..'", "plain file name"]),
+    "a hidden name": ("blend --name .x", ["--name '.x'", "plain file name"]),
+    "a name of 300 letters": (f"blend --name {'n' * 300}", ["cannot be written"]),
+    "a folder that is a file": ("blend --out s.csv", ["s.csv", "cannot be written"]),
+    "a folder in a file": ("blend --out s.csv/deeper", ["s.csv/deeper", "cannot be written"]),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_a_submission_that_is_named_wrongly(case, refused, write, runs_for):
+    command, said = NAMES[case]
+    write("s.csv", sample("id,label", "a"))
+    runs_for("s.csv")
+    refused(command, *said)
+
+
+def test_ids_and_classes_that_look_like_harm_are_written_exactly_and_name_no_file(
+    work, fake_run, rng, made_up, monkeypatch, capsys
+):
+    import csv
+    import sys
+
+    from ensemble.cli import main
+
+    ids = [
+        "../../outside/x",
+        "/etc/passwd",
+        "=cmd()|' /C calc'!A0",
+        "two\nlines",
+        "a,b",
+        'a"b',
+        "\r",
+        "<b>&amp;",
+        " x ",
+    ]
+    classes = ("<script>alert(1)</script>", "=HYPERLINK(1)", "[bold]x[/nope]")
+    fake_run("runs", "r-1-s0", predictions=made_up(rng, 40, classes), test=made_up(rng, classes=classes, ids=ids))
+    for command in (["blend", "--name", "mine"], ["verify", "submissions/mine.csv"], ["runs", "--per-class"]):
+        monkeypatch.setattr(sys, "argv", ["ens", *command])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code in (0, None), capsys.readouterr().err
+    with Path("submissions/mine.csv").open(encoding="utf-8", newline="") as stored:
+        rows = list(csv.reader(stored))
+    assert sorted(row[0] for row in rows[1:]) == sorted(ids)
+    assert {row[1] for row in rows[1:]} <= set(classes)
+    found = {path.name for path in work.parent.rglob("*") if path.is_file()}
+    assert found == {"mine.csv", "mine.json", "run.json", "valid.npz", "test.npz", "secret.txt"}
+
+
+CASES = SAMPLES | PLACES | MEMBERS | NAMES
