@@ -18,8 +18,7 @@ INTRO = """# Recipe keys
 Generated from `ensemble/recipe/sections.py` by `python docs/make_recipes.py`.
 
 `base: FILE` takes another recipe's values: maps merge, everything else replaces. `--set KEY=VALUE` overrides a dotted
-key. A key that is not below is an error, and so is a value of another kind. `fit.batch_size: auto` is part of the
-contract and not in this version yet; it is refused, never ignored.
+key. A key that is not below is an error, and so is a value of another kind.
 """
 SCRATCH = """## model.options of scratch_plain and scratch_residual
 

@@ -256,7 +256,8 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
             sample_submission=str(data.sample_submission) if data.sample_submission else None,
             positive=recipe.data.positive, unreadable=trained.unreadable,
         ),
-        preprocessing=trained.preprocess.as_json(), tta=recipe.views, batch_size=trained.batch_size, lr=trained.lr,
+        preprocessing=trained.preprocess.as_json(), tta=recipe.views, batch_size=trained.batch_size,
+        micro_batch=trained.micro_batch, lr=trained.lr,
         lr_find=None if found is None else LrFind(
             suggestions=found.suggestions, chosen=found.chosen, rule=found.rule, steps=found.n_steps, note=found.note,
             share_of_run=round(found.n_steps / (n_batches * len(trained.history)), 4),

@@ -119,10 +119,23 @@ class ToSize(DisplayedTransform):
 
 
 class PixelDL(TfmdDL):
-    """A TfmdDL whose batches are cut whole from the store; workers would only slow it."""
+    """A TfmdDL whose batches are cut whole from the store; workers would only slow it.
+
+    Where several batches make one step of the optimiser, step counts its images, and an epoch is whole steps.
+    """
+
+    step: int | None = None
 
     def __init__(self, dataset: Any = None, **kwargs: Any) -> None:
         super().__init__(dataset, **{**kwargs, "num_workers": 0})
+
+    def __len__(self) -> int:
+        return super().__len__() if self.step is None else self.n // self.step * self.step // self.bs
+
+    def get_idxs(self) -> list[int]:
+        """The positions of an epoch in their order."""
+        indices = super().get_idxs()
+        return indices if self.step is None else indices[: len(indices) // self.step * self.step]
 
     def create_item(self, s: int | None) -> int:
         """An index is the item; the batch is cut in do_batch."""

@@ -14,6 +14,7 @@ from ensemble.learn import callbacks, models
 from ensemble.learn.clock import Clock
 from ensemble.learn.features import feature_learner, n_views
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
+from ensemble.learn.memory import MicroBatch
 from ensemble.learn.resume import Restore, Saved, Saver, StateFolder, optimiser_tensors
 from ensemble.learn.setup import Setup
 from ensemble.recipe import Find, Fit, Recipe
@@ -120,6 +121,7 @@ class Fitting:
         self.clock = Clock()
         self.range_test: RangeTest | None = None
         self.note = ""
+        self.micro_batch = MicroBatch(setup.learn, self._note)
         self.n_views: int | None = None  # of the frozen phase, once there was one
 
     def train(self, rate: float | None, saved: Saved | None = None) -> float:
@@ -129,10 +131,13 @@ class Fitting:
         """
         if saved is not None:
             rate = self._go_on(saved)
-        elif rate is None:
-            with self.clock.measure("lr_find"):
-                self.range_test = self.find_rate()
-            rate = self.range_test.chosen
+        else:
+            if self.fit.batch_size == "auto":
+                self.micro_batch.probe()
+            if rate is None:
+                with self.clock.measure("lr_find"):
+                    self.range_test = self.find_rate()
+                rate = self.range_test.chosen
         assert rate is not None
         for number, phase in enumerate(self.phases):
             n_done = 0 if saved is None or number > saved.phase else saved.n_epochs
@@ -140,26 +145,51 @@ class Fitting:
             if is_over or self.note or self.keeper.is_over:
                 continue
             with self.clock.measure(phase.name):
-                self.run(number, rate, n_done, saved if n_done else None)
+                self._run_in_memory(number, rate, saved if n_done else None)
         return rate
 
+    def _run_in_memory(self, number: int, rate: float, saved: Saved | None) -> None:
+        """A phase; where memory runs out it goes on from its last whole epoch with fewer images at a time."""
+        begun, history = callbacks.copy_of(self.network), list(self.history)
+        memory, kept = self.keeper.memory(), self.keeper.state
+
+        def put_back() -> None:
+            nonlocal saved
+            stored = self.states.read() if self.states else None
+            if stored is not None and stored.phase == number:
+                saved = stored
+                self._restore(stored)
+                return
+            self.network.load_state_dict(begun)
+            self.keeper.recall(memory, kept)
+            self.history = list(history)
+
+        self.micro_batch.fit(lambda: self.run(number, rate, saved.n_epochs if saved else 0, saved), put_back)
+
     def _go_on(self, saved: Saved) -> float:
-        self.network.load_state_dict(saved.named("model."))
-        self.history, self.range_test = list(saved.history), saved.range_test
-        self.keeper.recall(saved.keeper, saved.kept)
+        self._restore(saved)
+        self.range_test = saved.range_test
         self.n_trainable, self.clock.seconds = saved.told["n_trainable"], dict(saved.told["seconds"])
+        self.micro_batch.shrink(saved.told["micro_batch"])
+        self._note(f"going on after epoch {self.keeper.n_seen}, stored when training was cut off")
+        return float(saved.told["rate"])
+
+    def _restore(self, saved: Saved) -> None:
+        self.network.load_state_dict(saved.named("model."))
+        self.history = list(saved.history)
+        self.keeper.recall(saved.keeper, saved.kept)
         if self.average is not None:
             self.average.average.module.load_state_dict(saved.named("ema."))
             self.average.n_steps = saved.told["n_averaged"]
-        self._note(f"going on after epoch {self.keeper.n_seen}, stored when training was cut off")
-        return float(saved.told["rate"])
 
     def _save(self, learn: Learner, number: int, rate: float) -> None:
         assert self.states is not None
         tensors = {f"model.{name}": own for name, own in callbacks.copy_of(self.network).items()}
         tensors |= optimiser_tensors(learn.opt)
-        told = {"rate": rate, "n_trainable": self.n_trainable, "start": self.setup.start,
-                "seconds": self.clock.seconds, "smooth_count": learn.recorder.smooth_loss.count}  # fmt: skip
+        told = {
+            "rate": rate, "n_trainable": self.n_trainable, "start": self.setup.start, "seconds": self.clock.seconds,
+            "micro_batch": self.micro_batch.size, "smooth_count": learn.recorder.smooth_loss.count,
+        }  # fmt: skip
         tensors["smooth"] = learn.recorder.smooth_loss.val.detach().cpu()
         if self.average is not None:
             tensors |= {f"ema.{name}": own for name, own in callbacks.copy_of(self.average.average.module).items()}
@@ -173,6 +203,9 @@ class Fitting:
 
     def find_rate(self) -> RangeTest:
         """The range test on the network as the first phase trains it."""
+        return self.micro_batch.fit(self._range_test, callbacks.nothing)
+
+    def _range_test(self) -> RangeTest:
         rule = self.fit.lr.find if isinstance(self.fit.lr, Find) else "valley"
         learn = self._learner(self.phases[0])
         n_batches = len(learn.dls.train)

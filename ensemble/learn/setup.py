@@ -23,6 +23,7 @@ from ensemble.events import Emit, Step, ignore
 from ensemble.learn import callbacks, models
 from ensemble.learn.data import Catalog, catalog, loaders, normalisation
 from ensemble.learn.device import device, precision, seed_everything
+from ensemble.learn.memory import AUTO
 from ensemble.learn.preprocess import Preprocess, weights_config
 from ensemble.learn.weights import find_weights, load_exactly
 from ensemble.recipe import Fit, Recipe
@@ -71,7 +72,10 @@ def set_up(
 
     Where other weights will replace the first ones, start says which those were, and they are not looked for.
     """
-    _refuse_not_yet(recipe)
+    if recipe.fit.unfreeze_from and recipe.fit.strategy != "gradual":
+        raise RecipeError(
+            f"recipe {recipe.name}: fit.unfreeze_from belongs to strategy gradual, this is {recipe.fit.strategy}"
+        )
     models.check_arch(recipe.model.arch)
     preprocess = weights_config(recipe)
     weights = find_weights(recipe.model, runs) if start is None else None
@@ -83,8 +87,8 @@ def set_up(
     images = catalog(data, store, recipe.data.skip_unreadable)
     mean, std = normalisation(recipe.data.normalize, (preprocess.mean, preprocess.std), images)
     preprocess = replace(preprocess, mean=mean, std=std)
-    assert isinstance(recipe.fit.batch_size, int)
-    dls = loaders(images, recipe.fit.batch_size, recipe.augmentation, (mean, std), seed)
+    batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
+    dls = loaders(images, batch_size, recipe.augmentation, (mean, std), seed)
     seed_everything(seed, "network")
     built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
     network = built.network.to(device(), memory_format=torch.channels_last)
@@ -105,18 +109,6 @@ def set_up(
         learn.logger = callbacks.nothing
     learn.create_opt()
     return Setup(learn, built.start if start is None else start, images, preprocess, chosen)
-
-
-def _refuse_not_yet(recipe: Recipe) -> None:
-    """Keys of the contract that this version cannot honour: refused, never ignored. Raises RecipeError."""
-    later = {
-        "fit.batch_size: auto": recipe.fit.batch_size == "auto",
-        "fit.unfreeze_from without strategy gradual": bool(recipe.fit.unfreeze_from)
-        and recipe.fit.strategy != "gradual",
-    }
-    asked = [key for key, is_asked in later.items() if is_asked]
-    if asked:
-        raise RecipeError(f"recipe {recipe.name}: {', '.join(asked)}: not in this version")
 
 
 def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:

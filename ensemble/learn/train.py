@@ -56,6 +56,7 @@ class Trained:
     precision: str
     threads: int
     batch_size: int
+    micro_batch: int
     seconds: dict[str, float]
     images_per_second: float
     unreadable: dict[str, list[str]]
@@ -99,7 +100,7 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
         start=setup.start, note=fitting.note, feature_views=fitting.n_views,
         device=device_name(), precision=setup.precision, threads=torch.get_num_threads(),
-        batch_size=setup.learn.dls.train.bs,
+        batch_size=fitting.micro_batch.batch, micro_batch=fitting.micro_batch.size,
         seconds=clock.rounded | fitting.clock.rounded,
         images_per_second=round(n_images / fitted, 1) if fitted else 0.0,
         unreadable={part: sorted(bad) for part, bad in setup.images.unreadable.items() if bad},
@@ -192,8 +193,15 @@ def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predi
 def _probabilities(setup: Setup, recipe: Recipe, part: str, watch: Progress) -> Any:
     if not len(setup.images.readable(part)):
         return np.zeros((0, len(setup.images.classes)), np.float32)
-    loader = part_loader(setup.learn.dls, setup.images, part, 2 * setup.learn.dls.train.bs)
-    return probabilities(setup.learn.model, loader, recipe.views, setup.precision, watch)
+    size = 2 * setup.learn.dls.train.bs
+    while True:
+        loader = part_loader(setup.learn.dls, setup.images, part, size)
+        try:
+            return probabilities(setup.learn.model, loader, recipe.views, setup.precision, watch)
+        except torch.OutOfMemoryError:
+            if size < 2:
+                raise
+        size //= 2
 
 
 def _targets(test: Images, images: Catalog) -> np.ndarray | None:

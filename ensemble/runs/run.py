@@ -70,7 +70,8 @@ class Run(_Stored):
     data: DataInfo
     preprocessing: dict[str, Any]
     tta: tuple[str, ...] = ()
-    batch_size: int
+    batch_size: int = Field(description="images per step of the optimiser")
+    micro_batch: int | None = Field(None, description="images at a time, fewer where memory ran out")
     lr: float
     lr_find: LrFind | None = None
     best_epoch: int = Field(description="the epoch whose weights were kept")

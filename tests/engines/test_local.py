@@ -126,13 +126,13 @@ def test_a_recipe_that_fails_is_reported_and_the_others_go_on(recipe_of, store):
         recipe_of("model.arch=resnet43", name="misspelt"),
         recipe_of(name="good"),
         recipe_of("data.path=nowhere", name="lost"),
-        recipe_of("fit.batch_size=auto", name="later"),
+        recipe_of("fit.unfreeze_from=layer1", name="later"),
     ]
     runs, failures, events = heard(recipes, store)
     assert [run.recipe for run in runs] == ["good"]
     assert [failure.run_id.split("-")[0] for failure in failures] == ["misspelt", "lost", "later"]
     for failure, word in zip(
-        failures, ("resnet34", "data.path: nowhere is not there", "fit.batch_size: auto"), strict=True
+        failures, ("resnet34", "data.path: nowhere is not there", "belongs to strategy gradual"), strict=True
     ):
         assert isinstance(failure, Failure)
         assert word in failure.reason

@@ -365,15 +365,9 @@ def test_what_a_recipe_may_say_trains_and_changes_the_outcome(said, fit):
     assert made.weights != fit().weights
 
 
-@pytest.mark.parametrize(
-    ("said", "told"),
-    [
-        ("fit.batch_size=auto", "fit.batch_size: auto"),
-    ],
-)
-def test_what_this_version_cannot_do_is_refused_never_ignored(said, told, fit):
-    with pytest.raises(RecipeError, match=f"recipe tiny: {told}: not in this version"):
-        fit(said)
+def test_unfreeze_from_without_gradual_is_refused_never_ignored(fit):
+    with pytest.raises(RecipeError, match="unfreeze_from belongs to strategy gradual, this is scratch"):
+        fit("fit.unfreeze_from=layer1")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

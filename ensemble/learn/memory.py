@@ -1,0 +1,74 @@
+"""Batches that fit: half as many images at a time when memory runs out, gradients added up to the recipe's batch."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from fastai.callback.training import GradientAccumulation
+from fastai.learner import Learner
+
+HEAD_ROOM = 0.9  # of a GPU's memory may be taken by a step of the probe
+AUTO = 64  # images per step where the recipe says auto
+
+Result = TypeVar("Result")
+
+
+class MicroBatch:
+    """How many images a Learner takes at a time; what its optimiser steps on stays the recipe's batch."""
+
+    def __init__(self, learn: Learner, tell: Callable[[str], None]) -> None:
+        self.learn, self.tell = learn, tell
+        self.batch = learn.dls.train.bs
+
+    @property
+    def size(self) -> int:
+        """Images at a time."""
+        return int(self.learn.dls.train.bs)
+
+    def shrink(self, size: int) -> None:
+        """Take so many at a time from here on."""
+        if self.size == self.batch and size < self.batch:
+            self.learn.add_cb(GradientAccumulation(self.batch))
+            self.learn.dls.train.step = self.batch
+        self.learn.dls.train.bs, self.learn.dls.valid.bs = size, 2 * size
+
+    def fit(self, work: Callable[[], Result], put_back: Callable[[], None]) -> Result:
+        """Do some work, with half as many images at a time whenever memory runs out; put_back undoes what was begun.
+
+        Raises torch.OutOfMemoryError when a single pair of images is too much.
+        """
+        while True:
+            try:
+                return work()
+            except torch.OutOfMemoryError:
+                if self.size < 4:
+                    raise
+            self.shrink(self.size // 2)  # outside of except, whose traceback holds the tensors
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            put_back()
+            self.tell(
+                f"out of memory: {self.size} images at a time from here, the gradients of {self.batch} added up; "
+                f"batch norm sees {self.size}"
+            )
+
+    def probe(self) -> None:
+        """One real step forth and back, so that a batch that is too large is known before training; on a GPU only."""
+        if not torch.cuda.is_available():
+            return
+        network, loss = self.learn.model, self.learn.loss_func
+
+        def step() -> None:
+            torch.cuda.reset_peak_memory_stats()
+            x, y = self.learn.dls.train.one_batch()
+            network.train()
+            loss(network(x.contiguous(memory_format=torch.channels_last)), y).backward()
+            if torch.cuda.max_memory_reserved() > HEAD_ROOM * torch.cuda.get_device_properties(x.device).total_memory:
+                raise torch.OutOfMemoryError
+
+        state = {name: own.clone() for name, own in network.state_dict().items()}
+        try:
+            self.fit(step, lambda: network.zero_grad(set_to_none=True))
+        finally:
+            network.zero_grad(set_to_none=True)
+            network.load_state_dict(state)

@@ -1,0 +1,81 @@
+"""Out of memory: training goes on with fewer images at a time and steps on the recipe's batch all the same."""
+
+import pytest
+import torch
+from fastai.callback.core import Callback
+
+from ensemble.errors import TrainingError
+from ensemble.events import Note
+from ensemble.learn import fitting
+from ensemble.learn.callbacks import SeedEpochs
+
+NO_NORM = "model.arch=vgg11"  # without batch norm a sum of parts is the whole
+# a schedule moves with every part of a batch, by less than one step
+SAID = (
+    NO_NORM,
+    "model.head={pool: avg, hidden: [], dropout: 0.0}",
+    "fit.lr=0.0003",
+    "fit.epochs=3",
+    "fit.schedule=constant",
+)
+
+
+class Short(Callback):
+    """Memory for so many images of a training step, from the n-th step on."""
+
+    order = SeedEpochs.order + 1
+
+    def __init__(self, most, first=0):
+        self.most, self.first, self.n_steps = most, first, 0
+
+    def before_batch(self):
+        self.n_steps += self.training
+        if self.training and self.n_steps > self.first and len(self.x) > self.most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """short(most, first): from here on training has memory for so many images at a time."""
+
+    def short(most, first=0):
+        one = Short(most, first)
+        plain = fitting.schedule
+        monkeypatch.setattr(fitting, "schedule", lambda *given: [*plain(*given), one])
+
+    return short
+
+
+def notes(made):
+    return [event.text for event in made.events if isinstance(event, Note) and "out of memory" in event.text]
+
+
+def test_a_batch_in_parts_steps_as_the_whole(fit, short):
+    whole = fit(*SAID)
+    short(4)
+    made = fit(*SAID)
+    assert (made.trained.batch_size, made.trained.micro_batch) == (16, 4)
+    assert len(notes(made)) == 2
+    assert "4 images at a time from here, the gradients of 16 added up; batch norm sees 4" in notes(made)[1]
+    for mine, theirs in zip(made.trained.history, whole.trained.history, strict=True):
+        assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-3)
+
+
+def test_memory_that_runs_out_later_costs_the_epoch_in_hand_alone(fit, short):
+    short(8, first=5)  # two steps an epoch: in the third
+    made = fit(*SAID)
+    assert [row.epoch for row in made.trained.history] == [1, 2, 3]
+    assert made.trained.micro_batch == 8
+    first_two = fit(*SAID).trained.history[:2]
+    assert len(first_two) == 2
+
+
+def test_when_a_pair_is_too_much_the_error_says_what_to_change(fit, short):
+    short(1)
+    with pytest.raises(TrainingError, match="out of memory .* asked for 2.00 GiB more\nset a smaller fit.batch_size"):
+        fit(*SAID)
+
+
+def test_auto_takes_the_usual_batch_where_it_fits(fit):
+    made = fit("fit.batch_size=auto")
+    assert made.trained.batch_size == made.trained.micro_batch == 38  # no more than there are images
