@@ -1,0 +1,118 @@
+"""The folder of runs: finished ones, damaged ones, sets of folds as one run; a lock for each that trains."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ensemble.errors import DamagedError, RunError
+from ensemble.runs.folds import whole_runs
+from ensemble.runs.run import Run, read_run
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A run folder that cannot be trusted, and why."""
+
+    folder: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a folder of runs holds: finished runs sorted by id, damaged ones, and sets of folds that lack some."""
+
+    runs: list[Run]
+    damaged: list[Damaged]
+    incomplete: list[str]
+
+
+class RunStore:
+    """The folder of runs. Reading never needs a lock; training a run holds its lock."""
+
+    def __init__(self, root: Path | str | None = None) -> None:
+        self.root = Path(root or os.environ.get("ENS_RUNS") or "runs")
+
+    def folder(self, run_id: str) -> Path:
+        """Where a run is, or will be, stored."""
+        return self.root / run_id
+
+    def all(self, patterns: Sequence[str] = (), check: bool = False) -> Listing:
+        """What is there, of the runs those whose id or recipe matches one of the shell patterns.
+
+        With check the stored predictions are read too, so that what is damaged is known before it is used.
+        """
+        runs: list[Run] = []
+        damaged: list[Damaged] = []
+        for path in sorted(self.root.glob("*/run.json")):
+            try:
+                run = read_run(path)
+                if check:
+                    run.check()
+                runs.append(run)
+            except DamagedError as error:
+                if not patterns or any(_is_like(path.parent.name, pattern) for pattern in patterns):
+                    damaged.append(Damaged(path.parent, str(error)))
+        whole, incomplete = whole_runs(runs)
+        matching = [run for run in whole if not patterns or any(_matches(run, pattern) for pattern in patterns)]
+        return Listing(matching, damaged, incomplete)
+
+    def finished(self, patterns: Sequence[str] = ()) -> list[Run]:
+        """The runs of `all` alone."""
+        return self.all(patterns).runs
+
+    def get(self, run_id: str) -> Run:
+        """One finished run, a fold of one, or all its folds. Raises RunError naming the nearest ids, DamagedError."""
+        path = self.folder(run_id) / "run.json"
+        if os.path.isfile(path) and "/" not in run_id and "\\" not in run_id:
+            return read_run(path)
+        parts = [read_run(path) for path in self._folds_of(run_id)]
+        whole, incomplete = whole_runs(parts)
+        if whole:
+            return whole[0]
+        if incomplete:
+            raise RunError(f"{incomplete[0]}\n`ens train` the recipe again for the others")
+        from difflib import get_close_matches
+
+        near = get_close_matches(run_id, [run.id for run in self.finished()], n=3, cutoff=0.4)
+        hint = f"nearest: {', '.join(near)}" if near else f"`ens runs` lists what is in {self.root}"
+        raise RunError(f"{run_id[:100]!r} is no finished run in {self.root}\n{hint}")
+
+    def _folds_of(self, run_id: str) -> list[Path]:
+        prefix = f"{run_id}-f"
+        return [path for path in sorted(self.root.glob("*/run.json"))
+                if path.parent.name.startswith(prefix) and path.parent.name.removeprefix(prefix).isdecimal()]  # fmt: skip
+
+    @contextmanager
+    def lock(self, run_id: str, wait: bool) -> Iterator[bool]:
+        """Hold a run's lock while training it; yields False when another process holds it and `wait` is off.
+
+        The kernel frees the lock when its process ends, however it ends. Raises RunError.
+        """
+        from filelock import FileLock, Timeout
+
+        folder = self.root / ".locks"
+        lock = FileLock(folder / f"{run_id}.lock", timeout=-1 if wait else 0)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout:
+            yield False
+            return
+        except (OSError, NotImplementedError) as error:
+            raise RunError(f"{folder}: cannot lock {run_id} there ({error}); try --runs on a local disk") from None
+        try:
+            yield True
+        finally:
+            lock.release()
+
+
+def _matches(run: Run, pattern: str) -> bool:
+    return any(fnmatchcase(name, pattern) for name in (run.id, run.recipe))
+
+
+def _is_like(name: str, pattern: str) -> bool:
+    """Whether a folder may be meant whose run.json does not say which recipe it is."""
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}-*")
