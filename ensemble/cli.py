@@ -3,6 +3,7 @@
 import shlex
 import sys
 from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -134,9 +135,15 @@ def train(
     store = RunStore(runs)
     if dry_run:
         with live.progress() as show, stoppable(show) as emit:
-            costs = costs_of(jobs, store, emit)
+            costs, failures = costs_of(jobs, store, emit)
+        if failures and not costs:
+            raise EnsembleError(failures[0].reason)
         display.show_costs(costs)
-        display.next_commands(f"ens train {' '.join(shlex.quote(str(path)) for path in recipes)}{_same(runs)}")
+        if failures:
+            display.show_failures(failures)
+        display.next_commands(
+            f"ens train {' '.join(shlex.quote(str(path)) for path in recipes)}{_said('--set', set_)}{_same(runs)}"
+        )
         return
     with live.progress() as show, stoppable(show) as emit:
         finished, failures = train_all(jobs, store, emit, force)
@@ -172,7 +179,7 @@ def lr_find(
         found = find_rate(described, folder, emit)
     display.show_range_test(found)
     display.say(f"curve: {folder / 'lr_find.png'}, {folder / 'lr_find.csv'}")
-    display.next_commands(f"ens train {recipe} --set fit.lr={found.chosen:.2g}")
+    display.next_commands(f"ens train {shlex.quote(str(recipe))}{_said('--set', set_)} --set fit.lr={found.chosen:.2g}")
 
 
 @app.command()
@@ -195,12 +202,17 @@ def tune(
     with live.progress() as show, stoppable(show) as emit:
         search = search_for(recipe, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit)
     display.show_search(search)
-    again = f"ens tune {recipe} --trials {2 * trials}{_same(runs)}"
+    given = f"{_said('--set', set_)}{_same(runs)}"
+    again = f"ens tune {shlex.quote(str(recipe))} --trials {2 * trials}{_said('--vary', vary)}{given}"
     if search.best is None:
         display.next_commands(again)
         return
-    said = " ".join(f"--set {shlex.quote(f'{key}={value}')}" for key, value in search.best.values.items())
-    display.next_commands(f"ens blend {shlex.quote(recipe.stem)}{_same(runs)}", f"ens train {recipe} {said}", again)
+    said = " ".join(f"--set {shlex.quote(f'{key}={dumps(value)}')}" for key, value in search.best.values.items())
+    display.next_commands(
+        f"ens blend {shlex.quote(recipe.stem)}{_same(runs)}",
+        f"ens train {shlex.quote(str(recipe))}{given} {said}",
+        again,
+    )
 
 
 @app.command()
@@ -232,7 +244,7 @@ def inspect(
         return
     audits.show_audit(found)
     display.say(f"pictures: {folder / 'classes.png'}, {folder / 'samples.png'}")
-    display.next_commands(f"ens train {shlex.quote(str(recipe))}")
+    display.next_commands(f"ens train {shlex.quote(str(recipe))}{_said('--set', set_)}")
 
 
 @app.command("runs")
@@ -373,6 +385,11 @@ def verify(
     n_members = verify_submission(submission, RunStore(runs))
     display.say(f"{submission}: the same bytes again from {n_members} members")
     display.next_commands(f"ens runs{_same(runs)}")
+
+
+def _said(option: str, values: list[str] | None) -> str:
+    """` --set KEY=VALUE` for each that was given: the next command must mean the same."""
+    return "".join(f" {option} {shlex.quote(value)}" for value in values or ())
 
 
 def _same(runs: Path | None) -> str:

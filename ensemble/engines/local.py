@@ -79,12 +79,13 @@ def train_all(jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = Fa
     number = 0
     for wait in (False, True):
         busy: list[Job] = []
-        for job in jobs:
+        for place, job in enumerate(jobs):
             number += 1
             emit(RunStarted(job.run_id, min(number, len(jobs)), len(jobs)))
             try:
                 run = _train_locked(job, store, data, emit, force, wait)
-                if run is not None and job.recipe.refit:
+                is_last = not any(other.whole_id == job.whole_id for other in [*jobs[place + 1 :], *busy])
+                if run is not None and job.recipe.refit and is_last:
                     _refit_locked(job, store, data, emit)
             except EnsembleError as error:
                 failures.append(Failure(job.run_id, str(error)))
@@ -182,19 +183,19 @@ def _refit_locked(job: Job, store: RunStore, data: _DataSets, emit: Emit) -> Non
     first = whole.parts[0] if isinstance(whole, Folded) else whole
     with store.lock(first.id, wait=True):
         if store.get(first.id).refit_epochs is None:
-            refit_one(job, first, whole.best_epoch, store, data.of(job), emit)
+            refit_one(job, first, whole.kept_by_phase, store, data.of(job), emit)
 
 
-def refit_one(job: Job, run: Run, n_epochs: int, store: RunStore, data: DataSet, emit: Emit) -> Run:
+def refit_one(job: Job, run: Run, by_phase: dict[str, int], store: RunStore, data: DataSet, emit: Emit) -> Run:
     """Add the refit on train + valid to a finished run, which stays as it is until then. Raises EnsembleError."""
     from ensemble.learn.train import forget, refit
 
-    refitted = refit(job.recipe, data, run, n_epochs, store, emit)
+    refitted = refit(job.recipe, data, run, by_phase, store, emit)
     if refitted.test is not None:
         refitted.test.save(run.folder / "test_refit.npz")
     write_text(run.folder / "recipe.yaml", recipe_text(job.recipe))
     more = {
-        "refit_epochs": n_epochs,
+        "refit_epochs": sum(by_phase.values()),
         "seconds": run.seconds | {"refit": refitted.seconds},
         "files": run.files | _hashes(run.folder, REFIT_FILES),
     }
@@ -208,15 +209,21 @@ def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: sha256(folder / name) for name in names if (folder / name).exists()}
 
 
-def costs_of(jobs: Sequence[Job], store: RunStore, emit: Emit) -> "list[tuple[Job, Cost]]":
-    """What each job would cost here, reckoned from some real steps. Raises EnsembleError."""
+def costs_of(jobs: Sequence[Job], store: RunStore, emit: Emit) -> "tuple[list[tuple[Job, Cost]], list[Failure]]":
+    """What each unfinished job would cost here, reckoned from some real steps, and what cannot be reckoned."""
     from ensemble.learn.estimate import cost_of
 
-    data, costs = _DataSets(), []
+    data, costs, failures = _DataSets(), [], []
     for number, job in enumerate(jobs, start=1):
         emit(RunStarted(job.run_id, number, len(jobs)))
-        costs.append((job, cost_of(job.recipe, data.of(job), job.seed, job.run_id, store, emit)))
-    return costs
+        try:
+            if _finished(job, store, data.of(job), force=False):
+                emit(Note(job.run_id, "finished already"))
+                continue
+            costs.append((job, cost_of(job.recipe, data.of(job), job.seed, job.run_id, store, emit)))
+        except EnsembleError as error:
+            failures.append(Failure(job.run_id, str(error)))
+    return costs, failures
 
 
 def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
@@ -264,7 +271,7 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
         ),
         best_epoch=trained.best_epoch, n_epochs=len(trained.history), n_parameters=trained.n_parameters,
         n_trainable=trained.n_trainable, phases=trained.phases, start=trained.start, note=trained.note,
-        feature_views=trained.feature_views,
+        feature_views=trained.feature_views, kept_by_phase=trained.kept_by_phase,
         device=trained.device, precision=trained.precision,
         threads=trained.threads, seconds=trained.seconds, images_per_second=trained.images_per_second,
         versions={"ens": __version__} | {name: version(name) for name in RECORDED},

@@ -6,6 +6,7 @@ The first trial is the recipe as it stands, so that the search says what it gain
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ensemble.dataset.load import load
 from ensemble.engines.local import jobs_of, train_all
 from ensemble.engines.space import Space, around, own_values, parse_varied, rounded, usual_space
-from ensemble.errors import EnsembleError, TrainingError
+from ensemble.errors import EnsembleError, RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Event, Note, RunStarted
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FOLDER = ".searches"
+PIXELS = ("data.size", "data.resize", "data.normalize")  # what may vary of data: the rows stay the same
 METRICS = {"valid_loss": "log_loss", "accuracy": "accuracy"}
 
 
@@ -61,15 +63,18 @@ def tune(
     space = parse_varied(varied) or usual_space(recipe)
     _check(path, overrides, space)
     name = _name(recipe, space)
-    study = _open_study(name, recipe, store)
-    if not varied:
-        space["fit.lr"] = around(_rate(study, recipe, emit))
-    if not study.get_trials(deepcopy=False):
-        study.enqueue_trial(_first(study, recipe, space))
-    _start_lost_again(study, name, store)
+    with store.lock(f"{name}-open", wait=True):  # two processes that begin at once would both make the tables
+        study = _open_study(name, recipe, store)
+        if not varied:
+            space["fit.lr"] = around(_rate(study, recipe, emit))
+        if not study.get_trials(deepcopy=False):
+            study.enqueue_trial(_first(study, recipe, space))
+        _start_lost_again(study, name, store)
     while len(_finished(study)) < n_trials:
-        trial = study.ask()
-        with store.lock(f"{name}-t{trial.number}", wait=True):
+        with ExitStack() as held:
+            with store.lock(f"{name}-open", wait=True):  # a trial without its lock would look lost to another process
+                trial = study.ask()
+                held.enter_context(store.lock(f"{name}-t{trial.number}", wait=True))
             _run(study, trial, _Plan(path, overrides, space, name, n_trials), store, emit)
     return Search(name, METRICS[recipe.fit.monitor], tuple(_told(trial) for trial in _finished(study)))
 
@@ -88,6 +93,8 @@ class _Plan:
 def _check(path: Path, overrides: tuple[str, ...], space: Space) -> None:
     """A key or value that no recipe has is told before anything trains. Raises RecipeError."""
     for key, values in space.items():
+        if key.split(".")[0] in ("data", "seeds", "refit") and key not in PIXELS or key == "fit.monitor":
+            raise RecipeError(f"--vary {key}: the trials would be scored on other rows or by other rules")
         ends = getattr(values, "values", None) or (values.low, values.high)  # type: ignore[union-attr]
         for value in ends:
             Recipe.load(path, (*overrides, _said(key, value)))
@@ -99,7 +106,7 @@ def _said(key: str, value: Any) -> str:
 
 def _name(recipe: Recipe, space: Space) -> str:
     """A search is about one recipe, one space and one set of images."""
-    said = repr((recipe.digest, sorted(space.items()), load(recipe.data).fingerprint))
+    said = repr((recipe.digest, recipe.seeds[0], recipe.refit, sorted(space.items()), load(recipe.data).fingerprint))
     return f"{recipe.name}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
@@ -116,7 +123,7 @@ def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
             study_name=name,
             storage=f"sqlite:///{folder / name}.db",
             direction="minimize" if recipe.fit.monitor == "valid_loss" else "maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=1),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
             load_if_exists=True,
         )
     except (OSError, optuna.exceptions.StorageInternalError, ValueError) as error:
@@ -169,6 +176,9 @@ def _run(study: "Study", trial: "Trial", plan: _Plan, store: RunStore, emit: Emi
     recipe = Recipe.load(plan.path, (*plan.overrides, *(_said(key, value) for key, value in values.items())))
     jobs = jobs_of([recipe.model_copy(update={"seeds": recipe.seeds[:1]})], plan.name)
 
+    is_phased = recipe.fit.strategy in ("fine_tune", "gradual")
+    n_epochs = recipe.fit.epochs + (recipe.fit.frozen_epochs if is_phased else 0)
+
     def watch(event: Event) -> None:
         if isinstance(event, RunStarted):
             emit(replace(event, number=len(_finished(study)) + 1, total=plan.n_trials))
@@ -177,7 +187,7 @@ def _run(study: "Study", trial: "Trial", plan: _Plan, store: RunStore, emit: Emi
         emit(event)
         if isinstance(event, EpochEnded) and len(jobs) == 1:
             trial.report(event.valid_loss if recipe.fit.monitor == "valid_loss" else event.accuracy, event.epoch)
-            if trial.should_prune():
+            if event.epoch < n_epochs and trial.should_prune():
                 emit(Note(event.run, f"pruned: worse than the median of the others after epoch {event.epoch}"))
                 raise optuna.TrialPruned("worse than the median")
 

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -107,6 +107,9 @@ class Keeper(Callback):
         self.n_seen, self.kept_epoch, self.is_best = 0, 0, False
         self.state: State = {}
 
+    def begin(self, phase: str, n_done: int) -> None:
+        """A phase begins, or goes on after so many epochs."""
+
     @property
     def is_done(self) -> bool:
         """Whether the phase should train no further epoch."""
@@ -174,27 +177,34 @@ class Best(Keeper):
 
 
 class EndAt(Keeper):
-    """Ends training with the n-th epoch, over all phases, and keeps that; nothing is validated."""
+    """Ends each phase after as many epochs as another fit kept of it, and keeps the last; nothing is validated."""
 
     order = 65
 
-    def __init__(self, n_epochs: int) -> None:
+    def __init__(self, by_phase: Mapping[str, int]) -> None:
         super().__init__()
-        self.n_epochs = n_epochs
+        self.by_phase, self.phase, self.n_in_phase = by_phase, "", 0
+
+    def begin(self, phase: str, n_done: int) -> None:
+        """A phase begins, or goes on after so many epochs."""
+        self.phase, self.n_in_phase = phase, n_done
 
     @property
     def is_done(self) -> bool:
-        """Whether the n-th epoch is over."""
-        return self.n_seen >= self.n_epochs
+        """Whether the phase has had its epochs."""
+        return self.n_in_phase >= self.by_phase.get(self.phase, 0)
 
-    is_over = is_done
+    @property
+    def is_over(self) -> bool:
+        """Whether all phases have had theirs."""
+        return self.n_seen >= sum(self.by_phase.values())
 
     def before_validate(self) -> None:  # noqa: D102
         raise CancelValidException
 
     def after_cancel_validate(self) -> None:  # noqa: D102
-        self.n_seen += 1
-        if self.is_done:
+        self.n_seen, self.n_in_phase = self.n_seen + 1, self.n_in_phase + 1
+        if self.is_over:
             self.keep()
 
 

@@ -47,13 +47,16 @@ class Cost:
     phases: tuple[PhaseCost, ...]
     rate_seconds: float
     predict_seconds: float
+    refit_seconds: float
     memory_bytes: int
     disk_bytes: int
 
     @property
     def seconds(self) -> float:
         """Everything but decoding."""
-        return sum(phase.seconds for phase in self.phases) + self.rate_seconds + self.predict_seconds
+        return (
+            sum(phase.seconds for phase in self.phases) + self.rate_seconds + self.predict_seconds + self.refit_seconds
+        )
 
 
 def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit) -> Cost:
@@ -81,6 +84,7 @@ def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunSto
         tuple(phases),
         n_steps_for(n_run) * steps[0] if is_found else 0.0,
         (n_valid + n_test) * n_shown * image_seconds,
+        sum(phase.seconds for phase in phases) * (n_train + n_valid) / n_train if recipe.refit else 0.0,
         _peak_memory(),
         COPIES_IN_STATE * sum(weight.numel() * weight.element_size() for weight in setup.learn.model.parameters()),
     )

@@ -1,5 +1,6 @@
 """The phases of a strategy and how they are trained on one Learner."""
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 
@@ -123,6 +124,7 @@ class Fitting:
         self.note = ""
         self.micro_batch = MicroBatch(setup.learn, self._note)
         self.n_views: int | None = None  # of the frozen phase, once there was one
+        self.told_views: int | None = None  # the same in the state that training goes on from
 
     def train(self, rate: float | None, saved: Saved | None = None) -> float:
         """Find the rate where none is given, and train all phases, or what is left of them; returns the rate.
@@ -171,6 +173,7 @@ class Fitting:
         self.range_test = saved.range_test
         self.n_trainable, self.clock.seconds = saved.told["n_trainable"], dict(saved.told["seconds"])
         self.micro_batch.shrink(saved.told["micro_batch"])
+        self.told_views = saved.told["n_views"]
         self._note(f"going on after epoch {self.keeper.n_seen}, stored when training was cut off")
         return float(saved.told["rate"])
 
@@ -188,7 +191,8 @@ class Fitting:
         tensors |= optimiser_tensors(learn.opt)
         told = {
             "rate": rate, "n_trainable": self.n_trainable, "start": self.setup.start, "seconds": self.clock.seconds,
-            "micro_batch": self.micro_batch.size, "smooth_count": learn.recorder.smooth_loss.count,
+            "micro_batch": self.micro_batch.size, "n_views": self.n_views,
+            "smooth_count": learn.recorder.smooth_loss.count,
         }  # fmt: skip
         tensors["smooth"] = learn.recorder.smooth_loss.val.detach().cpu()
         if self.average is not None:
@@ -228,6 +232,7 @@ class Fitting:
         """One phase, or what is left of it, with fastai's schedule. Raises TrainingError."""
         fit, phase = self.fit, self.phases[number]
         learn = self._learner(phase)
+        self.keeper.begin(phase.name, n_done)
         self.keeper.whole = None if learn is self.setup.learn else self.network
         n_trained = self._freeze(learn, phase)
         total = models.count_parameters(self.network)
@@ -252,6 +257,11 @@ class Fitting:
             raise TrainingError(problem)
         self.note = f"{problem.splitlines()[0]}; epoch {self.keeper.kept_epoch} was kept"
         self._note(self.note)
+
+    @property
+    def kept_by_phase(self) -> dict[str, int]:
+        """The epochs of each phase up to the kept one."""
+        return dict(Counter(row.phase for row in self.history[: self.keeper.kept_epoch]))
 
     def keep_epoch(self) -> callbacks.State:
         """Put the kept epoch's weights into the network. Raises TrainingError when no epoch had a finite loss."""

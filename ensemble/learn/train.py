@@ -52,6 +52,7 @@ class Trained:
     start: str
     note: str
     feature_views: int | None
+    kept_by_phase: dict[str, int]
     device: str
     precision: str
     threads: int
@@ -98,7 +99,9 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
         n_parameters=models.count_parameters(setup.learn.model),
         n_trainable=fitting.n_trainable,
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
-        start=setup.start, note=fitting.note, feature_views=fitting.n_views,
+        start=setup.start, note=fitting.note,
+        feature_views=fitting.told_views if fitting.n_views is None else fitting.n_views,
+        kept_by_phase=fitting.kept_by_phase,
         device=device_name(), precision=setup.precision, threads=torch.get_num_threads(),
         batch_size=fitting.micro_batch.batch, micro_batch=fitting.micro_batch.size,
         seconds=clock.rounded | fitting.clock.rounded,
@@ -126,21 +129,26 @@ class Refitted:
     seconds: float
 
 
-def refit(recipe: Recipe, data: DataSet, run: Run, n_epochs: int, store: RunStore, emit: Emit = ignore) -> Refitted:
-    """Train a finished run's recipe again on train + valid, at its rate and on its schedule, for the first n epochs.
+def refit(
+    recipe: Recipe, data: DataSet, run: Run, by_phase: dict[str, int], store: RunStore, emit: Emit = ignore
+) -> Refitted:
+    """Train a finished run's recipe again on train + valid, at its rate and on its schedule.
+
+    by_phase says for how many epochs each phase trains.
 
     Nothing is validated: no row is left that was not trained on. Raises EnsembleError.
     """
     clock = Clock()
     mean_std = tuple(tuple(run.preprocessing[key]) for key in ("mean", "std"))
     pinned = recipe.model_copy(update={"data": recipe.data.model_copy(update={"normalize": mean_std})})
-    states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, n_epochs))
+    states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, by_phase))
     saved = states.read()
     with _told_when_out_of_memory(recipe), clock.measure("refit"):
         setup = set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=saved and saved.start)
         n_images = len(setup.images.readable("train"))
-        emit(Note(run.id, f"refit: {n_images:,} images of train + valid, the schedule's first {n_epochs} epochs"))
-        fitting = Fitting(setup, recipe, run.seed, run.id, emit, EndAt(n_epochs), states)
+        told = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
+        emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {told}"))
+        fitting = Fitting(setup, recipe, run.seed, run.id, emit, EndAt(by_phase), states)
         fitting.train(run.lr, saved)
         save_weights(fitting.keep_epoch(), store.folder(run.id) / "refit.safetensors")
         test = _test(setup, recipe, data, _watch(run.id, emit))

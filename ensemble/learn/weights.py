@@ -18,7 +18,7 @@ from ensemble.errors import RecipeError, TrainingError
 from ensemble.files import sha256
 from ensemble.learn.checkpoint import read_weights
 from ensemble.recipe import Model
-from ensemble.runs import Run, RunStore
+from ensemble.runs import Folded, Run, RunStore
 
 State = dict[str, Tensor]
 HUB_SECONDS = 4.0  # timm's own retries wait 46 s before they give up
@@ -79,6 +79,12 @@ def find_weights(model: Model, runs: RunStore) -> Weights | None:
         run = _run_named(wanted.removeprefix("run:"), runs)
         if run.arch != model.arch:
             raise RecipeError(f"model.pretrained: {wanted} is a {run.arch}, this recipe's model.arch is {model.arch}")
+        if isinstance(run, Folded):
+            raise RecipeError(
+                f"model.pretrained: {wanted} has {len(run.parts)} networks; "
+                f"name one fold's, such as run:{run.parts[0].id}\n"
+                "it has been trained on the rows that the other folds validate"
+            )
         path = run.folder / "model.safetensors"
         return Weights(f"{wanted} ({sha256(path)[:8]})" if path.is_file() else wanted, read_weights(path))
     return _from_file(str(wanted))

@@ -7,4 +7,16 @@ from ensemble.runs.folds import Folded
 from ensemble.runs.run import FORMAT, DataInfo, LrFind, Run, Scores, publish, read_run
 from ensemble.runs.store import Damaged, Listing, RunStore
 
-__all__ = ["FORMAT", "Damaged", "DataInfo", "Folded", "Listing", "LrFind", "Run", "RunStore", "Scores", "publish", "read_run"]
+__all__ = [
+    "FORMAT",
+    "Damaged",
+    "DataInfo",
+    "Folded",
+    "Listing",
+    "LrFind",
+    "Run",
+    "RunStore",
+    "Scores",
+    "publish",
+    "read_run",
+]

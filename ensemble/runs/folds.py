@@ -37,6 +37,12 @@ class Folded(Run):
         raise RunError(f"{self.id} has {len(self.parts)} networks; take one fold's, such as {self.parts[0].id}")
 
 
+def _median_by_phase(parts: Sequence[Run]) -> dict[str, int]:
+    names = list(dict.fromkeys(name for part in parts for name in part.kept_by_phase))
+    found = {name: median_low([part.kept_by_phase.get(name, 0) for part in parts]) for name in names}
+    return found if sum(found.values()) else parts[0].kept_by_phase
+
+
 def whole_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Complete sets of folds as one run each, beside the runs without folds, sorted by id; and what is incomplete."""
     sets: dict[str, list[Run]] = {}
@@ -84,6 +90,7 @@ def folded(parts: Sequence[Run]) -> Run:
             accuracy=float(np.average([part.scores.accuracy for part in parts], weights=n_rows)),
             log_loss=float(np.average([part.scores.log_loss for part in parts], weights=n_rows)),
         ),
+        "kept_by_phase": _median_by_phase(parts),
         "best_epoch": median_low([part.best_epoch for part in parts]),
         "seconds": {name: sum(part.seconds.get(name, 0.0) for part in parts) for name in phases},
         "files": {f"{part.folder.name}/{name}": own for part in parts for name, own in part.files.items()},

@@ -76,12 +76,15 @@ class Run(_Stored):
     lr_find: LrFind | None = None
     best_epoch: int = Field(description="the epoch whose weights were kept")
     n_epochs: int
+    kept_by_phase: dict[str, int] = Field(default_factory=dict, description="epochs of each phase up to the kept one")
     refit_epochs: int | None = Field(None, description="epochs of the refit on train + valid, None without one")
     n_parameters: int
     n_trainable: int
     phases: tuple[str, ...] = ()
     start: str = Field("", description="which weights the network began with")
-    feature_views: int | None = Field(None, description="cached views of the frozen phase, 0: none, null: no such phase")
+    feature_views: int | None = Field(
+        None, description="cached views of the frozen phase, 0: none, null: no such phase"
+    )
     note: str = Field("", description="what went wrong in training and was mended, such as a loss that became nan")
     device: str
     precision: str

@@ -82,8 +82,10 @@ class RunStore:
 
     def _folds_of(self, run_id: str) -> list[Path]:
         prefix = f"{run_id}-f"
-        return [path for path in sorted(self.root.glob("*/run.json"))
-                if path.parent.name.startswith(prefix) and path.parent.name.removeprefix(prefix).isdecimal()]  # fmt: skip
+        paths = {path.parent.name: path for path in sorted(self.root.glob("*/run.json"))}
+        return [
+            path for name, path in paths.items() if name.startswith(prefix) and name.removeprefix(prefix).isdecimal()
+        ]
 
     @contextmanager
     def lock(self, run_id: str, wait: bool) -> Iterator[bool]:

@@ -131,3 +131,24 @@ def test_patients_stay_together_in_the_cross_fitted_score(tmp_path, tiny_images,
         assert others.isdisjoint(part.valid().groups.tolist())
     rating = make_blend([run]).best
     assert rating.accuracy.low < rating.accuracy.value < rating.accuracy.high or rating.accuracy.value == 1
+
+
+def test_a_forced_refit_follows_the_last_forced_fold(trained, store, tmp_path):
+    trained("refit=true")
+    events = []
+    jobs = jobs_of([Recipe.load(tmp_path / "tiny.yaml", ("refit=true",))])
+    (run,), failures = train_all(jobs, store, events.append, force=True)
+    assert failures == []
+    told = [
+        type(event).__name__ for event in events if isinstance(event, RunEnded) or "refit" in getattr(event, "text", "")
+    ]
+    assert told == ["RunEnded", "RunEnded", "Note", "RunEnded"] or told == ["RunEnded", "RunEnded", "RunEnded", "Note"]
+    assert run.refit_epochs
+
+
+def test_a_folded_run_is_no_start_for_another(trained, store, tmp_path):
+    (run,) = trained()
+    path = tmp_path / "more.yaml"
+    path.write_text((tmp_path / "tiny.yaml").read_text().replace("pretrained: false", f"pretrained: run:{run.id}"))
+    _, failures = train_all(jobs_of([Recipe.load(path)]), store, ignore)
+    assert f"has 3 networks; name one fold's, such as run:{run.id}-f0" in failures[0].reason

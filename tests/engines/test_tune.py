@@ -1,5 +1,7 @@
 """A search: the recipe first, every trial a run, bad trials cut off, and going on where it was interrupted."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -150,7 +152,10 @@ def test_what_is_no_space_is_refused_in_two_lines(text):
         parse_varied([text])
 
 
-@pytest.mark.parametrize("text", ["fit.epchs=1..3", "fit.lr=-1..3", "augment=none,hevy"])
+@pytest.mark.parametrize(
+    "text",
+    ["fit.epchs=1..3", "fit.lr=-1..3", "augment=none,hevy", "data.valid=0.2,0.3", "fit.monitor=accuracy,valid_loss"],
+)
 def test_a_key_or_value_that_no_recipe_has_is_told_before_anything_trains(text, search, store):
     with pytest.raises(RecipeError):
         search(1, text)
@@ -181,3 +186,20 @@ def test_the_rates_around_one_hold_it_and_stay_allowed(rate):
 def test_own_values_are_those_that_the_space_holds(search, tmp_path):
     recipe = Recipe.load(tmp_path / "tiny.yaml", ("fit.weight_decay=5",))
     assert own_values(recipe, usual_space(recipe)) == {"augment": "none", "fit.batch_size": 16}
+
+
+def test_another_seed_is_another_search(search):
+    assert search(1, *RATES).name != search(1, *RATES, overrides=("seeds=[5]",)).name
+
+
+def test_two_processes_search_together(search, tmp_path):
+    search(1, *RATES)  # makes the recipe
+    command = [sys.executable, "-m", "ensemble", "tune", str(tmp_path / "tiny.yaml"), "--trials", "4", "--vary",
+               "fit.lr=1e-4..1e-2", "--runs", str(tmp_path / "both")]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    both = [
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path) for _ in range(2)
+    ]
+    told = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], told
+    assert 4 <= len(RunStore(tmp_path / "both").finished()) <= 5

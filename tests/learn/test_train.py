@@ -21,7 +21,7 @@ from ensemble.dataset.pixels import open_store
 from ensemble.engines.local import jobs_of, train_all
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import EpochEnded, Note, ignore
-from ensemble.learn import learner
+from ensemble.learn import callbacks, learner
 from ensemble.learn.callbacks import FrozenInEval, copy_of
 from ensemble.learn.data import catalog, part_loader
 from ensemble.learn.fitting import LR_MULT, plan
@@ -208,8 +208,25 @@ class TestRefit:
         recipe = recipe_of(*self.SAID, "fit.epochs=0", "fit.keep=last")  # the same schedule of the frozen phase
         data = load(recipe.data)
         assert run.best_epoch == 2, "else the schedules differ"
+        assert run.kept_by_phase == {"frozen": 2}
         by_hand = train(recipe, data.joined(), 0, "by-hand", RunStore(tmp_path / "other"))
         np.testing.assert_allclose(by_hand.test.probs, run.test_refit().probs, atol=1e-6)
+
+    def test_each_phase_has_the_epochs_that_the_first_fit_kept_of_it(self, refitted, monkeypatch):
+        trained = []
+        plain = callbacks.EndAt.after_cancel_validate
+
+        def count(self):
+            plain(self)
+            trained.append(self.phase)
+
+        monkeypatch.setattr(callbacks.EndAt, "after_cancel_validate", count)
+        run = refitted(
+            "fit.frozen_epochs=9", "fit.lr=0.02", "fit.early_stop={patience: 1, min_delta: 5.0}", "fit.keep=last"
+        )
+        assert run.kept_by_phase["frozen"] < 9  # patience ended the phase
+        assert trained == [name for name, n in run.kept_by_phase.items() for _ in range(n)]
+        assert {"frozen", "unfrozen"} <= set(trained)
 
     def test_a_finished_run_gets_a_refit_later_and_is_not_trained_again(self, refitted):
         plain = refitted("refit=false")

@@ -52,7 +52,10 @@ DAMAGES = {
     "wrong shape": (replaced(lambda a: a | {"probs": a["probs"][:, :2]}), "probs is float32 (200, 2), expected"),
     "no targets": (replaced(lambda a: {k: v for k, v in a.items() if k != "targets"}), "has no targets"),
     "other predictions": (replaced(lambda a: a | {"probs": a["probs"][::-1]}), "states accuracy 0.9000, valid.npz has"),
-    "edited score": (lambda run: rewrite(run, scores={"accuracy": 0.999, "log_loss": 0.01}), "states accuracy 0.9990, valid.npz has 0.9000"),
+    "edited score": (
+        lambda run: rewrite(run, scores={"accuracy": 0.999, "log_loss": 0.01}),
+        "states accuracy 0.9990, valid.npz has 0.9000",
+    ),
     "edited id": (lambda run: rewrite(run, id="other-1-s0"), "says it is 'other-1-s0'"),
     "later format": (lambda run: rewrite(run, format=99), "format 99, this version reads 1"),
     "half a run.json": (lambda run: (run.folder / "run.json").write_text('{"format": 1,'), "cannot be read"),
