@@ -16,7 +16,7 @@ from ensemble.dataset.load import DataSet, load
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunFailed, RunStarted
 from ensemble.files import sha256, write_text
-from ensemble.recipe import Folds, Recipe
+from ensemble.recipe import Recipe
 from ensemble.runs import FORMAT, DataInfo, Folded, LrFind, Run, RunStore, Scores, publish
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def jobs_of(recipes: Sequence[Recipe], search: str = "") -> list[Job]:
         Job(recipe, seed, fold, search)
         for recipe in recipes
         for seed in recipe.seeds
-        for fold in (range(recipe.data.valid.folds) if isinstance(recipe.data.valid, Folds) else [None])
+        for fold in (range(recipe.data.n_folds) if recipe.data.n_folds else [None])
     ]
     return list({job.run_id: job for job in jobs}.values())
 
@@ -251,7 +251,7 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
     return Run(
         format=FORMAT, id=job.run_id, recipe=recipe.name, digest=recipe.digest, arch=recipe.model.arch,
         strategy=recipe.fit.strategy, seed=job.seed, search=job.search, fold=job.fold,
-        n_folds=recipe.data.valid.folds if isinstance(recipe.data.valid, Folds) else None,
+        n_folds=recipe.data.n_folds,
         scores=Scores(
             accuracy=metrics.accuracy(valid.probs, valid.targets),
             log_loss=metrics.log_loss(valid.probs, valid.targets),

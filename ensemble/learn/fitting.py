@@ -16,7 +16,7 @@ from ensemble.learn.clock import Clock
 from ensemble.learn.features import feature_learner, n_views
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
 from ensemble.learn.memory import MicroBatch
-from ensemble.learn.resume import Restore, Saved, Saver, StateFolder, optimiser_tensors
+from ensemble.learn.resume import Restore, Saved, StateFolder, optimiser_tensors
 from ensemble.learn.setup import Setup
 from ensemble.recipe import Find, Fit, Recipe
 
@@ -124,7 +124,7 @@ class Fitting:
         self.note = ""
         self.micro_batch = MicroBatch(setup.learn, self._note)
         self.n_views: int | None = None  # of the frozen phase, once there was one
-        self.told_views: int | None = None  # the same in the state that training goes on from
+        self.head_learner: Learner | None = None
 
     def train(self, rate: float | None, saved: Saved | None = None) -> float:
         """Find the rate where none is given, and train all phases, or what is left of them; returns the rate.
@@ -173,7 +173,7 @@ class Fitting:
         self.range_test = saved.range_test
         self.n_trainable, self.clock.seconds = saved.told["n_trainable"], dict(saved.told["seconds"])
         self.micro_batch.shrink(saved.told["micro_batch"])
-        self.told_views = saved.told["n_views"]
+        self.n_views = saved.told["n_views"]
         self._note(f"going on after epoch {self.keeper.n_seen}, stored when training was cut off")
         return float(saved.told["rate"])
 
@@ -185,8 +185,7 @@ class Fitting:
             self.average.average.module.load_state_dict(saved.named("ema."))
             self.average.n_steps = saved.told["n_averaged"]
 
-    def _save(self, learn: Learner, number: int, rate: float) -> None:
-        assert self.states is not None
+    def _save(self, states: StateFolder, learn: Learner, number: int, rate: float) -> None:
         tensors = {f"model.{name}": own for name, own in callbacks.copy_of(self.network).items()}
         tensors |= optimiser_tensors(learn.opt)
         told = {
@@ -201,7 +200,7 @@ class Fitting:
         if self.setup.precision == "fp16":
             told["scaler"] = learn.scaler.state_dict()
         keeper = self.keeper
-        self.states.write(Saved(
+        states.write(Saved(
             number, learn.epoch + 1, self.history, keeper.memory(), told, self.range_test, tensors, keeper.state
         ))  # fmt: skip
 
@@ -243,9 +242,8 @@ class Fitting:
         finite = callbacks.FiniteLoss(phase.name, 1 if learn.dls.device.type == "cpu" else 50)
         cbs = [callbacks.SeedEpochs(self.seed, phase.name), callbacks.FrozenInEval(), finite, self.keeper]
         cbs += [self.average] if self.average else []
-        cbs += [callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, learn, phase))]
+        cbs += [callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, learn, number, rate))]
         cbs += [Restore(saved, self.keeper)] if saved else []
-        cbs += [Saver(partial(self._save, learn, number, rate))] if self.states else []
         cbs += schedule(learn, fit.schedule, phase, slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak)
         learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
         if finite.problem:
@@ -274,7 +272,7 @@ class Fitting:
         """The Learner that a phase trains on: of the head alone, on cached views, where the body is frozen."""
         if phase.first_group != -1:
             return self.setup.learn
-        if self.n_views is None:
+        if self.head_learner is None:
             wanted = n_views(self.fit, self.recipe.augmentation, phase.n_epochs)
             watch = partial(self._step, "features", loss=None)
             made = feature_learner(self.setup, self.recipe.model, wanted, self.seed, watch) if wanted else None
@@ -295,12 +293,13 @@ class Fitting:
     def _note(self, text: str) -> None:
         self.emit(Note(self.run_id, text))
 
-    def _epoch(self, learn: Learner, phase: Phase, seconds: float) -> None:
+    def _epoch(self, learn: Learner, number: int, rate: float, seconds: float) -> None:
+        """An epoch was trained: tell of it, unless it is a refit's, which validates nothing; store the state."""
         train_loss, *validated = learn.recorder.values[-1]
-        if not validated:
-            return  # a refit
-        valid_loss, share = validated
-        n, is_best = len(self.history) + 1, self.keeper.is_best
-        row = EpochEnded(self.run_id, phase.name, n, phase.n_epochs, train_loss, valid_loss, share, seconds, is_best)
-        self.history.append(row)
-        self.emit(row)
+        if validated:
+            phase, n, is_best = self.phases[number], len(self.history) + 1, self.keeper.is_best
+            row = EpochEnded(self.run_id, phase.name, n, phase.n_epochs, train_loss, *validated, seconds, is_best)
+            self.history.append(row)
+            self.emit(row)
+        if self.states is not None:
+            self._save(self.states, learn, number, rate)

@@ -6,7 +6,6 @@ to be stored: weights, optimiser, averages, the kept epoch, the schedule's posit
 
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -95,22 +94,6 @@ class StateFolder:
     def remove(self) -> None:
         """Nothing is left to go on from."""
         shutil.rmtree(self.folder, ignore_errors=True)
-
-
-class Saver(Callback):
-    """Stores the state at the end of every epoch that was trained."""
-
-    order = 75  # after Watch, whose history it stores
-
-    def __init__(self, save: Callable[[], None]) -> None:
-        self.save, self.has_trained = save, False
-
-    def before_train(self) -> None:  # noqa: D102
-        self.has_trained = True
-
-    def after_epoch(self) -> None:  # noqa: D102
-        if self.has_trained:  # else an epoch that was skipped on resuming
-            self.save()
 
 
 class Restore(Callback):

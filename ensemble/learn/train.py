@@ -100,7 +100,7 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
         n_trainable=fitting.n_trainable,
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
         start=setup.start, note=fitting.note,
-        feature_views=fitting.told_views if fitting.n_views is None else fitting.n_views,
+        feature_views=fitting.n_views,
         kept_by_phase=fitting.kept_by_phase,
         device=device_name(), precision=setup.precision, threads=torch.get_num_threads(),
         batch_size=fitting.micro_batch.batch, micro_batch=fitting.micro_batch.size,

@@ -110,6 +110,11 @@ class Data(Section):
     )
     skip_unreadable: bool = Field(False, description="true drops unreadable validation images instead of stopping")
 
+    @property
+    def n_folds(self) -> int | None:
+        """How many folds there are, None where the split has none."""
+        return self.valid.folds if isinstance(self.valid, Folds) else None
+
 
 class Augment(Section):
     """Random changes of the training images, drawn per batch on the device."""
