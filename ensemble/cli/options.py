@@ -1,0 +1,26 @@
+"""Options that several commands take, and how the next command repeats them."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="where runs are stored (ENS_RUNS, else runs)")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="where submissions go")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable")
+]
+OneRecipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")]
+Patterns = Annotated[list[str] | None, typer.Argument(metavar="PATTERN", help="run ids or recipes, with * and ?")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
+
+
+def said(option: str, values: list[str] | None) -> str:
+    """` --set KEY=VALUE` for each that was given: the next command must mean the same."""
+    return "".join(f" {option} {shlex.quote(value)}" for value in values or ())
+
+
+def same(runs: Path | None) -> str:
+    """` --runs DIR` where it was given: the next command must find the same runs."""
+    return f" --runs {shlex.quote(str(runs))}" if runs else ""
