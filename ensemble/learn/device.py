@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from torch import nn
 
 from ensemble.errors import TrainingError
 from ensemble.memory import keep_activations
@@ -32,6 +33,19 @@ def precision(wanted: str) -> str:
     if wanted != "fp32" and not on_gpu:
         raise TrainingError(f"fit.precision: {wanted} needs a GPU, and none is visible here; use auto or fp32")
     return wanted
+
+
+def compile_in_place(network: nn.Module) -> None:
+    """Compile what the network does, under the names it has. Raises TrainingError where no compiler is at hand."""
+    if device().type == "cpu":
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler:
+            raise TrainingError("fit.compile: no C++ compiler is here\ninstall g++, or leave fit.compile out") from None
+    network.compile()
 
 
 def device_name() -> str:
