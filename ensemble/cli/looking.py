@@ -7,12 +7,12 @@ import typer
 
 from ensemble.cli.options import Patterns, Runs, same
 
-Page = Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="the page to write")]
+Page = Annotated[Path, typer.Option("--report", metavar="FILE", help="where the report goes")]
 
 
 def report(
     patterns: Patterns = None,
-    out: Page = Path("report.html"),
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="the page to write")] = Path("report.html"),
     submissions: Annotated[
         Path, typer.Option(metavar="DIR", help="where submissions are; the newest says how to blend")
     ] = Path("submissions"),

@@ -125,6 +125,15 @@ class Audit:
     alike_classes: tuple[tuple[str, ...], ...]
     overlap: str | None
 
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by class, then by labelled part; the largest class first."""
+        parts = [part for part in self.parts if part.counts]
+        found = {
+            label: {part.name: part.counts.get(label, 0) for part in parts} for part in parts for label in part.counts
+        }
+        return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0])))
+
 
 def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Audit:
     """Look at every image. progress hears of files to decode that are not known yet. Raises DataError."""

@@ -5,9 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ensemble.dataset.audit import Audit, Copy, Item, Part
+from ensemble.display.charts import is_drawn, show_bars
 from ensemble.display.text import escape, out, say, table
 
-EXAMPLES, MAX_CLASSES = 5, 12
+EXAMPLES, MAX_CLASSES, MAX_BARS = 5, 12, 24
 
 
 def show_audit(audit: Audit) -> None:
@@ -66,7 +67,8 @@ def _parts(audit: Audit) -> None:
         shown.add_row(part.name, f"{part.n_images:,}", n_classes, per_class, *sizes, *map(escape, stored))
     out.print(shown)
     classes = sorted({label for part in audit.parts for label in part.counts})
-    if len(classes) <= MAX_CLASSES:
+    show_bars("images by class", audit.counts, MAX_BARS)
+    if len(classes) <= MAX_CLASSES and not is_drawn():
         for part in audit.parts:
             if part.counts:
                 say(f"{part.name}: " + ", ".join(f"{label} {part.counts.get(label, 0):,}" for label in classes))

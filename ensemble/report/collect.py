@@ -13,13 +13,12 @@ from ensemble.blending.compare import Side, compare
 from ensemble.blending.estimate import accuracy_interval, seed_from
 from ensemble.blending.pool import mix
 from ensemble.errors import EnsembleError, SelectionError
-from ensemble.events import EpochEnded
 from ensemble.predictions import Predictions, aligned
 from ensemble.report.images import Progress, images_of, thumbnails_of, view_of
 from ensemble.report.mistakes import Mistakes, mistakes_of
 from ensemble.report.pictures import Thumbnails
 from ensemble.report.values import BlendView, Report, RunView, SetView, Strategy
-from ensemble.runs import Folded, Listing, Run
+from ensemble.runs import Folded, Listing, Run, history_of
 
 MAX_COMPARED = 12  # recipes; beyond, Holm's correction leaves little to tell apart
 MAX_PICTURED = 16  # runs whose mistakes are shown as pictures, for the page's size
@@ -69,7 +68,7 @@ def _run(number: int, run: Run, thumbnails: Thumbnails) -> RunView:
         number=number,
         run=run,
         accuracy=_accuracy([valid], run),
-        history=_history(first),
+        history=history_of(first),
         rate_test=_rate_test(first),
         recipe=_text(first, "recipe.yaml"),
         mistakes=mistakes_of(valid.canonical(), thumbnails, n_pictures),
@@ -88,20 +87,6 @@ def _text(run: Run, name: str) -> str:
     with suppress(OSError, ValueError):
         return (run.folder / name).read_text(encoding="utf-8")
     return ""
-
-
-def _history(run: Run) -> tuple[EpochEnded, ...]:
-    """history.csv; empty where there is none, or none that can be read."""
-    with suppress(ValueError, KeyError, TypeError):
-        rows = list(csv.DictReader(_text(run, "history.csv").splitlines()))
-        return tuple(
-            EpochEnded(
-                run.id, row["phase"], int(row["epoch"]), len(rows), float(row["train_loss"]), float(row["valid_loss"]),
-                float(row["accuracy"]), float(row["seconds"]), row["is_best"] == "1",
-            )
-            for row in rows
-        )  # fmt: skip
-    return ()
 
 
 def _rate_test(run: Run) -> tuple[tuple[float, float], ...]:

@@ -60,7 +60,7 @@ def view_of(found: DataSet | str, thumbnails: Thumbnails, progress: Progress) ->
     return DataView(
         missing="",
         parts=tuple(_part(part) for part in looked.parts),
-        counts=_counts(looked),
+        counts=looked.counts,
         samples=_samples(found.train, thumbnails),
         leaks=tuple(str(leak) for leak in looked.leaks),
         n_copies=len(looked.copies),
@@ -73,14 +73,6 @@ def _part(part: Part) -> PartView:
     stored = ", ".join(f"{name} {n:,}" if n < part.n_images else name for name, n in part.formats.items())
     sizes = tuple(f"{width} × {height}" for width, height in part.size_range)
     return PartView(part.name, part.n_images, len(part.counts), sizes, stored)
-
-
-def _counts(looked: Audit) -> dict[str, dict[str, int]]:
-    """Images by class and labelled part, the largest class first."""
-    parts = [part for part in looked.parts if part.counts]
-    names = {name for part in parts for name in part.counts}
-    found = {name: {part.name: part.counts.get(name, 0) for part in parts} for name in names}
-    return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0])))
 
 
 def _samples(train: Images, thumbnails: Thumbnails) -> tuple[Sample, ...]:
