@@ -20,7 +20,7 @@ LAYERS = [
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},
     {"engines"},
-    {"quickstart", "init"},
+    {"quickstart", "init", "doctor"},
     {"cli"},
     {"__main__"},
 ]

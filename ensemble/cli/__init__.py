@@ -24,6 +24,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "verify": blending.verify,
     "import": blending.import_run,
     "report": looking.report,
+    "doctor": looking.doctor,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

@@ -1,11 +1,12 @@
 """What people look at: the report, and what this machine can do."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from ensemble.cli.options import Patterns, Runs, same
+from ensemble.cli.options import Json, Patterns, Runs, same
 
 Page = Annotated[Path, typer.Option("--report", metavar="FILE", help="where the report goes")]
 
@@ -24,6 +25,22 @@ def report(
     write_page(out, submissions, runs, patterns)
     display.say(f"{out}: {out.stat().st_size / 2**20:.1f} MB, one file that needs no network; open it in a browser")
     display.next_commands(f"ens blend{same(runs)}")
+
+
+def doctor(json: Json = False, runs: Runs = None) -> None:
+    """What this machine can do: GPU, memory, disk, images, weights, Kaggle, versions; each with its remedy."""
+    from ensemble import display
+    from ensemble.display import checks
+    from ensemble.doctor import examine
+
+    found = examine(runs)
+    if json:
+        display.show_json([asdict(one) for one in found])
+    else:
+        checks.show_findings(found)
+        display.next_commands("ens quickstart", "ens init PATH")
+    if any(one.state == "bad" for one in found):
+        raise typer.Exit(1)
 
 
 def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[str] | None = None) -> None:
