@@ -20,7 +20,8 @@ LAYERS = [
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},
     {"engines"},
-    {"quickstart", "init", "doctor"},
+    {"quickstart", "init"},
+    {"doctor"},
     {"cli"},
     {"__main__"},
 ]

@@ -98,7 +98,7 @@ def rate_chart(points: Sequence[tuple[float, float]], found: LrFind) -> Markup:
                 axes.axvline(rate, color=RULE_COLOURS.get(rule, GREY), ls="--", lw=1.2, label=f"{rule} {rate:.1e}")
         axes.axvline(found.chosen, color=GREY, lw=5, alpha=0.35, label=f"taken {found.chosen:.1e}")
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}")
+        axes.xaxis.set_major_formatter(lambda rate, _: f"{rate:.0e}".replace("e-0", "e-").replace("e+00", ""))
         axes.set_ylim(low - 0.1 * rise, top)
         axes.legend(loc="best")
         said = ", ".join(f"{rule} {rate:.1e}" for rule, rate in found.suggestions.items() if rate is not None)
@@ -132,7 +132,7 @@ def reliability_chart(bins: Sequence[Bin]) -> Markup:
 
 def _axes(x: str, y: str) -> tuple[Figure, Axes]:
     figure = Figure(figsize=SIZE)  # a constrained layout draws each chart three times
-    axes = figure.add_axes((0.145, 0.155, 0.835, 0.82))
+    axes = figure.add_axes((0.145, 0.155, 0.825, 0.82))
     axes.set(xlabel=x, ylabel=y)
     axes.set_axisbelow(True)
     return figure, axes

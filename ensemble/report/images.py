@@ -9,6 +9,7 @@ from ensemble.dataset.audit import Audit, Copy, Part, audit
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.tables import Images
 from ensemble.errors import EnsembleError
+from ensemble.numbers import count
 from ensemble.recipe import Recipe
 from ensemble.report.pictures import Thumbnails
 from ensemble.report.values import CopyView, DataView, PartView, Sample
@@ -104,8 +105,8 @@ def _copy(copy: Copy, thumbnails: Thumbnails) -> CopyView:
 
 def _notes(looked: Audit) -> list[str]:
     """What else is odd, a line each."""
-    lines = [f"{kind}: {len(items):,} images, such as {items[0].id}" for kind, items in looked.odd.items()]
+    lines = [f"{kind}: {count(len(items), 'image')}, such as {items[0].id}" for kind, items in looked.odd.items()]
     if looked.unreadable:
-        lines.append(f"unreadable: {len(looked.unreadable):,} files, such as {looked.unreadable[0][0].id}")
+        lines.append(f"unreadable: {count(len(looked.unreadable), 'file')}, such as {looked.unreadable[0][0].id}")
     lines += [f"class names that look the same: {', '.join(map(repr, alike))}" for alike in looked.alike_classes]
     return [*lines, f"known: {looked.overlap}"] if looked.overlap else lines
