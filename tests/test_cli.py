@@ -387,3 +387,29 @@ def test_the_installed_command_is_the_same_with_exit_status_and_both_streams(com
     good, bad = shell("runs", "--json"), shell("blend", "--min-acc", "0.99")
     assert (good.returncode, good.stderr, len(json.loads(good.stdout))) == (0, "", 4)
     assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (1, "", 2)
+
+
+def test_report_writes_one_page_about_the_runs_that_are_asked_for(ens, again, flowers, tmp_path):
+    assert ens("blend", "--data", "flowers", "--weights", "greedy", "--name", "mine").code == 0
+    shown = ens("report", "flowers*", "-o", "out/page.html")
+    assert shown.code == 0
+    assert shown.out.startswith("out/page.html: 0.")
+    page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
+    assert "mine.csv" in page
+    assert "greedy weights" in page
+    assert "digits_x" not in page
+    assert again(shown.next[0]).code == 0
+
+
+def test_report_without_a_run_is_an_error_with_the_next_step(ens):
+    shown = ens("report")
+    assert shown.code == 1
+    assert "ens quickstart" in shown.err
+    assert not Path("report.html").exists()
+
+
+def test_manifests_that_cannot_be_read_do_not_stop_a_report(ens, flowers, tmp_path):
+    (tmp_path / "submissions").mkdir()
+    for name, text in {"a": "{", "b": "[]", "c": '{"data": {"valid": "x"}, "options": {"weights": "odd"}}'}.items():
+        (tmp_path / "submissions" / f"{name}.json").write_text(text)
+    assert ens("report").code == 0

@@ -50,7 +50,7 @@ def runs_of(fake_run, made_up, trained):
     def make(root, name, n_classes, n_runs, classes=None, n=None, **said):
         names = classes or [f"class_{i:03d}" for i in range(n_classes)]
         for i in range(n_runs):
-            guess = made_up(np.random.default_rng(i), n or 12 * n_classes, names, 0.7 + 0.02 * i)
+            guess = made_up(np.random.default_rng(i), n or max(20, 4 * n_classes), names, 0.7 + 0.02 * i)
             run = fake_run(root, f"{name}_{i // 2}-{i // 2:08x}-s{i % 2}", predictions=guess, seed=i % 2,
                            digest=f"{i // 2:08x}", arch=("resnet50.a1_in1k", "vgg19")[i // 2 % 2], **said)  # fmt: skip
             run = run.model_copy(update={"data": run.data.model_copy(update={"name": name})})
@@ -103,7 +103,7 @@ def odd(tmp_path_factory, runs_of, fake_run):
 def pages(tmp_path_factory, runs_of, photos, odd):
     """Pages by name: 2 and 10 classes, 120 classes of nine runs, pictures at hand, odd runs."""
     root = tmp_path_factory.mktemp("shapes")
-    made = {str(n): runs_of(root / str(n), "made", n, n_runs) for n, n_runs in ((2, 3), (10, 3), (120, 9))}
+    made = {str(n): runs_of(root / str(n), "made", n, n_runs) for n, n_runs in ((2, 2), (10, 2), (120, 9))}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENS_CACHE", str(root / "cache"))
         stores = made | {"photos": photos, "odd": odd}
