@@ -167,7 +167,7 @@ def test_blend_says_which_runs_writes_the_csv_and_how_to_verify_it(ens, flowers,
     assert f"submissions/{written.name}: 50 rows, class name, checked" in shown.out
     manifest = json.loads(written.with_suffix(".json").read_text())
     assert manifest["command"] == ["ens", "blend"]
-    assert shown.next == [f"ens verify submissions/{written.name}"]
+    assert shown.next == [f"ens verify submissions/{written.name}", "ens report"]
     verified = again(shown.next[0])
     assert (verified.code, verified.err) == (0, "")
     assert "the same bytes again from 3 members" in verified.out
@@ -263,7 +263,7 @@ def test_without_a_test_set_blend_still_scores_and_says_why_there_is_no_csv(ens,
     assert (shown.code, shown.err) == (0, "")
     assert "cross-fitted on 200 validation rows" in shown.out
     assert "no test set, so no submission: set data.test" in shown.out
-    assert shown.next == ["ens runs"]
+    assert shown.next == ["ens report"]
     assert not (tmp_path / "submissions").exists()
     assert json.loads(ens("blend", "--json").out)["submission"] is None
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ensemble import metrics
 from ensemble.display.charts import show_curve, show_losses
 from ensemble.display.text import LOG_WIDTH, count, err, escape, interval, minutes, out, percent, say, table
+from ensemble.numbers import millions
 from ensemble.runs import Damaged, Listing, Run, history_of
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _training(run: Run) -> list[str]:
         return ["–", "–", "–"]  # imported
     refit = f" × {run.n_folds} folds" if run.n_folds else ""
     refit += "" if run.refit_epochs is None else ", refit"
-    return [f"{run.best_epoch} of {run.n_epochs}{refit}", f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}"]
+    return [f"{run.best_epoch} of {run.n_epochs}{refit}", millions(run.n_trainable), f"{run.lr:.1e}"]
 
 
 def show_range_test(found: "RangeTest") -> None:
