@@ -18,7 +18,7 @@ from ensemble.report.images import Progress, images_of, thumbnails_of, view_of
 from ensemble.report.mistakes import Mistakes, mistakes_of
 from ensemble.report.pictures import Thumbnails
 from ensemble.report.values import BlendView, Report, RunView, SetView, Strategy
-from ensemble.runs import Folded, Listing, Run, history_of
+from ensemble.runs import Damaged, Folded, Listing, Run, history_of
 
 MAX_COMPARED = 12  # recipes; beyond, Holm's correction leaves little to tell apart
 MAX_PICTURED = 16  # runs whose mistakes are shown as pictures, for the page's size
@@ -27,6 +27,7 @@ Asked = Mapping[str, tuple[str, Options]]  # by validation rows: the submission 
 
 def collect(found: Listing, asked: Asked, progress: Progress) -> Report:
     """Everything that a report of these runs shows, the newest set first. Raises SelectionError without a run."""
+    found = _readable(found)
     if not found.runs:
         raise SelectionError(
             "no finished run to report on\n`ens runs` lists what there is; `ens quickstart` makes four"
@@ -41,6 +42,19 @@ def collect(found: Listing, asked: Asked, progress: Progress) -> Report:
         created=max(run.created for run in found.runs),
         version=__version__,
     )
+
+
+def _readable(found: Listing) -> Listing:
+    """The listing without sets of folds that do not fit together; each is named as damaged."""
+    damaged = {}
+    for run in found.runs:
+        try:
+            if isinstance(run, Folded):
+                run.valid()
+        except EnsembleError as error:
+            damaged[run.id] = Damaged(run.folder, f"{run.id}: {str(error).splitlines()[0]}")
+    kept = [run for run in found.runs if run.id not in damaged]
+    return Listing(kept, [*found.damaged, *damaged.values()], found.incomplete)
 
 
 def _set(runs: Sequence[Run], asked: Asked, progress: Progress) -> SetView:

@@ -15,6 +15,7 @@ from ensemble.report.values import Report
 
 MAX_CELLS = 15  # classes of a confusion matrix that is a table; more are a picture and a close-up of the worst
 MAX_NAMED = 150  # classes whose names stand along the picture
+MAX_LISTED = 200  # classes in a table of scores
 BLUE, RED = (31, 119, 200), (214, 74, 25)  # seen on white and on black
 
 
@@ -35,7 +36,7 @@ def render(report: Report) -> str:
     }  # fmt: skip
     environment.globals |= {
         "charts": charts, "heat_of": _heat, "closeup": _closeup, "tone_of": _tone, "MAX_CELLS": MAX_CELLS,
-        "MAX_NAMED": MAX_NAMED,
+        "MAX_NAMED": MAX_NAMED, "MAX_LISTED": MAX_LISTED,
     }  # fmt: skip
     return environment.get_template("page.html").render(report=report)
 

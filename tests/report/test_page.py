@@ -15,7 +15,7 @@ from ensemble.report.collect import collect
 from ensemble.report.mistakes import mistakes_of
 from ensemble.report.page import render
 from ensemble.report.values import Axis
-from ensemble.runs import Listing, RunStore
+from ensemble.runs import Listing, RunStore, publish
 
 SECTIONS = ("runs", "blend", "strategies", "mistakes", "data", "each")
 VOID = {"meta", "link", "img", "br", "path", "rect", "image"}
@@ -177,3 +177,45 @@ def test_text_has_the_contrast_that_wcag_asks_for_in_light_and_dark():
             for ground in ("paper", "sheet", "glow"):
                 light, dark = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+
+
+@pytest.mark.parametrize(
+    ("losses", "points"),
+    [("nan", "0.1,nan\n"), ("inf", "0.001,2.0\n"), ("1e300", "0.001,2.0\n0.002,2.0\n")],
+    ids=["nan", "infinite, one point", "huge, a level curve"],
+)
+def test_curves_that_left_every_scale_are_drawn_as_far_as_they_go(tmp_path, runs_of, page_of, losses, points):
+    store = runs_of(tmp_path, "made", 3, 1)
+    (run,) = store.finished()
+    rows = "".join(f"{i},unfrozen,{losses},{losses},0.5,1,0\n" for i in (1, 2))
+    (run.folder / "history.csv").write_text("epoch,phase,train_loss,valid_loss,accuracy,seconds,is_best\n" + rows)
+    (run.folder / "lr_find.csv").write_text("rate,smoothed_loss\n" + points)
+    checked(page_of(store), 1)
+
+
+def test_folds_are_one_run_and_folds_that_do_not_fit_are_named(tmp_path, fake_run, made_up, page_of):
+    for name, classes in (("good", "ab"), ("bad", "ac")):
+        for fold in (0, 1):
+            ids = [f"{fold}{i:03d}" for i in range(20)]
+            guess = made_up(np.random.default_rng(fold), classes=classes if fold else "ab", ids=ids)
+            run = fake_run(tmp_path, f"{name}-1-s0-f{fold}", predictions=guess)
+            info = run.data.model_copy(update={"valid": f"both of {name}"})
+            publish(run.model_copy(update={"fold": fold, "n_folds": 2, "data": info}))
+    words = " ".join(checked(page_of(RunStore(tmp_path)), 1).words)
+    assert "good-1-s0" in words
+    assert re.search(r"Left out, damaged:\s+bad-1-s0: ", words)
+    assert "middle of 2 folds" in words
+
+
+def test_runs_with_other_test_images_are_shown_without_a_blend(tmp_path, fake_run, made_up, rng, page_of):
+    fake_run(tmp_path, "a-1-s0")
+    fake_run(tmp_path, "b-1-s0", test=made_up(rng, n=30))
+    words = " ".join(checked(page_of(RunStore(tmp_path)), 1).words)
+    assert re.search(r"No blend: .*do not have the same rows", words)
+
+
+def test_of_very_many_classes_the_weakest_are_listed(tmp_path, runs_of, page_of):
+    page = page_of(runs_of(tmp_path, "made", 300, 1, n=600))
+    checked(page, 1)
+    assert "The weakest 200 of 300 classes" in page
+    assert len(page) < 1e6
