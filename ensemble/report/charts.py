@@ -119,7 +119,8 @@ def reliability_chart(bins: Sequence[Bin]) -> Markup:
         for own in bins:
             axes.plot(own.confidence, own.accuracy.value, "o", color=BLUE, ms=3 + 6 * (own.n / most) ** 0.5, zorder=3)
         for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+            axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+            axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
         axes.set(xlim=(start, 1.02), ylim=(-0.03, 1.05))
         axes.legend(loc="lower right")
         worst = max(bins, key=lambda own: own.n * abs(own.confidence - own.accuracy.value))

@@ -149,11 +149,6 @@ class SetView:
         """The blend's cross-fitted accuracy, else the only run's."""
         return self.blend.blend.valid.accuracy if self.blend else self.best.accuracy
 
-    @property
-    def data_info(self) -> Run:
-        """The run that speaks for the set."""
-        return self.best.run
-
 
 @dataclass(frozen=True)
 class Report:
