@@ -219,3 +219,11 @@ def test_of_very_many_classes_the_weakest_are_listed(tmp_path, runs_of, page_of)
     checked(page, 1)
     assert "The weakest 200 of 300 classes" in page
     assert len(page) < 1e6
+
+
+def test_a_blend_by_log_loss_is_told_in_nats(tmp_path, runs_of, page_of):
+    store = runs_of(tmp_path, "made", 3, 2)
+    rows = store.finished()[0].data.valid
+    words = " ".join(Outline(page_of(store, {rows: ("mine.csv", Options(metric="log_loss", calibrate=True))})).words)
+    assert re.search(r"chosen in the same way:\s+[+−]0\.\d{4} nats", words)
+    assert "the blend loses without it, nats" in words
