@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ensemble.cli import blending, data, training
+from ensemble.cli import blending, competition, data, training
 from ensemble.errors import EnsembleError, Stopped
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "blend": blending.blend,
     "verify": blending.verify,
     "import": blending.import_run,
+    "predict": competition.predict,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

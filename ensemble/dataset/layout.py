@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble.dataset.names import FORMATS, contents, read_csv, same_form, without_suffix
+from ensemble.dataset.names import FORMATS, contents, is_sample, read_csv, same_form, without_suffix
 from ensemble.dataset.places import find
 from ensemble.dataset.tables import image_files
 from ensemble.errors import DataError
@@ -64,7 +64,7 @@ def recognise(path: str) -> Layout:
     root = _inner(find(path))
     folders = {child.name: child for child in sorted(root.iterdir()) if child.is_dir() and child.name[0] not in "._"}
     train, valid, test = (_named(folders, names) for names in (TRAIN, VALID, TEST))
-    sample = next((own.name for own in sorted(root.glob("*.csv")) if _is_sample(own.name)), None)
+    sample = next((own.name for own in sorted(root.glob("*.csv")) if is_sample(own.name)), None)
     labelled = _labels_file(root, train)
     if labelled is not None:
         return _from_csv(root, *labelled, test, sample)
@@ -110,14 +110,10 @@ def _class_names(folder: Path) -> list[str]:
     return sorted(child.name for child in children if _has_images(child))
 
 
-def _is_sample(name: str) -> bool:
-    return "sample" in name.lower() and "sub" in name.lower()
-
-
 def _labels_file(root: Path, train: str | None) -> tuple[str, str, str, str] | None:
     """(folder, file, id column, label column) of a CSV that names the images of a folder."""
     for path in sorted(root.glob("*.csv")):
-        if _is_sample(path.name) or train is None:
+        if is_sample(path.name) or train is None:
             continue
         header, rows = read_csv(path)
         files = image_files(root / train)

@@ -6,11 +6,11 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ensemble import __version__
 from ensemble.blending import Blend
@@ -18,9 +18,8 @@ from ensemble.errors import SubmissionError
 from ensemble.files import sha256, write_text
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
+from ensemble.submission.manifest import FORMAT
 from ensemble.submission.shape import Shape, cells, rows_for, shape_of
-
-FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -75,15 +74,19 @@ def _holds_other(path: Path, content: bytes) -> bool:
 
 def csv_text(shape: Shape, predictions: Predictions) -> str:
     """The whole file, with plain newlines. Raises SubmissionError."""
-    rows = rows_for(shape, predictions)
+    rows = rows_for(shape, predictions.ids.tolist())
     out = io.StringIO()
-    # Python 3.11 does not quote a lone \r by itself
-    has_return = any("\r" in text for text in (*shape.columns, *shape.ids, *predictions.classes))
-    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL)
+    writer = csv_writer(out, (*shape.columns, *shape.ids, *predictions.classes))
     writer.writerow(shape.columns)
     for name, row in zip(shape.ids, cells(shape, predictions, rows), strict=True):
         writer.writerow([name, *row])
     return out.getvalue()
+
+
+def csv_writer(out: TextIO, texts: Iterable[str]) -> Any:
+    """A writer with plain newlines; texts are all that may need quotes."""
+    has_return = any("\r" in text for text in texts)  # Python 3.11 does not quote a lone one by itself
+    return csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL)
 
 
 def _sample_of(blend: Blend) -> tuple[Path | None, str | None]:
