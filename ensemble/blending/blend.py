@@ -71,6 +71,12 @@ class Blend:
     test: TestScores | None
 
     @property
+    def mixture(self) -> Mixture:
+        """What makes its predictions of those of its members."""
+        weights = {member.run.id: member.weight for member in self.members}
+        return Mixture(weights, self.options.is_log, self.calibration, self.of_refits)
+
+    @property
     def best(self) -> Rating:
         """The best member's rating."""
         return self.table[0]

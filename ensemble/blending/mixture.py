@@ -31,6 +31,10 @@ class Mixture:
             raise MismatchError(f"{min(set(names) - set(with_test))} has no test predictions, {with_test[0]} has")
         return self.of({name: runs[name].test_refit if self.of_refits else runs[name].test for name in names})
 
+    def of_valid(self, runs: Mapping[str, Run]) -> Predictions:
+        """The blended validation probabilities of these runs' first fits. Raises MismatchError, DamagedError."""
+        return self.of({name: runs[name].valid for name in self.weights})
+
     def of(self, members: Mapping[str, Callable[[], Predictions]]) -> Predictions:
         """The blend of what the members, by run id, say about the same rows. Raises MismatchError, DamagedError."""
         weights = np.array([[self.weights[name] for name in sorted(self.weights)]])

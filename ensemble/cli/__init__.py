@@ -23,6 +23,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "blend": blending.blend,
     "verify": blending.verify,
     "import": blending.import_run,
+    "submit": competition.submit,
     "predict": competition.predict,
 }
 for _name, _command in COMMANDS.items():

@@ -2,8 +2,55 @@
 
 from collections.abc import Sequence
 
-from ensemble.display.text import count, say
+from ensemble.display.text import count, escape, out, percent, say, table, warn_smells
 from ensemble.engines.predict import Predicted
+from ensemble.submission.ledger import COMPLETE, FAILED, Entry, Pick
+from ensemble.submission.send import Quota
+from ensemble.submission.verify import Verified
+
+
+def show_before(checked: Verified, entry: Entry, quota: Quota, warnings: Sequence[str]) -> None:
+    """What will be sent where, what is left of the quota, and what smells wrong."""
+    shape = checked.shape
+    say(f"{checked.path}: {len(shape.ids):,} rows, {shape.kind}, the same bytes again from {entry.members} members")
+    say(f"to {entry.competition}, as {entry.message!r}")
+    if quota.n_left is None:
+        say("quota: Kaggle tells none before a team's first submission")
+    else:
+        rest = "in this competition" if quota.of_total else "today"
+        say(f"quota: {count(quota.n_today, 'submission')} made today, {quota.n_left} left {rest}")
+    warn_smells(warnings)
+
+
+def show_score(entry: Entry) -> None:
+    """What became of one upload, beside its cross-fitted score."""
+    if entry.status == COMPLETE:
+        say(f"{entry.file}: public score {entry.public}, cross-fitted {_score(entry)}")
+    elif entry.status != FAILED:  # a failure is the command's error
+        say(f"{entry.file}: no score yet; the same `ens submit` asks again and sends nothing twice")
+
+
+def show_ledger(slug: str, entries: Sequence[Entry], picks: Sequence[Pick]) -> None:
+    """All uploads to a competition, the newest last, and two to choose in the end."""
+    shown = table(f"{slug}: {count(len(entries), 'submission')}", "submitted", "file")
+    for name in ("cross-fitted (95 % interval)", "public", "private"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    for one in entries:
+        public = one.public if one.status == COMPLETE else one.status
+        cells = (one.submitted[:16].replace("T", " "), one.file, _score(one), public, one.private)
+        shown.add_row(*map(escape, cells))
+    out.print(shown)
+    for place, pick in zip(("first", "second"), picks, strict=False):
+        say(f"{place} final pick: {pick.entry.file}: {pick.reason}")
+    if len(picks) == 1:
+        say("no second pick: no other submission is inside its interval")
+
+
+def _score(entry: Entry) -> str:
+    value = entry.score(entry.metric)
+    if entry.metric == "accuracy":
+        return f"accuracy {percent(value.value)} ({100 * value.low:.2f}–{100 * value.high:.2f})"
+    return f"log loss {value.value:.4f} ({value.low:.4f}–{value.high:.4f})"
 
 
 def show_predicted(predicted: Predicted, members: Sequence[str]) -> None:

@@ -3,9 +3,10 @@
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ensemble.blending.calibration import Calibration
 from ensemble.blending.mixture import Mixture
@@ -19,13 +20,17 @@ PREDICTIONS, REFIT = ("valid.npz", "test.npz"), "test_refit.npz"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a CSV is derived from; files holds the hashes of each member's files, those of every fold by its folder."""
+    """What a CSV is derived from; files holds the hashes of each member's files, those of every fold by its folder.
+
+    said is all that the file says.
+    """
 
     path: Path
     mixture: Mixture
     files: dict[str, dict[str, str]]
     sample: dict[str, str] | None
     csv_sha256: str
+    said: Mapping[str, Any]
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -62,6 +67,7 @@ def read_manifest(path: Path) -> Manifest:
             {str(entry["run"]): {str(k): str(v) for k, v in entry["sha256"].items()} for entry in members},
             sample and {key: str(sample[key]) for key in ("path", "sha256")},
             str(manifest["csv_sha256"]),
+            manifest,
         )
         for files in found.files.values():
             if not set(found.needed) <= {name.rpartition("/")[2] for name in files}:

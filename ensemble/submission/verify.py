@@ -5,12 +5,18 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
+from ensemble import metrics
 from ensemble.errors import SubmissionError
 from ensemble.files import sha256
 from ensemble.predictions import Predictions
 from ensemble.runs import Run, RunStore
+from ensemble.submission.check import check
+from ensemble.submission.ledger import COMPLETE, Ledger
 from ensemble.submission.manifest import Manifest, members_of, read_manifest
 from ensemble.submission.shape import Shape, shape_of
+from ensemble.submission.smell import last_submission, smells
 from ensemble.submission.write import csv_text
 
 
@@ -54,6 +60,20 @@ def verified(path: Path, store: RunStore) -> Verified:
     if sha256(path) != manifest.csv_sha256:
         raise SubmissionError(f"{path}: its manifest was changed since it was written: csv_sha256 is another file's")
     return Verified(path, manifest, runs, predictions, shape)
+
+
+def recheck(path: Path, store: RunStore, competition: str) -> tuple[Verified, list[str]]:
+    """The full check before a file is sent: its bytes, its shape, and what smells wrong. Raises SubmissionError."""
+    checked = verified(path, store)
+    check(path, checked.shape, checked.predictions.classes)
+    mixture, runs, valid = checked.manifest.mixture, checked.runs, checked.manifest.mixture.of_valid(checked.runs)
+    accuracy = metrics.accuracy(valid.probs, np.asarray(valid.targets))
+    text, last = path.read_text(encoding="utf-8"), last_submission(path.parent, competition=competition)
+    found = smells(runs, mixture, checked.predictions, text, accuracy, last)
+    for one in Ledger(path.parent).entries():
+        if (one.competition, one.sha256, one.status) == (competition, checked.manifest.csv_sha256, COMPLETE):
+            found.append(f"the same file was sent as {one.file} on {one.submitted[:10]}: public score {one.public}")
+    return checked, found
 
 
 def _compare(path: Path, expected: str) -> None:

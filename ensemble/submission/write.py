@@ -14,23 +14,29 @@ from typing import Any, TextIO
 
 from ensemble import __version__
 from ensemble.blending import Blend
+from ensemble.dataset.names import is_sample
 from ensemble.errors import SubmissionError
 from ensemble.files import sha256, write_text
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
 from ensemble.submission.manifest import FORMAT
 from ensemble.submission.shape import Shape, cells, rows_for, shape_of
+from ensemble.submission.smell import last_submission, smells
 
 
 @dataclass(frozen=True)
 class Submission:
-    """The written file, its manifest and its shape; n_unused counts test images that the sample does not ask for."""
+    """The written file, its manifest and its shape; n_unused counts test images that the sample does not ask for.
+
+    warnings say what smells wrong about it.
+    """
 
     path: Path
     manifest: Path
     shape: Shape
     n_unused: int
     unreadable: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def write_submission(
@@ -49,17 +55,21 @@ def write_submission(
     stem = name or f"{blend.group.name}-{digest[:8]}"
     if Path(stem).name != stem or stem.startswith("."):
         raise SubmissionError(f"--name {stem!r} is not a plain file name")
+    if is_sample(stem):
+        raise SubmissionError(f"--name {stem}: called like a sample submission, and these are never written over")
     path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
     if not force and (_holds_other(path, text.encode()) or (manifest.exists() and not path.exists())):
         there = path if path.exists() else manifest
         raise SubmissionError(f"{there}: exists with other content\nchoose another --name, or --force to replace it")
+    runs, last = {m.run.id: m.run for m in blend.members}, last_submission(folder, data=blend.group.name)
+    warnings = tuple(smells(runs, blend.mixture, predictions, text, blend.valid.accuracy.value, last))
     write_text(path, text)
     check(path, shape, predictions.classes)
     unreadable = tuple(sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])}))
     write_text(
         manifest, json.dumps(_manifest(blend, sample, digest, unreadable, command), indent=1, ensure_ascii=False)
     )
-    return Submission(path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable)
+    return Submission(path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable, warnings)
 
 
 def _holds_other(path: Path, content: bytes) -> bool:
