@@ -223,7 +223,7 @@ class KaggleSite:
             score = np.mean([row[1] == self.truth[row[0]] for row in rows])
         else:
             score = -np.mean([np.log(float(row[header.index(self.truth[row[0]])])) for row in rows])
-        return {"status": "COMPLETE", "publicScore": f"{score:.5f}"}
+        return {"status": "COMPLETE", "publicScore": f"{abs(score):.5f}"}
 
 
 @pytest.fixture

@@ -154,4 +154,6 @@ def verify(
 
     n_members = verify_submission(submission, RunStore(runs))
     display.say(f"{submission}: the same bytes again from {n_members} members")
-    display.next_commands(f"ens runs{same(runs)}")
+    display.next_commands(
+        f"ens runs{same(runs)}", f"ens submit {shlex.quote(str(submission))} --competition SLUG{same(runs)}"
+    )

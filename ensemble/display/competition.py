@@ -12,7 +12,8 @@ from ensemble.submission.verify import Verified
 def show_before(checked: Verified, entry: Entry, quota: Quota, warnings: Sequence[str]) -> None:
     """What will be sent where, what is left of the quota, and what smells wrong."""
     shape = checked.shape
-    say(f"{checked.path}: {len(shape.ids):,} rows, {shape.kind}, the same bytes again from {entry.members} members")
+    by = count(entry.members, "member")
+    say(f"{checked.path}: {len(shape.ids):,} rows, {shape.kind}, the same bytes again from {by}")
     say(f"to {entry.competition}, as {entry.message!r}")
     if quota.n_left is None:
         say("quota: Kaggle tells none before a team's first submission")

@@ -153,7 +153,7 @@ def final_picks(ledger: Ledger, entries: Sequence[Entry]) -> list[Pick]:
         said = {one.ref: answers((ledger.folder / one.file).read_text(encoding="utf-8")) for one in (best, *near)}
         shares = {one.ref: differing(said[best.ref], said[one.ref]) for one in near}
         other = max(near, key=lambda one: shares[one.ref])
-        picks.append(Pick(other, f"differs from it on {shares[other.ref]:.1%} of the rows, the most of "
+        picks.append(Pick(other, f"differs from it on {100 * shares[other.ref]:.1f} % of the rows, the most of "
                                  f"{len(near)} whose {name} is inside its interval"))  # fmt: skip
     return picks
 

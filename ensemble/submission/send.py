@@ -3,7 +3,7 @@
 import io
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,24 +42,24 @@ def entry_of(checked: Verified, slug: str, message: str) -> Entry:
     """The ledger's row of a submission before it is sent. Raises SubmissionError."""
     said = checked.manifest.said
     try:
-        scores = said["scores"]["cross_fitted"]
+        scores = dict(said["scores"]["cross_fitted"])
+        if said["calibration"]:
+            scores["log_loss"] = said["scores"]["calibrated"]["log_loss"]
+        metric, count = said["options"]["metric"], len(checked.runs)
+        about = (
+            f"{checked.path.stem}: {count} member{'' if count == 1 else 's'}, {said['weighting']} weights, "
+            f"cross-fitted {metric.replace('_', ' ')} {scores[metric]['value']:.4f}"
+        )
         return Entry(
             submitted=datetime.now(UTC).isoformat(timespec="seconds"), competition=slug, ref=0,
             file=checked.path.name, sha256=checked.manifest.csv_sha256, manifest=checked.manifest.path.name,
-            data=said["data"]["name"], members=len(checked.runs), metric=said["options"]["metric"],
-            message=message or _message(checked.path.stem, said),
-            **{metric + end: scores[metric][key] for metric in ("accuracy", "log_loss")
+            data=said["data"]["name"], members=count, metric=metric,
+            message=message or about,
+            **{name + end: scores[name][key] for name in ("accuracy", "log_loss")
                for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))},
         )  # fmt: skip
     except (KeyError, TypeError, ValueError):
         raise SubmissionError(f"{checked.manifest.path}: does not say how good the blend is; blend again") from None
-
-
-def _message(name: str, said: Mapping[str, Any]) -> str:
-    metric = said["options"]["metric"]
-    score = said["scores"]["cross_fitted"][metric]["value"]
-    n_members = len(said["members"])
-    return f"{name}: {n_members} members, {said['weighting']} weights, cross-fitted {metric} {score:.4f}"
 
 
 def send(api: Any, checked: Verified, entry: Entry) -> Entry:

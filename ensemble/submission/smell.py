@@ -52,20 +52,21 @@ def smells(
 
 
 def _shares(runs: Mapping[str, Run], valid: Predictions, test: Predictions) -> str:
-    """The classes that the blend sees in the test set against those it was trained on."""
+    """The classes that the blend sees in the test set against the training images', and what it sees in validation."""
     one = next(iter(runs.values()))
     by_name = dict(zip(one.classes, one.class_shares().tolist(), strict=True))
     trained = np.array([by_name[name] for name in test.classes])
     seen, usual = test.probs.mean(0), valid.probs.mean(0)
     chance = 0.8 * np.sqrt(trained * (1 - trained) / len(test.ids)).sum()  # twice the mean distance of a sample
-    limit = SHIFT + _distance(usual, trained) + chance
-    if _distance(seen, trained) <= limit:
+    limit = SHIFT + chance
+    if min(_distance(seen, trained), _distance(seen, usual)) <= limit:  # a weak blend evens out the shares
         return ""
     worst = int(np.abs(seen - trained).argmax())
-    order = " (as if the classes stood in another order)" if _distance(np.sort(seen), np.sort(trained)) <= limit else ""
+    sorted_alike = min(_distance(np.sort(seen), np.sort(other)) for other in (trained, usual)) <= limit
+    order = " (as if the classes stood in another order)" if sorted_alike else ""
     return (
-        f"class shares{order}: {seen[worst]:.0%} of the test images are said to be {test.classes[worst]}, "
-        f"{trained[worst]:.0%} of the training images are"
+        f"class shares{order}: {100 * seen[worst]:.0f} % of the test images are said to be {test.classes[worst]}, "
+        f"{100 * trained[worst]:.0f} % of the training images are"
     )
 
 
@@ -89,8 +90,8 @@ def _strangers(runs: Mapping[str, Run], of_refits: bool) -> str:
         return ""
     who = names[worst] if len(names) > 2 else " or ".join(names)
     return (
-        f"{who}: agrees with the other members on {agree[worst]:.0%} of the test rows, "
-        f"on {usual[worst]:.0%} of the validation rows: are its test rows or classes in another order?"
+        f"{who}: agrees with the other members on {100 * agree[worst]:.0f} % of the test rows, "
+        f"on {100 * usual[worst]:.0f} % of the validation rows: are its test rows or classes in another order?"
     )
 
 
@@ -109,16 +110,18 @@ def _agreement(labels: Array) -> tuple[Array, Array]:
 
 
 def _beside_last(said: Mapping[str, str], accuracy: float, last: Last) -> str:
-    """What the last submission said of the same ids; two good ones agree at least where both are right."""
+    """What the last submission said of the same ids; two agree at least as often as if they erred independently."""
     common = [name for name in said if name in last.said]
     if len(common) < max(len(said), len(last.said)):
         return f"ids: {len(common):,} of {len(said):,} are also in {last.name}, which has {len(last.said):,}"
     agreement = sum(said[name] == last.said[name] for name in common) / len(common)
     mine, others = Counter(said.values()), Counter(last.said.values())
     chance = sum(n * others[value] for value, n in mine.items()) / len(common) ** 2
-    if agreement >= (max(accuracy * last.accuracy, chance) + chance) / 2 - 1 / math.sqrt(len(common)):
+    wrong_alike = (1 - accuracy) * (1 - last.accuracy) / max(1, len(mine | others) - 1)
+    expected = max(accuracy * last.accuracy + wrong_alike, chance)
+    if agreement >= (expected + chance) / 2 - 1 / math.sqrt(len(common)):
         return ""
     return (
-        f"the last submission, {last.name}, says the same of {agreement:.0%} of the images, chance alone of "
-        f"{chance:.0%}: is the class order or the id column another one?"
+        f"the last submission, {last.name}, says the same of {100 * agreement:.0f} % of the images, chance alone of "
+        f"{100 * chance:.0f} %: is the class order or the id column another one?"
     )

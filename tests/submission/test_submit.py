@@ -60,7 +60,7 @@ def test_a_submission_is_checked_shown_sent_scored_and_written_down(competition,
     code, out, err = ens(f"{SUBMIT} --yes")
     assert (code, err) == (0, "")
     assert "submissions/one.csv: 60 rows, probabilities, the same bytes again from 2 members" in out
-    assert "to birds, as 'one: 2 members, accuracy weights, cross-fitted log_loss 0." in out
+    assert "to birds, as 'one: 2 members, accuracy weights, cross-fitted log loss 0." in out
     assert "quota: 0 submissions made today, 5 left today" in out
     assert "smells" not in out
     assert kaggle_site.calls == ["GetSubmissionLimits", "StartSubmissionUpload", "CreateSubmission", "ListSubmissions",
@@ -193,6 +193,6 @@ def test_runs_submissions_shows_the_ledger_and_two_final_picks_with_reasons(comp
     texts = {name: answers(Path(f"submissions/{name}.csv").read_text()) for name in ("one", "two", "three")}
     most = max(differing(texts["one"], texts["two"]), differing(texts["one"], texts["three"]))
     assert second["reason"] == (
-        f"differs from it on {most:.1%} of the rows, the most of 2 whose accuracy is inside its interval"
+        f"differs from it on {100 * most:.1f} % of the rows, the most of 2 whose accuracy is inside its interval"
     )
     assert "nothing was submitted from elsewhere" in ens("runs --submissions --out elsewhere")[1]
