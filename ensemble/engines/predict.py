@@ -1,12 +1,13 @@
 """Predict any images by a stored run or a whole blend, a block at a time: memory does not grow with their number."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,6 +27,9 @@ from ensemble.submission.write import csv_writer
 
 if TYPE_CHECKING:
     from ensemble.learn.stored import Reader, StoredNetwork
+
+    Networks = dict[str, list[StoredNetwork]]  # by run id, one for each fold
+    Decoded = dict[Reader, Array] | UnreadableImage  # one image, as each way of reading makes its pixels
 
 BLOCK = 256  # images decoded at a time, while the block before them is predicted
 
@@ -94,24 +98,35 @@ def predict(
         shape = shape_of_sample(sample, source.classes, source.positive)
         files = [files[row] for row in rows_for(shape, ids)]
     networks = _networks(source)
-    readers = {network.reader for member in networks.values() for network in member}
-    unreadable: dict[str, str] = {}
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stored:
         writer = csv_writer(stored, (*shape.columns, *shape.ids, *source.classes))
-        writer.writerow(shape.columns)
-        n_done = 0
-        for decoded in _decoded(files, readers):
-            names = shape.ids[n_done : n_done + len(decoded)]
-            unreadable |= {n: str(one) for n, one in zip(names, decoded, strict=True) if isinstance(one, Exception)}
-            probs = _mixed(source, networks, np.array(names), decoded)
-            for name, row in zip(names, cells(shape, probs, range(len(names))), strict=True):
-                writer.writerow([name, *row])
-            n_done += len(decoded)
-            emit(Step(out.name, "predicting", n_done, len(files)))
+        unreadable = _write(writer, source, networks, shape, files, partial(_tell, emit, out.name, len(files)))
     if sample is not None:
         check(out, shape, source.classes)
     beside = _list_unreadable(out, unreadable)
     return Predicted(out, shape.columns, len(files), sum(map(len, networks.values())), unreadable, beside)
+
+
+def _write(
+    writer: Any, source: Source, networks: "Networks", shape: Shape, files: Sequence[str], told: Callable[[int], None]
+) -> dict[str, str]:
+    """The header and a row per file, in the order of the shape's ids; why which were unreadable."""
+    unreadable: dict[str, str] = {}
+    n_done = 0
+    writer.writerow(shape.columns)
+    for decoded in _decoded(files, {network.reader for member in networks.values() for network in member}):
+        names = shape.ids[n_done : n_done + len(decoded)]
+        unreadable |= {n: str(one) for n, one in zip(names, decoded, strict=True) if isinstance(one, UnreadableImage)}
+        probs = _mixed(source.mixture, networks, np.array(names), decoded)
+        rows = cells(shape, probs, range(len(names)))
+        writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
+        n_done += len(decoded)
+        told(n_done)
+    return unreadable
+
+
+def _tell(emit: Emit, name: str, total: int, done: int) -> None:
+    emit(Step(name, "predicting", done, total))
 
 
 def images_of(given: Sequence[Path]) -> tuple[list[str], list[str]]:
@@ -146,7 +161,7 @@ def _lines(path: Path) -> list[str]:
         raise DataError(f"{path}: not a readable list ({getattr(error, 'strerror', None) or 'not UTF-8'})") from None
 
 
-def _networks(source: Source) -> "dict[str, list[StoredNetwork]]":
+def _networks(source: Source) -> "Networks":
     """The networks of every member, one for each fold."""
     from ensemble.learn.stored import stored_network
 
@@ -158,10 +173,10 @@ def _networks(source: Source) -> "dict[str, list[StoredNetwork]]":
     return found
 
 
-def _decoded(files: Sequence[str], readers: "set[Reader]") -> "Iterator[list[dict[Reader, Array] | UnreadableImage]]":
+def _decoded(files: Sequence[str], readers: "set[Reader]") -> "Iterator[list[Decoded]]":
     """The pixels that each reader makes of the images, block by block; the next block is decoded meanwhile."""
 
-    def decode(file: str) -> "dict[Reader, Array] | UnreadableImage":
+    def decode(file: str) -> "Decoded":
         try:
             image = read_image(Path(file))
         except UnreadableImage as error:
@@ -176,23 +191,19 @@ def _decoded(files: Sequence[str], readers: "set[Reader]") -> "Iterator[list[dic
             yield block
 
 
-def _mixed(
-    source: Source, networks: "dict[str, list[StoredNetwork]]", ids: Array,
-    decoded: "Sequence[dict[Reader, Array] | UnreadableImage]",
-) -> Predictions:  # fmt: skip
-    """The blend's probabilities of one block."""
+def _mixed(mixture: Mixture, networks: "Networks", ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
+    """The blend's probabilities of one block, in the order of its ids."""
 
     def of(network: "StoredNetwork") -> Predictions:
         pixels = [None if isinstance(one, UnreadableImage) else one[network.reader] for one in decoded]
         return Predictions(ids, network.classes, network.probabilities(pixels))
 
     def member(name: str) -> Predictions:
-        parts = list(aligned({str(i): lambda own=own: of(own) for i, own in enumerate(networks[name])}))  # type: ignore[misc]
+        parts = list(aligned({str(i): partial(of, network) for i, network in enumerate(networks[name])}))
         return Predictions(parts[0].ids, parts[0].classes, np.mean([part.probs for part in parts], axis=0))
 
-    found = source.mixture.of({name: lambda name=name: member(name) for name in networks})  # type: ignore[misc]
-    place = {name: row for row, name in enumerate(found.ids.tolist())}
-    rows = [place[name] for name in ids.tolist()]  # members are aligned by sorted ids
+    found = mixture.of({name: partial(member, name) for name in networks})
+    rows = np.argsort(np.argsort(ids))  # members are aligned by sorted ids
     return Predictions(found.ids[rows], found.classes, found.probs[rows], is_checked=True)
 
 

@@ -6,7 +6,7 @@ members among each other, and the last submission. Each limit allows for what th
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +95,9 @@ def _strangers(runs: Mapping[str, Run], of_refits: bool) -> str:
     )
 
 
-def _labels(members: "Mapping[str, object]") -> Array:
+def _labels(members: Mapping[str, Callable[[], Predictions]]) -> Array:
     """(members, rows): the class that each member names."""
-    return np.stack([predicted(one.probs) for one in aligned(members)])  # type: ignore[arg-type]
+    return np.stack([predicted(one.probs) for one in aligned(members)])
 
 
 def _agreement(labels: Array) -> tuple[Array, Array]:
