@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ensemble.cli import main
+from ensemble.dataset.layout import recognise
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
 from ensemble.submission.ledger import Ledger, answers, differing
@@ -196,3 +197,22 @@ def test_runs_submissions_shows_the_ledger_and_two_final_picks_with_reasons(comp
         f"differs from it on {100 * most:.1f} % of the rows, the most of 2 whose accuracy is inside its interval"
     )
     assert "nothing was submitted from elsewhere" in ens("runs --submissions --out elsewhere")[1]
+
+
+def test_no_blend_is_called_like_a_sample_submission(competition, ens):
+    sample = competition("a-1-s0", "b-1-s0")
+    code, _, err = ens("blend --name sample_submission --out . --force")
+    assert (code, "called like a sample submission" in err) == (1, True)
+    assert Path("sample_submission.csv").read_bytes() == sample
+
+
+def test_of_several_sample_submissions_the_one_with_as_many_rows_as_test_images_is_taken(tmp_path, tiny_images):
+    tiny_images(tmp_path / "c" / "train")
+    tiny_images(tmp_path / "c" / "test")
+    for name, n in (("sampleSubmission.csv", 3), ("sample_submission_stage2.csv", 60)):
+        (tmp_path / "c" / name).write_text("id,label\n" + "".join(f"{i},red\n" for i in range(n)))
+    found = recognise(str(tmp_path / "c"))
+    assert found.sample_submission == "sample_submission_stage2.csv"
+    assert (
+        "sampleSubmission.csv, sample_submission_stage2.csv; sample_submission_stage2.csv is taken" in found.doubts[0]
+    )
