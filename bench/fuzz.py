@@ -99,7 +99,7 @@ def sample(raw: bytes, folder: Path) -> None:
     path.write_bytes(raw)
     with suppress(SubmissionError, DataError):
         shape = shape_of(path, TESTED, positive="a")
-        rows = rows_for(shape, TESTED)
+        rows = rows_for(shape, TESTED.ids.tolist())
         assert len(set(rows)) == len(rows) == len(shape.ids)
 
 

@@ -1,6 +1,11 @@
 """Made-up predictions, runs and images; every test keeps its files in its own tmp_path."""
 
+import csv
+import json
+import os
+import threading
 import zlib
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +145,100 @@ def _tiny_images(folder):
 def tiny_images():
     """tiny_images(folder): 60 pictures, 32 × 32, in the class folders blue, green and red; returns the folder."""
     return _tiny_images
+
+
+class KaggleSite:
+    """The few calls of Kaggle's that submitting makes, spoken by a server on this machine.
+
+    truth is the hidden label of each id; a submission of class columns is scored by its log loss, one of labels by its
+    accuracy. delay counts how often a score is still pending when asked for; refuse maps a call, or "upload", to a
+    status and a message; n_left is the quota of a day.
+    """
+
+    def __init__(self, truth=None):
+        self.truth, self.delay, self.refuse, self.n_left = truth or {}, 1, {}, 5
+        self.uploads, self.submissions, self.calls = {}, [], []
+        site = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                call = self.path.rpartition("/")[2]
+                site.calls.append(call)
+                if call in site.refuse:
+                    status, message = site.refuse[call]
+                    self.reply(status, {"code": status, "message": message})
+                else:
+                    self.reply(200, getattr(site, call)(body))
+
+            def do_PUT(self):
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                site.uploads[self.path.rpartition("/")[2]] = content.decode()
+                self.reply(site.refuse.get("upload", (200, ""))[0], {})
+
+            def reply(self, status, value):
+                content = json.dumps(value).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *args):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def GetSubmissionLimits(self, body):  # noqa: N802
+        n = len(self.submissions)
+        return {"numToday": n, "numTotal": n, "numAllowedNow": self.n_left - n, "limitedByTotal": False}
+
+    def StartSubmissionUpload(self, body):  # noqa: N802
+        token = f"upload-{len(self.uploads)}"
+        return {"token": token, "createUrl": f"{self.url}/put/{token}"}
+
+    def CreateSubmission(self, body):  # noqa: N802
+        ref = 1000 + len(self.submissions)
+        text = self.uploads[body["blobFileTokens"]]
+        self.submissions.append(
+            {"ref": ref, "description": body["submissionDescription"], "date": "2024-01-01T00:00:00Z", "text": text}
+        )
+        return {"message": "Successfully submitted", "ref": ref}
+
+    def ListSubmissions(self, body):  # noqa: N802
+        self.delay -= 1
+        listed = []
+        for one in reversed(self.submissions):
+            said = {key: one[key] for key in ("ref", "description", "date")}
+            listed.append(said | (self.scored(one["text"]) if self.delay < 0 else {"status": "PENDING"}))
+        return {"submissions": listed}
+
+    def scored(self, text):
+        header, *rows = csv.reader(text.splitlines())
+        if {row[0] for row in rows} != set(self.truth):
+            return {"status": "ERROR", "errorDescription": "ids do not match"}
+        if len(header) == 2:
+            score = np.mean([row[1] == self.truth[row[0]] for row in rows])
+        else:
+            score = -np.mean([np.log(float(row[header.index(self.truth[row[0]])])) for row in rows])
+        return {"status": "COMPLETE", "publicScore": f"{abs(score):.5f}"}
+
+
+@pytest.fixture
+def kaggle_site(tmp_path, monkeypatch):
+    """A KaggleSite, to which Kaggle's real client in this process goes, signed in as nobody's account."""
+    site = KaggleSite()
+    for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
+        monkeypatch.delenv(name)
+    said = {"KAGGLE_API_ENVIRONMENT": "LOCALHOST", "KAGGLE_USERNAME": "me", "KAGGLE_KEY": "secret-key"}
+    for name, value in (said | {"KAGGLE_CONFIG_DIR": str(tmp_path), "no_proxy": "*"}).items():
+        monkeypatch.setenv(name, value)
+    pytest.importorskip("kaggle", reason="Kaggle's client is not installed", exc_type=ImportError)
+    from kagglesdk import kaggle_env
+
+    monkeypatch.setitem(kaggle_env._env_to_endpoint, kaggle_env.KaggleEnv.LOCAL, site.url)
+    yield site
+    site.server.shutdown()
+    site.server.server_close()

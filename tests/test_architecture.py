@@ -207,6 +207,7 @@ def modules_of(folder, *arguments):
     [
         ["runs"],
         ["runs", "--json"],
+        ["runs", "--submissions"],
         ["blend"],
         ["blend", "--json", "--min-acc", "0.5", "--per-arch", "1"],
         ["blend", "--weights", "best", "--metric", "log_loss", "--calibrate"],

@@ -35,7 +35,7 @@ def test_every_command_line_of_the_documents_is_one_that_exists():
         text = document.read_text(encoding="utf-8")
         found = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
         blocks = "\n".join(code for language, code in found if not language)
-        for line in re.findall(r"^(?:\.venv/bin/)?ens (.*)$", blocks, re.MULTILINE):
+        for line in re.findall(r"^(?:\.venv/bin/)?ens (.*)$", blocks.replace(" && ", "\n"), re.MULTILINE):
             name, *words = line.split()
             assert name in COMMANDS, f"{document.name}: ens {line}"
             options = {option for parameter in COMMANDS[name].params for option in parameter.opts}

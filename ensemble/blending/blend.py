@@ -71,6 +71,12 @@ class Blend:
     test: TestScores | None
 
     @property
+    def mixture(self) -> Mixture:
+        """What makes its predictions of those of its members."""
+        weights = {member.run.id: member.weight for member in self.members}
+        return Mixture(weights, self.options.is_log, self.calibration, self.of_refits)
+
+    @property
     def best(self) -> Rating:
         """The best member's rating."""
         return self.table[0]
@@ -133,7 +139,7 @@ def make_blend(runs: Sequence[Run], options: Options | None = None, data: str | 
         if weight
     )
     mixed = pool.mixed(np.array([*found.fits[0, :, rule], weights]))
-    calibrated = calibrate(mixed[-1], list(mixed[:-1]), found.parts[0], pool.targets)
+    calibrated = calibrate(mixed[-1], list(mixed[:-1]), found.parts[0], pool.targets, pool.groups, seed)
     mixture = Mixture(
         {member.run.id: member.weight for member in members},
         options.is_log,

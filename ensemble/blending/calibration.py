@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble import metrics
-from ensemble.metrics import FLOOR
+from ensemble.metrics import FLOOR, Interval
 from ensemble.predictions import Array
 
 FLOORS = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 3e-3, 1e-2)
@@ -40,11 +40,15 @@ class Quality:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The calibration learnt on all rows, and the quality before and after by calibrations learnt on other rows."""
+    """The calibration learnt on all rows, and the quality before and after by calibrations learnt on other rows.
+
+    log_loss is that of after, with its interval over rows or groups.
+    """
 
     calibration: Calibration
     before: Quality
     after: Quality
+    log_loss: Interval
 
 
 def learn_calibration(probs: Array, targets: Array, near: float = 1.0) -> Calibration:
@@ -60,7 +64,9 @@ def learn_calibration(probs: Array, targets: Array, near: float = 1.0) -> Calibr
     return Calibration(temperature, min((floor for floor in FLOORS if floor * probs.shape[1] < 1), key=loss))
 
 
-def calibrate(probs: Array, part_probs: Sequence[Array], part: Array, targets: Array) -> Calibrated:
+def calibrate(
+    probs: Array, part_probs: Sequence[Array], part: Array, targets: Array, groups: Array | None = None, seed: int = 0
+) -> Calibrated:
     """Learn from all rows, and judge by parts. part_probs[k] are the probabilities by weights learnt without part k."""
     learnt = learn_calibration(probs, targets)
     before, after = probs.copy(), probs.copy()  # too few rows for parts: nothing is learnt
@@ -70,7 +76,8 @@ def calibrate(probs: Array, part_probs: Sequence[Array], part: Array, targets: A
             before[inside] = mixed[inside]
             own = learn_calibration(mixed[~inside], targets[~inside], learnt.temperature)
             after[inside] = own.apply(mixed[inside])
-    return Calibrated(learnt, quality(before, targets), quality(after, targets))
+    log_loss = metrics.bootstrap_mean(metrics.by_group(metrics.losses(after, targets), groups), seed)
+    return Calibrated(learnt, quality(before, targets), quality(after, targets), log_loss)
 
 
 def quality(probs: Array, targets: Array) -> Quality:

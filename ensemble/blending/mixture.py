@@ -1,6 +1,6 @@
-"""The blend of stored test predictions, from no more than a manifest holds."""
+"""The blend of predictions, stored or fresh, from no more than a manifest holds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,8 +29,16 @@ class Mixture:
             return None
         if len(with_test) < len(names):
             raise MismatchError(f"{min(set(names) - set(with_test))} has no test predictions, {with_test[0]} has")
-        members = aligned({name: runs[name].test_refit if self.of_refits else runs[name].test for name in names})
-        one, (probs,) = mix(members, np.array([[self.weights[name] for name in names]]), self.is_log)
+        return self.of({name: runs[name].test_refit if self.of_refits else runs[name].test for name in names})
+
+    def of_valid(self, runs: Mapping[str, Run]) -> Predictions:
+        """The blended validation probabilities of these runs' first fits. Raises MismatchError, DamagedError."""
+        return self.of({name: runs[name].valid for name in self.weights})
+
+    def of(self, members: Mapping[str, Callable[[], Predictions]]) -> Predictions:
+        """The blend of what the members, by run id, say about the same rows. Raises MismatchError, DamagedError."""
+        weights = np.array([[self.weights[name] for name in sorted(self.weights)]])
+        one, (probs,) = mix(aligned(members), weights, self.is_log)
         if self.calibration:
             probs = self.calibration.apply(probs)
         return Predictions(one.ids, one.classes, probs, one.targets)

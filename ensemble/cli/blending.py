@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ensemble.cli import competition
 from ensemble.cli.options import Json, Out, Patterns, Runs, same
 from ensemble.errors import DamagedError, SelectionError
 
@@ -17,6 +18,10 @@ _SKIP = "`ens train RECIPE --force` makes it anew; --skip-damaged blends without
 def list_runs(
     patterns: Patterns = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="also precision, recall and F1 of each class")] = False,
+    submissions: Annotated[
+        bool, typer.Option("--submissions", help="instead: what was submitted, its scores, and two final picks")
+    ] = False,
+    out: Out = Path("submissions"),
     json: Json = False,
     runs: Runs = None,
 ) -> None:
@@ -24,6 +29,9 @@ def list_runs(
     from ensemble import display
     from ensemble.runs import RunStore
 
+    if submissions:
+        competition.list_submissions(out, json)
+        return
     store = RunStore(runs)
     found = store.all(patterns or (), check=True)
     finished = found.runs
@@ -149,4 +157,6 @@ def verify(
 
     n_members = verify_submission(submission, RunStore(runs))
     display.say(f"{submission}: the same bytes again from {n_members} members")
-    display.next_commands(f"ens runs{same(runs)}")
+    display.next_commands(
+        f"ens runs{same(runs)}", f"ens submit {shlex.quote(str(submission))} --competition SLUG{same(runs)}"
+    )

@@ -22,7 +22,7 @@ def init(
     started = start(path, name, Path("recipes"))
     starts.show_start(started)
     stem = str(started.files[0]).removesuffix(".base.yaml")
-    display.next_commands(f"ens inspect {started.files[2]}", f"ens train {stem}_*.yaml && ens blend")
+    display.next_commands(f"ens inspect {started.files[2]}", f"ens train {stem}_*.yaml && ens blend --weights best")
 
 
 def list_data(json: Json = False) -> None:

@@ -81,7 +81,7 @@ def train(
         raise EnsembleError(
             f"{len(failures)} of {len(jobs)} runs failed; the others are finished and stored in {store.root}"
         )
-    display.next_commands(f"ens blend{same(runs)}" if len(finished) > 1 else f"ens runs{same(runs)}")
+    display.next_commands(f"ens blend --weights best{same(runs)}" if len(finished) > 1 else f"ens runs{same(runs)}")
 
 
 def lr_find(

@@ -29,7 +29,7 @@ def client() -> Any:
         except ImportError as error:
             raise DataError(f"Kaggle's client is not installed ({error.name})\npip install kaggle six") from None
         except (SystemExit, OSError, ValueError, KeyError) as error:
-            if _is_network(error):
+            if is_network(error):
                 raise DataError("https://www.kaggle.com cannot be reached") from None
             raise DataError(f"Kaggle's client finds no valid credentials\n{CREDENTIALS}") from None
     return api
@@ -87,9 +87,9 @@ def _errors_in_words(slug: str) -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
-        raise DataError(_refusal(slug, error.response.status_code if error.response is not None else 0)) from None
+        raise DataError(refusal(slug, error.response.status_code if error.response is not None else 0)) from None
     except OSError as error:
-        if _is_network(error):
+        if is_network(error):
             raise DataError("https://www.kaggle.com cannot be reached, or the connection was cut\n"
                             "run the command again: it goes on where it stopped") from None  # fmt: skip
         raise DataError(f"{slug}: cannot be stored ({error.strerror or type(error).__name__})") from None
@@ -97,7 +97,8 @@ def _errors_in_words(slug: str) -> Iterator[None]:
         raise DataError(f"{slug}: Kaggle's archive came incomplete\nrun the command again") from None
 
 
-def _refusal(slug: str, status: int) -> str:
+def refusal(slug: str, status: int) -> str:
+    """What an HTTP status means for who takes part in a competition."""
     rules = f"https://www.kaggle.com/competitions/{slug}/rules"
     return {
         401: f"Kaggle refuses the credentials (401)\n{CREDENTIALS}",
@@ -108,7 +109,8 @@ def _refusal(slug: str, status: int) -> str:
     }.get(status, f"Kaggle answers {status} for {slug}\ntry again later, or see {rules}")
 
 
-def _is_network(error: BaseException) -> bool:
+def is_network(error: BaseException) -> bool:
+    """Whether the server was not reached, or the connection broke."""
     import requests
 
     return isinstance(error, requests.ConnectionError | requests.Timeout)

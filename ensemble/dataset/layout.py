@@ -3,10 +3,10 @@
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ensemble.dataset.names import FORMATS, contents, read_csv, same_form, without_suffix
+from ensemble.dataset.names import FORMATS, contents, is_sample, read_csv, same_form, without_suffix
 from ensemble.dataset.places import find
 from ensemble.dataset.tables import image_files
 from ensemble.errors import DataError
@@ -64,7 +64,24 @@ def recognise(path: str) -> Layout:
     root = _inner(find(path))
     folders = {child.name: child for child in sorted(root.iterdir()) if child.is_dir() and child.name[0] not in "._"}
     train, valid, test = (_named(folders, names) for names in (TRAIN, VALID, TEST))
-    sample = next((own.name for own in sorted(root.glob("*.csv")) if _is_sample(own.name)), None)
+    samples = [own.name for own in sorted(root.glob("*.csv")) if is_sample(own.name)]
+    sample = _fitting(root, samples, test)
+    doubts = (f"sample submissions: {', '.join(samples)}; {sample} is taken",) if len(samples) > 1 else ()
+    found = _recognised(root, folders, train, valid, test, sample)
+    return replace(found, doubts=(*doubts, *found.doubts))
+
+
+def _fitting(root: Path, samples: Sequence[str], test: str | None) -> str | None:
+    """The sample submission with as many rows as there are test images, else the first."""
+    if len(samples) < 2 or test is None:
+        return next(iter(samples), None)
+    n_tests = len(image_files(root / test))
+    return next((name for name in samples if len(read_csv(root / name)[1]) == n_tests), samples[0])
+
+
+def _recognised(
+    root: Path, folders: dict[str, Path], train: str | None, valid: str | None, test: str | None, sample: str | None
+) -> Layout:
     labelled = _labels_file(root, train)
     if labelled is not None:
         return _from_csv(root, *labelled, test, sample)
@@ -110,14 +127,10 @@ def _class_names(folder: Path) -> list[str]:
     return sorted(child.name for child in children if _has_images(child))
 
 
-def _is_sample(name: str) -> bool:
-    return "sample" in name.lower() and "sub" in name.lower()
-
-
 def _labels_file(root: Path, train: str | None) -> tuple[str, str, str, str] | None:
     """(folder, file, id column, label column) of a CSV that names the images of a folder."""
     for path in sorted(root.glob("*.csv")):
-        if _is_sample(path.name) or train is None:
+        if is_sample(path.name) or train is None:
             continue
         header, rows = read_csv(path)
         files = image_files(root / train)

@@ -19,6 +19,11 @@ def without_suffix(name: str) -> str:
     return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
 
 
+def is_sample(name: str) -> bool:
+    """Whether a file is called like a competition's sample submission, which nothing may write over."""
+    return "sample" in name.lower() and "sub" in name.lower()
+
+
 def same_form(name: str) -> str:
     """A name in Unicode's composed form: macOS writes é as two characters, a CSV mostly as one."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)

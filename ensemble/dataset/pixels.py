@@ -43,8 +43,9 @@ FREE_SHARE = 0.5  # of the free disk may be taken where the recipe names no budg
 class Streamed:
     """Pictures that are decoded, in threads, when their rows are asked for; indexed as the array would be."""
 
-    def __init__(self, files: Sequence[Path], geometry: Geometry | None) -> None:
+    def __init__(self, files: Sequence[Path], size: tuple[int, int], geometry: Geometry | None) -> None:
         self.files, self.geometry = files, geometry
+        self.shape = (len(files), *size, 3)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -115,9 +116,11 @@ def _streamed(files: Mapping[str, Path], geometry: Geometry, progress: Progress)
     """A store that decodes when asked; each file is decoded once here, to know the unreadable ones."""
     contents = list(files)
     looks, reasons = looks_of({path: content for content, path in files.items()}, progress)
-    sizes = {(look.width, look.height) for look in looks.values()}
-    is_native = len(sizes) == 1 and _is_native(*next(iter(sizes)), geometry)
-    pixels = Streamed([files[content] for content in contents], None if is_native else geometry)
+    sizes = {(look.height, look.width) for look in looks.values()}
+    native = sizes.pop() if len(sizes) == 1 else None
+    is_native = native is not None and _is_native(native[1], native[0], geometry)
+    size = native if native and is_native else (geometry.size, geometry.size)
+    pixels = Streamed([files[content] for content in contents], size, None if is_native else geometry)
     return PixelStore(pixels, {content: i for i, content in enumerate(contents)}, reasons, geometry, is_native)
 
 

@@ -81,7 +81,11 @@ def _one_line(path: Path) -> str:
 
 def ids_of(files: Sequence[Path], folder: Path) -> list[str]:
     """POSIX paths under the folder, without suffix where that stays unique."""
-    full = [path.relative_to(folder).as_posix() for path in files]
+    return short_names([path.relative_to(folder).as_posix() for path in files])
+
+
+def short_names(full: Sequence[str]) -> list[str]:
+    """File names without suffix where that stays unique."""
     bare = [str(name.rpartition(".")[0]) for name in full]
     counts = Counter(bare) + Counter(full)  # a.png.jpg keeps its suffix beside a.png
     return [short if counts[short] == 1 else name for short, name in zip(bare, full, strict=True)]

@@ -13,10 +13,22 @@ from ensemble.display.runs import (
     show_search,
     warn_left_out,
 )
-from ensemble.display.text import err, minutes, next_commands, out, percent, say, show_error, show_json, show_stopped
+from ensemble.display.text import (
+    ask,
+    err,
+    minutes,
+    next_commands,
+    out,
+    percent,
+    say,
+    show_error,
+    show_json,
+    show_stopped,
+    warn_smells,
+)
 
 __all__ = [
-    "err", "minutes", "next_commands", "out", "percent", "say", "show_costs", "show_curves", "show_error",
+    "ask", "err", "minutes", "next_commands", "out", "percent", "say", "show_costs", "show_curves", "show_error",
     "show_failures", "show_json", "show_per_class", "show_range_test", "show_runs", "show_search", "show_stopped",
-    "warn_left_out",
+    "warn_left_out", "warn_smells",
 ]  # fmt: skip

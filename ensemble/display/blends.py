@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble.blending import Blend
 from ensemble.blending.blend import TestScores
-from ensemble.display.text import count, escape, interval, out, percent, say, table
+from ensemble.display.text import count, escape, interval, out, percent, say, table, warn_smells
 from ensemble.submission import Submission
 
 if TYPE_CHECKING:
@@ -151,6 +151,7 @@ def show_submission(submission: Submission) -> None:
     """Where the CSV is, what is in it, and what a reader should know about it."""
     shape = submission.shape
     say(f"{submission.path}: {len(shape.ids):,} rows, {shape.kind}, checked; {submission.manifest.name} explains it")
+    warn_smells(submission.warnings)
     if submission.n_unused:
         say(f"{submission.n_unused:,} test images are not in the sample submission and were left out")
     if submission.unreadable:
@@ -183,4 +184,5 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
         "calibration": asdict(blend.calibrated),
         "test": asdict(blend.test) if blend.test else None,
         "submission": str(submission.path) if submission else None,
+        "warnings": list(submission.warnings) if submission else [],
     }

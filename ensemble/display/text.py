@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -60,6 +61,22 @@ def show_stopped(number: int) -> None:
 def say(text: str) -> None:
     """One line of result on stdout."""
     out.print(plain(text), soft_wrap=True, markup=False)
+
+
+def warn_smells(warnings: Sequence[str]) -> None:
+    """What smells wrong about a submission whose format is right."""
+    for warning in warnings:
+        out.print(f"[bold red]smells wrong:[/] {escape(warning)}", soft_wrap=True)
+
+
+def ask(question: str) -> bool:
+    """Whether a person at the terminal says yes; no one there is no yes."""
+    out.print(escape(f"{question} [y/N] "), end="", soft_wrap=True)
+    try:
+        return input().strip().lower() in ("y", "yes")
+    except EOFError:
+        out.print()
+        return False
 
 
 def next_commands(*commands: str) -> None:

@@ -261,7 +261,7 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
             name=data.name, fingerprint=data.fingerprint, valid=data.valid_fingerprint, majority=data.majority,
             n_train=len(data.train), n_valid=len(data.valid), n_test=len(data.test or ()),
             sample_submission=str(data.sample_submission) if data.sample_submission else None,
-            positive=recipe.data.positive, unreadable=trained.unreadable,
+            positive=recipe.data.positive, class_counts=trained.class_counts, unreadable=trained.unreadable,
         ),
         preprocessing=trained.preprocess.as_json(), tta=recipe.views, batch_size=trained.batch_size,
         micro_batch=trained.micro_batch, lr=trained.lr,

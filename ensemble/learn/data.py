@@ -59,6 +59,12 @@ class Catalog:
         positions = self.parts[part]
         return positions[self.rows[positions] >= 0]
 
+    @property
+    def class_counts(self) -> dict[str, int]:
+        """The readable training images of each class."""
+        counts = np.bincount(self.codes[self.readable("train")], minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
 
 def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
     """The images of a run in their store. Raises DataError for an unreadable validation image (unless skipped)."""

@@ -9,19 +9,33 @@ from timm.data import resolve_data_config
 from ensemble.dataset.geometry import FILTERS, Geometry
 from ensemble.errors import RecipeError
 from ensemble.recipe import Recipe
+from ensemble.runs import Run
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Geometry, and the mean and standard deviation per channel of pixels from 0 to 1."""
+    """Geometry, and the mean and standard deviation per channel of pixels from 0 to 1.
+
+    stored is the (height, width) of pictures that reach the device as they are, to be resized there; all others, and
+    where it is None every one, are resized before.
+    """
 
     geometry: Geometry
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    stored: tuple[int, int] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """What run.json says."""
-        return {**asdict(self.geometry), "mean": list(self.mean), "std": list(self.std)}
+        stored = list(self.stored) if self.stored else None
+        return {**asdict(self.geometry), "mean": list(self.mean), "std": list(self.std), "stored": stored}
+
+    @classmethod
+    def of(cls, run: Run) -> "Preprocess":
+        """What as_json said of a run."""
+        said = dict(run.preprocessing)
+        mean, std, stored = tuple(said.pop("mean")), tuple(said.pop("std")), said.pop("stored", None)
+        return cls(Geometry(**said), mean, std, tuple(stored) if stored else None)
 
 
 def weights_config(recipe: Recipe) -> Preprocess:

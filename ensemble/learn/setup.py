@@ -89,7 +89,7 @@ def set_up(
         emit(Note(run_id, "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch"))
     images = catalog(data, store, recipe.data.skip_unreadable)
     mean, std = normalisation(recipe.data.normalize, (preprocess.mean, preprocess.std), images)
-    preprocess = replace(preprocess, mean=mean, std=std)
+    preprocess = replace(preprocess, mean=mean, std=std, stored=store.pixels.shape[1:3] if store.is_native else None)
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
     dls = loaders(images, batch_size, recipe.augmentation, (mean, std), seed)
     seed_everything(seed, "network")

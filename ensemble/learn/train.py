@@ -60,6 +60,7 @@ class Trained:
     micro_batch: int
     seconds: dict[str, float]
     images_per_second: float
+    class_counts: dict[str, int]
     unreadable: dict[str, list[str]]
 
 
@@ -106,6 +107,7 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
         batch_size=fitting.micro_batch.batch, micro_batch=fitting.micro_batch.size,
         seconds=clock.rounded | fitting.clock.rounded,
         images_per_second=round(n_images / fitted, 1) if fitted else 0.0,
+        class_counts=setup.images.class_counts,
         unreadable={part: sorted(bad) for part, bad in setup.images.unreadable.items() if bad},
     )  # fmt: skip
 

@@ -76,6 +76,10 @@ def folded(parts: Sequence[Run]) -> Run:
     data = first.data.model_copy(update={
         "n_valid": sum(info.n_valid for info in infos),
         "n_train": sum(info.n_valid for info in infos),
+        "class_counts": {  # every image trains all folds but one
+            name: sum(info.class_counts.get(name, 0) for info in infos) // (len(infos) - 1)
+            for name in first.data.class_counts
+        },
         "majority": float(np.average([info.majority for info in infos], weights=n_rows)),
         "unreadable": {
             name: sorted({image for info in infos for image in info.unreadable.get(name, ())}) for name in names

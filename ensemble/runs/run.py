@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ensemble import metrics
 from ensemble.errors import DamagedError
 from ensemble.files import write_text
 from ensemble.metrics import ClassScore, per_class
-from ensemble.predictions import Predictions
+from ensemble.predictions import Array, Predictions
 
 FORMAT = 1
 
@@ -31,6 +32,7 @@ class DataInfo(_Stored):
     majority: float = Field(description="accuracy on the validation rows of always naming the most common class")
     sample_submission: str | None = None
     positive: str | None = None
+    class_counts: dict[str, int] = Field(default_factory=dict, description="readable training images of each class")
     unreadable: dict[str, list[str]] = {}
 
 
@@ -132,6 +134,20 @@ class Run(_Stored):
         valid = self.valid()
         assert valid.targets is not None
         return per_class(valid.probs, valid.targets, valid.classes)
+
+    def class_shares(self, with_valid: bool = False) -> Array:
+        """The shares of its training images by class, (classes,): what an unreadable test image gets.
+
+        with_valid counts the validation images too, as a refit does; they stand in where run.json has no counts.
+        Raises DamagedError.
+        """
+        counts = np.array([self.data.class_counts.get(name, 0) for name in self.classes])
+        if with_valid or not counts.any():
+            valid = self.valid()
+            own = np.bincount(np.asarray(valid.targets), minlength=len(valid.classes)).tolist()
+            by_name = dict(zip(valid.classes, own, strict=True))
+            counts = counts + [by_name[name] for name in self.classes]
+        return np.asarray((counts / counts.sum()).astype(np.float32))
 
     def _load(self, name: str) -> Predictions:
         return Predictions.load(self.folder / name, self.files.get(name))

@@ -29,6 +29,11 @@ def shape_of(sample: Path | None, predictions: Predictions, positive: str | None
     """The shape of a sample submission; without one `id,label` for every test row. Raises SubmissionError."""
     if sample is None:
         return Shape(("id", "label"), tuple(predictions.ids.tolist()), "class name")
+    return shape_of_sample(sample, predictions.classes, positive)
+
+
+def shape_of_sample(sample: Path, classes: Sequence[str], positive: str | None) -> Shape:
+    """The shape of a sample submission for these classes. Raises SubmissionError."""
     header, rows = read_csv(sample)
     ids = tuple(row[header[0]] for row in rows)
     repeated = _repeated(ids)
@@ -37,12 +42,12 @@ def shape_of(sample: Path | None, predictions: Predictions, positive: str | None
     if len(header) < 2:
         raise SubmissionError(f"{sample}: needs an id column and at least one more; it has only {header[0]!r}")
     if len(header) > 2:
-        _check_columns(sample, header[1:], predictions.classes)
+        _check_columns(sample, header[1:], classes)
         return Shape(tuple(header), ids, "probabilities")
     cells = {row[header[1]].strip() for row in rows}
-    kind = _kind(cells, predictions.classes)
+    kind = _kind(cells, classes)
     if kind == "probability of the positive class":
-        _check_positive(sample, positive, predictions.classes)
+        _check_positive(sample, positive, classes)
     return Shape(tuple(header), ids, kind, positive)
 
 
@@ -84,12 +89,11 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def rows_for(shape: Shape, predictions: Predictions) -> list[int]:
-    """The prediction row of each id of the shape: matched as text, exactly, then without suffix.
+def rows_for(shape: Shape, stored: Sequence[str]) -> list[int]:
+    """The place among the stored ids of each id of the shape: matched as text, exactly, then without suffix.
 
     Raises SubmissionError naming the ids without a prediction of their own.
     """
-    stored = predictions.ids.tolist()
     exact = {same_form(name): i for i, name in enumerate(stored)} | {name: i for i, name in enumerate(stored)}
     bare: dict[str, list[int]] = {}
     for i, name in enumerate(stored):
@@ -104,14 +108,14 @@ def rows_for(shape: Shape, predictions: Predictions) -> list[int]:
     if lost:
         raise SubmissionError(
             f"{len(lost):,} of {len(shape.ids):,} ids of the sample have no test image, the first: {lost[0][:100]!r}\n"
-            f"test ids look like {str(predictions.ids[0])[:100]!r}; check data.test and data.sample_submission"
+            f"test ids look like {stored[0][:100]!r}; check data.test and data.sample_submission"
         )
     asked: dict[int, str] = {}
     for name, (row,) in zip(shape.ids, found, strict=True):
         if asked.setdefault(row, name) != name:
             raise SubmissionError(
                 f"{asked[row][:100]!r} and {name[:100]!r} in the sample both mean the test image "
-                f"{str(predictions.ids[row])[:100]!r}\ncheck data.test and data.sample_submission"
+                f"{stored[row][:100]!r}\ncheck data.test and data.sample_submission"
             )
     return [row for (row,) in found]
 

@@ -6,32 +6,37 @@ import io
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from ensemble import __version__
 from ensemble.blending import Blend
+from ensemble.dataset.names import is_sample
 from ensemble.errors import SubmissionError
 from ensemble.files import sha256, write_text
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
+from ensemble.submission.manifest import FORMAT
 from ensemble.submission.shape import Shape, cells, rows_for, shape_of
-
-FORMAT = 1
+from ensemble.submission.smell import last_submission, smells
 
 
 @dataclass(frozen=True)
 class Submission:
-    """The written file, its manifest and its shape; n_unused counts test images that the sample does not ask for."""
+    """The written file, its manifest and its shape; n_unused counts test images that the sample does not ask for.
+
+    warnings say what smells wrong about it.
+    """
 
     path: Path
     manifest: Path
     shape: Shape
     n_unused: int
     unreadable: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 def write_submission(
@@ -50,17 +55,21 @@ def write_submission(
     stem = name or f"{blend.group.name}-{digest[:8]}"
     if Path(stem).name != stem or stem.startswith("."):
         raise SubmissionError(f"--name {stem!r} is not a plain file name")
+    if is_sample(stem):
+        raise SubmissionError(f"--name {stem}: called like a sample submission, and these are never written over")
     path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
     if not force and (_holds_other(path, text.encode()) or (manifest.exists() and not path.exists())):
         there = path if path.exists() else manifest
         raise SubmissionError(f"{there}: exists with other content\nchoose another --name, or --force to replace it")
+    runs, last = {m.run.id: m.run for m in blend.members}, last_submission(folder, data=blend.group.name)
+    warnings = tuple(smells(runs, blend.mixture, predictions, text, blend.valid.accuracy.value, last))
     write_text(path, text)
     check(path, shape, predictions.classes)
     unreadable = tuple(sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])}))
     write_text(
         manifest, json.dumps(_manifest(blend, sample, digest, unreadable, command), indent=1, ensure_ascii=False)
     )
-    return Submission(path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable)
+    return Submission(path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable, warnings)
 
 
 def _holds_other(path: Path, content: bytes) -> bool:
@@ -75,15 +84,19 @@ def _holds_other(path: Path, content: bytes) -> bool:
 
 def csv_text(shape: Shape, predictions: Predictions) -> str:
     """The whole file, with plain newlines. Raises SubmissionError."""
-    rows = rows_for(shape, predictions)
+    rows = rows_for(shape, predictions.ids.tolist())
     out = io.StringIO()
-    # Python 3.11 does not quote a lone \r by itself
-    has_return = any("\r" in text for text in (*shape.columns, *shape.ids, *predictions.classes))
-    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL)
+    writer = csv_writer(out, (*shape.columns, *shape.ids, *predictions.classes))
     writer.writerow(shape.columns)
     for name, row in zip(shape.ids, cells(shape, predictions, rows), strict=True):
         writer.writerow([name, *row])
     return out.getvalue()
+
+
+def csv_writer(out: TextIO, texts: Iterable[str]) -> Any:
+    """A writer with plain newlines; texts are all that may need quotes."""
+    has_return = any("\r" in text for text in texts)  # Python 3.11 does not quote a lone one by itself
+    return csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL)
 
 
 def _sample_of(blend: Blend) -> tuple[Path | None, str | None]:

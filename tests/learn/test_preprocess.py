@@ -62,7 +62,7 @@ def test_what_run_json_says_is_plain_and_complete(recipe_of):
     said = weights_config(recipe_of("model.arch=vgg19", "model.pretrained=true")).as_json()
     assert json.loads(json.dumps(said)) == {
         "size": 32, "resize": "crop", "crop_pct": 0.875, "interpolation": "bilinear",
-        "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225],
+        "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "stored": None,
     }  # fmt: skip
 
 

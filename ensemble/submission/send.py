@@ -1,0 +1,127 @@
+"""A checked submission goes to Kaggle by its own client, and its score comes back. Tried with kaggle 2.2.4."""
+
+import io
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from ensemble.dataset.kaggle import is_network, refusal
+from ensemble.errors import SubmissionError
+from ensemble.submission.ledger import COMPLETE, FAILED, PENDING, Entry, Ledger
+from ensemble.submission.verify import Verified
+
+LONGEST_PAUSE = 15.0  # seconds between two questions for the score
+
+
+@dataclass(frozen=True)
+class Quota:
+    """How many submissions a team made today, and how many it may still make; None before its first."""
+
+    n_today: int
+    n_left: int | None
+    of_total: bool
+
+    @classmethod
+    def of(cls, api: Any, slug: str) -> "Quota":
+        """What Kaggle says. Raises SubmissionError, also where none is left."""
+        with _errors_in_words(api, slug):
+            said = api.competition_get_submission_limits(slug)
+        if not said.num_today and not said.num_total and not said.num_allowed_now:
+            return cls(0, None, False)  # all zero: not on a team yet
+        if said.num_allowed_now <= 0:
+            until = "in this competition" if said.limited_by_total else "today; there will be more after 00:00 UTC"
+            raise SubmissionError(f"{slug}: no submission is left {until} ({said.num_today} were made today)")
+        return cls(said.num_today, said.num_allowed_now, said.limited_by_total)
+
+
+def entry_of(checked: Verified, slug: str, message: str) -> Entry:
+    """The ledger's row of a submission before it is sent. Raises SubmissionError."""
+    said = checked.manifest.said
+    try:
+        scores = dict(said["scores"]["cross_fitted"])
+        if said["calibration"]:
+            scores["log_loss"] = said["scores"]["calibrated"]["log_loss"]
+        metric, count = said["options"]["metric"], len(checked.runs)
+        about = (
+            f"{checked.path.stem}: {count} member{'' if count == 1 else 's'}, {said['weighting']} weights, "
+            f"cross-fitted {metric.replace('_', ' ')} {scores[metric]['value']:.4f}"
+        )
+        return Entry(
+            submitted=datetime.now(UTC).isoformat(timespec="seconds"), competition=slug, ref=0,
+            file=checked.path.name, sha256=checked.manifest.csv_sha256, manifest=checked.manifest.path.name,
+            data=said["data"]["name"], members=count, metric=metric,
+            message=message or about,
+            **{name + end: scores[name][key] for name in ("accuracy", "log_loss")
+               for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))},
+        )  # fmt: skip
+    except (KeyError, TypeError, ValueError):
+        raise SubmissionError(f"{checked.manifest.path}: does not say how good the blend is; blend again") from None
+
+
+def send(api: Any, checked: Verified, entry: Entry) -> Entry:
+    """Upload; returns the entry with Kaggle's number of it. Raises SubmissionError."""
+    slug = entry.competition
+    with _errors_in_words(api, slug):
+        answer = api.competition_submit(str(checked.path), entry.message, slug, quiet=True)
+    if not answer.ref:  # the client does not raise where the upload failed
+        raise SubmissionError(f"{slug}: {checked.path} was not taken: {answer.message[:200]}\nrun the command again")
+    return entry.model_copy(update={"ref": answer.ref})
+
+
+def wait(api: Any, ledger: Ledger, slug: str, minutes: float) -> list[Entry]:
+    """Ask for the scores that the ledger lacks until all are there or the time is over, and write them down.
+
+    Returns the entries that were waited for. Raises SubmissionError.
+    """
+    deadline, pause = time.monotonic() + 60 * minutes, 0.5
+    waiting = [one for one in ledger.entries() if (one.competition, one.status) == (slug, PENDING)]
+    while True:
+        with _errors_in_words(api, slug):
+            listed = {one.ref: one for one in api.competition_submissions(slug, page_size=100) or () if one}
+        waiting = [_scored(one, listed[one.ref]) if one.ref in listed else one for one in waiting]
+        ledger.write(*waiting)
+        left = deadline - time.monotonic()
+        if left <= 0 or all(one.status != PENDING for one in waiting):
+            return waiting
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _scored(entry: Entry, said: Any) -> Entry:
+    status = {"COMPLETE": COMPLETE, "ERROR": FAILED}.get(said.status.name, PENDING)
+    more = {"status": status, "public": said.public_score or "", "private": said.private_score or ""}
+    if status == FAILED:
+        more["message"] = f"{entry.message}: {said.error_description or 'no reason given'}"[:300]
+    return entry.model_copy(update=more)
+
+
+@contextmanager
+def _errors_in_words(api: Any, slug: str) -> Iterator[None]:
+    """The client's exceptions as SubmissionError; what it prints is swallowed."""
+    import requests
+
+    try:
+        with redirect_stdout(io.StringIO()):
+            yield
+    except requests.HTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        said = " ".join(str(error).split())[:300]
+        if status == 400 and not any(secret in said for secret in _secrets(api)):
+            raise SubmissionError(f"Kaggle refuses the submission to {slug}: {said}") from None
+        raise SubmissionError(refusal(slug, status)) from None
+    except OSError as error:
+        if is_network(error):
+            sent = f"https://www.kaggle.com/competitions/{slug}/submissions shows whether it arrived"
+            raise SubmissionError(
+                f"https://www.kaggle.com cannot be reached, or the connection was cut\n{sent}"
+            ) from None
+        raise SubmissionError(f"{slug}: cannot be sent ({error.strerror or type(error).__name__})") from None
+
+
+def _secrets(api: Any) -> Sequence[str]:
+    found = [os.environ.get(name) for name in ("KAGGLE_KEY", "KAGGLE_API_TOKEN")]
+    return [str(secret) for secret in (*found, *getattr(api, "config_values", {}).values()) if secret]

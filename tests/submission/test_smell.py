@@ -1,0 +1,135 @@
+"""A permuted class order and rows under other ids are smelt where they can be, and honest blends are left in peace."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from ensemble.blending.mixture import Mixture
+from ensemble.predictions import Predictions
+from ensemble.runs import publish
+from ensemble.submission.ledger import answers
+from ensemble.submission.smell import Last, smells
+
+CLASSES = ("ant", "bee", "cat", "dog")
+SKEWED, EVEN = (0.5, 0.25, 0.15, 0.1), (0.25,) * 4
+
+
+@pytest.fixture
+def world(tmp_path, fake_run):
+    """world(rng, shares, n_members): runs by id, trained on these class shares, and the test rows' true classes."""
+
+    def world(rng, shares, n_members=2, accuracy=0.75, n_valid=400, n_test=300):
+        truth = {"v": rng.choice(4, n_valid, p=shares), "t": rng.choice(4, n_test, p=shares)}
+        runs = {}
+        for i in range(n_members):
+            said = {}
+            for part, targets in truth.items():
+                named = np.where(rng.random(len(targets)) < accuracy, targets, rng.integers(0, 4, len(targets)))
+                probs = rng.dirichlet(np.ones(4), len(targets))
+                probs[np.arange(len(targets)), named] += 1
+                ids = np.array([f"{part}{k:04d}" for k in range(len(targets))])
+                said[part] = Predictions(ids, CLASSES, (probs / 2).astype(np.float32), targets)
+            run = fake_run(tmp_path / f"{rng.integers(1 << 60)}", f"m{i}-1-s0", predictions=said["v"], test=said["t"])
+            counts = dict(zip(CLASSES, (np.array(shares) * 1000).astype(int).tolist(), strict=True))
+            runs[run.id] = run.model_copy(update={"data": run.data.model_copy(update={"class_counts": counts})})
+        return runs
+
+    return world
+
+
+def csv_of(predictions):
+    out = io.StringIO()
+    rows = zip(predictions.ids.tolist(), *predictions.probs.T.tolist(), strict=True)
+    csv.writer(out).writerows([("id", *predictions.classes), *rows])
+    return out.getvalue()
+
+
+def smelt(runs, last=None, accuracy=0.75):
+    mixture = Mixture({name: 1 / len(runs) for name in runs}, False, None)
+    predictions = mixture.of_test(runs)
+    return smells(runs, mixture, predictions, csv_of(predictions), accuracy, last)
+
+
+def last_of(runs, accuracy=0.75):
+    mixture = Mixture({name: 1 / len(runs) for name in runs}, False, None)
+    return Last("last.csv", answers(csv_of(mixture.of_test(runs))), accuracy)
+
+
+def with_test(run, change):
+    """The run with other test predictions."""
+    change(run.test()).save(run.folder / "test.npz")
+    from ensemble.files import sha256
+
+    run = run.model_copy(update={"files": run.files | {"test.npz": sha256(run.folder / "test.npz")}})
+    publish(run)
+    return run
+
+
+def permuted(test):
+    return Predictions(test.ids, ("cat", "dog", "bee", "ant"), test.probs, None)
+
+
+def shuffled(test):
+    return Predictions(np.random.default_rng(1).permutation(test.ids), test.classes, test.probs, None)
+
+
+def other_targets_gone(runs):
+    """Test rows without labels, as in a competition."""
+    return {
+        name: with_test(run, lambda test: Predictions(test.ids, test.classes, test.probs)) for name, run in runs.items()
+    }
+
+
+@pytest.mark.parametrize("shares", [SKEWED, EVEN], ids=["skewed", "even"])
+@pytest.mark.parametrize("accuracy", [0.05, 0.4, 0.95])
+def test_honest_blends_smell_of_nothing(shares, accuracy, world, rng):
+    for n_test in (12, 60, 400):
+        runs = world(rng, shares, 3, accuracy, n_test=n_test)
+        first, *others = runs
+        last = last_of({name: runs[name] for name in others}, accuracy)
+        assert smelt({first: runs[first]}, last, accuracy) == []
+        assert smelt(runs, last, accuracy) == []
+
+
+def test_a_permuted_class_order_shows_in_the_class_shares(world, rng):
+    runs = {name: with_test(run, permuted) for name, run in other_targets_gone(world(rng, SKEWED)).items()}
+    (warning,) = smelt(runs)
+    assert warning.startswith("class shares (as if the classes stood in another order): ")
+
+
+@pytest.mark.parametrize("change", [permuted, shuffled])
+def test_one_member_in_another_order_shows_beside_the_others(change, world, rng):
+    runs = other_targets_gone(world(rng, EVEN, 3))
+    runs["m1-1-s0"] = with_test(runs["m1-1-s0"], change)
+    (warning,) = smelt(runs)
+    assert warning.startswith("m1-1-s0: agrees with the other members on ")
+    del runs["m2-1-s0"]
+    (warning,) = smelt(runs)
+    assert warning.startswith("m0-1-s0 or m1-1-s0: ")
+
+
+@pytest.mark.parametrize("change", [permuted, shuffled])
+def test_a_whole_blend_in_another_order_shows_beside_the_last_submission(change, world, rng):
+    runs = other_targets_gone(world(rng, EVEN))
+    last = last_of(runs)
+    wrong = {name: with_test(run, change) for name, run in runs.items()}
+    (warning,) = smelt(wrong, last)
+    assert warning.startswith("the last submission, last.csv, says the same of ")
+    other_ids = Last("last.csv", {f"x{name}": said for name, said in last.said.items()}, 0.75)
+    assert smelt(wrong, other_ids) == ["ids: 0 of 300 are also in last.csv, which has 300"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id,a,b\nx,0.2,0.8\ny,0.5,0.5\n", {"x": "b", "y": "a"}),
+        ("id,label\nx,a.b\ny,0\n", {"x": "a.b", "y": "0"}),
+        ("id,label\nx,1\ny,0\n", {"x": "1", "y": "0"}),
+        ("id,p\nx,0.7\ny,0\n", {"x": "True", "y": "False"}),
+    ],
+    ids=["class columns", "names", "numbers", "one probability"],
+)
+def test_what_a_submission_says_of_each_id(text, said):
+    assert answers(text) == said

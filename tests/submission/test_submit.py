@@ -1,0 +1,218 @@
+"""`ens submit` with Kaggle's real client and a server on this machine: quota, question, upload, score, ledger."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensemble.cli import main
+from ensemble.dataset.layout import recognise
+from ensemble.predictions import Predictions
+from ensemble.runs import publish
+from ensemble.submission.ledger import Ledger, answers, differing
+
+CLASSES = ("ant", "bee", "cat")
+
+
+@pytest.fixture
+def ens(tmp_path, monkeypatch, capsys):
+    """ens("submit …"): exit status, stdout and stderr of a command run in tmp_path."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("builtins.input", lambda: (_ for _ in ()).throw(EOFError))
+
+    def ens(line):
+        monkeypatch.setattr(sys, "argv", ["ens", *shlex.split(line)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return ens
+
+
+@pytest.fixture
+def competition(tmp_path, rng, fake_run, made_up, kaggle_site, ens):
+    """competition(name): runs about 60 test images of three classes, and the CSV of a blend of them, NAME.csv."""
+    ids = [f"t{i:03d}" for i in range(60)]
+    sample = tmp_path / "sample_submission.csv"
+    sample.write_text("id,cat,ant,bee\n" + "".join(f"{name},0.3,0.3,0.4\n" for name in ids))
+
+    def competition(*runs, test=None):
+        for name in runs:
+            guess = test or made_up(rng, 60, CLASSES, 0.9, ids)
+            kaggle_site.truth = dict(zip(ids, (CLASSES[i % 3] for i in range(60)), strict=True))
+            hidden = Predictions(guess.ids, guess.classes, guess.probs)
+            run = fake_run("runs", name, predictions=made_up(rng, 200, CLASSES, 0.9), test=hidden)
+            said = {"sample_submission": "sample_submission.csv", "class_counts": dict.fromkeys(CLASSES, 70)}
+            publish(run.model_copy(update={"data": run.data.model_copy(update=said)}))
+        return sample.read_bytes()
+
+    return competition
+
+
+SUBMIT = "submit submissions/one.csv --competition birds"
+
+
+def test_a_submission_is_checked_shown_sent_scored_and_written_down(competition, ens, kaggle_site):
+    sample = competition("a-1-s0", "b-1-s0")
+    ens("blend --name one --metric log_loss")
+    code, out, err = ens(f"{SUBMIT} --yes")
+    assert (code, err) == (0, "")
+    assert "submissions/one.csv: 60 rows, probabilities, the same bytes again from 2 members" in out
+    assert "to birds, as 'one: 2 members, accuracy weights, cross-fitted log loss 0." in out
+    assert "quota: 0 submissions made today, 5 left today" in out
+    assert "smells" not in out
+    assert kaggle_site.calls == ["GetSubmissionLimits", "StartSubmissionUpload", "CreateSubmission", "ListSubmissions",
+                                 "ListSubmissions"]  # fmt: skip
+    (sent,) = kaggle_site.submissions
+    text = Path("submissions/one.csv").read_text()
+    assert sent["text"] == text
+    score = kaggle_site.scored(text)["publicScore"]
+    assert f"one.csv: public score {score}, cross-fitted log loss 0." in out
+    (entry,) = Ledger(Path("submissions")).entries()
+    manifest = json.loads(Path("submissions/one.json").read_text())
+    assert (entry.public, entry.status, entry.ref, entry.manifest) == (score, "complete", 1000, "one.json")
+    assert entry.sha256 == manifest["csv_sha256"]
+    assert entry.log_loss_high == manifest["scores"]["cross_fitted"]["log_loss"]["high"]
+    assert Path("sample_submission.csv").read_bytes() == sample
+
+
+def test_a_dry_run_does_all_but_the_upload_and_no_one_to_ask_is_no(competition, ens, kaggle_site, monkeypatch):
+    competition("a-1-s0", "b-1-s0")
+    kaggle_site.submissions = [{}]  # another one of today
+    ens("blend --name one")
+    code, out, _ = ens(f"{SUBMIT} --dry-run")
+    assert code == 0
+    assert "quota: 1 submission made today, 4 left today" in out
+    assert "nothing was sent" in out
+    code, out, err = ens(SUBMIT)
+    assert (code, err) == (1, "error: nothing was sent\n--yes sends without asking\n")
+    assert "send it to birds? [y/N]" in out
+    assert set(kaggle_site.calls) == {"GetSubmissionLimits"}
+    assert not Ledger(Path("submissions")).path.exists()
+    kaggle_site.submissions, kaggle_site.n_left = [], 0  # all zero: no team yet
+    assert "quota: Kaggle tells none before a team's first submission" in ens(f"{SUBMIT} --dry-run")[1]
+    monkeypatch.setattr("builtins.input", lambda: "y")
+    assert ens(SUBMIT)[0] == 0
+    assert len(kaggle_site.submissions) == 1
+
+
+def test_a_score_that_is_late_is_asked_for_again_and_nothing_is_sent_twice(competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0")
+    kaggle_site.delay = 1
+    ens("blend --name one")
+    out = ens(f"{SUBMIT} --yes --wait 0")[1]
+    assert "no score yet; the same `ens submit` asks again" in out
+    assert "pending" in ens("runs --submissions")[1]
+    out = ens(f"{SUBMIT} --yes --wait 0")[1]
+    assert "one.csv: public score" in out
+    assert len(kaggle_site.submissions) == 1
+    out = ens(f"{SUBMIT} --dry-run")[1]
+    assert "smells wrong: the same file was sent as one.csv on" in out
+
+
+@pytest.mark.parametrize(
+    ("refuse", "said"),
+    [
+        ({"upload": (403, "")}, "birds: submissions/one.csv was not taken: Could not submit to competition"),
+        (
+            {"CreateSubmission": (400, "the deadline has passed")},
+            "Kaggle refuses the submission to birds: the deadline",
+        ),
+        ({"CreateSubmission": (400, "bad secret-key")}, "Kaggle answers 400 for birds"),
+        ({"StartSubmissionUpload": (403, "rules")}, "its rules are not accepted"),
+        ({"GetSubmissionLimits": (401, "no")}, "Kaggle refuses the credentials (401)"),
+    ],
+    ids=["upload", "deadline", "secret", "rules", "credentials"],
+)
+def test_what_kaggle_refuses_is_told_in_words_and_not_written_down(refuse, said, competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    kaggle_site.refuse = refuse
+    code, _, err = ens(f"{SUBMIT} --yes")
+    assert code == 1
+    assert said in err
+    assert err.count("\n") <= 3
+    assert "secret-key" not in err
+    assert Ledger(Path("submissions")).entries() == []
+
+
+def test_a_used_up_quota_and_a_file_that_cannot_be_scored_are_errors(competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    kaggle_site.truth = {}
+    code, _, err = ens(f"{SUBMIT} --yes")
+    assert (code, "birds: Kaggle could not score one: 2 members" in err, "ids do not match" in err) == (1, True, True)
+    assert Ledger(Path("submissions")).entries()[0].status == "error"
+    kaggle_site.n_left = 1
+    code, _, err = ens(f"{SUBMIT} --yes")
+    assert (code, "no submission is left today; there will be more after 00:00 UTC" in err) == (1, True)
+
+
+def test_a_changed_file_is_never_sent(competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    with Path("submissions/one.csv").open("a") as stored:
+        stored.write("more,0,0,1\n")
+    code, _, err = ens(f"{SUBMIT} --yes")
+    assert (code, "has 62 lines, its members give 61" in err) == (1, True)
+    assert kaggle_site.calls == []
+
+
+def test_what_smells_wrong_is_shown_before_writing_and_before_sending(competition, ens, kaggle_site, rng, made_up):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one 'a*' 'b*'")
+    ens(f"{SUBMIT} --yes")
+    probs = made_up(rng, 60, CLASSES, 0.9).probs
+    ids = np.array([f"t{i:03d}" for i in range(60)])
+    competition("c-1-s0", test=Predictions(ids, ("bee", "cat", "ant"), probs))
+    out = ens("blend --name two 'c*'")[1]
+    assert "smells wrong: the last submission, one.csv, says the same of" in out
+    code, out, err = ens("submit submissions/two.csv --competition birds")
+    assert (code, "nothing was sent" in err) == (1, True)
+    assert "smells wrong: the last submission, one.csv, says the same of" in out
+    assert ens("submit submissions/two.csv --competition birds --yes")[0] == 0
+    assert len(kaggle_site.submissions) == 2
+
+
+def test_runs_submissions_shows_the_ledger_and_two_final_picks_with_reasons(competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0", "c-1-s0")
+    for name, which in (("one", "'a*'"), ("two", "'b*'"), ("three", "'c*'")):
+        ens(f"blend --name {name} {which}")
+        ens(f"submit submissions/{name}.csv --competition birds --yes")
+    code, out, _ = ens("runs --submissions")
+    assert code == 0
+    assert "birds: 3 submissions" in out
+    assert "first final pick: " in out
+    assert "second final pick: " in out
+    said = json.loads(ens("runs --submissions --json")[1])
+    assert [one["file"] for one in said[0]["submissions"]] == ["one.csv", "two.csv", "three.csv"]
+    first, second = said[0]["picks"]
+    assert (first["file"], first["reason"]) == ("one.csv", "best cross-fitted accuracy of 3")
+    texts = {name: answers(Path(f"submissions/{name}.csv").read_text()) for name in ("one", "two", "three")}
+    most = max(differing(texts["one"], texts["two"]), differing(texts["one"], texts["three"]))
+    assert second["reason"] == (
+        f"differs from it on {100 * most:.1f} % of the rows, the most of 2 whose accuracy is inside its interval"
+    )
+    assert "nothing was submitted from elsewhere" in ens("runs --submissions --out elsewhere")[1]
+
+
+def test_no_blend_is_called_like_a_sample_submission(competition, ens):
+    sample = competition("a-1-s0", "b-1-s0")
+    code, _, err = ens("blend --name sample_submission --out . --force")
+    assert (code, "called like a sample submission" in err) == (1, True)
+    assert Path("sample_submission.csv").read_bytes() == sample
+
+
+def test_of_several_sample_submissions_the_one_with_as_many_rows_as_test_images_is_taken(tmp_path, tiny_images):
+    tiny_images(tmp_path / "c" / "train")
+    tiny_images(tmp_path / "c" / "test")
+    for name, n in (("sampleSubmission.csv", 3), ("sample_submission_stage2.csv", 60)):
+        (tmp_path / "c" / name).write_text("id,label\n" + "".join(f"{i},red\n" for i in range(n)))
+    found = recognise(str(tmp_path / "c"))
+    assert found.sample_submission == "sample_submission_stage2.csv"
+    assert (
+        "sampleSubmission.csv, sample_submission_stage2.csv; sample_submission_stage2.csv is taken" in found.doubts[0]
+    )
