@@ -9,7 +9,7 @@ from ensemble import display, events
 from ensemble.blending import Options, make_blend
 from ensemble.display import blends, live
 from ensemble.display.text import LOG_WIDTH, interval, minutes
-from ensemble.engines.local import Failure
+from ensemble.engines.jobs import Failure
 from ensemble.errors import EnsembleError
 from ensemble.metrics import Interval
 from ensemble.predictions import Predictions

@@ -9,7 +9,7 @@ from ensemble.display.text import LOG_WIDTH, count, err, escape, interval, minut
 from ensemble.runs import Damaged, Listing, Run
 
 if TYPE_CHECKING:
-    from ensemble.engines.local import Failure, Job
+    from ensemble.engines.jobs import Failure, Job
     from ensemble.engines.tune import Search
     from ensemble.learn.estimate import Cost, PhaseCost
     from ensemble.learn.lr import RangeTest

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.learner import Learner
@@ -13,6 +14,7 @@ from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step
 from ensemble.learn import callbacks, models
 from ensemble.learn.clock import Clock
+from ensemble.learn.device import device
 from ensemble.learn.features import feature_learner, n_views
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
 from ensemble.learn.memory import MicroBatch
@@ -174,6 +176,8 @@ class Fitting:
         self.n_trainable, self.clock.seconds = saved.told["n_trainable"], dict(saved.told["seconds"])
         self.micro_batch.shrink(saved.told["micro_batch"])
         self.n_views = saved.told["n_views"]
+        if device().type == "cpu":
+            torch.set_num_threads(saved.told["threads"])  # another number of threads computes other bytes
         self._note(f"going on after epoch {self.keeper.n_seen}, stored when training was cut off")
         return float(saved.told["rate"])
 
@@ -191,7 +195,7 @@ class Fitting:
         told = {
             "rate": rate, "n_trainable": self.n_trainable, "start": self.setup.start, "seconds": self.clock.seconds,
             "micro_batch": self.micro_batch.size, "n_views": self.n_views,
-            "smooth_count": learn.recorder.smooth_loss.count,
+            "smooth_count": learn.recorder.smooth_loss.count, "threads": torch.get_num_threads(),
         }  # fmt: skip
         tensors["smooth"] = learn.recorder.smooth_loss.val.detach().cpu()
         if self.average is not None:

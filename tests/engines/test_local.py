@@ -14,7 +14,8 @@ from PIL import Image
 
 import ensemble
 from ensemble.dataset.load import load
-from ensemble.engines.local import Failure, Job, find_rate, jobs_of, recipe_text, train_all
+from ensemble.engines.jobs import Failure, Job, jobs_of
+from ensemble.engines.local import find_rate, recipe_text, train_all
 from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunStarted, Step, ignore
 from ensemble.files import sha256
 from ensemble.recipe import Recipe
