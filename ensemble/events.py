@@ -67,7 +67,15 @@ class RunFailed:
     reason: str
 
 
-Event = RunStarted | Note | Step | EpochEnded | RunEnded | RunFailed
+@dataclass(frozen=True)
+class RunLeft:
+    """A run is left unfinished on purpose: another process trains it, or a search has given it up."""
+
+    run: str
+    reason: str
+
+
+Event = RunStarted | Note | Step | EpochEnded | RunEnded | RunFailed | RunLeft
 Emit = Callable[[Event], None]
 
 

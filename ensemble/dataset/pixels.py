@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import PIL
+from filelock import FileLock
 from PIL import Image
 
 from ensemble.dataset.looks import (
@@ -103,13 +104,25 @@ def open_store(hashes: dict[Path, str], geometry: Geometry, progress: Progress) 
     array, sidecar = folder / f"{key.hexdigest()}.npy", folder / f"{key.hexdigest()}.json"
     stored = _stored(array, sidecar, len(contents))
     if stored is None:
-        _fill(array, sidecar, {content: by_hash[content] for content in contents}, geometry, progress)
+        with _alone(array.with_suffix(".lock")):
+            if _stored(array, sidecar, len(contents)) is None:
+                _fill(array, sidecar, {content: by_hash[content] for content in contents}, geometry, progress)
         stored = _stored(array, sidecar, len(contents))
     if stored is None:
         raise DataError(f"{array}: cannot be read back after it was written; is the disk failing?")
     pixels, said = stored
     unreadable = {contents[i]: reason for i, reason in said["unreadable"]}
     return PixelStore(pixels, {c: i for i, c in enumerate(contents)}, unreadable, geometry, said["native"])
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time in this block, where the file system has locks; else work is done twice, not wrongly."""
+    with ExitStack() as held:
+        with suppress(OSError, NotImplementedError):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(lock))
+        yield
 
 
 def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, dict[str, Any]] | None:

@@ -1,11 +1,11 @@
 """What is to be trained: jobs, the tasks that engines carry out, and which task comes next."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from ensemble.events import Emit, Event, Note, RunFailed, RunStarted
+from ensemble.events import Emit, Event, RunFailed, RunLeft, RunStarted
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 
@@ -92,34 +92,47 @@ class Engine(Protocol):
 
 
 class Sweep:
-    """Jobs in their order, those that another process trains again at the end, a refit after the last of its folds."""
+    """Jobs in their order, those that another process trains again at the end, a refit after the last of its folds.
+
+    A job whose first weights are another job's run waits for that one.
+    """
 
     def __init__(self, jobs: Sequence[Job], emit: Emit, force: bool = False) -> None:
         self.waiting = deque(Task(job, force=force) for job in jobs)
         self.busy: deque[Task] = deque()
         self.number = {job.run_id: number for number, job in enumerate(jobs, start=1)}
-        self.open = Counter(job.whole_id for job in jobs)
+        self.open = {job.run_id: job for job in jobs}
         self.n_under_way = 0
         self.done: set[str] = set()
         self.failures: list[Failure] = []
-        self.was_cut = False
+        self.cut = ""  # why
         self.emit = emit
 
     def take(self) -> Task | None:
         """The next task, None while there is none."""
         if not self.waiting:
             self.waiting, self.busy = self.busy, self.waiting
-        if not self.waiting:
+        ready = [task for task in self.waiting if not self._needs_another(task.job)]
+        if not ready and (self.n_under_way or not self.waiting):
             return None
-        task = self.waiting.popleft()
+        task = (ready or self.waiting)[0]
+        self.waiting.remove(task)
         self.n_under_way += 1
         if not task.is_refit:
             self.emit(RunStarted(task.job.run_id, self.number[task.job.run_id], len(self.number)))
         return task
 
+    def _needs_another(self, job: Job) -> bool:
+        wanted = str(job.recipe.model.pretrained).removeprefix("run:")
+        return any(wanted in (other.recipe.name, other.run_id, other.whole_id) for other in self.open.values())
+
     def hear(self, task: Task, event: Event) -> None:
-        """An event of a task under way."""
-        self.emit(event)
+        """An event of a task under way. Raises Cut."""
+        try:
+            self.emit(event)
+        except Cut as cut:
+            self.cut = str(cut)
+            raise
 
     def end(self, task: Task, outcome: Outcome) -> None:
         """A task is over."""
@@ -127,19 +140,21 @@ class Sweep:
         self.n_under_way -= 1
         if outcome.state == "busy":
             self.busy.append(replace(task, force=False, wait=True))
-            self.emit(Note(job.run_id, "another process is training it; going on with the others"))
+            self.emit(RunLeft(job.run_id, "another process is training it; going on with the others"))
             return
         if outcome.state == "failed":
             self.done.discard(job.whole_id)
             self.failures.append(Failure(job.run_id, outcome.reason))
             self.emit(RunFailed(job.run_id, outcome.reason))
-        self.was_cut |= outcome.state == "cut"
+        if outcome.state == "cut":
+            self.emit(RunLeft(job.run_id, self.cut))
         if task.is_refit:
             return
-        self.open[job.whole_id] -= 1
+        del self.open[job.run_id]
         if outcome.state == "done":
             self.done.add(job.whole_id)
-            if job.recipe.refit and not self.open[job.whole_id]:
+            is_last = all(other.whole_id != job.whole_id for other in self.open.values())
+            if job.recipe.refit and is_last:
                 self.waiting.appendleft(Task(job, is_refit=True))
 
     @property

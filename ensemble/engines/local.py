@@ -155,14 +155,22 @@ def train_one(
 
 def _refit_locked(job: Job, store: RunStore, data: DataSets, emit: Emit, threads: int | None) -> None:
     """Give a finished run, or the first of its folds when all are finished, the refit that its recipe asks for."""
+    due = refit_due(job, store)
+    if due is None:
+        return
+    with store.lock(due[0].id, wait=True):
+        if store.get(due[0].id).refit_epochs is None:
+            refit_one(job, *due, store, data.of(job), emit, threads)
+
+
+def refit_due(job: Job, store: RunStore) -> tuple[Run, dict[str, int]] | None:
+    """The run that a refit is added to, and for how many epochs each phase trains; None where there is none to add."""
     try:
         whole = store.get(job.whole_id)
     except RunError:
-        return  # other folds are still to come
+        return None  # other folds are still to come
     first = whole.parts[0] if isinstance(whole, Folded) else whole
-    with store.lock(first.id, wait=True):
-        if store.get(first.id).refit_epochs is None:
-            refit_one(job, first, whole.kept_by_phase, store, data.of(job), emit, threads)
+    return (first, whole.kept_by_phase) if first.refit_epochs is None else None
 
 
 def refit_one(

@@ -250,8 +250,7 @@ class _Trials:
             is_phased = fit.strategy in ("fine_tune", "gradual")
             n_epochs = fit.epochs + (fit.frozen_epochs if is_phased else 0)
             if event.epoch < n_epochs and own.trial.should_prune():
-                self.emit(Note(event.run, f"pruned: worse than the median of the others after epoch {event.epoch}"))
-                raise Cut("worse than the median")
+                raise Cut(f"pruned: worse than the median of the others after epoch {event.epoch}")
 
     def _tell(self, own: _Open) -> None:
         """The study learns how a trial ended. Raises TrainingError."""
@@ -263,7 +262,7 @@ class _Trials:
             self.study.tell(own.trial, state=TrialState.FAIL)
             if own.is_first:
                 raise TrainingError(f"{self.plan.path}: its first trial, the recipe as it is, failed: {reason}")
-        elif own.sweep.was_cut:
+        elif own.sweep.cut:
             self.study.tell(own.trial, state=TrialState.PRUNED)
         else:
             runs = finished_of(own.sweep, own.jobs, self.store)
