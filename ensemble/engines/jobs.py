@@ -67,8 +67,8 @@ class Outcome:
     reason: str = ""
 
 
-class Cut(Exception):
-    """Ends a training that whoever listens has given up; the text says why."""
+class Cut(BaseException):
+    """Ends a training that whoever listens has given up; the text says why. No error: fastai would add its words."""
 
 
 class Work(Protocol):
