@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ensemble.engines.jobs import Engine, Job
-from ensemble.engines.local import Here
+from ensemble.engines.local import Here, Launched
 from ensemble.engines.processes import Processes
 from ensemble.errors import EnsembleError
 from ensemble.recipe import Recipe
@@ -34,6 +34,8 @@ class Choice:
             from ensemble.engines.cluster import Cluster
 
             return Cluster(self.address)
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            return Launched()
         if self.address:
             raise EnsembleError("--address names a Ray cluster; add --engine ray")
         gpus_each = max(1, *(math.ceil(recipe.resources.gpu) for recipe in recipes))
