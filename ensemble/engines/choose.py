@@ -38,8 +38,9 @@ class Choice:
             return Launched()
         if self.address:
             raise EnsembleError("--address names a Ray cluster; add --engine ray")
-        gpus_each = max(1, *(math.ceil(recipe.resources.gpu) for recipe in recipes))
-        n = self.n_jobs or (_n_gpus() // gpus_each if n_tasks > 1 else 1)
+        share = max(recipe.resources.gpu for recipe in recipes) or 1
+        gpus_each = math.ceil(share)
+        n = self.n_jobs or (int(_n_gpus() / min(share, 1)) // gpus_each if n_tasks > 1 else 1)
         threads = max(1, n_cores() // n) if n > 1 else None
         return Processes(min(n, n_tasks), threads or 1, gpus_each) if min(n, n_tasks) > 1 else Here(threads)
 

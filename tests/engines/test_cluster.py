@@ -8,6 +8,7 @@ import pytest
 from ensemble.engines.choose import Choice
 from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
+from ensemble.engines.tune import tune
 from ensemble.errors import EnsembleError
 from ensemble.events import EpochEnded, Note, RunEnded, RunStarted
 from ensemble.runs import RunStore
@@ -59,6 +60,12 @@ def test_a_killed_node_loses_an_epoch_and_nothing_else(nodes, tiny, one_by_one, 
     events.clear()
     assert train_all(jobs, store, events.append, engine=Choice("ray").engine(recipes, 3))[0] == runs
     assert {type(event) for event in events} == {RunStarted, RunEnded}
+    tiny("searched", "fit.epochs=1")
+    found = tune(
+        tmp_path / "searched.yaml", 2, ["fit.lr=1e-4..1e-1"], (), store, events.append, Choice("ray").engine(recipes, 2)
+    )
+    assert [trial.state for trial in found.trials] == ["finished", "finished"]
+    assert {trial.note for trial in found.trials} <= {run.id for run in store.finished()}
 
 
 def test_without_ray_it_is_told_how_to_get_it(tiny, monkeypatch):

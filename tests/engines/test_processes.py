@@ -136,6 +136,7 @@ def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkey
     assert made(2, None, 5) == (2, 4, 1)
     assert made(2, None, 1) == (1, None)
     assert made(4, None, 5, recipe, wide) == (2, 4, 2)
+    assert made(2, None, 5, tiny("half", "resources.gpu=0.5")) == (4, 2, 1)
     assert made(0, 4, 5) == (4, 2, 1)
     assert made(0, 4, 1) == (1, 2)  # the same bytes as among others
     assert share_of(["0", "1", "2", "3"], 1, 2) == ["2", "3"]
