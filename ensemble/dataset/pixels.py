@@ -104,7 +104,7 @@ def open_store(hashes: dict[Path, str], geometry: Geometry, progress: Progress) 
     array, sidecar = folder / f"{key.hexdigest()}.npy", folder / f"{key.hexdigest()}.json"
     stored = _stored(array, sidecar, len(contents))
     if stored is None:
-        with _alone(array.with_suffix(".lock")):
+        with _alone(cache_root() / "locks" / f"{key.hexdigest()}.lock"):
             if _stored(array, sidecar, len(contents)) is None:
                 _fill(array, sidecar, {content: by_hash[content] for content in contents}, geometry, progress)
         stored = _stored(array, sidecar, len(contents))
