@@ -50,7 +50,7 @@ class Told:
 
 
 class Mailbox:
-    """An actor beside the command, which tasks write to and the command empties."""
+    """An actor beside the command that tasks write to and the command empties; it holds one state of a run at most."""
 
     def __init__(self) -> None:
         self.messages: list[Told] = []
@@ -58,6 +58,10 @@ class Mailbox:
 
     def tell(self, told: Told) -> bool:
         """Leave a message; whether the task has been cut off."""
+        for i, older in enumerate(self.messages):
+            if told.state and older.state and older.number == told.number:
+                self.messages[i] = replace(older, state={})
+                told = replace(told, state=_newest(older, told))
         self.messages.append(told)
         return told.number in self.cut
 
@@ -71,6 +75,14 @@ class Mailbox:
         self.cut.add(number)
 
 
+def _newest(older: Told, newer: Told) -> dict[str, Files]:
+    """The files of a newer state, with those of the older one that still belong to it."""
+    whole = {name: older.state.get(name, {}) | files for name, files in newer.state.items()}
+    return {
+        name: {file: content for file, content in files.items() if file in newer.names} for name, files in whole.items()
+    }
+
+
 @dataclass(eq=False)
 class _Sent:
     """A task under way, its run's lock, and how often its worker was lost since the last whole epoch."""
@@ -80,7 +92,6 @@ class _Sent:
     share: dict[str, float]
     held: ExitStack
     n_lost: int = 0
-    n_epochs: int = 0
 
 
 class Cluster:
@@ -219,7 +230,7 @@ class _Desk:
 
     def _hear(self, sent: _Sent, told: Told) -> None:
         for name, files in told.state.items():
-            sent.n_lost, sent.n_epochs = 0, sent.n_epochs + 1
+            sent.n_lost = 0
             put(files, self.store.root / name)
             for path in (self.store.root / name).iterdir():
                 if path.name not in told.names:

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from ensemble.engines.choose import Choice
+from ensemble.engines.cluster import Mailbox, Told
 from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.engines.tune import tune
@@ -66,6 +67,18 @@ def test_a_killed_node_loses_an_epoch_and_nothing_else(nodes, tiny, one_by_one, 
     )
     assert [trial.state for trial in found.trials] == ["finished", "finished"]
     assert {trial.note for trial in found.trials} <= {run.id for run in store.finished()}
+
+
+def test_a_state_that_was_not_fetched_yet_is_replaced_and_keeps_what_still_belongs_to_it():
+    mailbox, note = Mailbox(), Note("r", "")
+    mailbox.tell(Told(1, note, {"r/state": {"kept-1": b"1", "state": b"a"}}, ("kept-1", "state")))
+    mailbox.tell(Told(2, note, {"s/state": {"state": b"x"}}, ("state",)))
+    mailbox.tell(Told(1, note, {"r/state": {"state": b"b"}}, ("kept-1", "state")))
+    assert [told.state for told in mailbox.take()] == [
+        {}, {"s/state": {"state": b"x"}}, {"r/state": {"kept-1": b"1", "state": b"b"}},
+    ]  # fmt: skip
+    mailbox.cut_off(2)
+    assert [mailbox.tell(Told(number, note)) for number in (1, 2)] == [False, True]
 
 
 def test_without_ray_it_is_told_how_to_get_it(tiny, monkeypatch):
