@@ -39,7 +39,7 @@ def _section(name: str, function: Callable[..., None]) -> str:
             rows.append((said.metavar, text))
             continue
         flags = flags or [f"--{own.name.strip('_').replace('_', '-')}"]
-        value = "" if kind is bool else f" {said.metavar or KINDS[kind]}"
+        value = "" if kind is bool else f" {said.metavar or KINDS.get(kind) or '|'.join(get_args(kind))}"
         given = own.default in (None, False, "", 0) or own.default is own.empty
         rows.append((f"{', '.join(flags)}{value}", text if given else f"{text}; without it {own.default}"))
     table = "".join(f"| `{option}` | {text} |\n" for option, text in rows)

@@ -1,5 +1,6 @@
 """What a running training tells whoever listens: plain values, so that training knows nothing of the terminal."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,9 +67,32 @@ class RunFailed:
     reason: str
 
 
-Event = RunStarted | Note | Step | EpochEnded | RunEnded | RunFailed
+@dataclass(frozen=True)
+class RunLeft:
+    """A run is left unfinished on purpose: another process trains it, or a search has given it up."""
+
+    run: str
+    reason: str
+
+
+Event = RunStarted | Note | Step | EpochEnded | RunEnded | RunFailed | RunLeft
 Emit = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
     """An Emit for callers that do not watch."""
+
+
+def sparse(emit: Emit, seconds: float = 0.1) -> Emit:
+    """A listener that passes on everything but steps within so many seconds of another; a phase's last one always."""
+    last = 0.0
+
+    def listen(event: Event) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if isinstance(event, Step) and event.done < event.total and now < last + seconds:
+            return
+        last = now if isinstance(event, Step) else last
+        emit(event)
+
+    return listen

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.blending import Blend, make_blend
-from ensemble.engines.local import jobs_of, train_all
+from ensemble.engines.jobs import jobs_of
+from ensemble.engines.local import train_all
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit
 from ensemble.recipe import Recipe

@@ -9,7 +9,7 @@ from ensemble import display, events
 from ensemble.blending import Options, make_blend
 from ensemble.display import blends, live
 from ensemble.display.text import LOG_WIDTH, interval, minutes
-from ensemble.engines.local import Failure
+from ensemble.engines.jobs import Failure
 from ensemble.errors import EnsembleError
 from ensemble.metrics import Interval
 from ensemble.predictions import Predictions
@@ -223,6 +223,30 @@ def test_training_writes_one_plain_line_per_epoch_on_stderr_where_nobody_watches
         "  finished before, skipped: accuracy 90.00 %, log loss 0.6000, 3.3 min",
         "  failed: no images; add some",
     ]
+
+
+@pytest.mark.parametrize("is_terminal", [False, True])
+def test_each_line_says_whose_it_is_where_several_runs_are_under_way(is_terminal, monkeypatch, capsys):
+    monkeypatch.setattr(type(display.err), "is_terminal", is_terminal)
+    with live.progress() as emit:
+        for number, run in enumerate(("a-1-s0", "b-1-s0", "c-1-s0"), start=1):
+            emit(events.RunStarted(run, number, 3))
+            emit(events.Step(run, "frozen", 1, 4, 0.5))
+        emit(events.EpochEnded("a-1-s0", "frozen", 1, 3, 0.7, 0.6, 0.9, 1.25, is_best=True))
+        emit(events.Step("a-1-s0", "frozen", 4, 4, 0.25))
+        emit(events.RunLeft("c-1-s0", "another process is training it"))
+        emit(events.RunEnded("b-1-s0", 0.9, 0.6, 20))
+        emit(events.Note("a-1-s0", "alone"))
+        emit(events.RunEnded("a-1-s0", 0.9, 0.6, 20))
+    told = capsys.readouterr().err
+    for line in (
+        "  a-1-s0: frozen epoch 1:",
+        "  c-1-s0: another process",
+        "  b-1-s0: finished:",
+        "  alone",
+        "  finished:",
+    ):
+        assert line in told
 
 
 def test_a_bar_for_those_who_watch_leaves_the_same_lines(monkeypatch, capsys):

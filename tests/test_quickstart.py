@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from ensemble.engines.local import jobs_of
+from ensemble.engines.jobs import jobs_of
 from ensemble.quickstart import NAMES, recipes_folder
 from ensemble.recipe import Recipe
 

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,6 +10,13 @@ Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="where 
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="where submissions go")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable")
+]
+Engine = Annotated[Literal["local", "ray"], typer.Option("--engine", help="local processes, or a Ray cluster's nodes")]
+Jobs = Annotated[
+    int | None, typer.Option("--jobs", metavar="N", min=1, help="local processes at once (the number of GPUs, else 1)")
+]
+Address = Annotated[
+    str | None, typer.Option("--address", metavar="HOST:PORT", help="the Ray cluster (the one here, else a new one)")
 ]
 OneRecipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")]
 Patterns = Annotated[list[str] | None, typer.Argument(metavar="PATTERN", help="run ids or recipes, with * and ?")]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ensemble.cli.looking import Page, write_page
-from ensemble.cli.options import OneRecipe, Out, Runs, Set, said, same
+from ensemble.cli.options import Address, Engine, Jobs, OneRecipe, Out, Runs, Set, said, same
 from ensemble.errors import EnsembleError
 
 
@@ -44,11 +44,16 @@ def train(
     force: Annotated[bool, typer.Option("--force", help="train again what is finished")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="only reckon what it would cost")] = False,
     runs: Runs = None,
+    engine: Engine = "local",
+    jobs: Jobs = None,
+    address: Address = None,
 ) -> None:
     """Train one run per recipe, seed and fold; finished runs are skipped, interrupted ones go on."""
     from ensemble import display
     from ensemble.display import live
-    from ensemble.engines.local import costs_of, jobs_of, train_all
+    from ensemble.engines.choose import Choice, n_open
+    from ensemble.engines.jobs import jobs_of
+    from ensemble.engines.local import costs_of, train_all
     from ensemble.engines.stopping import stoppable
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
@@ -56,11 +61,11 @@ def train(
     paths = [path for path in recipes if not path.name.endswith(".base.yaml")]  # a glob finds the bases too
     if not paths:
         raise EnsembleError(f"{recipes[0]}: a base holds what several recipes share; train one that names it")
-    jobs = jobs_of([Recipe.load(path, tuple(set_ or ())) for path in paths])
-    store = RunStore(runs)
+    described = [Recipe.load(path, tuple(set_ or ())) for path in paths]
+    wanted, store = jobs_of(described), RunStore(runs)
     if dry_run:
         with live.progress() as show, stoppable(show) as emit:
-            costs, failures = costs_of(jobs, store, emit)
+            costs, failures = costs_of(wanted, store, emit)
         if failures and not costs:
             raise EnsembleError(failures[0].reason)
         display.show_costs(costs)
@@ -70,16 +75,17 @@ def train(
             f"ens train {' '.join(shlex.quote(str(path)) for path in recipes)}{said('--set', set_)}{same(runs)}"
         )
         return
+    chosen = Choice(engine, jobs, address).engine(described, n_open(wanted, store, force))
     with live.progress() as show, stoppable(show) as emit:
-        finished, failures = train_all(jobs, store, emit, force)
+        finished, failures = train_all(wanted, store, emit, force, chosen)
     display.show_runs(finished)
     display.show_curves(finished)
-    if len(failures) == len(jobs) and len({failure.reason for failure in failures}) == 1:
+    if len(failures) == len(wanted) and len({failure.reason for failure in failures}) == 1:
         raise EnsembleError(failures[0].reason)
     if failures:
         display.show_failures(failures)
         raise EnsembleError(
-            f"{len(failures)} of {len(jobs)} runs failed; the others are finished and stored in {store.root}"
+            f"{len(failures)} of {len(wanted)} runs failed; the others are finished and stored in {store.root}"
         )
     display.next_commands(f"ens blend --weights best{same(runs)}" if len(finished) > 1 else f"ens runs{same(runs)}")
 
@@ -115,16 +121,23 @@ def tune(
     ] = None,
     set_: Set = None,
     runs: Runs = None,
+    engine: Engine = "local",
+    jobs: Jobs = None,
+    address: Address = None,
 ) -> None:
     """Search hyper-parameters; every trial is a run, and the same command goes on after an interruption."""
     from ensemble import display
     from ensemble.display import live
+    from ensemble.engines.choose import Choice
     from ensemble.engines.stopping import stoppable
     from ensemble.engines.tune import tune as search_for
+    from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
 
+    described = Recipe.load(recipe, tuple(set_ or ()))
+    chosen = Choice(engine, jobs, address).engine([described], trials)
     with live.progress() as show, stoppable(show) as emit:
-        search = search_for(recipe, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit)
+        search = search_for(recipe, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit, chosen)
     display.show_search(search)
     given = f"{said('--set', set_)}{same(runs)}"
     again = f"ens tune {shlex.quote(str(recipe))} --trials {2 * trials}{said('--vary', vary)}{given}"

@@ -11,7 +11,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import PIL
+from filelock import FileLock
 
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.looks import (
@@ -91,7 +92,9 @@ def open_store(
     if stored is None:
         files = {content: by_hash[content] for content in contents}
         try:
-            _fill(array, sidecar, files, geometry, progress, budget)
+            with _alone(cache_root() / "locks" / f"{key.hexdigest()}.lock"):
+                if _stored(array, sidecar, len(contents)) is None:
+                    _fill(array, sidecar, files, geometry, progress, budget)
         except _TooLarge:
             return _streamed(files, geometry, progress)
         stored = _stored(array, sidecar, len(contents))
@@ -100,6 +103,16 @@ def open_store(
     pixels, said = stored
     unreadable = {contents[i]: reason for i, reason in said["unreadable"]}
     return PixelStore(pixels, {c: i for i, c in enumerate(contents)}, unreadable, geometry, said["native"])
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """One process at a time in this block, where the file system has locks; else work is done twice, not wrongly."""
+    with ExitStack() as held:
+        with suppress(OSError, NotImplementedError):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(lock))
+        yield
 
 
 def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, dict[str, Any]] | None:

@@ -26,28 +26,39 @@ def progress() -> Iterator[events.Emit]:
 
 
 class _Lines:
-    """Quiet, line-based: what a log file should hold."""
+    """Quiet, line-based: what a log file should hold. Where several runs are under way, each line says whose it is."""
 
     def __init__(self, console: Console) -> None:
         self.console, self.n_runs = console, 0
+        self.open: dict[str, None] = {}  # an ordered set
 
     def __call__(self, event: events.Event) -> None:
         match event:
             case events.RunStarted():
                 self.n_runs = event.total
+                self.open[event.run] = None
                 self.line(f"[{event.number}/{event.total}] [bold]{escape(event.run)}[/]")
             case events.Note():
-                self.line(f"  {escape(event.text)}")
+                self.line(f"  {self.whose(event.run)}{escape(event.text)}")
             case events.EpochEnded():
-                self.line(f"  {_epoch(event)}")
+                self.line(f"  {self.whose(event.run)}{_epoch(event)}")
             case events.RunEnded():
                 was = "finished before, skipped: " if event.skipped else "finished: "
                 scores = f"accuracy {percent(event.accuracy)}, log loss {event.log_loss:.4f}, {minutes(event.seconds)}"
-                self.line(f"  {was}{scores}")
+                self.line(f"  {self.whose(event.run)}{was}{scores}")
             case events.RunFailed() if self.n_runs != 1:  # the only run's reason is the command's error
-                self.line("  [bold red]failed:[/] " + escape(event.reason.replace("\n", "; ")))
+                reason = escape(event.reason.replace("\n", "; "))
+                self.line(f"  {self.whose(event.run)}[bold red]failed:[/] {reason}")
+            case events.RunLeft():
+                self.line(f"  {self.whose(event.run)}{escape(event.reason)}")
             case events.Step():
                 self.step(event)
+        if isinstance(event, events.RunEnded | events.RunFailed | events.RunLeft):
+            self.open.pop(event.run, None)
+
+    def whose(self, run: str) -> str:
+        """The run's name where it is not the only one under way."""
+        return f"{escape(run)}: " if self.open.keys() - {run} else ""
 
     def line(self, text: str) -> None:
         """One line that stays."""
@@ -58,31 +69,37 @@ class _Lines:
 
 
 class _Live(_Lines):
-    """The same lines, and a bar for the work under way."""
+    """The same lines, and a table with a bar for each run under way."""
 
-    def __init__(self, bar: Progress) -> None:
-        super().__init__(bar.console)
-        self.bar, self.task, self.key, self.drawn = bar, TaskID(-1), ("", ""), 0.0
+    def __init__(self, bars: Progress) -> None:
+        super().__init__(bars.console)
+        self.bars = bars
+        self.rows: dict[str, tuple[str, TaskID]] = {}  # by run: the phase, its bar
+        self.accuracy: dict[str, str] = {}
+        self.drawn: dict[str, float] = {}
 
     def __call__(self, event: events.Event) -> None:
         super().__call__(event)
-        if isinstance(event, events.RunEnded | events.RunFailed) and self.key != ("", ""):
-            self.bar.remove_task(self.task)
-            self.key = ("", "")
+        if isinstance(event, events.EpochEnded):
+            self.accuracy[event.run] = f", accuracy {percent(event.accuracy)}"
+        if event.run not in self.open and event.run in self.rows and not isinstance(event, events.Step):
+            self.bars.remove_task(self.rows.pop(event.run)[1])
 
     def step(self, event: events.Step) -> None:
-        """Move the bar, at most ten times a second."""
-        if (event.run, event.phase) != self.key:
-            if self.key != ("", ""):
-                self.bar.remove_task(self.task)
-            self.key = (event.run, event.phase)
-            self.task = self.bar.add_task(f"  {event.phase}", total=event.total, note="")
+        """Move the run's bar, at most ten times a second."""
+        phase, row = self.rows.get(event.run, ("", TaskID(-1)))
+        if phase != event.phase:
+            if phase:
+                self.bars.remove_task(row)
+            name = f"  {escape(self.whose(event.run))}{event.phase}"
+            row = self.bars.add_task(name, total=event.total, note="")
+            self.rows[event.run] = event.phase, row
         now = time.monotonic()
-        if now - self.drawn > 0.1 or event.done == event.total:
-            self.drawn = now
-            self.bar.update(self.task, completed=event.done, total=event.total)
+        if now - self.drawn.get(event.run, 0.0) > 0.1 or event.done == event.total:
+            self.drawn[event.run] = now
+            self.bars.update(row, completed=event.done, total=event.total)
             if event.loss is not None:
-                self.bar.update(self.task, note=f"loss {event.loss:.3f}")
+                self.bars.update(row, note=f"loss {event.loss:.3f}{self.accuracy.get(event.run, '')}")
 
 
 def _epoch(event: events.EpochEnded) -> str:

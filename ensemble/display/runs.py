@@ -12,7 +12,7 @@ from ensemble.numbers import millions
 from ensemble.runs import Damaged, Listing, Run, history_of
 
 if TYPE_CHECKING:
-    from ensemble.engines.local import Failure, Job
+    from ensemble.engines.jobs import Failure, Job
     from ensemble.engines.tune import Search
     from ensemble.learn.estimate import Cost, PhaseCost
     from ensemble.learn.lr import RangeTest

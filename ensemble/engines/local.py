@@ -1,10 +1,10 @@
-"""Train runs one after the other in this process: skip what is finished, keep failures apart, publish what is whole."""
+"""Train runs in this process: skip what is finished, keep failures apart, publish what is whole."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +13,9 @@ import yaml
 
 from ensemble import __version__, metrics
 from ensemble.dataset.load import DataSet, load
+from ensemble.engines.jobs import Cut, Engine, Failure, Job, Outcome, Sweep, Task, Work
 from ensemble.errors import EnsembleError, RunError
-from ensemble.events import Emit, Note, RunEnded, RunFailed, RunStarted
+from ensemble.events import Emit, Note, RunEnded, RunStarted
 from ensemble.files import sha256, write_text
 from ensemble.recipe import Recipe
 from ensemble.runs import FORMAT, DataInfo, Folded, LrFind, Run, RunStore, Scores, publish
@@ -29,111 +30,99 @@ FILES = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.n
 REFIT_FILES = ("recipe.yaml", "refit.safetensors", "test_refit.npz")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One run to make: a recipe with one of its seeds and folds; search names the `ens tune` that it is a trial of."""
-
-    recipe: Recipe
-    seed: int
-    fold: int | None = None
-    search: str = ""
-
-    @property
-    def run_id(self) -> str:
-        """The run's folder name."""
-        return self.whole_id if self.fold is None else f"{self.whole_id}-f{self.fold}"
-
-    @property
-    def whole_id(self) -> str:
-        """The id that it shares with its other folds."""
-        return f"{self.recipe.name}-{self.recipe.digest}-s{self.seed}"
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A run that could not be trained, and why."""
-
-    run_id: str
-    reason: str
-
-
-def jobs_of(recipes: Sequence[Recipe], search: str = "") -> list[Job]:
-    """One job per recipe, seed and fold, each run id once."""
-    jobs = [
-        Job(recipe, seed, fold, search)
-        for recipe in recipes
-        for seed in recipe.seeds
-        for fold in (range(recipe.data.n_folds) if recipe.data.n_folds else [None])
-    ]
-    return list({job.run_id: job for job in jobs}.values())
-
-
-def train_all(jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = False) -> tuple[list[Run], list[Failure]]:
+def train_all(
+    jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = False, engine: Engine | None = None
+) -> tuple[list[Run], list[Failure]]:
     """The finished runs of these jobs, complete sets of folds as one, and the failures.
 
-    Jobs that another process is training are waited for at the end.
+    Jobs that another process is training are waited for at the end. Without an engine: in this process.
     """
-    done: dict[str, None] = {}  # an ordered set
-    failures: list[Failure] = []
-    data = _DataSets()
-    number = 0
-    for wait in (False, True):
-        busy: list[Job] = []
-        for place, job in enumerate(jobs):
-            number += 1
-            emit(RunStarted(job.run_id, min(number, len(jobs)), len(jobs)))
-            try:
-                run = _train_locked(job, store, data, emit, force, wait)
-                is_last = not any(other.whole_id == job.whole_id for other in [*jobs[place + 1 :], *busy])
-                if run is not None and job.recipe.refit and is_last:
-                    _refit_locked(job, store, data, emit)
-            except EnsembleError as error:
-                failures.append(Failure(job.run_id, str(error)))
-                emit(RunFailed(job.run_id, str(error)))
-                continue
-            if run is None:
-                busy.append(job)
-                emit(Note(job.run_id, "another process is training it; going on with the others"))
-            else:
-                done[job.whole_id] = None
-        jobs, force = busy, False
-    return _whole(done, store), failures
+    sweep = Sweep(jobs, emit, force)
+    (engine or Here()).carry_out(sweep, store)
+    return finished_of(sweep, jobs, store), sweep.failures
 
 
-def _whole(names: Iterable[str], store: RunStore) -> list[Run]:
-    """The finished runs of these ids; sets of folds that lack some are left out."""
+def finished_of(sweep: Sweep, jobs: Sequence[Job], store: RunStore) -> list[Run]:
+    """The runs that a sweep finished, in the order of its jobs; sets of folds that lack some are left out."""
     runs = []
-    for name in names:
+    for name in dict.fromkeys(job.whole_id for job in jobs if job.whole_id in sweep.done):
         with suppress(RunError):
             runs.append(store.get(name))
     return runs
 
 
-class _DataSets:
-    """Data sets of this command, loaded once per data section."""
+class Here:
+    """This process, one task after the other."""
+
+    def __init__(self, threads: int | None = None) -> None:
+        self.threads = threads
+
+    def carry_out(self, work: Work, store: RunStore) -> None:
+        """Work until there is nothing to take."""
+        data = DataSets()
+        while task := work.take():
+            work.end(task, perform(task, store, data, partial(work.hear, task), self.threads))
+
+
+class Launched(Here):
+    """The processes that `accelerate launch` or torchrun began: one does everything, the others help it to train."""
+
+    def carry_out(self, work: Work, store: RunStore) -> None:
+        """Work until there is nothing to take; those that only help leave the command when the first one is done."""
+        from ensemble.learn import ranks
+
+        if ranks.join():
+            ranks.follow()
+            raise SystemExit(0)
+        super().carry_out(work, store)
+        ranks.dismiss()
+
+
+def perform(task: Task, store: RunStore, data: "DataSets", emit: Emit, threads: int | None = None) -> Outcome:
+    """Carry out a task in this process; threads are torch's where the recipe's resources do not say, None: as it is."""
+    try:
+        if task.is_refit:
+            _refit_locked(task.job, store, data, emit, threads)
+            return Outcome("done")
+        return Outcome("busy" if _train_locked(task, store, data, emit, threads) is None else "done")
+    except EnsembleError as error:
+        return Outcome("failed", str(error))
+    except Cut:
+        return Outcome("cut")
+
+
+class DataSets:
+    """Data sets of this process, loaded once per data section and fold."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, DataSet] = {}
 
     def of(self, job: Job) -> DataSet:
+        """The images of a job. Raises DataError, RecipeError."""
         key = f"{job.fold} {job.recipe.data.model_dump_json()}"
         if key not in self.loaded:
             self.loaded[key] = load(job.recipe.data, job.fold or 0)
         return self.loaded[key]
 
 
-def _train_locked(job: Job, store: RunStore, data: _DataSets, emit: Emit, force: bool, wait: bool) -> Run | None:
-    with store.lock(job.run_id, wait) as is_ours:
+def _train_locked(task: Task, store: RunStore, data: DataSets, emit: Emit, threads: int | None) -> Run | None:
+    job = task.job
+    with store.lock(job.run_id, task.wait) as is_ours:
         if not is_ours:
             return None
         images = data.of(job)
-        finished = _finished(job, store, images, force)
-        run = finished or train_one(job, store, images, emit, force)
-        emit(RunEnded(job.run_id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, run is finished))
+        finished = finished_run(job, store, images, task.force)
+        run = finished or train_one(job, store, images, emit, task.force, threads)
+        emit(ended(run, run is finished))
         return run
 
 
-def _finished(job: Job, store: RunStore, data: DataSet, force: bool) -> Run | None:
+def ended(run: Run, skipped: bool) -> RunEnded:
+    """What is told of a run that is finished."""
+    return RunEnded(run.id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, skipped)
+
+
+def finished_run(job: Job, store: RunStore, data: DataSet, force: bool) -> Run | None:
     """The finished run of a job where it is still about the same images. Raises RunError, DamagedError."""
     if force or not (store.folder(job.run_id) / "run.json").exists():
         return None
@@ -153,13 +142,17 @@ def _counts(n_train: int, n_valid: int, n_test: int) -> str:
     return f"{n_train:,} train, {n_valid:,} valid, {n_test:,} test"
 
 
-def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit, force: bool = False) -> Run:
+def train_one(
+    job: Job, store: RunStore, data: DataSet, emit: Emit, force: bool = False, threads: int | None = None
+) -> Run:
     """Train one run, or go on with it, and publish it. Raises EnsembleError."""
+    from ensemble.learn.device import threads_at_most
     from ensemble.learn.train import forget, train
     from ensemble.report.plots import save_history, save_range_test
 
     recipe, folder = job.recipe, store.folder(job.run_id)
-    trained = train(recipe, data, job.seed, job.run_id, store, emit, force)
+    with threads_at_most(recipe.resources.cpu or threads):
+        trained = train(recipe, data, job.seed, job.run_id, store, emit, force)
     write_text(folder / "recipe.yaml", recipe_text(recipe))
     save_history(trained.history, folder, job.run_id)
     found = trained.range_test
@@ -174,23 +167,41 @@ def train_one(job: Job, store: RunStore, data: DataSet, emit: Emit, force: bool 
     return run
 
 
-def _refit_locked(job: Job, store: RunStore, data: _DataSets, emit: Emit) -> None:
+def _refit_locked(job: Job, store: RunStore, data: DataSets, emit: Emit, threads: int | None) -> None:
     """Give a finished run, or the first of its folds when all are finished, the refit that its recipe asks for."""
+    due = refit_due(job, store)
+    if due is None:
+        return
+    with store.lock(due[0].id, wait=True):
+        if store.get(due[0].id).refit_epochs is None:
+            refit_one(job, *due, store, data.of(job), emit, threads)
+
+
+def refit_due(job: Job, store: RunStore) -> tuple[Run, dict[str, int]] | None:
+    """The run that a refit is added to, and for how many epochs each phase trains; None where there is none to add."""
     try:
         whole = store.get(job.whole_id)
     except RunError:
-        return  # other folds are still to come
+        return None  # other folds are still to come
     first = whole.parts[0] if isinstance(whole, Folded) else whole
-    with store.lock(first.id, wait=True):
-        if store.get(first.id).refit_epochs is None:
-            refit_one(job, first, whole.kept_by_phase, store, data.of(job), emit)
+    return (first, whole.kept_by_phase) if first.refit_epochs is None else None
 
 
-def refit_one(job: Job, run: Run, by_phase: dict[str, int], store: RunStore, data: DataSet, emit: Emit) -> Run:
+def refit_one(
+    job: Job,
+    run: Run,
+    by_phase: dict[str, int],
+    store: RunStore,
+    data: DataSet,
+    emit: Emit,
+    threads: int | None = None,
+) -> Run:
     """Add the refit on train + valid to a finished run, which stays as it is until then. Raises EnsembleError."""
+    from ensemble.learn.device import threads_at_most
     from ensemble.learn.train import forget, refit
 
-    refitted = refit(job.recipe, data, run, by_phase, store, emit)
+    with threads_at_most(job.recipe.resources.cpu or threads):
+        refitted = refit(job.recipe, data, run, by_phase, store, emit)
     if refitted.test is not None:
         refitted.test.save(run.folder / "test_refit.npz")
     write_text(run.folder / "recipe.yaml", recipe_text(job.recipe))
@@ -213,11 +224,11 @@ def costs_of(jobs: Sequence[Job], store: RunStore, emit: Emit) -> "tuple[list[tu
     """What each unfinished job would cost here, reckoned from some real steps, and what cannot be reckoned."""
     from ensemble.learn.estimate import cost_of
 
-    data, costs, failures = _DataSets(), [], []
+    data, costs, failures = DataSets(), [], []
     for number, job in enumerate(jobs, start=1):
         emit(RunStarted(job.run_id, number, len(jobs)))
         try:
-            if _finished(job, store, data.of(job), force=False):
+            if finished_run(job, store, data.of(job), force=False):
                 emit(Note(job.run_id, "finished already"))
                 continue
             costs.append((job, cost_of(job.recipe, data.of(job), job.seed, job.run_id, store, emit)))

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ensemble.dataset.load import load
-from ensemble.engines.local import jobs_of, train_all
+from ensemble.engines.jobs import Cut, Engine, Job, Outcome, Sweep, Task, jobs_of
+from ensemble.engines.local import Here, finished_of
 from ensemble.engines.space import Space, around, own_values, parse_varied, rounded, usual_space
 from ensemble.errors import EnsembleError, RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Event, Note, RunStarted
@@ -56,9 +57,18 @@ class Search:
 
 
 def tune(
-    path: Path, n_trials: int, varied: Sequence[str], overrides: tuple[str, ...], store: RunStore, emit: Emit
+    path: Path,
+    n_trials: int,
+    varied: Sequence[str],
+    overrides: tuple[str, ...],
+    store: RunStore,
+    emit: Emit,
+    engine: Engine | None = None,
 ) -> Search:
-    """Go on until the search has so many trials, pruned and failed ones included. Raises EnsembleError."""
+    """Go on until the search has so many trials, pruned and failed ones included; without an engine: in this process.
+
+    The study stays with this process, however far away its trials are trained. Raises EnsembleError.
+    """
     recipe = Recipe.load(path, overrides)
     space = parse_varied(varied) or usual_space(recipe)
     _check(path, overrides, space)
@@ -70,12 +80,9 @@ def tune(
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(_first(study, recipe, space))
         _start_lost_again(study, name, store)
-    while len(_finished(study)) < n_trials:
-        with ExitStack() as held:
-            with store.lock(f"{name}-open", wait=True):  # a trial without its lock would look lost to another process
-                trial = study.ask()
-                held.enter_context(store.lock(f"{name}-t{trial.number}", wait=True))
-            _run(study, trial, _Plan(path, overrides, space, name, n_trials), store, emit)
+    trials = _Trials(study, _Plan(path, overrides, space, name, n_trials), store, emit)
+    with trials.held:
+        (engine or Here()).carry_out(trials, store)
     return Search(name, METRICS[recipe.fit.monitor], tuple(_told(trial) for trial in _finished(study)))
 
 
@@ -129,7 +136,9 @@ def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
     except (OSError, optuna.exceptions.StorageInternalError, ValueError) as error:
         raise EnsembleError(f"{folder / name}.db: cannot be opened ({' '.join(str(error).split())[:150]})") from None
     # a sampler that began anew with the same seed would propose the same again
-    study.sampler = optuna.samplers.TPESampler(seed=recipe.seeds[0] + len(study.get_trials(deepcopy=False)))
+    study.sampler = optuna.samplers.TPESampler(
+        seed=recipe.seeds[0] + len(study.get_trials(deepcopy=False)), constant_liar=True
+    )
     return study
 
 
@@ -169,42 +178,97 @@ def _finished(study: "Study") -> "list[FrozenTrial]":
     return [trial for trial in trials if trial.state.is_finished() and trial.number not in lost]
 
 
-def _run(study: "Study", trial: "Trial", plan: _Plan, store: RunStore, emit: Emit) -> None:
-    import optuna
+@dataclass(eq=False)
+class _Open:
+    """A trial under way: its jobs as a sweep, and the lock that says so to other processes."""
 
-    values = {key: values.draw(trial, key) for key, values in plan.space.items()}
-    recipe = Recipe.load(plan.path, (*plan.overrides, *(_said(key, value) for key, value in values.items())))
-    jobs = jobs_of([recipe.model_copy(update={"seeds": recipe.seeds[:1]})], plan.name)
+    trial: "Trial"
+    recipe: Recipe
+    jobs: list[Job]
+    sweep: Sweep
+    is_first: bool
+    held: ExitStack
 
-    is_phased = recipe.fit.strategy in ("fine_tune", "gradual")
-    n_epochs = recipe.fit.epochs + (recipe.fit.frozen_epochs if is_phased else 0)
 
-    def watch(event: Event) -> None:
+class _Trials:
+    """The trials of a search as work for an engine; each is asked for when there is room for it."""
+
+    def __init__(self, study: "Study", plan: _Plan, store: RunStore, emit: Emit) -> None:
+        self.study, self.plan, self.store, self.emit = study, plan, store, emit
+        self.open: list[_Open] = []
+        self.owner: dict[int, _Open] = {}  # by the identity of a task
+        self.held = ExitStack()
+
+    def take(self) -> Task | None:
+        """The next fold of an open trial, else the first of a new one."""
+        for own in self.open:
+            if (task := own.sweep.take()) is not None:
+                self.owner[id(task)] = own
+                return task
+        if len(_finished(self.study)) + len(self.open) >= self.plan.n_trials:
+            return None
+        self._begin()
+        return self.take()
+
+    def hear(self, task: Task, event: Event) -> None:
+        """An event of a trial under way. Raises Cut where it is pruned."""
+        self.owner[id(task)].sweep.hear(task, event)
+
+    def end(self, task: Task, outcome: Outcome) -> None:
+        """A fold is over, and perhaps its trial. Raises TrainingError where that is the first one and has failed."""
+        own = self.owner.pop(id(task))
+        own.sweep.end(task, outcome)
+        if own.sweep.is_over:
+            self.open.remove(own)
+            with own.held:
+                self._tell(own)
+
+    def _begin(self) -> None:
+        held = self.held.enter_context(ExitStack())
+        with self.store.lock(f"{self.plan.name}-open", wait=True):  # without its lock it would look lost to others
+            trial = self.study.ask()
+            held.enter_context(self.store.lock(f"{self.plan.name}-t{trial.number}", wait=True))
+        values = {key: values.draw(trial, key) for key, values in self.plan.space.items()}
+        recipe = Recipe.load(self.plan.path, (*self.plan.overrides, *(_said(key, own) for key, own in values.items())))
+        jobs = jobs_of([recipe.model_copy(update={"seeds": recipe.seeds[:1]})], self.plan.name)
+        is_first = not self.open and not _finished(self.study)
+        sweep = Sweep(jobs, lambda event: self._watch(own, event))
+        own = _Open(trial, recipe, jobs, sweep, is_first, held)
+        self.open.append(own)
+
+    def _watch(self, own: _Open, event: Event) -> None:
         if isinstance(event, RunStarted):
-            emit(replace(event, number=len(_finished(study)) + 1, total=plan.n_trials))
-            emit(Note(event.run, ", ".join(f"{key} {value}" for key, value in values.items())))
+            number = len(_finished(self.study)) + self.open.index(own) + 1
+            self.emit(replace(event, number=number, total=self.plan.n_trials))
+            values = {key: own.trial.params[key] for key in self.plan.space}
+            self.emit(Note(event.run, ", ".join(f"{key} {rounded(value)}" for key, value in values.items())))
             return
-        emit(event)
-        if isinstance(event, EpochEnded) and len(jobs) == 1:
-            trial.report(event.valid_loss if recipe.fit.monitor == "valid_loss" else event.accuracy, event.epoch)
-            if event.epoch < n_epochs and trial.should_prune():
-                emit(Note(event.run, f"pruned: worse than the median of the others after epoch {event.epoch}"))
-                raise optuna.TrialPruned("worse than the median")
+        self.emit(event)
+        if isinstance(event, EpochEnded) and len(own.jobs) == 1:
+            fit = own.recipe.fit
+            own.trial.report(event.valid_loss if fit.monitor == "valid_loss" else event.accuracy, event.epoch)
+            is_phased = fit.strategy in ("fine_tune", "gradual")
+            n_epochs = fit.epochs + (fit.frozen_epochs if is_phased else 0)
+            if event.epoch < n_epochs and own.trial.should_prune():
+                raise Cut(f"pruned: worse than the median of the others after epoch {event.epoch}")
 
-    try:
-        runs, failures = train_all(jobs, store, watch)
-    except optuna.TrialPruned:
-        study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-        return
-    if failures:
-        trial.set_user_attr("note", failures[0].reason)
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)
-        if len(_finished(study)) == 1:
-            raise TrainingError(f"{plan.path}: its first trial, the recipe as it is, failed: {failures[0].reason}")
-        return
-    scores = [getattr(run.scores, METRICS[recipe.fit.monitor]) for run in runs]
-    trial.set_user_attr("note", runs[0].id)
-    study.tell(trial, sum(scores) / len(scores))
+    def _tell(self, own: _Open) -> None:
+        """The study learns how a trial ended. Raises TrainingError."""
+        from optuna.trial import TrialState
+
+        if own.sweep.failures:
+            reason = own.sweep.failures[0].reason
+            own.trial.set_user_attr("note", reason)
+            self.study.tell(own.trial, state=TrialState.FAIL)
+            if own.is_first:
+                raise TrainingError(f"{self.plan.path}: its first trial, the recipe as it is, failed: {reason}")
+        elif own.sweep.cut:
+            self.study.tell(own.trial, state=TrialState.PRUNED)
+        else:
+            runs = finished_of(own.sweep, own.jobs, self.store)
+            scores = [getattr(run.scores, METRICS[own.recipe.fit.monitor]) for run in runs]
+            own.trial.set_user_attr("note", runs[0].id)
+            self.study.tell(own.trial, sum(scores) / len(scores))
 
 
 def _told(trial: "FrozenTrial") -> Tried:

@@ -11,6 +11,7 @@ from fastai.callback.mixup import CutMix, MixUp
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn, tensor
 from torch.distributions import Beta
+from torch.nn.parallel import DistributedDataParallel
 
 from ensemble.learn.device import seed_everything
 from ensemble.recipe import EarlyStop
@@ -230,7 +231,8 @@ class Averaged(Callback):
 
 
 def copy_of(network: nn.Module) -> State:
-    """The network's weights and statistics, apart from it, on the CPU."""
+    """The network's weights and statistics, apart from it, on the CPU; without what wraps it on several processes."""
+    network = network.module if isinstance(network, DistributedDataParallel) else network
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
 
 

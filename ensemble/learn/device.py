@@ -1,7 +1,10 @@
 """The device a process trains on, its precision, and its random streams."""
 
 import hashlib
+import os
 import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
@@ -21,6 +24,25 @@ def device() -> torch.device:
         return torch.device("cuda", torch.cuda.current_device())
     keep_activations()
     return torch.device("cpu")
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them; CUDA is not started."""
+    n = torch.cuda.device_count()
+    said = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return said[:n] or [str(i) for i in range(n)]
+
+
+def share_of(gpus: Sequence[str], place: int, n_each: int) -> list[str]:
+    """The GPUs of the process at a place: the next n_each, from the beginning again where there are too few."""
+    return [gpus[(place * n_each + i) % len(gpus)] for i in range(min(n_each, len(gpus)))]
+
+
+def take_gpus(place: int, n_each: int) -> None:
+    """Leave this process only its share of the GPUs; before CUDA starts in it."""
+    gpus = visible_gpus()
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(share_of(gpus, place, n_each))
 
 
 def precision(wanted: str) -> str:
@@ -46,6 +68,17 @@ def compile_in_place(network: nn.Module) -> None:
         except InvalidCxxCompiler:
             raise TrainingError("fit.compile: no C++ compiler is here\ninstall g++, or leave fit.compile out") from None
     network.compile()
+
+
+@contextmanager
+def threads_at_most(n: int | None) -> Iterator[None]:
+    """So many threads of torch in this block; None: as many as there are. Their number decides the bytes on a CPU."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def device_name() -> str:

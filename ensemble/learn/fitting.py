@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 from fastai.callback.core import Callback
 from fastai.callback.schedule import ParamScheduler, combined_cos
 from fastai.learner import Learner
 
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step
-from ensemble.learn import callbacks, models
+from ensemble.learn import callbacks, models, ranks
 from ensemble.learn.clock import Clock
+from ensemble.learn.device import device
 from ensemble.learn.features import feature_learner, n_views
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
 from ensemble.learn.memory import MicroBatch
@@ -113,7 +115,7 @@ class Fitting:
     ) -> None:
         self.setup, self.recipe, self.seed, self.run_id, self.emit = setup, recipe, seed, run_id, emit
         self.fit = fit = recipe.fit
-        self.network, self.states = setup.learn.model, states
+        self.network, self.states = setup.learn.model, states if ranks.is_first() else None
         self.keeper = keeper or callbacks.Best(fit.monitor, fit.early_stop, fit.keep)
         self.average = callbacks.Averaged(self.network, fit.ema) if fit.ema else None
         self.phases = plan(fit, len(setup.learn.opt.param_lists))
@@ -134,7 +136,7 @@ class Fitting:
         if saved is not None:
             rate = self._go_on(saved)
         else:
-            if self.fit.batch_size == "auto":
+            if self.fit.batch_size == "auto" and ranks.GROUP.size == 1:
                 self.micro_batch.probe()
             if rate is None:
                 with self.clock.measure("lr_find"):
@@ -174,6 +176,8 @@ class Fitting:
         self.n_trainable, self.clock.seconds = saved.told["n_trainable"], dict(saved.told["seconds"])
         self.micro_batch.shrink(saved.told["micro_batch"])
         self.n_views = saved.told["n_views"]
+        if device().type == "cpu":
+            torch.set_num_threads(saved.told["threads"])  # another number of threads computes other bytes
         self._note(f"going on after epoch {self.keeper.n_seen}, stored when training was cut off")
         return float(saved.told["rate"])
 
@@ -191,7 +195,7 @@ class Fitting:
         told = {
             "rate": rate, "n_trainable": self.n_trainable, "start": self.setup.start, "seconds": self.clock.seconds,
             "micro_batch": self.micro_batch.size, "n_views": self.n_views,
-            "smooth_count": learn.recorder.smooth_loss.count,
+            "smooth_count": learn.recorder.smooth_loss.count, "threads": torch.get_num_threads(),
         }  # fmt: skip
         tensors["smooth"] = learn.recorder.smooth_loss.val.detach().cpu()
         if self.average is not None:
@@ -219,6 +223,7 @@ class Fitting:
             lambda done, total, loss: self._step("lr_find", min(done, n_steps), n_steps, loss), callbacks.nothing
         )
         streams = [callbacks.SeedEpochs(self.seed, "lr_find"), callbacks.FrozenInEval(), watch]
+        streams += ranks.parallel(learn is self.setup.learn)
         found = range_test(learn, rule, n_steps, streams)
         self._note(
             found.note
@@ -244,8 +249,10 @@ class Fitting:
         cbs += [self.average] if self.average else []
         cbs += [callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, learn, number, rate))]
         cbs += [Restore(saved, self.keeper)] if saved else []
+        cbs += ranks.parallel(learn is self.setup.learn)
         cbs += schedule(learn, fit.schedule, phase, slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak)
         learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
+        self.keeper.recall(*ranks.shared(lambda: (self.keeper.memory(), self.keeper.state)))
         if finite.problem:
             self._stop(finite.problem)
 

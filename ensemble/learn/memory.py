@@ -7,6 +7,8 @@ import torch
 from fastai.callback.training import GradientAccumulation
 from fastai.learner import Learner
 
+from ensemble.learn import ranks
+
 HEAD_ROOM = 0.9  # of a GPU's memory may be taken by a step of the probe
 AUTO = 64  # images per step where the recipe says auto
 
@@ -41,7 +43,7 @@ class MicroBatch:
             try:
                 return work()
             except torch.OutOfMemoryError:
-                if self.size < 4:
+                if self.size < 4 or ranks.GROUP.size > 1:  # the others would not know
                     raise
             self.shrink(self.size // 2)  # outside of except, whose traceback holds the tensors
             if torch.cuda.is_available():

@@ -25,6 +25,7 @@ from ensemble.learn.data import Catalog, catalog, loaders, normalisation
 from ensemble.learn.device import compile_in_place, device, precision, seed_everything
 from ensemble.learn.memory import AUTO
 from ensemble.learn.preprocess import Preprocess, weights_config
+from ensemble.learn.ranks import check_batch
 from ensemble.learn.weights import find_weights, load_exactly
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import Run, RunStore
@@ -91,6 +92,7 @@ def set_up(
     mean, std = normalisation(recipe.data.normalize, (preprocess.mean, preprocess.std), images)
     preprocess = replace(preprocess, mean=mean, std=std, stored=store.pixels.shape[1:3] if store.is_native else None)
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
+    check_batch(batch_size)
     dls = loaders(images, batch_size, recipe.augmentation, (mean, std), seed)
     seed_everything(seed, "network")
     built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)

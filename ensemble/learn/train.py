@@ -16,11 +16,11 @@ from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
 from ensemble.errors import TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step, ignore
-from ensemble.learn import models
+from ensemble.learn import models, ranks
 from ensemble.learn.callbacks import EndAt
 from ensemble.learn.checkpoint import save_weights
 from ensemble.learn.clock import Clock
-from ensemble.learn.data import Catalog, part_loader
+from ensemble.learn.data import Catalog
 from ensemble.learn.device import device_name
 from ensemble.learn.fitting import Fitting
 from ensemble.learn.lr import RangeTest
@@ -71,17 +71,17 @@ def train(
 
     Raises EnsembleError.
     """
-    with _told_when_out_of_memory(recipe):
-        return _train(recipe, data, seed, run_id, store, emit, force)
+    with _told_when_out_of_memory(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
+        return ranks.together(_train, recipe, data, seed, run_id, store, force, emit=emit)
 
 
-def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit, force: bool) -> Trained:
+def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, force: bool, emit: Emit) -> Trained:
     folder = store.folder(run_id)
     states = StateFolder(folder / STATE, _key(recipe, data, seed, force))
-    saved = states.read()
+    saved = ranks.shared(states.read)
     clock = Clock()
     with clock.measure("data"):
-        setup = set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start)
+        setup = ranks.in_turn(lambda: set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start))
     emit(Note(run_id, setup.start))
     for warning in (*leak_warnings(data), *_dropped(setup.images)):
         emit(Note(run_id, warning))
@@ -89,8 +89,9 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
-        (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
-        save_weights(state, folder / "model.safetensors")
+        if ranks.is_first():
+            (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
+            save_weights(state, folder / "model.safetensors")
         valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
     fitted = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
     n_images = len(setup.images.readable("train")) * len(fitting.history)
@@ -103,7 +104,7 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
         start=setup.start, note=fitting.note,
         feature_views=fitting.n_views,
         kept_by_phase=fitting.kept_by_phase,
-        device=device_name(), precision=setup.precision, threads=torch.get_num_threads(),
+        device=ranks.named(device_name()), precision=setup.precision, threads=torch.get_num_threads(),
         batch_size=fitting.micro_batch.batch, micro_batch=fitting.micro_batch.size,
         seconds=clock.rounded | fitting.clock.rounded,
         images_per_second=round(n_images / fitted, 1) if fitted else 0.0,
@@ -143,18 +144,28 @@ def refit(
     clock = Clock()
     mean_std = tuple(tuple(run.preprocessing[key]) for key in ("mean", "std"))
     pinned = recipe.model_copy(update={"data": recipe.data.model_copy(update={"normalize": mean_std})})
-    states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, by_phase))
-    saved = states.read()
-    with _told_when_out_of_memory(recipe), clock.measure("refit"):
-        setup = set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=saved and saved.start)
-        n_images = len(setup.images.readable("train"))
-        told = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
-        emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {told}"))
-        fitting = Fitting(setup, recipe, run.seed, run.id, emit, EndAt(by_phase), states)
-        fitting.train(run.lr, saved)
-        save_weights(fitting.keep_epoch(), store.folder(run.id) / "refit.safetensors")
-        test = _test(setup, recipe, data, _watch(run.id, emit))
+    with clock.measure("refit"), _told_when_out_of_memory(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
+        test = ranks.together(_refit, pinned, recipe, data, run, by_phase, store, emit=emit)
     return Refitted(test, clock.rounded["refit"])
+
+
+def _refit(
+    pinned: Recipe, recipe: Recipe, data: DataSet, run: Run, by_phase: dict[str, int], store: RunStore, emit: Emit
+) -> Predictions | None:
+    """The part of a refit that all processes do; pinned has the run's own normalisation."""
+    states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, by_phase))
+    saved = ranks.shared(states.read)
+    start = saved and saved.start
+    setup = ranks.in_turn(lambda: set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=start))
+    n_images = len(setup.images.readable("train"))
+    told = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
+    emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {told}"))
+    fitting = Fitting(setup, recipe, run.seed, run.id, emit, EndAt(by_phase), states)
+    fitting.train(run.lr, saved)
+    state = fitting.keep_epoch()
+    if ranks.is_first():
+        save_weights(state, store.folder(run.id) / "refit.safetensors")
+    return _test(setup, recipe, data, _watch(run.id, emit))
 
 
 def find_lr(recipe: Recipe, data: DataSet, seed: int, emit: Emit = ignore) -> RangeTest:
@@ -201,11 +212,16 @@ def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predi
 
 
 def _probabilities(setup: Setup, recipe: Recipe, part: str, watch: Progress) -> Any:
-    if not len(setup.images.readable(part)):
+    rows = ranks.own_rows(setup.images.readable(part))
+    return ranks.all_rows(_of_rows(setup, recipe, rows, watch))
+
+
+def _of_rows(setup: Setup, recipe: Recipe, rows: np.ndarray, watch: Progress) -> Any:
+    if not len(rows):
         return np.zeros((0, len(setup.images.classes)), np.float32)
     size = 2 * setup.learn.dls.train.bs
     while True:
-        loader = part_loader(setup.learn.dls, setup.images, part, size)
+        loader = setup.learn.dls.test_dl(rows.tolist(), bs=size)
         try:
             return probabilities(setup.learn.model, loader, recipe.views, setup.precision, watch)
         except torch.OutOfMemoryError:

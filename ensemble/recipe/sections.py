@@ -238,8 +238,8 @@ class Fit(Section):
 class Resources(Section):
     """What one run of this recipe needs on a machine with several runs at once."""
 
-    gpu: float = Field(1, ge=0, description="GPUs of one run, a fraction to share one")
-    cpu: int | None = Field(None, ge=1, description="processor cores of one run")
+    gpu: float = Field(1, ge=0, description="GPUs of one run: above 1 it trains on several, below 1 it shares one")
+    cpu: int | None = Field(None, ge=1, description="cores of one run: torch's threads, on which a CPU's bytes depend")
     disk: Annotated[float, Field(ge=0)] | None = Field(
         None, description="GB that decoded pixels may take, null: half of the free disk; past it pictures stream"
     )

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from ensemble.blending import make_blend
-from ensemble.engines.local import jobs_of, train_all
+from ensemble.engines.jobs import jobs_of
+from ensemble.engines.local import train_all
 from ensemble.errors import RunError
 from ensemble.events import RunEnded, ignore
 from ensemble.metrics import accuracy, log_loss

@@ -14,8 +14,9 @@ from PIL import Image
 
 import ensemble
 from ensemble.dataset.load import load
-from ensemble.engines.local import Failure, Job, find_rate, jobs_of, recipe_text, train_all
-from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunStarted, Step, ignore
+from ensemble.engines.jobs import Failure, Job, jobs_of
+from ensemble.engines.local import find_rate, recipe_text, train_all
+from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted, Step, ignore
 from ensemble.files import sha256
 from ensemble.recipe import Recipe
 from ensemble.runs import Run, RunStore
@@ -258,7 +259,7 @@ def test_two_processes_share_the_work_and_train_nothing_twice(recipe_of, store, 
     assert failures == []
     first, second = (Job(recipe, 0).run_id for recipe in recipes)
     assert {run.id for run in runs} == {first, second}
-    assert Note(first, "another process is training it; going on with the others") in events
+    assert RunLeft(first, "another process is training it; going on with the others") in events
     mine = {event.run: event.skipped for event in events if isinstance(event, RunEnded)}
     assert mine == {second: False, first: True}
     assert told.count("finished: ") == 1

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from ensemble.blending import Options, make_blend
-from ensemble.engines.local import jobs_of, train_all
+from ensemble.engines.jobs import jobs_of
+from ensemble.engines.local import train_all
 from ensemble.engines.predict import BLOCK, images_of, of_blend, of_run, predict
 from ensemble.errors import DamagedError, DataError, RunError, SubmissionError
 from ensemble.events import ignore

@@ -10,7 +10,8 @@ from torch.nn import functional
 
 from ensemble.dataset.load import load
 from ensemble.dataset.places import cache_root
-from ensemble.engines.local import Job, train_one
+from ensemble.engines.jobs import Job
+from ensemble.engines.local import train_one
 from ensemble.events import Note
 from ensemble.learn import learner, trained_learner
 from ensemble.learn.callbacks import copy_of

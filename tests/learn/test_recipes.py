@@ -9,7 +9,8 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ensemble.dataset.load import load
-from ensemble.engines.local import Job, train_one
+from ensemble.engines.jobs import Job
+from ensemble.engines.local import train_one
 from ensemble.errors import RecipeError
 from ensemble.events import ignore
 from ensemble.learn.train import train

@@ -3,7 +3,8 @@
 import pytest
 
 from ensemble.dataset.load import load
-from ensemble.engines.local import jobs_of, train_all
+from ensemble.engines.jobs import jobs_of
+from ensemble.engines.local import train_all
 from ensemble.errors import TrainingError
 from ensemble.events import EpochEnded, Note, Step, ignore
 from ensemble.learn.resume import FILE, StateFolder

@@ -18,7 +18,8 @@ from torch import nn
 
 from ensemble.dataset.load import load
 from ensemble.dataset.pixels import open_store
-from ensemble.engines.local import jobs_of, train_all
+from ensemble.engines.jobs import jobs_of
+from ensemble.engines.local import train_all
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import EpochEnded, Note, ignore
 from ensemble.learn import callbacks, learner

@@ -16,7 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ensemble.dataset.load import load
-from ensemble.engines.local import Job, train_one
+from ensemble.engines.jobs import Job
+from ensemble.engines.local import train_one
 from ensemble.errors import DamagedError, RecipeError, RunError, TrainingError
 from ensemble.events import ignore
 from ensemble.learn import learner, trained_learner

@@ -1,0 +1,393 @@
+"""Runs as tasks of a Ray cluster whose machines share no disk.
+
+A task gets the images by their hashes and the state that its run goes on from; after each epoch it sends the new one,
+at the end the run's folder. Ray itself starts a lost task from its beginning; here it is sent again with its state.
+"""
+
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ensemble import __version__
+from ensemble.dataset.load import DataSet
+from ensemble.engines.jobs import Cut, Job, Outcome, Task, Work
+from ensemble.engines.local import DataSets, ended, finished_run, refit_due, refit_one, train_one
+from ensemble.engines.parcels import STATES, Files, arrive, images_here, packed, put
+from ensemble.errors import EnsembleError, RunError
+from ensemble.events import Emit, Event, Note, sparse
+from ensemble.runs import Run, RunStore
+
+SECONDS = 0.2  # between two looks at what the tasks have told
+MAX_LOST = 3  # workers of one run in a row, without an epoch between
+
+
+@dataclass(frozen=True, eq=False)
+class Parcel:
+    """A task as it travels: files by the folder of runs/ they belong to, and the run that a refit is added to."""
+
+    number: int
+    task: Task
+    version: str
+    folders: dict[str, Files]
+    finished: Run | None = None
+    by_phase: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Told:
+    """What a task says while it works: an event, the files of its run's state that are new, the names of all."""
+
+    number: int
+    event: Event
+    state: dict[str, Files] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+
+
+class Mailbox:
+    """An actor beside the command that tasks write to and the command empties; it holds one state of a run at most."""
+
+    def __init__(self) -> None:
+        self.messages: list[Told] = []
+        self.cut: set[int] = set()
+
+    def tell(self, told: Told) -> bool:
+        """Leave a message; whether the task has been cut off."""
+        for i, older in enumerate(self.messages):
+            if told.state and older.state and older.number == told.number:
+                self.messages[i] = replace(older, state={})
+                told = replace(told, state=_newest(older, told))
+        self.messages.append(told)
+        return told.number in self.cut
+
+    def take(self) -> list[Told]:
+        """All messages since the last time."""
+        messages, self.messages = self.messages, []
+        return messages
+
+    def cut_off(self, number: int) -> None:
+        """Tell a task to end when it next says something."""
+        self.cut.add(number)
+
+
+def _newest(older: Told, newer: Told) -> dict[str, Files]:
+    """The files of a newer state, with those of the older one that still belong to it."""
+    whole = {name: older.state.get(name, {}) | files for name, files in newer.state.items()}
+    return {
+        name: {file: content for file, content in files.items() if file in newer.names} for name, files in whole.items()
+    }
+
+
+@dataclass(eq=False)
+class _Sent:
+    """A task under way, its run's lock, and how often its worker was lost since the last whole epoch."""
+
+    number: int
+    task: Task
+    share: dict[str, float]
+    held: ExitStack
+    n_lost: int = 0
+
+
+class Cluster:
+    """A Ray cluster: the one at an address, else the one this machine belongs to, else a new one here."""
+
+    def __init__(self, address: str | None = None) -> None:
+        """Raises EnsembleError where Ray is missing or the address is none that works."""
+        try:
+            import ray  # noqa: F401
+        except ImportError:
+            raise EnsembleError("--engine ray needs Ray, which is not installed\npip install 'ray>=2.40'") from None
+        if address and "://" in address:
+            raise EnsembleError(
+                f"--address {address[:100]}: run ens on a machine of the cluster and name HOST:PORT, or leave it out"
+            )
+        self.address = address
+
+    def carry_out(self, work: Work, store: RunStore) -> None:
+        """Work until there is nothing to take and nothing under way."""
+        with _connected(self.address), ExitStack() as held:
+            desk = _Desk(work, store, held)
+            try:
+                while desk.hand_out():
+                    desk.listen()
+            finally:
+                desk.give_up()
+
+
+@contextmanager
+def _connected(address: str | None) -> Iterator[None]:
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        said = " ".join(str(error).split())[:150]
+        raise EnsembleError(f"--address {address or '(none)'}: no Ray cluster answers there ({said})") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+class _Desk:
+    """The command's side: hands out what the cluster has room for, keeps states, takes finished runs in."""
+
+    def __init__(self, work: Work, store: RunStore, held: ExitStack) -> None:
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        self.work, self.store, self.held = work, store, held
+        here = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(
+            ray.get_runtime_context().get_node_id(), soft=False)}  # fmt: skip
+        self.mailbox: Any = ray.remote(Mailbox).options(**here).remote()
+        self.reader = ray.remote(read_files).options(**here)
+        self.data, self.shipped = DataSets(), dict[int, Any]()
+        self.sent: dict[Any, _Sent] = {}  # by what Ray will return for it
+        self.next: Task | None = None
+        self.n_sent = 0
+
+    def hand_out(self) -> bool:
+        """Send tasks while there is room; whether anything is under way or waits."""
+        while True:
+            others = [sent.share for sent in self.sent.values()]
+            if others and not self.next and not _has_room(others[-1], others):
+                return True  # room for another like the last one is awaited before one is taken
+            self.next = self.next or self.work.take()
+            if self.next is None:
+                return bool(self.sent)
+            share = _share(self.next.job)
+            if others and not _has_room(share, others):
+                return True
+            task = self.next
+            held = self.held.enter_context(ExitStack())
+            if not held.enter_context(self.store.lock(_lock_of(task, self.store), wait=task.wait and not self.sent)):
+                if task.wait and self.sent:
+                    return True  # asked again at the next look
+                self._end(_Sent(0, task, share, held), Outcome("busy"))
+            else:
+                self._begin(_Sent(0, task, share, held))
+            self.next = None
+
+    def _begin(self, sent: _Sent) -> None:
+        """Send a task, unless its run is finished or cannot be begun."""
+        task = sent.task
+        try:
+            data = self.data.of(task.job)
+            if task.is_refit:
+                due = refit_due(task.job, self.store)
+                if due is None:
+                    self._end(sent, Outcome("done"))
+                    return
+                self._send(sent, data, *due)
+                return
+            run = finished_run(task.job, self.store, data, task.force)
+            if run is not None:
+                self.work.hear(task, ended(run, skipped=True))
+                self._end(sent, Outcome("done"))
+                return
+            self._send(sent, data)
+        except EnsembleError as error:
+            self._end(sent, Outcome("failed", str(error)))
+
+    def _send(
+        self, sent: _Sent, data: DataSet, finished: Run | None = None, by_phase: dict[str, int] | None = None
+    ) -> None:
+        import ray
+
+        if id(data) not in self.shipped:
+            self.shipped[id(data)] = ray.put(_with_whole_paths(data))
+        self.n_sent += 1
+        sent.number = self.n_sent
+        run_id = finished.id if finished else sent.task.job.run_id
+        folders = {f"{run_id}/{name}": packed(self.store.folder(run_id) / name) for name in STATES}
+        folders |= {run.id: packed(run.folder) for run in _first_weights(sent.task.job, self.store)}
+        parcel = Parcel(sent.number, sent.task, __version__, folders, finished, by_phase or {})
+        options = {"num_cpus": sent.share["CPU"], "num_gpus": sent.share["GPU"], "max_retries": 0}
+        work = ray.remote(work_on).options(**options)
+        self.sent[work.remote(parcel, self.shipped[id(data)], self.mailbox, self.reader)] = sent
+
+    def listen(self) -> None:
+        """Wait a moment; pass on what was told, keep new states, take in what has ended."""
+        import ray
+
+        ready, _ = ray.wait(list(self.sent), num_returns=len(self.sent), timeout=SECONDS) if self.sent else ([], [])
+        by_number = {sent.number: sent for sent in self.sent.values()}
+        for told in ray.get(self.mailbox.take.remote()):
+            if told.number in by_number:  # else of a worker that was given up
+                self._hear(by_number[told.number], told)
+        for reference in ready:
+            self._receive(self.sent.pop(reference), reference)
+
+    def _hear(self, sent: _Sent, told: Told) -> None:
+        for name, files in told.state.items():
+            sent.n_lost = 0
+            put(files, self.store.root / name)
+            for path in (self.store.root / name).iterdir():
+                if path.name not in told.names:
+                    path.unlink()
+        try:
+            self.work.hear(sent.task, told.event)
+        except Cut:
+            self.mailbox.cut_off.remote(sent.number)
+
+    def _receive(self, sent: _Sent, reference: Any) -> None:
+        """A task has ended: its run enters the store, or its worker was lost."""
+        import ray
+        from ray import exceptions
+
+        lost = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.LocalRayletDiedError,
+                exceptions.OutOfMemoryError, exceptions.ObjectLostError)  # fmt: skip
+        try:
+            outcome, run_id, files = ray.get(reference)
+            if files:
+                folder = self.store.folder(run_id)
+                if not sent.task.is_refit:
+                    (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
+                arrive(files, folder)
+                if not sent.task.is_refit:
+                    self.work.hear(sent.task, ended(self.store.get(run_id), skipped=False))
+        except lost as error:
+            self._send_again(sent, type(error).__name__)
+            return
+        except exceptions.RayError as error:
+            outcome = Outcome("failed", f"Ray: {' '.join(str(error).split())[-200:]}")
+        except EnsembleError as error:
+            outcome = Outcome("failed", str(error))
+        self._end(sent, outcome)
+
+    def _send_again(self, sent: _Sent, how: str) -> None:
+        sent.n_lost += 1
+        run_id = sent.task.job.run_id
+        if sent.n_lost == MAX_LOST:
+            reason = f"{MAX_LOST} workers in a row were lost while they trained it ({how})\nthe same command goes on"
+            self._end(sent, Outcome("failed", reason))
+            return
+        self.work.hear(sent.task, Note(run_id, f"its worker was lost ({how}); sent again, with the last whole epoch"))
+        self._begin(sent)
+
+    def _end(self, sent: _Sent, outcome: Outcome) -> None:
+        with sent.held:
+            self.work.end(sent.task, outcome)
+
+    def give_up(self) -> None:
+        """Whatever is still under way ends."""
+        import ray
+
+        with suppress(Exception):  # the cluster may be gone
+            for reference in self.sent:
+                ray.cancel(reference, force=True)
+            ray.kill(self.mailbox)
+
+
+def _share(job: Job) -> dict[str, float]:
+    """What a run takes of the cluster; no GPU where there is none."""
+    own = job.recipe.resources
+    gpus = own.gpu if own.gpu <= 1 else math.ceil(own.gpu)
+    return {"CPU": own.cpu or 1, "GPU": gpus if _whole().get("GPU") else 0}
+
+
+def _whole() -> dict[str, float]:
+    """What the cluster has, busy or not."""
+    import ray
+
+    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
+
+
+def _has_room(share: dict[str, float], others: Sequence[dict[str, float]]) -> bool:
+    whole = _whole()
+    return all(sum(other[name] for other in others) + own <= whole.get(name, 0) for name, own in share.items())
+
+
+def _lock_of(task: Task, store: RunStore) -> str:
+    """The run whose lock a task holds: with folds, a refit is added to the first."""
+    due = refit_due(task.job, store) if task.is_refit else None
+    return due[0].id if due else task.job.run_id
+
+
+def _with_whole_paths(data: DataSet) -> DataSet:
+    def whole(images: Any) -> Any:
+        return images and replace(images, files=tuple(path.absolute() for path in images.files))
+
+    hashes = {path.absolute(): digest for path, digest in data.hashes.items()}
+    return replace(data, train=whole(data.train), valid=whole(data.valid), test=whole(data.test), hashes=hashes)
+
+
+def _first_weights(job: Job, store: RunStore) -> list[Run]:
+    """The runs that `pretrained: run:<id or recipe>` may mean."""
+    wanted = str(job.recipe.model.pretrained)
+    if not wanted.startswith("run:"):
+        return []
+    name = wanted.removeprefix("run:")
+    with suppress(RunError):
+        return [run for run in store.finished() if run.recipe == name] or [store.get(name)]
+    return []
+
+
+def read_files(paths: Sequence[Path]) -> list[bytes]:
+    """The content of files of the machine that the command runs on."""
+    return [path.read_bytes() for path in paths]
+
+
+def work_on(parcel: Parcel, data: DataSet, mailbox: Any, reader: Any) -> tuple[Outcome, str, Files]:
+    """A task on its worker: the outcome, and the files of the run where it is finished."""
+    import ray
+
+    task = parcel.task
+    job, run_id = task.job, parcel.finished.id if parcel.finished else task.job.run_id
+    node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+    if parcel.version != __version__:
+        return Outcome("failed", f"{node} has ens {__version__}, this machine {parcel.version}"), run_id, {}
+    os.environ.setdefault("ENS_CACHE", str(Path(tempfile.gettempdir()) / f"ens-cache-{os.getuid()}"))
+    with tempfile.TemporaryDirectory(prefix="ens-") as folder:
+        store = RunStore(folder)
+        for name, files in parcel.folders.items():
+            put(files, store.root / name)
+        told = _teller(parcel.number, store, run_id, mailbox)
+        try:
+            told(Note(run_id, f"on {node}"))
+            images = images_here(job, data, lambda paths: ray.get(reader.remote(paths)))
+            if parcel.finished is None:
+                train_one(job, store, images, told, task.force, threads=1)
+            else:
+                finished = parcel.finished.model_copy(update={"folder": store.folder(run_id)})
+                refit_one(job, finished, parcel.by_phase, store, images, told, threads=1)
+        except EnsembleError as error:
+            return Outcome("failed", str(error)), run_id, {}
+        except Cut:
+            return Outcome("cut"), run_id, {}
+        return Outcome("done"), run_id, packed(store.folder(run_id))
+
+
+def _teller(number: int, store: RunStore, run_id: str, mailbox: Any) -> Emit:
+    """A listener that sends events to the mailbox, and each state of the run once. Raises Cut."""
+    import ray
+
+    def files_of(name: str) -> dict[str, int]:
+        folder = store.folder(run_id) / name
+        return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
+
+    seen = {name: files_of(name) for name in STATES}
+
+    def tell(event: Event) -> None:
+        state: dict[str, Files] = {}
+        names: tuple[str, ...] = ()
+        for name in STATES:
+            now = files_of(name)
+            if now and now != seen[name]:
+                changed = [file for file, time in now.items() if seen[name].get(file) != time]
+                state[f"{run_id}/{name}"], names = packed(store.folder(run_id) / name, changed), tuple(now)
+                seen[name] = now
+        if ray.get(mailbox.tell.remote(Told(number, event, state, names))):
+            raise Cut
+
+    return sparse(tell, 0.5)

@@ -1,0 +1,75 @@
+"""What travels between machines that share no disk: folders as bytes, images by the hash of their content."""
+
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from ensemble.dataset.content import content_hashes
+from ensemble.dataset.load import DataSet, load
+from ensemble.dataset.places import cache_root
+from ensemble.dataset.tables import Images
+from ensemble.engines.jobs import Job
+from ensemble.errors import DataError, EnsembleError
+from ensemble.files import atomic_path
+
+Files = dict[str, bytes]
+Read = Callable[[Sequence[Path]], list[bytes]]
+STATES = ("state", "refit-state")  # what an unfinished run goes on from
+AT_ONCE = 200  # images asked for in one piece
+
+
+def packed(folder: Path, names: Iterable[str] | None = None) -> Files:
+    """The files of a folder by their names, all of them where none are named; none where it is not there."""
+    if not folder.is_dir():
+        return {}
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    return {path.name: path.read_bytes() for path in files if names is None or path.name in names}
+
+
+def put(files: Files, folder: Path) -> None:
+    """Write files, each whole or not at all, run.json last. Raises EnsembleError."""
+    for name in sorted(files, key=lambda name: (name == "run.json", name)):
+        with atomic_path(folder / name) as temporary:
+            temporary.write_bytes(files[name])
+
+
+def arrive(files: Files, folder: Path) -> None:
+    """A run that was trained elsewhere enters the store, whole when its run.json is there. Raises EnsembleError."""
+    put(files, folder)
+    for name in STATES:
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def images_here(job: Job, known: DataSet, read: Read) -> DataSet:
+    """The images of a job on this machine: at the recipe's own path where the same ones are, else fetched once.
+
+    Raises DataError.
+    """
+    with suppress(EnsembleError, OSError):
+        own = load(job.recipe.data, job.fold or 0)
+        if own.fingerprint == known.fingerprint:
+            return replace(own, sample_submission=known.sample_submission)  # where the command finds it
+    return _fetched(known, read)
+
+
+def _fetched(known: DataSet, read: Read) -> DataSet:
+    folder = cache_root() / "received"
+    place = {path: folder / digest[:2] / f"{digest}{path.suffix.lower()}" for path, digest in known.hashes.items()}
+    missing = sorted(path for path, own in place.items() if not own.exists())
+    for start in range(0, len(missing), AT_ONCE):
+        some = missing[start : start + AT_ONCE]
+        for path, content in zip(some, read(some), strict=True):
+            put({place[path].name: content}, place[path].parent)
+    hashes = dict(zip(place.values(), content_hashes(list(place.values())), strict=True))
+    for path, own in place.items():
+        if hashes[own] != known.hashes[path]:
+            own.unlink()
+            raise DataError(f"{path}: changed while it was sent to {own}\ntrain again")
+
+    def moved(images: Images) -> Images:
+        return replace(images, files=tuple(place[path] for path in images.files))
+
+    test = known.test and moved(known.test)
+    return replace(known, train=moved(known.train), valid=moved(known.valid), test=test, hashes=hashes)

@@ -1,0 +1,92 @@
+"""A Ray cluster of two machines that share no disk, one of them killed while it trains."""
+
+import logging
+import sys
+
+import pytest
+
+from ensemble.engines.choose import Choice
+from ensemble.engines.cluster import Mailbox, Told
+from ensemble.engines.jobs import jobs_of
+from ensemble.engines.local import train_all
+from ensemble.engines.tune import tune
+from ensemble.errors import EnsembleError
+from ensemble.events import EpochEnded, Note, RunEnded, RunStarted
+from ensemble.runs import RunStore
+
+
+@pytest.fixture
+def nodes(monkeypatch):
+    """Two nodes of one core, and a head without any; they begin where the test's images are not."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    small = {"object_store_memory": 150 << 20}
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
+    nodes = [made.add_node(num_cpus=1, **small) for _ in range(2)]
+    ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
+    yield made, nodes
+    ray.shutdown()
+    made.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+def test_a_killed_node_loses_an_epoch_and_nothing_else(nodes, tiny, one_by_one, content, tmp_path):
+    made, (first, _) = nodes
+    long = ("fit.epochs=24",)
+    recipes = [tiny("one", *long), tiny("two", *long), tiny("after", "model.pretrained=run:one", "refit=true")]
+    jobs, store, events, is_killed = jobs_of(recipes), RunStore(tmp_path / "runs"), [], []
+
+    def listen(event):
+        events.append(event)
+        reached = {own.run for own in events if isinstance(own, EpochEnded) and own.epoch >= 5}
+        if len(reached) == 2 and not is_killed:
+            is_killed.append(True)
+            made.remove_node(first, allow_graceful=False)
+
+    runs, failures = train_all(jobs, store, listen, engine=Choice("ray").engine(recipes, 3))
+    assert failures == []
+    assert is_killed
+    assert [run.recipe for run in runs] == ["one", "two", "after"]
+    assert content(runs) == content(one_by_one(recipes))
+    assert runs[2].refit_epochs
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert len([text for text in notes if text.startswith("its worker was lost (")]) == 1
+    assert len([text for text in notes if text.startswith("going on after epoch")]) == 1
+    assert sum(isinstance(event, RunEnded) for event in events) == 3
+    assert not list((tmp_path / "runs").glob("*/state"))
+    assert list((tmp_path / "cache" / "received").rglob("*.png")), "the images came by their hashes"
+    events.clear()
+    assert train_all(jobs, store, events.append, engine=Choice("ray").engine(recipes, 3))[0] == runs
+    assert {type(event) for event in events} == {RunStarted, RunEnded}
+    tiny("searched", "fit.epochs=1")
+    found = tune(
+        tmp_path / "searched.yaml", 2, ["fit.lr=1e-4..1e-1"], (), store, events.append, Choice("ray").engine(recipes, 2)
+    )
+    assert [trial.state for trial in found.trials] == ["finished", "finished"]
+    assert {trial.note for trial in found.trials} <= {run.id for run in store.finished()}
+
+
+def test_a_state_that_was_not_fetched_yet_is_replaced_and_keeps_what_still_belongs_to_it():
+    mailbox, note = Mailbox(), Note("r", "")
+    mailbox.tell(Told(1, note, {"r/state": {"kept-1": b"1", "state": b"a"}}, ("kept-1", "state")))
+    mailbox.tell(Told(2, note, {"s/state": {"state": b"x"}}, ("state",)))
+    mailbox.tell(Told(1, note, {"r/state": {"state": b"b"}}, ("kept-1", "state")))
+    assert [told.state for told in mailbox.take()] == [
+        {}, {"s/state": {"state": b"x"}}, {"r/state": {"kept-1": b"1", "state": b"b"}},
+    ]  # fmt: skip
+    mailbox.cut_off(2)
+    assert [mailbox.tell(Told(number, note)) for number in (1, 2)] == [False, True]
+
+
+def test_without_ray_it_is_told_how_to_get_it(tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(EnsembleError, match="needs Ray, which is not installed\npip install 'ray"):
+        Choice("ray").engine([tiny("r")], 2)
+
+
+def test_an_address_that_is_none_is_refused(tiny):
+    with pytest.raises(EnsembleError, match="run ens on a machine of the cluster"):
+        Choice("ray", address="ray://1.2.3.4:10001").engine([tiny("r")], 2)

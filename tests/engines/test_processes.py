@@ -1,0 +1,146 @@
+"""Several processes: the same bytes as one after the other, failures stay apart, stopping and dying lose an epoch."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from ensemble.engines import choose
+from ensemble.engines.choose import Choice, n_open
+from ensemble.engines.jobs import Cut, jobs_of
+from ensemble.engines.local import Here, train_all
+from ensemble.engines.processes import Processes
+from ensemble.engines.tune import tune
+from ensemble.errors import EnsembleError, Stopped
+from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted
+from ensemble.learn.device import share_of
+from ensemble.runs import RunStore
+
+
+def test_two_processes_train_what_one_trains_and_skip_what_is_finished(tiny, one_by_one, content, tmp_path):
+    folds = tiny("folds", "data.valid={folds: 3}", "refit=true")
+    recipes = [tiny("plain", "seeds=[0, 1]"), folds, tiny("later", "model.pretrained=run:base"), tiny("base")]
+    recipes.append(tiny("wrong", "model.arch=resnet43"))
+    jobs, store, events = jobs_of(recipes), RunStore(tmp_path / "runs"), []
+    runs, failures = train_all(jobs, store, events.append, engine=Processes(2, 1))
+    assert [(failure.run_id.split("-")[0], "resnet34" in failure.reason) for failure in failures] == [("wrong", True)]
+    assert [run.recipe for run in runs] == ["plain", "plain", "folds", "later", "base"]
+    assert content(runs) == content(one_by_one([*recipes[:2], recipes[3], recipes[2]]))
+    counts = Counter(type(event) for event in events)
+    assert (counts[RunStarted], counts[RunEnded], counts[RunFailed]) == (8, 7, 1)
+    ended = [event.run for event in events if isinstance(event, RunEnded)]
+    assert ended.index(jobs_of([recipes[3]])[0].run_id) < ended.index(jobs_of([recipes[2]])[0].run_id)
+    assert n_open(jobs, store, force=False) == 1
+    again, _ = train_all(jobs, store, events.append, engine=Here())
+    assert again == runs
+    with store.lock(jobs[0].run_id, wait=True):
+        left = []
+
+        def listen(event):
+            left.append(event)
+            if isinstance(event, RunLeft):
+                raise Stopped(signal.SIGTERM)
+
+        with pytest.raises(Stopped):
+            train_all(jobs[:2], store, listen, engine=Processes(2, 1))
+    assert RunLeft(jobs[0].run_id, "another process is training it; going on with the others") in left
+
+
+def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_alone(tiny, tmp_path):
+    recipes = [tiny(name, "fit.epochs=200") for name in ("dies", "cut")] + [tiny("next")]
+    runs_of = {recipe.name: jobs_of([recipe])[0].run_id for recipe in recipes}
+    epochs, events = Counter(), []
+
+    def listen(event):
+        events.append(event)
+        if not isinstance(event, EpochEnded):
+            return
+        epochs[event.run] += 1
+        if event.run == runs_of["dies"] and epochs[event.run] == 2:
+            os.kill(_child_with_lock(tmp_path / "runs" / ".locks" / f"{event.run}.lock"), signal.SIGKILL)
+        if event.run == runs_of["cut"] and epochs[event.run] == 2:
+            raise Cut("heard enough")
+
+    runs, failures = train_all(jobs_of(recipes), RunStore(tmp_path / "runs"), listen, engine=Processes(2, 1))
+    assert [run.recipe for run in runs] == ["next"]
+    assert [failure.run_id for failure in failures] == [runs_of["dies"]]
+    assert failures[0].reason.startswith("the process that trained it was killed (SIGKILL)\n")
+    assert RunLeft(runs_of["cut"], "heard enough") in events
+    assert (tmp_path / "runs" / runs_of["dies"] / "state").exists()
+
+
+def _child_with_lock(lock):
+    """The process that holds a lock file open."""
+    held = os.stat(lock)
+    for handle in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if handle.parts[2] != str(os.getpid()) and os.path.samestat(handle.stat(), held):
+                return int(handle.parts[2])
+    raise AssertionError("nobody holds it")
+
+
+def test_stopped_processes_end_with_the_command_and_the_same_command_goes_on(tiny, tmp_path):
+    for name in ("one", "two"):
+        tiny(name)
+    command = [sys.executable, "-m", "ensemble", "train", "one.yaml", "two.yaml", "--jobs", "2", "--set"]
+    with subprocess.Popen([*command, "fit.epochs=400"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+                          start_new_session=True) as process:  # fmt: skip
+        seen = set()
+        for line in process.stderr:
+            seen |= {line.split("-")[0].strip()} if "epoch 2:" in line else set()
+            if seen == {"one", "two"}:
+                break
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert "the same command goes on" in rest
+    assert not list((tmp_path / "runs").glob("*/run.json"))
+    assert len(list((tmp_path / "runs").glob("*/state/state.safetensors"))) == 2
+    for lock in (tmp_path / "runs" / ".locks").glob("*.lock"):
+        with RunStore().lock(lock.stem, wait=False) as is_free:
+            assert is_free
+
+
+def test_a_search_on_two_processes_has_one_study_and_all_its_trials(tiny, tmp_path):
+    tiny("searched", "fit.epochs=1")
+    store, notes = RunStore(tmp_path / "runs"), []
+
+    def search(n_trials):
+        emit = lambda event: notes.append(event) if isinstance(event, Note) else None  # noqa: E731
+        return tune(tmp_path / "searched.yaml", n_trials, ["fit.lr=1e-4..1e-1"], (), store, emit, Processes(2, 1))
+
+    found = search(4)
+    assert [trial.number for trial in found.trials] == [0, 1, 2, 3]
+    assert found.trials[0].values == {"fit.lr": 0.003}
+    assert {trial.note for trial in found.trials if trial.state == "finished"} == {run.id for run in store.finished()}
+    assert len(list((store.root / ".searches").glob("*.db"))) == 1
+    assert search(4) == found
+
+
+def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkeypatch):
+    monkeypatch.setattr(choose, "n_cores", lambda: 8)
+    recipe, wide = tiny("r"), tiny("w", "resources.gpu=2")
+
+    def made(n_gpus, n_jobs, n_tasks, *recipes):
+        monkeypatch.setattr(choose, "_n_gpus", lambda: n_gpus)
+        engine = Choice(n_jobs=n_jobs).engine(recipes or [recipe], n_tasks)
+        return (1, engine.threads) if isinstance(engine, Here) else (engine.n, engine.threads, engine.gpus_each)
+
+    assert made(0, None, 5) == (1, None)
+    assert made(2, None, 5) == (2, 4, 1)
+    assert made(2, None, 1) == (1, None)
+    assert made(4, None, 5, recipe, wide) == (2, 4, 2)
+    assert made(2, None, 5, tiny("half", "resources.gpu=0.5")) == (4, 2, 1)
+    assert made(0, 4, 5) == (4, 2, 1)
+    assert made(0, 4, 1) == (1, 2)  # the same bytes as among others
+    assert share_of(["0", "1", "2", "3"], 1, 2) == ["2", "3"]
+    assert share_of(["a", "b"], 3, 1) == ["b"]
+    assert share_of(["a"], 0, 4) == ["a"]
+    with pytest.raises(EnsembleError, match="add --engine ray"):
+        Choice(address="1.2.3.4:5").engine([recipe], 2)
