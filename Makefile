@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
 
-.PHONY: quickstart test check stress clean
+.PHONY: quickstart test bench check stress clean
 quickstart: $(VENV)/.installed ## install, then train, blend and submit on scikit-learn's digits
 	$(VENV)/bin/ens quickstart
 
@@ -12,6 +12,16 @@ test: $(VENV)/.installed-dev ## the test suite: no network, no GPU
 
 stress: $(VENV)/.installed-dev ## sixty kills at random moments
 	ENS_KILLS=60 $(PY) -m pytest tests/test_kills.py -s
+
+HYMENOPTERA ?= hymenoptera_data
+CIFAR10 ?= cifar10
+
+bench: $(VENV)/.installed-dev ## speed beside fastai and plain PyTorch: make bench HYMENOPTERA=folder CIFAR10=folder, two hours
+	$(PY) bench/speed.py $(HYMENOPTERA) --epochs 10 5 --count-once --sides ours fastai:2 timm:2
+	$(PY) bench/speed.py $(HYMENOPTERA) --epochs 10 5 --count-once --augment none --sides ours fastai:2 fastai+:2
+	$(PY) bench/speed.py $(HYMENOPTERA) --epochs 10 5 --sides ours fastai+:2
+	$(PY) bench/speed.py $(CIFAR10) --valid test --arch resnet34 --size 32 --batch 64 --epochs 2 --images 2000 \
+	  --augment flip --sides ours fastai:0 fastai:2 fastai:4 timm:2
 
 check: $(VENV)/.installed-dev ## format, lint, types
 	$(PY) -m ruff format --check ensemble tests bench

@@ -16,11 +16,12 @@ from ensemble.cli import app
 
 ROOT = Path(ensemble.__file__).parent
 LAYERS = [
-    {"errors", "files", "memory", "events", "metrics", "predictions", "recipe"},
+    {"errors", "files", "memory", "events", "metrics", "numbers", "predictions", "recipe"},
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},
     {"engines"},
     {"quickstart", "init"},
+    {"doctor"},
     {"cli"},
     {"__main__"},
 ]

@@ -167,7 +167,7 @@ def test_blend_says_which_runs_writes_the_csv_and_how_to_verify_it(ens, flowers,
     assert f"submissions/{written.name}: 50 rows, class name, checked" in shown.out
     manifest = json.loads(written.with_suffix(".json").read_text())
     assert manifest["command"] == ["ens", "blend"]
-    assert shown.next == [f"ens verify submissions/{written.name}"]
+    assert shown.next == [f"ens verify submissions/{written.name}", "ens report"]
     verified = again(shown.next[0])
     assert (verified.code, verified.err) == (0, "")
     assert "the same bytes again from 3 members" in verified.out
@@ -263,7 +263,7 @@ def test_without_a_test_set_blend_still_scores_and_says_why_there_is_no_csv(ens,
     assert (shown.code, shown.err) == (0, "")
     assert "cross-fitted on 200 validation rows" in shown.out
     assert "no test set, so no submission: set data.test" in shown.out
-    assert shown.next == ["ens runs"]
+    assert shown.next == ["ens report"]
     assert not (tmp_path / "submissions").exists()
     assert json.loads(ens("blend", "--json").out)["submission"] is None
 
@@ -387,3 +387,29 @@ def test_the_installed_command_is_the_same_with_exit_status_and_both_streams(com
     good, bad = shell("runs", "--json"), shell("blend", "--min-acc", "0.99")
     assert (good.returncode, good.stderr, len(json.loads(good.stdout))) == (0, "", 4)
     assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (1, "", 2)
+
+
+def test_report_writes_one_page_about_the_runs_that_are_asked_for(ens, again, flowers, tmp_path):
+    assert ens("blend", "--data", "flowers", "--weights", "greedy", "--name", "mine").code == 0
+    shown = ens("report", "flowers*", "-o", "out/page.html")
+    assert shown.code == 0
+    assert shown.out.startswith("out/page.html: 0.")
+    page = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
+    assert "mine.csv" in page
+    assert "greedy weights" in page
+    assert "digits_x" not in page
+    assert again(shown.next[0]).code == 0
+
+
+def test_report_without_a_run_is_an_error_with_the_next_step(ens):
+    shown = ens("report")
+    assert shown.code == 1
+    assert "ens quickstart" in shown.err
+    assert not Path("report.html").exists()
+
+
+def test_manifests_that_cannot_be_read_do_not_stop_a_report(ens, flowers, tmp_path):
+    (tmp_path / "submissions").mkdir()
+    for name, text in {"a": "{", "b": "[]", "c": '{"data": {"valid": "x"}, "options": {"weights": "odd"}}'}.items():
+        (tmp_path / "submissions" / f"{name}.json").write_text(text)
+    assert ens("report").code == 0

@@ -33,7 +33,8 @@ def test_every_command_has_help_and_stands_in_the_readme(name):
 def test_every_command_line_of_the_documents_is_one_that_exists():
     for document in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         text = document.read_text(encoding="utf-8")
-        blocks = "\n".join(re.findall(r"```\n(.*?)```", text, re.DOTALL))
+        found = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+        blocks = "\n".join(code for language, code in found if not language)
         for line in re.findall(r"^(?:\.venv/bin/)?ens (.*)$", blocks, re.MULTILINE):
             name, *words = line.split()
             assert name in COMMANDS, f"{document.name}: ens {line}"
@@ -57,6 +58,11 @@ def test_the_readme_tree_is_the_real_tree():
 def test_docs_recipes_is_what_the_schema_says():
     made = runpy.run_path(str(ROOT / "docs" / "make_recipes.py"))["page"]()
     assert (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8") == made, "run python docs/make_recipes.py"
+
+
+def test_docs_commands_is_what_the_help_says():
+    made = runpy.run_path(str(ROOT / "docs" / "make_commands.py"))["page"]()
+    assert (ROOT / "docs" / "commands.md").read_text(encoding="utf-8") == made, "run python docs/make_commands.py"
 
 
 def test_links_between_documents_lead_somewhere():

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import typer
 
-from ensemble.cli import blending, data, training
+from ensemble.cli import blending, data, looking, training
 from ensemble.errors import EnsembleError, Stopped
 
 app = typer.Typer(
@@ -23,6 +23,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "blend": blending.blend,
     "verify": blending.verify,
     "import": blending.import_run,
+    "report": looking.report,
+    "doctor": looking.doctor,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)

@@ -90,12 +90,15 @@ def blend(
     blends.show_blend(made)
     if submission is None:
         display.say("no test set, so no submission: set data.test in the recipes to get one")
-        display.next_commands(f"ens runs{same(runs)}")
+        display.next_commands(f"ens report{same(runs)}")
         return
     blends.show_submission(submission)
     if made.test is not None:
         display.say(blends.sentence(made.test, "test images"))
-    display.next_commands(f"ens verify {shlex.quote(str(submission.path))}{same(runs)}")
+    there = "" if out == Path("submissions") else f" --submissions {shlex.quote(str(out))}"
+    display.next_commands(
+        f"ens verify {shlex.quote(str(submission.path))}{same(runs)}", f"ens report{there}{same(runs)}"
+    )
 
 
 def compare(

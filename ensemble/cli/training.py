@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+from ensemble.cli.looking import Page, write_page
 from ensemble.cli.options import Address, Engine, Jobs, OneRecipe, Out, Runs, Set, said, same
 from ensemble.errors import EnsembleError
 
 
-def quickstart(runs: Runs = None, out: Out = Path("submissions")) -> None:
-    """Train a small ensemble on scikit-learn's digits, blend it, write a CSV: no download, no GPU."""
+def quickstart(runs: Runs = None, out: Out = Path("submissions"), page: Page = Path("report.html")) -> None:
+    """Train a small ensemble on scikit-learn's digits, blend it, write a CSV and a report: no download, no GPU."""
     from ensemble import display
     from ensemble.display import blends, live
     from ensemble.engines.stopping import stoppable
@@ -27,7 +28,9 @@ def quickstart(runs: Runs = None, out: Out = Path("submissions")) -> None:
     seconds = sum(run.total_seconds for run in made.runs)
     display.say(f"training took {display.minutes(seconds)}, range tests included")
     assert made.blend.test is not None  # the digits' test set is labelled
+    write_page(page, out, runs, [run.id for run in made.runs])
     display.say(blends.sentence(made.blend.test, "test digits"))
+    display.say(f"report: {page}, open it in a browser")
     display.next_commands(
         f"ens verify {shlex.quote(str(made.submission.path))}{same(runs)}",
         f"ens train recipes/digits_resnet.yaml --set fit.epochs=12 --set 'seeds=[1, 2]'{same(runs)}",
@@ -76,6 +79,7 @@ def train(
     with live.progress() as show, stoppable(show) as emit:
         finished, failures = train_all(wanted, store, emit, force, chosen)
     display.show_runs(finished)
+    display.show_curves(finished)
     if len(failures) == len(wanted) and len({failure.reason for failure in failures}) == 1:
         raise EnsembleError(failures[0].reason)
     if failures:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,6 +101,16 @@ class Part:
     formats: dict[str, int]
     modes: dict[str, int]
 
+    @property
+    def size_range(self) -> list[tuple[int, int]]:
+        """The smallest, the median and the largest (width, height) by area; empty without readable images."""
+        by_area = sorted(self.sizes, key=lambda size: (size[0] * size[1], size))
+        seen = list(accumulate(self.sizes[size] for size in by_area))
+        if not by_area:
+            return []
+        middle = next(size for size, n in zip(by_area, seen, strict=True) if n >= seen[-1] / 2)
+        return [by_area[0], middle, by_area[-1]]
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -113,6 +124,15 @@ class Audit:
     odd: dict[str, tuple[Item, ...]]
     alike_classes: tuple[tuple[str, ...], ...]
     overlap: str | None
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Images by class, then by labelled part; the largest class first."""
+        parts = [part for part in self.parts if part.counts]
+        found = {
+            label: {part.name: part.counts.get(label, 0) for part in parts} for part in parts for label in part.counts
+        }
+        return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0])))
 
 
 def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Audit:

@@ -78,13 +78,16 @@ class Picture:
         )  # fmt: skip
 
 
-def read_picture(path: Path) -> Picture:
+def read_picture(path: Path, least_side: int | None = None) -> Picture:
     """A picture as RGB, turned as its EXIF says, alpha dropped, 16 bits scaled to 8.
 
+    A JPEG may come at a half, quarter or eighth of its size, where both sides stay at least_side or more.
     Raises UnreadableImage, and DataError where the system refuses the file.
     """
     try:
         with Image.open(path, formats=FORMATS) as opened:  # any other may start a program (PostScript)
+            if least_side is not None:
+                opened.draft("RGB", (least_side, least_side))
             mode = "RGB;16" if opened.mode == "RGB" and "RGB;16" in str(opened.tile) else opened.mode
             image = ImageOps.exif_transpose(opened)
             orientation = opened.getexif().get(0x0112, 1)
@@ -99,9 +102,9 @@ def read_picture(path: Path) -> Picture:
         raise UnreadableImage(f"{path}: {str(error)[:200] or type(error).__name__}") from None
 
 
-def read_image(path: Path) -> Image.Image:
+def read_image(path: Path, least_side: int | None = None) -> Image.Image:
     """A picture's pixels alone, as read_picture reads them. Raises UnreadableImage, DataError."""
-    return read_picture(path).image
+    return read_picture(path, least_side).image
 
 
 def _is_animated(opened: Image.Image) -> bool:

@@ -1,30 +1,34 @@
 """Decoded pixels: every image decoded and resized once into one uint8 array on disk, named by content and geometry.
 
 The array is memory-mapped, so several runs and processes share one copy. It appears under its name only when whole.
-The same decoding gives the looks that are not known yet.
+The same decoding gives the looks that are not known yet. Past the disk budget pictures are decoded when a batch asks.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import random
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 from filelock import FileLock
-from PIL import Image
 
+from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.looks import (
     Look,
     Progress,
     UnreadableImage,
     known_looks,
+    looks_of,
     read_image,
     read_picture,
     remember_looks,
@@ -34,49 +38,21 @@ from ensemble.errors import DataError
 from ensemble.files import atomic_path, write_text
 
 Array = npt.NDArray[Any]
-FILTERS = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "nearest": Image.Resampling.NEAREST,
-}
-MAX_ASPECT = 16  # of a picture before its middle is cut out: a strip of 1 × 10,000 would be enlarged to gigabytes
+FREE_SHARE = 0.5  # of the free disk may be taken where the recipe names no budget
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """How a picture of any shape becomes size × size pixels: the weights' evaluation view.
+class Streamed:
+    """Pictures that are decoded, in threads, when their rows are asked for; indexed as the array would be."""
 
-    crop: the short side becomes size / crop_pct, then the middle is cut out; squish: both sides are resized;
-    pad: the whole picture fits, black bars fill the rest.
-    """
+    def __init__(self, files: Sequence[Path], geometry: Geometry | None) -> None:
+        self.files, self.geometry = files, geometry
 
-    size: int
-    resize: Literal["squish", "crop", "pad"] = "crop"
-    crop_pct: float = 1.0
-    interpolation: str = "bicubic"
+    def __len__(self) -> int:
+        return len(self.files)
 
-    def scaled(self, width: int, height: int) -> tuple[int, int]:
-        """The size of the whole picture just before it is cut or padded."""
-        if self.resize == "squish":
-            return self.size, self.size
-        target = int(np.floor(self.size / self.crop_pct)) if self.resize == "crop" else self.size
-        side = min(width, height) if self.resize == "crop" else max(width, height)
-        return max(1, int(target * width / side)), max(1, int(target * height / side))
-
-    def apply(self, image: Image.Image) -> Image.Image:
-        """A picture as size × size pixels."""
-        if self.resize == "crop":
-            image = _middle(image, MAX_ASPECT)
-        scaled = image.resize(self.scaled(*image.size), FILTERS[self.interpolation])
-        left, top = (round((side - self.size) / 2) for side in scaled.size)
-        return scaled.crop((left, top, left + self.size, top + self.size))  # outside the picture: black
-
-
-def _middle(image: Image.Image, aspect: int) -> Image.Image:
-    """A picture whose long side is at most `aspect` times the short one: what is cut off is cropped away anyhow."""
-    width, height = (min(side, aspect * min(image.size)) for side in image.size)
-    left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
+    def __getitem__(self, rows: Array) -> Array:
+        """(rows, height, width, 3) uint8. Raises UnreadableImage where a file has changed."""
+        return in_threads(lambda row: decode_pixels(self.files[row], self.geometry), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,26 +63,39 @@ class PixelStore:
     on the device; else geometry has been applied. Pictures of exactly the geometry's size need no more work.
     """
 
-    pixels: Array
+    pixels: Array | Streamed
     row_of: dict[str, int]
     unreadable: dict[str, str]
     geometry: Geometry
     is_native: bool
 
 
-def open_store(hashes: dict[Path, str], geometry: Geometry, progress: Progress) -> PixelStore:
-    """The decoded pixels of these files, made when they are not there yet. Raises DataError."""
+class _TooLarge(Exception):
+    """The decoded pixels would pass the disk budget."""
+
+
+def open_store(
+    hashes: dict[Path, str], geometry: Geometry, progress: Progress, budget: int | None = None
+) -> PixelStore:
+    """The decoded pixels of these files, made when they are not there yet. Raises DataError.
+
+    Where they would take more than `budget` bytes (None: half of the free disk), images stream.
+    """
     by_hash = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
     contents = sorted(by_hash)
     key = hashlib.blake2b(digest_size=16)
-    key.update(repr([contents, asdict(geometry), PIL.__version__, "2"]).encode())
+    key.update(repr([contents, asdict(geometry), PIL.__version__, "3"]).encode())
     folder = cache_root() / "pixels"
     array, sidecar = folder / f"{key.hexdigest()}.npy", folder / f"{key.hexdigest()}.json"
     stored = _stored(array, sidecar, len(contents))
     if stored is None:
-        with _alone(cache_root() / "locks" / f"{key.hexdigest()}.lock"):
-            if _stored(array, sidecar, len(contents)) is None:
-                _fill(array, sidecar, {content: by_hash[content] for content in contents}, geometry, progress)
+        files = {content: by_hash[content] for content in contents}
+        try:
+            with _alone(cache_root() / "locks" / f"{key.hexdigest()}.lock"):
+                if _stored(array, sidecar, len(contents)) is None:
+                    _fill(array, sidecar, files, geometry, progress, budget)
+        except _TooLarge:
+            return _streamed(files, geometry, progress)
         stored = _stored(array, sidecar, len(contents))
     if stored is None:
         raise DataError(f"{array}: cannot be read back after it was written; is the disk failing?")
@@ -135,22 +124,46 @@ def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, dict[str,
     return (pixels, said) if len(pixels) == n_images and {"unreadable", "native"} <= said.keys() else None
 
 
-def _fill(array: Path, sidecar: Path, files: Mapping[str, Path], geometry: Geometry, progress: Progress) -> None:
-    """Decode the files, by content hash, in the order given. Raises DataError."""
+def _streamed(files: Mapping[str, Path], geometry: Geometry, progress: Progress) -> PixelStore:
+    """A store that decodes when asked; each file is decoded once here, to know the unreadable ones."""
+    contents = list(files)
+    looks, reasons = looks_of({path: content for content, path in files.items()}, progress)
+    sizes = {(look.width, look.height) for look in looks.values()}
+    is_native = len(sizes) == 1 and _is_native(*next(iter(sizes)), geometry)
+    pixels = Streamed([files[content] for content in contents], None if is_native else geometry)
+    return PixelStore(pixels, {content: i for i, content in enumerate(contents)}, reasons, geometry, is_native)
+
+
+def _fill(
+    array: Path, sidecar: Path, files: Mapping[str, Path], geometry: Geometry, progress: Progress, budget: int | None
+) -> None:
+    """Decode the files, by content hash, in the order given. Raises DataError, _TooLarge."""
     native = _first_size(files, geometry)
+    array.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(array.parent).free
+    most = free * FREE_SHARE if budget is None else min(budget, 0.95 * free)
     with atomic_path(array) as temporary:
-        unreadable = _write(temporary, files, native, None, progress) if native else None
+        unreadable = _write(temporary, files, native, None, progress, most) if native else None
         if unreadable is None:
             native = None
-            unreadable = _write(temporary, files, (geometry.size, geometry.size), geometry, progress)
+            unreadable = _write(temporary, files, (geometry.size, geometry.size), geometry, progress, most)
     write_text(sidecar, json.dumps({"native": native is not None, "unreadable": unreadable or []}))
 
 
 def _write(
-    path: Path, files: Mapping[str, Path], size: tuple[int, int], geometry: Geometry | None, progress: Progress
+    path: Path,
+    files: Mapping[str, Path],
+    size: tuple[int, int],
+    geometry: Geometry | None,
+    progress: Progress,
+    most: float,
 ) -> list[tuple[int, str]] | None:
-    """The unreadable files and why; None, with the array unfinished, where a picture has not this (height, width)."""
-    _check_space(path.parent, len(files) * size[0] * size[1] * 3)
+    """The unreadable files and why; None, with the array unfinished, where a picture has not this (height, width).
+
+    Raises _TooLarge.
+    """
+    if len(files) * size[0] * size[1] * 3 > most:
+        raise _TooLarge
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *size, 3))
     unreadable: list[tuple[int, str]] = []
     for i, decoded in enumerate(_decoded(files, geometry)):
@@ -174,9 +187,14 @@ def _decoded(files: Mapping[str, Path], geometry: Geometry | None) -> Iterator[A
 
     def decode(content: str) -> tuple[Array | UnreadableImage, Look | None]:
         try:
-            picture = read_picture(files[content])
-            pixels = np.asarray(picture.image if geometry is None else geometry.apply(picture.image))
-            return pixels, None if content in known else picture.look()
+            if content in known:
+                return decode_pixels(files[content], geometry), None
+            picture = read_picture(files[content])  # whole, for its look
+            is_small = geometry is None or min(picture.image.size) < 2 * geometry.least_side
+            if not is_small:
+                return decode_pixels(files[content], geometry), picture.look()
+            image = picture.image
+            return np.asarray(image if geometry is None else geometry.apply(image)), picture.look()
         except UnreadableImage as error:
             return error, None
 
@@ -192,32 +210,41 @@ def _decoded(files: Mapping[str, Path], geometry: Geometry | None) -> Iterator[A
 
 def decode_pixels(path: Path, geometry: Geometry | None) -> Array:
     """One picture as (height, width, 3) uint8, at its own size without a geometry. Raises UnreadableImage."""
-    image = read_image(path)
-    return np.asarray(image if geometry is None else geometry.apply(image))
+    if geometry is None:
+        return np.asarray(read_image(path))
+    return np.asarray(geometry.apply(read_image(path, geometry.least_side)))
+
+
+def cropped_pixels(path: Path, geometry: Geometry, crop: RandomCrop, rng: random.Random) -> Array:
+    """A random part of one picture as (size, size, 3) uint8. Raises UnreadableImage."""
+    return np.asarray(crop.apply(read_image(path, crop.least_side(geometry)), geometry, rng))
+
+
+def in_threads(decode: Callable[[Any], Array], items: Sequence[Any] | Array) -> Array:
+    """The pictures of some items as one array; Pillow frees the interpreter while it decodes."""
+    return np.stack(list(_pool().map(decode, items)))
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count() or 1)
 
 
 def _first_size(files: Mapping[str, Path], geometry: Geometry) -> tuple[int, int] | None:
-    """The first readable picture's (height, width), if pictures of this size are stored as they are, else None.
+    """The first readable picture's (height, width), if pictures of this size are stored as they are, else None."""
+    for path in files.values():
+        with suppress(UnreadableImage):
+            width, height = read_image(path).size
+            return (height, width) if _is_native(width, height, geometry) else None
+    return None
+
+
+def _is_native(width: int, height: int, geometry: Geometry) -> bool:
+    """Whether pictures of this size are stored as they are.
 
     Not where they are larger than the geometry's, nor where they have exactly its size and are to be cut: on the
     device they would pass as done.
     """
-    for path in files.values():
-        with suppress(UnreadableImage):
-            image = read_image(path)
-            full = (geometry.size, geometry.size)
-            is_cut = image.size == full and geometry.scaled(*full) != full
-            return None if is_cut or max(image.size) > geometry.size else (image.height, image.width)
-    return None
-
-
-def _check_space(folder: Path, n_bytes: int) -> None:
-    import shutil
-
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if n_bytes > free * 0.95:
-        raise DataError(
-            f"{folder}: the decoded pixels need {n_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free\n"
-            "free space, set ENS_CACHE to a larger disk, or use a smaller data.size or data.sample"
-        )
+    full = (geometry.size, geometry.size)
+    is_cut = (width, height) == full and geometry.scaled(*full) != full
+    return not is_cut and max(width, height) <= geometry.size

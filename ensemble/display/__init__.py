@@ -5,6 +5,7 @@
 
 from ensemble.display.runs import (
     show_costs,
+    show_curves,
     show_failures,
     show_per_class,
     show_range_test,
@@ -15,6 +16,7 @@ from ensemble.display.runs import (
 from ensemble.display.text import err, minutes, next_commands, out, percent, say, show_error, show_json, show_stopped
 
 __all__ = [
-    "err", "minutes", "next_commands", "out", "percent", "say", "show_costs", "show_error", "show_failures",
-    "show_json", "show_per_class", "show_range_test", "show_runs", "show_search", "show_stopped", "warn_left_out",
+    "err", "minutes", "next_commands", "out", "percent", "say", "show_costs", "show_curves", "show_error",
+    "show_failures", "show_json", "show_per_class", "show_range_test", "show_runs", "show_search", "show_stopped",
+    "warn_left_out",
 ]  # fmt: skip

@@ -5,9 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ensemble.dataset.audit import Audit, Copy, Item, Part
+from ensemble.display.charts import is_drawn, show_bars
 from ensemble.display.text import escape, out, say, table
 
-EXAMPLES, MAX_CLASSES = 5, 12
+EXAMPLES, MAX_CLASSES, MAX_BARS = 5, 12, 24
 
 
 def show_audit(audit: Audit) -> None:
@@ -62,27 +63,15 @@ def _parts(audit: Audit) -> None:
         per_class = f"{min(counts):,}–{max(counts):,}" if counts else "–"
         stored = (_counted(part.formats, part.n_images), _counted(part.modes, part.n_images))
         n_classes = f"{len(counts):,}" if counts else "–"
-        shown.add_row(part.name, f"{part.n_images:,}", n_classes, per_class, *_sizes(part), *map(escape, stored))
+        sizes = [f"{width}×{height}" for width, height in part.size_range] or ["–"] * 3
+        shown.add_row(part.name, f"{part.n_images:,}", n_classes, per_class, *sizes, *map(escape, stored))
     out.print(shown)
     classes = sorted({label for part in audit.parts for label in part.counts})
-    if len(classes) <= MAX_CLASSES:
+    show_bars("images by class", audit.counts, MAX_BARS)
+    if len(classes) <= MAX_CLASSES and not is_drawn():
         for part in audit.parts:
             if part.counts:
                 say(f"{part.name}: " + ", ".join(f"{label} {part.counts.get(label, 0):,}" for label in classes))
-
-
-def _sizes(part: Part) -> tuple[str, str, str]:
-    """The smallest, the median and the largest size by area."""
-    if not part.sizes:
-        return "–", "–", "–"
-    by_area = sorted(part.sizes, key=lambda size: (size[0] * size[1], size))
-    half, seen = sum(part.sizes.values()) / 2, 0
-    for middle in by_area:
-        seen += part.sizes[middle]
-        if seen >= half:
-            break
-    smallest, median, largest = (f"{width}×{height}" for width, height in (by_area[0], middle, by_area[-1]))
-    return smallest, median, largest
 
 
 def _counted(counts: dict[str, int], n_images: int) -> str:

@@ -1,12 +1,15 @@
 """Runs: the leaderboard, range tests, what failed and what is damaged."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ensemble import metrics
+from ensemble.display.charts import show_curve, show_losses
 from ensemble.display.text import LOG_WIDTH, count, err, escape, interval, minutes, out, percent, say, table
-from ensemble.runs import Damaged, Listing, Run
+from ensemble.numbers import millions
+from ensemble.runs import Damaged, Listing, Run, history_of
 
 if TYPE_CHECKING:
     from ensemble.engines.jobs import Failure, Job
@@ -94,7 +97,7 @@ def _training(run: Run) -> list[str]:
         return ["–", "–", "–"]  # imported
     refit = f" × {run.n_folds} folds" if run.n_folds else ""
     refit += "" if run.refit_epochs is None else ", refit"
-    return [f"{run.best_epoch} of {run.n_epochs}{refit}", f"{run.n_trainable / 1e6:.1f} M", f"{run.lr:.1e}"]
+    return [f"{run.best_epoch} of {run.n_epochs}{refit}", millions(run.n_trainable), f"{run.lr:.1e}"]
 
 
 def show_range_test(found: "RangeTest") -> None:
@@ -105,7 +108,29 @@ def show_range_test(found: "RangeTest") -> None:
         mark = " [bold]chosen[/]" if rule == found.rule else ""
         shown.add_row(rule + mark, "not available: too few points" if rate is None else f"{rate:.2e}")
     out.print(shown)
+    _curve(found)
     say(found.note or f"chosen: {found.chosen:.2e} by the {found.rule} rule")
+
+
+def _curve(found: "RangeTest") -> None:
+    """The curve from its first rate to where it leaves the picture, the rules' initials below."""
+    if len(found.losses) < 2:
+        return
+    low, start = min(found.losses), found.losses[0]
+    losses = [min(loss, start + 0.5 * abs(start - low)) for loss in found.losses]
+    first, last = math.log(found.rates[0]), math.log(found.rates[-1])
+    named = {rule: rate for rule, rate in found.suggestions.items() if rate is not None}
+    marks = {rule: (math.log(rate) - first) / (last - first) for rule, rate in named.items()}
+    show_curve("smoothed loss by learning rate", losses, (f"{found.rates[0]:.0e}", f"{found.rates[-1]:.0e}"), marks)
+
+
+def show_curves(runs: Sequence[Run]) -> None:
+    """Where each run's curves are, and in a terminal its losses in a few lines."""
+    for run in runs:
+        if (run.folder / "curves.png").is_file():
+            history = history_of(run)
+            show_losses(run.id, [row.train_loss for row in history], [row.valid_loss for row in history])
+            say(f"curves: {run.folder / 'curves.png'}")
 
 
 def show_costs(costs: "Sequence[tuple[Job, Cost]]") -> None:

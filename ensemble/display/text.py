@@ -1,4 +1,4 @@
-"""Plain text and tables: numbers written one way, results on stdout, errors on stderr."""
+"""Plain text and tables: results on stdout, errors on stderr."""
 
 import json
 import re
@@ -12,8 +12,12 @@ from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from ensemble.errors import EnsembleError
-from ensemble.metrics import Interval
+from ensemble.numbers import count, interval, minutes, percent
 
+__all__ = [
+    "LONGEST", "LOG_WIDTH", "count", "err", "escape", "interval", "minutes", "next_commands", "out", "percent", "plain",
+    "say", "show_error", "show_json", "show_stopped", "table",
+]  # fmt: skip
 LOG_WIDTH = 140  # a file or pipe has no width of its own
 LONGEST = 600  # characters of a line of an error
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -27,28 +31,6 @@ def _console(stderr: bool) -> Console:
 
 
 out, err = _console(stderr=False), _console(stderr=True)
-
-
-def percent(share: float, digits: int = 2) -> str:
-    """0.9472 as `94.72 %`."""
-    return f"{100 * share:.{digits}f} %"
-
-
-def interval(value: Interval) -> str:
-    """`94.72 % (94.27–95.14)`."""
-    return f"{percent(value.value)} ({100 * value.low:.2f}–{100 * value.high:.2f})"
-
-
-def count(n: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def minutes(seconds: float) -> str:
-    """A duration in the unit that fits."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def plain(text: str) -> str:

@@ -1,13 +1,16 @@
 """fastai DataLoaders that cut whole uint8 batches out of the decoded pixels.
 
 `DataBlock` describes, `DataLoaders` serve, `show_batch`, `test_dl` and `predict` work; an item is a row of the Catalog,
-or (for pictures from elsewhere) a path. Nothing random happens per item.
+or (for pictures from elsewhere) a path. Nothing random happens per item but a random crop, seeded by epoch and item.
 """
 
-from collections.abc import Sequence
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fastai.vision.learner  # noqa: F401  (registers how fastai shows batches and results of images)
 import numpy as np
@@ -19,15 +22,19 @@ from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import IndexSplitter, IntToFloatTensor, Normalize
 from fastai.torch_core import TensorCategory, TensorImage
 from fasttransform import DisplayedTransform, Transform
+from torch import Tensor
 
+from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.load import DataSet
-from ensemble.dataset.pixels import Geometry, PixelStore, decode_pixels
+from ensemble.dataset.pixels import PixelStore, Streamed, cropped_pixels, decode_pixels, in_threads
 from ensemble.errors import DataError
 from ensemble.learn.augment import batch_transforms
 from ensemble.learn.device import device, seed_everything
 from ensemble.recipe import Augment
 
 Array = npt.NDArray[Any]
+Made = TypeVar("Made")
+RESIDENT_SHARE = 0.25  # of a GPU's free memory: stored pixels of up to so much live there
 Stats = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -36,10 +43,11 @@ class Catalog:
     """Every image of a run, part after part: its place in the store and its class.
 
     rows is (images,) positions in the store, -1 for an unreadable one; codes is (images,) positions in classes, -1
-    where the label is unknown; parts names the positions of train, valid and test.
+    where the label is unknown; parts names the positions of train, valid and test; files is (images,) paths.
     """
 
     store: PixelStore
+    files: tuple[Path, ...]
     classes: tuple[str, ...]
     rows: Array
     codes: Array
@@ -55,12 +63,14 @@ class Catalog:
 def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
     """The images of a run in their store. Raises DataError for an unreadable validation image (unless skipped)."""
     index = {name: i for i, name in enumerate(data.classes)}
+    files: list[Path] = []
     rows: list[int] = []
     codes: list[int] = []
     parts: dict[str, Array] = {}
     unreadable: dict[str, dict[str, str]] = {}
     for part, images in zip(("train", "valid", "test"), data.tables, strict=False):
         parts[part] = np.arange(len(rows), len(rows) + len(images))
+        files += images.files
         contents = [data.hashes[file] for file in images.files]
         rows += [-1 if content in store.unreadable else store.row_of[content] for content in contents]
         codes += [-1] * len(images) if images.labels is None else [index[label] for label in images.labels]
@@ -78,7 +88,7 @@ def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
     for part in ("train", "valid"):
         if len(unreadable[part]) == len(parts[part]):
             raise DataError(f"no {part} image is readable, the first: {next(iter(unreadable[part].values()))}")
-    return Catalog(store, data.classes, np.array(rows), np.array(codes), parts, unreadable)
+    return Catalog(store, tuple(files), data.classes, np.array(rows), np.array(codes), parts, unreadable)
 
 
 class StoredImage(Transform):
@@ -86,15 +96,48 @@ class StoredImage(Transform):
 
     def __init__(self, images: Catalog) -> None:
         self.images = images
+        self.resident = resident(images.store)
 
     def encodes(self, item: Any) -> TensorImage:  # noqa: D102
-        return TensorImage(torch.from_numpy(self.read([item])[0]).permute(2, 0, 1))
+        return TensorImage(self.read([item])[0])
 
-    def read(self, items: Sequence[Any]) -> Array:
-        """(items, height, width, 3) uint8. Raises UnreadableImage for a path."""
+    def read(self, items: Sequence[Any], crop: RandomCrop | None = None, draw: int = 0) -> Tensor:
+        """(items, 3, height, width) uint8, on its way to the device; crops are drawn by `draw` and item.
+
+        Raises UnreadableImage for a path.
+        """
+        geometry = self.images.store.geometry
         if any(isinstance(item, str | Path) for item in items):
-            return np.stack([decode_pixels(Path(item), self.images.store.geometry) for item in items])
-        return self.images.store.pixels[self.images.rows[np.array(items, dtype=np.int64)]]
+            return _sent(in_threads(lambda item: decode_pixels(Path(item), geometry), items))
+        if crop is not None:
+            return _sent(in_threads(
+                lambda item: cropped_pixels(self.images.files[item], geometry, crop, random.Random(f"{draw} {item}")),
+                items,
+            ))  # fmt: skip
+        rows = self.images.rows[np.array(items, dtype=np.int64)]
+        if self.resident is not None:
+            return self.resident[torch.from_numpy(rows).to(self.resident.device)].permute(0, 3, 1, 2)
+        return _sent(self.images.store.pixels[rows])
+
+
+def resident(store: PixelStore, share: float = RESIDENT_SHARE) -> Tensor | None:
+    """All stored pixels on the GPU, where they take no more than this share of its free memory; None on the CPU."""
+    if device().type != "cuda" or isinstance(store.pixels, Streamed):
+        return None
+    if store.pixels.nbytes > share * torch.cuda.mem_get_info(device())[0]:
+        return None
+    whole = torch.empty(store.pixels.shape, dtype=torch.uint8, device=device())
+    for start in range(0, len(whole), 4096):
+        whole[start : start + 4096] = torch.from_numpy(np.array(store.pixels[start : start + 4096]))
+    return whole
+
+
+def _sent(pixels: Array) -> Tensor:
+    """(images, height, width, 3) uint8 as (images, 3, height, width) on its way to the device, not waited for."""
+    stored = torch.from_numpy(pixels)
+    if device().type == "cuda":
+        stored = stored.pin_memory().to(device(), non_blocking=True)
+    return stored.permute(0, 3, 1, 2)
 
 
 class ToSize(DisplayedTransform):
@@ -121,13 +164,28 @@ class ToSize(DisplayedTransform):
 class PixelDL(TfmdDL):
     """A TfmdDL whose batches are cut whole from the store; workers would only slow it.
 
-    Where several batches make one step of the optimiser, step counts its images, and an epoch is whole steps.
+    Where several batches make one step of the optimiser, step counts its images, and an epoch is whole steps. With a
+    crop, pictures are decoded afresh and a random part of each is taken. What is decoded runs one batch ahead.
     """
 
     step: int | None = None
+    crop: RandomCrop | None = None
+    draw = 0
 
     def __init__(self, dataset: Any = None, **kwargs: Any) -> None:
         super().__init__(dataset, **{**kwargs, "num_workers": 0})
+
+    def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> "PixelDL":
+        """A loader like this one over other items."""
+        made = super().new(dataset, cls, **kwargs)
+        made.crop = self.crop
+        return made
+
+    def before_iter(self, *args: Any) -> None:
+        """An epoch begins, and draws its own crops."""
+        super().before_iter(*args)
+        if self.crop is not None:
+            self.draw = self.rng.getrandbits(32)
 
     def __len__(self) -> int:
         return super().__len__() if self.step is None else self.n // self.step * self.step // self.bs
@@ -145,15 +203,37 @@ class PixelDL(TfmdDL):
         """No work per item."""
         return s or 0
 
+    @property
+    def stored(self) -> StoredImage:
+        """Where the pixels come from."""
+        return next(tfm for tfm in self.dataset.tls[0].tfms.fs if isinstance(tfm, StoredImage))
+
+    def create_batches(self, samps: Iterable[int]) -> Iterator[tuple[Any, ...]]:
+        """The batches of these positions; decoding and copying to a GPU happen while the one before is worked on."""
+        cut = self.chunkify(samps)
+        is_ahead = self.crop is not None or isinstance(self.stored.images.store.pixels, Streamed)
+        return one_ahead(self.do_batch, cut) if is_ahead else map(self.do_batch, cut)
+
     def do_batch(self, indices: Sequence[int]) -> tuple[Any, ...]:
         """(TensorImage uint8,) or (TensorImage, TensorCategory) of these positions."""
         image, *labels = self.dataset.tls
-        stored = next(tfm for tfm in image.tfms.fs if isinstance(tfm, StoredImage))
         items = [image.items[i] for i in indices]
-        pixels = TensorImage(torch.from_numpy(stored.read(items)).permute(0, 3, 1, 2))
+        pixels = TensorImage(self.stored.read(items, self.crop, self.draw))
         if not labels:
             return (pixels,)
-        return pixels, TensorCategory(torch.from_numpy(stored.images.codes[np.array(items, dtype=np.int64)]))
+        return pixels, TensorCategory(torch.from_numpy(self.stored.images.codes[np.array(items, dtype=np.int64)]))
+
+
+def one_ahead(make: Callable[[Any], Made], wanted: Iterable[Any]) -> Iterator[Made]:
+    """What `make` gives for each that is wanted, in order, the next one made in a thread meanwhile."""
+    with ThreadPoolExecutor(1) as thread:
+        waiting = deque[Future[Made]]()
+        for one in wanted:
+            waiting.append(thread.submit(make, one))
+            if len(waiting) > 1:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def loaders(images: Catalog, batch_size: int, augment: Augment, normalize: Stats, seed: int) -> DataLoaders:
@@ -172,6 +252,7 @@ def loaders(images: Catalog, batch_size: int, augment: Augment, normalize: Stats
     )
     n, items = min(batch_size, len(train)), np.concatenate([train, valid]).tolist()
     dls = block.dataloaders(items, bs=n, val_bs=2 * batch_size, device=device())
+    dls.train.crop = RandomCrop(augment.crop) if augment.crop else None
     dls.valid_ds.tls[0].types[0] = (int, str, Path)  # else test_dl and predict refuse pictures from elsewhere
     return dls
 

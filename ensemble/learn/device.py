@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 import torch
+from torch import nn
 
 from ensemble.errors import TrainingError
 from ensemble.memory import keep_activations
@@ -65,6 +66,19 @@ def threads_at_most(n: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def compile_in_place(network: nn.Module) -> None:
+    """Compile what the network does, under the names it has. Raises TrainingError where no compiler is at hand."""
+    if device().type == "cpu":
+        from torch._inductor.cpp_builder import get_cpp_compiler
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        try:
+            get_cpp_compiler()
+        except InvalidCxxCompiler:
+            raise TrainingError("fit.compile: no C++ compiler is here\ninstall g++, or leave fit.compile out") from None
+    network.compile()
 
 
 def device_name() -> str:

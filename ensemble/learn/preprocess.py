@@ -6,7 +6,7 @@ from typing import Any
 import timm
 from timm.data import resolve_data_config
 
-from ensemble.dataset.pixels import FILTERS, Geometry
+from ensemble.dataset.geometry import FILTERS, Geometry
 from ensemble.errors import RecipeError
 from ensemble.recipe import Recipe
 

@@ -17,12 +17,12 @@ from fastai.optimizer import OptimWrapper
 from torch import nn
 
 from ensemble.dataset.load import DataSet, load
-from ensemble.dataset.pixels import open_store
+from ensemble.dataset.pixels import Streamed, open_store
 from ensemble.errors import RecipeError
-from ensemble.events import Emit, Step, ignore
+from ensemble.events import Emit, Note, Step, ignore
 from ensemble.learn import callbacks, models
 from ensemble.learn.data import Catalog, catalog, loaders, normalisation
-from ensemble.learn.device import device, precision, seed_everything
+from ensemble.learn.device import compile_in_place, device, precision, seed_everything
 from ensemble.learn.memory import AUTO
 from ensemble.learn.preprocess import Preprocess, weights_config
 from ensemble.learn.ranks import check_batch
@@ -84,7 +84,10 @@ def set_up(
     def progress(done: int, total: int) -> None:
         emit(Step(run_id, "decoding", done, total))
 
-    store = open_store(data.hashes, preprocess.geometry, progress)
+    disk = recipe.resources.disk
+    store = open_store(data.hashes, preprocess.geometry, progress, None if disk is None else int(disk * 1e9))
+    if isinstance(store.pixels, Streamed):
+        emit(Note(run_id, "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch"))
     images = catalog(data, store, recipe.data.skip_unreadable)
     mean, std = normalisation(recipe.data.normalize, (preprocess.mean, preprocess.std), images)
     preprocess = replace(preprocess, mean=mean, std=std)
@@ -94,6 +97,8 @@ def set_up(
     seed_everything(seed, "network")
     built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
     network = built.network.to(device(), memory_format=torch.channels_last)
+    if recipe.fit.compile:
+        compile_in_place(network)
     chosen = precision(recipe.fit.precision)
     learn = Learner(
         dls,

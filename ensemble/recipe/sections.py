@@ -126,6 +126,9 @@ class Augment(Section):
     warp: float = Field(0.0, ge=0, le=0.5, description="largest perspective warp, 0 to 0.5")
     lighting: float = Field(0.0, ge=0, lt=1, description="largest change of brightness and contrast, 0 to below 1")
     erase: float = Field(0.0, ge=0, le=1, description="probability that a patch of an image is erased, 0 to 1")
+    crop: float = Field(
+        0.0, ge=0, lt=1, description="smallest share of a picture that a random part keeps, such as 0.35; 0 = off"
+    )
     mixup: float = Field(0.0, ge=0, le=10, description="alpha of mixup's beta distribution, 0 = off")
     cutmix: float = Field(0.0, ge=0, le=10, description="alpha of cutmix's beta distribution, 0 = off")
     randaug: int = Field(0, ge=0, le=10, description="RandAugment's magnitude, 0 = off")
@@ -229,6 +232,7 @@ class Fit(Section):
     early_stop: EarlyStop | None = Field(None, description="{patience:, min_delta:} or null")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights are kept: best or last")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto, fp32, bf16 or fp16")
+    compile: bool = Field(False, description="true: torch.compile the network; worth its minutes on long GPU runs only")
 
 
 class Resources(Section):
@@ -236,6 +240,9 @@ class Resources(Section):
 
     gpu: float = Field(1, ge=0, description="GPUs of one run: above 1 it trains on several, below 1 it shares one")
     cpu: int | None = Field(None, ge=1, description="cores of one run: torch's threads, on which a CPU's bytes depend")
+    disk: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="GB that decoded pixels may take, null: half of the free disk; past it pictures stream"
+    )
 
 
 Views = Annotated[

@@ -1,11 +1,14 @@
 """Pictures of a data set: bars of the images per class, and a grid of samples."""
 
 import textwrap
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ensemble.dataset.audit import Audit
 from ensemble.dataset.looks import UnreadableImage, read_image
@@ -16,13 +19,15 @@ from ensemble.report.plots import BLUE, GREEN, GREY, ORANGE
 COLOURS = {"train": BLUE, "valid": ORANGE, "test": GREEN}
 MAX_CLASSES, PER_CLASS, TRIES = 24, 6, 20  # rows and columns of the grid; readable pictures are sought among so many
 CELL = 96  # pixels
+# class names may be of any script: matplotlib takes each letter from the first font that has it
+FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans Arabic", "Noto Sans Devanagari", "Arial Unicode MS",
+         "Microsoft YaHei", "PingFang SC", "Malgun Gothic", "Nirmala UI")  # fmt: skip
 
 
 def save_counts(audit: Audit, path: Path) -> None:
     """A PNG with a bar per class and labelled part, the largest class first. Raises EnsembleError."""
     parts = [part for part in audit.parts if part.counts]
-    totals = {name: sum(part.counts.get(name, 0) for part in parts) for part in parts for name in part.counts}
-    names = sorted(totals, key=lambda name: (-totals[name], name))
+    names = list(audit.counts)
     size, height = (9, 0.3) if len(names) <= 30 else (7, 0.15)  # points, inches
     figure = Figure(figsize=(8, min(1.5 + height * len(names), 500)), layout="constrained")
     axes = figure.subplots()
@@ -89,5 +94,9 @@ def _short(name: str) -> str:
 
 
 def _save(figure: Figure, path: Path) -> None:
-    with atomic_path(path) as temporary:
+    known = set(font_manager.get_font_names())
+    with atomic_path(path) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="(?s).*Glyph")  # a letter that no font here has is a box
+        for text in figure.findobj(Text):
+            text.set_fontfamily([name for name in FONTS if name in known])
         figure.savefig(temporary, dpi=110, metadata={"Software": None})

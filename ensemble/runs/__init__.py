@@ -4,6 +4,7 @@ A folder without run.json is unfinished and invisible to blending. Nothing here 
 """
 
 from ensemble.runs.folds import Folded
+from ensemble.runs.history import history_of
 from ensemble.runs.run import FORMAT, DataInfo, LrFind, Run, Scores, publish, read_run
 from ensemble.runs.store import Damaged, Listing, RunStore
 
@@ -17,6 +18,7 @@ __all__ = [
     "Run",
     "RunStore",
     "Scores",
+    "history_of",
     "publish",
     "read_run",
 ]

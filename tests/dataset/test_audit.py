@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from ensemble.dataset.audit import alike, audit, known_overlap, leaks
+from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.load import load
-from ensemble.dataset.pixels import Geometry, open_store
+from ensemble.dataset.pixels import open_store
 from ensemble.display.audits import audit_json, show_audit
 from ensemble.recipe import Data
 

@@ -6,8 +6,9 @@ from PIL import Image
 
 from ensemble.dataset import looks as looks_module
 from ensemble.dataset.content import content_hashes
+from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.looks import known_looks, looks_of, read_picture
-from ensemble.dataset.pixels import Geometry, open_store
+from ensemble.dataset.pixels import open_store
 from ensemble.dataset.places import cache_root
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)

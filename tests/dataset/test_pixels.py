@@ -1,5 +1,6 @@
 """Any picture becomes the same RGB pixels once; what cannot be read is recorded, never replaced."""
 
+import random
 import struct
 import zlib
 from contextlib import suppress
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ensemble.dataset.content import content_hashes
-from ensemble.dataset.pixels import Geometry, UnreadableImage, decode_pixels, open_store, read_image
+from ensemble.dataset.geometry import Geometry, RandomCrop
+from ensemble.dataset.pixels import UnreadableImage, decode_pixels, open_store, read_image
 from ensemble.dataset.places import cache_root
 
 SIDES = st.integers(1, 60)
@@ -257,3 +259,56 @@ def test_stored_pixels_cannot_be_changed_by_accident(tiny):
     store = open_store(hashed(tiny[:2]), Geometry(16), quiet)
     with pytest.raises(ValueError, match="read-only"):
         store.pixels[0] = 0
+
+
+def test_past_the_budget_pictures_stream_and_say_the_same(tiny, tmp_path):
+    hashes = hashed([*tiny, *broken_files(tmp_path)])
+    for geometry in (Geometry(16), Geometry(32), Geometry(48)):
+        stored = open_store(hashes, geometry, quiet)
+        for cached in (cache_root() / "pixels").iterdir():
+            cached.unlink()
+        streamed = open_store(hashes, geometry, quiet, budget=1000)
+        assert list((cache_root() / "pixels").iterdir()) == []
+        assert (streamed.row_of, streamed.unreadable.keys()) == (stored.row_of, stored.unreadable.keys())
+        rows = np.array([row for content, row in stored.row_of.items() if content not in stored.unreadable])
+        assert streamed.is_native == stored.is_native
+        assert np.array_equal(streamed.pixels[rows], stored.pixels[rows])
+
+
+def test_what_is_stored_already_needs_no_budget(tiny):
+    open_store(hashed(tiny), Geometry(16), quiet)
+    assert isinstance(open_store(hashed(tiny), Geometry(16), quiet, budget=0).pixels, np.ndarray)
+
+
+@given(st.integers(1, 4000), st.integers(1, 4000), st.floats(0.01, 0.99), st.integers(0, 99))
+def test_a_random_crop_lies_within_the_picture_and_keeps_its_share(width, height, share, seed):
+    left, top, right, bottom = RandomCrop(share).box(width, height, random.Random(seed))
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    is_middle = (left, top) == ((width - right + left) // 2, (height - bottom + top) // 2)
+    rounding = (right - left + bottom - top + 1) / 2
+    assert is_middle or (right - left) * (bottom - top) >= share * width * height - rounding
+
+
+def test_crops_of_a_square_are_spread_over_it_and_of_all_sizes():
+    rng, crop = random.Random(0), RandomCrop(0.25)
+    boxes = np.array([crop.box(200, 200, rng) for _ in range(500)])
+    shares = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]) / 40_000
+    assert (shares.min() < 0.3, shares.max() > 0.9) == (True, True)
+    assert np.all(boxes[:, :2].min(0) == 0)
+    assert np.all(boxes[:, 2:].max(0) == 200)
+
+
+def test_a_large_jpeg_gives_nearly_the_pixels_of_its_full_decoding_known_or_not(tmp_path, rng):
+    coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+    path = saved(tmp_path / "large.jpg", coarse.resize((1200, 900), Image.Resampling.BICUBIC), quality=90)
+    geometry = Geometry(64)
+    exact = np.asarray(geometry.apply(Image.open(path)))
+    first = open_store(hashed([path]), geometry, quiet).pixels[0]  # decoded whole too, for its look
+    for cached in (cache_root() / "pixels").iterdir():
+        cached.unlink()
+    again = open_store(hashed([path]), geometry, quiet).pixels[0]
+    assert np.array_equal(first, again)
+    assert np.array_equal(first, decode_pixels(path, geometry))
+    assert 0 < np.abs(first.astype(int) - exact).max() <= 8
+    assert read_image(path, geometry.least_side).size == (300, 225)

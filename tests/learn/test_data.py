@@ -1,5 +1,7 @@
 """From pictures to batches: timm's own evaluation view, whole batches, and every row with its own label."""
 
+import threading
+
 import numpy as np
 import pytest
 import timm
@@ -14,7 +16,7 @@ from ensemble.dataset.pixels import decode_pixels
 from ensemble.errors import DataError
 from ensemble.events import Note
 from ensemble.learn import learner
-from ensemble.learn.data import StoredImage, normalisation, part_loader
+from ensemble.learn.data import StoredImage, normalisation, one_ahead, part_loader
 from ensemble.learn.device import seed_everything
 from ensemble.learn.preprocess import weights_config
 from ensemble.recipe import Recipe
@@ -138,7 +140,8 @@ class TestBatches:
         images, dls = served(recipe)
         for part, table in zip(("train", "valid", "test"), data.tables, strict=True):
             pixels = StoredImage(images).read(images.parts[part].tolist())
-            assert all(np.array_equal(mine, Image.open(file)) for mine, file in zip(pixels, table.files, strict=True))
+            shown = pixels.permute(0, 2, 3, 1).numpy()
+            assert all(np.array_equal(mine, Image.open(file)) for mine, file in zip(shown, table.files, strict=True))
             if part == "test":
                 assert [data.classes[code] for code in images.codes[images.parts[part]]] == list(table.labels)
         x, y = dls.valid.one_batch()
@@ -178,6 +181,53 @@ class TestBatches:
         assert normalisation("auto", config, images) == config
         assert normalisation("imagenet", config, images) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
         assert normalisation(((0, 0, 0), (1, 1, 1)), config, images) == ((0, 0, 0), (1, 1, 1))
+
+
+class TestStreaming:
+    """Pictures that are decoded when a batch asks for them."""
+
+    @pytest.mark.parametrize("size", [32, 24])  # stored as they are, and resized
+    def test_training_past_the_disk_budget_leaves_the_same_bytes_and_says_so(self, fit, size):
+        streamed, cached = (fit(f"data.size={size}", f"resources.disk={disk}") for disk in (0, "null"))
+        assert cached.files == streamed.files
+        said = [event.text for event in streamed.events if isinstance(event, Note)]
+        assert any("decoded afresh" in text for text in said)
+        assert not any("decoded afresh" in event.text for event in cached.events if isinstance(event, Note))
+
+    def test_random_crops_differ_by_epoch_and_picture_and_come_again_with_the_seed(self, recipe_of, served):
+        images, dls = served(recipe_of("augment={crop: 0.3}"))
+        train = dls.train.new(shuffle=False, drop_last=False)
+        shown = []
+        for seed in (0, 1, 0):
+            train.rng = seed_everything(seed, "crops")
+            shown.append(torch.cat([x for x, _ in train]).as_subclass(torch.Tensor))
+        assert torch.equal(shown[0], shown[2])
+        assert not any(torch.equal(one, other) for one, other in zip(shown[0], shown[1], strict=True))
+        assert shown[0].shape == (38, 3, 32, 32)
+        plain = torch.cat([x for x, *_ in part_loader(dls, images, "train", 16)])
+        valid = torch.cat([x for x, _ in dls.valid])
+        without = served(recipe_of())[1]
+        assert torch.equal(valid, torch.cat([x for x, _ in without.valid]))
+        assert not torch.allclose(plain, shown[0], atol=1e-2)
+
+    def test_a_training_with_crops_is_repeated_to_the_same_bytes(self, fit):
+        first, again = (fit("augment={crop: 0.3}", "fit.epochs=2") for _ in range(2))
+        assert first.files == again.files
+
+    def test_the_next_batch_is_made_ahead_in_order_and_its_error_reaches_the_user(self):
+        is_second_made = threading.Event()
+
+        def make(number):
+            if number == 1:
+                is_second_made.set()
+            return 1 // (3 - number)
+
+        batches = one_ahead(make, range(5))
+        assert next(batches) == 0
+        assert is_second_made.wait(10)
+        assert [next(batches), next(batches)] == [0, 1]
+        with pytest.raises(ZeroDivisionError):
+            next(batches)
 
 
 class TestLearner:

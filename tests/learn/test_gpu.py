@@ -1,5 +1,7 @@
 """On a GPU: automatic precision trains, and predictions stay close to those of the CPU with the same weights."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -7,11 +9,13 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from ensemble.dataset.load import load
+from ensemble.dataset.places import cache_root
 from ensemble.engines.jobs import Job
 from ensemble.engines.local import train_one
 from ensemble.events import Note
 from ensemble.learn import learner, trained_learner
 from ensemble.learn.callbacks import copy_of
+from ensemble.learn.data import resident
 from ensemble.learn.device import device, precision
 from ensemble.learn.predict import probabilities
 from ensemble.runs import RunStore
@@ -90,3 +94,27 @@ def test_views_and_batch_sizes_agree_on_the_gpu(run_of):
         loader = learn.dls.test_dl(images, bs=size)
         found = probabilities(learn.model, loader, ("flip", "crops"), run.precision)
         assert np.abs(found - stored.probs).max() <= TOLERANCE[run.precision]
+
+
+def test_small_sets_live_on_the_gpu_and_give_the_stored_pixels(recipe_of):
+    loader = learner(recipe_of()).dls.train
+    assert loader.stored.resident is not None
+    assert loader.stored.resident.device.type == "cuda"
+    positions = loader.stored.images.readable("train").tolist()
+    rows = loader.stored.images.rows[positions]
+    read = loader.stored.read(positions).permute(0, 2, 3, 1).cpu().numpy()
+    assert np.array_equal(read, loader.stored.images.store.pixels[rows])
+    assert resident(loader.stored.images.store, share=0.0) is None
+
+
+def test_pictures_that_stream_train_to_nearly_the_same_predictions(run_of):
+    streamed, _ = run_of("resources.disk=0", "fit.precision=fp32")
+    shutil.rmtree(cache_root(), ignore_errors=True)
+    stored, _ = run_of("fit.precision=fp32", "seeds=[0]", "resources.disk=1")
+    assert np.abs(streamed.valid().probs - stored.valid().probs).max() <= 2e-2
+
+
+def test_a_compiled_network_trains_and_predicts_as_the_plain_one_does(run_of):
+    compiled, _ = run_of("fit.compile=true", "fit.precision=fp32")
+    plain, _ = run_of("fit.precision=fp32")
+    assert np.abs(compiled.valid().probs - plain.valid().probs).max() <= 2e-2

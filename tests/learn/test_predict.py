@@ -119,7 +119,7 @@ def test_the_views_of_the_recipe_serve_validation_and_test_alike(fit):
 def test_an_unreadable_row_gets_the_class_shares_and_the_others_their_own():
     table = Images(("a", "b", "c", "d"), (None,) * 4, None)
     images = Catalog(
-        store=None, classes=("x", "y"), rows=np.array([0, 1, 2, 3, -1, 4, -1, 5, 6]),
+        store=None, files=(), classes=("x", "y"), rows=np.array([0, 1, 2, 3, -1, 4, -1, 5, 6]),
         codes=np.array([0, 0, 0, 1, 1, -1, -1, -1, -1]),
         parts={"train": np.arange(5), "test": np.arange(5, 9)}, unreadable={},
     )  # fmt: skip

@@ -6,7 +6,7 @@ import pytest
 from timm.data import resolve_data_config
 from timm.models import get_pretrained_cfg
 
-from ensemble.dataset.pixels import Geometry
+from ensemble.dataset.geometry import Geometry
 from ensemble.errors import RecipeError
 from ensemble.learn.preprocess import Preprocess, weights_config
 

@@ -48,3 +48,10 @@ def test_samples_show_each_class_and_pass_over_unreadable_files(tmp_path, tiny_i
     pixels = pixels_of(tmp_path / "samples.png")
     for rgb in ((60, 60, 180), (60, 180, 60), (180, 60, 60)):
         assert (np.abs(pixels - rgb).max(-1) < 40).sum() > 2000
+
+
+def test_class_names_of_any_script_are_drawn_without_a_word(tmp_path, capsys):
+    parts = (Part("train", 3, {"日本テリア": 1, "كلب سلوقي": 1, "$x_[1]": 1}, {}, {}, {}),)
+    save_counts(Audit("犬", parts, (), (), (), {}, (), None), tmp_path / "counts.png")
+    assert pixels_of(tmp_path / "counts.png").size
+    assert capsys.readouterr().err == ""

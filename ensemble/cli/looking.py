@@ -1,0 +1,63 @@
+"""What people look at: the report, and what this machine can do."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ensemble.cli.options import Json, Patterns, Runs, same
+
+Page = Annotated[Path, typer.Option("--report", metavar="FILE", help="where the report goes")]
+
+
+def report(
+    patterns: Patterns = None,
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="the page to write")] = Path("report.html"),
+    submissions: Annotated[
+        Path, typer.Option(metavar="DIR", help="where submissions are; the newest says how to blend")
+    ] = Path("submissions"),
+    runs: Runs = None,
+) -> None:
+    """One page about the runs: scores with intervals, the blend, strategies, mistakes, images, every run."""
+    from ensemble import display
+
+    write_page(out, submissions, runs, patterns)
+    display.say(f"{out}: {out.stat().st_size / 2**20:.1f} MB, one file that needs no network; open it in a browser")
+    display.next_commands(f"ens blend{same(runs)}")
+
+
+def doctor(json: Json = False, runs: Runs = None) -> None:
+    """What this machine can do: GPU, memory, disk, images, weights, Kaggle, versions; each with its remedy."""
+    from ensemble import display
+    from ensemble.display import checks
+    from ensemble.doctor import examine
+
+    found = examine(runs)
+    if json:
+        display.show_json([asdict(one) for one in found])
+    else:
+        checks.show_findings(found)
+        display.next_commands("ens quickstart", "ens init PATH")
+    if any(one.state == "bad" for one in found):
+        raise typer.Exit(1)
+
+
+def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[str] | None = None) -> None:
+    """Collect what the runs hold and write the page. Raises EnsembleError."""
+    from ensemble import display
+    from ensemble.display import live
+    from ensemble.engines.stopping import stoppable
+    from ensemble.events import Step
+    from ensemble.report.collect import collect
+    from ensemble.report.page import write_report
+    from ensemble.runs import RunStore
+    from ensemble.submission.made import asked_for
+
+    found = RunStore(runs).all(patterns or (), check=True)
+    display.warn_left_out(found)
+    with live.progress() as show, stoppable(show) as emit:
+        made = collect(
+            found, asked_for(submissions), lambda name, done, total: emit(Step(name, "looking at images", done, total))
+        )
+    write_report(made, out)

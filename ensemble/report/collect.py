@@ -1,0 +1,169 @@
+"""From finished runs to what the report shows: everything is read and reckoned here, the page only writes it."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+
+import numpy as np
+
+from ensemble import __version__, metrics
+from ensemble.blending import Blend, Options, make_blend
+from ensemble.blending.compare import Side, compare
+from ensemble.blending.estimate import accuracy_interval, seed_from
+from ensemble.blending.pool import mix
+from ensemble.errors import EnsembleError, SelectionError
+from ensemble.predictions import Predictions, aligned
+from ensemble.report.images import Progress, images_of, thumbnails_of, view_of
+from ensemble.report.mistakes import Mistakes, mistakes_of
+from ensemble.report.pictures import Thumbnails
+from ensemble.report.values import BlendView, Report, RunView, SetView, Strategy
+from ensemble.runs import Damaged, Folded, Listing, Run, history_of
+
+MAX_COMPARED = 12  # recipes; beyond, Holm's correction leaves little to tell apart
+MAX_PICTURED = 16  # runs whose mistakes are shown as pictures, for the page's size
+Asked = Mapping[str, tuple[str, Options]]  # by validation rows: the submission that was made, and with which options
+
+
+def collect(found: Listing, asked: Asked, progress: Progress) -> Report:
+    """Everything that a report of these runs shows, the newest set first. Raises SelectionError without a run."""
+    found = _readable(found)
+    if not found.runs:
+        raise SelectionError(
+            "no finished run to report on\n`ens runs` lists what there is; `ens quickstart` makes four"
+        )
+    by_rows = sorted(found.runs, key=lambda run: (run.data.name, run.data.valid))
+    groups = [list(runs) for _, runs in groupby(by_rows, key=lambda run: (run.data.name, run.data.valid))]
+    newest = sorted(groups, key=lambda runs: max(run.created for run in runs), reverse=True)
+    return Report(
+        sets=tuple(_set(runs, asked, progress) for runs in newest),
+        damaged=tuple(found.damaged),
+        incomplete=tuple(found.incomplete),
+        created=max(run.created for run in found.runs),
+        version=__version__,
+    )
+
+
+def _readable(found: Listing) -> Listing:
+    """The listing without sets of folds that do not fit together; each is named as damaged."""
+    damaged = {}
+    for run in found.runs:
+        try:
+            if isinstance(run, Folded):
+                run.valid()
+        except EnsembleError as error:
+            damaged[run.id] = Damaged(run.folder, f"{run.id}: {str(error).splitlines()[0]}")
+    kept = [run for run in found.runs if run.id not in damaged]
+    return Listing(kept, [*found.damaged, *damaged.values()], found.incomplete)
+
+
+def _set(runs: Sequence[Run], asked: Asked, progress: Progress) -> SetView:
+    images = images_of(runs)
+    thumbnails = thumbnails_of(images, runs)
+    best_first = sorted(runs, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id))
+    views = tuple(_run(i, run, thumbnails) for i, run in enumerate(best_first, start=1))
+    blend, why_not = _blend(runs, asked, thumbnails)
+    return SetView(
+        name=runs[0].data.name,
+        runs=views,
+        n_rows=views[0].mistakes.n_rows,
+        strategies=_strategies(best_first),
+        blend=blend,
+        why_no_blend=why_not,
+        data=view_of(images, thumbnails, progress),
+    )
+
+
+def _run(number: int, run: Run, thumbnails: Thumbnails) -> RunView:
+    valid = run.valid()
+    n_pictures = 12 if number <= MAX_PICTURED else 0
+    first = run.parts[0] if isinstance(run, Folded) else run
+    return RunView(
+        number=number,
+        run=run,
+        accuracy=_accuracy([valid], run),
+        history=history_of(first),
+        rate_test=_rate_test(first),
+        recipe=_text(first, "recipe.yaml"),
+        mistakes=mistakes_of(valid.canonical(), thumbnails, n_pictures),
+    )
+
+
+def _accuracy(valids: Sequence[Predictions], run: Run) -> metrics.Interval:
+    """The mean accuracy of predictions about the same rows, with its interval over rows or groups."""
+    ready = [valid.canonical() for valid in valids]
+    hits = np.mean([metrics.hits(one.probs, one.targets) for one in ready if one.targets is not None], axis=0)
+    groups = None if ready[0].groups is None else np.unique(ready[0].groups, return_inverse=True)[1]
+    return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
+
+
+def _text(run: Run, name: str) -> str:
+    with suppress(OSError, ValueError):
+        return (run.folder / name).read_text(encoding="utf-8")
+    return ""
+
+
+def _rate_test(run: Run) -> tuple[tuple[float, float], ...]:
+    """The points of lr_find.csv that are finite; empty where there is none."""
+    with suppress(ValueError, KeyError, TypeError):
+        rows = csv.DictReader(_text(run, "lr_find.csv").splitlines())
+        points = [(float(row["rate"]), float(row["smoothed_loss"])) for row in rows]
+        return tuple(point for point in points if np.isfinite(point).all() and point[0] > 0)
+    return ()
+
+
+def _strategies(runs: Sequence[Run]) -> tuple[Strategy, ...]:
+    """One for each recipe, best first, with the paired test beside the best where there are few enough."""
+    by_recipe: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        by_recipe.setdefault((run.recipe, run.digest), []).append(run)
+    names = [name for name, _ in by_recipe]
+    sides = [Side(f"{name}-{digest}" if names.count(name) > 1 else name, tuple(sorted(own, key=lambda run: run.seed)))
+             for (name, digest), own in by_recipe.items()]  # fmt: skip
+    sides.sort(key=lambda side: (-_mean_accuracy(side), side.name))
+    beside: dict[str, str] = {}
+    if 1 < len(sides) <= MAX_COMPARED:
+        with suppress(EnsembleError):
+            differences = [one for one in compare(sides) if one.metric == "accuracy" and one.first == sides[0].name]
+            beside = {one.second: _as_second(one.verdict) for one in differences}
+    return tuple(
+        Strategy(
+            name=side.name,
+            runs=side.runs,
+            accuracy=_accuracy([run.valid() for run in side.runs], side.runs[0]),
+            log_loss=float(np.mean([run.scores.log_loss for run in side.runs])),
+            seconds=float(np.mean([run.total_seconds for run in side.runs])),
+            beside=beside.get(side.name, ""),
+        )
+        for side in sides
+    )
+
+
+def _mean_accuracy(side: Side) -> float:
+    return float(np.mean([run.scores.accuracy for run in side.runs]))
+
+
+def _as_second(verdict: str) -> str:
+    """What a verdict on the first side says of the second."""
+    return verdict.replace("better", "worse") if verdict.startswith("better") else verdict.replace("worse", "better")
+
+
+def _blend(runs: Sequence[Run], asked: Asked, thumbnails: Thumbnails) -> tuple[BlendView | None, str]:
+    """The blend of these runs as the newest submission about them asked for it, or in words why there is none."""
+    if len(runs) < 2:
+        return None, "a blend needs a second run on the same validation rows"
+    submission, options = asked.get(runs[0].data.valid, ("", Options()))
+    try:
+        blend = make_blend(runs, options)
+        return BlendView(blend, _blended_mistakes(blend, thumbnails), submission), ""
+    except EnsembleError as error:
+        return None, str(error).splitlines()[0]
+
+
+def _blended_mistakes(blend: Blend, thumbnails: Thumbnails) -> Mistakes:
+    """Of the final weights on the validation rows."""
+    weights = np.array([[member.weight for member in blend.members]])
+    one, (probs,) = mix(aligned({m.run.id: m.run.valid for m in blend.members}), weights, blend.options.is_log)
+    if blend.calibration:
+        probs = blend.calibration.apply(probs)
+    return mistakes_of(Predictions(one.ids, one.classes, probs, one.targets), thumbnails)

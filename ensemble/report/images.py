@@ -1,0 +1,112 @@
+"""The images behind runs, where they are at hand: counts, samples, copies, and thumbnails by id."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ensemble.dataset.audit import Audit, Copy, Part, audit
+from ensemble.dataset.load import DataSet, load
+from ensemble.dataset.tables import Images
+from ensemble.errors import EnsembleError
+from ensemble.numbers import count
+from ensemble.recipe import Recipe
+from ensemble.report.pictures import Thumbnails
+from ensemble.report.values import CopyView, DataView, PartView, Sample
+from ensemble.runs import Folded, Run
+
+N_SAMPLES, MAX_SAMPLED, N_COPIES = 60, 60, 6  # thumbnails of the grid, classes in it, pairs shown
+Progress = Callable[[str, int, int], None]
+
+
+def images_of(runs: Sequence[Run]) -> DataSet | str:
+    """The data set that these runs were validated on, or in words why it is not at hand."""
+    reasons: dict[str, str] = {}
+    for run in runs:
+        own = run.parts[0].folder if isinstance(run, Folded) else run.folder
+        path = own / "recipe.yaml"
+        if not path.is_file():
+            reasons["imported"] = "no recipe says where they are; the runs were imported"
+            continue
+        try:
+            data = Recipe.load(path).data
+            if data.model_dump_json() in reasons:
+                continue
+            found = load(data)
+            if found.valid_fingerprint == run.data.valid:
+                return found
+            reasons[data.model_dump_json()] = "the images there now are not those that the runs were validated on"
+        except EnsembleError as error:
+            reasons[run.id] = str(error).splitlines()[0]
+    said = [reason for key, reason in reasons.items() if key != "imported"]
+    return said[0] if said else reasons["imported"]
+
+
+def thumbnails_of(found: DataSet | str, runs: Sequence[Run]) -> Thumbnails:
+    """Validation images by id; with folds those of all folds, which train and valid share out."""
+    if isinstance(found, str):
+        return Thumbnails({})
+    tables = [found.train, found.valid] if any(isinstance(run, Folded) for run in runs) else [found.valid]
+    return Thumbnails({own: file for table in tables for own, file in zip(table.ids, table.files, strict=True)})
+
+
+def view_of(found: DataSet | str, thumbnails: Thumbnails, progress: Progress) -> DataView:
+    """What the data section shows."""
+    if isinstance(found, str):
+        return DataView(found)
+    try:
+        looked = audit(found, lambda done, total: progress(found.name, done, total))
+    except EnsembleError as error:
+        return DataView(str(error).splitlines()[0])
+    return DataView(
+        missing="",
+        parts=tuple(_part(part) for part in looked.parts),
+        counts=looked.counts,
+        samples=_samples(found.train, thumbnails),
+        leaks=tuple(str(leak) for leak in looked.leaks),
+        n_copies=len(looked.copies),
+        copies=tuple(_copy(copy, thumbnails) for copy in _worst_first(looked.copies)[:N_COPIES]),
+        notes=tuple(_notes(looked)),
+    )
+
+
+def _part(part: Part) -> PartView:
+    stored = ", ".join(f"{name} {n:,}" if n < part.n_images else name for name, n in part.formats.items())
+    sizes = tuple(f"{width} × {height}" for width, height in part.size_range)
+    return PartView(part.name, part.n_images, len(part.counts), sizes, stored)
+
+
+def _samples(train: Images, thumbnails: Thumbnails) -> tuple[Sample, ...]:
+    """Some training pictures of each class, evenly spread over its files; of many classes some."""
+    labels = np.array(train.classes)
+    classes = sorted(set(train.classes))
+    shown = np.unique(np.linspace(0, len(classes) - 1, MAX_SAMPLED).round().astype(int)).tolist()
+    each = max(1, min(8, N_SAMPLES // len(shown)))
+    found = []
+    for name in (classes[i] for i in shown):
+        rows = np.flatnonzero(labels == name)
+        picked = rows[np.unique(np.linspace(0, len(rows) - 1, each).round().astype(int))].tolist()
+        pictures = (thumbnails.of(train.files[row]) for row in picked)
+        found.append(Sample(name, tuple(picture for picture in pictures if picture)))
+    return tuple(found)
+
+
+def _worst_first(copies: Sequence[Copy]) -> list[Copy]:
+    return sorted(copies, key=lambda copy: (not copy.has_two_labels, not copy.is_across))
+
+
+def _copy(copy: Copy, thumbnails: Thumbnails) -> CopyView:
+    kind = "exact copy" if copy.is_exact else "near copy"
+    kind += ", two labels" if copy.has_two_labels else ", across parts" if copy.is_across else ""
+    captions = [f"{own.part}: {own.label or own.id}" for own in (copy.first, copy.second)]
+    pictures = [thumbnails.of(Path(own.file)) for own in (copy.first, copy.second)]
+    return CopyView(kind, (captions[0], captions[1]), (pictures[0], pictures[1]))
+
+
+def _notes(looked: Audit) -> list[str]:
+    """What else is odd, a line each."""
+    lines = [f"{kind}: {count(len(items), 'image')}, such as {items[0].id}" for kind, items in looked.odd.items()]
+    if looked.unreadable:
+        lines.append(f"unreadable: {count(len(looked.unreadable), 'file')}, such as {looked.unreadable[0][0].id}")
+    lines += [f"class names that look the same: {', '.join(map(repr, alike))}" for alike in looked.alike_classes]
+    return [*lines, f"known: {looked.overlap}"] if looked.overlap else lines

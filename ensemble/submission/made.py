@@ -1,0 +1,21 @@
+"""Submissions that were made: what each asked of its blend, as its manifest says."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+from ensemble.blending import Options
+from ensemble.errors import SelectionError
+
+
+def asked_for(folder: Path) -> dict[str, tuple[str, Options]]:
+    """By the validation rows' fingerprint the newest submission about them, and the options of its blend.
+
+    What cannot be read as a manifest is passed over.
+    """
+    found: dict[str, tuple[str, Options]] = {}
+    for path in sorted(folder.glob("*.json"), key=lambda path: (path.stat().st_mtime, path.name)):
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, SelectionError):
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            found[str(manifest["data"]["valid"])] = (path.with_suffix(".csv").name, Options(**manifest["options"]))
+    return found

@@ -1,0 +1,229 @@
+"""The report as text: every section, every name escaped, one size, one answer, whatever the runs are."""
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ensemble.blending import Options
+from ensemble.errors import SelectionError
+from ensemble.predictions import Predictions
+from ensemble.report.collect import collect
+from ensemble.report.mistakes import mistakes_of
+from ensemble.report.page import render
+from ensemble.report.values import Axis
+from ensemble.runs import Listing, RunStore, publish
+
+SECTIONS = ("runs", "blend", "strategies", "mistakes", "data", "each")
+VOID = {"meta", "link", "img", "br", "path", "rect", "image"}
+TEMPLATE = Path("ensemble/report/page.html")
+
+
+class Outline(HTMLParser):
+    """What a page is made of: ids, targets of its links, headings, words, tables without a name, open elements."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.targets, self.headings, self.open, self.words, self.nameless = [], [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        own = dict(attributes)
+        self.ids += [own["id"]] if "id" in own else []
+        self.targets += [own["href"][1:]] if own.get("href", "").startswith("#") else []
+        self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
+        assert tag not in ("script", "iframe", "object", "form")
+        assert not any(name.startswith("on") for name in own)
+        if (tag == "img" and "alt" not in own) or (tag == "svg" and not own.get("aria-label")):
+            self.nameless.append((tag, own))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, text):
+        self.words.append(text)
+
+
+def checked(page, n_sets):
+    """The outline of a page that is whole."""
+    outline = Outline(page)
+    assert outline.open == []
+    assert [name for name, n in Counter(outline.ids).items() if n > 1] == []
+    assert set(outline.targets) <= set(outline.ids)
+    assert {f"{section}{i}" for section in SECTIONS for i in range(1, n_sets + 1)} <= set(outline.ids)
+    assert outline.headings[0] == 1
+    assert all(after <= before + 1 for before, after in zip(outline.headings, outline.headings[1:], strict=False))
+    assert outline.nameless == []
+    assert re.findall(r'(?:src|href)="(?!#|data:)', page) == []
+    assert "url(" not in page
+    return outline
+
+
+@pytest.mark.parametrize("n_classes", [2, 10, 120])
+def test_a_page_is_whole_and_less_than_five_megabytes(pages, n_classes):
+    page = pages[str(n_classes)]
+    outline = checked(page, 1)
+    words = " ".join(outline.words)
+    for said in ("cross-fitted", "chance", "most common class", "95 % interval", "Range test", "Range test, 30 steps"):
+        assert said in words
+    assert "not at hand" in words
+    assert len(page) < 5e6
+    assert page.count('class="matrix"') == (10 if n_classes > 15 else 0)
+
+
+def test_the_page_is_the_same_for_the_same_runs(pages, photos, page_of):
+    assert page_of(photos) == pages["photos"]
+
+
+def test_pictures_that_are_at_hand_are_shown_with_their_copies(pages):
+    page = pages["photos"]
+    words = " ".join(checked(page, 1).words)
+    assert "not at hand" not in words
+    assert "exact copy, two labels" in words
+    assert page.count("data:image/png") > 12
+
+
+def test_images_that_are_gone_or_others_are_told_and_the_page_goes_on(photos, tmp_path):
+    found = photos.all()
+    gone = [run.model_copy(update={"folder": tmp_path / run.id}) for run in found.runs]
+    for run, old in zip(gone, found.runs, strict=True):
+        run.folder.mkdir()
+        for file in old.folder.iterdir():
+            (run.folder / file.name).write_bytes(file.read_bytes())
+        (run.folder / "recipe.yaml").write_text(
+            "data: {source: folder, path: nowhere, valid: 0.4}\nmodel: {arch: resnet18}\n"
+        )
+    page = render(collect(Listing(gone, [], []), {}, lambda *_: None))
+    assert "nowhere is not there" in page
+    others = [run.model_copy(update={"data": run.data.model_copy(update={"valid": "other"})}) for run in found.runs]
+    assert "are not those" in render(collect(Listing(others, [], []), {}, lambda *_: None))
+
+
+def test_odd_runs_are_shown_or_named_and_no_name_acts(pages):
+    page = pages["odd"]
+    outline = checked(page, 3)
+    words = " ".join(outline.words)
+    assert "<script>alert" in words
+    assert "日本テリア & <b>" in words
+    assert "<i>alone</i>" in words
+    assert "a blend needs a second run" in words
+    assert "predictions from elsewhere" in words
+    assert re.search(r"Left out, damaged:\s+\S*damaged-1-s0", words)
+    assert "1 of 5 folds" in words
+
+
+def test_a_history_that_cannot_be_read_is_told(tmp_path, runs_of, page_of):
+    store = runs_of(tmp_path, "made", 3, 2)
+    for run in store.finished():
+        (run.folder / "history.csv").write_text("epoch,phase\n1,frozen\n")
+        (run.folder / "lr_find.csv").write_text("rate,smoothed_loss\nx,nan\n")
+    assert "No curves: history.csv" in page_of(store)
+
+
+def test_the_blend_is_that_of_the_newest_submission(tmp_path, runs_of, page_of):
+    store = runs_of(tmp_path, "made", 3, 4)
+    rows = store.finished()[0].data.valid
+    page = page_of(store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71))})
+    assert "mine.csv" in page
+    assert "greedy weights, arithmetic means, runs from 71.00 % on" in page
+
+
+def test_no_run_is_an_error_with_the_next_step(tmp_path):
+    with pytest.raises(SelectionError, match="quickstart"):
+        collect(RunStore(tmp_path).all(), {}, lambda *_: None)
+
+
+def test_mistakes_count_what_was_taken_for_what():
+    probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
+    found = mistakes_of(
+        Predictions(np.array(list("wxyz")), ("a", "b"), probs, np.array([0, 0, 0, 1])), lambda name: name
+    )
+    assert found.counts.tolist() == [[1, 2], [0, 1]]
+    assert [(one.id, one.true, one.named, one.picture) for one in found.wrong] == [
+        ("x", "a", "b", "x"),
+        ("y", "a", "b", "y"),
+    ]
+    assert [(pair.true, pair.named, pair.n, pair.n_true) for pair in found.pairs] == [("a", "b", 2, 3)]
+    assert sum(own.n for own in found.bins) == 4
+
+
+def test_an_axis_holds_every_interval_between_round_ticks(made_up, rng):
+    from ensemble.metrics import wilson
+
+    axis = Axis.over([wilson(0.97, 288), wilson(0.99, 288)])
+    assert axis.low <= 0.943
+    assert axis.high == 1
+    assert [axis.place(value) for value in (axis.low, axis.high, 2)] == [0, 100, 100]
+
+
+def luminance(colour):
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_has_the_contrast_that_wcag_asks_for_in_light_and_dark():
+    text = (Path(__file__).parents[2] / TEMPLATE).read_text(encoding="utf-8")
+    for theme in re.findall(r":root \{(.*?)\}", text):
+        colours = {name: value if len(value) == 7 else "#" + 2 * value[1:]
+                   for name, value in re.findall(r"--([\w-]+): (#\w+)", theme)}  # fmt: skip
+        for name in ("ink", "muted", "blue", "orange", "green", "pink"):
+            for ground in ("paper", "sheet", "glow"):
+                light, dark = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+
+
+@pytest.mark.parametrize(
+    ("losses", "points"),
+    [("nan", "0.1,nan\n"), ("inf", "0.001,2.0\n"), ("1e300", "0.001,2.0\n0.002,2.0\n")],
+    ids=["nan", "infinite, one point", "huge, a level curve"],
+)
+def test_curves_that_left_every_scale_are_drawn_as_far_as_they_go(tmp_path, runs_of, page_of, losses, points):
+    store = runs_of(tmp_path, "made", 3, 1)
+    (run,) = store.finished()
+    rows = "".join(f"{i},unfrozen,{losses},{losses},0.5,1,0\n" for i in (1, 2))
+    (run.folder / "history.csv").write_text("epoch,phase,train_loss,valid_loss,accuracy,seconds,is_best\n" + rows)
+    (run.folder / "lr_find.csv").write_text("rate,smoothed_loss\n" + points)
+    checked(page_of(store), 1)
+
+
+def test_folds_are_one_run_and_folds_that_do_not_fit_are_named(tmp_path, fake_run, made_up, page_of):
+    for name, classes in (("good", "ab"), ("bad", "ac")):
+        for fold in (0, 1):
+            ids = [f"{fold}{i:03d}" for i in range(20)]
+            guess = made_up(np.random.default_rng(fold), classes=classes if fold else "ab", ids=ids)
+            run = fake_run(tmp_path, f"{name}-1-s0-f{fold}", predictions=guess)
+            info = run.data.model_copy(update={"valid": f"both of {name}"})
+            publish(run.model_copy(update={"fold": fold, "n_folds": 2, "data": info}))
+    words = " ".join(checked(page_of(RunStore(tmp_path)), 1).words)
+    assert "good-1-s0" in words
+    assert re.search(r"Left out, damaged:\s+bad-1-s0: ", words)
+    assert "middle of 2 folds" in words
+
+
+def test_runs_with_other_test_images_are_shown_without_a_blend(tmp_path, fake_run, made_up, rng, page_of):
+    fake_run(tmp_path, "a-1-s0")
+    fake_run(tmp_path, "b-1-s0", test=made_up(rng, n=30))
+    words = " ".join(checked(page_of(RunStore(tmp_path)), 1).words)
+    assert re.search(r"No blend: .*do not have the same rows", words)
+
+
+def test_of_very_many_classes_the_weakest_are_listed(tmp_path, runs_of, page_of):
+    page = page_of(runs_of(tmp_path, "made", 300, 1, n=600))
+    checked(page, 1)
+    assert "The weakest 200 of 300 classes" in page
+    assert len(page) < 1e6
+
+
+def test_a_blend_by_log_loss_is_told_in_nats(tmp_path, runs_of, page_of):
+    store = runs_of(tmp_path, "made", 3, 2)
+    rows = store.finished()[0].data.valid
+    words = " ".join(Outline(page_of(store, {rows: ("mine.csv", Options(metric="log_loss", calibrate=True))})).words)
+    assert re.search(r"chosen in the same way:\s+[+−]0\.\d{4} nats", words)
+    assert "the blend loses without it, nats" in words

@@ -1,0 +1,104 @@
+"""`ens doctor`: each line says what is there; what is missing comes with its remedy; no secret is ever shown."""
+
+import json
+import re
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+
+from ensemble import doctor
+from ensemble.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY", "KAGGLE_CONFIG_DIR", "HF_HOME", "HF_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_the_tried_versions_are_those_of_the_constraints():
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+    pinned = {name.lower(): version for name, version in (line.split("==") for line in lines)}
+    assert {name: pinned[name] for name in doctor.TRIED} == doctor.TRIED
+
+
+def test_versions_that_were_not_tried_are_named_with_those_that_were(monkeypatch):
+    monkeypatch.setattr(doctor, "version", lambda name: "9.9+cu1" if name == "torch" else doctor.TRIED[name])
+    found = doctor._versions()
+    assert (found.state, found.said) == ("note", "torch 9.9 (tried 2.15.0)")
+
+
+def test_a_missing_library_is_bad(monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "version", missing)
+    assert doctor._versions().state == "bad"
+
+
+def test_credentials_are_found_and_never_shown(tmp_path, monkeypatch):
+    assert "no credentials" in doctor._kaggle().said
+    folder = tmp_path / ".kaggle"
+    folder.mkdir()
+    (folder / "kaggle.json").write_text('{"username": "u", "key": "secret"}')
+    (folder / "kaggle.json").chmod(0o644)
+    readable = doctor._kaggle()
+    assert readable.fix == f"chmod 600 {folder / 'kaggle.json'}"
+    (folder / "kaggle.json").chmod(0o600)
+    found = doctor._kaggle()
+    assert found.state == "good"
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "secret")
+    assert "secret" not in str([readable, found, doctor._kaggle()])
+
+
+def test_cached_weights_are_counted(tmp_path):
+    (tmp_path / ".cache" / "huggingface" / "hub" / "models--timm--resnet18.a1_in1k").mkdir(parents=True)
+    assert "1 networks cached (resnet18.a1_in1k)" in doctor._weights().said
+
+
+def test_damaged_runs_and_a_wrong_ens_data_are_told(tmp_path, fake_run, monkeypatch):
+    fake_run(tmp_path / "runs", "a-1-s0")
+    (fake_run(tmp_path / "runs", "b-1-s0").folder / "run.json").write_text("{")
+    found = doctor._runs(None)
+    assert (found.state, found.said) == ("note", "1 finished in runs, 1 damaged")
+    monkeypatch.setenv("ENS_DATA", str(tmp_path / "nowhere"))
+    assert doctor._data().state == "bad"
+
+
+def test_low_memory_and_disk_come_with_a_way_out(monkeypatch):
+    monkeypatch.setattr(doctor, "_free_memory", lambda: 10**9)
+    assert "batch_size" in doctor._memory().fix
+    monkeypatch.setattr(doctor, "FREE_DISK", 10**18)
+    assert "ENS_RUNS" in doctor._disk().fix
+
+
+def test_a_driver_that_torch_does_not_see_is_bad(monkeypatch):
+    machine = pytest.importorskip("ensemble.learn.machine")
+    cpu = machine.Accelerator("cpu (AVX2)", "fp32", 2, "13.0", "", 0, 0, "")
+    monkeypatch.setattr(machine, "accelerator", lambda: cpu)
+    monkeypatch.setattr(doctor, "_driver", lambda: "NVIDIA driver 1.2")
+    (found,) = doctor._accelerator()
+    assert (found.state, "does not see it" in found.said) == ("bad", True)
+    gpu = machine.Accelerator("card", "bf16", 2, "13.0", "9.0", 2 * 2**30, 80 * 2**30, "")
+    monkeypatch.setattr(machine, "accelerator", lambda: gpu)
+    assert [one.state for one in doctor._accelerator()] == ["good", "note", "good"]
+
+
+def test_the_command_shows_a_line_each_and_json_alone(monkeypatch, capsys):
+    shown = {}
+    for arguments in ([], ["--json"]):
+        monkeypatch.setattr(sys, "argv", ["ens", "doctor", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        shown[len(arguments)] = capsys.readouterr().out
+    assert re.search(r"^(ok|note)\s+Python", shown[0], re.MULTILINE)
+    assert "next:  ens quickstart" in shown[0]
+    assert {one["name"] for one in json.loads(shown[1])} >= {"Python", "disk", "GPU", "Kaggle"}
