@@ -11,7 +11,10 @@ Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="where submissio
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable")
 ]
-Engine = Annotated[Literal["local", "ray"], typer.Option("--engine", help="local processes, or a Ray cluster's nodes")]
+Engine = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--engine", metavar="local|ray", help="processes of this machine, or a Ray cluster"),
+]
 Jobs = Annotated[
     int | None, typer.Option("--jobs", metavar="N", min=1, help="local processes at once (the number of GPUs, else 1)")
 ]

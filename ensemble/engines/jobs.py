@@ -102,6 +102,7 @@ class Sweep:
         self.busy: deque[Task] = deque()
         self.number = {job.run_id: number for number, job in enumerate(jobs, start=1)}
         self.open = {job.run_id: job for job in jobs}
+        self.last_fold = {job.whole_id: job for job in jobs}  # a refit joins its images, in its order
         self.n_under_way = 0
         self.done: set[str] = set()
         self.failures: list[Failure] = []
@@ -155,7 +156,7 @@ class Sweep:
             self.done.add(job.whole_id)
             is_last = all(other.whole_id != job.whole_id for other in self.open.values())
             if job.recipe.refit and is_last:
-                self.waiting.appendleft(Task(job, is_refit=True))
+                self.waiting.appendleft(Task(self.last_fold[job.whole_id], is_refit=True))
 
     @property
     def is_over(self) -> bool:
