@@ -8,7 +8,7 @@ quickstart: $(VENV)/.installed ## install, then train, blend and submit on sciki
 	$(VENV)/bin/ens quickstart
 
 test: $(VENV)/.installed-dev ## the test suite: no network, no GPU
-	$(PY) -m pytest
+	$(PY) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 stress: $(VENV)/.installed-dev ## sixty kills at random moments
 	ENS_KILLS=60 $(PY) -m pytest tests/test_kills.py -s

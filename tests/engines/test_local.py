@@ -180,7 +180,7 @@ def test_run_json_tells_what_the_design_lists(recipe_of, store):
     assert [said["data"][part] for part in ("n_train", "n_valid", "n_test")] == [38, 10, 12]
     assert said["data"]["majority"] == data.majority
     assert said["preprocessing"]["size"] == 32
-    assert set(said["preprocessing"]) == {"size", "resize", "crop_pct", "interpolation", "mean", "std"}
+    assert set(said["preprocessing"]) == {"size", "resize", "crop_pct", "interpolation", "mean", "std", "stored"}
     assert said["tta"] == ["flip"]
     assert (said["batch_size"], said["lr"]) == (16, said["lr_find"]["chosen"])
     assert set(said["lr_find"]["suggestions"]) == {"valley", "slide", "steep", "minimum"}
