@@ -88,6 +88,7 @@ def _quoted(text: str) -> str:
     return text if re.fullmatch(r"[A-Za-z][A-Za-z_./-]*", text) and text.lower() not in _WORDS else _single(text)
 
 
+FEW = 2  # images of a class: one for training, one for validation
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # a recipe's, with room for the family
 _WORDS = {"no", "yes", "on", "off", "true", "false", "null", "y", "n"}
 
@@ -133,6 +134,8 @@ def _base(path: str, layout: Layout, machine: Machine) -> str:
     lines.append(
         f"  test: {_quoted(layout.test)}" if layout.test
         else "  test: 0.15               # no test folder was found: held out first, for an honest last score"
+        if min(layout.counts.values()) > FEW
+        else f"  # test: 0.15             # not held out: a class has no more than {FEW} images"
     )  # fmt: skip
     if layout.sample_submission:
         lines.append(f"  sample_submission: {_quoted(layout.sample_submission)}")

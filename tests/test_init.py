@@ -162,3 +162,16 @@ def test_classes_with_odd_names_keep_them(names, kaggle, tmp_path):
     (kaggle / "sample_submission.csv").unlink()
     started = start(str(kaggle), "odd", tmp_path / "recipes", MACHINES["laptop"])
     assert load(Recipe.load(started.files[1]).data).classes == tuple(sorted(names))
+
+
+def test_a_class_of_two_images_is_trained_on_and_validated_and_one_image_is_a_doubt(tiny_images, tmp_path):
+    root = tiny_images(tmp_path / "few")
+    for path in sorted((root / "red").iterdir())[2:]:
+        path.unlink()
+    started = start(str(root), None, tmp_path / "recipes", MACHINES["laptop"])
+    found = load(Recipe.load(started.files[1]).data)
+    assert (found.train.classes.count("red"), found.valid.classes.count("red"), found.test) == (1, 1, None)
+    next((root / "red").iterdir()).unlink()
+    assert recognise(str(root)).doubts[0] == (
+        "class 'red' has one image, so it cannot be split: add some, or take the class away"
+    )

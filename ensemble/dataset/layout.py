@@ -183,7 +183,10 @@ def _from_folders(root: Path, train: str, valid: str | None, test: str | None, s
 
 def _small_classes(counts: Counter[str]) -> list[str]:
     small = [name for name, count in counts.items() if count < 10]
-    return [f"{len(small)} classes have fewer than 10 images, such as {min(small)!r}"] if small else []
+    lone = [name for name in small if counts[name] == 1]
+    few = f"{len(small)} of {len(counts)} classes have fewer than 10 images, such as {min(small)!r}" if small else ""
+    one = f"class {min(lone)!r} has one image, so it cannot be split: add some, or take the class away" if lone else ""
+    return [doubt for doubt in (one, few) if doubt]
 
 
 def _sizes(files: Sequence[Path]) -> tuple[Sizes, list[str]]:
