@@ -14,6 +14,7 @@ from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError
 from ensemble.init import Machine, _quoted, start
 from ensemble.recipe import Recipe
+from ensemble.submission.shape import rows_for, shape_of_sample
 
 MACHINES = {
     "laptop": Machine(False, False, False),
@@ -175,3 +176,55 @@ def test_a_class_of_two_images_is_trained_on_and_validated_and_one_image_is_a_do
     assert recognise(str(root)).doubts[0] == (
         "class 'red' has one image, so it cannot be split: add some, or take the class away"
     )
+
+
+def moved(kaggle, **folders):
+    """The competition with its folders and files elsewhere."""
+    for old, new in folders.items():
+        (kaggle / new).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(kaggle / old, kaggle / new)
+
+
+def rewritten(kaggle, change, *names):
+    """The competition with other lines in these files."""
+    for name in names:
+        part = "train" if name == "labels.csv" else "test"
+        lines = [line.split(",") for line in (kaggle / name).read_text().splitlines()]
+        (kaggle / name).write_text("\n".join([*change(part, lines)]) + "\n")
+
+
+def with_folders(part, lines):
+    yield ",".join(lines[0])
+    yield from (",".join([f"{part}/{own}.png", *more]) for own, *more in lines[1:])
+
+
+KAGGLE_SHAPES = {
+    "ids with their folder": lambda root: rewritten(root, with_folders, "labels.csv", "sample_submission.csv"),
+    "semicolons": lambda root: rewritten(root, lambda part, lines: map(";".join, lines), "labels.csv"),
+    "images/train and images/test": lambda root: moved(root, train="images/train", test="images/test"),
+    "one folder for all": lambda root: [
+        shutil.copytree(root / part, root / "images", dirs_exist_ok=True) and shutil.rmtree(root / part)
+        for part in ("train", "test")
+    ],
+}
+
+
+@pytest.mark.parametrize("shape", KAGGLE_SHAPES.values(), ids=KAGGLE_SHAPES)
+def test_competitions_that_name_and_keep_their_images_otherwise_are_recognised(shape, kaggle, tmp_path):
+    usual = load(Recipe.load(start(str(kaggle), "usual", tmp_path / "recipes").files[1]).data)
+    asked = [line.split(",")[0] for line in (kaggle / "sample_submission.csv").read_text().splitlines()[1:]]
+    shape(kaggle)
+    started = start(str(kaggle), "other", tmp_path / "recipes")
+    assert started.layout.doubts == ()
+    found = load(Recipe.load(started.files[1]).data)
+    assert len(found.train) + len(found.valid) == 48
+    assert sorted(path.stem for path in found.test.files) == sorted(path.stem for path in usual.test.files)
+    assert found.classes == usual.classes
+    sample = shape_of_sample(found.sample_submission, found.classes, None)
+    assert [found.test.files[row].stem for row in rows_for(sample, found.test.ids)] == asked
+
+
+def test_a_test_folder_that_is_the_training_folder_needs_images_without_a_label(kaggle, tmp_path):
+    started = start(str(kaggle), None, tmp_path / "recipes")
+    with pytest.raises(DataError, match="every image in it has a label"):
+        load(Recipe.load(started.files[1], ("data.test=train",)).data)

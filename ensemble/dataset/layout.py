@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ensemble.dataset.names import FORMATS, contents, is_sample, read_csv, same_form, without_suffix
+from ensemble.dataset.names import BETWEEN_LABELS, FORMATS, contents, is_sample, read_csv, same_form
 from ensemble.dataset.places import find
-from ensemble.dataset.tables import image_files
+from ensemble.dataset.tables import files_by_id, image_files
 from ensemble.errors import DataError
 
 TRAIN = ("train", "training", "train_images", "train_imgs", "images", "imgs", "jpg")
@@ -62,13 +62,27 @@ class Layout:
 def recognise(path: str) -> Layout:
     """The layout of a folder or archive. Raises DataError where it is none that is known."""
     root = _inner(find(path))
-    folders = {child.name: child for child in sorted(root.iterdir()) if child.is_dir() and child.name[0] not in "._"}
+    folders = _folders(root)
     train, valid, test = (_named(folders, names) for names in (TRAIN, VALID, TEST))
     samples = [own.name for own in sorted(root.glob("*.csv")) if is_sample(own.name)]
     sample = _fitting(root, samples, test)
     doubts = (f"sample submissions: {', '.join(samples)}; {sample} is taken",) if len(samples) > 1 else ()
     found = _recognised(root, folders, train, valid, test, sample)
     return replace(found, doubts=(*doubts, *found.doubts))
+
+
+def _folders(root: Path) -> dict[str, Path]:
+    """The folders by name; where one holds the training and test images in folders of their own, these after them."""
+
+    def within(folder: Path) -> list[Path]:
+        return [child for child in sorted(folder.iterdir()) if child.is_dir() and child.name[0] not in "._"]
+
+    top = within(root)
+    nested = [
+        own for folder in top for own in within(folder)
+        if all(any(other.name.lower() in names for other in within(folder)) for names in (TRAIN, TEST))
+    ]  # fmt: skip
+    return {folder.relative_to(root).as_posix(): folder for folder in [*top, *nested]}
 
 
 def _fitting(root: Path, samples: Sequence[str], test: str | None) -> str | None:
@@ -113,7 +127,7 @@ def _inner(root: Path) -> Path:
 
 def _named(folders: dict[str, Path], names: Sequence[str]) -> str | None:
     """The first folder of such a name that holds images."""
-    by_lower = {name.lower(): name for name in folders}
+    by_lower = {Path(name).name.lower(): name for name in reversed(folders)}  # of two, the one that is not nested
     found = [by_lower[name] for name in names if name in by_lower]
     return next((name for name in found if _has_images(folders[name])), None)
 
@@ -132,10 +146,8 @@ def _labels_file(root: Path, train: str | None) -> tuple[str, str, str, str] | N
     for path in sorted(root.glob("*.csv")):
         if is_sample(path.name) or train is None:
             continue
-        header, rows = read_csv(path)
-        files = image_files(root / train)
-        full = {same_form(file.relative_to(root / train).as_posix()) for file in files}
-        known = full | {without_suffix(name) for name in full}
+        header, rows = read_csv(path, BETWEEN_LABELS)
+        known = files_by_id(root, train).keys()
         ids = [column for column in header if all(same_form(row[column]) in known for row in rows[:50])]
         others = [column for column in header if column not in ids[:1]]
         if ids and others:
@@ -147,7 +159,7 @@ def _labels_file(root: Path, train: str | None) -> tuple[str, str, str, str] | N
 def _from_csv(
     root: Path, train: str, file: str, id_column: str, label_column: str, test: str | None, sample: str | None
 ) -> Layout:
-    header, rows = read_csv(root / file)
+    header, rows = read_csv(root / file, BETWEEN_LABELS)
     counts = Counter(row[label_column] for row in rows)
     others = [column for column in header if column not in (id_column, label_column)]
     doubts = [f"{file} has more columns: {', '.join(others[:4])}; data.group can keep rows together"] if others else []
@@ -156,18 +168,28 @@ def _from_csv(
             f"column {label_column} has {len(counts):,} different values in {len(rows):,} rows: is it a label?"
         )
     n_files = len(image_files(root / train))
-    if n_files != len(rows):
+    if test is None and sample and n_files > len(rows) and _are_in(root, train, sample):
+        test = train  # one folder for both: the test images are those without a label
+    elif n_files != len(rows):
         doubts.append(f"{train} holds {n_files:,} images, {file} has {len(rows):,} rows")
-    tests = image_files(root / test) if test else []
+    tests = image_files(root / test) if test and test != train else []
+    n_tests = n_files - len(rows) if test == train else len(tests)
     if sample:
         n_asked = len(read_csv(root / sample)[1])
-        if n_asked != len(tests):
-            doubts.append(f"{sample} asks for {n_asked:,} rows, {test or 'no test folder'} holds {len(tests):,} images")
+        if n_asked != n_tests:
+            doubts.append(f"{sample} asks for {n_asked:,} rows, {test or 'no test folder'} holds {n_tests:,} images")
     sizes, more = _sizes([*image_files(root / train), *tests])
     return Layout(
         root, "csv", train, None, test, (file, id_column, label_column), sample, dict(sorted(counts.items())), 0,
-        len(tests), sizes, (*doubts, *more, *_small_classes(counts)),
+        n_tests, sizes, (*doubts, *more, *_small_classes(counts)),
     )  # fmt: skip
+
+
+def _are_in(root: Path, folder: str, sample: str) -> bool:
+    """Whether a sample submission asks for images of this folder."""
+    header, rows = read_csv(root / sample)
+    known = files_by_id(root, folder).keys()
+    return all(same_form(row[header[0]]) in known for row in rows)
 
 
 def _from_folders(root: Path, train: str, valid: str | None, test: str | None, sample: str | None) -> Layout:

@@ -10,6 +10,7 @@ from ensemble.errors import DataError
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 # what Pillow may decode, whatever the name says: for PostScript, which it knows too, it would start Ghostscript
+BETWEEN_LABELS = ",;\t"  # what may stand between the cells of a labels file
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000")
 
 
@@ -29,11 +30,17 @@ def same_form(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def read_csv(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and rows of a CSV, every cell kept as the text it is. Raises DataError."""
+def read_csv(path: Path, marks: str = ",") -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows of a CSV, every cell kept as the text it is. Raises DataError.
+
+    Between cells stands the first of marks that is in the header.
+    """
     try:
         with path.open(encoding="utf-8-sig", newline="") as stored:
-            reader = csv.reader(_without_nul(stored), strict=True)
+            first = stored.readline()
+            stored.seek(0)
+            delimiter = next((mark for mark in marks if mark in first), ",")
+            reader = csv.reader(_without_nul(stored), strict=True, delimiter=delimiter)
             header = next(reader, [])
             cells = [row for row in reader if row]
     except FileNotFoundError:

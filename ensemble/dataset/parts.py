@@ -134,7 +134,14 @@ def _test(data: Data, root: Path, pool: Images) -> tuple[Images, Images | None]:
     if data.test is None:
         return pool, None
     if isinstance(data.test, str):
-        return pool, tables.test_folder(root / data.test, sorted(set(pool.classes)))
+        found = tables.test_folder(root / data.test, sorted(set(pool.classes)))
+        if data.source == "csv" and (root / data.test).resolve() == (root / data.train).resolve():
+            labelled = set(pool.files)
+            is_free = np.array([file not in labelled for file in found.files])
+            if not is_free.any():
+                raise DataError(f"data.test: {data.test} is the training folder, and every image in it has a label")
+            return pool, _rows(found, is_free)
+        return pool, found
     mask = _held_out(pool, data.test, data.split_seed, "test")
     return _rows(pool, ~mask), _rows(pool, mask)
 

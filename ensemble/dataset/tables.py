@@ -6,13 +6,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.dataset.names import SUFFIXES, contents, read_csv, same_form
+from ensemble.dataset.names import BETWEEN_LABELS, SUFFIXES, contents, read_csv, same_form
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 from ensemble.recipe import LabelsFile
@@ -134,15 +134,15 @@ def labelled_files(
     """
     wanted = labels if isinstance(labels, LabelsFile) else LabelsFile(file=labels, id="", label="")
     path = root / wanted.file
-    header, rows = read_csv(path)
+    header, rows = read_csv(path, BETWEEN_LABELS)
     id_column, label_column = wanted.id or header[0], wanted.label or header[1 if len(header) > 1 else 0]
     for column in (id_column, label_column):
         if column not in header:
             raise DataError(f"{path}: no column {column!r}; it has {', '.join(header)[:200]}")
     if len(header) < 2:
         raise DataError(f"{path}: needs two columns, id and label; it has only {header[0][:100]!r}")
-    named = _by_id(root / folder)
-    named_elsewhere = _by_id(root / others) if others else {}
+    named = files_by_id(root, folder)
+    named_elsewhere = files_by_id(root, others) if others else {}
     table: dict[Path, tuple[str, Path, str]] = {}
     for line, row in enumerate(rows, start=2):
         name, label = row[id_column], row[label_column]
@@ -163,16 +163,19 @@ def labelled_files(
     return sorted_images(list(table.values())), {row[id_column]: row for row in rows}
 
 
-def _by_id(folder: Path) -> dict[str, list[Path]]:
-    """The files that an id may mean: its full name first, else those whose name without suffix it is."""
-    full = {file.relative_to(folder).as_posix(): [file] for file in image_files(folder)}
+def files_by_id(root: Path, folder: str) -> dict[str, list[Path]]:
+    """The files that an id may mean: a full name first, else one without suffix, else with the folder before it."""
+    full = {file.relative_to(root / folder).as_posix(): [file] for file in image_files(root / folder)}
     bare: dict[str, list[Path]] = {}
     composed: dict[str, list[Path]] = {}
     for name, files in full.items():
         bare.setdefault(name.rpartition(".")[0], []).extend(files)
     for name, files in (bare | full).items():
         composed.setdefault(same_form(name), []).extend(files)
-    return composed | bare | full
+    names = composed | bare | full
+    above = PurePosixPath(folder.replace("\\", "/")).parts
+    tails = ["/".join(above[start:]) for start in range(len(above))]
+    return {f"{tail}/{name}": files for tail in tails for name, files in names.items()} | names
 
 
 def _meant(named: dict[str, list[Path]], name: str) -> list[Path]:

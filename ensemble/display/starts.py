@@ -23,7 +23,9 @@ def show_start(started: "Started") -> None:
     say(f"sizes: {a}×{b} to {y}×{z} px, in the middle {w}×{h}")
     most, fewest = max(layout.counts, key=layout.counts.__getitem__), min(layout.counts, key=layout.counts.__getitem__)
     share = percent(layout.counts[most] / layout.n_train, 1)
-    say(f"balance: {most} {layout.counts[most]:,}, {fewest} {layout.counts[fewest]:,}; always {most}: {share}")
+    uneven = f"{most} {layout.counts[most]:,}, {fewest} {layout.counts[fewest]:,}"
+    each = uneven if layout.counts[most] > layout.counts[fewest] else f"{layout.counts[most]:,} of each class"
+    say(f"balance: {each}; always {most}: {share}")
     say("doubts: " + ("; ".join(layout.doubts) if layout.doubts else "none at first sight"))
     base, *recipes = started.files
     say(f"written for this machine ({started.machine}): {base}, {', '.join(file.name for file in recipes)}")

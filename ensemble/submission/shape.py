@@ -90,18 +90,23 @@ def _is_number(text: str) -> bool:
 
 
 def rows_for(shape: Shape, stored: Sequence[str]) -> list[int]:
-    """The place among the stored ids of each id of the shape: matched as text, exactly, then without suffix.
+    """The place among the stored ids of each id of the shape.
+
+    Matched as text, exactly, then without suffix, then without the folders before the file's name.
 
     Raises SubmissionError naming the ids without a prediction of their own.
     """
     exact = {same_form(name): i for i, name in enumerate(stored)} | {name: i for i, name in enumerate(stored)}
-    bare: dict[str, list[int]] = {}
+    bare, last = dict[str, list[int]](), dict[str, list[int]]()
     for i, name in enumerate(stored):
-        bare.setdefault(same_form(without_suffix(name)), []).append(i)
+        own = same_form(without_suffix(name))
+        bare.setdefault(own, []).append(i)
+        last.setdefault(own.rpartition("/")[2], []).append(i)
 
     def meant(name: str) -> list[int]:
         row = exact.get(name, exact.get(same_form(name)))
-        return bare.get(same_form(without_suffix(name)), []) if row is None else [row]
+        own = same_form(without_suffix(name))
+        return [row] if row is not None else bare.get(own) or last.get(own.rpartition("/")[2], [])
 
     found = [meant(name) for name in shape.ids]
     lost = [name for name, rows in zip(shape.ids, found, strict=True) if len(rows) != 1]

@@ -14,7 +14,7 @@ FILES = {
     "only a header": ("id,label\n", ["labels.csv", "a header and at least one row"]),
     "only empty lines": ("\n\n\n", ["labels.csv", "a header and at least one row"]),
     "one column": ("id\na0\n", ["labels.csv", "two columns", "'id'"]),
-    "semicolons": ("id;label\na0;a\n", ["labels.csv", "two columns", "'id;label'"]),
+    "bars": ("id|label\na0|a\n", ["labels.csv", "two columns", "'id|label'"]),
     "a column twice": ("id,label,label\na0,a,a\n", ["labels.csv", "twice", "id, label, label"]),
     "two columns without a name": ("id,label,,\na0,a,,\n", ["labels.csv", "twice"]),
     "200 kB of header": (f"id,{',label' * 40_000}\na0,a\n", ["labels.csv", "twice"]),
