@@ -228,3 +228,13 @@ def test_a_test_folder_that_is_the_training_folder_needs_images_without_a_label(
     started = start(str(kaggle), None, tmp_path / "recipes")
     with pytest.raises(DataError, match="every image in it has a label"):
         load(Recipe.load(started.files[1], ("data.test=train",)).data)
+
+
+def test_a_column_for_each_class_is_not_taken_for_a_label(kaggle, tmp_path):
+    rows = [line.split(",") for line in (kaggle / "labels.csv").read_text().splitlines()[1:]]
+    cells = [",".join([own, *(str(int(label == name)) for name in ("red", "green", "blue"))]) for own, label in rows]
+    (kaggle / "labels.csv").write_text("\n".join(["id,red,green,blue", *cells]) + "\n")
+    with pytest.raises(DataError, match="red, green, blue: a column for each class") as refused:
+        start(str(kaggle), None, tmp_path / "recipes")
+    assert str(refused.value).count("\n") == 1
+    assert not (tmp_path / "recipes").exists()

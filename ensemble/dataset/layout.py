@@ -162,6 +162,7 @@ def _from_csv(
     header, rows = read_csv(root / file, BETWEEN_LABELS)
     counts = Counter(row[label_column] for row in rows)
     others = [column for column in header if column not in (id_column, label_column)]
+    _check_one_label(root / file, rows, [label_column, *others])
     doubts = [f"{file} has more columns: {', '.join(others[:4])}; data.group can keep rows together"] if others else []
     if len(counts) > max(2, len(rows) // 2):
         doubts.append(
@@ -183,6 +184,15 @@ def _from_csv(
         root, "csv", train, None, test, (file, id_column, label_column), sample, dict(sorted(counts.items())), 0,
         n_tests, sizes, (*doubts, *more, *_small_classes(counts)),
     )  # fmt: skip
+
+
+def _check_one_label(path: Path, rows: Sequence[dict[str, str]], columns: Sequence[str]) -> None:
+    """Raises DataError where a column for each class says 0 or 1."""
+    if len(columns) > 1 and all(sorted(row[name] for name in columns)[-2:] == ["0", "1"] for row in rows):
+        raise DataError(
+            f"{path}: {', '.join(columns)[:200]}: a column for each class, but one label column is needed\n"
+            "with pandas: d['label'] = d.iloc[:, 1:].idxmax(axis=1), then d.iloc[:, [0, -1]].to_csv(…, index=False)"
+        )
 
 
 def _are_in(root: Path, folder: str, sample: str) -> bool:
