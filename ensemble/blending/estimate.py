@@ -18,6 +18,7 @@ from ensemble.blending.margins import Margins
 from ensemble.blending.pool import Pool, Sample
 from ensemble.metrics import TIE, Interval
 from ensemble.predictions import Array
+from ensemble.runs import Run
 
 N_PARTS, N_REPEATS, N_NESTED = 5, 10, 3
 METRICS = ("accuracy", "log_loss")
@@ -219,6 +220,17 @@ def accuracy_interval(hits: Array, width: float, seed: int, groups: Array | None
         return metrics.wilson(float(hits.mean()), len(hits) / width**2)
     plain = metrics.bootstrap_mean(metrics.by_group(hits, groups), seed).widened(width)
     return Interval(plain.value, max(0.0, plain.low), min(1.0, plain.high))
+
+
+def run_accuracy(run: Run) -> Interval:
+    """A run's validation accuracy with its interval; only where rows belong to groups is its valid.npz read."""
+    if not run.data.is_grouped:
+        return metrics.wilson(run.scores.accuracy, run.data.n_valid - len(run.data.unreadable.get("valid", ())))
+    valid = run.valid().canonical()
+    assert valid.targets is not None  # as all predictions about validation rows
+    assert valid.groups is not None
+    groups = np.unique(valid.groups, return_inverse=True)[1]
+    return accuracy_interval(metrics.hits(valid.probs, valid.targets), 1.0, seed_from(run.data.valid), groups)
 
 
 def log_loss_interval(losses: Array, width: float, seed: int, groups: Array | None = None) -> Interval:

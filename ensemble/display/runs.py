@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ensemble import metrics
+from ensemble.blending.estimate import run_accuracy
 from ensemble.display.charts import show_curve, show_losses
 from ensemble.display.text import LOG_WIDTH, count, err, escape, interval, minutes, out, percent, say, table
 from ensemble.numbers import millions
@@ -47,9 +47,8 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     for name in (["architecture"] if is_wide else []) + columns + (["epoch", "trained", "rate"] if is_wide else []):
         shown.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)
     for run in runs:
-        score = metrics.wilson(run.scores.accuracy, data.n_valid - len(run.data.unreadable.get("valid", ())))
         cells = [
-            interval(score),
+            interval(run_accuracy(run)),
             f"{run.scores.log_loss:.4f}",
             minutes(run.total_seconds),
         ]

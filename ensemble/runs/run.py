@@ -33,6 +33,7 @@ class DataInfo(_Stored):
     sample_submission: str | None = None
     positive: str | None = None
     class_counts: dict[str, int] = Field(default_factory=dict, description="readable training images of each class")
+    is_grouped: bool = Field(False, description="whether validation rows belong to groups, such as patients")
     unreadable: dict[str, list[str]] = {}
 
 

@@ -15,6 +15,7 @@ from ensemble.blending.estimate import (
     chosen_inside,
     cross_fit,
     rows_of,
+    run_accuracy,
     seed_from,
     simplest_near_best,
     widening,
@@ -244,3 +245,16 @@ def test_groups_never_part_in_cross_fitting_and_every_row_has_a_part(seed, n_gro
         assert set(part.tolist()) == set(range(N_PARTS))
     alone = list(_parts(targets, None, seed))
     assert all((a == b).all() for a, b in zip(alone, _parts(targets, np.arange(len(targets)), seed), strict=True))
+
+
+def test_a_runs_interval_is_of_groups_where_rows_belong_to_some(tmp_path, fake_run, made_up, rng):
+    valid = made_up(rng, accuracy=0.8)
+    hits = np.argmax(valid.probs, 1) == valid.targets
+    groups = np.array([f"patient{rank // 10}" for rank in np.argsort(np.argsort(hits))])  # errors share patients
+    grouped = Predictions(valid.ids, valid.classes, valid.probs, valid.targets, groups)
+    plain, by_group = (
+        run_accuracy(fake_run(tmp_path, name, predictions=own)) for name, own in (("a", valid), ("b", grouped))
+    )
+    assert plain == wilson(plain.value, len(valid.ids))
+    assert by_group.value == pytest.approx(plain.value)
+    assert by_group.high - by_group.low > 1.5 * (plain.high - plain.low)
