@@ -38,12 +38,14 @@ def submit(
         competition.show_before(checked, entry, send.Quota.of(api, slug), warnings)
         if dry_run:
             display.say("--dry-run: nothing was sent")
-            display.next_commands(f"ens submit {shlex.quote(str(submission))} --competition {slug}{same(runs)}")
+            said = f" --message {shlex.quote(message)}" if message else ""
+            display.next_commands(f"ens submit {shlex.quote(str(submission))} --competition {slug}{said}{same(runs)}")
             return
+        book.write()  # what cannot be written down is not sent
         if not yes and not display.ask(f"send it to {slug}?"):
             raise EnsembleError("nothing was sent\n--yes sends without asking")
         book.write(send.send(api, checked, entry))
-    display.say("waiting for the score" if minutes else "sent")
+        display.say("sent; waiting for the score" if minutes else "sent")
     for one in send.wait(api, book, slug, minutes):
         competition.show_score(one)
         if one.status == ledger.FAILED and one.sha256 == entry.sha256:

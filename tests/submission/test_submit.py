@@ -113,6 +113,35 @@ def test_a_score_that_is_late_is_asked_for_again_and_nothing_is_sent_twice(compe
     assert "smells wrong: the same file was sent as one.csv on" in out
 
 
+def test_what_cannot_be_written_down_is_not_sent(competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    Path("submissions/.ledger.csv.lock").mkdir()
+    code, _, err = ens(f"{SUBMIT} --yes")
+    assert (code, "submissions/ledger.csv: cannot be written" in err) == (1, True)
+    assert kaggle_site.submissions == []
+    Path("submissions/.ledger.csv.lock").rmdir()
+    assert ens(f"{SUBMIT} --yes --message 'caf\udce9'")[0] == 0  # an argument that is not UTF-8
+    assert [one.message for one in Ledger(Path("submissions")).entries()] == ["caf?"]
+
+
+def test_a_private_score_is_written_down_once_there_is_one(competition, ens, kaggle_site, monkeypatch):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    ens(f"{SUBMIT} --yes")
+    public = Ledger(Path("submissions")).entries()[0].public
+    monkeypatch.setattr(kaggle_site, "scored", lambda text: {"status": "COMPLETE", "privateScore": "0.5"})
+    ens(f"{SUBMIT} --yes")
+    first = Ledger(Path("submissions")).entries()[0]
+    assert (first.public, first.private) == (public, "0.5")
+
+
+def test_the_next_command_of_a_dry_run_says_the_same(competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    assert "--competition birds --message 'two nets'\n" in ens(f"{SUBMIT} --dry-run --message 'two nets'")[1]
+
+
 @pytest.mark.parametrize(
     ("refuse", "said"),
     [
