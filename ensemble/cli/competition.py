@@ -107,7 +107,7 @@ def predict(
     if (run is None) == (blend is None) or (refit and blend):
         raise EnsembleError("say who predicts: either --run ID (with --refit or without) or --blend NAME")
     store = RunStore(runs)
-    source = predicting.of_run(run, store, refit) if run else predicting.of_blend(str(blend), store)
+    source = predicting.of_run(run, store, refit) if run is not None else predicting.of_blend(str(blend), store)
     with live.progress() as show, stoppable(show) as emit:
         predicted = predicting.predict(images, source, out, emit, sample, force)
     competition.show_predicted(predicted, list(source.runs))
