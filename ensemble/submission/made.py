@@ -14,7 +14,8 @@ def asked_for(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]]:
     What cannot be read as a manifest is passed over.
     """
     found: dict[str, tuple[str, Options, frozenset[str]]] = {}
-    for path in sorted(folder.glob("*.json"), key=lambda path: (path.stat().st_mtime, path.name)):
+    there = [path for path in folder.glob("*.json") if path.is_file()]  # a link may lead nowhere
+    for path in sorted(there, key=lambda path: (path.stat().st_mtime, path.name)):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, SelectionError):
             manifest = json.loads(path.read_text(encoding="utf-8"))
             members = frozenset(str(entry["run"]) for entry in manifest["members"])
