@@ -35,7 +35,10 @@ def submit(
     entry, book = send.entry_of(checked, slug, message), ledger.Ledger(submission.parent)
     api = client()
     if not any(one.is_waiting_with(entry) for one in book.entries()):
-        competition.show_before(checked, entry, send.Quota.of(api, slug), warnings)
+        quota = send.Quota.of(api, slug)
+        if quota.n_left is not None:  # a team's first has no list to look at
+            warnings += send.sent_unseen(api, entry, book)
+        competition.show_before(checked, entry, quota, warnings)
         if dry_run:
             display.say("--dry-run: nothing was sent")
             said = f" --message {shlex.quote(message)}" if message else ""
