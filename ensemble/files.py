@@ -22,7 +22,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("rb") as stored:
+        with temporary.open("r+b") as stored:  # Windows flushes only what may be written
             os.fsync(stored.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)

@@ -158,7 +158,7 @@ class KaggleSite:
 
     def __init__(self, truth=None):
         self.truth, self.delay, self.refuse, self.n_left = truth or {}, 1, {}, 5
-        self.uploads, self.submissions, self.calls = {}, [], []
+        self.uploads, self.names, self.submissions, self.calls = {}, {}, [], []
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -198,13 +198,20 @@ class KaggleSite:
 
     def StartSubmissionUpload(self, body):  # noqa: N802
         token = f"upload-{len(self.uploads)}"
+        self.names[token] = body["fileName"]
         return {"token": token, "createUrl": f"{self.url}/put/{token}"}
 
     def CreateSubmission(self, body):  # noqa: N802
         ref = 1000 + len(self.submissions)
         text = self.uploads[body["blobFileTokens"]]
         self.submissions.append(
-            {"ref": ref, "description": body["submissionDescription"], "date": "2024-01-01T00:00:00Z", "text": text}
+            {
+                "ref": ref,
+                "description": body["submissionDescription"],
+                "date": "2024-01-01T00:00:00Z",
+                "text": text,
+                "fileName": self.names[body["blobFileTokens"]],
+            }  # fmt: skip
         )
         return {"message": "Successfully submitted", "ref": ref}
 
@@ -212,7 +219,7 @@ class KaggleSite:
         self.delay -= 1
         listed = []
         for one in reversed(self.submissions):
-            said = {key: one[key] for key in ("ref", "description", "date")}
+            said = {key: one[key] for key in ("ref", "description", "date", "fileName")}
             listed.append(said | (self.scored(one["text"]) if self.delay < 0 else {"status": "PENDING"}))
         return {"submissions": listed}
 

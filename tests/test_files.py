@@ -53,6 +53,12 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
         assert reader.read() == "old"
 
 
+def test_a_file_is_flushed_through_a_handle_that_may_write_as_windows_wants_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda handle: os.write(handle, b""))  # refused as Windows refuses: EBADF
+    write_text(tmp_path / "a.txt", "x")
+    assert (tmp_path / "a.txt").read_text() == "x"
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(EnsembleError, match="file/a.txt: cannot be written"):

@@ -35,15 +35,20 @@ def submit(
     entry, book = send.entry_of(checked, slug, message), ledger.Ledger(submission.parent)
     api = client()
     if not any(one.is_waiting_with(entry) for one in book.entries()):
-        competition.show_before(checked, entry, send.Quota.of(api, slug), warnings)
+        quota = send.Quota.of(api, slug)
+        if quota.n_left is not None:  # a team's first has no list to look at
+            warnings += send.sent_unseen(api, entry, book)
+        competition.show_before(checked, entry, quota, warnings)
         if dry_run:
             display.say("--dry-run: nothing was sent")
-            display.next_commands(f"ens submit {shlex.quote(str(submission))} --competition {slug}{same(runs)}")
+            said = f" --message {shlex.quote(message)}" if message else ""
+            display.next_commands(f"ens submit {shlex.quote(str(submission))} --competition {slug}{said}{same(runs)}")
             return
+        book.write()  # what cannot be written down is not sent
         if not yes and not display.ask(f"send it to {slug}?"):
             raise EnsembleError("nothing was sent\n--yes sends without asking")
         book.write(send.send(api, checked, entry))
-    display.say("waiting for the score" if minutes else "sent")
+        display.say("sent; waiting for the score" if minutes else "sent")
     for one in send.wait(api, book, slug, minutes):
         competition.show_score(one)
         if one.status == ledger.FAILED and one.sha256 == entry.sha256:
@@ -105,7 +110,7 @@ def predict(
     if (run is None) == (blend is None) or (refit and blend):
         raise EnsembleError("say who predicts: either --run ID (with --refit or without) or --blend NAME")
     store = RunStore(runs)
-    source = predicting.of_run(run, store, refit) if run else predicting.of_blend(str(blend), store)
+    source = predicting.of_run(run, store, refit) if run is not None else predicting.of_blend(str(blend), store)
     with live.progress() as show, stoppable(show) as emit:
         predicted = predicting.predict(images, source, out, emit, sample, force)
     competition.show_predicted(predicted, list(source.runs))

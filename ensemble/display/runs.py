@@ -140,7 +140,7 @@ def show_costs(costs: "Sequence[tuple[Job, Cost]]") -> None:
     for job, cost in costs:
         phases = "; ".join(_phase(phase) for phase in cost.phases)
         times = (minutes(seconds) for seconds in (cost.rate_seconds, cost.predict_seconds, cost.seconds))
-        sizes = (f"{n_bytes / 2**30:.1f} GiB" for n_bytes in (cost.memory_bytes, cost.disk_bytes))
+        sizes = (f"{n_bytes / 2**30:.1f} GiB" if n_bytes else "–" for n_bytes in (cost.memory_bytes, cost.disk_bytes))
         shown.add_row(escape(job.run_id), escape(phases), *times, *sizes)
     out.print(shown)
     say(f"all together: {minutes(sum(cost.seconds for _, cost in costs))}, without decoding, which is done once")

@@ -89,8 +89,12 @@ def predict(
     An unreadable image gets what every member gives it, the class shares of its training images, and is listed in a
     file beside. Raises EnsembleError.
     """
-    if is_sample(out.name) or (out.exists() and not force):
-        why = "is called like a sample submission" if is_sample(out.name) else "exists; --force replaces it"
+    why = "exists; --force replaces it" if out.exists() and not force else ""
+    if is_sample(out.name):
+        why = "is called like a sample submission"
+    elif out.resolve() in {path.resolve() for path in (*given, sample) if path is not None}:
+        why = "is what the prediction is made from"
+    if why:
         raise SubmissionError(f"{out}: {why}\nchoose another --out")
     ids, files = images_of(given)
     shape = Shape(("id", *source.classes), tuple(ids), "probabilities")

@@ -1,6 +1,5 @@
 """What a training will cost, reckoned from some real steps of it; nothing is stored."""
 
-import resource
 import sys
 import time
 from dataclasses import dataclass
@@ -150,4 +149,8 @@ def _forward(setup: Setup) -> float:
 def _peak_memory() -> int:
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
+    try:
+        import resource
+    except ImportError:  # Windows does not tell
+        return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)

@@ -8,21 +8,21 @@ from itertools import groupby
 import numpy as np
 
 from ensemble import __version__, metrics
-from ensemble.blending import Blend, Options, make_blend
+from ensemble.blending import Options, make_blend
 from ensemble.blending.compare import Side, compare
 from ensemble.blending.estimate import accuracy_interval, seed_from
-from ensemble.blending.pool import mix
 from ensemble.errors import EnsembleError, SelectionError
-from ensemble.predictions import Predictions, aligned
+from ensemble.predictions import Predictions
 from ensemble.report.images import Progress, images_of, thumbnails_of, view_of
-from ensemble.report.mistakes import Mistakes, mistakes_of
+from ensemble.report.mistakes import mistakes_of
 from ensemble.report.pictures import Thumbnails
 from ensemble.report.values import BlendView, Report, RunView, SetView, Strategy
 from ensemble.runs import Damaged, Folded, Listing, Run, history_of
 
 MAX_COMPARED = 12  # recipes; beyond, Holm's correction leaves little to tell apart
 MAX_PICTURED = 16  # runs whose mistakes are shown as pictures, for the page's size
-Asked = Mapping[str, tuple[str, Options]]  # by validation rows: the submission that was made, and with which options
+# by validation rows: the submission that was made, with which options, and its members
+Asked = Mapping[str, tuple[str, Options, frozenset[str]]]
 
 
 def collect(found: Listing, asked: Asked, progress: Progress) -> Report:
@@ -152,18 +152,11 @@ def _blend(runs: Sequence[Run], asked: Asked, thumbnails: Thumbnails) -> tuple[B
     """The blend of these runs as the newest submission about them asked for it, or in words why there is none."""
     if len(runs) < 2:
         return None, "a blend needs a second run on the same validation rows"
-    submission, options = asked.get(runs[0].data.valid, ("", Options()))
+    submission, options, members = asked.get(runs[0].data.valid, ("", Options(), frozenset()))
     try:
         blend = make_blend(runs, options)
-        return BlendView(blend, _blended_mistakes(blend, thumbnails), submission), ""
+        now = {member.run.id: member.run for member in blend.members}
+        mistakes = mistakes_of(blend.mixture.of_valid(now), thumbnails)
+        return BlendView(blend, mistakes, submission, members == now.keys()), ""
     except EnsembleError as error:
         return None, str(error).splitlines()[0]
-
-
-def _blended_mistakes(blend: Blend, thumbnails: Thumbnails) -> Mistakes:
-    """Of the final weights on the validation rows."""
-    weights = np.array([[member.weight for member in blend.members]])
-    one, (probs,) = mix(aligned({m.run.id: m.run.valid for m in blend.members}), weights, blend.options.is_log)
-    if blend.calibration:
-        probs = blend.calibration.apply(probs)
-    return mistakes_of(Predictions(one.ids, one.classes, probs, one.targets), thumbnails)

@@ -69,11 +69,15 @@ class Strategy:
 
 @dataclass(frozen=True)
 class BlendView:
-    """A blend, its mistakes with the final weights on the validation rows, and the submission that it is that of."""
+    """A blend, its mistakes with the final weights on the validation rows, and the submission whose options it has.
+
+    has_its_members: whether its members are also that submission's.
+    """
 
     blend: Blend
     mistakes: Mistakes
     submission: str
+    has_its_members: bool
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,17 +82,19 @@ class Ledger:
         return found
 
     def write(self, *changed: Entry) -> None:
-        """Add entries, or replace those of the same competition and ref. Raises SubmissionError."""
+        """Add entries, or replace those of the same competition and ref; without any: whether it can be written.
+
+        Raises EnsembleError.
+        """
         from filelock import FileLock
 
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / f".{NAME}.lock"):
-            entries = {(one.competition, one.ref): one for one in (*self.entries(), *changed)}
-            out = io.StringIO()
-            writer = csv.DictWriter(out, list(Entry.model_fields), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(_row(one) for one in entries.values())
-            write_text(self.path, out.getvalue())
+        try:
+            with FileLock(self.folder / f".{NAME}.lock"):
+                entries = {(one.competition, one.ref): one for one in (*self.entries(), *changed)}
+                if entries:
+                    write_text(self.path, _text(entries.values()))
+        except OSError as error:
+            raise SubmissionError(f"{self.path}: cannot be written ({error.strerror or error})") from None
 
     def last(self, **said: str) -> Entry | None:
         """The newest upload of a competition, or about a data set, that is still here as it was sent."""
@@ -105,8 +107,18 @@ class Ledger:
         return path.is_file() and sha256(path) == entry.sha256
 
 
+def _text(entries: Iterable[Entry]) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(Entry.model_fields), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_row(one) for one in entries)
+    return out.getvalue()
+
+
 def _row(entry: Entry) -> dict[str, Any]:
-    return {key: " ".join(value.split()) if isinstance(value, str) else value for key, value in entry}
+    """Every text on one line, in what UTF-8 can hold: an argument need not be."""
+    texts = {key: " ".join(value.split()) for key, value in entry if isinstance(value, str)}
+    return dict(entry) | {key: value.encode("utf-8", "replace").decode() for key, value in texts.items()}
 
 
 def answers(text: str) -> dict[str, str]:

@@ -8,14 +8,17 @@ from ensemble.blending import Options
 from ensemble.errors import SelectionError
 
 
-def asked_for(folder: Path) -> dict[str, tuple[str, Options]]:
-    """By the validation rows' fingerprint the newest submission about them, and the options of its blend.
+def asked_for(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]]:
+    """By the validation rows' fingerprint the newest submission about them, its blend's options and its members.
 
     What cannot be read as a manifest is passed over.
     """
-    found: dict[str, tuple[str, Options]] = {}
-    for path in sorted(folder.glob("*.json"), key=lambda path: (path.stat().st_mtime, path.name)):
+    found: dict[str, tuple[str, Options, frozenset[str]]] = {}
+    there = [path for path in folder.glob("*.json") if path.is_file()]  # a link may lead nowhere
+    for path in sorted(there, key=lambda path: (path.stat().st_mtime, path.name)):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, SelectionError):
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            found[str(manifest["data"]["valid"])] = (path.with_suffix(".csv").name, Options(**manifest["options"]))
+            members = frozenset(str(entry["run"]) for entry in manifest["members"])
+            options = Options(**manifest["options"])
+            found[str(manifest["data"]["valid"])] = (path.with_suffix(".csv").name, options, members)
     return found

@@ -62,6 +62,20 @@ def entry_of(checked: Verified, slug: str, message: str) -> Entry:
         raise SubmissionError(f"{checked.manifest.path}: does not say how good the blend is; blend again") from None
 
 
+def sent_unseen(api: Any, entry: Entry, ledger: Ledger) -> list[str]:
+    """A warning where Kaggle lists this file and message and the ledger does not: the answer to an upload was lost."""
+    known = {one.ref for one in ledger.entries()}
+    lost = [one for one in _listed(api, entry.competition).values()
+            if one.ref not in known and (one.file_name, one.description) == (entry.file, entry.message)]  # fmt: skip
+    return [f"Kaggle has {one.file_name} with this message already, sent on {one.date:%Y-%m-%d}" for one in lost]
+
+
+def _listed(api: Any, slug: str) -> dict[int, Any]:
+    """The newest hundred submissions that Kaggle knows, by its numbers. Raises SubmissionError."""
+    with _errors_in_words(api, slug):
+        return {one.ref: one for one in api.competition_submissions(slug, page_size=100) or () if one}
+
+
 def send(api: Any, checked: Verified, entry: Entry) -> Entry:
     """Upload; returns the entry with Kaggle's number of it. Raises SubmissionError."""
     slug = entry.competition
@@ -73,28 +87,29 @@ def send(api: Any, checked: Verified, entry: Entry) -> Entry:
 
 
 def wait(api: Any, ledger: Ledger, slug: str, minutes: float) -> list[Entry]:
-    """Ask for the scores that the ledger lacks until all are there or the time is over, and write them down.
+    """Ask for the scores that the ledger lacks until all public ones are there or the time is over; write them down.
 
-    Returns the entries that were waited for. Raises SubmissionError.
+    Returns the entries that were waited for. Raises EnsembleError.
     """
     deadline, pause = time.monotonic() + 60 * minutes, 0.5
-    waiting = [one for one in ledger.entries() if (one.competition, one.status) == (slug, PENDING)]
+    entries = [one for one in ledger.entries() if one.competition == slug and one.status != FAILED]
+    waited_for = {one.ref for one in entries if one.status == PENDING}
     while True:
-        with _errors_in_words(api, slug):
-            listed = {one.ref: one for one in api.competition_submissions(slug, page_size=100) or () if one}
-        waiting = [_scored(one, listed[one.ref]) if one.ref in listed else one for one in waiting]
-        ledger.write(*waiting)
+        listed = _listed(api, slug)
+        entries = [_scored(one, listed[one.ref]) if one.ref in listed else one for one in entries]
+        ledger.write(*entries)
         left = deadline - time.monotonic()
-        if left <= 0 or all(one.status != PENDING for one in waiting):
-            return waiting
+        if left <= 0 or all(one.status != PENDING for one in entries):
+            return [one for one in entries if one.ref in waited_for]
         time.sleep(min(pause, left))
         pause = min(2 * pause, LONGEST_PAUSE)
 
 
 def _scored(entry: Entry, said: Any) -> Entry:
     status = {"COMPLETE": COMPLETE, "ERROR": FAILED}.get(said.status.name, PENDING)
-    more = {"status": status, "public": said.public_score or "", "private": said.private_score or ""}
-    if status == FAILED:
+    more = {"status": status, "public": said.public_score or entry.public,
+            "private": said.private_score or entry.private}  # fmt: skip
+    if status == FAILED != entry.status:
         more["message"] = f"{entry.message}: {said.error_description or 'no reason given'}"[:300]
     return entry.model_copy(update=more)
 

@@ -176,6 +176,10 @@ def test_no_sample_submission_and_no_other_file_is_written_over(made, store, tmp
         with pytest.raises(SubmissionError, match="choose another --out"):
             predict([made / "images" / "test"], source, tmp_path / name, ignore, force=name.startswith("sample"))
         assert (tmp_path / name).read_text() == "id\n"
+    (tmp_path / "template.csv").write_text("id,label\nred-11,red\n")
+    for given, sample in (([made / "images" / "test"], tmp_path / "template.csv"), ([tmp_path / "template.csv"], None)):
+        with pytest.raises(SubmissionError, match="template.csv: is what the prediction is made from"):
+            predict(given, source, tmp_path / "template.csv", ignore, sample, force=True)
 
 
 def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):

@@ -128,10 +128,15 @@ def test_a_history_that_cannot_be_read_is_told(tmp_path, runs_of, page_of):
 
 def test_the_blend_is_that_of_the_newest_submission(tmp_path, runs_of, page_of):
     store = runs_of(tmp_path, "made", 3, 4)
-    rows = store.finished()[0].data.valid
-    page = page_of(store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71))})
-    assert "mine.csv" in page
-    assert "greedy weights, arithmetic means, runs from 71.00 % on" in page
+    runs = [run for run in store.finished() if run.scores.accuracy >= 0.71]
+    rows, members = runs[0].data.valid, frozenset(run.id for run in runs)
+    page = page_of(store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71), members)})
+    assert "as for <code>mine.csv</code>: greedy weights, arithmetic means, runs from 71.00 % on" in page
+    page = page_of(store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71), members - {runs[0].id})})
+    assert (
+        "mine.csv</code>, <b>which has other members</b>: this one is chosen in the same way from the 4 runs here"
+        in page
+    )
 
 
 def test_no_run_is_an_error_with_the_next_step(tmp_path):
@@ -224,6 +229,7 @@ def test_of_very_many_classes_the_weakest_are_listed(tmp_path, runs_of, page_of)
 def test_a_blend_by_log_loss_is_told_in_nats(tmp_path, runs_of, page_of):
     store = runs_of(tmp_path, "made", 3, 2)
     rows = store.finished()[0].data.valid
-    words = " ".join(Outline(page_of(store, {rows: ("mine.csv", Options(metric="log_loss", calibrate=True))})).words)
+    asked = ("mine.csv", Options(metric="log_loss", calibrate=True), frozenset())
+    words = " ".join(Outline(page_of(store, {rows: asked})).words)
     assert re.search(r"chosen in the same way:\s+[+−]0\.\d{4} nats", words)
     assert "the blend loses without it, nats" in words

@@ -64,7 +64,7 @@ def test_a_submission_is_checked_shown_sent_scored_and_written_down(competition,
     assert "to birds, as 'one: 2 members, accuracy weights, cross-fitted log loss 0." in out
     assert "quota: 0 submissions made today, 5 left today" in out
     assert "smells" not in out
-    assert kaggle_site.calls == ["GetSubmissionLimits", "StartSubmissionUpload", "CreateSubmission", "ListSubmissions",
+    assert kaggle_site.calls == ["GetSubmissionLimits", "ListSubmissions", "StartSubmissionUpload", "CreateSubmission",
                                  "ListSubmissions"]  # fmt: skip
     (sent,) = kaggle_site.submissions
     text = Path("submissions/one.csv").read_text()
@@ -81,7 +81,14 @@ def test_a_submission_is_checked_shown_sent_scored_and_written_down(competition,
 
 def test_a_dry_run_does_all_but_the_upload_and_no_one_to_ask_is_no(competition, ens, kaggle_site, monkeypatch):
     competition("a-1-s0", "b-1-s0")
-    kaggle_site.submissions = [{}]  # another one of today
+    other = {
+        "ref": 1,
+        "description": "by hand",
+        "date": "2024-01-01T00:00:00Z",
+        "fileName": "x.csv",
+        "text": "id,label",
+    }
+    kaggle_site.submissions = [other]
     ens("blend --name one")
     code, out, _ = ens(f"{SUBMIT} --dry-run")
     assert code == 0
@@ -90,7 +97,8 @@ def test_a_dry_run_does_all_but_the_upload_and_no_one_to_ask_is_no(competition, 
     code, out, err = ens(SUBMIT)
     assert (code, err) == (1, "error: nothing was sent\n--yes sends without asking\n")
     assert "send it to birds? [y/N]" in out
-    assert set(kaggle_site.calls) == {"GetSubmissionLimits"}
+    assert set(kaggle_site.calls) == {"GetSubmissionLimits", "ListSubmissions"}
+    assert "smells wrong" not in out
     assert not Ledger(Path("submissions")).path.exists()
     kaggle_site.submissions, kaggle_site.n_left = [], 0  # all zero: no team yet
     assert "quota: Kaggle tells none before a team's first submission" in ens(f"{SUBMIT} --dry-run")[1]
@@ -101,7 +109,7 @@ def test_a_dry_run_does_all_but_the_upload_and_no_one_to_ask_is_no(competition, 
 
 def test_a_score_that_is_late_is_asked_for_again_and_nothing_is_sent_twice(competition, ens, kaggle_site):
     competition("a-1-s0", "b-1-s0")
-    kaggle_site.delay = 1
+    kaggle_site.delay = 2  # the list is looked at once before the upload
     ens("blend --name one")
     out = ens(f"{SUBMIT} --yes --wait 0")[1]
     assert "no score yet; the same `ens submit` asks again" in out
@@ -111,6 +119,45 @@ def test_a_score_that_is_late_is_asked_for_again_and_nothing_is_sent_twice(compe
     assert len(kaggle_site.submissions) == 1
     out = ens(f"{SUBMIT} --dry-run")[1]
     assert "smells wrong: the same file was sent as one.csv on" in out
+
+
+def test_what_cannot_be_written_down_is_not_sent(competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    Path("submissions/.ledger.csv.lock").mkdir()
+    code, _, err = ens(f"{SUBMIT} --yes")
+    assert (code, "submissions/ledger.csv: cannot be written" in err) == (1, True)
+    assert kaggle_site.submissions == []
+    Path("submissions/.ledger.csv.lock").rmdir()
+    assert ens(f"{SUBMIT} --yes --message 'caf\udce9'")[0] == 0  # an argument that is not UTF-8
+    assert [one.message for one in Ledger(Path("submissions")).entries()] == ["caf?"]
+
+
+def test_a_file_whose_arrival_was_never_told_is_not_sent_again_unasked(competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    ens(f"{SUBMIT} --yes")
+    Path("submissions/ledger.csv").unlink()  # as where the connection was cut before the answer
+    code, out, _ = ens(SUBMIT)
+    assert (code, len(kaggle_site.submissions)) == (1, 1)
+    assert "smells wrong: Kaggle has one.csv with this message already, sent on 2024-01-01" in out
+
+
+def test_a_private_score_is_written_down_once_there_is_one(competition, ens, kaggle_site, monkeypatch):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    ens(f"{SUBMIT} --yes")
+    public = Ledger(Path("submissions")).entries()[0].public
+    monkeypatch.setattr(kaggle_site, "scored", lambda text: {"status": "COMPLETE", "privateScore": "0.5"})
+    ens(f"{SUBMIT} --yes")
+    first = Ledger(Path("submissions")).entries()[0]
+    assert (first.public, first.private) == (public, "0.5")
+
+
+def test_the_next_command_of_a_dry_run_says_the_same(competition, ens, kaggle_site):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one")
+    assert "--competition birds --message 'two nets'\n" in ens(f"{SUBMIT} --dry-run --message 'two nets'")[1]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from ensemble.predictions import Predictions
 from ensemble.runs import RunStore, publish
 from ensemble.submission import write_submission
 from ensemble.submission.check import check
+from ensemble.submission.made import asked_for
 from ensemble.submission.shape import Shape
 
 CLASSES = ("ant", "bee", "cat")
@@ -233,3 +234,12 @@ def test_a_sample_in_another_unicode_form_is_filled_and_written_as_it_spells(ble
     assert name == "\u00e9t\u00e9"
     assert float(coffee) == pytest.approx(float(probs[0, 0]))
     assert float(tea) == pytest.approx(float(probs[0, 1]))
+
+
+def test_the_newest_submission_says_how_and_of_whom_it_was_made_and_odd_files_beside_it_nothing(tmp_path, blend_of):
+    blend = blend_of(predictions_of(), predictions_of())
+    written = write_submission(blend, tmp_path / "out")
+    (tmp_path / "out" / "list.json").write_text("[]")
+    (tmp_path / "out" / "broken.json").symlink_to(tmp_path / "nowhere")
+    members = frozenset(member.run.id for member in blend.members)
+    assert asked_for(tmp_path / "out") == {blend.group.runs[0].data.valid: (written.path.name, blend.options, members)}
