@@ -95,10 +95,15 @@ def wait(api: Any, ledger: Ledger, slug: str, minutes: float) -> list[Entry]:
     entries = [one for one in ledger.entries() if one.competition == slug and one.status != FAILED]
     waited_for = {one.ref for one in entries if one.status == PENDING}
     while True:
-        listed = _listed(api, slug)
+        left = deadline - time.monotonic()
+        try:
+            listed = _listed(api, slug)
+        except SubmissionError:
+            if left <= 0:
+                raise
+            listed = {}  # the file is sent and in the ledger: a moment without an answer does no harm
         entries = [_scored(one, listed[one.ref]) if one.ref in listed else one for one in entries]
         ledger.write(*entries)
-        left = deadline - time.monotonic()
         if left <= 0 or all(one.status != PENDING for one in entries):
             return [one for one in entries if one.ref in waited_for]
         time.sleep(min(pause, left))

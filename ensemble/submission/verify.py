@@ -5,9 +5,6 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from ensemble import metrics
 from ensemble.errors import SubmissionError
 from ensemble.files import sha256
 from ensemble.predictions import Predictions
@@ -66,10 +63,12 @@ def recheck(path: Path, store: RunStore, competition: str) -> tuple[Verified, li
     """The full check before a file is sent: its bytes, its shape, and what smells wrong. Raises SubmissionError."""
     checked = verified(path, store)
     check(path, checked.shape, checked.predictions.classes)
-    mixture, runs, valid = checked.manifest.mixture, checked.runs, checked.manifest.mixture.of_valid(checked.runs)
-    accuracy = metrics.accuracy(valid.probs, np.asarray(valid.targets))
+    try:
+        accuracy = float(checked.manifest.said["scores"]["cross_fitted"]["accuracy"]["value"])
+    except (KeyError, TypeError, ValueError):
+        raise SubmissionError(f"{checked.manifest.path}: does not say how good the blend is; blend again") from None
     text, last = path.read_text(encoding="utf-8"), last_submission(path.parent, competition=competition)
-    found = smells(runs, mixture, checked.predictions, text, accuracy, last)
+    found = smells(checked.runs, checked.manifest.mixture, checked.predictions, text, accuracy, last)
     for one in Ledger(path.parent).entries():
         if (one.competition, one.sha256, one.status) == (competition, checked.manifest.csv_sha256, COMPLETE):
             found.append(f"the same file was sent as {one.file} on {one.submitted[:10]}: public score {one.public}")

@@ -61,8 +61,7 @@ def write_submission(
     if not force and (_holds_other(path, text.encode()) or (manifest.exists() and not path.exists())):
         there = path if path.exists() else manifest
         raise SubmissionError(f"{there}: exists with other content\nchoose another --name, or --force to replace it")
-    runs, last = {m.run.id: m.run for m in blend.members}, last_submission(folder, data=blend.group.name)
-    warnings = tuple(smells(runs, blend.mixture, predictions, text, blend.valid.accuracy.value, last))
+    warnings = _warnings(blend, folder, text)
     write_text(path, text)
     check(path, shape, predictions.classes)
     unreadable = tuple(sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])}))
@@ -70,6 +69,18 @@ def write_submission(
         manifest, json.dumps(_manifest(blend, sample, digest, unreadable, command), indent=1, ensure_ascii=False)
     )
     return Submission(path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable, warnings)
+
+
+def _warnings(blend: Blend, folder: Path, text: str) -> tuple[str, ...]:
+    """What smells wrong; a ledger that cannot be read is no reason not to write."""
+    assert blend.predictions is not None
+    last, unread = None, list[str]()
+    try:
+        last = last_submission(folder, data=blend.group.name)
+    except SubmissionError as error:
+        unread.append(f"not compared with the last submission: {error}")
+    runs = {m.run.id: m.run for m in blend.members}
+    return (*smells(runs, blend.mixture, blend.predictions, text, blend.valid.accuracy.value, last), *unread)
 
 
 def _holds_other(path: Path, content: bytes) -> bool:

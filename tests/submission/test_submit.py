@@ -263,3 +263,13 @@ def test_of_several_sample_submissions_the_one_with_as_many_rows_as_test_images_
     assert (
         "sampleSubmission.csv, sample_submission_stage2.csv; sample_submission_stage2.csv is taken" in found.doubts[0]
     )
+
+
+def test_a_damaged_ledger_does_not_stop_a_blend_and_is_told(competition, ens):
+    competition("a-1-s0", "b-1-s0")
+    Path("submissions").mkdir()
+    Path("submissions/ledger.csv").write_text("no,ledger\n1,2\n")
+    code, out, err = ens("blend --name one")
+    assert code == 0
+    assert "not compared with the last submission: submissions/ledger.csv: not a ledger" in out + err
+    assert Path("submissions/one.csv").exists()
