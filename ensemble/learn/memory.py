@@ -35,17 +35,18 @@ class MicroBatch:
         self.learn.dls.train.bs, self.learn.dls.valid.bs = size, 2 * size
 
     def fit(self, work: Callable[[], Result], put_back: Callable[[], None]) -> Result:
-        """Do some work, with half as many images at a time whenever memory runs out; put_back undoes what was begun.
+        """Do some work, with at most half as many images at a time whenever memory runs out; put_back undoes what was begun.
 
-        Raises torch.OutOfMemoryError when a single pair of images is too much.
+        Raises torch.OutOfMemoryError when no smaller part of at least two images makes up the batch.
         """
         while True:
             try:
                 return work()
             except torch.OutOfMemoryError:
-                if self.size < 4 or ranks.GROUP.size > 1:  # the others would not know
+                parts = [n for n in range(2, self.size // 2 + 1) if self.batch % n == 0]
+                if not parts or ranks.GROUP.size > 1:  # the others would not know
                     raise
-            self.shrink(self.size // 2)  # outside of except, whose traceback holds the tensors
+            self.shrink(parts[-1])  # outside of except, whose traceback holds the tensors
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             put_back()
