@@ -35,7 +35,7 @@ class MicroBatch:
         self.learn.dls.train.bs, self.learn.dls.valid.bs = size, 2 * size
 
     def fit(self, work: Callable[[], Result], put_back: Callable[[], None]) -> Result:
-        """Do some work, with at most half as many images at a time whenever memory runs out; put_back undoes what was begun.
+        """Do some work, at most half as many images at a time whenever memory runs out; put_back undoes what was begun.
 
         Raises torch.OutOfMemoryError when no smaller part of at least two images makes up the batch.
         """
