@@ -8,6 +8,7 @@ Every line is one run of bench/speed.py (its command is printed); those that do 
 import argparse
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -34,10 +35,13 @@ def main() -> None:
             command = [sys.executable, str(SPEED), str(said.data), *shlex.split(options), "--images", str(said.images),
                        "--pairs", str(said.pairs), "--sides", *sides]  # fmt: skip
             print(f"\npython bench/speed.py {shlex.join(command[2:])}", flush=True)
-            try:
-                subprocess.run(command, check=True, timeout=max(0, ends - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                print("no time is left for this one")
+            with subprocess.Popen(command, start_new_session=True) as process:  # its sides end with it
+                try:
+                    if process.wait(max(0, ends - time.monotonic())):
+                        raise SystemExit(process.returncode)
+                except subprocess.TimeoutExpired:
+                    os.killpg(process.pid, signal.SIGKILL)
+                    print("no time is left for this one")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,12 @@ def said(option: str, values: list[str] | None) -> str:
     return "".join(f" {option} {shlex.quote(value)}" for value in values or ())
 
 
+def placed(engine: str, jobs: int | None, address: str | None) -> str:
+    """What was said about where to train: the next command must train there too."""
+    where = {"--engine": None if engine == "local" else engine, "--jobs": jobs, "--address": address}
+    return "".join(f" {option} {shlex.quote(str(value))}" for option, value in where.items() if value)
+
+
 def same(runs: Path | None) -> str:
     """` --runs DIR` where it was given: the next command must find the same runs."""
     return f" --runs {shlex.quote(str(runs))}" if runs else ""

@@ -3,13 +3,17 @@
 import shlex
 from json import dumps
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ensemble.cli.looking import Page, write_page
-from ensemble.cli.options import Address, Engine, Jobs, OneRecipe, Out, Runs, Set, said, same
+from ensemble.cli.options import Address, Engine, Jobs, OneRecipe, Out, Runs, Set, placed, said, same
 from ensemble.errors import EnsembleError
+
+if TYPE_CHECKING:
+    from ensemble.engines.jobs import Job
+    from ensemble.runs import RunStore
 
 
 def quickstart(runs: Runs = None, out: Out = Path("submissions"), page: Page = Path("report.html")) -> None:
@@ -53,7 +57,7 @@ def train(
     from ensemble.display import live
     from ensemble.engines.choose import Choice, n_open
     from ensemble.engines.jobs import jobs_of
-    from ensemble.engines.local import costs_of, train_all
+    from ensemble.engines.local import train_all
     from ensemble.engines.stopping import stoppable
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
@@ -63,19 +67,13 @@ def train(
         raise EnsembleError(f"{recipes[0]}: a base holds what several recipes share; train one that names it")
     described = [Recipe.load(path, tuple(set_ or ())) for path in paths]
     wanted, store = jobs_of(described), RunStore(runs)
-    if dry_run:
-        with live.progress() as show, stoppable(show) as emit:
-            costs, failures = costs_of(wanted, store, emit)
-        if failures and not costs:
-            raise EnsembleError(failures[0].reason)
-        display.show_costs(costs)
-        if failures:
-            display.show_failures(failures)
-        display.next_commands(
-            f"ens train {' '.join(shlex.quote(str(path)) for path in recipes)}{said('--set', set_)}{same(runs)}"
-        )
-        return
     chosen = Choice(engine, jobs, address).engine(described, n_open(wanted, store, force))
+    if dry_run:
+        _reckon(wanted, store, force)
+        files = " ".join(shlex.quote(str(path)) for path in recipes)
+        again = " --force" * force + same(runs) + placed(engine, jobs, address)
+        display.next_commands(f"ens train {files}{said('--set', set_)}{again}")
+        return
     with live.progress() as show, stoppable(show) as emit:
         finished, failures = train_all(wanted, store, emit, force, chosen)
     display.show_runs(finished)
@@ -88,6 +86,23 @@ def train(
             f"{len(failures)} of {len(wanted)} runs failed; the others are finished and stored in {store.root}"
         )
     display.next_commands(f"ens blend --weights best{same(runs)}" if len(finished) > 1 else f"ens runs{same(runs)}")
+
+
+def _reckon(wanted: "list[Job]", store: "RunStore", force: bool) -> None:
+    """What the jobs would cost. Raises EnsembleError where some cannot be reckoned."""
+    from ensemble import display
+    from ensemble.display import live
+    from ensemble.engines.local import costs_of
+    from ensemble.engines.stopping import stoppable
+
+    with live.progress() as show, stoppable(show) as emit:
+        costs, failures = costs_of(wanted, store, emit, force)
+    if failures and not costs:
+        raise EnsembleError(failures[0].reason)
+    display.show_costs(costs)
+    if failures:
+        display.show_failures(failures)
+        raise EnsembleError(f"{len(failures)} of {len(wanted)} runs could not be reckoned")
 
 
 def lr_find(
@@ -140,7 +155,8 @@ def tune(
         search = search_for(recipe, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit, chosen)
     display.show_search(search)
     given = f"{said('--set', set_)}{same(runs)}"
-    again = f"ens tune {shlex.quote(str(recipe))} --trials {2 * trials}{said('--vary', vary)}{given}"
+    more = f"--trials {2 * trials}{said('--vary', vary)}{given}{placed(engine, jobs, address)}"
+    again = f"ens tune {shlex.quote(str(recipe))} {more}"
     if search.best is None:
         display.next_commands(again)
         return

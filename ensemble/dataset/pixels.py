@@ -52,8 +52,15 @@ class Streamed:
         return len(self.files)
 
     def __getitem__(self, rows: Array) -> Array:
-        """(rows, height, width, 3) uint8. Raises UnreadableImage where a file has changed."""
-        return in_threads(lambda row: decode_pixels(self.files[row], self.geometry), rows)
+        """(rows, height, width, 3) uint8. Raises DataError where a file is not what it was."""
+
+        def decode(row: int) -> Array:
+            pixels = decode_pixels(self.files[row], self.geometry)
+            if pixels.shape != self.shape[1:]:
+                raise UnreadableImage(f"{self.files[row]}: has another size now")
+            return pixels
+
+        return in_threads(as_it_was(decode), rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,6 +228,18 @@ def decode_pixels(path: Path, geometry: Geometry | None) -> Array:
 def cropped_pixels(path: Path, geometry: Geometry, crop: RandomCrop, rng: random.Random) -> Array:
     """A random part of one picture as (size, size, 3) uint8. Raises UnreadableImage."""
     return np.asarray(crop.apply(read_image(path, crop.least_side(geometry)), geometry, rng))
+
+
+def as_it_was(decode: Callable[[Any], Array]) -> Callable[[Any], Array]:
+    """The same for pictures that were readable when the run began: another is an error that the user can mend."""
+
+    def checked(item: Any) -> Array:
+        try:
+            return decode(item)
+        except UnreadableImage as error:
+            raise DataError(f"{error}\nit was readable when the run began: put it back, and the run goes on") from None
+
+    return checked
 
 
 def in_threads(decode: Callable[[Any], Array], items: Sequence[Any] | Array) -> Array:

@@ -31,6 +31,8 @@ class Choice:
         on a CPU. A process has its share of the cores, however few tasks there are: their bytes do not change.
         """
         if self.name == "ray":
+            if self.n_jobs:
+                raise EnsembleError(f"--jobs {self.n_jobs} is for local processes; Ray runs as many as it has room for")
             from ensemble.engines.cluster import Cluster
 
             return Cluster(self.address)

@@ -213,6 +213,9 @@ class _Desk:
         folders |= {run.id: packed(run.folder) for run in _first_weights(sent.task.job, self.store)}
         parcel = Parcel(sent.number, sent.task, __version__, folders, finished, by_phase or {})
         options = {"num_cpus": sent.share["CPU"], "num_gpus": sent.share["GPU"], "max_retries": 0}
+        if not any(all(node.get(name, 0) >= own for name, own in sent.share.items()) for node in _nodes()):
+            asked = ", ".join(f"{own:g} {name}" for name, own in sent.share.items() if own)
+            self.work.hear(sent.task, Note(run_id, f"waits: no machine of the cluster has {asked} (resources)"))
         work = ray.remote(work_on).options(**options)
         self.sent[work.remote(parcel, self.shipped[id(data)], self.mailbox, self.reader)] = sent
 
@@ -303,6 +306,13 @@ def _whole() -> dict[str, float]:
     return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
 
 
+def _nodes() -> list[dict[str, float]]:
+    """What each machine that is there has, busy or not."""
+    import ray
+
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
+
+
 def _has_room(share: dict[str, float], others: Sequence[dict[str, float]]) -> bool:
     whole = _whole()
     return all(sum(other[name] for other in others) + own <= whole.get(name, 0) for name, own in share.items())
@@ -310,8 +320,10 @@ def _has_room(share: dict[str, float], others: Sequence[dict[str, float]]) -> bo
 
 def _lock_of(task: Task, store: RunStore) -> str:
     """The run whose lock a task holds: with folds, a refit is added to the first."""
-    due = refit_due(task.job, store) if task.is_refit else None
-    return due[0].id if due else task.job.run_id
+    with suppress(EnsembleError):  # of a damaged fold: told when the refit is begun
+        due = refit_due(task.job, store) if task.is_refit else None
+        return due[0].id if due else task.job.run_id
+    return task.job.run_id
 
 
 def _with_whole_paths(data: DataSet) -> DataSet:

@@ -124,8 +124,11 @@ class Sweep:
         return task
 
     def _needs_another(self, job: Job) -> bool:
-        wanted = str(job.recipe.model.pretrained).removeprefix("run:")
-        return any(wanted in (other.recipe.name, other.run_id, other.whole_id) for other in self.open.values())
+        said = str(job.recipe.model.pretrained)
+        wanted = said.removeprefix("run:")
+        return said != wanted and any(
+            wanted in (other.recipe.name, other.run_id, other.whole_id) for other in self.open.values()
+        )
 
     def hear(self, task: Task, event: Event) -> None:
         """An event of a task under way. Raises Cut."""

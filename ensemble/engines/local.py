@@ -220,15 +220,17 @@ def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: sha256(folder / name) for name in names if (folder / name).exists()}
 
 
-def costs_of(jobs: Sequence[Job], store: RunStore, emit: Emit) -> "tuple[list[tuple[Job, Cost]], list[Failure]]":
-    """What each unfinished job would cost here, reckoned from some real steps, and what cannot be reckoned."""
+def costs_of(
+    jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = False
+) -> "tuple[list[tuple[Job, Cost]], list[Failure]]":
+    """What each unfinished job (forced: each) would cost, reckoned from some real steps, and what cannot be."""
     from ensemble.learn.estimate import cost_of
 
     data, costs, failures = DataSets(), [], []
     for number, job in enumerate(jobs, start=1):
         emit(RunStarted(job.run_id, number, len(jobs)))
         try:
-            if finished_run(job, store, data.of(job), force=False):
+            if finished_run(job, store, data.of(job), force):
                 emit(Note(job.run_id, "finished already"))
                 continue
             costs.append((job, cost_of(job.recipe, data.of(job), job.seed, job.run_id, store, emit)))

@@ -29,7 +29,8 @@ class _Worker:
     def give(self, task: Task, store: RunStore) -> None:
         """A task to work on."""
         self.task = task
-        self.pipe.send((task, store))
+        with suppress(OSError):  # it has just died: its pipe says so when it is listened to
+            self.pipe.send((task, store))
 
     @property
     def last_words(self) -> str:
@@ -69,7 +70,7 @@ class Processes:
             task = work.take()
             if task is None:
                 return
-            if place not in workers:
+            if place not in workers or not workers[place].process.is_alive():
                 workers[place] = self._started(place)
             workers[place].give(task, store)
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.load import DataSet
-from ensemble.dataset.pixels import PixelStore, Streamed, cropped_pixels, decode_pixels, in_threads
+from ensemble.dataset.pixels import PixelStore, Streamed, as_it_was, cropped_pixels, decode_pixels, in_threads
 from ensemble.errors import DataError
 from ensemble.learn.augment import batch_transforms
 from ensemble.learn.device import device, seed_everything
@@ -110,16 +110,15 @@ class StoredImage(Transform):
     def read(self, items: Sequence[Any], crop: RandomCrop | None = None, draw: int = 0) -> Tensor:
         """(items, 3, height, width) uint8, on its way to the device; crops are drawn by `draw` and item.
 
-        Raises UnreadableImage for a path.
+        Raises UnreadableImage for a path, DataError for a picture that is not what it was.
         """
         geometry = self.images.store.geometry
         if any(isinstance(item, str | Path) for item in items):
             return _sent(in_threads(lambda item: decode_pixels(Path(item), geometry), items))
         if crop is not None:
-            return _sent(in_threads(
-                lambda item: cropped_pixels(self.images.files[item], geometry, crop, random.Random(f"{draw} {item}")),
-                items,
-            ))  # fmt: skip
+            return _sent(in_threads(as_it_was(
+                lambda item: cropped_pixels(self.images.files[item], geometry, crop, random.Random(f"{draw} {item}"))
+            ), items))  # fmt: skip
         rows = self.images.rows[np.array(items, dtype=np.int64)]
         if self.resident is not None:
             return self.resident[torch.from_numpy(rows).to(self.resident.device)].permute(0, 3, 1, 2)

@@ -117,9 +117,10 @@ def feature_learner(
         progress(view + 1, kept)
     codes = {part: torch.as_tensor(setup.images.codes[setup.images.readable(part)]) for part in ("train", "valid")}
     train = setup.learn.dls.train
+    batch = train.step or train.bs  # the head has memory for the whole one
     device = valid.device
     dls = DataLoaders(
-        FeatureDL(torch.stack(views), codes["train"].to(device), bs=train.bs, shuffle=True, drop_last=train.drop_last),
+        FeatureDL(torch.stack(views), codes["train"].to(device), bs=batch, shuffle=True, drop_last=train.drop_last),
         FeatureDL(valid[None], codes["valid"].to(device), bs=setup.learn.dls.valid.bs),
         device=device,
     )

@@ -137,7 +137,7 @@ class Fitting:
             rate = self._go_on(saved)
         else:
             if self.fit.batch_size == "auto" and ranks.GROUP.size == 1:
-                self.micro_batch.probe()
+                self.micro_batch.probe(self.setup.precision)
             if rate is None:
                 with self.clock.measure("lr_find"):
                     self.range_test = self.find_rate()

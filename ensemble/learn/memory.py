@@ -1,5 +1,6 @@
 """Batches that fit: half as many images at a time when memory runs out, gradients added up to the recipe's batch."""
 
+import gc
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -8,6 +9,7 @@ from fastai.callback.training import GradientAccumulation
 from fastai.learner import Learner
 
 from ensemble.learn import ranks
+from ensemble.learn.predict import AMP
 
 HEAD_ROOM = 0.9  # of a GPU's memory may be taken by a step of the probe
 AUTO = 64  # images per step where the recipe says auto
@@ -35,17 +37,18 @@ class MicroBatch:
         self.learn.dls.train.bs, self.learn.dls.valid.bs = size, 2 * size
 
     def fit(self, work: Callable[[], Result], put_back: Callable[[], None]) -> Result:
-        """Do some work, with half as many images at a time whenever memory runs out; put_back undoes what was begun.
+        """Do some work, at most half as many images at a time whenever memory runs out; put_back undoes what was begun.
 
-        Raises torch.OutOfMemoryError when a single pair of images is too much.
+        Raises torch.OutOfMemoryError when no smaller part of at least two images makes up the batch.
         """
         while True:
             try:
                 return work()
             except torch.OutOfMemoryError:
-                if self.size < 4 or ranks.GROUP.size > 1:  # the others would not know
+                parts = [n for n in range(2, self.size // 2 + 1) if self.batch % n == 0]
+                if not parts or ranks.GROUP.size > 1:  # the others would not know
                     raise
-            self.shrink(self.size // 2)  # outside of except, whose traceback holds the tensors
+            self.shrink(parts[-1])  # outside of except, whose traceback holds the tensors
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
             put_back()
@@ -54,17 +57,21 @@ class MicroBatch:
                 f"batch norm sees {self.size}"
             )
 
-    def probe(self) -> None:
+    def probe(self, precision: str) -> None:
         """One real step forth and back, so that a batch that is too large is known before training; on a GPU only."""
         if not torch.cuda.is_available():
             return
+        gc.collect()  # a run before this one: what it reserved would count as this step's
+        torch.cuda.empty_cache()
         network, loss = self.learn.model, self.learn.loss_func
 
         def step() -> None:
             torch.cuda.reset_peak_memory_stats()
             x, y = self.learn.dls.train.one_batch()
             network.train()
-            loss(network(x.contiguous(memory_format=torch.channels_last)), y).backward()
+            with torch.autocast(x.device.type, AMP.get(precision), enabled=precision in AMP):
+                shown = loss(network(x.contiguous(memory_format=torch.channels_last)), y)
+            shown.backward()
             if torch.cuda.max_memory_reserved() > HEAD_ROOM * torch.cuda.get_device_properties(x.device).total_memory:
                 raise torch.OutOfMemoryError
 

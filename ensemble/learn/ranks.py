@@ -70,9 +70,12 @@ def group(n: int) -> Iterator[None]:
     command = [sys.executable, "-c", "from ensemble.learn.ranks import follow_while_led; follow_while_led()"]
     environment = os.environ | own | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     others = [
-        subprocess.Popen(command, env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stdin=subprocess.PIPE)
+        subprocess.Popen(
+            command, env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is the leader's, and the pipe tells them
+        )
         for rank in range(1, n)
-    ]
+    ]  # fmt: skip
     try:
         os.environ.update(own | {"RANK": "0", "LOCAL_RANK": "0"})
         join()
@@ -82,7 +85,10 @@ def group(n: int) -> Iterator[None]:
         for name in (*own, "RANK", "LOCAL_RANK"):
             os.environ.pop(name, None)
         for other in others:
-            other.kill() if sys.exc_info()[0] else other.wait(60)
+            if not sys.exc_info()[0]:
+                with suppress(subprocess.TimeoutExpired):
+                    other.wait(60)
+            other.kill()
             other.communicate()
         GROUP.leave()
 

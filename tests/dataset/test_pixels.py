@@ -15,6 +15,7 @@ from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.pixels import UnreadableImage, decode_pixels, open_store, read_image
 from ensemble.dataset.places import cache_root
+from ensemble.errors import DataError
 
 SIDES = st.integers(1, 60)
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -273,6 +274,19 @@ def test_past_the_budget_pictures_stream_and_say_the_same(tiny, tmp_path):
         rows = np.array([row for content, row in stored.row_of.items() if content not in stored.unreadable])
         assert streamed.is_native == stored.is_native
         assert np.array_equal(streamed.pixels[rows], stored.pixels[rows])
+
+
+def test_a_file_that_changes_while_pictures_stream_is_named(tiny, tmp_path):
+    other_size = saved(tmp_path / "other.png", halves()).read_bytes()
+    whole, hashes = tiny[0].read_bytes(), hashed(tiny)
+    for geometry, content in ((Geometry(16), b""), (Geometry(48), b""), (Geometry(48), other_size)):
+        tiny[0].write_bytes(whole)
+        streamed = open_store(hashes, geometry, quiet, budget=1000)
+        rows = np.array([streamed.row_of[hashes[tiny[0]]]])
+        assert len(streamed.pixels[rows]) == 1
+        tiny[0].write_bytes(content)
+        with pytest.raises(DataError, match=f"{tiny[0].name}.*\nit was readable when the run began"):
+            streamed.pixels[rows]
 
 
 def test_what_is_stored_already_needs_no_budget(tiny):

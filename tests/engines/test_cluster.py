@@ -1,16 +1,17 @@
 """A Ray cluster of two machines that share no disk, one of them killed while it trains."""
 
 import logging
+import signal
 import sys
 
 import pytest
 
 from ensemble.engines.choose import Choice
-from ensemble.engines.cluster import Mailbox, Told
-from ensemble.engines.jobs import jobs_of
+from ensemble.engines.cluster import Mailbox, Told, _lock_of
+from ensemble.engines.jobs import Task, jobs_of
 from ensemble.engines.local import train_all
 from ensemble.engines.tune import tune
-from ensemble.errors import EnsembleError
+from ensemble.errors import EnsembleError, Stopped
 from ensemble.events import EpochEnded, Note, RunEnded, RunStarted
 from ensemble.runs import RunStore
 
@@ -67,6 +68,27 @@ def test_a_killed_node_loses_an_epoch_and_nothing_else(nodes, tiny, one_by_one, 
     )
     assert [trial.state for trial in found.trials] == ["finished", "finished"]
     assert {trial.note for trial in found.trials} <= {run.id for run in store.finished()}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
+def test_a_run_that_fits_no_machine_says_what_it_waits_for(nodes, tiny, tmp_path):
+    recipe = tiny("large", "resources.cpu=2")
+
+    def listen(event):
+        if isinstance(event, Note):
+            assert event.text == "waits: no machine of the cluster has 2 CPU (resources)"
+            raise Stopped(signal.SIGINT)
+
+    with pytest.raises(Stopped):
+        train_all(jobs_of([recipe]), RunStore(tmp_path / "runs"), listen, engine=Choice("ray").engine([recipe], 1))
+
+
+def test_a_damaged_fold_keeps_no_other_run_from_being_sent(tiny, tmp_path):
+    store, job = RunStore(tmp_path / "runs"), jobs_of([tiny("folds", "data.valid={folds: 2}", "refit=true")])[0]
+    store.folder(job.run_id).mkdir(parents=True)
+    (store.folder(job.run_id) / "run.json").write_text("half")
+    assert _lock_of(Task(job, is_refit=True), store) == job.run_id
 
 
 def test_a_state_that_was_not_fetched_yet_is_replaced_and_keeps_what_still_belongs_to_it():

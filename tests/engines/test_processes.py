@@ -1,9 +1,11 @@
 """Several processes: the same bytes as one after the other, failures stay apart, stopping and dying lose an epoch."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +14,12 @@ import pytest
 
 from ensemble.engines import choose
 from ensemble.engines.choose import Choice, n_open
-from ensemble.engines.jobs import Cut, jobs_of
+from ensemble.engines.jobs import Cut, Sweep, jobs_of
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
 from ensemble.engines.tune import tune
 from ensemble.errors import EnsembleError, Stopped
-from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted
+from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted, ignore
 from ensemble.learn.device import share_of
 from ensemble.runs import RunStore
 
@@ -74,6 +76,22 @@ def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_
     assert (tmp_path / "runs" / runs_of["dies"] / "state").exists()
 
 
+def test_a_process_that_died_while_it_had_nothing_to_do_is_replaced(tiny, tmp_path):
+    recipes = [tiny("first"), tiny("later", "model.pretrained=run:first"), tiny("last", "model.pretrained=run:later")]
+    killed = []
+
+    def listen(event):
+        if isinstance(event, RunEnded) and not killed:  # it has one more word to say
+            killed.append(multiprocessing.active_children()[0])
+            time.sleep(1)
+            killed[0].kill()
+            killed[0].join()
+
+    runs, failures = train_all(jobs_of(recipes), RunStore(tmp_path / "runs"), listen, engine=Processes(2, 1))
+    assert failures == []
+    assert [run.recipe for run in runs] == ["first", "later", "last"]
+
+
 def _child_with_lock(lock):
     """The process that holds a lock file open."""
     held = os.stat(lock)
@@ -123,6 +141,18 @@ def test_a_search_on_two_processes_has_one_study_and_all_its_trials(tiny, tmp_pa
     assert search(4) == found
 
 
+def test_only_weights_of_a_run_are_waited_for(tiny):
+    recipes = [
+        tiny("package"),
+        tiny("other", "model.pretrained=package"),
+        tiny("after", "model.pretrained=run:package"),
+    ]
+    sweep = Sweep(jobs_of(recipes), ignore)
+    assert [task and task.job.recipe.name for task in (sweep.take(), sweep.take(), sweep.take())] == [
+        "package", "other", None,
+    ]  # fmt: skip
+
+
 def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkeypatch):
     monkeypatch.setattr(choose, "n_cores", lambda: 8)
     recipe, wide = tiny("r"), tiny("w", "resources.gpu=2")
@@ -142,5 +172,7 @@ def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkey
     assert share_of(["0", "1", "2", "3"], 1, 2) == ["2", "3"]
     assert share_of(["a", "b"], 3, 1) == ["b"]
     assert share_of(["a"], 0, 4) == ["a"]
+    with pytest.raises(EnsembleError, match="--jobs 4 is for local processes"):
+        Choice("ray", n_jobs=4).engine([recipe], 2)
     with pytest.raises(EnsembleError, match="add --engine ray"):
         Choice(address="1.2.3.4:5").engine([recipe], 2)

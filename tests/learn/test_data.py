@@ -210,6 +210,13 @@ class TestStreaming:
         assert torch.equal(valid, torch.cat([x for x, _ in without.valid]))
         assert not torch.allclose(plain, shown[0], atol=1e-2)
 
+    def test_a_picture_that_is_gone_when_it_is_to_be_cropped_is_an_error_with_its_name(self, recipe_of, served):
+        images, dls = served(recipe_of("augment={crop: 0.3}"))
+        for file in images.files:
+            file.unlink()
+        with pytest.raises(DataError, match="png: .*\nit was readable when the run began"):
+            dls.train.one_batch()
+
     def test_a_training_with_crops_is_repeated_to_the_same_bytes(self, fit):
         first, again = (fit("augment={crop: 0.3}", "fit.epochs=2") for _ in range(2))
         assert first.files == again.files

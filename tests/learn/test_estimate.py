@@ -36,6 +36,29 @@ def test_what_is_reckoned_is_near_what_it_takes(said, recipe_of, tmp_path):
     assert cost.memory_bytes > 2**20
 
 
+def test_it_reckons_what_the_command_would_train_and_names_the_same_command(recipe_file, tmp_path, monkeypatch, capsys):
+    path, runs = recipe_file(), tmp_path / "runs"
+
+    def ens(*said):
+        monkeypatch.setattr(sys, "argv", ["ens", "train", str(path), *said, "--runs", str(runs)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return ended.value.code, shown.out, shown.err
+
+    assert not ens()[0]
+    assert "scratch: 1 ×" not in ens("--dry-run")[1]
+    code, shown, _ = ens("--dry-run", "--force", "--jobs", "2")
+    assert not code
+    assert "scratch: 1 ×" in shown
+    assert f"next:  ens train {path} --force --runs {runs} --jobs 2\n" in shown
+    (tmp_path / "wrong.yaml").write_text(path.read_text().replace("test_resnet", "resnet43"))
+    code, shown, told = ens(str(tmp_path / "wrong.yaml"), "--force", "--dry-run")
+    assert code == 1
+    assert "scratch: 1 ×" in shown
+    assert "1 of 2 runs could not be reckoned" in told
+
+
 def test_the_command_trains_nothing_and_names_the_next(recipe_file, tmp_path, monkeypatch, capsys):
     path = recipe_file()
     monkeypatch.setattr(sys, "argv", ["ens", "train", str(path), "--dry-run", "--runs", str(tmp_path / "runs")])

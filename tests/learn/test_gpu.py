@@ -96,6 +96,15 @@ def test_views_and_batch_sizes_agree_on_the_gpu(run_of):
         assert np.abs(found - stored.probs).max() <= TOLERANCE[run.precision]
 
 
+def test_what_a_run_before_reserved_does_not_make_the_probed_batch_smaller(run_of):
+    most = 0.92 * torch.cuda.get_device_properties(0).total_memory
+    held = torch.empty(int(most - torch.cuda.memory_reserved()), dtype=torch.uint8, device="cuda")
+    del held  # free, but still reserved
+    run, _ = run_of("fit.batch_size=auto")
+    assert run.micro_batch == run.batch_size
+    torch.cuda.empty_cache()
+
+
 def test_small_sets_live_on_the_gpu_and_give_the_stored_pixels(recipe_of):
     loader = learner(recipe_of()).dls.train
     assert loader.stored.resident is not None

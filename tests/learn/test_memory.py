@@ -4,10 +4,15 @@ import pytest
 import torch
 from fastai.callback.core import Callback
 
+from ensemble.dataset.load import load
 from ensemble.errors import TrainingError
-from ensemble.events import Note
+from ensemble.events import Note, ignore
 from ensemble.learn import fitting
 from ensemble.learn.callbacks import SeedEpochs
+from ensemble.learn.features import feature_learner
+from ensemble.learn.memory import MicroBatch
+from ensemble.learn.setup import set_up
+from ensemble.runs import RunStore
 
 NO_NORM = "model.arch=vgg11"  # without batch norm a sum of parts is the whole
 # a schedule moves with every part of a batch, by less than one step
@@ -59,6 +64,24 @@ def test_a_batch_in_parts_steps_as_the_whole(fit, short):
     assert "4 images at a time from here, the gradients of 16 added up; batch norm sees 4" in notes(made)[1]
     for mine, theirs in zip(made.trained.history, whole.trained.history, strict=True):
         assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-3)
+
+
+def test_the_parts_of_an_odd_batch_make_up_the_batch(fit, short):
+    said = (*SAID, "fit.batch_size=15")
+    whole = fit(*said)
+    short(7)
+    made = fit(*said)
+    assert (made.trained.batch_size, made.trained.micro_batch) == (15, 5)
+    for mine, theirs in zip(made.trained.history, whole.trained.history, strict=True):
+        assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-3)
+
+
+def test_the_head_on_cached_views_steps_on_the_whole_batch_though_images_pass_in_parts(recipe_of):
+    recipe = recipe_of("model.arch=resnet10t", "fit.strategy=feature_extract")
+    setup = set_up(recipe, load(recipe.data), 0, ignore, RunStore())
+    MicroBatch(setup.learn, print).shrink(4)
+    learn = feature_learner(setup, recipe.model, 1, 0, lambda *_: None)
+    assert (setup.learn.dls.train.bs, learn.dls.train.bs) == (4, 16)
 
 
 def test_memory_that_runs_out_later_costs_the_epoch_in_hand_alone(fit, short):

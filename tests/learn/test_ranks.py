@@ -1,6 +1,7 @@
 """One run on two processes of the CPU: the weights of one process, every row predicted once, errors told once."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -107,3 +108,28 @@ def test_a_run_led_from_here_goes_on_where_it_was_cut_off_and_its_processes_end(
     assert any(isinstance(event, Note) and event.text.startswith("going on after epoch 1") for event in notes)
     assert furthest(whole, again) == (0, 0)
     assert not {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"} & os.environ.keys()
+
+
+LED = """
+import sys
+from ensemble.learn import ranks
+ranks.n_wanted = lambda gpus: int(gpus)
+sys.argv = ["ens", "train", "tiny.yaml", "--set", "resources.gpu=2", "--set", "fit.epochs=400"]
+from ensemble.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_run_on_two_processes_without_a_traceback_and_it_can_go_on(recipe_file, tmp_path):
+    recipe_file()
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ENS_CACHE": str(tmp_path / "cache")}
+    with subprocess.Popen([sys.executable, "-c", LED], cwd=tmp_path, env=environment, stderr=subprocess.PIPE,
+                          stdout=subprocess.DEVNULL, text=True, start_new_session=True) as process:  # fmt: skip
+        next(line for line in process.stderr if "epoch 2:" in line)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        rest = process.stderr.read()
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert "failed" not in rest
+    assert list((tmp_path / "runs").glob("*/state/state.safetensors"))
