@@ -175,6 +175,7 @@ def _write(
     if len(files) * size[0] * size[1] * 3 > most:
         raise _TooLarge
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *size, 3))
+    _reserve(path)
     unreadable: list[tuple[int, str]] = []
     for i, decoded in enumerate(_decoded(files, geometry)):
         if isinstance(decoded, UnreadableImage):
@@ -187,6 +188,13 @@ def _write(
             progress(i + 1, len(files))
     pixels.flush()
     return unreadable
+
+
+def _reserve(path: Path) -> None:
+    """Take the whole file's room at once: a mapped page that finds none later would kill the process without a word."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stored:
+            os.posix_fallocate(stored.fileno(), 0, path.stat().st_size)
 
 
 def _decoded(files: Mapping[str, Path], geometry: Geometry | None) -> Iterator[Array | UnreadableImage]:

@@ -36,7 +36,7 @@ class Choice:
             from ensemble.engines.cluster import Cluster
 
             return Cluster(self.address)
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             return Launched()
         if self.address:
             raise EnsembleError("--address names a Ray cluster; add --engine ray")
