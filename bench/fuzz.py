@@ -3,7 +3,7 @@
 Needs atheris (`pip install atheris`), which is no dependency and no part of CI; there tests/test_fuzz.py gives the same
 targets to hypothesis. A crash is an error that is not ours. Such as, with new inputs going to the first folder:
 
-    python bench/fuzz.py recipe /tmp/corpus recipes -max_total_time=60
+    python bench/fuzz.py recipe corpus recipes -max_total_time=60
 """
 
 import csv

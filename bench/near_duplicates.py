@@ -1,6 +1,6 @@
 """The near-duplicate rule on CIFAR-10: copies missed, pictures flagged without cause, time and memory.
 
-    python bench/near_duplicates.py /tmp/data/cifar10 [--copies 2000] [--size 100000] [--sheet FILE.png]
+    python bench/near_duplicates.py path/to/cifar10 [--copies 2000] [--size 100000] [--sheet FILE.png]
 
 The folder holds train/<class>/*.png and test/<class>/*.png. Each copy is sought among all pictures as they are. --sheet
 draws what is flagged among the originals, worst fit last, to be judged by eye.
