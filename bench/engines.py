@@ -19,11 +19,11 @@ from statistics import median
 from typing import Any
 
 from ensemble.engines.choose import Choice
-from ensemble.engines.cluster import Mailbox, Told
 from ensemble.engines.jobs import Engine, jobs_of
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.parcels import put
 from ensemble.engines.processes import Processes
+from ensemble.engines.worker import Mailbox, Told
 from ensemble.events import Event, Note, RunEnded, RunStarted, ignore
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore

@@ -10,6 +10,7 @@ from fastai.callback.core import Callback
 from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.mixup import CutMix, MixUp
 from fastai.callback.progress import ProgressCallback
+from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
@@ -78,44 +79,54 @@ def set_up(
             f"recipe {recipe.name}: fit.unfreeze_from belongs to strategy gradual, this is {recipe.fit.strategy}"
         )
     models.check_arch(recipe.model.arch)
-    preprocess = weights_config(recipe)
     weights = find_weights(recipe.model, runs) if start is None else None
-
-    def progress(done: int, total: int) -> None:
-        emit(Step(run_id, "decoding", done, total))
-
-    disk = recipe.resources.disk
-    store = open_store(data.hashes, preprocess.geometry, progress, None if disk is None else int(disk * 1e9))
-    if isinstance(store.pixels, Streamed):
-        emit(Note(run_id, "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch"))
-    images = catalog(data, store, recipe.data.skip_unreadable)
-    mean, std = normalisation(recipe.data.normalize, (preprocess.mean, preprocess.std), images)
-    preprocess = replace(preprocess, mean=mean, std=std, stored=store.pixels.shape[1:3] if store.is_native else None)
+    images, preprocess = _images(recipe, data, run_id, emit)
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
     check_batch(batch_size)
-    dls = loaders(images, batch_size, recipe.augmentation, (mean, std), seed)
+    dls = loaders(images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), seed)
     seed_everything(seed, "network")
     built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
     network = built.network.to(device(), memory_format=torch.channels_last)
     if recipe.fit.compile:
         compile_in_place(network)
     chosen = precision(recipe.fit.precision)
-    learn = Learner(
-        dls,
-        network,
-        loss_func=_loss(recipe.fit, images),
-        metrics=[accuracy],
-        splitter=models.splitter(recipe.fit.unfreeze_from),
-        opt_func=partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True)),
-        wd=recipe.fit.weight_decay,
-        train_bn=False,  # else fastai goes on training the batch norms of a frozen body
-        cbs=[callbacks.ChannelsLast(), *_penalties(recipe.fit, network), *_mixing(recipe), *_amp(chosen)],
-    )
+    learn = _learner(recipe, dls, network, images, chosen)
     if run_id:
         learn.remove_cb(ProgressCallback)
         learn.logger = callbacks.nothing
     learn.create_opt()
     return Setup(learn, built.start if start is None else start, images, preprocess, chosen)
+
+
+def _images(recipe: Recipe, data: DataSet, run_id: str, emit: Emit) -> tuple[Catalog, Preprocess]:
+    """The decoded images, and how they reach the network."""
+
+    def progress(done: int, total: int) -> None:
+        emit(Step(run_id, "decoding", done, total))
+
+    wanted, disk = weights_config(recipe), recipe.resources.disk
+    store = open_store(data.hashes, wanted.geometry, progress, None if disk is None else int(disk * 1e9))
+    if isinstance(store.pixels, Streamed):
+        emit(Note(run_id, "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch"))
+    images = catalog(data, store, recipe.data.skip_unreadable)
+    mean, std = normalisation(recipe.data.normalize, (wanted.mean, wanted.std), images)
+    stored = store.pixels.shape[1:3] if store.is_native else None
+    return images, replace(wanted, mean=mean, std=std, stored=stored)
+
+
+def _learner(recipe: Recipe, dls: DataLoaders, network: nn.Module, images: Catalog, chosen: str) -> Learner:
+    fit = recipe.fit
+    return Learner(
+        dls,
+        network,
+        loss_func=_loss(fit, images),
+        metrics=[accuracy],
+        splitter=models.splitter(fit.unfreeze_from),
+        opt_func=partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True)),
+        wd=fit.weight_decay,
+        train_bn=False,  # else fastai goes on training the batch norms of a frozen body
+        cbs=[callbacks.ChannelsLast(), *_penalties(fit, network), *_mixing(recipe), *_amp(chosen)],
+    )
 
 
 def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:

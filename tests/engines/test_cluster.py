@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from ensemble.engines.choose import Choice
-from ensemble.engines.cluster import Mailbox, Told, _lock_of
+from ensemble.engines.cluster import _lock_of
 from ensemble.engines.jobs import Task, jobs_of
 from ensemble.engines.local import train_all
 from ensemble.engines.tune import tune
+from ensemble.engines.worker import Mailbox, Told
 from ensemble.errors import EnsembleError, Stopped
 from ensemble.events import EpochEnded, Note, RunEnded, RunStarted
 from ensemble.runs import RunStore
