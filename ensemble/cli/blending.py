@@ -4,13 +4,16 @@ import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ensemble.cli import competition
 from ensemble.cli.options import Json, Out, Patterns, Runs, same
 from ensemble.errors import DamagedError, SelectionError
+
+if TYPE_CHECKING:
+    from ensemble.runs import Run, RunStore
 
 _SKIP = "`ens train RECIPE --force` makes it anew; --skip-damaged blends without damaged runs"
 
@@ -75,19 +78,11 @@ def blend(
     from ensemble.runs import RunStore
     from ensemble.submission import write_submission
 
-    store = RunStore(runs)
-    found = store.all(patterns or (), check=skip_damaged)
-    finished = found.runs
-    if found.damaged and not skip_damaged:
-        raise DamagedError(f"{found.damaged[0].reason}\n{_SKIP}")
-    display.warn_left_out(found)
-    if not finished:
-        asked = f" matches {' '.join(patterns)}" if patterns else ""
-        raise SelectionError(
-            f"no finished run in {store.root}{asked}\n`ens runs` lists them; `ens train RECIPE` makes one"
-        )
+    candidates = _candidates(RunStore(runs), patterns or [], skip_damaged)
     try:
-        made = make_blend(finished, Options(min_acc, per_arch, max_members, weights, metric, average, calibrate), data)
+        made = make_blend(
+            candidates, Options(min_acc, per_arch, max_members, weights, metric, average, calibrate), data
+        )
     except DamagedError as error:
         raise DamagedError(f"{error}\n{_SKIP}") from None
     command = ["ens", *sys.argv[1:]]
@@ -107,6 +102,22 @@ def blend(
     display.next_commands(
         f"ens verify {shlex.quote(str(submission.path))}{same(runs)}", f"ens report{there}{same(runs)}"
     )
+
+
+def _candidates(store: "RunStore", patterns: list[str], skip_damaged: bool) -> "list[Run]":
+    """The finished runs of these patterns; damaged ones are refused, or left out and told. Raises EnsembleError."""
+    from ensemble import display
+
+    found = store.all(patterns, check=skip_damaged)
+    if found.damaged and not skip_damaged:
+        raise DamagedError(f"{found.damaged[0].reason}\n{_SKIP}")
+    display.warn_left_out(found)
+    if not found.runs:
+        asked = f" matches {' '.join(patterns)}" if patterns else ""
+        raise SelectionError(
+            f"no finished run in {store.root}{asked}\n`ens runs` lists them; `ens train RECIPE` makes one"
+        )
+    return list(found.runs)
 
 
 def compare(
