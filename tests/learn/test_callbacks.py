@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from fastai.callback.core import CancelFitException
+from fastai.torch_core import TensorCategory, TensorImage
 from torch import nn
 
 from ensemble.events import EpochEnded, Step
@@ -154,9 +155,10 @@ def test_a_loss_that_is_no_number_ends_training_with_place_and_rate(loss):
 
 def test_batches_come_in_the_order_that_convolutions_like():
     callback = ChannelsLast()
-    callback.learn = SimpleNamespace(xb=(torch.zeros(2, 3, 4, 4),))
+    callback.learn = SimpleNamespace(xb=(TensorImage(torch.zeros(2, 3, 4, 4)),), yb=(TensorCategory([0, 1]),))
     callback.before_batch()
     assert callback.learn.xb[0].is_contiguous(memory_format=torch.channels_last)
+    assert {type(one) for one in (*callback.learn.xb, *callback.learn.yb)} == {torch.Tensor}
 
 
 def test_listeners_hear_of_every_batch_and_every_epoch(fit):
