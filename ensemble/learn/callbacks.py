@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from fastai.callback.core import Callback, CancelFitException, CancelValidException, TrainEvalCallback
 from fastai.callback.mixup import CutMix, MixUp
+from fastai.learner import AvgLoss, AvgMetric, AvgSmoothLoss, Learner, Recorder
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn, tensor
 from torch.distributions import Beta
@@ -234,6 +235,48 @@ def copy_of(network: nn.Module) -> State:
     """The network's weights and statistics, apart from it, on the CPU; without what wraps it on several processes."""
     network = network.module if isinstance(network, DistributedDataParallel) else network
     return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
+
+
+class MeanLoss(AvgLoss):
+    """The mean loss of a part, summed up where it is computed: fastai's copies it to the host for every batch."""
+
+    def accumulate(self, learn: Learner) -> None:  # noqa: D102
+        n_images = len(learn.yb[0])
+        self.total += learn.loss.detach().mean() * n_images
+        self.count += n_images
+
+
+class MeanMetric(AvgMetric):
+    """A metric's mean over a part, likewise."""
+
+    def accumulate(self, learn: Learner) -> None:  # noqa: D102
+        n_images = len(learn.yb[0])
+        self.total += self.func(learn.pred, *learn.yb).detach() * n_images
+        self.count += n_images
+
+
+class SmoothLoss(AvgSmoothLoss):
+    """fastai's running mean of the training loss, likewise."""
+
+    def accumulate(self, learn: Learner) -> None:  # noqa: D102
+        self.count += 1
+        loss = learn.loss.detach().mean().float()
+        self.val = torch.lerp(loss, self.val.to(loss.device), self.beta)
+
+
+class LossOnDevice(Callback):
+    """Losses wait on the device for the end of the epoch; reading each would stop the host once a batch."""
+
+    order = Recorder.order - 1
+
+    def before_fit(self) -> None:  # noqa: D102
+        recorder = self.learn.recorder
+        smooth_loss = SmoothLoss(recorder.smooth_loss.beta)
+        vars(recorder).update(loss=MeanLoss(), smooth_loss=smooth_loss)  # else fastai warns of a name of the Learner's
+
+    def after_fit(self) -> None:  # noqa: D102
+        losses = self.learn.recorder.losses
+        self.learn.recorder.losses = list(torch.stack(losses).cpu()) if losses else []
 
 
 class Watch(Callback):

@@ -21,6 +21,7 @@ from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.data.transforms import IndexSplitter, IntToFloatTensor, Normalize
 from fastai.torch_core import TensorCategory, TensorImage
+from fastcore.basics import chunked
 from fasttransform import DisplayedTransform, Transform
 from torch import Tensor
 
@@ -30,11 +31,13 @@ from ensemble.dataset.pixels import PixelStore, Streamed, as_it_was, cropped_pix
 from ensemble.errors import DataError
 from ensemble.learn.augment import batch_transforms
 from ensemble.learn.device import device, seed_everything
+from ensemble.learn.ranks import GROUP
 from ensemble.recipe import Augment
 
 Array = npt.NDArray[Any]
 Made = TypeVar("Made")
 RESIDENT_SHARE = 0.25  # of a GPU's free memory: stored pixels of up to so much live there
+GROUP_BYTES = 64 << 20  # of float pixels that a GPU changes at random in one go: small batches are many
 Stats = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -114,15 +117,15 @@ class StoredImage(Transform):
         """
         geometry = self.images.store.geometry
         if any(isinstance(item, str | Path) for item in items):
-            return _sent(in_threads(lambda item: decode_pixels(Path(item), geometry), items))
+            return _pixels_sent(in_threads(lambda item: decode_pixels(Path(item), geometry), items))
         if crop is not None:
-            return _sent(in_threads(as_it_was(
+            return _pixels_sent(in_threads(as_it_was(
                 lambda item: cropped_pixels(self.images.files[item], geometry, crop, random.Random(f"{draw} {item}"))
             ), items))  # fmt: skip
         rows = self.images.rows[np.array(items, dtype=np.int64)]
         if self.resident is not None:
-            return self.resident[torch.from_numpy(rows).to(self.resident.device)].permute(0, 3, 1, 2)
-        return _sent(self.images.store.pixels[rows])
+            return self.resident[_sent(rows)].permute(0, 3, 1, 2)
+        return _pixels_sent(self.images.store.pixels[rows])
 
 
 def resident(store: PixelStore, share: float = RESIDENT_SHARE) -> Tensor | None:
@@ -137,12 +140,17 @@ def resident(store: PixelStore, share: float = RESIDENT_SHARE) -> Tensor | None:
     return whole
 
 
-def _sent(pixels: Array) -> Tensor:
-    """(images, height, width, 3) uint8 as (images, 3, height, width) on its way to the device, not waited for."""
-    stored = torch.from_numpy(pixels)
+def _pixels_sent(pixels: Array) -> Tensor:
+    """(images, height, width, 3) uint8 as (images, 3, height, width) on its way to the device."""
+    return _sent(pixels).permute(0, 3, 1, 2)
+
+
+def _sent(array: Array) -> Tensor:
+    """An array on its way to the device. Nothing waits: without pinned memory a copy waits for all work before it."""
+    tensor = torch.from_numpy(array)
     if device().type == "cuda":
-        stored = stored.pin_memory().to(device(), non_blocking=True)
-    return stored.permute(0, 3, 1, 2)
+        tensor = tensor.pin_memory().to(device(), non_blocking=True)
+    return tensor
 
 
 class ToSize(DisplayedTransform):
@@ -170,12 +178,14 @@ class PixelDL(TfmdDL):
     """A TfmdDL whose batches are cut whole from the store; workers would only slow it.
 
     Where several batches make one step of the optimiser, step counts its images, and an epoch is whole steps. With a
-    crop, pictures are decoded afresh and a random part of each is taken. What is decoded runs one batch ahead.
+    crop, pictures are decoded afresh and a random part of each is taken. What is decoded runs one batch ahead. On a
+    GPU several small batches are changed at random in one go, where changes are drawn for each image.
     """
 
     step: int | None = None
     crop: RandomCrop | None = None
     draw = 0
+    is_drawn_per_image = True
 
     def __init__(self, dataset: Any = None, **kwargs: Any) -> None:
         super().__init__(dataset, **{**kwargs, "num_workers": 0})
@@ -183,7 +193,7 @@ class PixelDL(TfmdDL):
     def new(self, dataset: Any = None, cls: Any = None, **kwargs: Any) -> "PixelDL":
         """A loader like this one over other items."""
         made = super().new(dataset, cls, **kwargs)
-        made.crop = self.crop
+        made.crop, made.is_drawn_per_image = self.crop, self.is_drawn_per_image
         return made
 
     def before_iter(self, *args: Any) -> None:
@@ -213,11 +223,40 @@ class PixelDL(TfmdDL):
         """Where the pixels come from."""
         return next(tfm for tfm in self.dataset.tls[0].tfms.fs if isinstance(tfm, StoredImage))
 
+    @property
+    def is_decoded_afresh(self) -> bool:
+        """Whether every epoch decodes its images again."""
+        return self.crop is not None or isinstance(self.stored.images.store.pixels, Streamed)
+
+    @property
+    def n_together(self) -> int:
+        """How many batches are transformed in one go: more than one of small batches on one GPU."""
+        is_grouped = self.device.type == "cuda" and GROUP.size == 1 and self.is_drawn_per_image
+        if not is_grouped or self.is_decoded_afresh:
+            return 1
+        float_bytes = 4 * 3 * self.stored.images.store.geometry.size**2 * self.bs
+        return max(1, GROUP_BYTES // float_bytes)
+
+    def chunkify(self, positions: Iterable[int]) -> Iterator[list[int]]:
+        """Positions by so many batches as are transformed in one go."""
+        n_together = self.n_together
+        return chunked(positions, n_together * self.bs, self.drop_last and n_together == 1)
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """An epoch's batches."""
+        n_together = self.n_together
+        for group in super().__iter__():
+            if n_together == 1:
+                yield group
+                continue
+            for batch in zip(*(part.split(self.bs) for part in group), strict=True):
+                if len(batch[0]) == self.bs or not self.drop_last:
+                    yield batch
+
     def create_batches(self, samps: Iterable[int]) -> Iterator[tuple[Any, ...]]:
         """The batches of these positions; decoding and copying to a GPU happen while the one before is worked on."""
         cut = self.chunkify(samps)
-        is_ahead = self.crop is not None or isinstance(self.stored.images.store.pixels, Streamed)
-        return one_ahead(self.do_batch, cut) if is_ahead else map(self.do_batch, cut)
+        return one_ahead(self.do_batch, cut) if self.is_decoded_afresh else map(self.do_batch, cut)
 
     def do_batch(self, indices: Sequence[int]) -> tuple[Any, ...]:
         """(TensorImage uint8,) or (TensorImage, TensorCategory) of these positions."""
@@ -226,7 +265,7 @@ class PixelDL(TfmdDL):
         pixels = TensorImage(self.stored.read(items, self.crop, self.draw))
         if not labels:
             return (pixels,)
-        return pixels, TensorCategory(torch.from_numpy(self.stored.images.codes[np.array(items, dtype=np.int64)]))
+        return pixels, TensorCategory(_sent(self.stored.images.codes[np.array(items, dtype=np.int64)]))
 
 
 def one_ahead(make: Callable[[Any], Made], wanted: Iterable[Any]) -> Iterator[Made]:
@@ -258,6 +297,7 @@ def loaders(images: Catalog, batch_size: int, augment: Augment, normalize: Stats
     n, items = min(batch_size, len(train)), np.concatenate([train, valid]).tolist()
     dls = block.dataloaders(items, bs=n, val_bs=2 * batch_size, device=device())
     dls.train.crop = RandomCrop(augment.crop) if augment.crop else None
+    dls.train.is_drawn_per_image = not augment.randaug
     dls.valid_ds.tls[0].types[0] = (int, str, Path)  # else test_dl and predict refuse pictures from elsewhere
     return dls
 

@@ -21,6 +21,8 @@ def device() -> torch.device:
     if torch.cuda.is_available():
         torch.backends.cuda.matmul.allow_tf32 = True
         torch.backends.cudnn.allow_tf32 = True
+        # what deterministic algorithms of cuBLAS need; read once, when it starts
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         return torch.device("cuda", torch.cuda.current_device())
     keep_activations()
     return torch.device("cpu")
@@ -51,10 +53,18 @@ def precision(wanted: str) -> str:
     if wanted == "auto":
         if not on_gpu:
             return "fp32"
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        # a T4, the free notebooks' card, would emulate bf16 slowly
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if wanted != "fp32" and not on_gpu:
         raise TrainingError(f"fit.precision: {wanted} needs a GPU, and none is visible here; use auto or fp32")
     return wanted
+
+
+def make_deterministic(is_wanted: bool) -> None:
+    """Let torch take, on a GPU, only algorithms that give the same bytes twice; or whichever is fastest."""
+    is_wanted = is_wanted and device().type == "cuda"  # on a CPU they do anyway
+    torch.use_deterministic_algorithms(is_wanted)
+    torch.backends.cudnn.deterministic = is_wanted
 
 
 def compile_in_place(network: nn.Module) -> None:

@@ -17,10 +17,10 @@ from fastai.learner import Learner
 from torch import Tensor, nn
 
 from ensemble.learn import callbacks
+from ensemble.learn.amp import autocast
 from ensemble.learn.data import part_loader
 from ensemble.learn.device import seed_everything
 from ensemble.learn.models import BodyAndHead
-from ensemble.learn.predict import AMP
 from ensemble.learn.setup import Setup
 from ensemble.recipe import Augment, Fit, Model
 
@@ -125,11 +125,18 @@ def feature_learner(
         device=device,
     )
     whole = setup.learn
-    own = [cb for cb in whole.cbs if isinstance(cb, callbacks.Penalise)]
+    penalties = [cb for cb in whole.cbs if isinstance(cb, callbacks.Penalise)]
     learn = Learner(
-        dls, parts.head, loss_func=whole.loss_func, metrics=list(whole.metrics), opt_func=whole.opt_func, wd=whole.wd,
-        splitter=lambda head: [list(head.parameters())], train_bn=False, cbs=[NextView(), *own],
-    )  # fmt: skip
+        dls,
+        parts.head,
+        loss_func=whole.loss_func,
+        metrics=list(whole.metrics),
+        opt_func=whole.opt_func,
+        wd=whole.wd,
+        splitter=lambda head: [list(head.parameters())],
+        train_bn=False,
+        cbs=[NextView(), callbacks.LossOnDevice(), *penalties],
+    )
     learn.remove_cb(ProgressCallback)
     learn.logger = callbacks.nothing
     learn.create_opt()
@@ -147,7 +154,7 @@ def _features(body: Callable[[Tensor], Tensor], loader: Any, setup: Setup) -> Te
     with torch.inference_mode():
         for x, *_ in loader:
             x = x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(x.device.type, AMP.get(setup.precision), enabled=setup.precision in AMP):
+            with autocast(setup.precision, x.device):
                 made.append(body(x).float())
     return torch.cat(made).clone()  # an inference tensor cannot be trained on
 

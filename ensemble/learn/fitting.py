@@ -1,6 +1,7 @@
 """The phases of a strategy and how they are trained on one Learner."""
 
 from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,9 +14,11 @@ from fastai.learner import Learner
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step
 from ensemble.learn import callbacks, models, ranks
+from ensemble.learn.amp import clean_on_error
 from ensemble.learn.clock import Clock
 from ensemble.learn.device import device
 from ensemble.learn.features import feature_learner, n_views
+from ensemble.learn.graphs import recorded
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
 from ensemble.learn.memory import MicroBatch
 from ensemble.learn.resume import Restore, Saved, StateFolder, optimiser_tensors
@@ -100,7 +103,7 @@ def freeze(learn: Learner, phase: Phase) -> int:
 class Fitting:
     """The phases of one run on one Learner; the keeper decides which epoch's weights are kept.
 
-    With a folder for its state, training goes on from what is there, and stores it at every epoch's end.
+    With a folder for its state, training goes on from what is there, and stores it after epochs.
     """
 
     def __init__(
@@ -201,7 +204,7 @@ class Fitting:
         if self.average is not None:
             tensors |= {f"ema.{name}": own for name, own in callbacks.copy_of(self.average.average.module).items()}
             told["n_averaged"] = self.average.n_steps
-        if self.setup.precision == "fp16":
+        if getattr(learn, "scaler", None) is not None:  # a head on cached views trains without
             told["scaler"] = learn.scaler.state_dict()
         keeper = self.keeper
         states.write(Saved(
@@ -224,7 +227,8 @@ class Fitting:
         )
         streams = [callbacks.SeedEpochs(self.seed, "lr_find"), callbacks.FrozenInEval(), watch]
         streams += ranks.parallel(learn is self.setup.learn)
-        found = range_test(learn, rule, n_steps, streams)
+        with clean_on_error(learn):
+            found = range_test(learn, rule, n_steps, streams)
         self._note(
             found.note
             or f"rate {found.chosen:.2g} by the {found.rule} rule, from {n_steps} steps "
@@ -251,10 +255,19 @@ class Fitting:
         cbs += [Restore(saved, self.keeper)] if saved else []
         cbs += ranks.parallel(learn is self.setup.learn)
         cbs += schedule(learn, fit.schedule, phase, slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak)
-        learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
+        with clean_on_error(learn), self._recorded(learn):
+            learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
         self.keeper.recall(*ranks.shared(lambda: (self.keeper.memory(), self.keeper.state)))
         if finite.problem:
             self._stop(finite.problem)
+
+    def _recorded(self, learn: Learner) -> AbstractContextManager[None]:
+        """CUDA graphs where the recipe wants them; not of parts of a batch, whose gradients would overwrite."""
+        is_whole = learn is self.setup.learn and self.micro_batch.size == self.micro_batch.batch
+        is_alone = ranks.GROUP.size == 1 and device().type == "cuda"
+        if self.fit.cuda_graphs and is_whole and is_alone:
+            return recorded(learn, self.setup.precision)
+        return nullcontext()
 
     def _stop(self, problem: str) -> None:
         """A loss that is no number ends training; what was good before it is kept. Raises TrainingError."""
@@ -308,5 +321,6 @@ class Fitting:
             row = EpochEnded(self.run_id, phase.name, n, phase.n_epochs, train_loss, *validated, seconds, is_best)
             self.history.append(row)
             self.emit(row)
-        if self.states is not None:
-            self._save(self.states, learn, number, rate)
+        if self.states is not None and self.states.is_due:
+            with self.states.paced():
+                self._save(self.states, learn, number, rate)

@@ -9,12 +9,22 @@ from fastai.callback.training import GradientAccumulation
 from fastai.learner import Learner
 
 from ensemble.learn import ranks
-from ensemble.learn.predict import AMP
+from ensemble.learn.amp import autocast
 
 HEAD_ROOM = 0.9  # of a GPU's memory may be taken by a step of the probe
 AUTO = 64  # images per step where the recipe says auto
+# how cuDNN and cuBLAS say it in a plain RuntimeError, in small letters
+OUT_OF_MEMORY = ("out of memory", "alloc_failed", "allocation_failed", "not_initialized", "unable to find an engine")
 
 Result = TypeVar("Result")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a GPU's memory ran out, as torch says it or as cuDNN and cuBLAS do."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)
 
 
 class MicroBatch:
@@ -39,18 +49,19 @@ class MicroBatch:
     def fit(self, work: Callable[[], Result], put_back: Callable[[], None]) -> Result:
         """Do some work, at most half as many images at a time whenever memory runs out; put_back undoes what was begun.
 
-        Raises torch.OutOfMemoryError when no smaller part of at least two images makes up the batch.
+        Raises the error itself when no smaller part of at least two images makes up the batch.
         """
         while True:
             try:
                 return work()
-            except torch.OutOfMemoryError:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 parts = [n for n in range(2, self.size // 2 + 1) if self.batch % n == 0]
                 if not parts or ranks.GROUP.size > 1:  # the others would not know
                     raise
             self.shrink(parts[-1])  # outside of except, whose traceback holds the tensors
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            free_memory()
             put_back()
             self.tell(
                 f"out of memory: {self.size} images at a time from here, the gradients of {self.batch} added up; "
@@ -61,15 +72,14 @@ class MicroBatch:
         """One real step forth and back, so that a batch that is too large is known before training; on a GPU only."""
         if not torch.cuda.is_available():
             return
-        gc.collect()  # a run before this one: what it reserved would count as this step's
-        torch.cuda.empty_cache()
+        free_memory()  # what a run before this one reserved would count as this step's
         network, loss = self.learn.model, self.learn.loss_func
 
         def step() -> None:
             torch.cuda.reset_peak_memory_stats()
             x, y = self.learn.dls.train.one_batch()
             network.train()
-            with torch.autocast(x.device.type, AMP.get(precision), enabled=precision in AMP):
+            with autocast(precision, x.device):
                 shown = loss(network(x.contiguous(memory_format=torch.channels_last)), y)
             shown.backward()
             if torch.cuda.max_memory_reserved() > HEAD_ROOM * torch.cuda.get_device_properties(x.device).total_memory:
@@ -81,3 +91,10 @@ class MicroBatch:
         finally:
             network.zero_grad(set_to_none=True)
             network.load_state_dict(state)
+
+
+def free_memory() -> None:
+    """Give back to the GPU what is not in use any more."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

@@ -10,10 +10,9 @@ from torch.nn import functional
 
 from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
+from ensemble.learn.amp import autocast
 from ensemble.learn.callbacks import nothing
 from ensemble.learn.data import Array, Catalog
-
-AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def _window(x: Tensor, top: float, left: float, share: float) -> Tensor:
@@ -56,17 +55,19 @@ def probabilities(
     """(images, classes) float32 in the loader's order: the mean over the plain image and its views."""
     network.eval()
     batches: list[Array] = []
+    waiting: list[Tensor] = []  # a GPU works on the next batch while the last one is fetched
     with torch.inference_mode():
         for x, *_ in loader:
-            progress(len(batches), len(loader))
-            shown = [_softmax(network, view, precision) for view in all_views(x.as_subclass(Tensor), views)]
-            batches.append(torch.stack(shown).mean(0).float().cpu().numpy())
-    return np.concatenate(batches)
+            progress(len(batches) + len(waiting), len(loader))
+            probs = [_softmax(network, view, precision) for view in all_views(x.as_subclass(Tensor), views)]
+            batches += [batch.cpu().numpy() for batch in waiting]
+            waiting = [torch.stack(probs).mean(0).float()]
+    return np.concatenate([*batches, *(batch.cpu().numpy() for batch in waiting)])
 
 
 def _softmax(network: nn.Module, x: Tensor, precision: str) -> Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
-    with torch.autocast(x.device.type, AMP.get(precision), enabled=precision in AMP):
+    with autocast(precision, x.device):
         logits = network(x)
     return logits.double().softmax(1)
 

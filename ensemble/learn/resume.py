@@ -1,11 +1,17 @@
-"""What training needs to go on after a kill: written at each epoch's end, whole or not at all, read without pickle.
+"""What training needs to go on after a kill: written after epochs, whole or not at all, read without pickle.
+
+Storing takes at most a twentieth of the time: on a GPU, where an epoch lasts seconds, not every epoch is stored.
 
 Every epoch draws from a random stream of its own (SeedEpochs), so neither generators nor the order of the images need
 to be stored: weights, optimiser, averages, the kept epoch, the schedule's position and the rows of history are all.
 """
 
 import json
+import math
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +28,7 @@ from ensemble.learn.checkpoint import read_weights, save_weights
 from ensemble.learn.lr import RangeTest
 
 FILE = "state.safetensors"
+STORING_SHARE = 0.05  # of the time of training that storing states may take
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +63,21 @@ class StateFolder:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder, key
+        self.seconds = 0.0  # that the last state took to store
+        self.stored_at = -math.inf
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so much time has passed since the last state that another one may be stored."""
+        return time.monotonic() - self.stored_at >= self.seconds / STORING_SHARE
+
+    @contextmanager
+    def paced(self) -> Iterator[None]:
+        """Storing a state: how long this block takes decides when the next one is due."""
+        started = time.monotonic()
+        yield
+        self.stored_at = time.monotonic()
+        self.seconds = self.stored_at - started
 
     def write(self, saved: Saved) -> None:
         """Replace the state; the old one stays until the new one is whole. Raises EnsembleError."""

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from fastai.callback.core import Callback
-from fastai.callback.fp16 import AMPMode, MixedPrecision
 from fastai.callback.mixup import CutMix, MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
@@ -22,14 +21,20 @@ from ensemble.dataset.pixels import Streamed, open_store
 from ensemble.errors import RecipeError
 from ensemble.events import Emit, Note, Step, ignore
 from ensemble.learn import callbacks, models
+from ensemble.learn.amp import AMP, Amp
 from ensemble.learn.data import Catalog, catalog, loaders, normalisation
-from ensemble.learn.device import compile_in_place, device, precision, seed_everything
+from ensemble.learn.device import compile_in_place, device, make_deterministic, precision, seed_everything
 from ensemble.learn.memory import AUTO
 from ensemble.learn.preprocess import Preprocess, weights_config
 from ensemble.learn.ranks import check_batch
 from ensemble.learn.weights import find_weights, load_exactly
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import Run, RunStore
+
+OPTIMISERS = {
+    "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True),
+    "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, lr=1e-3, fused=True),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +89,7 @@ def set_up(
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
     check_batch(batch_size)
     dls = loaders(images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), seed)
+    make_deterministic(recipe.fit.deterministic)
     seed_everything(seed, "network")
     built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
     network = built.network.to(device(), memory_format=torch.channels_last)
@@ -120,12 +126,18 @@ def _learner(recipe: Recipe, dls: DataLoaders, network: nn.Module, images: Catal
         dls,
         network,
         loss_func=_loss(fit, images),
-        metrics=[accuracy],
+        metrics=[callbacks.MeanMetric(accuracy)],
         splitter=models.splitter(fit.unfreeze_from),
-        opt_func=partial(OptimWrapper, opt=partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True)),
+        opt_func=partial(OptimWrapper, opt=OPTIMISERS[fit.optimizer]),
         wd=fit.weight_decay,
         train_bn=False,  # else fastai goes on training the batch norms of a frozen body
-        cbs=[callbacks.ChannelsLast(), *_penalties(fit, network), *_mixing(recipe), *_amp(chosen)],
+        cbs=[
+            callbacks.ChannelsLast(),
+            callbacks.LossOnDevice(),
+            *_penalties(fit, network),
+            *_mixing(recipe),
+            *_amp(chosen),
+        ],
     )
 
 
@@ -153,4 +165,4 @@ def _mixing(recipe: Recipe) -> list[Callback]:
 
 
 def _amp(chosen: str) -> list[Callback]:
-    return [] if chosen == "fp32" else [MixedPrecision(amp_mode=AMPMode.BF16 if chosen == "bf16" else AMPMode.FP16)]
+    return [Amp(chosen)] if chosen in AMP else []

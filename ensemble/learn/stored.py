@@ -16,6 +16,7 @@ from ensemble.files import sha256
 from ensemble.learn import models
 from ensemble.learn.data import Array, ToSize
 from ensemble.learn.device import device
+from ensemble.learn.memory import is_out_of_memory
 from ensemble.learn.predict import probabilities
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.weights import load_exactly
@@ -58,8 +59,8 @@ class StoredNetwork:
                 batch, same = same[: self.batch_size], same[self.batch_size :]
                 try:
                     rows[batch] = self._batch(np.stack([pixels[i] for i in batch]))
-                except torch.OutOfMemoryError:
-                    if self.batch_size == 1:
+                except RuntimeError as error:
+                    if self.batch_size == 1 or not is_out_of_memory(error):
                         raise
                     self.batch_size //= 2
                     same = [*batch, *same]

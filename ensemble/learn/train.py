@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from ensemble.dataset.load import DataSet
 from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
 from ensemble.errors import TrainingError
-from ensemble.events import Emit, EpochEnded, Note, Step, ignore
+from ensemble.events import Emit, EpochEnded, Event, Note, Step, ignore
 from ensemble.learn import models, ranks
+from ensemble.learn.background import Background
 from ensemble.learn.callbacks import EndAt
 from ensemble.learn.checkpoint import save_weights
 from ensemble.learn.clock import Clock
@@ -24,6 +26,7 @@ from ensemble.learn.data import Catalog
 from ensemble.learn.device import device_name
 from ensemble.learn.fitting import Fitting
 from ensemble.learn.lr import RangeTest
+from ensemble.learn.memory import free_memory, is_out_of_memory
 from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.resume import StateFolder
@@ -33,6 +36,7 @@ from ensemble.recipe import Recipe
 from ensemble.runs import Run, RunStore
 
 STATE, REFIT_STATE = "state", "refit-state"
+LEAKS_WAIT = 2.0  # seconds; 60,000 images take some 40, for which a GPU would wait
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def train(
 
     Raises EnsembleError.
     """
-    with _told_when_out_of_memory(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
+    with _device_errors_explained(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
         return ranks.together(_train, recipe, data, seed, run_id, store, force, emit=emit)
 
 
@@ -83,9 +87,20 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
     with clock.measure("data"):
         setup = ranks.in_turn(lambda: set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start))
     emit(Note(run_id, setup.start))
-    for warning in (*leak_warnings(data), *_dropped(setup.images)):
+    for warning in _dropped(setup.images):
         emit(Note(run_id, warning))
-    fitting = Fitting(setup, recipe, seed, run_id, emit, states=states)
+    leaks = Background(partial(leak_warnings, data))
+
+    def emit_leaks(wait: float | None) -> None:
+        for warning in leaks.take(wait) or ():
+            emit(Note(run_id, warning))
+
+    def emit_with_leaks(event: Event) -> None:
+        emit(event)
+        emit_leaks(0.0)
+
+    emit_leaks(LEAKS_WAIT)
+    fitting = Fitting(setup, recipe, seed, run_id, emit_with_leaks, states=states)
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
@@ -93,6 +108,7 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
             (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
             save_weights(state, folder / "model.safetensors")
         valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
+    emit_leaks(None)
     fitted = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
     n_images = len(setup.images.readable("train")) * len(fitting.history)
     return Trained(
@@ -144,7 +160,7 @@ def refit(
     clock = Clock()
     mean_std = tuple(tuple(run.preprocessing[key]) for key in ("mean", "std"))
     pinned = recipe.model_copy(update={"data": recipe.data.model_copy(update={"normalize": mean_std})})
-    with clock.measure("refit"), _told_when_out_of_memory(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
+    with clock.measure("refit"), _device_errors_explained(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
         test = ranks.together(_refit, pinned, recipe, data, run, by_phase, store, emit=emit)
     return Refitted(test, clock.rounded["refit"])
 
@@ -175,12 +191,18 @@ def find_lr(recipe: Recipe, data: DataSet, seed: int, emit: Emit = ignore) -> Ra
 
 
 @contextmanager
-def _told_when_out_of_memory(recipe: Recipe) -> Iterator[None]:
+def _device_errors_explained(recipe: Recipe) -> Iterator[None]:
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError) as error:
         text = " ".join(str(error).split())
-        if type(error) is RuntimeError and "DefaultCPUAllocator" not in text:  # how torch says it of the CPU
+        if "does not have a deterministic implementation" in text:
+            raise TrainingError(
+                f"fit.deterministic: {text.split()[0]} has no deterministic version on a GPU\n"
+                "set fit.deterministic: false, or take another network or head"
+            ) from None
+        is_of_the_cpu = "DefaultCPUAllocator" in text or isinstance(error, MemoryError)
+        if not is_of_the_cpu and not is_out_of_memory(error):
             raise
         found = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", text)
         wanted = f", which asked for {found[1]} more" if found else ""
@@ -224,9 +246,10 @@ def _of_rows(setup: Setup, recipe: Recipe, rows: np.ndarray, watch: Progress) ->
         loader = setup.learn.dls.test_dl(rows.tolist(), bs=size)
         try:
             return probabilities(setup.learn.model, loader, recipe.views, setup.precision, watch)
-        except torch.OutOfMemoryError:
-            if size < 2:
+        except RuntimeError as error:
+            if size < 2 or not is_out_of_memory(error):
                 raise
+        free_memory()
         size //= 2
 
 

@@ -221,7 +221,7 @@ class Fit(Section):
     lr: Lr = Field("find", description="find, {find: slide|steep|minimum} or a number above 0 (the peak)")
     lr_unfrozen: Rate | None = Field(None, description="a number above 0 overrides: the body trains at up to this rate")
     batch_size: BatchSize = Field(64, description="images per step, from 2, or auto")
-    weight_decay: float = Field(0.01, ge=0, le=10, description="AdamW's weight decay, from 0")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="the optimiser's weight decay, from 0")
     penalty: dict[str, Penalty] = Field(
         default_factory=dict, description="module name: {l1:, l2:}, such as dense: {l2: 0.01}"
     )
@@ -232,6 +232,11 @@ class Fit(Section):
     early_stop: EarlyStop | None = Field(None, description="{patience:, min_delta:} or null")
     keep: Literal["best", "last"] = Field("best", description="which epoch's weights are kept: best or last")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto, fp32, bf16 or fp16")
+    optimizer: Literal["adamw", "sgd"] = Field("adamw", description="adamw, or sgd (Nesterov momentum)")
+    deterministic: bool = Field(False, description="true: the same bytes twice on the same GPU; slower")
+    cuda_graphs: bool = Field(
+        False, description="true: a GPU replays the network's passes; several times faster on images of some 32 px"
+    )
     compile: bool = Field(False, description="true: torch.compile the network; worth its minutes on long GPU runs only")
 
 

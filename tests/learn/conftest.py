@@ -1,5 +1,6 @@
 """Small recipes about the tiny images, and what training them leaves; one thread, or busy cores wait for each other."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from ensemble.dataset.load import load
 from ensemble.dataset.pixels import open_store
 from ensemble.events import Event
+from ensemble.learn import resume
 from ensemble.learn.data import Catalog, catalog, loaders
 from ensemble.learn.preprocess import weights_config
 from ensemble.learn.train import Trained, forget, train
@@ -25,6 +27,12 @@ augment: none
 model: {{arch: test_resnet, pretrained: false, head: keep}}
 fit: {{strategy: scratch, epochs: 1, lr: 0.003, batch_size: 16}}
 """
+
+
+@pytest.fixture(autouse=True)
+def every_state_is_stored(monkeypatch):
+    """Epochs of these tests take milliseconds; what goes on after a kill is tested after each."""
+    monkeypatch.setattr(resume, "STORING_SHARE", math.inf)
 
 
 @pytest.fixture

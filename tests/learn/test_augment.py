@@ -4,7 +4,7 @@ import pytest
 import torch
 from fastai.torch_core import TensorImage
 
-from ensemble.learn.augment import RandAugments
+from ensemble.learn.augment import Erase, RandAugments
 from ensemble.learn.device import seed_everything
 
 
@@ -36,3 +36,36 @@ def test_randaugment_draws_from_the_seed_and_differs_within_a_batch():
 def test_randaugment_leaves_validation_images_alone():
     batch = TensorImage(torch.rand(4, 3, 8, 8))
     assert torch.equal(RandAugments(10)(batch, split_idx=1), batch)
+
+
+def erased(share, shape=(400, 3, 24, 32), seed=0):
+    """Which pixels of black images a transform filled with noise, as (images, height, width)."""
+    seed_everything(seed, "test")
+    out = Erase(share)(TensorImage(torch.zeros(shape)), split_idx=0)
+    return (out != 0).any(1)
+
+
+def test_each_image_is_erased_with_the_probability_in_a_rectangle_of_its_own():
+    pixels = erased(0.5)
+    areas = pixels.flatten(1).sum(1)
+    assert 0.4 < (areas > 0).float().mean() < 0.6
+    assert len(set(areas.tolist())) > 50
+    assert areas.max() <= 0.36 * 24 * 32  # 30 %, and what rounding to whole pixels adds
+    for image in pixels[areas > 0]:
+        rows, columns = image.any(1), image.any(0)
+        assert torch.equal(image, rows[:, None] & columns[None, :]), "a full rectangle"
+
+
+def test_rectangles_fall_everywhere_and_come_from_the_seed():
+    pixels = erased(1.0)
+    assert pixels.any(0)[2:-2, 2:-2].all()
+    assert pixels.any(0)[[0, -1]].any()
+    assert torch.equal(pixels, erased(1.0))
+    assert not torch.equal(pixels, erased(1.0, seed=1))
+
+
+def test_what_is_not_erased_stays_and_validation_images_are_left_alone():
+    batch = TensorImage(torch.rand(32, 3, 16, 16) + 10)
+    out = Erase(0.5)(batch, split_idx=0)
+    assert torch.equal(out[out >= 10], batch[out >= 10])
+    assert torch.equal(Erase(1.0)(batch, split_idx=1), batch)

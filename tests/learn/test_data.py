@@ -16,7 +16,7 @@ from ensemble.dataset.pixels import decode_pixels
 from ensemble.errors import DataError
 from ensemble.events import Note
 from ensemble.learn import learner
-from ensemble.learn.data import StoredImage, normalisation, one_ahead, part_loader
+from ensemble.learn.data import PixelDL, StoredImage, normalisation, one_ahead, part_loader
 from ensemble.learn.device import seed_everything
 from ensemble.learn.preprocess import weights_config
 from ensemble.recipe import Recipe
@@ -382,3 +382,24 @@ class TestSamePicture:
             assert [data.classes[code] for code in images.codes[images.parts[part]]] == list(table.labels)
         mine = images.rows[images.parts["train"]][list(data.train.ids).index("a/first")]
         assert images.rows[images.parts["test"]][list(data.test.ids).index("b/again")] == mine
+
+
+@pytest.mark.parametrize("n_together", [2, 3, 100])
+@pytest.mark.parametrize("drop_last", [True, False])
+def test_batches_that_are_transformed_together_are_those_of_one_by_one(
+    n_together, drop_last, recipe_about, tiny_images, tmp_path, monkeypatch
+):
+    recipe = recipe_about(tiny_images(tmp_path / "images"))
+    train = learner(recipe).dls.train.new(drop_last=drop_last, bs=7)
+
+    def batches():
+        train.rng = seed_everything(0, "test")
+        return [(x.clone(), y.clone()) for x, y in train]
+
+    plain = batches()
+    monkeypatch.setattr(PixelDL, "n_together", n_together)
+    grouped = batches()
+    assert len(grouped) == len(plain) == len(train)
+    for (x, y), (x_plain, y_plain) in zip(grouped, plain, strict=True):
+        assert torch.equal(x, x_plain)
+        assert torch.equal(y, y_plain)

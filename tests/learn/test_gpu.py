@@ -1,6 +1,9 @@
 """On a GPU: automatic precision trains, and predictions stay close to those of the CPU with the same weights."""
 
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,12 +14,14 @@ from torch.nn import functional
 from ensemble.dataset.load import load
 from ensemble.dataset.places import cache_root
 from ensemble.engines.jobs import Job
-from ensemble.engines.local import train_one
-from ensemble.events import Note
+from ensemble.engines.local import recipe_text, train_one
+from ensemble.errors import TrainingError
+from ensemble.events import EpochEnded, Note, ignore
 from ensemble.learn import learner, trained_learner
 from ensemble.learn.callbacks import copy_of
 from ensemble.learn.data import resident
 from ensemble.learn.device import device, precision
+from ensemble.learn.graphs import recorded
 from ensemble.learn.predict import probabilities
 from ensemble.runs import RunStore
 
@@ -30,11 +35,19 @@ TOLERANCE = {"fp32": 2e-3, "bf16": 5e-2, "fp16": 1e-2}  # of a probability; TF32
 
 @pytest.fixture
 def run_of(recipe_of, tmp_path):
-    """run_of(*overrides): the small recipe, trained here and published."""
+    """run_of(*overrides, into, listen): the small recipe, trained and published in a folder of runs, and its events.
 
-    def run_of(*said):
-        recipe, events = recipe_of("fit.epochs=4", *said), []
-        return train_one(Job(recipe, 0), RunStore(tmp_path / "runs"), load(recipe.data), events.append), events
+    Runs whose recipes differ only in what an id leaves out, such as resources, need folders of their own.
+    """
+
+    def run_of(*overrides, into="runs", listen=ignore):
+        recipe, events = recipe_of("fit.epochs=4", *overrides), []
+
+        def emit(event):
+            events.append(event)
+            listen(event)
+
+        return train_one(Job(recipe, 0), RunStore(tmp_path / into), load(recipe.data), emit), events
 
     return run_of
 
@@ -96,6 +109,10 @@ def test_views_and_batch_sizes_agree_on_the_gpu(run_of):
         assert np.abs(found - stored.probs).max() <= TOLERANCE[run.precision]
 
 
+@pytest.mark.skipif(
+    os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1") != "1",
+    reason="fills the GPU, which other workers use; run it alone",
+)
 def test_what_a_run_before_reserved_does_not_make_the_probed_batch_smaller(run_of):
     most = 0.92 * torch.cuda.get_device_properties(0).total_memory
     held = torch.empty(int(most - torch.cuda.memory_reserved()), dtype=torch.uint8, device="cuda")
@@ -117,9 +134,9 @@ def test_small_sets_live_on_the_gpu_and_give_the_stored_pixels(recipe_of):
 
 
 def test_pictures_that_stream_train_to_nearly_the_same_predictions(run_of):
-    streamed, _ = run_of("resources.disk=0", "fit.precision=fp32")
+    streamed, _ = run_of("resources.disk=0", "fit.precision=fp32", into="streamed")
     shutil.rmtree(cache_root(), ignore_errors=True)
-    stored, _ = run_of("fit.precision=fp32", "seeds=[0]", "resources.disk=1")
+    stored, _ = run_of("resources.disk=1", "fit.precision=fp32", into="stored")
     assert np.abs(streamed.valid().probs - stored.valid().probs).max() <= 2e-2
 
 
@@ -127,3 +144,110 @@ def test_a_compiled_network_trains_and_predicts_as_the_plain_one_does(run_of):
     compiled, _ = run_of("fit.compile=true", "fit.precision=fp32")
     plain, _ = run_of("fit.precision=fp32")
     assert np.abs(compiled.valid().probs - plain.valid().probs).max() <= 2e-2
+
+
+class CutOff(BaseException):
+    """What a kill is to the code: nothing may catch it."""
+
+
+def cut_off_after(n_epochs):
+    """A listener that ends everything after so many epochs' states were stored."""
+    n_seen = 0
+
+    def listen(event):
+        nonlocal n_seen
+        if n_seen == n_epochs:
+            raise CutOff
+        n_seen += isinstance(event, EpochEnded)
+
+    return listen
+
+
+@pytest.mark.parametrize("precision_name", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize(
+    "phases",
+    [("fit.lr=0.003",), ("fit.strategy=fine_tune", "fit.frozen_epochs=2", "fit.lr=0.01")],
+    ids=["scratch", "cached features"],
+)
+def test_training_cut_off_goes_on_to_nearly_the_same_predictions(phases, precision_name, run_of):
+    overrides = (*phases, f"fit.precision={precision_name}")
+    whole, _ = run_of(*overrides, into="whole")
+    for n_epochs in (1, 3):
+        with pytest.raises(CutOff):
+            run_of(*overrides, into=f"cut{n_epochs}", listen=cut_off_after(n_epochs))
+        resumed, events = run_of(*overrides, into=f"cut{n_epochs}")
+        notes = [event.text for event in events if isinstance(event, Note)]
+        assert any(text.startswith(f"going on after epoch {n_epochs}") for text in notes)
+        assert resumed.n_epochs == whole.n_epochs
+        assert np.abs(resumed.valid().probs - whole.valid().probs).max() <= TOLERANCE["bf16"]
+
+
+@pytest.mark.parametrize("precision_name", ["fp32", "bf16", "fp16"])
+def test_memory_that_runs_out_halves_the_images_at_a_time(precision_name, run_of):
+    overrides = (f"fit.precision={precision_name}", "data.size=256", "fit.batch_size=32", "model.arch=resnet10t")
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    run_of(*overrides, into="plenty")
+    peak, total = torch.cuda.max_memory_reserved(), torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.empty_cache()
+    torch.cuda.set_per_process_memory_fraction(0.7 * peak / total)
+    try:
+        run, events = run_of(*overrides, into="little")
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert run.batch_size == 32
+    assert run.micro_batch < 32
+    assert not torch.is_autocast_enabled("cuda")
+    kept = [event for event in events if isinstance(event, EpochEnded)][run.best_epoch - 1]
+    assert run.scores.accuracy == pytest.approx(kept.accuracy, abs=1e-6)
+    assert run.scores.log_loss == pytest.approx(kept.valid_loss, rel=0.05)
+
+
+def test_two_processes_share_a_gpu(recipe_of, tmp_path):
+    for name in ("left", "right"):
+        recipe = recipe_of("fit.epochs=3", "resources.gpu=0.5", name=name)
+        (tmp_path / f"{name}.yaml").write_text(recipe_text(recipe))
+    command = [sys.executable, "-m", "ensemble", "train", "left.yaml", "right.yaml", "--jobs", "2"]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=200)
+    runs = RunStore(tmp_path / "runs").finished()
+    assert sorted(run.recipe for run in runs) == ["left", "right"]
+    assert {run.device for run in runs} == {torch.cuda.get_device_name()}
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_deterministic_run_gives_the_same_bytes_twice(optimizer, run_of):
+    overrides = ("fit.deterministic=true", f"fit.optimizer={optimizer}", "augment=heavy", "model.arch=resnet10t")
+    runs = [run_of(*overrides, into=into)[0] for into in ("first", "second")]
+    for name in ("model.safetensors", "valid.npz", "test.npz"):
+        first, second = ((run.folder / name).read_bytes() for run in runs)
+        assert first == second
+
+
+@pytest.mark.parametrize("precision_name", ["fp32", "bf16", "fp16"])
+def test_replayed_passes_train_as_the_plain_ones_do(precision_name, run_of):
+    overrides = (f"fit.precision={precision_name}", "model.arch=resnet10t", "augment=heavy", "fit.ema=0.9")
+    plain, _ = run_of(*overrides)
+    replayed, _ = run_of(*overrides, "fit.cuda_graphs=true")
+    assert np.abs(replayed.valid().probs - plain.valid().probs).max() <= TOLERANCE["bf16"]
+    assert replayed.scores.log_loss == pytest.approx(plain.scores.log_loss, rel=0.1)
+
+
+class HostRead(torch.nn.Module):
+    """A layer that asks the GPU for a number, which no recording can do."""
+
+    def forward(self, x):
+        return x * float(x.detach().mean() >= -1e9)
+
+
+def test_a_network_that_cannot_be_recorded_is_refused_and_the_next_run_trains(run_of, recipe_of):
+    recipe = recipe_of("fit.cuda_graphs=true")
+    learn = learner(recipe)
+    network = torch.nn.Sequential(learn.model, HostRead())
+    learn.model = network
+    with (
+        pytest.raises(TrainingError, match="fit.cuda_graphs: this network cannot be recorded"),
+        recorded(learn, "bf16"),
+    ):
+        raise AssertionError("was recorded")
+    run, _ = run_of()
+    assert run.scores.accuracy > 0

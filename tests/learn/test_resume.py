@@ -7,6 +7,7 @@ from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.errors import TrainingError
 from ensemble.events import EpochEnded, Note, Step, ignore
+from ensemble.learn import resume
 from ensemble.learn.resume import FILE, StateFolder
 from ensemble.learn.train import STATE, train
 from ensemble.runs import RunStore
@@ -164,3 +165,18 @@ def test_without_a_good_epoch_a_nan_fails_and_leaves_no_state(recipe_of, tmp_pat
     with pytest.raises(TrainingError, match="the loss became nan"):
         train(recipe, load(recipe.data), 0, "tiny", RunStore(tmp_path / "runs"))
     assert not (tmp_path / "runs" / "tiny").exists()
+
+
+def test_storing_takes_at_most_its_share_of_the_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "STORING_SHARE", 0.05)
+    clock = 100.0
+    monkeypatch.setattr(resume.time, "monotonic", lambda: clock)
+    states, n_stored, storing = StateFolder(tmp_path, "key"), 0, 0.0
+    for _ in range(200):
+        clock += 1.5  # an epoch
+        if states.is_due:
+            with states.paced():
+                clock += 1.0  # a state of a large network
+            n_stored, storing = n_stored + 1, storing + 1.0
+    assert n_stored >= 14
+    assert storing / (clock - 100.0) <= 0.06  # the first one is stored at once

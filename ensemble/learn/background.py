@@ -1,0 +1,33 @@
+"""Work that training need not wait for, in a thread of its own that ends with the process."""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Background(Generic[Result]):
+    """A call in a thread; `take` gives its result once, to whoever asks first after it is ready."""
+
+    def __init__(self, work: Callable[[], Result]) -> None:
+        self.work = work
+        self.results: list[Result] = []
+        self.error: BaseException | None = None
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.results.append(self.work())
+        except BaseException as error:  # told by take, in the thread that asks
+            self.error = error
+
+    def take(self, wait: float | None = 0.0) -> Result | None:
+        """The result, None where it was taken or is not ready after so many seconds; None waits. Raises its error."""
+        self.thread.join(wait)
+        if self.thread.is_alive():
+            return None
+        if self.error is not None:
+            raise self.error
+        return self.results.pop() if self.results else None
