@@ -1,48 +1,270 @@
-"""What a GPU is kept busy with: CIFAR-10 at 32 and 128 px, three networks, ours beside the compute bound and fastai.
+"""Images per second of training and inference on one GPU: ours beside the compute bound, fastai and timm's loop.
 
-python bench/gpu.py path/to/cifar10 --minutes 9
+python bench/gpu.py path/to/cifar10 --minutes 4 --sizes 32 224
 
-Every line is one run of bench/speed.py (its command is printed); those that do not fit into the minutes are left out.
+ours: `ens train` itself (Fitting, its data, callbacks and schedule) and the prediction that it stores.
+bound: the same step of the same network on one batch that is on the device already, and its forward pass alone.
+fastai: ImageDataLoaders and Learner as its tutorials write them, a worker for each core.
+timm: timm's own create_loader with its prefetcher, and the step of its train.py, a worker for each core.
+graphs: ours with fit.cuda_graphs; compiled: ours and the bound after torch.compile.
+
+All sides run in this process with the same switches (TF32, cuDNN's own choice of algorithms, bf16 autocast), after the
+same number of steps to warm up, for the same number of steps. A side that fails is named and does not end the others.
 """
 
 import argparse
+import json
 import os
-import shlex
-import signal
-import subprocess
 import sys
+import tempfile
 import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from itertools import chain, islice, repeat
 from pathlib import Path
 
-SPEED = Path(__file__).with_name("speed.py")
-ARCHS = ("resnet34", "tf_efficientnet_lite0", "densenet121")
+import timm
+import torch
+from fastai.callback.core import Callback, CancelFitException
+from fastai.vision.all import CrossEntropyLossFlat, Flip, ImageDataLoaders, Learner, Normalize, Resize, accuracy
+from timm.data import create_dataset, create_loader
+from torch import Tensor, nn
+
+from ensemble.dataset.load import load
+from ensemble.events import ignore
+from ensemble.learn.amp import autocast
+from ensemble.learn.callbacks import FrozenInEval, SeedEpochs, Watch, nothing
+from ensemble.learn.data import part_loader
+from ensemble.learn.fitting import plan, schedule
+from ensemble.learn.graphs import recorded
+from ensemble.learn.predict import probabilities
+from ensemble.learn.setup import Setup, set_up
+from ensemble.recipe import Recipe
+from ensemble.runs import RunStore
+
+ARCHS = ("resnet34", "densenet121", "efficientnet_b0", "vgg19", "convnext_tiny")
+SIDES = ("ours", "graphs", "bound", "fastai", "timm", "compiled")
+RATE = 1e-3
+RECIPE = """
+data: {{source: folder, path: {data}, train: train, valid: test, size: {size}, resize: squish}}
+augment: {{flip: true}}
+model: {{arch: {arch}, pretrained: false, head: keep}}
+fit: {{strategy: scratch, epochs: 10, lr: {rate}, batch_size: {batch}, compile: {compile},
+  cuda_graphs: {graphs}, precision: {precision}}}
+"""
+
+
+class Steps:
+    """Seconds of each step after those that warm up; `is_over` once there were enough."""
+
+    def __init__(self, warm_up: int, n_steps: int) -> None:
+        self.warm_up, self.n_steps, self.n_seen = warm_up, n_steps, 0
+        self.started = self.seconds = 0.0
+
+    def tick(self) -> bool:
+        """A step is queued; whether it was the last one."""
+        self.n_seen += 1
+        if self.n_seen == self.warm_up:
+            self.started = now()
+        if self.n_seen == self.warm_up + self.n_steps:
+            self.seconds = now() - self.started
+        return self.seconds > 0
+
+    @property
+    def step_seconds(self) -> float:
+        """The mean of a step."""
+        return self.seconds / self.n_steps
+
+
+def now() -> float:
+    """The time once the device has done its work."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+class Timed(Callback):
+    """Ends a fit after so many steps."""
+
+    order = 80
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+
+    def after_batch(self) -> None:
+        if self.training and self.steps.tick():
+            raise CancelFitException
+
+
+class Bench:
+    """One network at one size."""
+
+    def __init__(self, arch: str, size: int, flags: argparse.Namespace) -> None:
+        self.arch, self.size, self.flags = arch, size, flags
+        self.setup = self.build()
+        self.precision = self.setup.precision
+
+    def build(self, compile: bool = False, graphs: bool = False) -> Setup:
+        """What `ens train` works on."""
+        text = RECIPE.format(
+            data=self.flags.data,
+            size=self.size,
+            arch=self.arch,
+            rate=RATE,
+            batch=self.flags.batch,
+            compile=str(compile).lower(),
+            graphs=str(graphs).lower(),
+            precision=self.flags.precision,
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "bench.yaml"
+            path.write_text(text)
+            self.recipe = Recipe.load(path)
+        return set_up(self.recipe, load(self.recipe.data), 0, ignore, RunStore(), "bench")
+
+    def steps(self, share: float = 1.0) -> Steps:
+        return Steps(self.flags.warm_up, max(4, int(self.flags.steps * share)))
+
+    def ours(self, setup: Setup | None = None) -> tuple[float, float]:
+        setup, steps = setup or self.setup, self.steps()
+        (phase,) = plan(self.recipe.fit, 1)
+        learn = setup.learn
+        cbs = [SeedEpochs(0, phase.name), FrozenInEval(), Watch(nothing, nothing), Timed(steps)]
+        with recorded(learn, setup.precision) if self.recipe.fit.cuda_graphs else nullcontext():
+            learn.fit(phase.n_epochs, cbs=[*cbs, *schedule(learn, "one_cycle", phase, RATE)])
+        loader = part_loader(learn.dls, setup.images, "valid", 2 * self.flags.batch)
+        seconds = []
+        for _ in range(2):
+            started = now()
+            probabilities(learn.model, loader, (), setup.precision)
+            seconds.append(now() - started)
+        return steps.step_seconds, seconds[-1] / loader.n
+
+    def batch(self, setup: Setup) -> tuple[Tensor, Tensor]:
+        x, y = setup.learn.dls.train.one_batch()
+        return x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last), y.as_subclass(Tensor)
+
+    def bound(self, setup: Setup | None = None) -> tuple[float, float]:
+        setup = setup or self.setup
+        network, batch = setup.learn.model, self.batch(setup)
+        seconds = self.loop(network, repeat(batch), self.steps())
+        network.eval()
+        steps = self.steps()
+        with torch.inference_mode(), autocast(self.precision, batch[0].device):
+            while not steps.tick():
+                network(batch[0])
+        return seconds, steps.step_seconds / len(batch[0])
+
+    def loop(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], steps: Steps) -> float:
+        """Seconds of a step of plain PyTorch."""
+        optimiser = torch.optim.AdamW(network.parameters(), RATE, fused=torch.cuda.is_available())
+        network.train()
+        for x, y in batches:
+            optimiser.zero_grad()
+            with autocast(self.precision, x.device):
+                loss = nn.functional.cross_entropy(network(x), y)
+            loss.backward()
+            optimiser.step()
+            if steps.tick():
+                break
+        return steps.step_seconds
+
+    def graphs(self) -> tuple[float, float]:
+        return self.ours(self.build(graphs=True))
+
+    def compiled(self) -> dict[str, tuple[float, float]]:
+        setup = self.build(compile=True)
+        return {"compiled ours": self.ours(setup), "compiled bound": self.bound(setup)}
+
+    def fastai(self) -> tuple[float, float]:
+        steps = self.steps(self.flags.share)
+        dls = ImageDataLoaders.from_folder(
+            self.flags.data, train="train", valid="test", bs=self.flags.batch, num_workers=self.flags.workers,
+            item_tfms=Resize(self.size, method="squish") if self.size != 32 else None,
+            batch_tfms=[Flip(), Normalize.from_stats([0.5] * 3, [0.25] * 3)],
+        )  # fmt: skip
+        network = timm.create_model(self.arch, num_classes=dls.c)
+        learn = Learner(dls, network, loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=[Timed(steps)])
+        if self.precision != "fp32":
+            learn = learn.to_bf16() if self.precision == "bf16" else learn.to_fp16()
+        with learn.no_bar(), learn.no_logging():
+            learn.fit_one_cycle(10, RATE)
+            started = now()
+            learn.get_preds()
+            return steps.step_seconds, (now() - started) / len(dls.valid_ds)
+
+    def timm(self) -> tuple[float, float]:
+        loaders = {
+            part: create_loader(
+                create_dataset("folder", str(self.flags.data), split=part), (3, self.size, self.size),
+                self.flags.batch, is_training=part == "train", scale=(1, 1), ratio=(1, 1), color_jitter=None,
+                num_workers=self.flags.workers, use_prefetcher=torch.cuda.is_available(), crop_pct=1.0,
+                device=next(self.setup.learn.model.parameters()).device, auto_augment=None,
+            )
+            for part in ("train", "test")
+        }  # fmt: skip
+        network = timm.create_model(self.arch, num_classes=10).to(self.batch(self.setup)[0].device)
+        network.to(memory_format=torch.channels_last)
+
+        def laid_out(loader: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+            return ((x.contiguous(memory_format=torch.channels_last), y) for x, y in loader)
+
+        batches = chain.from_iterable(laid_out(loaders["train"]) for _ in range(10))
+        seconds = self.loop(network, batches, self.steps(self.flags.share))
+        network.eval()
+        started, n_images = now(), 0
+        with torch.inference_mode():
+            for x, _ in islice(laid_out(loaders["test"]), 1000):
+                with autocast(self.precision, x.device):
+                    network(x)
+                n_images += len(x)
+        return seconds, (now() - started) / n_images
+
+
+def measure(bench: Bench, side: str, batch: int) -> dict[str, dict[str, float]]:
+    """Images per second by side; an error is told and leaves the side out."""
+    work: Callable[[], object] = getattr(bench, side)
+    try:
+        values = work()
+    except Exception as error:
+        traceback.print_exc(limit=3)
+        print(f"{bench.arch} {bench.size} px, {side}: {type(error).__name__}", flush=True)
+        return {}
+    sides = values if isinstance(values, dict) else {side: values}
+    return {name: {"train": round(batch / step), "infer": round(1 / image)} for name, (step, image) in sides.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--minutes", type=float, default=9)
-    parser.add_argument("--images", type=int, default=20_000)
-    parser.add_argument("--pairs", type=int, default=1)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 128])
-    said = parser.parse_args()
-    ends = time.monotonic() + 60 * said.minutes
-    fastai = dict.fromkeys(f"fastai:{n}" for n in (4, min(8, os.cpu_count() or 1), os.cpu_count()))
-    for size in said.sizes:
-        for arch in ARCHS:
-            options = f"--valid test --arch {arch} --size {size} --batch 256 --epochs 3 --augment flip"
-            sides = ["ours", *fastai, f"timm:{os.cpu_count()}"]
-            command = [sys.executable, str(SPEED), str(said.data), *shlex.split(options), "--images", str(said.images),
-                       "--pairs", str(said.pairs), "--sides", *sides]  # fmt: skip
-            print(f"\npython bench/speed.py {shlex.join(command[2:])}", flush=True)
-            with subprocess.Popen(command, start_new_session=True) as process:  # its sides end with it
-                try:
-                    if process.wait(max(0, ends - time.monotonic())):
-                        raise SystemExit(process.returncode)
-                except subprocess.TimeoutExpired:
-                    os.killpg(process.pid, signal.SIGKILL)
-                    print("no time is left for this one")
+    parser.add_argument("--minutes", type=float, default=4, help="networks for which no time is left are left out")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[32, 224])
+    parser.add_argument("--archs", nargs="+", default=list(ARCHS))
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES[:5]))
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--share", type=float, default=0.4, help="of the steps that fastai and timm take")
+    parser.add_argument("--warm-up", type=int, default=10)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--precision", default="auto")
+    flags = parser.parse_args()
+    flags.data = flags.data.resolve()
+    ends = time.monotonic() + 60 * flags.minutes
+    for size in flags.sizes:
+        for arch in flags.archs:
+            bench = Bench(arch, size, flags)
+            rates: dict[str, dict[str, float]] = {}
+            for side in flags.sides:
+                if time.monotonic() > ends:
+                    print(f"{arch} {size} px, {side}: no time is left")
+                    continue
+                rates |= measure(bench, side, flags.batch)
+            print(json.dumps({"arch": arch, "size": size, "batch": flags.batch, "precision": bench.precision,
+                              "img/s": rates}), flush=True)  # fmt: skip
+            del bench
+            torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

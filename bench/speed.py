@@ -44,9 +44,9 @@ from torch import nn
 
 from ensemble.dataset.load import load
 from ensemble.events import ignore
+from ensemble.learn.amp import autocast
 from ensemble.learn.device import device
 from ensemble.learn.fitting import Fitting
-from ensemble.learn.predict import AMP
 from ensemble.learn.setup import Setup, set_up
 from ensemble.memory import keep_activations
 from ensemble.recipe import Recipe
@@ -102,7 +102,7 @@ def compute_bound(setup: Setup, epochs: int) -> float:
     ]
 
     def passed(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x.device.type, AMP.get(setup.precision), enabled=setup.precision in AMP):
+        with autocast(setup.precision, x.device):
             return loss_of(network(x), y)
 
     for _ in range(3):
@@ -150,7 +150,7 @@ def package_weights(network: nn.Module) -> None:
 def fastai(said: argparse.Namespace, workers: int, same_switches: bool) -> dict[str, float]:
     frozen, epochs = said.epochs[:-1], said.epochs[-1]
     ways = {"none": [], "flip": [Flip()], "standard": aug_transforms()}[said.augment]
-    set_seed(said.seed, reproducible=True)
+    set_seed(said.seed)  # not reproducible=True: cuDNN chooses its algorithms as on the other sides
     dls = ImageDataLoaders.from_folder(
         said.data, train="train", valid=said.valid, bs=said.batch, num_workers=workers,
         item_tfms=Resize(said.size) if said.size != 32 else None,  # CIFAR-10 has that size already
