@@ -4,10 +4,12 @@ import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from ensemble.dataset import places
 from ensemble.dataset.content import content_hashes
+from ensemble.dataset.depth import Ranges, measured
 from ensemble.dataset.names import same_form
 from ensemble.dataset.parts import Parts, cut
 from ensemble.dataset.tables import Images, digits_folder
@@ -38,6 +40,12 @@ class DataSet:
         train, valid = self.train.classes, self.valid.classes
         most_common = min(Counter(train).items(), key=lambda item: (-item[1], item[0]))[0]
         return valid.count(most_common) / len(valid)
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """How values of more than 8 bits a pixel become 0 to 255: by the labelled images, the same for all folds."""
+        labelled = {file: self.hashes[file] for images in (self.train, self.valid) for file in images.files}
+        return measured(labelled, {file: self.hashes[file] for file in self.test.files} if self.test else None)
 
     @property
     def tables(self) -> list[Images]:

@@ -182,12 +182,12 @@ def _decoded(files: Sequence[str], readers: "set[Reader]") -> "Iterator[list[Dec
 
     def decode(file: str) -> "Decoded":
         try:
-            images = {side: read_image(Path(file), side) for side in sides}
+            images = {(side, ranges): read_image(Path(file), side, ranges) for side, ranges in decodings}
         except UnreadableImage as error:
             return error
-        return {reader: reader.read(images[reader.geometry.least_side]) for reader in readers}
+        return {reader: reader.read(images[reader.geometry.least_side, reader.ranges]) for reader in readers}
 
-    sides = {reader.geometry.least_side for reader in readers}
+    decodings = {(reader.geometry.least_side, reader.ranges) for reader in readers}
     waiting = iter(files)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         ahead = pool.map(decode, islice(waiting, BLOCK))

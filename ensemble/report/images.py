@@ -47,7 +47,8 @@ def thumbnails_of(found: DataSet | str, runs: Sequence[Run]) -> Thumbnails:
     if isinstance(found, str):
         return Thumbnails({})
     tables = [found.train, found.valid] if any(isinstance(run, Folded) for run in runs) else [found.valid]
-    return Thumbnails({own: file for table in tables for own, file in zip(table.ids, table.files, strict=True)})
+    files = {own: file for table in tables for own, file in zip(table.ids, table.files, strict=True)}
+    return Thumbnails(files, found.ranges)
 
 
 def view_of(found: DataSet | str, thumbnails: Thumbnails, progress: Progress) -> DataView:
