@@ -117,7 +117,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything found in a data set. copies names every further image once with the first that shows the picture."""
+    """Everything found in a data set. copies names every further image once with the first that shows the picture.
+
+    notes are lines about the whole set: files passed over, and how values of more than 8 bits are scaled.
+    """
 
     name: str
     parts: tuple[Part, ...]
@@ -127,6 +130,7 @@ class Audit:
     odd: dict[str, tuple[Item, ...]]
     alike_classes: tuple[tuple[str, ...], ...]
     overlap: str | None
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -156,6 +160,7 @@ def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Aud
         odd=_odd(look_of),
         alike_classes=alike(sorted({item.label for item in items if item.label is not None})),
         overlap=known_overlap([data.name, *data.train.files[0].parts[-5:-1]]),
+        notes=tuple(filter(None, [data.passed_over, str(data.ranges)])),
     )
 
 

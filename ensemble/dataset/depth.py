@@ -51,7 +51,9 @@ class Ranges:
         return cls(tuple((mode, low, high) for mode, (low, high) in stored.items()))
 
     def __str__(self) -> str:
-        """One line for people."""
+        """One line for people, "" where all images have 8 bits."""
+        if not self.by_mode:
+            return ""
         spans = [f"{KINDS[mode]} a pixel, {low:,.6g} to {high:,.6g}" for mode, low, high in self.by_mode]
         return f"values of {' and '.join(spans)}: the set's own range becomes 0 to 255"
 
@@ -81,17 +83,29 @@ def measured(labelled: Mapping[Path, str], others: Mapping[Path, str] | None = N
     memory = cache_root() / "ranges" / f"1-{PIL.__version__}-{key.hexdigest()[:32]}.json"
     with suppress(OSError, ValueError, TypeError, AttributeError):
         return Ranges.from_json(json.loads(memory.read_text(encoding="utf-8")))
-    by_mode = _by_mode(others or {}) | _by_mode(labelled)
-    ranges = Ranges(tuple((mode, *by_mode[mode]) for mode in sorted(by_mode)))
+    ranges = _ranges(_by_mode(_by_content(others or {})) | _by_mode(_by_content(labelled)))
     with suppress(EnsembleError):  # it only saves time
         write_text(memory, json.dumps(ranges.as_json()))
     return ranges
 
 
-def _by_mode(files: Mapping[Path, str]) -> dict[str, tuple[float, float]]:
-    """The range of each mode of more than 8 bits."""
+def measured_now(files: Sequence[Path]) -> Ranges:
+    """The ranges of these files, measured and forgotten."""
+    return _ranges(_by_mode(files))
+
+
+def _ranges(by_mode: Mapping[str, tuple[float, float]]) -> Ranges:
+    return Ranges(tuple((mode, *by_mode[mode]) for mode in sorted(by_mode)))
+
+
+def _by_content(files: Mapping[Path, str]) -> list[Path]:
+    """A file for each content, in an order that depends on the contents alone."""
     by_content = {content: path for path, content in sorted(files.items(), reverse=True)}
-    paths = [by_content[content] for content in sorted(by_content)]
+    return [by_content[content] for content in sorted(by_content)]
+
+
+def _by_mode(paths: Sequence[Path]) -> dict[str, tuple[float, float]]:
+    """The range of each mode of more than 8 bits."""
     ranges: dict[str, tuple[float, float]] = {}
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         modes = list(pool.map(_deep_mode, paths))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ensemble.dataset.names import BETWEEN_LABELS, FORMATS, contents, is_sample, read_csv, same_form
+from ensemble.dataset.names import BETWEEN_LABELS, contents, is_sample, read_csv, same_form
 from ensemble.dataset.places import find
-from ensemble.dataset.tables import files_by_id, image_files
+from ensemble.dataset.scan import Scan, image_files, kinds_of, scan, told
+from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
 
 TRAIN = ("train", "training", "train_images", "train_imgs", "images", "imgs", "jpg")
@@ -37,7 +38,8 @@ class Sizes:
 class Layout:
     """A recipe's data section as far as a folder tells it; labels is (file, id column, label column).
 
-    counts is the number of labelled images by class; n_test is 0 without a test folder.
+    counts is the number of labelled images by class; n_test is 0 without a test folder. notes are lines about files
+    that are no images, and about values of more than 8 bits.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class Layout:
     n_test: int
     sizes: Sizes
     doubts: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def n_train(self) -> int:
@@ -68,7 +71,18 @@ def recognise(path: str) -> Layout:
     sample = _fitting(root, samples, test)
     doubts = (f"sample submissions: {', '.join(samples)}; {sample} is taken",) if len(samples) > 1 else ()
     found = _recognised(root, folders, train, valid, test, sample)
-    return replace(found, doubts=(*doubts, *found.doubts))
+    folders = dict.fromkeys(part for part in (found.train, found.valid, found.test) if part)
+    scans = [scan(root / folder) for folder in folders]
+    notes = tuple(filter(None, [told(kinds_of(scans)), _depth(scans)]))
+    return replace(found, doubts=(*doubts, *found.doubts), notes=notes)
+
+
+def _depth(scans: Sequence[Scan]) -> str:
+    """How the values of images of more than 8 bits will be scaled, about, by some files spread over all."""
+    from ensemble.dataset.depth import measured_now
+
+    files = sorted({file for one in scans for file in one.images})
+    return str(measured_now(files[:: max(1, len(files) // N_LOOKED_AT)]))
 
 
 def _folders(root: Path) -> dict[str, Path]:
@@ -102,10 +116,12 @@ def _recognised(
     if train is None and folders and not valid and not test and all(_has_images(folder) for folder in folders.values()):
         train = "."
     if train is None or not _class_names(root / train):
-        raise DataError(
-            f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV beside a folder of images\n"
-            f"{contents(root)}"
-        )
+        lines = [
+            f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV beside a folder of images",
+            contents(root),
+            told(scan(root).passed_over),
+        ]
+        raise DataError("\n".join(filter(None, lines)))
     return _from_folders(root, train, valid, test, sample)
 
 
@@ -223,14 +239,14 @@ def _small_classes(counts: Counter[str]) -> list[str]:
 
 def _sizes(files: Sequence[Path]) -> tuple[Sizes, list[str]]:
     """Sizes by the headers of some files spread over all, and what is odd about them. Raises DataError."""
-    from PIL import Image
+    from ensemble.dataset.decode import open_image
 
     step = max(1, len(files) // N_LOOKED_AT)
     found: list[tuple[int, int]] = []
     unreadable: list[Path] = []
     for file in files[::step]:
         try:
-            with Image.open(file, formats=FORMATS) as image:
+            with open_image(file) as image:
                 found.append(image.size)
         except Exception:  # whatever a decoder raises on a damaged header, the file is unreadable
             unreadable.append(file)

@@ -12,6 +12,7 @@ from ensemble.dataset.content import content_hashes
 from ensemble.dataset.depth import Ranges, measured
 from ensemble.dataset.names import same_form
 from ensemble.dataset.parts import Parts, cut
+from ensemble.dataset.scan import kinds_of, scan, told
 from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
 from ensemble.recipe import Data
@@ -21,7 +22,8 @@ from ensemble.recipe import Data
 class DataSet:
     """The images of one run: disjoint tables, the class names sorted, the fingerprints that tell data sets apart.
 
-    valid_fingerprint is about all rows that the folds validate, where there are folds.
+    valid_fingerprint is about all rows that the folds validate, where there are folds. passed_over is a line about
+    files in the same folders that are no images, "" where there are none.
     """
 
     name: str
@@ -33,6 +35,7 @@ class DataSet:
     hashes: dict[Path, str]
     fingerprint: str
     valid_fingerprint: str
+    passed_over: str = ""
 
     @property
     def majority(self) -> float:
@@ -80,7 +83,14 @@ def load(data: Data, fold: int = 0) -> DataSet:
         hashes=hashes,
         fingerprint=_fingerprint(classes, whole, hashes),
         valid_fingerprint=valid_fingerprint,
+        passed_over=_passed_over(data, root),
     )
+
+
+def _passed_over(data: Data, root: Path) -> str:
+    """What lies in the folders of the parts and is no image."""
+    folders = dict.fromkeys(part for part in (data.train, data.valid, data.test) if isinstance(part, str))
+    return told(kinds_of([scan(root / folder) for folder in folders]))
 
 
 def _root(data: Data) -> Path:

@@ -13,8 +13,9 @@ import numpy as np
 
 from ensemble.blending.mixture import Mixture
 from ensemble.dataset.looks import UnreadableImage, read_image
-from ensemble.dataset.names import SUFFIXES, is_sample
-from ensemble.dataset.tables import image_files, short_names
+from ensemble.dataset.names import contents, is_sample
+from ensemble.dataset.scan import is_image, scan, told
+from ensemble.dataset.tables import short_names
 from ensemble.errors import DataError, SubmissionError
 from ensemble.events import Emit, Step
 from ensemble.files import atomic_path
@@ -140,9 +141,10 @@ def images_of(given: Sequence[Path]) -> tuple[list[str], list[str]]:
     unique. Raises DataError.
     """
     if len(given) == 1 and given[0].is_dir():
-        paths = [str(path) for path in image_files(given[0])]
+        looked = scan(given[0])
+        paths = [str(path) for path in looked.images]
         if not paths:
-            raise DataError(f"{given[0]}: no image in this folder")
+            raise DataError(f"{given[0]}: no image in this folder\n{told(looked.passed_over) or contents(given[0])}")
         ids = short_names([Path(path).relative_to(given[0]).as_posix() for path in paths])
         order = sorted(range(len(ids)), key=lambda i: ids[i])
         return [ids[i] for i in order], [paths[i] for i in order]
@@ -151,10 +153,14 @@ def images_of(given: Sequence[Path]) -> tuple[list[str], list[str]]:
     if lost or not paths:
         raise DataError(f"{len(lost)} of {len(paths)} images are no files: {some(lost)}\n"
                         "give one folder, image files, or a .txt with a path per line")  # fmt: skip
-    odd = next((path for path in paths if os.path.splitext(path)[1].lower() not in SUFFIXES), None)
+    odd = next((path for path in paths if not is_image(Path(path))), None)
     twice = len(paths) - len(set(paths))
     if odd is not None or twice:
-        raise DataError(f"{odd}: not named like an image" if odd else f"{twice} images are given more than once")
+        raise DataError(
+            f"{odd}: not named like an image, nor is its content one"
+            if odd
+            else f"{twice} images are given more than once"
+        )
     return short_names([Path(path).as_posix() for path in paths]), paths
 
 

@@ -107,8 +107,6 @@ def _images(recipe: Recipe, data: DataSet, run_id: str, emit: Emit) -> tuple[Cat
     wanted, disk = weights_config(recipe), recipe.resources.disk
     budget = None if disk is None else int(disk * 1e9)
     store = open_store(data.hashes, wanted.geometry, progress, budget, data.ranges)
-    if data.ranges.by_mode:
-        emit(Note(run_id, str(data.ranges)))
     if isinstance(store.pixels, Streamed):
         emit(Note(run_id, "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch"))
     images = catalog(data, store, recipe.data.skip_unreadable)

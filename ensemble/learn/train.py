@@ -83,8 +83,9 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
     with clock.measure("data"):
         setup = ranks.in_turn(lambda: set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start))
     emit(Note(run_id, setup.start))
-    for warning in (*leak_warnings(data), *_dropped(setup.images)):
-        emit(Note(run_id, warning))
+    for line in (*leak_warnings(data), *_dropped(setup.images), data.passed_over, str(data.ranges)):
+        if line:
+            emit(Note(run_id, line))
     fitting = Fitting(setup, recipe, seed, run_id, emit, states=states)
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):

@@ -110,4 +110,5 @@ def _notes(looked: Audit) -> list[str]:
     if looked.unreadable:
         lines.append(f"unreadable: {count(len(looked.unreadable), 'file')}, such as {looked.unreadable[0][0].id}")
     lines += [f"class names that look the same: {', '.join(map(repr, alike))}" for alike in looked.alike_classes]
-    return [*lines, f"known: {looked.overlap}"] if looked.overlap else lines
+    known = [f"known: {looked.overlap}"] if looked.overlap else []
+    return [*lines, *looked.notes, *known]
