@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 # What Pillow knows by a signature; without PostScript, which would start Ghostscript, WMF, and what it cannot decode
@@ -40,14 +41,11 @@ TIFF_PIXELS = {254, 255, *range(256, 260), 262, 266, 273, 274, 277, 278, 279, 28
 QUIET = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
 
 
-def open_image(file: Path | IO[bytes], suffix: str = "") -> Image.Image:
-    """An image whose header was read, its pixels not yet. Raises whatever Pillow raises.
-
-    suffix: what the file's name ends in, for the formats without a signature.
-    """
+def open_image(file: Path | IO[bytes]) -> ImageFile:
+    """An image whose header was read, its pixels not yet. Raises whatever Pillow raises."""
     if QUIET not in warnings.filters:  # Pillow warns of every odd tag, once for every image
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    by_suffix = FORMATS_BY_SUFFIX.get((suffix or getattr(file, "suffix", "")).lower())
+    by_suffix = FORMATS_BY_SUFFIX.get(file.suffix.lower()) if isinstance(file, Path) else None
     formats = [*FORMATS, by_suffix] if by_suffix else FORMATS
     if not set(formats) <= Image.OPEN.keys():
         Image.init()

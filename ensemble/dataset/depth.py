@@ -23,7 +23,7 @@ from ensemble.errors import EnsembleError
 from ensemble.files import write_text
 
 Array = npt.NDArray[Any]
-KINDS = {"I;16": "16 bits", "I": "32 bits", "F": "floats"}
+KINDS = {"I;16": "16-bit values", "I": "32-bit values", "F": "floats"}
 N_IMAGES, N_VALUES = 256, 4096  # that are looked at: of a set, and of each image
 PERCENTILES = 0.1, 99.9  # of the values; a few dead or hot pixels decide nothing
 LARGEST = 1e30  # beyond, a float marks a pixel without a value
@@ -41,6 +41,10 @@ class Ranges:
         fallback = (0, 255) if mode == "F" else (0, 65535)
         return next(((low, high) for name, low, high in self.by_mode if name == mode), fallback)
 
+    def covers(self, mode: str) -> bool:
+        """Whether an image of this mode needs no range, or has one."""
+        return kind_of(mode) in {None, *(name for name, _, _ in self.by_mode)}
+
     def as_json(self) -> dict[str, list[float]]:
         """What run.json says."""
         return {mode: [low, high] for mode, low, high in self.by_mode}
@@ -54,8 +58,8 @@ class Ranges:
         """One line for people, "" where all images have 8 bits."""
         if not self.by_mode:
             return ""
-        spans = [f"{KINDS[mode]} a pixel, {low:,.6g} to {high:,.6g}" for mode, low, high in self.by_mode]
-        return f"values of {' and '.join(spans)}: the set's own range becomes 0 to 255"
+        spans = [f"{KINDS[mode]} from {low:,.5g} to {high:,.5g}" for mode, low, high in self.by_mode]
+        return f"more than 8 bits a pixel: {' and '.join(spans)} (the range of this set) become 0 to 255"
 
 
 def kind_of(mode: str) -> str | None:
@@ -71,7 +75,7 @@ def to_8_bits(values: Array, low: float, high: float) -> Array:
     else:
         finite = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
         scaled = (finite.clip(low, high) - low) * 255 / (high - low)
-    return scaled.astype(np.uint8)
+    return np.asarray(scaled, np.uint8)
 
 
 def measured(labelled: Mapping[Path, str], others: Mapping[Path, str] | None = None) -> Ranges:
@@ -107,10 +111,12 @@ def _by_content(files: Mapping[Path, str]) -> list[Path]:
 def _by_mode(paths: Sequence[Path]) -> dict[str, tuple[float, float]]:
     """The range of each mode of more than 8 bits."""
     ranges: dict[str, tuple[float, float]] = {}
+    deep_files: dict[str, list[Path]] = {}
+    for path in paths:  # threads would take three times as long for so little
+        if mode := _deep_mode(path):
+            deep_files.setdefault(mode, []).append(path)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        modes = list(pool.map(_deep_mode, paths))
-        for mode in sorted({mode for mode in modes if mode}):
-            deep = [path for path, own in zip(paths, modes, strict=True) if own == mode]
+        for mode, deep in sorted(deep_files.items()):
             picked = np.unique(np.linspace(0, len(deep) - 1, N_IMAGES).round().astype(int))
             values = np.concatenate(list(pool.map(_some_values, [deep[i] for i in picked])))
             if len(values):
@@ -136,9 +142,9 @@ def _some_values(path: Path) -> Array:
         values = np.asarray(image).ravel()
         if len(values) > N_VALUES:
             values = values[np.random.default_rng(0).integers(0, len(values), N_VALUES)]
-        values = values.astype(np.float64)
-        return values[np.isfinite(values) & (np.abs(values) < LARGEST)]
-    return np.zeros(0)
+        numbers: Array = values.astype(np.float64)
+        return np.asarray(numbers[np.isfinite(numbers) & (np.abs(numbers) < LARGEST)])
+    return np.zeros(0, np.float64)
 
 
 def _range(values: Array) -> tuple[float, float]:

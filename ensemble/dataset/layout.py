@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ensemble.dataset.names import BETWEEN_LABELS, contents, is_sample, read_csv, same_form
 from ensemble.dataset.places import find
-from ensemble.dataset.scan import Scan, image_files, kinds_of, scan, told
+from ensemble.dataset.scan import image_files, passed_over_line, scan
 from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
 
@@ -71,18 +71,22 @@ def recognise(path: str) -> Layout:
     sample = _fitting(root, samples, test)
     doubts = (f"sample submissions: {', '.join(samples)}; {sample} is taken",) if len(samples) > 1 else ()
     found = _recognised(root, folders, train, valid, test, sample)
-    folders = dict.fromkeys(part for part in (found.train, found.valid, found.test) if part)
-    scans = [scan(root / folder) for folder in folders]
-    notes = tuple(filter(None, [told(kinds_of(scans)), _depth(scans)]))
-    return replace(found, doubts=(*doubts, *found.doubts), notes=notes)
+    return _with_notes(replace(found, doubts=(*doubts, *found.doubts)))
 
 
-def _depth(scans: Sequence[Scan]) -> str:
-    """How the values of images of more than 8 bits will be scaled, about, by some files spread over all."""
+def _with_notes(layout: Layout) -> Layout:
+    """The layout with what its folders hold besides images, and how values of more than 8 bits will be scaled.
+
+    These are measured on some files, spread over all; a training measures its own.
+    """
     from ensemble.dataset.depth import measured_now
 
-    files = sorted({file for one in scans for file in one.images})
-    return str(measured_now(files[:: max(1, len(files) // N_LOOKED_AT)]))
+    folders = dict.fromkeys(part for part in (layout.train, layout.valid, layout.test) if part)
+    scans = [scan(layout.root / folder) for folder in folders]
+    files = sorted({file for scanned in scans for file in scanned.images})
+    ranges = measured_now(files[:: max(1, len(files) // N_LOOKED_AT)])
+    notes = (passed_over_line(*scans), str(ranges))
+    return replace(layout, notes=tuple(note for note in notes if note))
 
 
 def _folders(root: Path) -> dict[str, Path]:
@@ -119,7 +123,7 @@ def _recognised(
         lines = [
             f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV beside a folder of images",
             contents(root),
-            told(scan(root).passed_over),
+            passed_over_line(scan(root)),
         ]
         raise DataError("\n".join(filter(None, lines)))
     return _from_folders(root, train, valid, test, sample)

@@ -12,7 +12,7 @@ from ensemble.dataset.content import content_hashes
 from ensemble.dataset.depth import Ranges, measured
 from ensemble.dataset.names import same_form
 from ensemble.dataset.parts import Parts, cut
-from ensemble.dataset.scan import kinds_of, scan, told
+from ensemble.dataset.scan import passed_over_line, scan
 from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
 from ensemble.recipe import Data
@@ -90,7 +90,7 @@ def load(data: Data, fold: int = 0) -> DataSet:
 def _passed_over(data: Data, root: Path) -> str:
     """What lies in the folders of the parts and is no image."""
     folders = dict.fromkeys(part for part in (data.train, data.valid, data.test) if isinstance(part, str))
-    return told(kinds_of([scan(root / folder) for folder in folders]))
+    return passed_over_line(*[scan(root / folder) for folder in folders])
 
 
 def _root(data: Data) -> Path:

@@ -78,7 +78,7 @@ class Picture:
         digest = hashlib.blake2b(repr(self.image.size).encode(), digest_size=16)
         digest.update(self.image.tobytes())
         thumb = np.asarray(self.image.resize(THUMB, Image.Resampling.BOX))
-        spans = [self.image.getchannel(channel).getextrema() for channel in range(3)]
+        spans: Any = self.image.getextrema()  # one for each channel
         contrast, brightest = max(high - low for low, high in spans), max(high for _, high in spans)
         return Look(
             self.format, self.mode, *self.image.size, self.orientation, self.has_alpha, self.is_animated,
@@ -187,10 +187,12 @@ def known_looks(contents: Iterable[str], ranges: Ranges = EIGHT_BITS) -> dict[st
             some = wanted[start : start + 500]
             marks = ",".join("?" * len(some))
             for row in db.execute(f"SELECT * FROM looks WHERE content IN ({marks})", some):
-                content, form, mode, width, height, orientation, has_alpha, is_animated, *more, thumb = row
+                content, form, mode, width, height, orientation, has_alpha, is_animated, contrast, *more = row
+                brightest, pixels, thumb = more
                 shown = np.frombuffer(thumb, np.uint8).reshape(*THUMB, 3)
                 flags = bool(has_alpha), bool(is_animated)
-                found[content] = Look(form, mode, width, height, orientation, *flags, *more, shown)
+                span = contrast, brightest
+                found[content] = Look(form, mode, width, height, orientation, *flags, *span, pixels, shown)
     return found
 
 

@@ -1,8 +1,7 @@
 """Which files below a folder are images: by suffix where it is known, else by the first bytes. Links are followed."""
 
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -43,8 +42,7 @@ def scan(folder: Path) -> Scan:
     odd = next((path for path in images if not _is_text(path)), None)
     if odd is not None:
         raise DataError(f"{one_line(odd)}: its name is not text in UTF-8\nrename the file")
-    by_count = sorted(passed_over.items(), key=lambda item: (-len(item[1]), item[0]))
-    return Scan(tuple(sorted(images)), {kind: tuple(sorted(paths)) for kind, paths in by_count})
+    return Scan(tuple(sorted(images)), {kind: tuple(sorted(paths)) for kind, paths in sorted(passed_over.items())})
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -52,14 +50,18 @@ def image_files(folder: Path) -> list[Path]:
     return list(scan(folder).images)
 
 
-def told(passed_over: dict[str, tuple[Path, ...]]) -> str:
-    """One line about what is passed over, "" where there is nothing."""
-    if not passed_over:
+def passed_over_line(*scans: Scan) -> str:
+    """One line about the files that folders hold and that are no images, each once; "" where there are none."""
+    kinds: dict[str, set[Path]] = {}
+    for scanned in scans:
+        for kind, paths in scanned.passed_over.items():
+            kinds.setdefault(kind, set()).update(paths)
+    if not kinds:
         return ""
-    kinds = [f"{len(paths):,} {kind}" for kind, paths in passed_over.items()]
+    by_count = sorted(kinds, key=lambda kind: (-len(kinds[kind]), kind))
+    counts = ", ".join(f"{len(kinds[kind]):,} {kind}" for kind in by_count[:N_KINDS])
     others = f" and {len(kinds) - N_KINDS} more kinds" if len(kinds) > N_KINDS else ""
-    first = next(iter(passed_over.values()))[0]
-    return f"passed over: {', '.join(kinds[:N_KINDS])}{others}, such as {one_line(first)}"
+    return f"passed over: {counts}{others}, such as {one_line(min(kinds[by_count[0]]))}"
 
 
 def is_image(path: Path) -> bool:
@@ -126,13 +128,3 @@ def _opens(path: Path) -> bool:
 
 def _is_text(path: Path) -> bool:
     return str(path) == str(path).encode(errors="replace").decode()
-
-
-def kinds_of(scans: Sequence[Scan]) -> dict[str, tuple[Path, ...]]:
-    """What several folders pass over, each file once."""
-    kinds: dict[str, dict[Path, None]] = {}
-    for one in scans:
-        for kind, paths in one.passed_over.items():
-            kinds.setdefault(kind, {}).update(dict.fromkeys(paths))
-    counts = Counter({kind: len(paths) for kind, paths in kinds.items()})
-    return {kind: tuple(kinds[kind]) for kind, _ in counts.most_common()}

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from ensemble.dataset.names import BETWEEN_LABELS, bare_name, contents, read_csv, same_form
 from ensemble.dataset.places import cache_root
-from ensemble.dataset.scan import image_files, one_line, scan, told
+from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.errors import DataError
 from ensemble.recipe import LabelsFile
 
@@ -72,8 +72,7 @@ def short_names(full: Sequence[str]) -> list[str]:
 
 def class_folders(folder: Path) -> Images:
     """A folder with one folder per class. Raises DataError for none, or for an empty one."""
-    looked = scan(folder)
-    files = looked.images
+    files = image_files(folder)
     children = [child for child in sorted(folder.iterdir()) if not child.name.startswith((".", "__"))]
     broken = next((child for child in children if child.is_symlink() and not os.path.exists(child)), None)
     if broken is not None:
@@ -87,7 +86,7 @@ def class_folders(folder: Path) -> Images:
     if empty:
         raise DataError(
             f"{one_line(folder / empty[0])}: no image in this class folder ({len(empty)} such folders)\n"
-            + "\n".join([*filter(None, [told(scan(folder / empty[0]).passed_over)]), "add images or remove it"])
+            f"{passed_over_line(scan(folder / empty[0])) or 'it is empty'}; add images or remove it"
         )
     stray = [path for path in files if path.parent == folder]
     if stray:
@@ -99,10 +98,10 @@ def class_folders(folder: Path) -> Images:
 
 def test_folder(folder: Path, classes: Sequence[str]) -> Images:
     """A test folder: labelled where it has the class folders, else every image below it. Raises DataError."""
-    looked = scan(folder)
-    files = looked.images
+    files = image_files(folder)
     if not files:
-        raise DataError(f"{folder}: no image in the test folder\n{told(looked.passed_over) or contents(folder)}")
+        holds = passed_over_line(scan(folder)) or contents(folder)
+        raise DataError(f"{folder}: no image in the test folder\n{holds}")
     tops = [path.relative_to(folder).parts[0] for path in files]
     known = {same_form(name) for name in classes}
     labelled = all(path.parent != folder and same_form(top) in known for path, top in zip(files, tops, strict=True))
