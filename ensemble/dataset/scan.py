@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 
 from ensemble.dataset.names import OTHERS, SUFFIXES, TEXTS, contents
@@ -42,7 +43,8 @@ def scan(folder: Path) -> Scan:
     odd = next((path for path in images if not _is_text(path)), None)
     if odd is not None:
         raise DataError(f"{one_line(odd)}: its name is not text in UTF-8\nrename the file")
-    return Scan(tuple(sorted(images)), {kind: tuple(sorted(paths)) for kind, paths in sorted(passed_over.items())})
+    by_kind = {kind: tuple(sorted(paths)) for kind, paths in sorted(passed_over.items())}
+    return Scan(tuple(sorted(images, key=attrgetter("parts"))), by_kind)
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -32,7 +32,8 @@ class Preprocess:
         """What run.json says."""
         stored = list(self.stored) if self.stored else None
         normalised = {"mean": list(self.mean), "std": list(self.std)}
-        return {**asdict(self.geometry), **normalised, "stored": stored, "ranges": self.ranges.as_json()}
+        ranges = {"ranges": self.ranges.as_json()} if self.ranges.by_mode else {}
+        return {**asdict(self.geometry), **normalised, "stored": stored, **ranges}
 
     @classmethod
     def of(cls, run: Run) -> "Preprocess":
