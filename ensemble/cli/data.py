@@ -84,7 +84,7 @@ def inspect(
     with live.progress() as show, stoppable(show) as emit:
         found = audit(images, lambda done, total: emit(Step(described.name, "decoding", done, total)))
     save_counts(found, folder / "classes.png")
-    save_samples(images.train, folder / "samples.png")
+    save_samples(images.train, folder / "samples.png", images.ranges)
     if json:
         display.show_json(audits.audit_json(found))
         return

@@ -33,6 +33,7 @@ OVERLAPS = {
     "cifar10": "3.3 % of the official test images have a near duplicate in the set (Barz and Denzler, 2020)",
 }
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".webp": "WEBP"}
+DARK, FLAT = 16, 3  # of 255: the brightest value of a picture that shows nothing, the widest span of one colour
 ODDITIES: dict[str, Callable[[Look], bool]] = {
     "palette": lambda look: look.mode in ("P", "PA"),
     "CMYK": lambda look: look.mode == "CMYK",
@@ -40,6 +41,8 @@ ODDITIES: dict[str, Callable[[Look], bool]] = {
     "alpha": lambda look: look.has_alpha,
     "turned by EXIF": lambda look: look.orientation != 1,
     "several frames, the first is used": lambda look: look.is_animated,
+    "black, or nearly": lambda look: look.brightest < DARK,
+    "one colour all over": lambda look: look.contrast <= FLAT and look.brightest >= DARK,
 }
 
 
@@ -114,7 +117,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything found in a data set. copies names every further image once with the first that shows the picture."""
+    """Everything found in a data set. copies names every further image once with the first that shows the picture.
+
+    notes are lines about the whole set: files passed over, and how values of more than 8 bits are scaled.
+    """
 
     name: str
     parts: tuple[Part, ...]
@@ -124,6 +130,7 @@ class Audit:
     odd: dict[str, tuple[Item, ...]]
     alike_classes: tuple[tuple[str, ...], ...]
     overlap: str | None
+    notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -137,7 +144,7 @@ class Audit:
 
 def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Audit:
     """Look at every image. progress hears of files to decode that are not known yet. Raises DataError."""
-    looks, reasons = looks_of(data.hashes, progress)
+    looks, reasons = looks_of(data.hashes, progress, data.ranges)
     items = _items(data)
     look_of = {item: looks[data.hashes[item.file]] for item in items if data.hashes[item.file] in looks}
     shown = _by_pixels(look_of)
@@ -153,6 +160,7 @@ def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Aud
         odd=_odd(look_of),
         alike_classes=alike(sorted({item.label for item in items if item.label is not None})),
         overlap=known_overlap([data.name, *data.train.files[0].parts[-5:-1]]),
+        notes=tuple(filter(None, [data.passed_over, str(data.ranges)])),
     )
 
 
@@ -161,7 +169,7 @@ def leaks(data: "DataSet", progress: Progress = lambda done, total: None) -> tup
 
     Cheap once the pixel cache is filled, which knows the looks. Raises DataError.
     """
-    looks, _ = looks_of(data.hashes, progress)
+    looks, _ = looks_of(data.hashes, progress, data.ranges)
     items = _items(data)
     shown = _by_pixels({item: looks[data.hashes[item.file]] for item in items if data.hashes[item.file] in looks})
     train, others = _sides(shown, looks.values())
@@ -170,7 +178,7 @@ def leaks(data: "DataSet", progress: Progress = lambda done, total: None) -> tup
 
 def leak_warnings(data: "DataSet") -> list[str]:
     """A line for each part that leaks, remembered by the data set's fingerprint. Raises DataError."""
-    memory = cache_root() / "leaks" / f"{data.fingerprint}.json"
+    memory = cache_root() / "leaks" / f"2-{data.fingerprint}.json"
     with suppress(OSError, ValueError):
         return [str(line) for line in json.loads(memory.read_text(encoding="utf-8"))]
     found = [str(leak) for leak in leaks(data)]

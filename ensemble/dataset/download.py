@@ -16,7 +16,7 @@ from ensemble import events
 from ensemble.dataset import layouts
 from ensemble.dataset.fetch import File, Progress, check, download
 from ensemble.dataset.places import cache_root
-from ensemble.dataset.tables import image_files
+from ensemble.dataset.scan import image_files
 from ensemble.errors import DataError
 
 COMPETITION = "kaggle:"

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ensemble.dataset.names import BETWEEN_LABELS, FORMATS, contents, is_sample, read_csv, same_form
+from ensemble.dataset.names import BETWEEN_LABELS, contents, is_sample, read_csv, same_form
 from ensemble.dataset.places import find
-from ensemble.dataset.tables import files_by_id, image_files
+from ensemble.dataset.scan import image_files, passed_over_line, scan
+from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
 
 TRAIN = ("train", "training", "train_images", "train_imgs", "images", "imgs", "jpg")
@@ -37,7 +38,8 @@ class Sizes:
 class Layout:
     """A recipe's data section as far as a folder tells it; labels is (file, id column, label column).
 
-    counts is the number of labelled images by class; n_test is 0 without a test folder.
+    counts is the number of labelled images by class; n_test is 0 without a test folder. notes are lines about files
+    that are no images, and about values of more than 8 bits.
     """
 
     root: Path
@@ -52,6 +54,7 @@ class Layout:
     n_test: int
     sizes: Sizes
     doubts: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def n_train(self) -> int:
@@ -68,7 +71,22 @@ def recognise(path: str) -> Layout:
     sample = _fitting(root, samples, test)
     doubts = (f"sample submissions: {', '.join(samples)}; {sample} is taken",) if len(samples) > 1 else ()
     found = _recognised(root, folders, train, valid, test, sample)
-    return replace(found, doubts=(*doubts, *found.doubts))
+    return _with_notes(replace(found, doubts=(*doubts, *found.doubts)))
+
+
+def _with_notes(layout: Layout) -> Layout:
+    """The layout with what its folders hold besides images, and how values of more than 8 bits will be scaled.
+
+    These are measured on some files, spread over all; a training measures its own.
+    """
+    from ensemble.dataset.depth import measured_now
+
+    folders = dict.fromkeys(part for part in (layout.train, layout.valid, layout.test) if part)
+    scans = [scan(layout.root / folder) for folder in folders]
+    files = sorted({file for scanned in scans for file in scanned.images})
+    ranges = measured_now(files[:: max(1, len(files) // N_LOOKED_AT)])
+    notes = (passed_over_line(*scans), str(ranges))
+    return replace(layout, notes=tuple(note for note in notes if note))
 
 
 def _folders(root: Path) -> dict[str, Path]:
@@ -102,10 +120,12 @@ def _recognised(
     if train is None and folders and not valid and not test and all(_has_images(folder) for folder in folders.values()):
         train = "."
     if train is None or not _class_names(root / train):
-        raise DataError(
-            f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV beside a folder of images\n"
-            f"{contents(root)}"
-        )
+        lines = [
+            f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV beside a folder of images",
+            contents(root),
+            passed_over_line(scan(root)),
+        ]
+        raise DataError("\n".join(filter(None, lines)))
     return _from_folders(root, train, valid, test, sample)
 
 
@@ -223,14 +243,14 @@ def _small_classes(counts: Counter[str]) -> list[str]:
 
 def _sizes(files: Sequence[Path]) -> tuple[Sizes, list[str]]:
     """Sizes by the headers of some files spread over all, and what is odd about them. Raises DataError."""
-    from PIL import Image
+    from ensemble.dataset.decode import open_image
 
     step = max(1, len(files) // N_LOOKED_AT)
     found: list[tuple[int, int]] = []
     unreadable: list[Path] = []
     for file in files[::step]:
         try:
-            with Image.open(file, formats=FORMATS) as image:
+            with open_image(file) as image:
                 found.append(image.size)
         except Exception:  # whatever a decoder raises on a damaged header, the file is unreadable
             unreadable.append(file)

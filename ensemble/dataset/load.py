@@ -4,12 +4,15 @@ import hashlib
 import os
 from collections import Counter
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from ensemble.dataset import places
 from ensemble.dataset.content import content_hashes
+from ensemble.dataset.depth import Ranges, measured
 from ensemble.dataset.names import same_form
 from ensemble.dataset.parts import Parts, cut
+from ensemble.dataset.scan import passed_over_line, scan
 from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
 from ensemble.recipe import Data
@@ -19,7 +22,8 @@ from ensemble.recipe import Data
 class DataSet:
     """The images of one run: disjoint tables, the class names sorted, the fingerprints that tell data sets apart.
 
-    valid_fingerprint is about all rows that the folds validate, where there are folds.
+    valid_fingerprint is about all rows that the folds validate, where there are folds. passed_over is a line about
+    files in the same folders that are no images, "" where there are none.
     """
 
     name: str
@@ -31,6 +35,7 @@ class DataSet:
     hashes: dict[Path, str]
     fingerprint: str
     valid_fingerprint: str
+    passed_over: str = ""
 
     @property
     def majority(self) -> float:
@@ -38,6 +43,12 @@ class DataSet:
         train, valid = self.train.classes, self.valid.classes
         most_common = min(Counter(train).items(), key=lambda item: (-item[1], item[0]))[0]
         return valid.count(most_common) / len(valid)
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """How values of more than 8 bits a pixel become 0 to 255: by the labelled images, the same for all folds."""
+        labelled = {file: self.hashes[file] for images in (self.train, self.valid) for file in images.files}
+        return measured(labelled, {file: self.hashes[file] for file in self.test.files} if self.test else None)
 
     @property
     def tables(self) -> list[Images]:
@@ -72,7 +83,14 @@ def load(data: Data, fold: int = 0) -> DataSet:
         hashes=hashes,
         fingerprint=_fingerprint(classes, whole, hashes),
         valid_fingerprint=valid_fingerprint,
+        passed_over=_passed_over(data, root),
     )
+
+
+def _passed_over(data: Data, root: Path) -> str:
+    """What lies in the folders of the parts and is no image."""
+    folders = dict.fromkeys(part for part in (data.train, data.valid, data.test) if isinstance(part, str))
+    return passed_over_line(*[scan(root / folder) for folder in folders])
 
 
 def _root(data: Data) -> Path:

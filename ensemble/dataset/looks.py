@@ -12,21 +12,24 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import astuple, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 import PIL
-from PIL import Image, ImageOps
+from PIL import Image
 
-from ensemble.dataset.names import FORMATS
+from ensemble.dataset.decode import open_image, orientation_of, upright, without_metadata
+from ensemble.dataset.depth import Ranges, kind_of, to_8_bits
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
 THUMB = (16, 16)
+EIGHT_BITS = Ranges()
 SYSTEM_TROUBLES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES}  # not the file's own
 MAX_PIXELS = 200_000_000  # 600 MB as RGB; a larger picture is taken for an attack or a mistake
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here and refuses twice as much
@@ -41,8 +44,9 @@ class UnreadableImage(Exception):
 class Look:
     """How a picture is stored and what it shows.
 
-    width and height are in pixels, turned as the EXIF orientation (1: upright) says; pixels is a BLAKE2 hash of size
-    and decoded RGB pixels; thumb is (16, 16, 3) uint8, the means of the whole picture's parts.
+    width and height are in pixels, turned as the EXIF orientation (1: upright) says; contrast is the widest span of
+    a channel and brightest its highest value, 0 to 255; pixels is a BLAKE2 hash of size and decoded RGB pixels; thumb
+    is (16, 16, 3) uint8, the means of the whole picture's parts.
     """
 
     format: str
@@ -52,6 +56,8 @@ class Look:
     orientation: int
     has_alpha: bool
     is_animated: bool
+    contrast: int
+    brightest: int
     pixels: str
     thumb: Array
 
@@ -72,39 +78,53 @@ class Picture:
         digest = hashlib.blake2b(repr(self.image.size).encode(), digest_size=16)
         digest.update(self.image.tobytes())
         thumb = np.asarray(self.image.resize(THUMB, Image.Resampling.BOX))
+        spans: Any = self.image.getextrema()  # one for each channel
+        contrast, brightest = max(high - low for low, high in spans), max(high for _, high in spans)
         return Look(
             self.format, self.mode, *self.image.size, self.orientation, self.has_alpha, self.is_animated,
-            digest.hexdigest(), thumb,
+            contrast, brightest, digest.hexdigest(), thumb,
         )  # fmt: skip
 
 
-def read_picture(path: Path, least_side: int | None = None) -> Picture:
-    """A picture as RGB, turned as its EXIF says, alpha dropped, 16 bits scaled to 8.
+def read_picture(path: Path, least_side: int | None = None, ranges: Ranges = EIGHT_BITS) -> Picture:
+    """A picture as RGB, turned as its EXIF says, alpha dropped; of more than 8 bits a pixel, scaled by the ranges.
 
     A JPEG may come at a half, quarter or eighth of its size, where both sides stay at least_side or more.
     Raises UnreadableImage, and DataError where the system refuses the file.
     """
     try:
-        with Image.open(path, formats=FORMATS) as opened:  # any other may start a program (PostScript)
-            if least_side is not None:
-                opened.draft("RGB", (least_side, least_side))
-            mode = "RGB;16" if opened.mode == "RGB" and "RGB;16" in str(opened.tile) else opened.mode
-            image = ImageOps.exif_transpose(opened)
-            orientation = opened.getexif().get(0x0112, 1)
-            has_alpha = image.has_transparency_data
-            if image.mode.startswith("I;16") or image.mode == "I":
-                image = Image.fromarray((np.asarray(image).clip(0, 65535) // 256).astype(np.uint8))
-            image = image.convert("RGBA" if "transparency" in image.info else "RGB").convert("RGB")
-            return Picture(image, opened.format or "?", mode, orientation, has_alpha, _is_animated(opened))
+        return _decoded(path, least_side, ranges)
     except Exception as error:  # whatever a decoder raises on a damaged file, the file is unreadable
         if isinstance(error, OSError) and error.errno in SYSTEM_TROUBLES:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        with suppress(Exception):
+            bare = without_metadata(path)
+            if bare is not None:
+                return _decoded(bare, least_side, ranges)
         raise UnreadableImage(f"{path}: {str(error)[:200] or type(error).__name__}") from None
 
 
-def read_image(path: Path, least_side: int | None = None) -> Image.Image:
+def _decoded(file: Path | IO[bytes], least_side: int | None, ranges: Ranges) -> Picture:
+    with open_image(file) as opened:
+        if least_side is not None:
+            opened.draft("RGB", (least_side, least_side))
+        mode = "RGB;16" if opened.mode == "RGB" and "RGB;16" in str(opened.tile) else opened.mode
+        orientation = orientation_of(opened)
+        opened.load()
+        image: Image.Image = opened
+        has_alpha = image.has_transparency_data
+        deep = kind_of(image.mode)
+        if deep:
+            image = Image.fromarray(to_8_bits(np.asarray(image), *ranges.of(deep)))
+        image = image.convert("RGBA" if "transparency" in image.info else "RGB").convert("RGB")
+        if opened.format != "TIFF":  # which Pillow turns when it loads
+            image = upright(image, orientation)
+        return Picture(image, opened.format or "?", mode, orientation, has_alpha, _is_animated(opened))
+
+
+def read_image(path: Path, least_side: int | None = None, ranges: Ranges = EIGHT_BITS) -> Image.Image:
     """A picture's pixels alone, as read_picture reads them. Raises UnreadableImage, DataError."""
-    return read_picture(path, least_side).image
+    return read_picture(path, least_side, ranges).image
 
 
 def _is_animated(opened: Image.Image) -> bool:
@@ -114,67 +134,80 @@ def _is_animated(opened: Image.Image) -> bool:
     return False
 
 
-def looks_of(hashes: Mapping[Path, str], progress: Progress) -> tuple[dict[str, Look], dict[str, str]]:
+def looks_of(
+    hashes: Mapping[Path, str], progress: Progress, ranges: Ranges = EIGHT_BITS
+) -> tuple[dict[str, Look], dict[str, str]]:
     """Looks by content hash, and by content hash the reason why a file has none. Raises DataError.
 
     hashes: the content hash of every file. Only contents that are not known yet are decoded, in threads; progress
     hears how many of these are done.
     """
     by_hash = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
-    looks, reasons = known_looks(by_hash), dict[str, str]()
+    looks, reasons = known_looks(by_hash, ranges), dict[str, str]()
     unknown = sorted(by_hash.keys() - looks.keys())
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, len(unknown), 512):
             contents = unknown[start : start + 512]
-            found = pool.map(_look_or_reason, [by_hash[content] for content in contents])
+            found = pool.map(partial(_look_or_reason, ranges), [by_hash[content] for content in contents])
             fresh = dict(zip(contents, found, strict=True))
             made = {content: look for content, look in fresh.items() if isinstance(look, Look)}
-            remember_looks(made)
+            remember_looks(made, ranges)
             looks |= made
             reasons |= {content: reason for content, reason in fresh.items() if isinstance(reason, str)}
             progress(start + len(contents), len(unknown))
     return looks, reasons
 
 
-def _look_or_reason(path: Path) -> Look | str:
+def _look_or_reason(ranges: Ranges, path: Path) -> Look | str:
     try:
-        return read_picture(path).look()
+        return read_picture(path, ranges=ranges).look()
     except UnreadableImage as error:
         return str(error)
 
 
 def _index() -> Path:
     """One index for each decoder: another version of Pillow may decode other pixels."""
-    return cache_root() / f"looks-1-{PIL.__version__}.sqlite"
+    return cache_root() / f"looks-2-{PIL.__version__}.sqlite"
 
 
-def known_looks(contents: Iterable[str]) -> dict[str, Look]:
+def _index_for(ranges: Ranges) -> Path:
+    """An index of its own for a set that is scaled by ranges of its own."""
+    digest = hashlib.blake2b(repr(ranges).encode(), digest_size=8).hexdigest()
+    return _index().with_suffix(f".{digest}.sqlite") if ranges.by_mode else _index()
+
+
+def known_looks(contents: Iterable[str], ranges: Ranges = EIGHT_BITS) -> dict[str, Look]:
     """The looks that the index holds of these contents; none where it is broken."""
     wanted, found = list(contents), dict[str, Look]()
-    if not _index().exists():
+    index = _index_for(ranges)
+    if not index.exists():
         return found
-    with suppress(sqlite3.Error, ValueError), closing(sqlite3.connect(_index(), timeout=30)) as db:
+    with suppress(sqlite3.Error, ValueError), closing(sqlite3.connect(index, timeout=30)) as db:
         for start in range(0, len(wanted), 500):
             some = wanted[start : start + 500]
             marks = ",".join("?" * len(some))
             for row in db.execute(f"SELECT * FROM looks WHERE content IN ({marks})", some):
-                content, form, mode, width, height, orientation, has_alpha, is_animated, pixels, thumb = row
+                content, form, mode, width, height, orientation, has_alpha, is_animated, contrast, *more = row
+                brightest, pixels, thumb = more
                 shown = np.frombuffer(thumb, np.uint8).reshape(*THUMB, 3)
                 flags = bool(has_alpha), bool(is_animated)
-                found[content] = Look(form, mode, width, height, orientation, *flags, pixels, shown)
+                span = contrast, brightest
+                found[content] = Look(form, mode, width, height, orientation, *flags, *span, pixels, shown)
     return found
 
 
-def remember_looks(looks: Mapping[str, Look]) -> None:
+def remember_looks(looks: Mapping[str, Look], ranges: Ranges = EIGHT_BITS) -> None:
     """Add looks to the index, which only saves time: where it cannot be written, files are decoded again."""
     rows = [(content, *astuple(look)[:-1], look.thumb.tobytes()) for content, look in looks.items()]
     if not rows:
         return
+    index = _index_for(ranges)
     with suppress(sqlite3.Error, OSError):
-        _index().parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(_index(), timeout=30)) as db, db:
+        index.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(index, timeout=30)) as db, db:
             db.execute(
                 "CREATE TABLE IF NOT EXISTS looks (content TEXT PRIMARY KEY, format TEXT, mode TEXT, width INT, "
-                "height INT, orientation INT, has_alpha INT, is_animated INT, pixels TEXT, thumb BLOB) WITHOUT ROWID"
+                "height INT, orientation INT, has_alpha INT, is_animated INT, contrast INT, brightest INT, "
+                "pixels TEXT, thumb BLOB) WITHOUT ROWID"
             )
-            db.executemany(f"INSERT OR REPLACE INTO looks VALUES ({','.join('?' * 10)})", rows)
+            db.executemany(f"INSERT OR REPLACE INTO looks VALUES ({','.join('?' * 12)})", rows)

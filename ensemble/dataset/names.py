@@ -8,16 +8,37 @@ from pathlib import Path
 
 from ensemble.errors import DataError
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-# what Pillow may decode, whatever the name says: for PostScript, which it knows too, it would start Ghostscript
+# of images that Pillow reads; a file with another suffix, or none, is one where its content is
+SUFFIXES = {
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif", ".avifs", ".tga",
+    ".ico", ".psd", ".qoi", ".dds", ".sgi", ".pcx", ".fits",
+}  # fmt: skip
+# tables, texts and what systems leave: no images, and no news
+TEXTS = {
+    ".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".html", ".htm", ".pdf",
+    ".ini", ".db", ".log", ".py", ".ipynb", ".sh", ".url", ".lnk", ".names", ".sqlite", ".xlsx", ".docx",
+}  # fmt: skip
+# no images either, but somebody may have taken them for some
+OTHERS = {
+    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mp3", ".wav", ".zip", ".tar", ".tgz", ".gz", ".7z", ".rar",
+    ".npy", ".npz", ".pkl", ".pt", ".pth", ".h5", ".hdf5", ".parquet", ".safetensors", ".onnx", ".svg", ".eps", ".dcm",
+    ".nii",
+}  # fmt: skip
 BETWEEN_LABELS = ",;\t"  # what may stand between the cells of a labels file
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000")
 
 
 def without_suffix(name: str) -> str:
     """An id without an image file's suffix; other dots stay."""
     stem, dot, suffix = name.rpartition(".")
     return stem if dot and f".{suffix.lower()}" in SUFFIXES else name
+
+
+def bare_name(name: str) -> str:
+    """A POSIX path without the suffix of its last part, whatever that is; a number behind a dot is none."""
+    stem, dot, suffix = name.rpartition(".")
+    is_suffix = dot and "/" not in suffix and not suffix.isdigit() and not stem.endswith("/")
+    return stem if is_suffix and stem else name
 
 
 def is_sample(name: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ensemble.dataset.depth import measured
 from ensemble.dataset.looks import THUMB, Look, Progress, looks_of
 
 Array = npt.NDArray[Any]
@@ -61,7 +62,8 @@ def duplicate_groups(
 
     contents: the files' content hashes. The names depend on what the pictures show alone. Raises DataError.
     """
-    looks, _ = looks_of(dict(zip(files, contents, strict=True)), progress)
+    hashes = dict(zip(files, contents, strict=True))
+    looks, _ = looks_of(hashes, progress, measured(hashes))
     shown = {look.pixels: look for look in looks.values()}
     names = sorted(shown)
     index = {name: i for i, name in enumerate(names)}

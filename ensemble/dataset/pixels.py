@@ -22,8 +22,10 @@ import numpy.typing as npt
 import PIL
 from filelock import FileLock
 
+from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.looks import (
+    EIGHT_BITS,
     Look,
     Progress,
     UnreadableImage,
@@ -44,8 +46,10 @@ FREE_SHARE = 0.5  # of the free disk may be taken where the recipe names no budg
 class Streamed:
     """Pictures that are decoded, in threads, when their rows are asked for; indexed as the array would be."""
 
-    def __init__(self, files: Sequence[Path], size: tuple[int, int], geometry: Geometry | None) -> None:
-        self.files, self.geometry = files, geometry
+    def __init__(
+        self, files: Sequence[Path], size: tuple[int, int], geometry: Geometry | None, ranges: Ranges = EIGHT_BITS
+    ) -> None:
+        self.files, self.geometry, self.ranges = files, geometry, ranges
         self.shape = (len(files), *size, 3)
 
     def __len__(self) -> int:
@@ -55,7 +59,7 @@ class Streamed:
         """(rows, height, width, 3) uint8. Raises DataError where a file is not what it was."""
 
         def decode(row: int) -> Array:
-            pixels = decode_pixels(self.files[row], self.geometry)
+            pixels = decode_pixels(self.files[row], self.geometry, self.ranges)
             if pixels.shape != self.shape[1:]:
                 raise UnreadableImage(f"{self.files[row]}: has another size now")
             return pixels
@@ -68,7 +72,8 @@ class PixelStore:
     """Decoded images: pixels is (images, height, width, 3) uint8; row_of finds a content hash.
 
     Where all images share one size no larger than the geometry's, they are stored as they are (is_native) and resized
-    on the device; else geometry has been applied. Pictures of exactly the geometry's size need no more work.
+    on the device; else geometry has been applied. Pictures of exactly the geometry's size need no more work. ranges
+    says how values of more than 8 bits were scaled.
     """
 
     pixels: Array | Streamed
@@ -76,6 +81,7 @@ class PixelStore:
     unreadable: dict[str, str]
     geometry: Geometry
     is_native: bool
+    ranges: Ranges = EIGHT_BITS
 
 
 class _TooLarge(Exception):
@@ -83,7 +89,11 @@ class _TooLarge(Exception):
 
 
 def open_store(
-    hashes: dict[Path, str], geometry: Geometry, progress: Progress, budget: int | None = None
+    hashes: dict[Path, str],
+    geometry: Geometry,
+    progress: Progress,
+    budget: int | None = None,
+    ranges: Ranges = EIGHT_BITS,
 ) -> PixelStore:
     """The decoded pixels of these files, made when they are not there yet. Raises DataError.
 
@@ -92,7 +102,7 @@ def open_store(
     by_hash = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
     contents = sorted(by_hash)
     key = hashlib.blake2b(digest_size=16)
-    key.update(repr([contents, asdict(geometry), PIL.__version__, "3"]).encode())
+    key.update(repr([contents, asdict(geometry), PIL.__version__, "4", ranges.by_mode]).encode())
     folder = cache_root() / "pixels"
     array, sidecar = folder / f"{key.hexdigest()}.npy", folder / f"{key.hexdigest()}.json"
     stored = _stored(array, sidecar, len(contents))
@@ -101,15 +111,15 @@ def open_store(
         try:
             with _alone(cache_root() / "locks" / f"{key.hexdigest()}.lock"):
                 if _stored(array, sidecar, len(contents)) is None:
-                    _fill(array, sidecar, files, geometry, progress, budget)
+                    _fill(array, sidecar, files, geometry, progress, budget, ranges)
         except _TooLarge:
-            return _streamed(files, geometry, progress)
+            return _streamed(files, geometry, progress, ranges)
         stored = _stored(array, sidecar, len(contents))
     if stored is None:
         raise DataError(f"{array}: cannot be read back after it was written; is the disk failing?")
     pixels, said = stored
     unreadable = {contents[i]: reason for i, reason in said["unreadable"]}
-    return PixelStore(pixels, {c: i for i, c in enumerate(contents)}, unreadable, geometry, said["native"])
+    return PixelStore(pixels, {c: i for i, c in enumerate(contents)}, unreadable, geometry, said["native"], ranges)
 
 
 @contextmanager
@@ -132,20 +142,26 @@ def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, dict[str,
     return (pixels, said) if len(pixels) == n_images and {"unreadable", "native"} <= said.keys() else None
 
 
-def _streamed(files: Mapping[str, Path], geometry: Geometry, progress: Progress) -> PixelStore:
+def _streamed(files: Mapping[str, Path], geometry: Geometry, progress: Progress, ranges: Ranges) -> PixelStore:
     """A store that decodes when asked; each file is decoded once here, to know the unreadable ones."""
     contents = list(files)
-    looks, reasons = looks_of({path: content for content, path in files.items()}, progress)
+    looks, reasons = looks_of({path: content for content, path in files.items()}, progress, ranges)
     sizes = {(look.height, look.width) for look in looks.values()}
     native = sizes.pop() if len(sizes) == 1 else None
     is_native = native is not None and _is_native(native[1], native[0], geometry)
     size = native if native and is_native else (geometry.size, geometry.size)
-    pixels = Streamed([files[content] for content in contents], size, None if is_native else geometry)
-    return PixelStore(pixels, {content: i for i, content in enumerate(contents)}, reasons, geometry, is_native)
+    pixels = Streamed([files[content] for content in contents], size, None if is_native else geometry, ranges)
+    return PixelStore(pixels, {content: i for i, content in enumerate(contents)}, reasons, geometry, is_native, ranges)
 
 
 def _fill(
-    array: Path, sidecar: Path, files: Mapping[str, Path], geometry: Geometry, progress: Progress, budget: int | None
+    array: Path,
+    sidecar: Path,
+    files: Mapping[str, Path],
+    geometry: Geometry,
+    progress: Progress,
+    budget: int | None,
+    ranges: Ranges,
 ) -> None:
     """Decode the files, by content hash, in the order given. Raises DataError, _TooLarge."""
     native = _first_size(files, geometry)
@@ -153,10 +169,10 @@ def _fill(
     free = shutil.disk_usage(array.parent).free
     most = free * FREE_SHARE if budget is None else min(budget, 0.95 * free)
     with atomic_path(array) as temporary:
-        unreadable = _write(temporary, files, native, None, progress, most) if native else None
+        unreadable = _write(temporary, files, native, None, progress, most, ranges) if native else None
         if unreadable is None:
             native = None
-            unreadable = _write(temporary, files, (geometry.size, geometry.size), geometry, progress, most)
+            unreadable = _write(temporary, files, (geometry.size, geometry.size), geometry, progress, most, ranges)
     write_text(sidecar, json.dumps({"native": native is not None, "unreadable": unreadable or []}))
 
 
@@ -167,6 +183,7 @@ def _write(
     geometry: Geometry | None,
     progress: Progress,
     most: float,
+    ranges: Ranges,
 ) -> list[tuple[int, str]] | None:
     """The unreadable files and why; None, with the array unfinished, where a picture has not this (height, width).
 
@@ -177,7 +194,7 @@ def _write(
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *size, 3))
     _reserve(path)
     unreadable: list[tuple[int, str]] = []
-    for i, decoded in enumerate(_decoded(files, geometry)):
+    for i, decoded in enumerate(_decoded(files, geometry, ranges)):
         if isinstance(decoded, UnreadableImage):
             unreadable.append((i, str(decoded)))
         elif decoded.shape != pixels.shape[1:]:
@@ -197,7 +214,7 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(stored.fileno(), 0, path.stat().st_size)
 
 
-def _decoded(files: Mapping[str, Path], geometry: Geometry | None) -> Iterator[Array | UnreadableImage]:
+def _decoded(files: Mapping[str, Path], geometry: Geometry | None, ranges: Ranges) -> Iterator[Array | UnreadableImage]:
     """Arrays in the order of the files, decoded in threads (Pillow frees the interpreter while it decodes).
 
     The looks that are not known yet are made on the way and remembered.
@@ -206,11 +223,11 @@ def _decoded(files: Mapping[str, Path], geometry: Geometry | None) -> Iterator[A
     def decode(content: str) -> tuple[Array | UnreadableImage, Look | None]:
         try:
             if content in known:
-                return decode_pixels(files[content], geometry), None
-            picture = read_picture(files[content])  # whole, for its look
+                return decode_pixels(files[content], geometry, ranges), None
+            picture = read_picture(files[content], ranges=ranges)  # whole, for its look
             is_small = geometry is None or min(picture.image.size) < 2 * geometry.least_side
             if not is_small:
-                return decode_pixels(files[content], geometry), picture.look()
+                return decode_pixels(files[content], geometry, ranges), picture.look()
             image = picture.image
             return np.asarray(image if geometry is None else geometry.apply(image)), picture.look()
         except UnreadableImage as error:
@@ -220,22 +237,24 @@ def _decoded(files: Mapping[str, Path], geometry: Geometry | None) -> Iterator[A
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, len(contents), 512):
             some = contents[start : start + 512]
-            known = known_looks(some).keys()
+            known = known_looks(some, ranges).keys()
             found = list(pool.map(decode, some))
-            remember_looks({content: look for content, (_, look) in zip(some, found, strict=True) if look})
+            remember_looks({content: look for content, (_, look) in zip(some, found, strict=True) if look}, ranges)
             yield from (pixels for pixels, _ in found)
 
 
-def decode_pixels(path: Path, geometry: Geometry | None) -> Array:
+def decode_pixels(path: Path, geometry: Geometry | None, ranges: Ranges = EIGHT_BITS) -> Array:
     """One picture as (height, width, 3) uint8, at its own size without a geometry. Raises UnreadableImage."""
     if geometry is None:
-        return np.asarray(read_image(path))
-    return np.asarray(geometry.apply(read_image(path, geometry.least_side)))
+        return np.asarray(read_image(path, ranges=ranges))
+    return np.asarray(geometry.apply(read_image(path, geometry.least_side, ranges)))
 
 
-def cropped_pixels(path: Path, geometry: Geometry, crop: RandomCrop, rng: random.Random) -> Array:
+def cropped_pixels(
+    path: Path, geometry: Geometry, crop: RandomCrop, rng: random.Random, ranges: Ranges = EIGHT_BITS
+) -> Array:
     """A random part of one picture as (size, size, 3) uint8. Raises UnreadableImage."""
-    return np.asarray(crop.apply(read_image(path, crop.least_side(geometry)), geometry, rng))
+    return np.asarray(crop.apply(read_image(path, crop.least_side(geometry), ranges), geometry, rng))
 
 
 def as_it_was(decode: Callable[[Any], Array]) -> Callable[[Any], Array]:

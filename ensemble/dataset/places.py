@@ -2,12 +2,14 @@
 
 import gzip
 import os
+import posixpath
 import shutil
 import stat
 import tarfile
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
@@ -107,13 +109,27 @@ def _unpack(archive: Path, target: Path) -> None:
 def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as opened:
         for info in opened.infolist():
-            if info.is_dir():
+            name = _spelt(info)
+            if name.endswith("/"):
                 continue
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG):
-                raise DataError(f"{archive}: {info.filename[:200]!r} is a link or device; refused")
+                raise DataError(f"{archive}: {name[:200]!r} is a link or device; refused")
             with opened.open(info) as source:
-                yield info.filename, source
+                yield name, source
+
+
+def _spelt(info: zipfile.ZipInfo) -> str:
+    """A member's name with / between folders, which old Windows tools write as \\, and in UTF-8 where it is that.
+
+    Old tools for macOS and Linux write UTF-8 without the flag that says so, and zipfile reads code page 437 then.
+    """
+    name = info.filename.replace("\\", "/")
+    if info.flag_bits & 0x800:
+        return name
+    with suppress(UnicodeError):
+        return name.encode("cp437").decode("utf-8")
+    return name
 
 
 def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
@@ -131,7 +147,9 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 
 def _safe(name: str, archive: Path) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or PureWindowsPath(name).drive or "\\" in name or not path.parts:
+    """Where a member goes, below the folder; a name may climb and come back. Raises DataError for an escape."""
+    plain = posixpath.normpath(name.replace("\\", "/"))
+    path = PurePosixPath(plain)
+    if path.is_absolute() or path.parts[:1] in ((), ("..",)) or PureWindowsPath(plain).drive:
         raise DataError(f"{archive}: {name[:200]!r} would be written outside the folder; refused")
     return path

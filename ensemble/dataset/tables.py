@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.dataset.names import BETWEEN_LABELS, SUFFIXES, contents, read_csv, same_form
+from ensemble.dataset.names import BETWEEN_LABELS, bare_name, contents, read_csv, same_form
 from ensemble.dataset.places import cache_root
+from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.errors import DataError
 from ensemble.recipe import LabelsFile
 
@@ -57,28 +58,6 @@ def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
     return Images(tuple(row[0] for row in rows), tuple(row[1] for row in rows), labels if has_labels else None)
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Every image file below a folder, hidden ones left out, sorted. Raises DataError."""
-    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
-        raise DataError(f"{str(folder.absolute())[:200]}: no such folder\n{contents(folder.parent)}")
-    found = [
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
-        and not any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
-        and path.is_file()
-    ]
-    odd = next((path for path in found if str(path) != str(path).encode(errors="replace").decode()), None)
-    if odd is not None:
-        raise DataError(f"{_one_line(odd)}: its name is not text in UTF-8\nrename the file")
-    return sorted(found)
-
-
-def _one_line(path: Path) -> str:
-    """A path as a message shows it: line ends and what is no text are escaped."""
-    return str(path) if str(path).isprintable() else ascii(str(path))
-
-
 def ids_of(files: Sequence[Path], folder: Path) -> list[str]:
     """POSIX paths under the folder, without suffix where that stays unique."""
     return short_names([path.relative_to(folder).as_posix() for path in files])
@@ -86,7 +65,7 @@ def ids_of(files: Sequence[Path], folder: Path) -> list[str]:
 
 def short_names(full: Sequence[str]) -> list[str]:
     """File names without suffix where that stays unique."""
-    bare = [str(name.rpartition(".")[0]) for name in full]
+    bare = [bare_name(name) for name in full]
     counts = Counter(bare) + Counter(full)  # a.png.jpg keeps its suffix beside a.png
     return [short if counts[short] == 1 else name for short, name in zip(bare, full, strict=True)]
 
@@ -94,7 +73,11 @@ def short_names(full: Sequence[str]) -> list[str]:
 def class_folders(folder: Path) -> Images:
     """A folder with one folder per class. Raises DataError for none, or for an empty one."""
     files = image_files(folder)
-    classes = [child for child in sorted(folder.iterdir()) if child.is_dir() and not child.name.startswith((".", "__"))]
+    children = [child for child in sorted(folder.iterdir()) if not child.name.startswith((".", "__"))]
+    broken = next((child for child in children if child.is_symlink() and not os.path.exists(child)), None)
+    if broken is not None:
+        raise DataError(f"{one_line(broken)}: a link that leads nowhere\nmend or remove the link")
+    classes = [child for child in children if os.path.isdir(child)]
     if not classes:
         raise DataError(f"{folder}: expected one folder per class, found none\n{contents(folder)}")
     labels = [path.relative_to(folder).parts[0] for path in files]
@@ -102,13 +85,13 @@ def class_folders(folder: Path) -> Images:
     empty = [child.name for child in classes if not counts[child.name]]
     if empty:
         raise DataError(
-            f"{_one_line(folder / empty[0])}: no image in this class folder ({len(empty)} such folders)\n"
-            "add images or remove it"
+            f"{one_line(folder / empty[0])}: no image in this class folder ({len(empty)} such folders)\n"
+            f"{passed_over_line(scan(folder / empty[0])) or 'it is empty'}; add images or remove it"
         )
     stray = [path for path in files if path.parent == folder]
     if stray:
         raise DataError(
-            f"{_one_line(stray[0])}: an image outside the class folders ({len(stray)} of them)\nmove it into its class"
+            f"{one_line(stray[0])}: an image outside the class folders ({len(stray)} of them)\nmove it into its class"
         )
     return sorted_images(list(zip(ids_of(files, folder), files, labels, strict=True)))
 
@@ -117,7 +100,8 @@ def test_folder(folder: Path, classes: Sequence[str]) -> Images:
     """A test folder: labelled where it has the class folders, else every image below it. Raises DataError."""
     files = image_files(folder)
     if not files:
-        raise DataError(f"{folder}: no image in the test folder\n{contents(folder)}")
+        holds = passed_over_line(scan(folder)) or contents(folder)
+        raise DataError(f"{folder}: no image in the test folder\n{holds}")
     tops = [path.relative_to(folder).parts[0] for path in files]
     known = {same_form(name) for name in classes}
     labelled = all(path.parent != folder and same_form(top) in known for path, top in zip(files, tops, strict=True))
@@ -169,7 +153,7 @@ def files_by_id(root: Path, folder: str) -> dict[str, list[Path]]:
     bare: dict[str, list[Path]] = {}
     composed: dict[str, list[Path]] = {}
     for name, files in full.items():
-        bare.setdefault(name.rpartition(".")[0], []).extend(files)
+        bare.setdefault(bare_name(name), []).extend(files)
     for name, files in (bare | full).items():
         composed.setdefault(same_form(name), []).extend(files)
     names = composed | bare | full

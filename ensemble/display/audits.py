@@ -31,8 +31,9 @@ def show_audit(audit: Audit) -> None:
         _examples(kind, [_named(item) for item in items], is_bad=False)
     if not (audit.copies or audit.unreadable or audit.alike_classes or audit.odd):
         say("no copies, no unreadable files, no odd formats")
-    if audit.overlap:
-        say(f"known: {audit.overlap}")
+    for line in (*audit.notes, f"known: {audit.overlap}" if audit.overlap else ""):
+        if line:
+            say(line)
     _parts(audit)
 
 
@@ -95,6 +96,7 @@ def audit_json(audit: Audit) -> dict[str, Any]:
         "odd": {kind: [_item_json(item) for item in items] for kind, items in audit.odd.items()},
         "alike_classes": [list(names) for names in audit.alike_classes],
         "overlap": audit.overlap,
+        "notes": list(audit.notes),
     }
 
 

@@ -26,6 +26,8 @@ def show_start(started: "Started") -> None:
     uneven = f"{most} {layout.counts[most]:,}, {fewest} {layout.counts[fewest]:,}"
     each = uneven if layout.counts[most] > layout.counts[fewest] else f"{layout.counts[most]:,} of each class"
     say(f"balance: {each}; always {most}: {share}")
+    for note in layout.notes:
+        say(note)
     say("doubts: " + ("; ".join(layout.doubts) if layout.doubts else "none at first sight"))
     base, *recipes = started.files
     say(f"written for this machine ({started.machine}): {base}, {', '.join(file.name for file in recipes)}")

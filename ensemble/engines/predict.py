@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble.blending.mixture import Mixture
-from ensemble.dataset.looks import UnreadableImage, read_image
-from ensemble.dataset.names import SUFFIXES, is_sample
-from ensemble.dataset.tables import image_files, short_names
+from ensemble.dataset.looks import UnreadableImage, read_picture
+from ensemble.dataset.names import contents, is_sample
+from ensemble.dataset.scan import image_files, is_image, passed_over_line, scan
+from ensemble.dataset.tables import short_names
 from ensemble.errors import DataError, SubmissionError
-from ensemble.events import Emit, Step
+from ensemble.events import Emit, Note, Step
 from ensemble.files import atomic_path
 from ensemble.predictions import Array, Predictions, aligned, some
 from ensemble.runs import Folded, Run, RunStore
@@ -101,24 +102,46 @@ def predict(
     if sample is not None:
         shape = shape_of_sample(sample, source.classes, source.positive)
         files = [files[row] for row in rows_for(shape, ids)]
-    networks = _networks(source)
+    networks, unmeasured = _networks(source), list[str]()
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stored:
         writer = csv_writer(stored, (*shape.columns, *shape.ids, *source.classes))
-        unreadable = _write(writer, source, networks, shape, files, partial(_tell, emit, out.name, len(files)))
+        told = partial(_tell, emit, out.name, len(files))
+        unreadable = _write(writer, source, networks, shape, files, unmeasured, told)
+    for line in _notes(given, unmeasured):
+        emit(Note(out.name, line))
     if sample is not None:
         check(out, shape, source.classes)
     beside = _list_unreadable(out, unreadable)
     return Predicted(out, shape.columns, len(files), sum(map(len, networks.values())), unreadable, beside)
 
 
+def _notes(given: Sequence[Path], unmeasured: Sequence[str]) -> Iterator[str]:
+    """What should be known of a prediction, a line each."""
+    if len(given) == 1 and given[0].is_dir() and (line := passed_over_line(scan(given[0]))):
+        yield line
+    if unmeasured:
+        files = sorted(set(unmeasured))
+        yield (
+            f"{len(files):,} images have more than 8 bits a pixel, of a kind that no training image had, such as "
+            f"{files[0]}: scaled by what their files can hold, they may come out dark"
+        )
+
+
 def _write(
-    writer: Any, source: Source, networks: "Networks", shape: Shape, files: Sequence[str], told: Callable[[int], None]
+    writer: Any,
+    source: Source,
+    networks: "Networks",
+    shape: Shape,
+    files: Sequence[str],
+    unmeasured: list[str],
+    told: Callable[[int], None],
 ) -> dict[str, str]:
     """The header and a row per file, in the order of the shape's ids; why which were unreadable."""
+    readers = {network.reader for member in networks.values() for network in member}
     unreadable: dict[str, str] = {}
     n_done = 0
     writer.writerow(shape.columns)
-    for decoded in _decoded(files, {network.reader for member in networks.values() for network in member}):
+    for decoded in _decoded(files, readers, unmeasured):
         names = shape.ids[n_done : n_done + len(decoded)]
         unreadable |= {n: str(one) for n, one in zip(names, decoded, strict=True) if isinstance(one, UnreadableImage)}
         probs = _mixed(source.mixture, networks, np.array(names), decoded)
@@ -142,7 +165,8 @@ def images_of(given: Sequence[Path]) -> tuple[list[str], list[str]]:
     if len(given) == 1 and given[0].is_dir():
         paths = [str(path) for path in image_files(given[0])]
         if not paths:
-            raise DataError(f"{given[0]}: no image in this folder")
+            holds = passed_over_line(scan(given[0])) or contents(given[0])
+            raise DataError(f"{given[0]}: no image in this folder\n{holds}")
         ids = short_names([Path(path).relative_to(given[0]).as_posix() for path in paths])
         order = sorted(range(len(ids)), key=lambda i: ids[i])
         return [ids[i] for i in order], [paths[i] for i in order]
@@ -151,10 +175,14 @@ def images_of(given: Sequence[Path]) -> tuple[list[str], list[str]]:
     if lost or not paths:
         raise DataError(f"{len(lost)} of {len(paths)} images are no files: {some(lost)}\n"
                         "give one folder, image files, or a .txt with a path per line")  # fmt: skip
-    odd = next((path for path in paths if os.path.splitext(path)[1].lower() not in SUFFIXES), None)
+    odd = next((path for path in paths if not is_image(Path(path))), None)
     twice = len(paths) - len(set(paths))
     if odd is not None or twice:
-        raise DataError(f"{odd}: not named like an image" if odd else f"{twice} images are given more than once")
+        raise DataError(
+            f"{odd}: not named like an image, nor is its content one"
+            if odd
+            else f"{twice} images are given more than once"
+        )
     return short_names([Path(path).as_posix() for path in paths]), paths
 
 
@@ -177,17 +205,25 @@ def _networks(source: Source) -> "Networks":
     return found
 
 
-def _decoded(files: Sequence[str], readers: "set[Reader]") -> "Iterator[list[Decoded]]":
-    """The pixels that each reader makes of the images, block by block; the next block is decoded meanwhile."""
+def _decoded(files: Sequence[str], readers: "set[Reader]", unmeasured: list[str]) -> "Iterator[list[Decoded]]":
+    """The pixels that each reader makes of the images, block by block; the next block is decoded meanwhile.
+
+    unmeasured takes the files of more than 8 bits a pixel whose like was not among the training images.
+    """
 
     def decode(file: str) -> "Decoded":
         try:
-            images = {side: read_image(Path(file), side) for side in sides}
+            images = {}
+            for side, ranges in decodings:
+                picture = read_picture(Path(file), side, ranges)
+                images[side, ranges] = picture.image
+                if not ranges.covers(picture.mode):
+                    unmeasured.append(file)
         except UnreadableImage as error:
             return error
-        return {reader: reader.read(images[reader.geometry.least_side]) for reader in readers}
+        return {reader: reader.read(images[reader.geometry.least_side, reader.ranges]) for reader in readers}
 
-    sides = {reader.geometry.least_side for reader in readers}
+    decodings = {(reader.geometry.least_side, reader.ranges) for reader in readers}
     waiting = iter(files)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         ahead = pool.map(decode, islice(waiting, BLOCK))

@@ -115,13 +115,16 @@ class StoredImage(Transform):
 
         Raises UnreadableImage for a path, DataError for a picture that is not what it was.
         """
-        geometry = self.images.store.geometry
+        geometry, ranges = self.images.store.geometry, self.images.store.ranges
         if any(isinstance(item, str | Path) for item in items):
-            return _pixels_sent(in_threads(lambda item: decode_pixels(Path(item), geometry), items))
+            return _pixels_sent(in_threads(lambda item: decode_pixels(Path(item), geometry, ranges), items))
         if crop is not None:
-            return _pixels_sent(in_threads(as_it_was(
-                lambda item: cropped_pixels(self.images.files[item], geometry, crop, random.Random(f"{draw} {item}"))
-            ), items))  # fmt: skip
+
+            def cropped(item: int) -> Array:
+                rng = random.Random(f"{draw} {item}")
+                return cropped_pixels(self.images.files[item], geometry, crop, rng, ranges)
+
+            return _pixels_sent(in_threads(as_it_was(cropped), items))
         rows = self.images.rows[np.array(items, dtype=np.int64)]
         if self.resident is not None:
             return self.resident[_sent(rows)].permute(0, 3, 1, 2)

@@ -6,7 +6,9 @@ from typing import Any
 import timm
 from timm.data import resolve_data_config
 
+from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import FILTERS, Geometry
+from ensemble.dataset.looks import EIGHT_BITS
 from ensemble.errors import RecipeError
 from ensemble.recipe import Recipe
 from ensemble.runs import Run
@@ -17,25 +19,29 @@ class Preprocess:
     """Geometry, and the mean and standard deviation per channel of pixels from 0 to 1.
 
     stored is the (height, width) of pictures that reach the device as they are, to be resized there; all others, and
-    where it is None every one, are resized before.
+    where it is None every one, are resized before. ranges are the training set's, of values of more than 8 bits.
     """
 
     geometry: Geometry
     mean: tuple[float, ...]
     std: tuple[float, ...]
     stored: tuple[int, int] | None = None
+    ranges: Ranges = EIGHT_BITS
 
     def as_json(self) -> dict[str, Any]:
         """What run.json says."""
         stored = list(self.stored) if self.stored else None
-        return {**asdict(self.geometry), "mean": list(self.mean), "std": list(self.std), "stored": stored}
+        normalised = {"mean": list(self.mean), "std": list(self.std)}
+        ranges = {"ranges": self.ranges.as_json()} if self.ranges.by_mode else {}
+        return {**asdict(self.geometry), **normalised, "stored": stored, **ranges}
 
     @classmethod
     def of(cls, run: Run) -> "Preprocess":
         """What as_json said of a run."""
         said = dict(run.preprocessing)
         mean, std, stored = tuple(said.pop("mean")), tuple(said.pop("std")), said.pop("stored", None)
-        return cls(Geometry(**said), mean, std, tuple(stored) if stored else None)
+        ranges = Ranges.from_json(said.pop("ranges", {}))
+        return cls(Geometry(**said), mean, std, tuple(stored) if stored else None, ranges)
 
 
 def weights_config(recipe: Recipe) -> Preprocess:

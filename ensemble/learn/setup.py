@@ -111,13 +111,14 @@ def _images(recipe: Recipe, data: DataSet, run_id: str, emit: Emit) -> tuple[Cat
         emit(Step(run_id, "decoding", done, total))
 
     wanted, disk = weights_config(recipe), recipe.resources.disk
-    store = open_store(data.hashes, wanted.geometry, progress, None if disk is None else int(disk * 1e9))
+    budget = None if disk is None else int(disk * 1e9)
+    store = open_store(data.hashes, wanted.geometry, progress, budget, data.ranges)
     if isinstance(store.pixels, Streamed):
         emit(Note(run_id, "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch"))
     images = catalog(data, store, recipe.data.skip_unreadable)
     mean, std = normalisation(recipe.data.normalize, (wanted.mean, wanted.std), images)
     stored = store.pixels.shape[1:3] if store.is_native else None
-    return images, replace(wanted, mean=mean, std=std, stored=stored)
+    return images, replace(wanted, mean=mean, std=std, stored=stored, ranges=data.ranges)
 
 
 def _learner(recipe: Recipe, dls: DataLoaders, network: nn.Module, images: Catalog, chosen: str) -> Learner:

@@ -10,6 +10,7 @@ from fastai.torch_core import TensorImage
 from PIL import Image
 from torch import nn
 
+from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry
 from ensemble.errors import DamagedError, RunError
 from ensemble.files import sha256
@@ -26,10 +27,14 @@ from ensemble.runs import Run
 
 @dataclass(frozen=True)
 class Reader:
-    """How a picture becomes uint8 pixels; stored is the (height, width) of those that the device resizes."""
+    """How a picture becomes uint8 pixels; stored is the (height, width) of those that the device resizes.
+
+    ranges: the training set's, of values of more than 8 bits; the picture was decoded with them.
+    """
 
     geometry: Geometry
     stored: tuple[int, int] | None
+    ranges: Ranges
 
     def read(self, image: Image.Image) -> Array:
         """(height, width, 3) uint8 of a picture that was decoded for this geometry."""
@@ -88,7 +93,7 @@ def stored_network(run: Run, of_refit: bool = False) -> StoredNetwork:
     normalize = Normalize.from_stats(preprocess.mean, preprocess.std, cuda=on_gpu)
     return StoredNetwork(
         run.classes,
-        Reader(preprocess.geometry, preprocess.stored),
+        Reader(preprocess.geometry, preprocess.stored, preprocess.ranges),
         run.class_shares(with_valid=of_refit),
         network.to(device(), memory_format=torch.channels_last).eval(),
         [IntToFloatTensor(), ToSize(preprocess.geometry), normalize],

@@ -87,8 +87,9 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
     with clock.measure("data"):
         setup = ranks.in_turn(lambda: set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start))
     emit(Note(run_id, setup.start))
-    for warning in _dropped(setup.images):
-        emit(Note(run_id, warning))
+    for line in (*_dropped(setup.images), data.passed_over, str(data.ranges)):
+        if line:
+            emit(Note(run_id, line))
     leaks = Background(partial(leak_warnings, data))
 
     def emit_leaks(wait: float | None) -> None:

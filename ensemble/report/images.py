@@ -47,7 +47,8 @@ def thumbnails_of(found: DataSet | str, runs: Sequence[Run]) -> Thumbnails:
     if isinstance(found, str):
         return Thumbnails({})
     tables = [found.train, found.valid] if any(isinstance(run, Folded) for run in runs) else [found.valid]
-    return Thumbnails({own: file for table in tables for own, file in zip(table.ids, table.files, strict=True)})
+    files = {own: file for table in tables for own, file in zip(table.ids, table.files, strict=True)}
+    return Thumbnails(files, found.ranges)
 
 
 def view_of(found: DataSet | str, thumbnails: Thumbnails, progress: Progress) -> DataView:
@@ -109,4 +110,5 @@ def _notes(looked: Audit) -> list[str]:
     if looked.unreadable:
         lines.append(f"unreadable: {count(len(looked.unreadable), 'file')}, such as {looked.unreadable[0][0].id}")
     lines += [f"class names that look the same: {', '.join(map(repr, alike))}" for alike in looked.alike_classes]
-    return [*lines, f"known: {looked.overlap}"] if looked.overlap else lines
+    known = [f"known: {looked.overlap}"] if looked.overlap else []
+    return [*lines, *looked.notes, *known]

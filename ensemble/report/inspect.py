@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from ensemble.dataset.audit import Audit
-from ensemble.dataset.looks import UnreadableImage, read_image
+from ensemble.dataset.depth import Ranges
+from ensemble.dataset.looks import EIGHT_BITS, UnreadableImage, read_image
 from ensemble.dataset.tables import Images
 from ensemble.files import atomic_path
 from ensemble.report.plots import BLUE, GREEN, GREY, ORANGE
@@ -48,7 +49,7 @@ def save_counts(audit: Audit, path: Path) -> None:
     _save(figure, path)
 
 
-def save_samples(images: Images, path: Path) -> None:
+def save_samples(images: Images, path: Path, ranges: Ranges = EIGHT_BITS) -> None:
     """A PNG with some pictures of each class, evenly spread over its images; of many classes some.
 
     Raises EnsembleError.
@@ -63,20 +64,20 @@ def save_samples(images: Images, path: Path) -> None:
     for row, name in zip(grid, shown, strict=True):
         files = [file for file, label in zip(images.files, images.labels, strict=True) if label == name]
         row[0].set_ylabel(textwrap.fill(_short(name), 16), rotation=0, ha="right", va="center", fontsize=9)
-        for axes, pixels in zip(row, _pictures(files), strict=False):
+        for axes, pixels in zip(row, _pictures(files, ranges), strict=False):
             axes.imshow(pixels, interpolation="nearest")
     left_out = f", {len(shown)} of {len(classes)} classes" if len(shown) < len(classes) else ""
     figure.suptitle(f"Training images{left_out}", fontsize=11)
     _save(figure, path)
 
 
-def _pictures(files: Sequence[Path]) -> list[np.ndarray]:
+def _pictures(files: Sequence[Path], ranges: Ranges) -> list[np.ndarray]:
     """Up to PER_CLASS readable pictures as (height, width, 3) uint8, at most CELL pixels a side."""
     found: list[np.ndarray] = []
     step = max(1, len(files) // PER_CLASS)
     for file in [*files[::step], *files][:TRIES]:
         try:
-            image = read_image(file)
+            image = read_image(file, ranges=ranges)
         except UnreadableImage:
             continue
         image.thumbnail((CELL, CELL))

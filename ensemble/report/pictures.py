@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ensemble.dataset.looks import UnreadableImage, read_image
+from ensemble.dataset.depth import Ranges
+from ensemble.dataset.looks import EIGHT_BITS, UnreadableImage, read_image
 from ensemble.errors import DataError
 from ensemble.predictions import Array
 
@@ -18,8 +19,8 @@ SIDE = 112  # pixels of a thumbnail; about 3 KB each
 class Thumbnails:
     """Thumbnails by an image's id or file, each made once; files is empty where the images are not at hand."""
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        self.files = files
+    def __init__(self, files: Mapping[str, Path], ranges: Ranges = EIGHT_BITS) -> None:
+        self.files, self.ranges = files, ranges
         self._made: dict[Path, str] = {}
 
     def __call__(self, image_id: str) -> str:
@@ -30,14 +31,14 @@ class Thumbnails:
         """The data URI of a file, "" where it cannot be read."""
         if file not in self._made:
             try:
-                self._made[file] = _thumbnail(file)
+                self._made[file] = _thumbnail(file, self.ranges)
             except (UnreadableImage, DataError):
                 self._made[file] = ""
         return self._made[file]
 
 
-def _thumbnail(file: Path) -> str:
-    image = read_image(file)
+def _thumbnail(file: Path, ranges: Ranges) -> str:
+    image = read_image(file, ranges=ranges)
     is_small = max(image.size) <= SIDE // 2
     image.thumbnail((SIDE, SIDE))
     return data_uri(image, "PNG" if is_small else "WEBP")

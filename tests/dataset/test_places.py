@@ -177,3 +177,44 @@ def test_an_archive_that_swells_when_unpacked_is_stopped(tmp_path, monkeypatch, 
     files = {"zeros": bytes(1_000_000)} if limit == "MAX_BYTES" else {f"{i}": b"" for i in range(101)}
     monkeypatch.setattr(places, limit, 100)
     refuse(archive_of(tmp_path / "bomb.zip", files), said)
+
+
+def test_a_zip_with_windows_strokes_is_the_same_folder(tmp_path):
+    """zipfile writes a name as it is; folders have entries of their own, or none."""
+    strokes = {f"pets\\{name}".replace("/", "\\"): content for name, content in FILES.items()}
+    for name, folders in (("bare.zip", {}), ("folders.zip", {"pets\\": b"", "pets\\train\\a\\": b""})):
+        assert files_in(unpacked(archive_of(tmp_path / name, folders | strokes))) == FILES
+    mixed = {"pets\\train/a\\1.png": b"one", ".\\pets\\train\\b\\2.png": b"two", "pets/labels.csv": b"id,label\n"}
+    assert files_in(unpacked(archive_of(tmp_path / "mixed.zip", mixed))) == FILES
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz"])
+def test_names_that_climb_and_stay_inside_are_no_escape(tmp_path, suffix):
+    names = {"./train/a/1.png": b"one", "x/../train/b/./2.png": b"two", "train/../labels.csv": b"id,label\n"}
+    assert files_in(unpacked(archive_of(tmp_path / f"a{suffix}", names))) == FILES
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+@pytest.mark.parametrize(
+    "name",
+    ["..\\evil.png", "a\\..\\..\\evil.png", "C:\\evil.png", "c:evil.png", "\\evil.png", "\\\\server\\share\\evil.png",
+     "/evil.png", "../evil.png", "a/../../evil.png", ".\\..\\evil.png", "\\\\?\\C:\\evil.png", "a\\../..\\evil.png"],
+)  # fmt: skip
+def test_a_real_escape_is_refused_however_it_is_written(tmp_path, suffix, name):
+    archive = archive_of(tmp_path / f"a{suffix}", FILES | {name: b"evil"})
+    with pytest.raises(DataError, match="outside the folder"):
+        unpacked(archive)
+    assert not list(tmp_path.rglob("evil.png"))
+
+
+def test_names_in_utf_8_without_the_flag_and_in_code_page_437_are_both_right(tmp_path):
+    """An old zip of macOS holds UTF-8 bytes and does not say so; one of DOS holds code page 437."""
+    for stored, shown in (
+        ("caf\u00e9/鸟.png".encode(), "caf\u00e9/鸟.png"),
+        (b"caf\x82/\x94.png", "caf\u00e9/\u00f6.png"),
+    ):
+        path = tmp_path / f"{len(stored)}.zip"
+        held = ("n" * len(stored)).encode()
+        archive_of(path, {held.decode(): b"x", "other/y": b"y"})
+        path.write_bytes(path.read_bytes().replace(held, stored))
+        assert shown in files_in(unpacked(path))

@@ -107,6 +107,44 @@ def test_large_photos_are_decoded_as_they_were_for_training(tmp_path, tiny_image
     np.testing.assert_allclose(read(path)[2], stored.probs, atol=1e-6)
 
 
+def test_a_single_image_of_hounsfield_units_is_scaled_by_the_range_of_its_training_set(tmp_path, monkeypatch):
+    """By its own range a dark image would look like a light one."""
+    monkeypatch.setenv("ENS_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for k, name in enumerate(("fat", "lung")):
+        (tmp_path / "images" / "train" / name).mkdir(parents=True)
+        for i in range(10):
+            units = 300 * k - 400 + rng.normal(0, 20, (32, 32))
+            Image.fromarray(units.astype(np.int32)).save(tmp_path / "images" / "train" / name / f"{i}.tif")
+    recipe = TINY.format(images=tmp_path / "images").replace("{folds: 2}, test: test", "0.2, test: 0.2")
+    (tmp_path / "ct.yaml").write_text(recipe)
+    store, said = RunStore(tmp_path / "runs"), []
+    (run,), _ = train_all(jobs_of([Recipe.load(tmp_path / "ct.yaml", ("seeds=[0]",))]), store, said.append)
+    assert any("32-bit values from" in getattr(event, "text", "") for event in said)
+    low, high = run.preprocessing["ranges"]["I"]
+    assert -500 < low < -350
+    assert -150 < high < 0
+    stored = run.test().canonical()
+    for image_id, probs in zip(stored.ids.tolist(), stored.probs, strict=True):
+        file = tmp_path / "images" / "train" / f"{image_id}.tif"
+        path = predict([file], of_run(run.id, store), tmp_path / "out.csv", ignore, force=True).path
+        np.testing.assert_allclose(read(path)[2][0], probs, atol=1e-6)
+
+
+def test_a_depth_that_no_training_image_had_and_files_that_are_no_images_are_told(made, store, tmp_path):
+    folder = tmp_path / "new"
+    folder.mkdir()
+    shutil.copy(made / "images" / "test" / "red-11.png", folder / "photo")
+    Image.fromarray(np.full((32, 32), 0.5, np.float32)).save(folder / "deep.tif")
+    (folder / "film.mp4").write_bytes(b"no image")
+    said = []
+    path = predict([folder], of_run(store.finished()[0].id, store), tmp_path / "out.csv", said.append).path
+    assert read(path)[0] == ["deep", "photo"]
+    lines = [event.text for event in said if hasattr(event, "text")]
+    assert any("more than 8 bits" in line and "deep.tif" in line for line in lines)
+    assert any(line.startswith("passed over: 1 .mp4") for line in lines)
+
+
 @pytest.mark.parametrize("options", [Options(), Options(average="geometric", calibrate=True)], ids=["plain", "warm"])
 def test_a_blend_says_of_the_test_images_what_it_submitted(options, made, store, tmp_path):
     blend = make_blend(store.finished(), options)

@@ -1,11 +1,14 @@
 """The network's input: the weights' own configuration, and the recipe's wishes over it."""
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from timm.data import resolve_data_config
 from timm.models import get_pretrained_cfg
 
+from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry
 from ensemble.errors import RecipeError
 from ensemble.learn.preprocess import Preprocess, weights_config
@@ -35,6 +38,13 @@ def test_auto_is_what_the_weights_were_made_for(arch, geometry, stats, recipe_of
 def test_weights_from_anywhere_are_shown_what_they_know(pretrained, recipe_of):
     said = weights_config(recipe_of("model.arch=tf_efficientnet_lite0", f"model.pretrained={pretrained}"))
     assert said.geometry == Geometry(32, "crop", 0.875, "bicubic")
+
+
+def test_the_ranges_of_deep_images_are_kept_as_numbers(recipe_of):
+    ranges = Ranges((("F", 0.5, 1.5), ("I;16", 0.0, 4000.0)))
+    stored = json.loads(json.dumps(replace(weights_config(recipe_of()), ranges=ranges).as_json()))
+    assert stored["ranges"] == {"F": [0.5, 1.5], "I;16": [0, 4000]}
+    assert Preprocess.of(SimpleNamespace(preprocessing=stored)).ranges == ranges
 
 
 def test_from_scratch_nothing_is_cut_off_the_short_side(recipe_of):

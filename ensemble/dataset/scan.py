@@ -1,0 +1,132 @@
+"""Which files below a folder are images: by suffix where it is known, else by the first bytes. Links are followed."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from operator import attrgetter
+from pathlib import Path
+
+from ensemble.dataset.names import OTHERS, SUFFIXES, TEXTS, contents
+from ensemble.errors import DataError
+
+SIGNATURES = (
+    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"8BPS",
+    b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51", b"qoif", b"DDS ", b"SIMPLE  =",
+)  # fmt: skip
+# so short, or of so general a container, that only the decoder can tell
+MAYBE = (b"BM", b"RIFF", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf", b"\0\0\1\0", b"\0\0\2\0", b"\x01\xda",
+         b"\x59\xa6\x6a\x95", b"\x0a", b"icns", b"/* XPM")  # fmt: skip
+N_KINDS = 4  # of passed-over files that a message names
+
+
+@dataclass(frozen=True)
+class Scan:
+    """The image files below a folder, sorted, and by kind what is passed over, hidden files and tables left out."""
+
+    images: tuple[Path, ...]
+    passed_over: dict[str, tuple[Path, ...]]
+
+
+def scan(folder: Path) -> Scan:
+    """Look through a folder and every folder in it. Raises DataError, also for links that lead in a circle."""
+    if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
+        raise DataError(f"{str(folder.absolute())[:200]}: no such folder\n{contents(folder.parent)}")
+    images: list[Path] = []
+    passed_over: dict[str, list[Path]] = {}
+    for path, kind in _files(folder, (os.path.realpath(folder),)):
+        if kind is None:
+            images.append(path)
+        elif kind not in TEXTS:
+            passed_over.setdefault(kind, []).append(path)
+    odd = next((path for path in images if not _is_text(path)), None)
+    if odd is not None:
+        raise DataError(f"{one_line(odd)}: its name is not text in UTF-8\nrename the file")
+    by_kind = {kind: tuple(sorted(paths)) for kind, paths in sorted(passed_over.items())}
+    return Scan(tuple(sorted(images, key=attrgetter("parts"))), by_kind)
+
+
+def image_files(folder: Path) -> list[Path]:
+    """Every image file below a folder, hidden ones left out, sorted. Raises DataError."""
+    return list(scan(folder).images)
+
+
+def passed_over_line(*scans: Scan) -> str:
+    """One line about the files that folders hold and that are no images, each once; "" where there are none."""
+    kinds: dict[str, set[Path]] = {}
+    for scanned in scans:
+        for kind, paths in scanned.passed_over.items():
+            kinds.setdefault(kind, set()).update(paths)
+    if not kinds:
+        return ""
+    by_count = sorted(kinds, key=lambda kind: (-len(kinds[kind]), kind))
+    counts = ", ".join(f"{len(kinds[kind]):,} {kind}" for kind in by_count[:N_KINDS])
+    others = f" and {len(kinds) - N_KINDS} more kinds" if len(kinds) > N_KINDS else ""
+    return f"passed over: {counts}{others}, such as {one_line(min(kinds[by_count[0]]))}"
+
+
+def is_image(path: Path) -> bool:
+    """Whether a file counts as an image: by its suffix, or by its content where the suffix says nothing."""
+    suffix = path.suffix.lower()
+    return suffix in SUFFIXES or (suffix not in TEXTS | OTHERS and _has_image(str(path)))
+
+
+def one_line(path: Path) -> str:
+    """A path as a message shows it: line ends and what is no text are escaped."""
+    return str(path) if str(path).isprintable() else ascii(str(path))
+
+
+def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | None]]:
+    """Every file that is not hidden, with the kind of one that is no image; above holds the real paths of folders."""
+    try:
+        with os.scandir(folder) as opened:
+            entries = [entry for entry in opened if not entry.name.startswith((".", "__MACOSX"))]
+    except OSError as error:
+        raise DataError(f"{one_line(folder)}: cannot be read ({error.strerror})") from None
+    for entry in entries:
+        path = folder / entry.name
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files(path, (*above, os.path.join(above[-1], entry.name)))
+        elif entry.is_symlink() and os.path.isdir(path):
+            target = os.path.realpath(path)
+            if target in above:
+                raise DataError(
+                    f"{one_line(path)}: a link that leads back to {one_line(Path(target))}\nremove the link"
+                )
+            yield from _files(path, (*above, target))
+        elif not os.path.isfile(path) if entry.is_symlink() else not entry.is_file():
+            yield path, "broken links" if entry.is_symlink() and not os.path.exists(path) else "no regular files"
+        else:
+            yield path, None if is_image(path) else path.suffix.lower() or "without suffix"
+
+
+def _has_image(path: str) -> bool:
+    """Whether a file begins as an image that Pillow reads."""
+    with suppress(OSError):
+        stat = os.stat(path)
+        return _begins_as_image(path, stat.st_size, stat.st_mtime_ns)
+    return False
+
+
+@lru_cache(maxsize=500_000)
+def _begins_as_image(path: str, n_bytes: int, changed: int) -> bool:
+    with suppress(OSError):
+        with open(path, "rb") as stored:
+            head = stored.read(16)
+        if head.startswith(SIGNATURES) or head[4:12] in (b"ftypavif", b"ftypavis"):
+            return True
+        return head.startswith(MAYBE) and _opens(Path(path))
+    return False
+
+
+def _opens(path: Path) -> bool:
+    from ensemble.dataset.decode import open_image
+
+    with suppress(Exception), open_image(path):
+        return True
+    return False
+
+
+def _is_text(path: Path) -> bool:
+    return str(path) == str(path).encode(errors="replace").decode()

@@ -1,0 +1,201 @@
+"""Files are opened by their content; metadata turn an image upright and never make a good one unreadable."""
+
+import io
+import os
+import random
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, PngImagePlugin
+
+from ensemble.dataset.looks import read_picture
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
+SIX = (0x0112, 3, 1, struct.pack("<HH", 6, 0))  # a quarter turn clockwise
+FORMATS = ["JPEG", "PNG", "WEBP", "AVIF"]
+
+
+def block(*entries):
+    """An EXIF block of raw (tag, type, count, four bytes) entries, little-endian."""
+    rows = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in entries)
+    return b"Exif\0\0II*\0" + struct.pack("<IH", 8, len(entries)) + rows + bytes(4)
+
+
+def saved(path, kind, **options):
+    NOISE.save(path, kind, **options)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        (0x0128, 2, 2, b"2\0\0\0"),  # a unit as text
+        (0x010F, 2, 50, struct.pack("<I", 99_999)),  # a text beyond the block's end
+        (0x010F, 99, 1, b"\1\0\0\0"),  # no such type
+        (0x8825, 4, 1, struct.pack("<I", 99_999)),  # GPS beyond the end
+        (0x8769, 2, 4, b"abc\0"),  # a directory that is text
+        (0x011A, 5, 1, struct.pack("<I", 8)),
+        (0x0213, 7, 4, b"\1\2\3\4"),
+    ],
+    ids=lambda entry: hex(entry[0]),
+)
+def test_a_photo_is_turned_whatever_its_other_tags_are(tmp_path, kind, odd):
+    for entries in ((SIX, odd), (odd, SIX)):
+        picture = read_picture(saved(tmp_path / "a", kind, exif=block(*entries)))
+        assert (picture.orientation, picture.image.size) == (6, (40, 60))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        (0x0112, 2, 2, b"6\0\0\0"),
+        (0x0112, 3, 1, struct.pack("<HH", 0, 0)),
+        (0x0112, 3, 1, struct.pack("<HH", 9, 0)),
+        (0x0112, 3, 0, struct.pack("<HH", 6, 0)),
+        (0x0112, 5, 1, struct.pack("<I", 8)),
+    ],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_an_orientation_that_is_no_number_from_1_to_8_turns_nothing_and_is_not_told(tmp_path, kind, entry):
+    look = read_picture(saved(tmp_path / "a", kind, exif=block(entry))).look()
+    assert (look.orientation, look.width, look.height) == (1, 60, 40)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", [*FORMATS, "TIFF"])
+def test_all_eight_orientations_show_the_same_upright_image(tmp_path, kind, orientation):
+    """The pixels are stored turned back, so that every file shows one image."""
+    backwards = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Image.Transpose that undoes the orientation
+    stored = NOISE.transpose(Image.Transpose(backwards[orientation])) if orientation > 1 else NOISE
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    finest = {
+        "WEBP": {"lossless": True},
+        "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+        "JPEG": {"quality": 100, "subsampling": 0},
+    }
+    stored.save(tmp_path / "a", kind, exif=exif, **finest.get(kind, {}))
+    picture = read_picture(tmp_path / "a")
+    assert (picture.orientation, picture.image.size) == (orientation, NOISE.size)
+    assert np.abs(np.asarray(picture.image).astype(int) - np.asarray(NOISE)).mean() < 20
+
+
+def test_an_orientation_in_xmp_alone_counts_as_before(tmp_path):
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
+    assert read_picture(saved(tmp_path / "a.jpg", "JPEG", xmp=xmp)).orientation == 6
+
+
+@given(st.sampled_from(FORMATS), st.integers(0, 10**6))
+def test_a_damaged_exif_block_never_makes_a_photo_unreadable(tmp_path_factory, kind, seed):
+    path, draw = tmp_path_factory.mktemp("exif") / "a", random.Random(seed)
+    whole = Image.Exif()
+    whole[0x010F], whole[0x0112], whole[0x011A] = "a maker of cameras", 6, 72.0
+    saved(path, kind, exif=whole)
+    content = bytearray(path.read_bytes())
+    text = content.index(b"a maker")
+    start = max(content.rfind(b"MM\0*", 0, text), content.rfind(b"II*\0", 0, text))
+    for _ in range(draw.randint(1, 20)):
+        content[draw.randrange(start, text + 18)] = draw.randrange(256)
+    if kind == "PNG":  # its checksum again
+        place = content.index(b"eXIf")
+        (length,) = struct.unpack(">I", content[place - 4 : place])
+        end = place + 4 + length
+        content[end : end + 4] = struct.pack(">I", zlib.crc32(content[place:end]))
+    path.write_bytes(content)
+    assert sorted(read_picture(path).image.size) == [40, 60]
+
+
+@pytest.mark.parametrize("blob", [b"", b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0" + b"\xff" * 60_000, b"no TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_cut_off_or_huge_exif_block_is_passed_over(tmp_path, kind, blob):
+    assert read_picture(saved(tmp_path / "a", kind, exif=blob)).orientation == 1
+
+
+def tiff(*entries):
+    """An uncompressed TIFF of NOISE with more raw directory entries, which a reader meets among those of the pixels."""
+    pixels, n = NOISE.tobytes(), 9 + len(entries)
+    end = 8 + 2 + 12 * n + 4
+    known = [
+        (256, 4, 1, struct.pack("<I", 60)), (257, 4, 1, struct.pack("<I", 40)), (258, 3, 3, struct.pack("<I", end)),
+        (259, 3, 1, struct.pack("<I", 1)), (262, 3, 1, struct.pack("<I", 2)), (273, 4, 1, struct.pack("<I", end + 6)),
+        (277, 3, 1, struct.pack("<I", 3)), (278, 4, 1, struct.pack("<I", 40)),
+        (279, 4, 1, struct.pack("<I", len(pixels))),
+    ]  # fmt: skip
+    rows = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in sorted([*known, *entries]))
+    return b"II*\0" + struct.pack("<IH", 8, n) + rows + bytes(4) + struct.pack("<3H", 8, 8, 8) + pixels
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        (0x010F, 2, 50, struct.pack("<I", 99_999)),
+        (700, 3, 1, b"\1\0\0\0"),  # XMP as a number
+        (0x8769, 4, 1, struct.pack("<I", 99_999)),
+        (34675, 7, 9_999_999, struct.pack("<I", 8)),
+    ],
+    ids=lambda entry: str(entry[0]),
+)
+def test_a_tiff_with_damaged_metadata_keeps_its_pixels_and_its_turn(tmp_path, odd):
+    (tmp_path / "a.tif").write_bytes(tiff(odd))
+    assert np.array_equal(read_picture(tmp_path / "a.tif").image, NOISE)
+    (tmp_path / "b.tif").write_bytes(tiff(odd, SIX))
+    turned = read_picture(tmp_path / "b.tif")
+    assert turned.orientation == 6
+    assert np.array_equal(turned.image, NOISE.transpose(Image.Transpose.ROTATE_270))
+
+
+def png_with(name, content):
+    plain = io.BytesIO()
+    NOISE.save(plain, "PNG")
+    raw = plain.getvalue()
+    chunk = struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    return raw[:33], chunk, raw[33:]
+
+
+@pytest.mark.parametrize("where", ["before", "after"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (b"zTXt", b"parameters\0\0" + zlib.compress(b"a" * 1_500_000)),
+        (b"zTXt", b"workflow\0\0" + zlib.compress(bytes(80_000_000))),
+        (b"iTXt", b"a\0\1\0\0\0" + zlib.compress(b"b" * 3_000_000)),
+        (b"tEXt", b"a\0" + b"c" * 70_000_000),
+        (b"iCCP", b"a\0\0" + zlib.compress(os.urandom(10) + bytes(5_000_000))),
+        (b"zTXt", b"a\0\0no zlib"),
+    ],
+)
+def test_a_png_with_large_or_damaged_texts_and_profiles_is_read(tmp_path, name, content, where):
+    head, chunk, pixels = png_with(name, content)
+    end = pixels.rindex(b"IEND") - 4
+    whole = head + chunk + pixels if where == "before" else head + pixels[:end] + chunk + pixels[end:]
+    (tmp_path / "a.png").write_bytes(whole)
+    assert np.array_equal(read_picture(tmp_path / "a.png").image, NOISE)
+
+
+def test_a_large_text_does_not_hide_orientation_or_transparency(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("parameters", "a" * 1_500_000, zip=True)
+    NOISE.convert("P").save(tmp_path / "a.png", pnginfo=info, exif=block(SIX), transparency=3)
+    picture = read_picture(tmp_path / "a.png")
+    assert (picture.orientation, picture.has_alpha) == (6, True)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "AVIF"])
+def test_a_profile_of_megabytes_is_read(tmp_path, kind):
+    profile = bytes(128) + os.urandom(2_000_000)
+    assert read_picture(saved(tmp_path / "a", kind, icc_profile=profile)).image.size == (60, 40)
+
+
+@pytest.mark.parametrize("kind", [*FORMATS, "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "ICO", "QOI", "SGI", "PCX", "DDS"])
+@pytest.mark.parametrize("name", ["a", "a.jpg", "a.PNG", "a.jfif", "a.dat", "a.heic"])
+def test_the_content_decides_whatever_the_name_says(tmp_path, kind, name):
+    assert read_picture(saved(tmp_path / name, kind)).format == kind
+
+
+def test_what_has_no_signature_is_read_under_its_own_suffix(tmp_path):
+    assert read_picture(saved(tmp_path / "a.TGA", "TGA")).format == "TGA"
