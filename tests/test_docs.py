@@ -77,6 +77,17 @@ def test_constraints_name_packages_and_versions_only():
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
 
 
+def test_ci_begins_with_the_readmes_first_command():
+    """So that no environment with more than the base dependencies hides what a newcomer meets."""
+    first = README.split("```")[1].split("\n")[1]
+    steps = [line.strip() for line in (ROOT / ".ci" / "run").read_text().splitlines() if not line.startswith("#")]
+    commands = [line for line in steps if re.search(r"\b(make|pip|uv|ens|pytest|python3?|apt-get)\b", line)]
+    assert first.startswith("make ")
+    assert commands[0] == first
+    for later in ("make test", "make check"):
+        assert any(line.startswith(later) for line in commands[1:])
+
+
 def test_installing_keeps_a_torch_and_fastai_that_are_new_enough(tmp_path):
     """pip, told of an environment that holds every dependency at its lower bound, has nothing to install."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "env")], check=True)

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from ensemble.engines.jobs import jobs_of
-from ensemble.quickstart import NAMES, recipes_folder
+from ensemble.quickstart import NAMES
 from ensemble.recipe import Recipe
+from ensemble.recipe.shipped import recipes_folder
 
 FAMILIES = ("vgg", "resnet", "densenet", "efficientnet")
 

@@ -14,6 +14,7 @@ app = typer.Typer(
 COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": training.quickstart,
     "init": data.init,
+    "recipes": data.recipes,
     "inspect": data.inspect,
     "train": training.train,
     "lr-find": training.lr_find,

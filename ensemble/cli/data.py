@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ensemble.cli.options import Json, OneRecipe, Set, said
+from ensemble.cli.options import Json, OneRecipe, Set, one_present_or_shipped, said
 
 
 def init(
@@ -23,6 +23,34 @@ def init(
     starts.show_start(started)
     stem = str(started.files[0]).removesuffix(".base.yaml")
     display.next_commands(f"ens inspect {started.files[2]}", f"ens train {stem}_*.yaml && ens blend --weights best")
+
+
+def recipes(
+    copy: Annotated[
+        str | None, typer.Option("--copy", metavar="NAME", help="write this one, and its base, into recipes/; * and ?")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """The recipes that come with ens; `ens train recipes/NAME.yaml` takes them from any folder."""
+    from ensemble import display
+    from ensemble.display import starts
+    from ensemble.recipe.shipped import copy_shipped, shipped_recipes
+
+    if copy is not None:
+        is_new = copy_shipped(copy)
+        if json:
+            display.show_json({str(path): "written" if new else "unchanged" for path, new in is_new.items()})
+            return
+        for path, new in is_new.items():
+            display.say(f"{path}: written" if new else f"{path}: here already, as it ships")
+        display.next_commands(f"ens train {next(iter(is_new))}")
+        return
+    listed = shipped_recipes()
+    if json:
+        display.show_json([asdict(recipe) for recipe in listed])
+        return
+    starts.show_recipes(listed)
+    display.next_commands("ens train recipes/digits_resnet.yaml", "ens recipes --copy digits_resnet")
 
 
 def list_data(json: Json = False) -> None:
@@ -78,7 +106,8 @@ def inspect(
     from ensemble.recipe import Recipe
     from ensemble.report.inspect import save_counts, save_samples
 
-    described = Recipe.load(recipe, tuple(set_ or ()))
+    file = one_present_or_shipped(recipe)
+    described = Recipe.load(file, tuple(set_ or ()))
     folder = out or Path("inspect") / described.name
     images = load(described.data)
     with live.progress() as show, stoppable(show) as emit:

@@ -1,5 +1,6 @@
 """Options that several commands take, and how the next command repeats them."""
 
+import os
 import shlex
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,6 +25,28 @@ Address = Annotated[
 OneRecipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")]
 Patterns = Annotated[list[str] | None, typer.Argument(metavar="PATTERN", help="run ids or recipes, with * and ?")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
+
+
+def present_or_shipped(path: Path) -> list[Path]:
+    """The recipe file; where it does not exist, the recipes of that name that come with ens, and a line that says so.
+
+    A pattern that no shell expanded (`recipes/cifar10_*.yaml` in an empty folder) means all that match.
+    """
+    if os.path.lexists(path):
+        return [path]
+    from ensemble import display
+    from ensemble.recipe.shipped import shipped_matching
+
+    shipped = shipped_matching(path)
+    if shipped:
+        names = ", ".join(recipe.stem for recipe in shipped)
+        display.note(f"{path} is not here: taking {names} as shipped with ens")
+    return shipped or [path]
+
+
+def one_present_or_shipped(path: Path) -> Path:
+    """As present_or_shipped, for a command that takes one recipe: a pattern means none."""
+    return path if "*" in path.name or "?" in path.name else present_or_shipped(path)[0]
 
 
 def said(option: str, values: list[str] | None) -> str:

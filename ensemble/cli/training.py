@@ -8,7 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ensemble.cli.looking import Page, write_page
-from ensemble.cli.options import Address, Engine, Jobs, OneRecipe, Out, Runs, Set, placed, said, same
+from ensemble.cli.options import (
+    Address,
+    Engine,
+    Jobs,
+    OneRecipe,
+    Out,
+    Runs,
+    Set,
+    one_present_or_shipped,
+    placed,
+    present_or_shipped,
+    said,
+    same,
+)
 from ensemble.errors import EnsembleError
 
 if TYPE_CHECKING:
@@ -62,7 +75,8 @@ def train(
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
 
-    paths = [path for path in recipes if not path.name.endswith(".base.yaml")]  # a glob finds the bases too
+    files = [file for path in recipes for file in present_or_shipped(path)]
+    paths = [path for path in files if not path.name.endswith(".base.yaml")]  # a glob finds the bases too
     if not paths:
         raise EnsembleError(f"{recipes[0]}: a base holds what several recipes share; train one that names it")
     described = [Recipe.load(path, tuple(set_ or ())) for path in paths]
@@ -70,9 +84,9 @@ def train(
     chosen = Choice(engine, jobs, address).engine(described, n_open(wanted, store, force))
     if dry_run:
         _reckon(wanted, store, force)
-        files = " ".join(shlex.quote(str(path)) for path in recipes)
+        named = " ".join(shlex.quote(str(path)) for path in recipes)
         again = " --force" * force + same(runs) + placed(engine, jobs, address)
-        display.next_commands(f"ens train {files}{said('--set', set_)}{again}")
+        display.next_commands(f"ens train {named}{said('--set', set_)}{again}")
         return
     with live.progress() as show, stoppable(show) as emit:
         finished, failures = train_all(wanted, store, emit, force, chosen)
@@ -119,7 +133,8 @@ def lr_find(
     from ensemble.engines.stopping import stoppable
     from ensemble.recipe import Recipe
 
-    described = Recipe.load(recipe, tuple(set_ or ()))
+    file = one_present_or_shipped(recipe)
+    described = Recipe.load(file, tuple(set_ or ()))
     folder = out or Path("lr_find") / described.name
     with live.progress() as show, stoppable(show) as emit:
         found = find_rate(described, folder, emit)
@@ -149,10 +164,11 @@ def tune(
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
 
-    described = Recipe.load(recipe, tuple(set_ or ()))
+    file = one_present_or_shipped(recipe)
+    described = Recipe.load(file, tuple(set_ or ()))
     chosen = Choice(engine, jobs, address).engine([described], trials)
     with live.progress() as show, stoppable(show) as emit:
-        search = search_for(recipe, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit, chosen)
+        search = search_for(file, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit, chosen)
     display.show_search(search)
     given = f"{said('--set', set_)}{same(runs)}"
     more = f"--trials {2 * trials}{said('--vary', vary)}{given}{placed(engine, jobs, address)}"

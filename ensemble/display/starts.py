@@ -8,6 +8,7 @@ from ensemble.display.text import count, escape, out, percent, say, table
 if TYPE_CHECKING:
     from ensemble.dataset.download import Listed
     from ensemble.init import Started
+    from ensemble.recipe.shipped import Shipped
 
 
 def show_start(started: "Started") -> None:
@@ -31,6 +32,16 @@ def show_start(started: "Started") -> None:
     say("doubts: " + ("; ".join(layout.doubts) if layout.doubts else "none at first sight"))
     base, *recipes = started.files
     say(f"written for this machine ({started.machine}): {base}, {', '.join(file.name for file in recipes)}")
+
+
+def show_recipes(listed: "Sequence[Shipped]") -> None:
+    """The recipes that come with ens, and the images that each is about."""
+    shown = table("recipes", "name", "what", "images")
+    for recipe in listed:
+        images = f"{recipe.path}/" if recipe.path else "come with scikit-learn"
+        images += f" (ens data get {recipe.get})" if recipe.get else ""
+        shown.add_row(*map(escape, (recipe.name, recipe.description, images)))
+    out.print(shown)
 
 
 def show_datasets(listed: "Sequence[Listed]") -> None:

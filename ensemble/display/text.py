@@ -16,8 +16,8 @@ from ensemble.errors import EnsembleError
 from ensemble.numbers import count, interval, minutes, percent
 
 __all__ = [
-    "LONGEST", "LOG_WIDTH", "count", "err", "escape", "interval", "minutes", "next_commands", "out", "percent", "plain",
-    "say", "show_error", "show_json", "show_stopped", "table",
+    "LONGEST", "LOG_WIDTH", "count", "err", "escape", "interval", "minutes", "next_commands", "note", "out", "percent",
+    "plain", "say", "show_error", "show_json", "show_stopped", "table",
 ]  # fmt: skip
 LOG_WIDTH = 140  # a file or pipe has no width of its own
 LONGEST = 600  # characters of a line of an error
@@ -61,6 +61,11 @@ def show_stopped(number: int) -> None:
 def say(text: str) -> None:
     """One line of result on stdout."""
     out.print(plain(text), soft_wrap=True, markup=False)
+
+
+def note(text: str) -> None:
+    """One line beside the result, on stderr: what was assumed."""
+    err.print(plain(text), soft_wrap=True, markup=False)
 
 
 def warn_smells(warnings: Sequence[str]) -> None:

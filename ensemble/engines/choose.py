@@ -60,7 +60,6 @@ def _n_gpus() -> int:
 
 def n_cores() -> int:
     """The cores that this process may use."""
-    try:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on macOS and Windows
-        return os.cpu_count() or 1
+    return os.cpu_count() or 1

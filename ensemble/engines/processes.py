@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from typing import Any
 
 from ensemble.engines.jobs import Cut, Outcome, Task, Work
 from ensemble.engines.local import DataSets, perform
@@ -23,7 +24,7 @@ class _Worker:
     """A process, our end of its pipe, and what it works on."""
 
     process: SpawnProcess
-    pipe: Connection
+    pipe: Any  # a Connection, on Windows a PipeConnection
     task: Task | None = None
 
     def give(self, task: Task, store: RunStore) -> None:
@@ -57,7 +58,7 @@ class Processes:
                 if not busy:
                     return
                 for pipe in wait(list(busy)):
-                    place = busy[pipe]  # type: ignore[index]
+                    place = busy[pipe]
                     if not _heard(workers[place], work):
                         del workers[place]
         finally:

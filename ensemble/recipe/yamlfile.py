@@ -45,7 +45,10 @@ def read_mapping(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
         with path.open("rb") as stored:
             raw, n_bytes = stored.read(MAX_BYTES + 1), os.fstat(stored.fileno()).st_size
     except FileNotFoundError:
-        raise RecipeError(f"{path}: no such recipe") from None
+        raise RecipeError(
+            f"{path}: no such recipe\n"
+            "`ens recipes` lists those that come with ens; `ens init PATH` writes some for your images"
+        ) from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from None
     if len(raw) > MAX_BYTES:

@@ -1,0 +1,89 @@
+"""The recipes that come with the package: `recipes/` of a clone, `ensemble/shipped_recipes/` of an installed wheel."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from ensemble.errors import EnsembleError
+from ensemble.files import atomic_path
+from ensemble.recipe.sections import Recipe
+from ensemble.recipe.yamlfile import read_mapping
+
+PACKAGE = Path(__file__).resolve().parent.parent
+BASE = ".base.yaml"
+USUAL = Path("recipes")  # the folder that documents and commands speak of
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """A shipped recipe: what its first line says, the folder of its images, and their name for `ens data get`."""
+
+    name: str
+    description: str
+    source: str
+    path: str | None
+    get: str | None
+
+
+def recipes_folder() -> Path:
+    """Where the shipped recipes are. Raises EnsembleError."""
+    for folder in (PACKAGE / "shipped_recipes", PACKAGE.parent / USUAL):
+        if (folder / "digits.base.yaml").is_file():
+            return folder
+    raise EnsembleError(f"{PACKAGE}: the recipes that come with ens are missing\ninstall ens again")
+
+
+def shipped_recipes() -> list[Shipped]:
+    """Every shipped recipe, by name. Raises EnsembleError."""
+    listed = []
+    for path in shipped_matching("*"):
+        data = Recipe.load(path).data
+        first_line = path.read_text(encoding="utf-8").partition("\n")[0]
+        description = first_line.removeprefix("# ").rstrip(".:")
+        listed.append(Shipped(path.stem, description, data.source, data.path, data.get))
+    return listed
+
+
+def shipped_matching(pattern: str | Path) -> list[Path]:
+    """The shipped recipes that `NAME`, `NAME.yaml` or `recipes/NAME.yaml` means; `*` and `?` match more than one.
+
+    A path into any other folder means none: that file is the user's own. Raises EnsembleError.
+    """
+    wanted = Path(pattern)
+    if wanted.parent not in (USUAL, Path()):
+        return []
+    name = wanted.name.removesuffix(".yaml")
+    paths = sorted(recipes_folder().glob("*.yaml"))
+    return [path for path in paths if not path.name.endswith(BASE) and fnmatchcase(path.stem, name)]
+
+
+def copy_shipped(pattern: str, folder: Path = USUAL) -> dict[Path, bool]:
+    """Copy recipes and their bases; each file, and whether it is new or was here already with the same bytes.
+
+    Raises EnsembleError where none has that name, or a file of that name holds something else: then nothing is written.
+    """
+    recipes = shipped_matching(pattern)
+    if not recipes:
+        raise EnsembleError(f"--copy {pattern[:100]}: no recipe of that name comes with ens\n`ens recipes` lists them")
+    sources = {folder / path.name: path.read_bytes() for recipe in recipes for path in _with_bases(recipe)}
+    for target, content in sources.items():
+        if target.exists() and not (target.is_file() and target.read_bytes() == content):
+            raise EnsembleError(
+                f"{target}: exists and differs from the recipe that comes with ens; nothing was written\n"
+                "rename your file, or run the command in another folder"
+            )
+    is_new = {target: not target.exists() for target in sources}
+    for target, content in sources.items():
+        if is_new[target]:
+            with atomic_path(target) as temporary:
+                temporary.write_bytes(content)
+    return is_new
+
+
+def _with_bases(recipe: Path) -> Sequence[Path]:
+    """The recipe's file, its base's, that one's base's, and so on."""
+    files = [recipe]
+    while base := read_mapping(files[-1])[0].get("base"):
+        files.append(recipe.parent / base)
+    return files
