@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ensemble.errors import RecipeError
 from ensemble.learn import scratch  # noqa: F401  registers its networks with timm
-from ensemble.learn.sizes import CREATION_ERRORS, FORWARD_ERRORS, reason_of, size_error, size_options
+from ensemble.learn.sizes import CREATION_ERRORS, FORWARD_ERRORS, reason_of, resampling, size_error, size_options
 from ensemble.learn.weights import Weights, load_named, load_own
 from ensemble.recipe import Head, Model
 
@@ -118,13 +118,24 @@ def _create(model: Model, n_classes: int, size: int, weights: Weights | None) ->
             f"model.options: in_chans is {channels}, but images reach every network as RGB, with 3 channels\n"
             "leave in_chans out: a gray image has three equal channels"
         )
+    sized, hub = size_options(model, size), {}
+    if weights is not None and weights.hub_file is not None:
+        hub = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights.hub_file)}}
     try:
-        options = size_options(model, size) | model.options
-        if weights is not None and weights.hub_file is not None:
-            options |= {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights.hub_file)}}
-        return timm.create_model(model.arch, num_classes=n_classes, **options)
+        with resampling():
+            network = timm.create_model(model.arch, num_classes=n_classes, **hub, **sized, **model.options)
     except CREATION_ERRORS as error:
+        if hub and sized:
+            raise RecipeError(
+                f"data.size: timm cannot bring the weights of {model.arch} to {size} px ({reason_of(error)})\n"
+                "set data.size: auto, which is the size of the weights, or model.pretrained: false"
+            ) from None
         raise RecipeError(f"model.options: {model.arch} refuses {model.options} ({str(error)[:200]})") from None
+    if not hasattr(network, "get_classifier"):
+        raise RecipeError(
+            f"model.options: {model.arch} with {model.options} is not a classifier; leave out features_only"
+        )
+    return network
 
 
 def _gives_maps(network: nn.Module, model: Model, size: int) -> bool:
@@ -135,8 +146,10 @@ def _gives_maps(network: nn.Module, model: Model, size: int) -> bool:
     if isinstance(network, VGG):
         network.pre_logits = nn.Identity()  # timm keeps 119 M parameters of dense trunk there
     maps = _try(network, model, size, "forward_features")
-    is_last = maps.ndim == 4 and maps.shape[1] != network.num_features == maps.shape[3]
-    if maps.ndim != 4 or is_last or getattr(network, "output_fmt", "NCHW") != "NCHW":
+    if not isinstance(maps, Tensor) or maps.ndim != 4:
+        return False
+    is_channels_last = maps.shape[1] != network.num_features == maps.shape[3]
+    if is_channels_last or getattr(network, "output_fmt", "NCHW") != "NCHW":
         return False
     try:
         network.reset_classifier(0, "")
@@ -158,7 +171,7 @@ def _try(network: nn.Module, model: Model, size: int, method: str = "forward") -
 
 
 def _head(head: Head, n_channels: int, n_classes: int, is_pooled: bool) -> nn.Module:
-    """Pool (unless the body has), then dense layers with batch norm and half the dropout between, then dropout and the classes (fastai's)."""
+    """Pool, unless the body has, then fastai's layers: dense ones with batch norm and half the dropout, the classes."""
     width = n_channels * (2 if head.pool == "concat" and not is_pooled else 1)
     layers: list[nn.Module] = [nn.Identity() if is_pooled else Pool(head.pool)]
     for hidden in head.hidden:
@@ -264,9 +277,11 @@ def _stages(network: nn.Module) -> list[list[nn.Parameter]]:
 
 
 def _timm_stages(network: nn.Module) -> list[list[str]]:
+    if not hasattr(network, "group_matcher"):
+        return [[name for name, _ in network.named_parameters()]]
     try:
         groups: dict[Any, list[str]] = group_parameters(network, network.group_matcher(coarse=True))
-    except (AttributeError, AssertionError, NotImplementedError):  # timm groups no stages of RDNet
+    except (AssertionError, NotImplementedError):  # "coarse grouping is not implemented for RDNet"
         return _blocks(network)
     return [groups[key] for key in sorted(groups)]
 

@@ -1,5 +1,8 @@
-"""Which image sizes a network takes, tried on torch's meta device: shapes without memory, arithmetic or random draws."""
+"""Which image sizes a network takes, tried on torch's meta device: shapes without memory or random draws."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -21,15 +24,25 @@ def size_options(model: Model, size: int) -> dict[str, Any]:
 
     A network that takes them as it is stays as it is, so that older weights of it go on fitting.
     """
-    cfg = timm.get_pretrained_cfg(model.arch)
-    is_fixed = cfg is not None and cfg.fixed_input_size and size != _default_size(model)
-    if not is_fixed or model.options.keys() & OWN_SIZE or _refusal(model, size, {}) is None:
+    if size == _default_size(model) or not _can_be_sized(model):
         return {}
-    options = {"img_size": size}
-    reason = _refusal(model, size, options)
+    try:
+        if _refusal(_shapes_of(model, {}), size) is None:
+            return {}
+    except CREATION_ERRORS:  # the options are wrong, not the size
+        return {}
+    reason = _refusal_when_sized(model, size)
     if reason is not None:
         raise size_error(model, size, reason)
-    return options
+    return {"img_size": size}
+
+
+@contextmanager
+def resampling() -> Iterator[None]:
+    """Without what torch 2.15 warns of in timm's interpolation, whose numbers agree with scipy's (docs/log.md)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"timm\.layers\.interpolate")
+        yield
 
 
 def reason_of(error: Exception) -> str:
@@ -53,10 +66,10 @@ def size_error(model: Model, size: int, reason: str) -> RecipeError:
             + ("leave model.options out, or set another model.arch" if options else "set another model.arch")
         )
     default = _default_size(model)
-    named = (f"{taken} (data.size: auto)" if taken == default else str(taken) for taken in sizes)
+    named = (f"{taken} (auto)" if taken == default else str(taken) for taken in sizes)
     return RecipeError(
         f"data.size: {model.arch} cannot take images of {size} px ({reason})\n"
-        f"set data.size to a size that it takes, such as {' or '.join(named)}"
+        f"set data.size to a size that it takes, such as {', '.join(named)}"
     )
 
 
@@ -79,18 +92,43 @@ def _sizes_taken(model: Model, size: int) -> list[int]:
 
 def takes(model: Model, size: int) -> bool:
     """Whether the network, or one that timm makes for this size, can take images of `size` px."""
+    try:
+        if _refusal(_shapes_of(model, {}), size) is None:
+            return True
+    except CREATION_ERRORS:
+        return False
+    return _can_be_sized(model) and _refusal_when_sized(model, size) is None
+
+
+def _can_be_sized(model: Model) -> bool:
+    """Whether timm says that the network takes an img_size, and the recipe's options leave it open."""
     cfg = timm.get_pretrained_cfg(model.arch)
-    is_fixed = cfg is not None and cfg.fixed_input_size and not model.options.keys() & OWN_SIZE
-    return _refusal(model, size, {}) is None or (is_fixed and _refusal(model, size, {"img_size": size}) is None)
+    return cfg is not None and cfg.fixed_input_size and not model.options.keys() & OWN_SIZE
 
 
-def _refusal(model: Model, size: int, options: dict[str, Any]) -> str | None:
-    """Why the network, made with these options, does not take images of `size` px; None where it does."""
+def _shapes_of(model: Model, options: dict[str, Any]) -> nn.Module:
+    with torch.device("meta"):
+        return timm.create_model(model.arch, pretrained=False, num_classes=0, **options, **model.options).eval()
+
+
+def _refusal_when_sized(model: Model, size: int) -> str | None:
+    """Why a network that is made for images of `size` px does not take them; None where it does."""
+    try:
+        network = _shapes_of(model, {"img_size": size})
+    except FORWARD_ERRORS as error:
+        return reason_of(error)
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    side = patch[0] if isinstance(patch, tuple) else patch
+    if isinstance(side, int) and size % side:  # timm would leave out the rest of the image without a word
+        return f"its patches of {side} px do not fill them"
+    return _refusal(network, size)
+
+
+def _refusal(network: nn.Module, size: int) -> str | None:
+    """Why a network on the meta device does not take images of `size` px; None where it does."""
     try:
         with torch.device("meta"), torch.no_grad():
-            network = timm.create_model(model.arch, pretrained=False, num_classes=0, **options, **model.options)
-            shown: nn.Module = network.eval()
-            made = shown(torch.zeros(1, 3, size, size))
+            made = network(torch.zeros(1, 3, size, size))
     except FORWARD_ERRORS as error:
         return reason_of(error)
     return None if isinstance(made, Tensor) else f"it gives a {type(made).__name__}"
