@@ -23,7 +23,7 @@ bench: $(VENV)/.installed-dev ## speed beside fastai and plain PyTorch: make ben
 	$(PY) bench/speed.py $(CIFAR10) --valid test --arch resnet34 --size 32 --batch 64 --epochs 2 --images 2000 \
 	  --augment flip --sides ours fastai:0 fastai:2 fastai:4 timm:2
 
-sweep: $(VENV)/.installed-dev ## a small network of every timm family learns four colors, or is refused: an hour
+sweep: $(VENV)/.installed-dev ## a small network of every timm family learns four colors, or is refused: an hour or two
 	$(PY) bench/sweep.py
 
 check: $(VENV)/.installed-dev ## format, lint, types

@@ -1,4 +1,4 @@
-"""Does every family of timm train under the default head? `make sweep`: hours on a CPU, minutes on a GPU.
+"""Does every family of timm train under the default head? `make sweep`, an hour or two on two cores.
 
     python bench/sweep.py [FAMILY ...] [--most-millions 100] [--epochs 40]
 
