@@ -1,6 +1,6 @@
 """Does every family of timm train under the default head? `make sweep`, an hour or two on two cores.
 
-    python bench/sweep.py [FAMILY ...] [--most-millions 100] [--epochs 40]
+    python bench/sweep.py [FAMILY ...] [--most-millions 150] [--epochs 40]
 
 One network of every module of timm's registry, the smallest, learns four colors from 64 generated images at the
 smallest size that it takes, from random weights. Learned: 100 % of 32 more images; refused: an error that says why.
@@ -51,7 +51,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("families", nargs="*")
-    parser.add_argument("--most-millions", type=float, default=100)
+    parser.add_argument("--most-millions", type=float, default=150)
     parser.add_argument("--epochs", type=int, default=40)
     arguments = parser.parse_args()
     counts = {"learned": 0, "refused": 0, "too large": 0, "failed": 0}
