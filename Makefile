@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
 
-.PHONY: quickstart test bench check stress clean
+.PHONY: quickstart test bench sweep check stress clean
 quickstart: $(VENV)/.installed ## install, then train, blend and submit on scikit-learn's digits
 	$(VENV)/bin/ens quickstart
 
@@ -22,6 +22,9 @@ bench: $(VENV)/.installed-dev ## speed beside fastai and plain PyTorch: make ben
 	$(PY) bench/speed.py $(HYMENOPTERA) --epochs 10 5 --sides ours fastai+:2
 	$(PY) bench/speed.py $(CIFAR10) --valid test --arch resnet34 --size 32 --batch 64 --epochs 2 --images 2000 \
 	  --augment flip --sides ours fastai:0 fastai:2 fastai:4 timm:2
+
+sweep: $(VENV)/.installed-dev ## a small network of every timm family learns four colors, or is refused: an hour or two
+	$(PY) bench/sweep.py
 
 check: $(VENV)/.installed-dev ## format, lint, types
 	$(PY) -m ruff format --check ensemble tests bench

@@ -193,6 +193,7 @@ def _write(
         raise _TooLarge
     pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *size, 3))
     _reserve(path)
+    progress(0, len(files))
     unreadable: list[tuple[int, str]] = []
     for i, decoded in enumerate(_decoded(files, geometry, ranges)):
         if isinstance(decoded, UnreadableImage):

@@ -135,15 +135,26 @@ def show_curves(runs: Sequence[Run]) -> None:
 def show_costs(costs: "Sequence[tuple[Job, Cost]]") -> None:
     """What each run would take, phase by phase, and all of them together."""
     shown = table("reckoned from 20 real steps of each phase", "run", "phases")
-    for name in ("rate test", "prediction", "total", "memory now", "disk"):
+    for name in ("decoding", "rate test", "prediction", "total", "memory now", "disk"):
         shown.add_column(name, justify="right", no_wrap=True)
     for job, cost in costs:
         phases = "; ".join(_phase(phase) for phase in cost.phases)
-        times = (minutes(seconds) for seconds in (cost.rate_seconds, cost.predict_seconds, cost.seconds))
+        seconds = (cost.decode_seconds, cost.rate_seconds, cost.predict_seconds, cost.seconds)
+        times = map(minutes, seconds)
         sizes = (f"{n_bytes / 2**30:.1f} GiB" if n_bytes else "–" for n_bytes in (cost.memory_bytes, cost.disk_bytes))
         shown.add_row(escape(job.run_id), escape(phases), *times, *sizes)
     out.print(shown)
-    say(f"all together: {minutes(sum(cost.seconds for _, cost in costs))}, without decoding, which is done once")
+    say(_decoding([cost for _, cost in costs]))
+    say(f"all together: {minutes(sum(cost.seconds for _, cost in costs))}, decoding included")
+
+
+def _decoding(costs: "Sequence[Cost]") -> str:
+    n_images = sum(cost.n_decoded for cost in costs)
+    if not n_images:
+        return "decoding: nothing to do, every image is in the cache"
+    seconds = sum(cost.decode_seconds for cost in costs)
+    images = count(n_images, "image")
+    return f"decoding: {images} took {minutes(seconds)} just now; they stay in the cache, a training skips this"
 
 
 def _phase(phase: "PhaseCost") -> str:

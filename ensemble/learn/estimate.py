@@ -9,9 +9,9 @@ from fastai.callback.core import Callback, CancelFitException
 from fastai.learner import Learner
 
 from ensemble.dataset.load import DataSet
-from ensemble.events import Emit, Note
+from ensemble.events import Emit, Event, Note, Step
 from ensemble.learn import callbacks
-from ensemble.learn.data import part_loader
+from ensemble.learn.data import PixelDL, part_loader
 from ensemble.learn.features import cut, n_views
 from ensemble.learn.fitting import Fitting, Phase, freeze, schedule
 from ensemble.learn.lr import n_steps_for
@@ -41,8 +41,13 @@ class PhaseCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """The phases, the rate test and prediction; memory is the peak so far, disk what will be written."""
+    """Decoding, the phases, the rate test and prediction; memory is the peak so far, disk what will be written.
 
+    Decoding is that of the n_decoded images that were not in the cache yet; now they are, and a training skips it.
+    """
+
+    decode_seconds: float
+    n_decoded: int
     phases: tuple[PhaseCost, ...]
     rate_seconds: float
     predict_seconds: float
@@ -52,17 +57,17 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """Everything but decoding."""
-        return (
-            sum(phase.seconds for phase in self.phases) + self.rate_seconds + self.predict_seconds + self.refit_seconds
-        )
+        """Everything, decoding included."""
+        phases = sum(phase.seconds for phase in self.phases)
+        return self.decode_seconds + phases + self.rate_seconds + self.predict_seconds + self.refit_seconds
 
 
 def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit) -> Cost:
-    """Decode the images, take at most 20 real steps of each phase, and reckon. Raises EnsembleError."""
-    setup = set_up(recipe, data, seed, emit, store, run_id)
+    """Decode the images, take at most 20 real steps of each phase, and estimate. Raises EnsembleError."""
+    decoding = _Decoding(emit)
+    setup = set_up(recipe, data, seed, decoding, store, run_id)
     fitting = Fitting(setup, recipe, seed, run_id, emit)
-    image_seconds = _forward(setup)
+    image_seconds = _forward(setup, part_loader(setup.learn.dls, setup.images, "valid", 2 * setup.learn.dls.train.bs))
     n_train, n_valid, n_test = (len(setup.images.readable(part)) if part in setup.images.parts else 0
                                 for part in ("train", "valid", "test"))  # fmt: skip
     n_batches = len(setup.learn.dls.train)
@@ -70,7 +75,8 @@ def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunSto
     for phase in fitting.phases:
         kept = n_views(recipe.fit, recipe.augmentation, phase.n_epochs) if phase.first_group == -1 else 0
         if kept and cut(setup.learn.model, recipe.model):
-            phases.append(PhaseCost(phase.name, phase.n_epochs, 0.0, (kept * n_train + n_valid) * image_seconds))
+            once = (n_train + n_valid) * image_seconds + (kept - 1) * n_train * _augmented(setup, kept)
+            phases.append(PhaseCost(phase.name, phase.n_epochs, 0.0, once))
             steps.append(0.0)
         else:
             emit(Note(run_id, f"phase {phase.name}: {N_STEPS} steps to see what they take"))
@@ -80,6 +86,8 @@ def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunSto
     n_run = sum(phase.n_epochs for phase in fitting.phases) * n_batches
     n_shown = sum(1 for _ in all_views(torch.zeros(1, 3, 8, 8), recipe.views))
     return Cost(
+        decoding.seconds,
+        decoding.n_images,
         tuple(phases),
         n_steps_for(n_run) * steps[0] if is_found else 0.0,
         (n_valid + n_test) * n_shown * image_seconds,
@@ -87,6 +95,22 @@ def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunSto
         _peak_memory(),
         COPIES_IN_STATE * sum(weight.numel() * weight.element_size() for weight in setup.learn.model.parameters()),
     )
+
+
+class _Decoding:
+    """Passes events on; seconds and n_images are what decoding took, 0 where every image was in the cache."""
+
+    def __init__(self, emit: Emit) -> None:
+        self.emit = emit
+        self.started: float | None = None
+        self.seconds, self.n_images = 0.0, 0
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Step) and event.phase == "decoding":
+            now = time.perf_counter()
+            self.started = now if self.started is None else self.started
+            self.seconds, self.n_images = now - self.started, event.total
+        self.emit(event)
 
 
 class _Timed(Callback):
@@ -126,10 +150,16 @@ def _step(learn: Learner, phase: Phase, name: str, seed: int) -> float:
     return timed.seconds
 
 
-def _forward(setup: Setup) -> float:
-    """Seconds that one image takes in prediction, from some batches."""
-    size = 2 * setup.learn.dls.train.bs
-    loader = part_loader(setup.learn.dls, setup.images, "valid", size)
+def _augmented(setup: Setup, n_views: int) -> float:
+    """Seconds that one image of a cached view takes: augmented, and decoded where it is cropped. 0 for one view."""
+    if n_views == 1:
+        return 0.0
+    train = setup.learn.dls.train
+    return _forward(setup, train.new(shuffle=False, drop_last=False, bs=2 * train.bs))
+
+
+def _forward(setup: Setup, loader: PixelDL) -> float:
+    """Seconds that one image of a loader takes in prediction, from some batches."""
     times: list[float] = []
 
     def watch(done: int, total: int) -> None:
@@ -137,12 +167,12 @@ def _forward(setup: Setup) -> float:
         if len(times) > N_STEPS:
             raise StopIteration
 
-    n_images = min(len(loader) * size, len(setup.images.readable("valid")))
+    n_images = min(len(loader) * loader.bs, loader.n)
     started = time.perf_counter()
     try:
         probabilities(setup.learn.model, loader, (), setup.precision, watch)
     except StopIteration:
-        n_images = N_STEPS * size
+        n_images = N_STEPS * loader.bs
     return (time.perf_counter() - started) / n_images
 
 

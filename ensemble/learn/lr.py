@@ -8,6 +8,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -63,7 +64,7 @@ def read_curve(rates: Sequence[float], losses: Sequence[float], rule: str, n_ste
     kept_rates, kept = rates[:finite], losses[:finite]
     trimmed = slice(n_steps // 10, -5 if len(kept) > n_steps // 10 + 10 else None)
     suggestions = {name: _ask(ask, kept_rates[trimmed], kept[trimmed], n_steps) for name, ask in RULES.items()}
-    problem = _problem(kept[trimmed], finite < len(losses))
+    problem = _problem(kept_rates, kept, trimmed, finite < len(losses))
     chosen = suggestions[rule]
     if not problem and chosen is None:
         problem = f"the {rule} rule found too few points"
@@ -73,13 +74,28 @@ def read_curve(rates: Sequence[float], losses: Sequence[float], rule: str, n_ste
     return RangeTest(tuple(kept_rates), tuple(kept), suggestions, chosen, rule, n_steps)
 
 
-def _problem(losses: Sequence[float], became_nan: bool) -> str:
-    if len(losses) < 8:
-        return f"only {len(losses)} points" + (" before the loss was not a number" if became_nan else "")
+def _problem(rates: Sequence[float], losses: Sequence[float], trimmed: slice, became_nan: bool) -> str:
+    """Why the rules, which see the trimmed curve alone, cannot read it; "" where they can."""
+    read = losses[trimmed]
+    if len(read) < 8:
+        return f"only {len(read)} points" + (" before the loss was not a number" if became_nan else "")
+    if read[0] - min(read) >= FLAT * abs(read[0]):
+        return ""
+    return _shape(rates, losses)
+
+
+def _shape(rates: Sequence[float], losses: Sequence[float]) -> str:
+    """The whole curve in words, its trimmed ends included: they stand in the CSV and the figure."""
     start, lowest = losses[0], min(losses)
-    if start - lowest < FLAT * abs(start):
-        return "the loss only rises" if losses[-1] > start * (1 + FLAT) else "the curve is flat"
-    return ""
+    lowest_at = losses.index(lowest)
+    if max(losses) - lowest < FLAT * abs(start):
+        return "the curve is flat"
+    if lowest_at == 0:
+        is_rising = all(later >= earlier for earlier, later in pairwise(losses))
+        return "the loss only rises" if is_rising else f"the loss never falls below its first value, {start:.3f}"
+    is_rising = losses[-1] - lowest >= FLAT * abs(lowest)
+    rest = "and rises from there" if is_rising else "in steps that the rules leave out"
+    return f"the loss falls from {start:.3f} to {lowest:.3f} at the rate {rates[lowest_at]:.2g} {rest}"
 
 
 def _ask(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ensemble.errors import RecipeError
 from ensemble.learn import scratch  # noqa: F401  registers its networks with timm
+from ensemble.learn.sizes import CREATION_ERRORS, FORWARD_ERRORS, reason_of, resampling, size_error, size_options
 from ensemble.learn.weights import Weights, load_named, load_own
 from ensemble.recipe import Head, Model
 
@@ -20,7 +21,7 @@ STEM_POOLS = ("maxpool", "features.pool0")
 
 
 class BodyAndHead(nn.Module):
-    """A convolutional body and our own head on its feature maps; nothing unused is kept."""
+    """A body and our own head on its feature maps, or on what it has pooled itself; nothing unused is kept."""
 
     def __init__(self, body: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -62,26 +63,24 @@ def build(model: Model, n_classes: int, size: int, weights: Weights | None = Non
     Its first pass over one image of `size` px is made here, so that a network that cannot take that size fails early.
     """
     head = _head_of(model)
-    network = _create(model, n_classes if head == "keep" else 0, weights)
-    unused = ""
+    network = _create(model, n_classes if head == "keep" else 0, size, weights)
+    start = "random weights" if weights is None else f"weights: {weights.source}"
     if head == "keep":
         _restart_classifier(network)
     stem = _shrink_stem(network, model.arch) if model.stem == "small" else None
     if weights is not None and weights.state is not None and not weights.is_own:
-        unused = load_named(network, weights, stem)
+        start += load_named(network, weights, stem)
     if isinstance(head, Head):
-        if isinstance(network, VGG):
-            network.pre_logits = nn.Identity()  # timm keeps 119 M parameters of dense trunk there
-        _make_headless(network, model.arch)
-        maps = _try(network, model.arch, size)
-        if maps.ndim != 4:
-            raise RecipeError(f"model.arch: {model.arch} gives no feature maps for our head; set model.head: keep")
-        network = BodyAndHead(network, _head(head, maps.shape[1], n_classes))
-    else:
-        _try(network, model.arch, size)
+        pools_itself = not _gives_maps(network, model, size)
+        n_channels = _try(network, model, size).shape[1]
+        network = BodyAndHead(network, _head(head, n_channels, n_classes, pools_itself))
+        if pools_itself:
+            start += f"; {model.arch} pools by itself, model.head.pool is not used"
+    elif _try(network, model, size).shape != (1, n_classes):
+        raise RecipeError(f"model.options: {model.arch} with {model.options} gives no logits of {n_classes} classes")
     if weights is not None and weights.is_own:
-        unused = load_own(network, weights)
-    return Built(network, "random weights" if weights is None else f"weights: {weights.source}{unused}")
+        start += load_own(network, weights)
+    return Built(network, start)
 
 
 def _head_of(model: Model) -> Head | Literal["keep"]:
@@ -111,45 +110,70 @@ def check_arch(arch: str) -> None:
         raise RecipeError(f"model.arch: timm knows no weights {tag!r} of {name}\nit knows {tagged}") from None
 
 
-def _create(model: Model, n_classes: int, weights: Weights | None) -> nn.Module:
+def _create(model: Model, n_classes: int, size: int, weights: Weights | None) -> nn.Module:
     check_arch(model.arch)
-    try:
-        hub = (
-            {}
-            if weights is None or weights.hub_file is None
-            else {"pretrained_cfg_overlay": {"file": str(weights.hub_file)}}
+    channels = model.options.get("in_chans", 3)
+    if channels != 3:
+        raise RecipeError(
+            f"model.options: in_chans is {channels}, but images reach every network as RGB, with 3 channels\n"
+            "leave in_chans out: a gray image has three equal channels"
         )
-        return timm.create_model(model.arch, pretrained=bool(hub), num_classes=n_classes, **hub, **model.options)
-    except (TypeError, RuntimeError, ValueError, KeyError, AssertionError, AttributeError) as error:
+    sized, hub = size_options(model, size), {}
+    if weights is not None and weights.hub_file is not None:
+        hub = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights.hub_file)}}
+    try:
+        with resampling():
+            network = timm.create_model(model.arch, num_classes=n_classes, **hub, **sized, **model.options)
+    except CREATION_ERRORS as error:
+        if hub and sized:
+            raise RecipeError(
+                f"data.size: timm cannot bring the weights of {model.arch} to {size} px ({reason_of(error)})\n"
+                "set data.size: auto, which is the size of the weights, or model.pretrained: false"
+            ) from None
         raise RecipeError(f"model.options: {model.arch} refuses {model.options} ({str(error)[:200]})") from None
+    if not hasattr(network, "get_classifier"):
+        raise RecipeError(
+            f"model.options: {model.arch} with {model.options} is not a classifier; leave out features_only"
+        )
+    return network
 
 
-def _make_headless(network: nn.Module, arch: str) -> None:
+def _gives_maps(network: nn.Module, model: Model, size: int) -> bool:
+    """Whether the network now ends in feature maps (batch, channels, h, w); else in vectors that it pooled itself.
+
+    Tokens and channels-last maps are pooled by timm's own head, which knows their layout.
+    """
+    if isinstance(network, VGG):
+        network.pre_logits = nn.Identity()  # timm keeps 119 M parameters of dense trunk there
+    maps = _try(network, model, size, "forward_features")
+    if not isinstance(maps, Tensor) or maps.ndim != 4:
+        return False
+    is_channels_last = maps.shape[1] != network.num_features == maps.shape[3]
+    if is_channels_last or getattr(network, "output_fmt", "NCHW") != "NCHW":
+        return False
     try:
         network.reset_classifier(0, "")
-    except (TypeError, AssertionError, AttributeError, ValueError):
-        raise RecipeError(f"model.arch: {arch} gives no feature maps for our head; set model.head: keep") from None
+    except (TypeError, AssertionError, AttributeError, ValueError):  # it cannot be told not to pool
+        return False
+    return True
 
 
-def _try(network: nn.Module, arch: str, size: int) -> Tensor:
-    """The network's output for one black image, computed without touching its statistics. Raises RecipeError."""
+def _try(network: nn.Module, model: Model, size: int, method: str = "forward") -> Tensor:
+    """What the network makes of one black image, its statistics untouched. Raises RecipeError."""
     network.eval()
     try:
         with torch.no_grad():
-            return network(torch.zeros(1, 3, size, size))
-    except (RuntimeError, AssertionError, ValueError) as error:
-        reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-        raise RecipeError(
-            f"data.size: {arch} cannot take images of {size} px ({reason})\nset a larger data.size"
-        ) from None
+            return getattr(network, method)(torch.zeros(1, 3, size, size))
+    except FORWARD_ERRORS as error:
+        raise size_error(model, size, reason_of(error)) from None
     finally:
         network.train()
 
 
-def _head(head: Head, n_channels: int, n_classes: int) -> nn.Module:
-    """Pool, then dense layers with batch norm and half the dropout between, then dropout and the classes (fastai's)."""
-    width = n_channels * (2 if head.pool == "concat" else 1)
-    layers: list[nn.Module] = [Pool(head.pool)]
+def _head(head: Head, n_channels: int, n_classes: int, is_pooled: bool) -> nn.Module:
+    """Pool, unless the body has, then fastai's layers: dense ones with batch norm and half the dropout, the classes."""
+    width = n_channels * (2 if head.pool == "concat" and not is_pooled else 1)
+    layers: list[nn.Module] = [nn.Identity() if is_pooled else Pool(head.pool)]
     for hidden in head.hidden:
         layers += [nn.BatchNorm1d(width), nn.Dropout(head.dropout / 2), nn.Linear(width, hidden), nn.ReLU()]
         width = hidden
@@ -160,9 +184,15 @@ def _head(head: Head, n_channels: int, n_classes: int) -> nn.Module:
 
 def _restart_classifier(network: nn.Module) -> None:
     """A fresh linear classifier, torch's own way: timm's start for EfficientNets costs 5 to 30 points (docs/log.md)."""
+    for classifier in classifiers(network):
+        if isinstance(classifier, nn.Linear):
+            classifier.reset_parameters()
+
+
+def classifiers(network: nn.Module) -> tuple[nn.Module, ...]:
+    """timm's last layer, or the two of a distilled network, whose logits are averaged."""
     classifier = network.get_classifier()
-    if isinstance(classifier, nn.Linear):
-        classifier.reset_parameters()
+    return tuple(classifier) if isinstance(classifier, tuple | list) else (classifier,)
 
 
 def _shrink_stem(network: nn.Module, arch: str) -> str:
@@ -201,7 +231,7 @@ def layer_groups(network: nn.Module, unfreeze_from: str | None = None) -> list[l
     if isinstance(network, BodyAndHead):
         body, classifier = network.body, list(network.head.parameters())
     else:
-        body, classifier = network, list(network.get_classifier().parameters())
+        body, classifier = network, [weight for layer in classifiers(network) for weight in layer.parameters()]
     in_classifier = {id(parameter) for parameter in classifier}
     stages = _cut_at(body, unfreeze_from) if unfreeze_from else _stages(body)
     groups = [[parameter for parameter in stage if id(parameter) not in in_classifier] for stage in stages]
@@ -249,8 +279,22 @@ def _stages(network: nn.Module) -> list[list[nn.Parameter]]:
 def _timm_stages(network: nn.Module) -> list[list[str]]:
     if not hasattr(network, "group_matcher"):
         return [[name for name, _ in network.named_parameters()]]
-    groups: dict[Any, list[str]] = group_parameters(network, network.group_matcher(coarse=True))
+    try:
+        groups: dict[Any, list[str]] = group_parameters(network, network.group_matcher(coarse=True))
+    except (AssertionError, NotImplementedError):  # "coarse grouping is not implemented for RDNet"
+        return _blocks(network)
     return [groups[key] for key in sorted(groups)]
+
+
+def _blocks(network: nn.Module) -> list[list[str]]:
+    """The network's modules in their order, those inside a list or sequence one by one."""
+    blocks: dict[str, list[str]] = {}
+    for name, _ in network.named_parameters():
+        first, _, rest = name.partition(".")
+        is_sequence = isinstance(getattr(network, first), nn.Sequential | nn.ModuleList)
+        block = f"{first}.{rest.partition('.')[0]}" if is_sequence else first
+        blocks.setdefault(block, []).append(name)
+    return list(blocks.values())
 
 
 def _vgg_stages(network: VGG) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooLate
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.files import sha256
 from ensemble.learn.checkpoint import read_weights
+from ensemble.learn.sizes import resampling
 from ensemble.recipe import Model
 from ensemble.runs import Folded, Run, RunStore
 
@@ -210,7 +212,7 @@ def load_named(network: nn.Module, weights: Weights, stem: str | None = None) ->
         for name in state.keys() & expected.keys():
             if name.startswith(f"{stem}.") and state[name].shape != expected[name].shape:
                 state[name] = expected[name]
-    return _load(network, state, _classifier_names(network), weights.source)
+    return _load_at_size(network, state, _classifier_names(network), weights.source)
 
 
 def load_own(network: nn.Module, weights: Weights) -> str:
@@ -218,7 +220,34 @@ def load_own(network: nn.Module, weights: Weights) -> str:
     assert weights.state is not None
     expected = network.state_dict()
     head = tuple(name for name in weights.state.keys() | expected.keys() if name.startswith("head."))
-    return _load(network, weights.state, head, weights.source)
+    return _load_at_size(network, weights.state, head, weights.source)
+
+
+def _load_at_size(network: nn.Module, state: State, head: tuple[str, ...], source: str) -> str:
+    """_load; what was trained at another image size (position embeddings) is resampled first, as timm does it."""
+    expected = network.state_dict()
+    if all(state[name].shape == expected[name].shape for name in state.keys() & expected.keys() - set(head)):
+        return _load(network, state, head, source)
+    resampled = _resampled(network, state)
+    note = "" if resampled is state else "; resampled to this image size"
+    return note + _load(network, resampled, head, source)
+
+
+def _resampled(network: nn.Module, state: State) -> State:
+    """Weights at the network's image size, by the function that timm keeps beside the network's class, if any."""
+    prefix = OWN_BODY if any(name.startswith(OWN_BODY) for name in state) else ""
+    body = network.get_submodule(prefix.rstrip("."))
+    convert = getattr(sys.modules[type(body).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return state
+    of_body = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    try:
+        with resampling():
+            converted = convert(of_body, body)
+    except (AttributeError, KeyError, RuntimeError, ValueError, TypeError, AssertionError):
+        return state  # weights of another network: what does not fit is listed when they are loaded
+    rest = {name: tensor for name, tensor in state.items() if not name.startswith(prefix)}
+    return rest | {f"{prefix}{name}": tensor for name, tensor in converted.items()}
 
 
 def _classifier_names(network: nn.Module) -> tuple[str, ...]:
@@ -239,7 +268,9 @@ def _load(network: nn.Module, state: State, head: tuple[str, ...], source: str) 
     if missing or extra or wrong:
         parts = (("missing", missing), ("left over", extra), ("of another shape", wrong))
         listed = "; ".join(f"{len(names)} {what}: {', '.join(names[:4])}" for what, names in parts if names)
-        raise TrainingError(f"{source}: does not fit this network: {listed}\ncheck model.arch and model.options")
+        raise TrainingError(
+            f"{source}: does not fit this network: {listed}\ncheck model.arch, model.options and data.size"
+        )
     network.load_state_dict(given, strict=False)
     return "" if fits else "; its classifier is new"
 

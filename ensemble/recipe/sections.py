@@ -145,7 +145,10 @@ AUGMENT_PRESETS = {
 class Head(Section):
     """Layers between the body's feature maps and the classes."""
 
-    pool: Literal["avg", "max", "concat"] = Field("concat", description="avg, max or concat (both)")
+    pool: Literal["avg", "max", "concat"] = Field(
+        "concat",
+        description="avg, max or concat (both); networks of tokens or channels-last maps pool by themselves",
+    )
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(
         (512,), strict=False, description="widths of the dense layers before the last one, [] for none"
     )

@@ -36,6 +36,25 @@ def test_what_is_reckoned_is_near_what_it_takes(said, recipe_of, tmp_path):
     assert cost.memory_bytes > 2**20
 
 
+def test_decoding_is_counted_where_images_are_not_in_the_cache_yet(recipe_of, tmp_path):
+    recipe, store = recipe_of("model.arch=resnet10t"), RunStore(tmp_path / "runs")
+    data = load(recipe.data)
+    first, again = (cost_of(recipe, data, 0, "dry", store, ignore) for _ in range(2))
+    assert (first.n_decoded, again.n_decoded) == (60, 0)
+    assert first.decode_seconds > 0 == again.decode_seconds
+    rest = first.rate_seconds + first.predict_seconds + first.refit_seconds + sum(p.seconds for p in first.phases)
+    assert first.seconds == pytest.approx(rest + first.decode_seconds)
+
+
+def test_cropped_views_are_decoded_once_each(recipe_of, tmp_path):
+    frozen = ("fit.strategy=feature_extract", "fit.epochs=6", "fit.feature_views=3", "augment.crop=0.5")
+    recipe, store = recipe_of("model.arch=resnet10t", *frozen), RunStore(tmp_path / "runs")
+    data = load(recipe.data)
+    plain = recipe_of("model.arch=resnet10t", *frozen[:2])
+    cost, plain_cost = (cost_of(one, data, 0, "dry", store, ignore) for one in (recipe, plain))
+    assert cost.phases[0].once_seconds > plain_cost.phases[0].once_seconds
+
+
 def test_it_reckons_what_the_command_would_train_and_names_the_same_command(recipe_file, tmp_path, monkeypatch, capsys):
     path, runs = recipe_file(), tmp_path / "runs"
 
@@ -67,6 +86,7 @@ def test_the_command_trains_nothing_and_names_the_next(recipe_file, tmp_path, mo
     assert not ended.value.code
     shown = capsys.readouterr().out
     assert "scratch: 1 ×" in shown
+    assert "decoding: 60 images took " in shown
     assert "all together: " in shown
     assert f"next:  ens train {path} --runs" in shown
     assert not (tmp_path / "runs").exists()

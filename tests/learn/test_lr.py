@@ -137,6 +137,22 @@ CURVES = {
     "flat": ([2.0] * 100, "the curve is flat"),
     "nearly flat": ([2 - 1e-4 * i for i in range(100)], "the curve is flat"),
     "only rising": ([2 + 0.05 * i for i in range(100)], "the loss only rises"),
+    "falling before the rules look": (
+        [2.615 - 0.0131 * i for i in range(11)] + [2.484 + 0.04 * i for i in range(89)],
+        "the loss falls from 2.615 to 2.484 at the rate 6.3e-07 and rises from there",
+    ),
+    "falling by little, then rising": (
+        [2 - 1e-3 * i for i in range(30)] + [1.98 + 0.05 * i for i in range(70)],
+        "the loss falls from 2.000 to 1.971 at the rate 2.1e-05 and rises from there",
+    ),
+    "falling at the very end": (
+        [2.0] * 96 + [1.9, 1.8, 1.7, 1.6],
+        "the loss falls from 2.000 to 1.600 at the rate 8.3 in steps that the rules leave out",
+    ),
+    "rising unevenly": (
+        [2 + 0.1 * i + 0.11 * (i % 2) for i in range(100)],
+        "the loss never falls below its first value, 2.000",
+    ),
     "nan at once": ([NAN] * 100, "only 0 points before the loss was not a number"),
     "nan early": ([2.0, 1.9, 1.8, *[NAN] * 97], "only 0 points before the loss was not a number"),
     "infinite early": ([2 - 0.05 * i for i in range(16)] + [math.inf] * 4, "only 6 points before the loss was not a"),

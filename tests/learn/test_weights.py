@@ -187,7 +187,7 @@ class TestFile:
         assert "2 missing: conv1.0.weight, layer1.0.conv1.weight" in text
         assert "1 left over: extra.weight" in text
         assert "1 of another shape: layer2.0.conv1.weight" in text
-        assert text.endswith("check model.arch and model.options")
+        assert text.endswith("check model.arch, model.options and data.size")
 
     def test_the_file_of_another_network_is_refused(self, original, tmp_path, store):
         save_file(original.state_dict(), tmp_path / "mine.safetensors")
