@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ensemble import metrics
 from ensemble.errors import DamagedError
-from ensemble.files import write_text
+from ensemble.files import sha256, write_text
 from ensemble.metrics import ClassScore, per_class
 from ensemble.predictions import Array, Predictions
 
@@ -130,6 +130,24 @@ class Run(_Stored):
                 f"{self.folder / 'run.json'}: states accuracy {self.scores.accuracy:.4f}, valid.npz has {accuracy:.4f}"
             )
 
+    def check_file(self, name: str) -> None:
+        """Whether a file of the folder is the one that run.json was written for. Raises DamagedError.
+
+        A file whose hash run.json does not hold must lie in the folder: a link could lead to any file of this machine.
+        """
+        path, digest = self.folder / name, self.files.get(name)
+        if not path.is_file():
+            raise DamagedError(f"{path}: is missing")
+        if digest is None and path.is_symlink():
+            raise DamagedError(
+                f"{path}: is a link, and run.json does not say to which content\nput the file itself there"
+            )
+        if digest is not None and _digest_of(path) != digest:
+            raise DamagedError(
+                f"{path}: is not the file that run.json was written for (SHA-256 differs)\n"
+                "copy the run again from where it came from, or train it again with --force"
+            )
+
     def per_class(self) -> list[ClassScore]:
         """Precision, recall and F1 of every class on its validation rows. Raises DamagedError."""
         valid = self.valid()
@@ -174,6 +192,13 @@ class Run(_Stored):
         from ensemble.runs.store import RunStore
 
         return RunStore(runs).get(run_id)
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise DamagedError(f"{path}: cannot be read ({error.strerror or error})") from None
 
 
 def publish(run: Run) -> None:
