@@ -5,6 +5,7 @@
 
 import errno
 import hashlib
+import io
 import os
 import sqlite3
 import warnings
@@ -20,6 +21,7 @@ import numpy.typing as npt
 import PIL
 from PIL import Image, ImageOps
 
+from ensemble.dataset.content import read_hashed
 from ensemble.dataset.names import FORMATS
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
@@ -78,14 +80,16 @@ class Picture:
         )  # fmt: skip
 
 
-def read_picture(path: Path, least_side: int | None = None) -> Picture:
+def read_picture(path: Path, least_side: int | None = None, content: bytes | None = None) -> Picture:
     """A picture as RGB, turned as its EXIF says, alpha dropped, 16 bits scaled to 8.
 
+    Where the file has been read already, content holds its bytes.
     A JPEG may come at a half, quarter or eighth of its size, where both sides stay at least_side or more.
     Raises UnreadableImage, and DataError where the system refuses the file.
     """
+    source = path if content is None else io.BytesIO(content)
     try:
-        with Image.open(path, formats=FORMATS) as opened:  # any other may start a program (PostScript)
+        with Image.open(source, formats=FORMATS) as opened:  # any other may start a program (PostScript)
             if least_side is not None:
                 opened.draft("RGB", (least_side, least_side))
             mode = "RGB;16" if opened.mode == "RGB" and "RGB;16" in str(opened.tile) else opened.mode
@@ -99,12 +103,13 @@ def read_picture(path: Path, least_side: int | None = None) -> Picture:
     except Exception as error:  # whatever a decoder raises on a damaged file, the file is unreadable
         if isinstance(error, OSError) and error.errno in SYSTEM_TROUBLES:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
-        raise UnreadableImage(f"{path}: {str(error)[:200] or type(error).__name__}") from None
+        reason = str(error).replace(repr(source), repr(str(path)))[:200]
+        raise UnreadableImage(f"{path}: {reason or type(error).__name__}") from None
 
 
-def read_image(path: Path, least_side: int | None = None) -> Image.Image:
+def read_image(path: Path, least_side: int | None = None, content: bytes | None = None) -> Image.Image:
     """A picture's pixels alone, as read_picture reads them. Raises UnreadableImage, DataError."""
-    return read_picture(path, least_side).image
+    return read_picture(path, least_side, content).image
 
 
 def _is_animated(opened: Image.Image) -> bool:
@@ -126,7 +131,7 @@ def looks_of(hashes: Mapping[Path, str], progress: Progress) -> tuple[dict[str, 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, len(unknown), 512):
             contents = unknown[start : start + 512]
-            found = pool.map(_look_or_reason, [by_hash[content] for content in contents])
+            found = pool.map(_look_or_reason, [by_hash[content] for content in contents], contents)
             fresh = dict(zip(contents, found, strict=True))
             made = {content: look for content, look in fresh.items() if isinstance(look, Look)}
             remember_looks(made)
@@ -136,9 +141,9 @@ def looks_of(hashes: Mapping[Path, str], progress: Progress) -> tuple[dict[str, 
     return looks, reasons
 
 
-def _look_or_reason(path: Path) -> Look | str:
+def _look_or_reason(path: Path, content: str) -> Look | str:
     try:
-        return read_picture(path).look()
+        return read_picture(path, content=read_hashed(path, content)).look()
     except UnreadableImage as error:
         return str(error)
 

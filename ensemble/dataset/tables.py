@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ensemble.dataset.names import BETWEEN_LABELS, SUFFIXES, contents, read_csv, same_form
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
+from ensemble.files import publish_folder
 from ensemble.recipe import LabelsFile
 
 
@@ -203,7 +204,7 @@ def digits_folder() -> Path:
         (staging / "labels.csv").write_text("id,label\n" + rows)
         staging.chmod(0o755)
         if not target.exists():
-            staging.rename(target)
+            publish_folder(staging, target)
     except OSError as error:
         if not target.exists():
             raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
