@@ -61,3 +61,6 @@ def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[s
             found, asked_for(submissions), lambda name, done, total: emit(Step(name, "looking at images", done, total))
         )
     write_report(made, out)
+    for view in made.sets:
+        if view.data.details:
+            display.say(f"the page shows no images: {view.data.details}")

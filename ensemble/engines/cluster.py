@@ -15,7 +15,7 @@ from typing import Any
 from ensemble import __version__
 from ensemble.dataset.load import DataSet
 from ensemble.engines.jobs import Cut, Job, Outcome, Task, Work
-from ensemble.engines.local import DataSets, ended, finished_run, refit_due
+from ensemble.engines.local import DataSets, ended, finished_run, refit_due, skipped_run
 from ensemble.engines.parcels import STATES, arrive, packed, put
 from ensemble.engines.worker import Mailbox, Parcel, Told, read_files, work_on
 from ensemble.errors import EnsembleError, RunError
@@ -112,6 +112,9 @@ class _Desk:
             if others and not _has_room(share, others):
                 return True
             task = self.next
+            if self._is_skipped(task, share):
+                self.next = None
+                continue
             held = self.held.enter_context(ExitStack())
             if not held.enter_context(self.store.lock(_lock_of(task, self.store), wait=task.wait and not self.sent)):
                 if task.wait and self.sent:
@@ -120,6 +123,20 @@ class _Desk:
             else:
                 self._begin(_Sent(0, task, share, held))
             self.next = None
+
+    def _is_skipped(self, task: Task, share: dict[str, float]) -> bool:
+        """Whether a task is over without a lock, because its run is finished or cannot be skipped."""
+        sent = _Sent(0, task, share, ExitStack())
+        try:
+            run = None if task.is_refit else skipped_run(task, self.store, self.data)
+        except EnsembleError as error:
+            self._end(sent, Outcome("failed", str(error)))
+            return True
+        if run is None:
+            return False
+        self.work.hear(task, ended(run, skipped=True))
+        self._end(sent, Outcome("done"))
+        return True
 
     def _begin(self, sent: _Sent) -> None:
         """Send a task, unless its run is finished or cannot be begun."""

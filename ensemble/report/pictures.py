@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ensemble.dataset.content import read_hashed
 from ensemble.dataset.looks import UnreadableImage, read_image
 from ensemble.errors import DataError
 from ensemble.predictions import Array
@@ -16,10 +17,13 @@ SIDE = 112  # pixels of a thumbnail; about 3 KB each
 
 
 class Thumbnails:
-    """Thumbnails by an image's id or file, each made once; files is empty where the images are not at hand."""
+    """Thumbnails by an image's id or file, each made once; files is empty where the images are not at hand.
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        self.files = files
+    hashes are the content of the files: another content is not shown.
+    """
+
+    def __init__(self, files: Mapping[str, Path], hashes: Mapping[Path, str]) -> None:
+        self.files, self.hashes = files, hashes
         self._made: dict[Path, str] = {}
 
     def __call__(self, image_id: str) -> str:
@@ -30,14 +34,14 @@ class Thumbnails:
         """The data URI of a file, "" where it cannot be read."""
         if file not in self._made:
             try:
-                self._made[file] = _thumbnail(file)
+                self._made[file] = _thumbnail(file, self.hashes[file])
             except (UnreadableImage, DataError):
                 self._made[file] = ""
         return self._made[file]
 
 
-def _thumbnail(file: Path) -> str:
-    image = read_image(file)
+def _thumbnail(file: Path, content: str) -> str:
+    image = read_image(file, content=read_hashed(file, content))
     is_small = max(image.size) <= SIDE // 2
     image.thumbnail((SIDE, SIDE))
     return data_uri(image, "PNG" if is_small else "WEBP")

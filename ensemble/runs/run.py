@@ -1,6 +1,7 @@
 """One finished training as its folder tells it; run.json is written last and read with suspicion."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ensemble.metrics import ClassScore, per_class
 from ensemble.predictions import Array, Predictions
 
 FORMAT = 1
+MAX_TEXT = 1 << 22  # bytes of a text beside run.json: some 50,000 epochs of history.csv
 
 
 class _Stored(BaseModel):
@@ -168,7 +170,18 @@ class Run(_Stored):
             counts = counts + [by_name[name] for name in self.classes]
         return np.asarray((counts / counts.sum()).astype(np.float32))
 
+    def text(self, name: str) -> str:
+        """What a text of the folder says; "" where it is missing, too large, or not the one of run.json."""
+        path = self.folder / name
+        with suppress(OSError, ValueError, DamagedError):
+            if path.stat().st_size <= MAX_TEXT:
+                self.check_file(name)
+                return path.read_text(encoding="utf-8")
+        return ""
+
     def _load(self, name: str) -> Predictions:
+        if name not in self.files:
+            self.check_file(name)
         return Predictions.load(self.folder / name, self.files.get(name))
 
     @property
@@ -224,6 +237,9 @@ def read_run(path: Path) -> Run:
         raise DamagedError(f"{path}: {keys} is missing or wrong") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5,000 digits
         raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
+    outside = next((name for name in run.files if Path(name).name != name), None)
+    if outside is not None:
+        raise DamagedError(f"{path}: files: {outside[:100]!r} is not the name of a file in this folder")
     lost = next((name for name in run.files if not (path.parent / name).is_file()), None)
     if lost is not None:
         raise DamagedError(f"{path.parent / lost}: is missing")
