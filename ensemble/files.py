@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ensemble.errors import EnsembleError
 
+PNG_MARK = b"Software\0ens"  # as in every figure of ens
+
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
@@ -65,6 +67,22 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def check_replaceable(path: Path, mark: bytes) -> None:
+    """Whether a file of this name may be replaced without asking: its first bytes hold the mark that ens leaves.
+
+    Raises EnsembleError.
+    """
+    try:
+        with path.open("rb") as stored:
+            is_ours = mark in stored.read(2048)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise EnsembleError(f"{path}: cannot be written ({error.strerror or error})") from None
+    if not is_ours:
+        raise EnsembleError(f"{path}: exists, and ens did not write it\nmove it away, or name another place")
 
 
 def write_text(path: Path, text: str) -> None:

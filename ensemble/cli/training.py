@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensemble.cli.looking import Page, write_page
+from ensemble.cli.looking import Page, check_page, write_page
 from ensemble.cli.options import Address, Engine, Jobs, OneRecipe, Out, Runs, Set, placed, said, same
 from ensemble.errors import EnsembleError
 
@@ -24,6 +24,7 @@ def quickstart(runs: Runs = None, out: Out = Path("submissions"), page: Page = P
     from ensemble.quickstart import run_quickstart
     from ensemble.runs import RunStore
 
+    check_page(page)
     with live.progress() as show, stoppable(show) as emit:
         made = run_quickstart(RunStore(runs), out, emit)
     display.show_runs(made.runs)
@@ -117,10 +118,14 @@ def lr_find(
     from ensemble.display import live
     from ensemble.engines.local import find_rate
     from ensemble.engines.stopping import stoppable
+    from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
 
     described = Recipe.load(recipe, tuple(set_ or ()))
     folder = out or Path("lr_find") / described.name
+    if out:
+        check_replaceable(folder / "lr_find.csv", b"rate,smoothed_loss\n")
+        check_replaceable(folder / "lr_find.png", PNG_MARK)
     with live.progress() as show, stoppable(show) as emit:
         found = find_rate(described, folder, emit)
     display.show_range_test(found)
