@@ -326,6 +326,20 @@ class TestHub:
         assert same(kept, {name: tensor for name, tensor in original.state_dict().items() if name[:3] != "fc."})
         assert made.start == "weights: hub timm/test_resnet"
 
+    def test_a_pickled_file_of_the_hub_is_refused_as_any_other(self, original, tmp_path, store, monkeypatch):
+        snapshot = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k" / "snapshots" / "1"
+        (snapshot.parents[1] / "refs").mkdir(parents=True)
+        (snapshot.parents[1] / "refs" / "main").write_text("1")
+        snapshot.mkdir(parents=True)
+        torch.save(original.state_dict(), snapshot / "pytorch_model.bin")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        assert find_weights(described(pretrained=True), store).hub_file == snapshot / "pytorch_model.bin"
+        monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1"))
+        with pytest.raises(TrainingError, match="pytorch_model.bin: torch 2.9.1 may run code"):
+            find_weights(described(pretrained=True), store)
+        save_file(original.state_dict(), snapshot / "model.safetensors")
+        assert find_weights(described(pretrained=True), store).hub_file == snapshot / "model.safetensors"
+
     def test_an_arch_without_weights_on_the_hub_is_told(self, store):
         bare = next(name for name in timm.list_models() if not timm.get_pretrained_cfg(name).hf_hub_id)
         with pytest.raises(RecipeError, match=f"timm's hub has no weights for {bare}; set model.pretrained: false"):
@@ -394,7 +408,7 @@ ASK = """
 import json, sys, time
 from ensemble.learn.weights import find_weights
 from ensemble.recipe import Model
-from ensemble.runs import RunStore, publish
+from ensemble.runs import RunStore
 for line in sys.stdin:
     arch, started = line.strip(), time.perf_counter()
     try:
