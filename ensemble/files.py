@@ -2,12 +2,15 @@
 
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ensemble.errors import EnsembleError
+
+PNG_MARK = b"Software\0ens"  # as in every figure of ens
 
 
 @contextmanager
@@ -26,16 +29,60 @@ def atomic_path(path: Path) -> Iterator[Path]:
             os.fsync(stored.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+        sync_folder(path.parent)
     except OSError as error:
         raise EnsembleError(f"{path}: cannot be written ({error.strerror or error})") from None
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def publish_folder(staging: Path, target: Path) -> None:
+    """Give a folder its final name once its files are on the disk. Raises OSError.
+
+    A power cut leaves the whole folder under that name, or none.
+    """
+    if sys.platform == "linux":
+        os.sync()  # waits for everything at once: 0.1 s for 2,000 files of 20 kB, one fsync each 7.5 s
+    else:
+        for path in staging.rglob("*"):
+            if path.is_file():
+                with path.open("r+b") as stored:
+                    os.fsync(stored.fileno())
+    staging.rename(target)
+    sync_folder(target.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's new names to the disk, where the system can."""
+    if hasattr(os, "O_DIRECTORY"):  # not on Windows
+        with suppress(OSError):  # some network file systems refuse
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
+
+
+def check_replaceable(path: Path, mark: bytes) -> None:
+    """Whether a file of this name may be replaced without asking: its first bytes hold the mark that ens leaves.
+
+    Raises EnsembleError.
+    """
+    try:
+        with path.open("rb") as stored:
+            is_ours = mark in stored.read(2048)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise EnsembleError(f"{path}: cannot be written ({error.strerror or error})") from None
+    if not is_ours:
+        raise EnsembleError(f"{path}: exists, and ens did not write it\nmove it away, or name another place")
 
 
 def write_text(path: Path, text: str) -> None:

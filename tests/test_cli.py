@@ -401,6 +401,32 @@ def test_report_writes_one_page_about_the_runs_that_are_asked_for(ens, again, fl
     assert again(shown.next[0]).code == 0
 
 
+def test_a_page_replaces_an_earlier_page_and_no_other_file(ens, flowers, tmp_path):
+    assert ens("report", "flowers*", "-o", "page.html").code == 0
+    assert ens("report", "flowers*", "-o", "page.html").code == 0
+    (tmp_path / "labels.csv").write_text("id,label\n")
+    shown = ens("report", "flowers*", "-o", "labels.csv")
+    assert (shown.code, "labels.csv: exists, and ens did not write it" in shown.err) == (1, True)
+    assert (tmp_path / "labels.csv").read_text() == "id,label\n"
+
+
+def test_pictures_of_the_data_replace_earlier_ones_and_no_others(ens, tmp_path, tiny_images):
+    tiny_images(tmp_path / "photos" / "train")
+    (tmp_path / "r.yaml").write_text("data: {source: folder, path: photos, valid: 0.2}\nmodel: {arch: resnet18}\n")
+    assert ens("inspect", "r.yaml", "--out", "shown").code == 0
+    assert ens("inspect", "r.yaml", "--out", "shown").code == 0
+    mine = tmp_path / "photos" / "train" / "red" / "samples.png"
+    mine.write_bytes((tmp_path / "photos" / "train" / "red" / "00.png").read_bytes())
+    before = mine.read_bytes()
+    shown = ens("inspect", "r.yaml", "--out", mine.parent)
+    assert (shown.code, "samples.png: exists, and ens did not write it" in shown.err) == (1, True)
+    assert mine.read_bytes() == before
+    (tmp_path / "rates").mkdir()
+    (tmp_path / "rates" / "lr_find.csv").write_text("day,rate\n")
+    shown = ens("lr-find", "r.yaml", "--out", "rates")
+    assert (shown.code, "lr_find.csv: exists, and ens did not write it" in shown.err) == (1, True)
+
+
 def test_report_without_a_run_is_an_error_with_the_next_step(ens):
     shown = ens("report")
     assert shown.code == 1

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from ensemble.errors import EnsembleError
-from ensemble.files import atomic_path, sha256, write_text
+from ensemble.files import atomic_path, check_replaceable, publish_folder, sha256, write_text
 
 
 def test_a_text_appears_with_plain_newlines_in_folders_made_for_it(tmp_path):
@@ -67,6 +67,29 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(EnsembleError, match="folder: cannot be written"):
         write_text(tmp_path / "folder", "x")
     assert sorted(child.name for child in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_file_that_ens_did_not_write_is_not_replaced(tmp_path):
+    path = tmp_path / "a.html"
+    check_replaceable(path, b"by ens")
+    for content in (b"", b"mine", b" " * 3000 + b"by ens"):
+        path.write_bytes(content)
+        with pytest.raises(EnsembleError, match="a.html: exists, and ens did not write it"):
+            check_replaceable(path, b"by ens")
+    path.write_bytes(b"<html>by ens</html>")
+    check_replaceable(path, b"by ens")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(EnsembleError, match="folder: cannot be written"):
+        check_replaceable(tmp_path / "folder", b"by ens")
+
+
+def test_a_folder_gets_its_name_when_everything_in_it_is_written(tmp_path):
+    (tmp_path / "staging" / "deep").mkdir(parents=True)
+    (tmp_path / "staging" / "deep" / "a").write_text("x")
+    publish_folder(tmp_path / "staging", tmp_path / "final")
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "final", "final/deep", "final/deep/a",
+    ]  # fmt: skip
 
 
 def test_a_hash_is_that_of_the_bytes(tmp_path):

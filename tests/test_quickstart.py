@@ -6,9 +6,12 @@ import sys
 import pytest
 
 from ensemble.engines.jobs import jobs_of
-from ensemble.quickstart import NAMES
+from ensemble.errors import EnsembleError
+from ensemble.events import ignore
+from ensemble.quickstart import NAMES, run_quickstart
 from ensemble.recipe import Recipe
 from ensemble.recipe.shipped import recipes_folder
+from ensemble.runs import RunStore
 
 FAMILIES = ("vgg", "resnet", "densenet", "efficientnet")
 
@@ -22,6 +25,15 @@ def test_there_are_four_and_they_are_named_after_their_files(recipes):
     assert len(recipes) == 4
     assert [recipe.name for recipe in recipes.values()] == list(NAMES)
     assert len(jobs_of(list(recipes.values()))) == 4
+
+
+@pytest.mark.parametrize("name", ["quickstart.csv", "quickstart.json"])
+def test_a_submission_of_that_name_that_is_somebodys_own_is_kept_and_told_before_any_training(name, tmp_path):
+    (tmp_path / name).write_text('{"command": ["ens", "blend", "--name", "quickstart"]}')
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(EnsembleError, match=f"{name}: is not what `ens quickstart` wrote\n.*--out"):
+        run_quickstart(RunStore(tmp_path / "runs"), tmp_path, ignore)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, before)]
 
 
 def test_they_are_of_the_four_families(recipes):

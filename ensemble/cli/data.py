@@ -103,12 +103,15 @@ def inspect(
     from ensemble.display import audits, live
     from ensemble.engines.stopping import stoppable
     from ensemble.events import Step
+    from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
     from ensemble.report.inspect import save_counts, save_samples
 
     file = one_present_or_shipped(recipe)
     described = Recipe.load(file, tuple(set_ or ()))
     folder = out or Path("inspect") / described.name
+    for name in ("classes.png", "samples.png") if out else ():
+        check_replaceable(folder / name, PNG_MARK)
     images = load(described.data)
     with live.progress() as show, stoppable(show) as emit:
         found = audit(images, lambda done, total: emit(Step(described.name, "decoding", done, total)))

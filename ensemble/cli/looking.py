@@ -43,6 +43,13 @@ def doctor(json: Json = False, runs: Runs = None) -> None:
         raise typer.Exit(1)
 
 
+def check_page(out: Path) -> None:
+    """Whether the page may be written: a file that is there must be an earlier page. Raises EnsembleError."""
+    from ensemble.files import check_replaceable
+
+    check_replaceable(out, b'<meta name="generator" content="ens ')
+
+
 def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[str] | None = None) -> None:
     """Collect what the runs hold and write the page. Raises EnsembleError."""
     from ensemble import display
@@ -54,6 +61,7 @@ def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[s
     from ensemble.runs import RunStore
     from ensemble.submission.made import asked_for
 
+    check_page(out)
     found = RunStore(runs).all(patterns or (), check=True)
     display.warn_left_out(found)
     with live.progress() as show, stoppable(show) as emit:
@@ -61,3 +69,6 @@ def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[s
             found, asked_for(submissions), lambda name, done, total: emit(Step(name, "looking at images", done, total))
         )
     write_report(made, out)
+    for view in made.sets:
+        if view.data.details:
+            display.say(f"the page shows no images: {view.data.details}")

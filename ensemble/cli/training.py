@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensemble.cli.looking import Page, write_page
+from ensemble.cli.looking import Page, check_page, write_page
 from ensemble.cli.options import (
     Address,
     Engine,
@@ -37,6 +37,7 @@ def quickstart(runs: Runs = None, out: Out = Path("submissions"), page: Page = P
     from ensemble.quickstart import run_quickstart
     from ensemble.runs import RunStore
 
+    check_page(page)
     with live.progress() as show, stoppable(show) as emit:
         made = run_quickstart(RunStore(runs), out, emit)
     display.show_runs(made.runs)
@@ -131,11 +132,15 @@ def lr_find(
     from ensemble.display import live
     from ensemble.engines.local import find_rate
     from ensemble.engines.stopping import stoppable
+    from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
 
     file = one_present_or_shipped(recipe)
     described = Recipe.load(file, tuple(set_ or ()))
     folder = out or Path("lr_find") / described.name
+    if out:
+        check_replaceable(folder / "lr_find.csv", b"rate,smoothed_loss\n")
+        check_replaceable(folder / "lr_find.png", PNG_MARK)
     with live.progress() as show, stoppable(show) as emit:
         found = find_rate(described, folder, emit)
     display.show_range_test(found)

@@ -41,11 +41,14 @@ TIFF_PIXELS = {254, 255, *range(256, 260), 262, 266, 273, 274, 277, 278, 279, 28
 QUIET = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
 
 
-def open_image(file: Path | IO[bytes]) -> ImageFile:
-    """An image whose header was read, its pixels not yet. Raises whatever Pillow raises."""
+def open_image(file: Path | IO[bytes], suffix: str = "") -> ImageFile:
+    """An image whose header was read, its pixels not yet. Raises whatever Pillow raises.
+
+    suffix is that of the file's name, where the file itself has none.
+    """
     if QUIET not in warnings.filters:  # Pillow warns of every odd tag, once for every image
         warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    by_suffix = FORMATS_BY_SUFFIX.get(file.suffix.lower()) if isinstance(file, Path) else None
+    by_suffix = FORMATS_BY_SUFFIX.get((file.suffix if isinstance(file, Path) else suffix).lower())
     formats = [*FORMATS, by_suffix] if by_suffix else FORMATS
     if not set(formats) <= Image.OPEN.keys():
         Image.init()
@@ -86,12 +89,12 @@ def upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
-def without_metadata(path: Path) -> IO[bytes] | None:
+def without_metadata(file: Path | IO[bytes]) -> IO[bytes] | None:
     """A PNG's, TIFF's or AVIF's content without what pixels do not need; None for other formats.
 
     Pillow refuses such files for a text or profile of more than 1 MB, or for damaged metadata.
     """
-    with path.open("rb") as stored:
+    with file.open("rb") if isinstance(file, Path) else file as stored:
         head = stored.read(12)
         stored.seek(len(PNG))
         if head.startswith(PNG):

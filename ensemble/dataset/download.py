@@ -18,6 +18,7 @@ from ensemble.dataset.fetch import File, Progress, check, download
 from ensemble.dataset.places import cache_root
 from ensemble.dataset.scan import image_files
 from ensemble.errors import DataError
+from ensemble.files import publish_folder
 
 COMPETITION = "kaggle:"
 
@@ -230,7 +231,7 @@ def _staging(target: Path) -> Iterator[Path]:
         shutil.rmtree(staging, ignore_errors=True)  # a killed process left it
         staging.mkdir(parents=True)
         yield staging
-        staging.rename(target)
+        publish_folder(staging, target)
     except OSError as error:
         raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
     finally:

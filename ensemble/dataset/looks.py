@@ -5,7 +5,9 @@
 
 import errno
 import hashlib
+import io
 import os
+import re
 import sqlite3
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -21,6 +23,7 @@ import numpy.typing as npt
 import PIL
 from PIL import Image
 
+from ensemble.dataset.content import read_hashed
 from ensemble.dataset.decode import open_image, orientation_of, upright, without_metadata
 from ensemble.dataset.depth import Ranges, kind_of, to_8_bits
 from ensemble.dataset.places import cache_root
@@ -86,26 +89,34 @@ class Picture:
         )  # fmt: skip
 
 
-def read_picture(path: Path, least_side: int | None = None, ranges: Ranges = EIGHT_BITS) -> Picture:
+def read_picture(
+    path: Path, least_side: int | None = None, ranges: Ranges = EIGHT_BITS, content: bytes | None = None
+) -> Picture:
     """A picture as RGB, turned as its EXIF says, alpha dropped; of more than 8 bits a pixel, scaled by the ranges.
 
+    Where the file has been read already, content holds its bytes.
     A JPEG may come at a half, quarter or eighth of its size, where both sides stay at least_side or more.
     Raises UnreadableImage, and DataError where the system refuses the file.
     """
     try:
-        return _decoded(path, least_side, ranges)
+        return _decoded(_source(path, content), path.suffix, least_side, ranges)
     except Exception as error:  # whatever a decoder raises on a damaged file, the file is unreadable
         if isinstance(error, OSError) and error.errno in SYSTEM_TROUBLES:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         with suppress(Exception):
-            bare = without_metadata(path)
+            bare = without_metadata(_source(path, content))
             if bare is not None:
-                return _decoded(bare, least_side, ranges)
-        raise UnreadableImage(f"{path}: {str(error)[:200] or type(error).__name__}") from None
+                return _decoded(bare, path.suffix, least_side, ranges)
+        reason = re.sub(r"<_io.BytesIO object at \w+>", repr(str(path)), str(error))[:200]
+        raise UnreadableImage(f"{path}: {reason or type(error).__name__}") from None
 
 
-def _decoded(file: Path | IO[bytes], least_side: int | None, ranges: Ranges) -> Picture:
-    with open_image(file) as opened:
+def _source(path: Path, content: bytes | None) -> Path | IO[bytes]:
+    return path if content is None else io.BytesIO(content)
+
+
+def _decoded(file: Path | IO[bytes], suffix: str, least_side: int | None, ranges: Ranges) -> Picture:
+    with open_image(file, suffix) as opened:
         if least_side is not None:
             opened.draft("RGB", (least_side, least_side))
         mode = "RGB;16" if opened.mode == "RGB" and "RGB;16" in str(opened.tile) else opened.mode
@@ -122,9 +133,11 @@ def _decoded(file: Path | IO[bytes], least_side: int | None, ranges: Ranges) -> 
         return Picture(image, opened.format or "?", mode, orientation, has_alpha, _is_animated(opened))
 
 
-def read_image(path: Path, least_side: int | None = None, ranges: Ranges = EIGHT_BITS) -> Image.Image:
+def read_image(
+    path: Path, least_side: int | None = None, ranges: Ranges = EIGHT_BITS, content: bytes | None = None
+) -> Image.Image:
     """A picture's pixels alone, as read_picture reads them. Raises UnreadableImage, DataError."""
-    return read_picture(path, least_side, ranges).image
+    return read_picture(path, least_side, ranges, content).image
 
 
 def _is_animated(opened: Image.Image) -> bool:
@@ -148,7 +161,8 @@ def looks_of(
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, len(unknown), 512):
             contents = unknown[start : start + 512]
-            found = pool.map(partial(_look_or_reason, ranges), [by_hash[content] for content in contents])
+            files = [by_hash[content] for content in contents]
+            found = pool.map(partial(_look_or_reason, ranges), files, contents)
             fresh = dict(zip(contents, found, strict=True))
             made = {content: look for content, look in fresh.items() if isinstance(look, Look)}
             remember_looks(made, ranges)
@@ -158,9 +172,9 @@ def looks_of(
     return looks, reasons
 
 
-def _look_or_reason(ranges: Ranges, path: Path) -> Look | str:
+def _look_or_reason(ranges: Ranges, path: Path, content: str) -> Look | str:
     try:
-        return read_picture(path, ranges=ranges).look()
+        return read_picture(path, ranges=ranges, content=read_hashed(path, content)).look()
     except UnreadableImage as error:
         return str(error)
 

@@ -1,11 +1,11 @@
 """Decoded pixels: every image decoded and resized once into one uint8 array on disk, named by content and geometry.
 
 The array is memory-mapped, so several runs and processes share one copy. It appears under its name only when whole.
+Only bytes that have the hash they are stored under are decoded, and what is opened has the checksums of its sidecar.
 The same decoding gives the looks that are not known yet. Past the disk budget pictures are decoded when a batch asks.
 """
 
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import PIL
 from filelock import FileLock
 
+from ensemble.dataset.content import read_hashed
 from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.looks import (
@@ -36,8 +37,9 @@ from ensemble.dataset.looks import (
     remember_looks,
 )  # fmt: skip
 from ensemble.dataset.places import cache_root
+from ensemble.dataset.sidecar import Sidecar, read_sidecar, write_sidecar
 from ensemble.errors import DataError
-from ensemble.files import atomic_path, write_text
+from ensemble.files import atomic_path
 
 Array = npt.NDArray[Any]
 FREE_SHARE = 0.5  # of the free disk may be taken where the recipe names no budget
@@ -47,9 +49,15 @@ class Streamed:
     """Pictures that are decoded, in threads, when their rows are asked for; indexed as the array would be."""
 
     def __init__(
-        self, files: Sequence[Path], size: tuple[int, int], geometry: Geometry | None, ranges: Ranges = EIGHT_BITS
+        self,
+        files: Mapping[str, Path],
+        size: tuple[int, int],
+        geometry: Geometry | None,
+        ranges: Ranges = EIGHT_BITS,
     ) -> None:
-        self.files, self.geometry, self.ranges = files, geometry, ranges
+        """Takes files by content hash, a row each."""
+        self.contents, self.files = list(files), list(files.values())
+        self.geometry, self.ranges = geometry, ranges
         self.shape = (len(files), *size, 3)
 
     def __len__(self) -> int:
@@ -59,7 +67,7 @@ class Streamed:
         """(rows, height, width, 3) uint8. Raises DataError where a file is not what it was."""
 
         def decode(row: int) -> Array:
-            pixels = decode_pixels(self.files[row], self.geometry, self.ranges)
+            pixels = decode_pixels(self.files[row], self.geometry, self.ranges, self.contents[row])
             if pixels.shape != self.shape[1:]:
                 raise UnreadableImage(f"{self.files[row]}: has another size now")
             return pixels
@@ -117,9 +125,10 @@ def open_store(
         stored = _stored(array, sidecar, len(contents))
     if stored is None:
         raise DataError(f"{array}: cannot be read back after it was written; is the disk failing?")
-    pixels, said = stored
-    unreadable = {contents[i]: reason for i, reason in said["unreadable"]}
-    return PixelStore(pixels, {c: i for i, c in enumerate(contents)}, unreadable, geometry, said["native"], ranges)
+    pixels, described = stored
+    unreadable = {contents[i]: reason for i, reason in described.unreadable}
+    rows = {content: i for i, content in enumerate(contents)}
+    return PixelStore(pixels, rows, unreadable, geometry, described.native, ranges)
 
 
 @contextmanager
@@ -132,14 +141,15 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
-def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, dict[str, Any]] | None:
+def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, Sidecar] | None:
     """The array and its sidecar where both are there and whole."""
     try:
-        said = json.loads(sidecar.read_text())
+        described = read_sidecar(array, sidecar)
         pixels = np.load(array, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
-    return (pixels, said) if len(pixels) == n_images and {"unreadable", "native"} <= said.keys() else None
+    is_whole = len(pixels) == n_images and all(0 <= row < n_images for row, _ in described.unreadable)
+    return (pixels, described) if is_whole else None
 
 
 def _streamed(files: Mapping[str, Path], geometry: Geometry, progress: Progress, ranges: Ranges) -> PixelStore:
@@ -150,7 +160,7 @@ def _streamed(files: Mapping[str, Path], geometry: Geometry, progress: Progress,
     native = sizes.pop() if len(sizes) == 1 else None
     is_native = native is not None and _is_native(native[1], native[0], geometry)
     size = native if native and is_native else (geometry.size, geometry.size)
-    pixels = Streamed([files[content] for content in contents], size, None if is_native else geometry, ranges)
+    pixels = Streamed(files, size, None if is_native else geometry, ranges)
     return PixelStore(pixels, {content: i for i, content in enumerate(contents)}, reasons, geometry, is_native, ranges)
 
 
@@ -173,7 +183,7 @@ def _fill(
         if unreadable is None:
             native = None
             unreadable = _write(temporary, files, (geometry.size, geometry.size), geometry, progress, most, ranges)
-    write_text(sidecar, json.dumps({"native": native is not None, "unreadable": unreadable or []}))
+    write_sidecar(array, sidecar, native is not None, unreadable or [])
 
 
 def _write(
@@ -222,13 +232,15 @@ def _decoded(files: Mapping[str, Path], geometry: Geometry | None, ranges: Range
     """
 
     def decode(content: str) -> tuple[Array | UnreadableImage, Look | None]:
+        path = files[content]
         try:
+            stored = read_hashed(path, content)
             if content in known:
-                return decode_pixels(files[content], geometry, ranges), None
-            picture = read_picture(files[content], ranges=ranges)  # whole, for its look
+                return _decode(path, geometry, ranges, stored), None
+            picture = read_picture(path, ranges=ranges, content=stored)  # whole, for its look
             is_small = geometry is None or min(picture.image.size) < 2 * geometry.least_side
             if not is_small:
-                return decode_pixels(files[content], geometry, ranges), picture.look()
+                return _decode(path, geometry, ranges, stored), picture.look()
             image = picture.image
             return np.asarray(image if geometry is None else geometry.apply(image)), picture.look()
         except UnreadableImage as error:
@@ -244,18 +256,33 @@ def _decoded(files: Mapping[str, Path], geometry: Geometry | None, ranges: Range
             yield from (pixels for pixels, _ in found)
 
 
-def decode_pixels(path: Path, geometry: Geometry | None, ranges: Ranges = EIGHT_BITS) -> Array:
-    """One picture as (height, width, 3) uint8, at its own size without a geometry. Raises UnreadableImage."""
+def decode_pixels(
+    path: Path, geometry: Geometry | None, ranges: Ranges = EIGHT_BITS, content: str | None = None
+) -> Array:
+    """One picture as (height, width, 3) uint8, at its own size without a geometry.
+
+    Raises UnreadableImage, and DataError where the file has not the content hash that is given.
+    """
+    return _decode(path, geometry, ranges, None if content is None else read_hashed(path, content))
+
+
+def _decode(path: Path, geometry: Geometry | None, ranges: Ranges, stored: bytes | None) -> Array:
     if geometry is None:
-        return np.asarray(read_image(path, ranges=ranges))
-    return np.asarray(geometry.apply(read_image(path, geometry.least_side, ranges)))
+        return np.asarray(read_image(path, ranges=ranges, content=stored))
+    return np.asarray(geometry.apply(read_image(path, geometry.least_side, ranges, stored)))
 
 
 def cropped_pixels(
-    path: Path, geometry: Geometry, crop: RandomCrop, rng: random.Random, ranges: Ranges = EIGHT_BITS
+    path: Path,
+    content: str,
+    geometry: Geometry,
+    crop: RandomCrop,
+    rng: random.Random,
+    ranges: Ranges = EIGHT_BITS,
 ) -> Array:
-    """A random part of one picture as (size, size, 3) uint8. Raises UnreadableImage."""
-    return np.asarray(crop.apply(read_image(path, crop.least_side(geometry), ranges), geometry, rng))
+    """A random part of one picture as (size, size, 3) uint8. Raises UnreadableImage, DataError as decode_pixels."""
+    image = read_image(path, crop.least_side(geometry), ranges, read_hashed(path, content))
+    return np.asarray(crop.apply(image, geometry, rng))
 
 
 def as_it_was(decode: Callable[[Any], Array]) -> Callable[[Any], Array]:
@@ -282,9 +309,9 @@ def _pool() -> ThreadPoolExecutor:
 
 def _first_size(files: Mapping[str, Path], geometry: Geometry) -> tuple[int, int] | None:
     """The first readable picture's (height, width), if pictures of this size are stored as they are, else None."""
-    for path in files.values():
+    for content, path in files.items():
         with suppress(UnreadableImage):
-            width, height = read_image(path).size
+            width, height = read_image(path, content=read_hashed(path, content)).size
             return (height, width) if _is_native(width, height, geometry) else None
     return None
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from ensemble.errors import DataError
-from ensemble.files import sha256
+from ensemble.files import publish_folder, sha256
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
@@ -65,7 +65,7 @@ def unpacked(archive: Path, inside: str = "") -> Path:
 
 def _move_into_place(staging: Path, target: Path) -> None:
     try:
-        staging.rename(target)
+        publish_folder(staging, target)
     except OSError:
         if not target.exists():  # else another process was faster, with the same content
             raise

@@ -16,6 +16,7 @@ from ensemble.dataset.names import BETWEEN_LABELS, bare_name, contents, read_csv
 from ensemble.dataset.places import cache_root
 from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.errors import DataError
+from ensemble.files import publish_folder
 from ensemble.recipe import LabelsFile
 
 
@@ -187,7 +188,7 @@ def digits_folder() -> Path:
         (staging / "labels.csv").write_text("id,label\n" + rows)
         staging.chmod(0o755)
         if not target.exists():
-            staging.rename(target)
+            publish_folder(staging, target)
     except OSError as error:
         if not target.exists():
             raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None

@@ -7,6 +7,7 @@ at the end the run's folder. Ray itself starts a lost task from its beginning; h
 import logging
 import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -15,7 +16,8 @@ from typing import Any
 from ensemble import __version__
 from ensemble.dataset.load import DataSet
 from ensemble.engines.jobs import Cut, Job, Outcome, Task, Work
-from ensemble.engines.local import DataSets, ended, finished_run, refit_due
+from ensemble.engines.local import DataSets, ended, finished_run, refit_due, skipped_run
+from ensemble.engines.machine import check_ray, cluster_here, new_cluster
 from ensemble.engines.parcels import STATES, arrive, packed, put
 from ensemble.engines.worker import Mailbox, Parcel, Told, read_files, work_on
 from ensemble.errors import EnsembleError, RunError
@@ -41,11 +43,8 @@ class Cluster:
     """A Ray cluster: the one at an address, else the one this machine belongs to, else a new one here."""
 
     def __init__(self, address: str | None = None) -> None:
-        """Raises EnsembleError where Ray is missing or the address is none that works."""
-        try:
-            import ray  # noqa: F401
-        except ImportError:
-            raise EnsembleError("--engine ray needs Ray, which is not installed\npip install 'ray>=2.40'") from None
+        """Raises EnsembleError where Ray is missing or too old, or the address is none that works."""
+        check_ray()
         if address and "://" in address:
             raise EnsembleError(
                 f"--address {address[:100]}: run ens on a machine of the cluster and name HOST:PORT, or leave it out"
@@ -65,14 +64,24 @@ class Cluster:
 
 @contextmanager
 def _connected(address: str | None) -> Iterator[None]:
-    import ray
-
-    if ray.is_initialized():
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
         yield
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = address or cluster_here()
+    with ExitStack() as held:
+        more = {} if address else {"_temp_dir": held.enter_context(new_cluster())}
+        with _initialized(address, **more):
+            yield
+
+
+@contextmanager
+def _initialized(address: str | None, **more: Any) -> Iterator[None]:
+    import ray
+
+    options = {"log_to_driver": False, "include_dashboard": False, "logging_level": logging.ERROR, **more}
     try:
-        ray.init(address=address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+        ray.init(address=address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         said = " ".join(str(error).split())[:150]
         raise EnsembleError(f"--address {address or '(none)'}: no Ray cluster answers there ({said})") from None
@@ -112,6 +121,9 @@ class _Desk:
             if others and not _has_room(share, others):
                 return True
             task = self.next
+            if self._is_skipped(task, share):
+                self.next = None
+                continue
             held = self.held.enter_context(ExitStack())
             if not held.enter_context(self.store.lock(_lock_of(task, self.store), wait=task.wait and not self.sent)):
                 if task.wait and self.sent:
@@ -120,6 +132,20 @@ class _Desk:
             else:
                 self._begin(_Sent(0, task, share, held))
             self.next = None
+
+    def _is_skipped(self, task: Task, share: dict[str, float]) -> bool:
+        """Whether a task is over without a lock, because its run is finished or cannot be skipped."""
+        sent = _Sent(0, task, share, ExitStack())
+        try:
+            run = None if task.is_refit else skipped_run(task, self.store, self.data)
+        except EnsembleError as error:
+            self._end(sent, Outcome("failed", str(error)))
+            return True
+        if run is None:
+            return False
+        self.work.hear(task, ended(run, skipped=True))
+        self._end(sent, Outcome("done"))
+        return True
 
     def _begin(self, sent: _Sent) -> None:
         """Send a task, unless its run is finished or cannot be begun."""

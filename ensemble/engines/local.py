@@ -107,6 +107,10 @@ class DataSets:
 
 def _train_locked(task: Task, store: RunStore, data: DataSets, emit: Emit, threads: int | None) -> Run | None:
     job = task.job
+    skipped = skipped_run(task, store, data)
+    if skipped is not None:
+        emit(ended(skipped, True))
+        return skipped
     with store.lock(job.run_id, task.wait) as is_ours:
         if not is_ours:
             return None
@@ -115,6 +119,16 @@ def _train_locked(task: Task, store: RunStore, data: DataSets, emit: Emit, threa
         run = finished or train_one(job, store, images, emit, task.force, threads)
         emit(ended(run, run is finished))
         return run
+
+
+def skipped_run(task: Task, store: RunStore, data: DataSets) -> Run | None:
+    """The finished run of a task that has nothing to do. It needs no lock, so the folder may be read-only.
+
+    Raises RunError, DataError, DamagedError.
+    """
+    if task.force or not (store.folder(task.job.run_id) / "run.json").exists():
+        return None  # the images need not be looked at yet
+    return finished_run(task.job, store, data.of(task.job), task.force)
 
 
 def ended(run: Run, skipped: bool) -> RunEnded:

@@ -2,11 +2,12 @@
 
 import shutil
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ensemble.dataset.content import content_hashes
+from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.places import cache_root
 from ensemble.dataset.tables import Images
@@ -54,19 +55,28 @@ def images_here(job: Job, known: DataSet, read: Read) -> DataSet:
     return _fetched(known, read)
 
 
+def _holds(path: Path, content: str | None) -> bool:
+    try:
+        return content_hash(path.read_bytes()) == content
+    except OSError:
+        return False
+
+
 def _fetched(known: DataSet, read: Read) -> DataSet:
     folder = cache_root() / "received"
     place = {path: folder / digest[:2] / f"{digest}{path.suffix.lower()}" for path, digest in known.hashes.items()}
-    missing = sorted(path for path, own in place.items() if not own.exists())
+    with ThreadPoolExecutor(8) as pool:  # the bytes themselves: the index could be somebody's who knew of them first
+        is_here = dict(zip(place, pool.map(_holds, place.values(), map(known.hashes.get, place)), strict=True))
+    missing = sorted(path for path in place if not is_here[path])
     for start in range(0, len(missing), AT_ONCE):
         some = missing[start : start + AT_ONCE]
         for path, content in zip(some, read(some), strict=True):
+            if content_hash(content) != known.hashes[path]:
+                raise DataError(
+                    f"{path}: was changed while this command was using it\nput it back, or run the command again"
+                )
             put({place[path].name: content}, place[path].parent)
-    hashes = dict(zip(place.values(), content_hashes(list(place.values())), strict=True))
-    for path, own in place.items():
-        if hashes[own] != known.hashes[path]:
-            own.unlink()
-            raise DataError(f"{path}: changed while it was sent to {own}\ntrain again")
+    hashes = {stored: known.hashes[path] for path, stored in place.items()}
 
     def moved(images: Images) -> Images:
         return replace(images, files=tuple(place[path] for path in images.files))

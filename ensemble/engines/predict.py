@@ -90,14 +90,10 @@ def predict(
     An unreadable image gets what every member gives it, the class shares of its training images, and is listed in a
     file beside. Raises EnsembleError.
     """
-    why = "exists; --force replaces it" if out.exists() and not force else ""
-    if is_sample(out.name):
-        why = "is called like a sample submission"
-    elif out.resolve() in {path.resolve() for path in (*given, sample) if path is not None}:
-        why = "is what the prediction is made from"
-    if why:
-        raise SubmissionError(f"{out}: {why}\nchoose another --out")
+    for path in (out, unreadable_list(out)):
+        _check_output(path, [*given, *([sample] if sample else [])], force)
     ids, files = images_of(given)
+    _check_output(out, [Path(file) for file in files] if out.exists() else [], force)
     shape = Shape(("id", *source.classes), tuple(ids), "probabilities")
     if sample is not None:
         shape = shape_of_sample(sample, source.classes, source.positive)
@@ -125,6 +121,24 @@ def _notes(given: Sequence[Path], unmeasured: Sequence[str]) -> Iterator[str]:
             f"{len(files):,} images have more than 8 bits a pixel, of a kind that no training image had, such as "
             f"{files[0]}: scaled by what their files can hold, they may come out dark"
         )
+
+
+def unreadable_list(out: Path) -> Path:
+    """The file beside `out` that lists unreadable images and why."""
+    return out.with_suffix(".unreadable.csv")
+
+
+def _check_output(path: Path, inputs: Sequence[Path], force: bool) -> None:
+    """Whether this file may be written; the inputs never are. Raises SubmissionError."""
+    why = ""
+    if is_sample(path.name):
+        why = "is called like a sample submission"
+    elif path.exists() and any(file.exists() and path.samefile(file) for file in inputs):
+        why = "is what the prediction is made from"
+    elif path.exists() and not force:
+        why = "exists; --force replaces it"
+    if why:
+        raise SubmissionError(f"{path}: {why}\nchoose another --out")
 
 
 def _write(
@@ -250,7 +264,7 @@ def _mixed(mixture: Mixture, networks: "Networks", ids: Array, decoded: "Sequenc
 
 def _list_unreadable(out: Path, unreadable: dict[str, str]) -> Path | None:
     """`NAME.unreadable.csv` beside the file, where there are any."""
-    path = out.with_suffix(".unreadable.csv")
+    path = unreadable_list(out)
     if not unreadable:
         path.unlink(missing_ok=True)
         return None

@@ -1,6 +1,5 @@
 """The worker's side of a cluster, and what is said between it and the command: parcels, events, states."""
 
-import getpass
 import os
 import tempfile
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from ensemble import __version__
 from ensemble.dataset.load import DataSet
 from ensemble.engines.jobs import Cut, Outcome, Task
 from ensemble.engines.local import refit_one, train_one
+from ensemble.engines.machine import worker_cache
 from ensemble.engines.parcels import STATES, Files, images_here, packed, put
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit, Event, Note, sparse
@@ -88,14 +88,14 @@ def work_on(parcel: Parcel, data: DataSet, mailbox: Any, reader: Any) -> tuple[O
     node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     if parcel.version != __version__:
         return Outcome("failed", f"{node} has ens {__version__}, this machine {parcel.version}"), run_id, {}
-    user = os.getuid() if hasattr(os, "getuid") else getpass.getuser()
-    os.environ.setdefault("ENS_CACHE", str(Path(tempfile.gettempdir()) / f"ens-cache-{user}"))
     with tempfile.TemporaryDirectory(prefix="ens-") as folder:
         store = RunStore(folder)
         for name, files in parcel.folders.items():
             put(files, store.root / name)
         told = _teller(parcel.number, store, run_id, mailbox)
         try:
+            if not os.environ.get("ENS_CACHE"):
+                os.environ["ENS_CACHE"] = str(worker_cache())
             told(Note(run_id, f"on {node}"))
             images = images_here(job, data, lambda paths: ray.get(reader.remote(paths)))
             if parcel.finished is None:

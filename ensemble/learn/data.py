@@ -46,7 +46,8 @@ class Catalog:
     """Every image of a run, part after part: its place in the store and its class.
 
     rows is (images,) positions in the store, -1 for an unreadable one; codes is (images,) positions in classes, -1
-    where the label is unknown; parts names the positions of train, valid and test; files is (images,) paths.
+    where the label is unknown; parts names the positions of train, valid and test; files is (images,) paths,
+    hashes their content.
     """
 
     store: PixelStore
@@ -56,6 +57,7 @@ class Catalog:
     codes: Array
     parts: dict[str, Array]
     unreadable: dict[str, dict[str, str]]
+    hashes: dict[Path, str]
 
     def readable(self, part: str) -> Array:
         """The positions of a part's images that could be decoded."""
@@ -97,7 +99,7 @@ def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
     for part in ("train", "valid"):
         if len(unreadable[part]) == len(parts[part]):
             raise DataError(f"no {part} image is readable, the first: {next(iter(unreadable[part].values()))}")
-    return Catalog(store, tuple(files), data.classes, np.array(rows), np.array(codes), parts, unreadable)
+    return Catalog(store, tuple(files), data.classes, np.array(rows), np.array(codes), parts, unreadable, data.hashes)
 
 
 class StoredImage(Transform):
@@ -121,8 +123,9 @@ class StoredImage(Transform):
         if crop is not None:
 
             def cropped(item: int) -> Array:
+                path = self.images.files[item]
                 rng = random.Random(f"{draw} {item}")
-                return cropped_pixels(self.images.files[item], geometry, crop, rng, ranges)
+                return cropped_pixels(path, self.images.hashes[path], geometry, crop, rng, ranges)
 
             return _pixels_sent(in_threads(as_it_was(cropped), items))
         rows = self.images.rows[np.array(items, dtype=np.int64)]

@@ -59,10 +59,11 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> Learner:
 
 def trained_learner(run: Run) -> Learner:
     """The Learner of a finished run with its weights. Raises EnsembleError."""
+    run.check_file("recipe.yaml")
     recipe = Recipe.load(run.folder / "recipe.yaml")
     runs = RunStore(run.folder.parent)
     learn = set_up(recipe, load(recipe.data, run.fold or 0), run.seed, ignore, runs, start=run.start).learn
-    load_exactly(learn.model, run.folder / "model.safetensors")
+    load_exactly(learn.model, run)
     return learn
 
 

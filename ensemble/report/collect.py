@@ -84,7 +84,7 @@ def _run(number: int, run: Run, thumbnails: Thumbnails) -> RunView:
         accuracy=_accuracy([valid], run),
         history=history_of(first),
         rate_test=_rate_test(first),
-        recipe=_text(first, "recipe.yaml"),
+        recipe=first.text("recipe.yaml"),
         mistakes=mistakes_of(valid.canonical(), thumbnails, n_pictures),
     )
 
@@ -97,16 +97,10 @@ def _accuracy(valids: Sequence[Predictions], run: Run) -> metrics.Interval:
     return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
 
 
-def _text(run: Run, name: str) -> str:
-    with suppress(OSError, ValueError):
-        return (run.folder / name).read_text(encoding="utf-8")
-    return ""
-
-
 def _rate_test(run: Run) -> tuple[tuple[float, float], ...]:
     """The points of lr_find.csv that are finite; empty where there is none."""
     with suppress(ValueError, KeyError, TypeError):
-        rows = csv.DictReader(_text(run, "lr_find.csv").splitlines())
+        rows = csv.DictReader(run.text("lr_find.csv").splitlines())
         points = [(float(row["rate"]), float(row["smoothed_loss"])) for row in rows]
         return tuple(point for point in points if np.isfinite(point).all() and point[0] > 0)
     return ()

@@ -1,6 +1,12 @@
-"""The images behind runs, where they are at hand: counts, samples, copies, and thumbnails by id."""
+"""The images behind runs, where they are at hand: counts, samples, copies, and thumbnails by id.
+
+A recipe of somebody else's run may name any path. So the page shows images only where every one of them, by
+content, id, label and split, is the one that the run was trained on: whoever wrote the run had them. What went
+wrong when a path was opened is for the terminal: it may quote a file.
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,46 +25,58 @@ N_SAMPLES, MAX_SAMPLED, N_COPIES = 60, 60, 6  # thumbnails of the grid, classes 
 Progress = Callable[[str, int, int], None]
 
 
-def images_of(runs: Sequence[Run]) -> DataSet | str:
-    """The data set that these runs were validated on, or in words why it is not at hand."""
-    reasons: dict[str, str] = {}
+IMPORTED = "the runs were imported, so no recipe says where they are"
+CHANGED = "the images there now are not those that the runs were trained and validated on"
+NOT_OPENED = "what the recipe names could not be opened here; `ens report` says why in the terminal"
+
+
+@dataclass(frozen=True)
+class NotAtHand:
+    """Why images cannot be shown: reason for the page, details (which may quote files) for the terminal alone."""
+
+    reason: str
+    details: str = ""
+
+
+def images_of(runs: Sequence[Run]) -> DataSet | NotAtHand:
+    """The data set that one of these runs was trained and validated on, or why it is not at hand."""
+    reasons: dict[str, NotAtHand] = {}
     for run in runs:
-        own = run.parts[0].folder if isinstance(run, Folded) else run.folder
-        path = own / "recipe.yaml"
-        if not path.is_file():
-            reasons["imported"] = "no recipe says where they are; the runs were imported"
+        first = run.parts[0] if isinstance(run, Folded) else run
+        if not (first.folder / "recipe.yaml").is_file():
             continue
         try:
-            data = Recipe.load(path).data
-            if data.model_dump_json() in reasons:
+            first.check_file("recipe.yaml")
+            data = Recipe.load(first.folder / "recipe.yaml").data
+            key = f"{first.data.fingerprint} {data.model_dump_json()}"
+            if key in reasons:
                 continue
-            found = load(data)
-            if found.valid_fingerprint == run.data.valid:
-                return found
-            reasons[data.model_dump_json()] = "the images there now are not those that the runs were validated on"
+            images = load(data, first.fold or 0)
+            if (images.fingerprint, images.valid_fingerprint) == (first.data.fingerprint, run.data.valid):
+                return images
+            reasons[key] = NotAtHand(CHANGED, f"{run.id}: {CHANGED}")
         except EnsembleError as error:
-            reasons[run.id] = str(error).splitlines()[0]
-    said = [reason for key, reason in reasons.items() if key != "imported"]
-    return said[0] if said else reasons["imported"]
+            reasons[run.id] = NotAtHand(NOT_OPENED, f"{run.id}: {str(error).splitlines()[0]}")
+    return next(iter(reasons.values()), NotAtHand(IMPORTED))
 
 
-def thumbnails_of(found: DataSet | str, runs: Sequence[Run]) -> Thumbnails:
+def thumbnails_of(found: DataSet | NotAtHand, runs: Sequence[Run]) -> Thumbnails:
     """Validation images by id; with folds those of all folds, which train and valid share out."""
-    if isinstance(found, str):
-        return Thumbnails({})
+    if isinstance(found, NotAtHand):
+        return Thumbnails({}, {})
     tables = [found.train, found.valid] if any(isinstance(run, Folded) for run in runs) else [found.valid]
-    files = {own: file for table in tables for own, file in zip(table.ids, table.files, strict=True)}
-    return Thumbnails(files, found.ranges)
+    files = {image_id: file for table in tables for image_id, file in zip(table.ids, table.files, strict=True)}
+    return Thumbnails(files, found.hashes, found.ranges)
 
 
-def view_of(found: DataSet | str, thumbnails: Thumbnails, progress: Progress) -> DataView:
+def view_of(found: DataSet | NotAtHand, thumbnails: Thumbnails, progress: Progress) -> DataView:
     """What the data section shows."""
-    if isinstance(found, str):
-        return DataView(found)
+    if isinstance(found, NotAtHand):
+        return DataView(found.reason, found.details)
     try:
         looked = audit(found, lambda done, total: progress(found.name, done, total))
     except EnsembleError as error:
-        return DataView(str(error).splitlines()[0])
+        return DataView(NOT_OPENED, f"{found.name}: {str(error).splitlines()[0]}")
     return DataView(
         missing="",
         parts=tuple(_part(part) for part in looked.parts),

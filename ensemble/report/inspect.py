@@ -100,4 +100,4 @@ def _save(figure: Figure, path: Path) -> None:
         warnings.filterwarnings("ignore", message="(?s).*Glyph")  # a letter that no font here has is a box
         for text in figure.findobj(Text):
             text.set_fontfamily([name for name in FONTS if name in known])
-        figure.savefig(temporary, dpi=110, metadata={"Software": None})
+        figure.savefig(temporary, dpi=110, metadata={"Software": "ens"})

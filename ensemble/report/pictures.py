@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from ensemble.dataset.content import read_hashed
 from ensemble.dataset.depth import Ranges
 from ensemble.dataset.looks import EIGHT_BITS, UnreadableImage, read_image
 from ensemble.errors import DataError
@@ -17,10 +18,13 @@ SIDE = 112  # pixels of a thumbnail; about 3 KB each
 
 
 class Thumbnails:
-    """Thumbnails by an image's id or file, each made once; files is empty where the images are not at hand."""
+    """Thumbnails by an image's id or file, each made once; files is empty where the images are not at hand.
 
-    def __init__(self, files: Mapping[str, Path], ranges: Ranges = EIGHT_BITS) -> None:
-        self.files, self.ranges = files, ranges
+    hashes are the content of the files: another content is not shown.
+    """
+
+    def __init__(self, files: Mapping[str, Path], hashes: Mapping[Path, str], ranges: Ranges = EIGHT_BITS) -> None:
+        self.files, self.hashes, self.ranges = files, hashes, ranges
         self._made: dict[Path, str] = {}
 
     def __call__(self, image_id: str) -> str:
@@ -31,14 +35,14 @@ class Thumbnails:
         """The data URI of a file, "" where it cannot be read."""
         if file not in self._made:
             try:
-                self._made[file] = _thumbnail(file, self.ranges)
+                self._made[file] = _thumbnail(file, self.hashes[file], self.ranges)
             except (UnreadableImage, DataError):
                 self._made[file] = ""
         return self._made[file]
 
 
-def _thumbnail(file: Path, ranges: Ranges) -> str:
-    image = read_image(file, ranges=ranges)
+def _thumbnail(file: Path, content: str, ranges: Ranges) -> str:
+    image = read_image(file, ranges=ranges, content=read_hashed(file, content))
     is_small = max(image.size) <= SIDE // 2
     image.thumbnail((SIDE, SIDE))
     return data_uri(image, "PNG" if is_small else "WEBP")

@@ -110,12 +110,14 @@ class PartView:
 
 @dataclass(frozen=True)
 class DataView:
-    """The images themselves. missing says why they could not be looked at, "" where they could.
+    """The images themselves. missing says why they could not be looked at, "" where they could; details say more,
+    and stay off the page.
 
     counts is by class, then by part; both in the order to show.
     """
 
     missing: str
+    details: str = ""
     parts: tuple[PartView, ...] = ()
     counts: Mapping[str, Mapping[str, int]] | None = None
     samples: tuple[Sample, ...] = ()

@@ -9,8 +9,8 @@ from ensemble.runs.run import Run
 
 def history_of(run: Run) -> tuple[EpochEnded, ...]:
     """The rows of history.csv; empty where there is none, or none that can be read."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        rows = list(csv.DictReader((run.folder / "history.csv").read_text(encoding="utf-8").splitlines()))
+    with suppress(ValueError, KeyError, TypeError):
+        rows = list(csv.DictReader(run.text("history.csv").splitlines()))
         return tuple(
             EpochEnded(
                 run.id, row["phase"], int(row["epoch"]), len(rows), float(row["train_loss"]), float(row["valid_loss"]),

@@ -1,6 +1,7 @@
 """One finished training as its folder tells it; run.json is written last and read with suspicion."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ensemble import metrics
 from ensemble.errors import DamagedError
-from ensemble.files import write_text
+from ensemble.files import sha256, write_text
 from ensemble.metrics import ClassScore, per_class
 from ensemble.predictions import Array, Predictions
 
 FORMAT = 1
+MAX_TEXT = 1 << 22  # bytes of a text beside run.json: some 50,000 epochs of history.csv
 
 
 class _Stored(BaseModel):
@@ -130,6 +132,24 @@ class Run(_Stored):
                 f"{self.folder / 'run.json'}: states accuracy {self.scores.accuracy:.4f}, valid.npz has {accuracy:.4f}"
             )
 
+    def check_file(self, name: str) -> None:
+        """Whether a file of the folder is the one that run.json was written for. Raises DamagedError.
+
+        A file whose hash run.json does not hold must lie in the folder: a link could lead to any file of this machine.
+        """
+        path, digest = self.folder / name, self.files.get(name)
+        if not path.is_file():
+            raise DamagedError(f"{path}: is missing")
+        if digest is None and path.is_symlink():
+            raise DamagedError(
+                f"{path}: is a link, and run.json does not say to which content\nput the file itself there"
+            )
+        if digest is not None and _digest_of(path) != digest:
+            raise DamagedError(
+                f"{path}: is not the file that run.json was written for (SHA-256 differs)\n"
+                "copy the run again from where it came from, or train it again with --force"
+            )
+
     def per_class(self) -> list[ClassScore]:
         """Precision, recall and F1 of every class on its validation rows. Raises DamagedError."""
         valid = self.valid()
@@ -150,7 +170,18 @@ class Run(_Stored):
             counts = counts + [by_name[name] for name in self.classes]
         return np.asarray((counts / counts.sum()).astype(np.float32))
 
+    def text(self, name: str) -> str:
+        """What a text of the folder says; "" where it is missing, too large, or not the one of run.json."""
+        path = self.folder / name
+        with suppress(OSError, ValueError, DamagedError):
+            if path.stat().st_size <= MAX_TEXT:
+                self.check_file(name)
+                return path.read_text(encoding="utf-8")
+        return ""
+
     def _load(self, name: str) -> Predictions:
+        if name not in self.files:
+            self.check_file(name)
         return Predictions.load(self.folder / name, self.files.get(name))
 
     @property
@@ -176,6 +207,13 @@ class Run(_Stored):
         return RunStore(runs).get(run_id)
 
 
+def _digest_of(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise DamagedError(f"{path}: cannot be read ({error.strerror or error})") from None
+
+
 def publish(run: Run) -> None:
     """Write run.json, the last file of a finished run. Raises EnsembleError."""
     write_text(run.folder / "run.json", run.to_json())
@@ -199,6 +237,9 @@ def read_run(path: Path) -> Run:
         raise DamagedError(f"{path}: {keys} is missing or wrong") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5,000 digits
         raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
+    outside = next((name for name in run.files if Path(name).name != name), None)
+    if outside is not None:
+        raise DamagedError(f"{path}: files: {outside[:100]!r} is not the name of a file in this folder")
     lost = next((name for name in run.files if not (path.parent / name).is_file()), None)
     if lost is not None:
         raise DamagedError(f"{path.parent / lost}: is missing")

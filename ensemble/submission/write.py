@@ -19,6 +19,7 @@ from ensemble.errors import SubmissionError
 from ensemble.files import sha256, write_text
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
+from ensemble.submission.ledger import NAME as LEDGER
 from ensemble.submission.manifest import FORMAT
 from ensemble.submission.shape import Shape, cells, rows_for, shape_of
 from ensemble.submission.smell import last_submission, smells
@@ -57,6 +58,10 @@ def write_submission(
         raise SubmissionError(f"--name {stem!r} is not a plain file name")
     if is_sample(stem):
         raise SubmissionError(f"--name {stem}: called like a sample submission, and these are never written over")
+    if f"{stem}.csv".casefold() == LEDGER.casefold():
+        raise SubmissionError(
+            f"--name {stem}: {LEDGER} is where `ens submit` writes what was sent\nchoose another --name"
+        )
     path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
     if not force and (_holds_other(path, text.encode()) or (manifest.exists() and not path.exists())):
         there = path if path.exists() else manifest

@@ -2,10 +2,12 @@
 
 import hashlib
 import os
+import sqlite3
+from contextlib import closing
 
 import pytest
 
-from ensemble.dataset.content import content_hashes
+from ensemble.dataset.content import content_hashes, read_hashed
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 
@@ -19,6 +21,11 @@ def made(folder, n=5):
     for i, file in enumerate(files):
         file.write_bytes(b"x" * i)
     return files
+
+
+def write_in_index(statement):
+    with closing(sqlite3.connect(cache_root() / "content.sqlite")) as db, db:
+        db.execute(statement)
 
 
 def test_hashes_are_those_of_the_bytes_in_the_order_asked(tmp_path):
@@ -42,11 +49,36 @@ def test_a_changed_file_is_hashed_again_and_a_moved_one_keeps_its_hash(tmp_path)
 
 def test_a_second_look_does_not_read_the_files(tmp_path):
     files = made(tmp_path)
-    before, stats = content_hashes(files), [file.stat() for file in files]
-    for file, stat in zip(files, stats, strict=True):
-        file.write_bytes(b"z" * stat.st_size)
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # only reading the bytes could tell
-    assert content_hashes(files) == before
+    content_hashes(files)
+    write_in_index("UPDATE files SET hash = 'from the index'")
+    assert content_hashes(files) == ["from the index"] * len(files)
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_with_the_size_and_the_time_of_the_old_one_is_hashed_again(tmp_path, is_replaced):
+    files = made(tmp_path)
+    content_hashes(files)
+    stat = files[3].stat()
+    if is_replaced:
+        (tmp_path / "new").write_bytes(b"zzz")
+        (tmp_path / "new").replace(files[3])
+    else:
+        files[3].write_bytes(b"zzz")
+    os.utime(files[3], ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert content_hashes(files) == expected(files)
+
+
+def test_bytes_without_the_hash_are_refused_and_a_wrong_index_is_mended_by_the_next_look(tmp_path):
+    files = made(tmp_path)
+    (content,) = content_hashes(files[3:4])
+    assert read_hashed(files[3], content) == b"xxx"
+    write_in_index("UPDATE files SET hash = 'planted'")
+    with pytest.raises(DataError, match="é3.png: was changed while this command was using it"):
+        read_hashed(files[3], *content_hashes(files[3:4]))
+    assert content_hashes(files[3:4]) == [content]
+    files[3].unlink()
+    with pytest.raises(DataError, match="é3.png: cannot be read any more"):
+        read_hashed(files[3], content)
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a database" * 100, None])

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry, RandomCrop
+from ensemble.dataset.looks import looks_of
 from ensemble.dataset.pixels import UnreadableImage, decode_pixels, open_store, read_image
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
@@ -174,6 +175,7 @@ def test_unreadable_files_are_recorded_and_the_others_keep_their_own_pixels(tmp_
     hashes = hashed([*tiny[:5], *broken])
     store = open_store(hashes, Geometry(16), quiet)
     assert set(store.unreadable) == {hashes[path] for path in broken}
+    assert all("object at 0x" not in reason for reason in store.unreadable.values())
     for path in tiny[:5]:
         assert np.array_equal(store.pixels[store.row_of[hashes[path]]], decode_pixels(path, Geometry(16)))
 
@@ -250,10 +252,29 @@ def test_an_interrupted_fill_leaves_nothing(tiny):
 
 def test_an_array_whose_sidecar_was_never_written_is_filled_again(tiny):
     good = np.array(open_store(hashed(tiny), Geometry(16), quiet).pixels)
-    (sidecar,) = (cache_root() / "pixels").glob("*.json")
-    sidecar.unlink()
-    sidecar.with_suffix(".npy").write_bytes(b"killed in between")
+    (path,) = (cache_root() / "pixels").glob("*.json")
+    path.unlink()
+    path.with_suffix(".npy").write_bytes(b"killed in between")
     assert np.array_equal(open_store(hashed(tiny), Geometry(16), quiet).pixels, good)
+
+
+@pytest.mark.parametrize("budget", [None, 1000], ids=["stored", "streamed"])
+@pytest.mark.parametrize("is_known", [False, True], ids=["new", "known"])
+def test_only_the_bytes_that_were_hashed_are_decoded(tiny, budget, is_known):
+    if is_known:
+        looks_of(hashed(tiny), quiet)
+    hashes, whole = hashed(tiny), tiny[7].read_bytes()
+    for replacement in (tiny[8].read_bytes(), b"", None):
+        tiny[7].unlink()
+        if replacement is not None:
+            tiny[7].write_bytes(replacement)
+        with pytest.raises(DataError, match=r"07.png: (was changed while|cannot be read any more)"):
+            np.array(open_store(hashes, Geometry(16), quiet, budget).pixels[np.arange(60)])
+        assert list((cache_root() / "pixels").glob("*")) == []
+        tiny[7].write_bytes(whole)
+    store = open_store(hashes, Geometry(16), quiet)
+    assert all(np.array_equal(store.pixels[store.row_of[hashes[path]]], decode_pixels(path, Geometry(16)))
+               for path in tiny)  # fmt: skip
 
 
 def test_stored_pixels_cannot_be_changed_by_accident(tiny):
@@ -279,13 +300,13 @@ def test_past_the_budget_pictures_stream_and_say_the_same(tiny, tmp_path):
 def test_a_file_that_changes_while_pictures_stream_is_named(tiny, tmp_path):
     other_size = saved(tmp_path / "other.png", halves()).read_bytes()
     whole, hashes = tiny[0].read_bytes(), hashed(tiny)
-    for geometry, content in ((Geometry(16), b""), (Geometry(48), b""), (Geometry(48), other_size)):
+    for geometry, content in ((Geometry(16), b""), (Geometry(48), other_size), (Geometry(48), tiny[1].read_bytes())):
         tiny[0].write_bytes(whole)
         streamed = open_store(hashes, geometry, quiet, budget=1000)
         rows = np.array([streamed.row_of[hashes[tiny[0]]]])
         assert len(streamed.pixels[rows]) == 1
         tiny[0].write_bytes(content)
-        with pytest.raises(DataError, match=f"{tiny[0].name}.*\nit was readable when the run began"):
+        with pytest.raises(DataError, match=f"{tiny[0].name}: was changed while this command was using it"):
             streamed.pixels[rows]
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -84,6 +85,17 @@ def test_a_finished_run_is_skipped_and_stays_as_it_is(recipe_of, store):
         RunEnded(run.id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, skipped=True),
     ]
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.folder.iterdir()} == stored
+
+
+def test_a_finished_run_is_skipped_where_nothing_can_be_locked_or_written(recipe_of, store):
+    (run,), *_ = heard([recipe_of()], store)
+    shutil.rmtree(store.root / ".locks")
+    (store.root / ".locks").write_text("in the way")
+    (again,), failures, events = heard([recipe_of()], store)
+    assert (again, failures, [type(event) for event in events]) == (run, [], [RunStarted, RunEnded])
+    for recipe, force in ((recipe_of(), True), (recipe_of("fit.epochs=2"), False)):
+        (failure,) = heard([recipe], store, force)[1]
+        assert "cannot lock" in failure.reason
 
 
 def test_an_unfinished_run_is_trained_and_a_forced_one_again(recipe_of, store):

@@ -220,6 +220,39 @@ def test_no_sample_submission_and_no_other_file_is_written_over(made, store, tmp
             predict(given, source, tmp_path / "template.csv", ignore, sample, force=True)
 
 
+def test_the_list_of_unreadable_images_is_checked_like_the_prediction(made, store, tmp_path):
+    source = of_run(store.finished()[0].id, store)
+    beside = tmp_path / "mine.unreadable.csv"
+    beside.write_text("image,label\nred-11,red\n")
+    before = beside.read_bytes()
+    with pytest.raises(SubmissionError, match="mine.unreadable.csv: exists; --force replaces it"):
+        predict([made / "images" / "test"], source, tmp_path / "mine.csv", ignore)
+    with pytest.raises(SubmissionError, match="mine.unreadable.csv: is what the prediction is made from"):
+        predict([made / "images" / "test"], source, tmp_path / "mine.csv", ignore, beside, force=True)
+    sample = tmp_path / "sample_submission.unreadable.csv"
+    sample.write_text("id\n")
+    for name in ("sample_submission", "sample_submission.tsv"):
+        with pytest.raises(SubmissionError, match="is called like a sample submission"):
+            predict([made / "images" / "test"], source, tmp_path / name, ignore, force=True)
+    assert (beside.read_bytes(), sample.read_text()) == (before, "id\n")
+    assert not (tmp_path / "mine.csv").exists()
+    predict([made / "images" / "test"], source, tmp_path / "mine.csv", ignore, force=True)
+    assert beside.read_text().startswith("id,reason\n")
+
+
+def test_no_image_that_is_predicted_is_written_over(made, store, tmp_path):
+    image = tmp_path / "photos" / "red.png"
+    image.parent.mkdir()
+    shutil.copy(made / "images" / "test" / "red-11.png", image)
+    before = image.read_bytes()
+    link = tmp_path / "link.png"
+    link.symlink_to(image)
+    for given in (image.parent, image, link):
+        with pytest.raises(SubmissionError, match="is what the prediction is made from"):
+            predict([given], of_run(store.finished()[0].id, store), image, ignore, force=True)
+    assert image.read_bytes() == before
+
+
 def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
     run = store.finished()[0]
     fake_run(tmp_path / "runs", "a-1-s0", strategy="imported")

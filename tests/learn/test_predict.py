@@ -121,7 +121,7 @@ def test_an_unreadable_row_gets_the_class_shares_and_the_others_their_own():
     images = Catalog(
         store=None, files=(), classes=("x", "y"), rows=np.array([0, 1, 2, 3, -1, 4, -1, 5, 6]),
         codes=np.array([0, 0, 0, 1, 1, -1, -1, -1, -1]),
-        parts={"train": np.arange(5), "test": np.arange(5, 9)}, unreadable={},
+        parts={"train": np.arange(5), "test": np.arange(5, 9)}, unreadable={}, hashes={},
     )  # fmt: skip
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], np.float32)
     found = with_unreadable(probs, table, images, "test")

@@ -71,7 +71,7 @@ def test_two_launched_processes_train_what_one_trains(recipe_of, recipe_file, tm
     assert len(set(rich.valid().ids.tolist())) == rich.data.n_valid
     recipe = Recipe.load(rich.folder / "recipe.yaml")
     setup = set_up(recipe, load(recipe.data), 0, ignore, RunStore(tmp_path / "two"), "rich", start="")
-    load_exactly(setup.learn.model, rich.folder / "model.safetensors")
+    load_exactly(setup.learn.model, rich)
     for part, stored in (("valid", rich.valid()), ("test", rich.test())):
         mine = _of_rows(setup, recipe, setup.images.readable(part), lambda *_: None)
         assert np.abs(mine - stored.probs).max() < 1e-5

@@ -197,7 +197,7 @@ class TestRefit:
         assert again.ids.tolist() == first.ids.tolist()
         assert not np.allclose(again.probs, first.probs, atol=1e-3)
         learn = run.learner()
-        load_exactly(learn.model, run.folder / "refit.safetensors")
+        load_exactly(learn.model, run, "refit.safetensors")
         recipe = Recipe.load(run.folder / "recipe.yaml")
         store = open_store(load(recipe.data).hashes, weights_config(recipe).geometry, lambda done, n: None)
         loader = part_loader(learn.dls, catalog(load(recipe.data), store, False), "test", 32)

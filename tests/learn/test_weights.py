@@ -14,17 +14,20 @@ import pytest
 import timm
 import torch
 from safetensors.torch import load_file, save_file
+from torch.torch_version import TorchVersion
 
 from ensemble.dataset.load import load
 from ensemble.engines.jobs import Job
 from ensemble.engines.local import train_one
 from ensemble.errors import DamagedError, RecipeError, RunError, TrainingError
 from ensemble.events import ignore
+from ensemble.files import sha256
 from ensemble.learn import learner, trained_learner
 from ensemble.learn.models import BodyAndHead, build
+from ensemble.learn.stored import stored_network
 from ensemble.learn.weights import PACKAGES, Weights, find_weights, load_exactly
 from ensemble.recipe import Model
-from ensemble.runs import RunStore
+from ensemble.runs import RunStore, publish
 
 LITE = "tf_efficientnet_lite0"
 HEADS = {"keep": {"head": "keep"}, "ours": {}}
@@ -163,6 +166,26 @@ class TestFile:
             find_weights(described(pretrained=str(tmp_path / "c.pth")), store)
         assert not sign.exists()
 
+    @pytest.mark.parametrize("version", ["2.6.0", "2.9.1+cu128", "2.10.0a0+git1"])
+    def test_a_torch_that_may_run_what_a_pickle_says_reads_none(self, version, original, tmp_path, store, monkeypatch):
+        torch.save(original.state_dict(), tmp_path / "mine.pth")
+        save_file(original.state_dict(), tmp_path / "mine.safetensors")
+        monkeypatch.setattr(torch, "__version__", TorchVersion(version))
+        with pytest.raises(TrainingError) as told:
+            find_weights(described(pretrained=str(tmp_path / "mine.pth")), store)
+        assert "CVE-2026-24747" in str(told.value)
+        assert "safetensors" in str(told.value)
+        assert "torch>=2.10" in str(told.value)
+        assert len(str(told.value).splitlines()) <= 3
+        assert find_weights(described(pretrained=str(tmp_path / "mine.safetensors")), store).state
+        assert find_weights(described(LITE, pretrained="package"), store).state  # its SHA-256 is pinned
+
+    @pytest.mark.parametrize("version", ["2.10.0", "2.10.1+cpu", "2.15.0", "3.0"])
+    def test_a_torch_that_is_mended_reads_pickled_weights(self, version, original, tmp_path, store, monkeypatch):
+        torch.save(original.state_dict(), tmp_path / "mine.pth")
+        monkeypatch.setattr(torch, "__version__", TorchVersion(version))
+        assert find_weights(described(pretrained=str(tmp_path / "mine.pth")), store).state
+
     @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x80\x02}q\x00."], ids=["empty", "html", "dict"])
     def test_a_file_without_tensors_is_refused(self, content, tmp_path, store):
         (tmp_path / "bad.pth").write_bytes(content)
@@ -219,6 +242,7 @@ class TestRun:
         state = build(model, 3, 32).network.state_dict()
         run = fake_run(store.root, "small-1-s0", arch="resnet18")
         save_file(state, run.folder / "model.safetensors")
+        publish(run.model_copy(update={"files": {"model.safetensors": sha256(run.folder / "model.safetensors")}}))
         made = built(model.model_copy(update={"pretrained": f"run:{run.id}"}), store, 3)
         assert same(made.network.state_dict(), state)
 
@@ -250,7 +274,7 @@ class TestRun:
     def test_weights_of_another_network_are_not_put_into_a_run(self, finished, original):
         run = finished()
         with pytest.raises(TrainingError, match="does not fit this network: 2 of another shape: fc.bias, fc.weight"):
-            load_exactly(original, run.folder / "model.safetensors")
+            load_exactly(original, run)
 
     def test_a_run_of_another_arch_or_none_is_refused(self, finished, store):
         run = finished()
@@ -261,6 +285,33 @@ class TestRun:
         (run.folder / "model.safetensors").unlink()
         with pytest.raises(DamagedError, match="model.safetensors: is missing"):
             find_weights(described(pretrained=f"run:{run.id}"), store)
+
+    def test_one_flipped_byte_is_found_wherever_a_runs_weights_are_loaded(self, finished, recipe_of):
+        run = finished()
+        path = run.folder / "model.safetensors"
+        content = bytearray(path.read_bytes())
+        content[-100] ^= 0x40
+        path.write_bytes(content)
+        for load_weights in (
+            lambda: learner(recipe_of(f"model.pretrained=run:{run.id}")),
+            lambda: trained_learner(run),
+            lambda: stored_network(run),
+        ):
+            with pytest.raises(DamagedError, match="model.safetensors: is not the file that run.json was written for"):
+                load_weights()
+
+    def test_a_recipe_that_was_changed_builds_no_network_for_the_weights(self, finished):
+        run = finished()
+        recipe = run.folder / "recipe.yaml"
+        recipe.write_text(recipe.read_text().replace("tta: none", "tta: none "))
+        for load_weights in (trained_learner, stored_network):
+            with pytest.raises(DamagedError, match="recipe.yaml: is not the file that run.json was written for"):
+                load_weights(run)
+
+    def test_an_imported_run_has_no_weights_to_go_on_from(self, store, fake_run):
+        fake_run(store.root, "outside-1-s0", arch="test_resnet", strategy="imported")
+        with pytest.raises(RunError, match="outside-1-s0 was imported: there is no network to load"):
+            find_weights(described(pretrained="run:outside-1-s0"), store)
 
 
 class TestHub:
@@ -274,6 +325,20 @@ class TestHub:
         kept = {name: tensor for name, tensor in body.state_dict().items() if not name.startswith("fc.")}
         assert same(kept, {name: tensor for name, tensor in original.state_dict().items() if name[:3] != "fc."})
         assert made.start == "weights: hub timm/test_resnet"
+
+    def test_a_pickled_file_of_the_hub_is_refused_as_any_other(self, original, tmp_path, store, monkeypatch):
+        snapshot = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k" / "snapshots" / "1"
+        (snapshot.parents[1] / "refs").mkdir(parents=True)
+        (snapshot.parents[1] / "refs" / "main").write_text("1")
+        snapshot.mkdir(parents=True)
+        torch.save(original.state_dict(), snapshot / "pytorch_model.bin")
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+        assert find_weights(described(pretrained=True), store).hub_file == snapshot / "pytorch_model.bin"
+        monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1"))
+        with pytest.raises(TrainingError, match="pytorch_model.bin: torch 2.9.1 may run code"):
+            find_weights(described(pretrained=True), store)
+        save_file(original.state_dict(), snapshot / "model.safetensors")
+        assert find_weights(described(pretrained=True), store).hub_file == snapshot / "model.safetensors"
 
     def test_an_arch_without_weights_on_the_hub_is_told(self, store):
         bare = next(name for name in timm.list_models() if not timm.get_pretrained_cfg(name).hf_hub_id)

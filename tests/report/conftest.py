@@ -78,7 +78,8 @@ def photos(tmp_path_factory, tiny_images, fake_run, trained):
         probs = rng.dirichlet(np.ones(3), len(targets)) + 0.6 * np.eye(3)[targets]
         guess = Predictions(np.array(found.valid.ids), found.classes, probs / probs.sum(1, keepdims=True), targets)
         run = fake_run(root / "runs", name, predictions=guess)
-        data = run.data.model_copy(update={"name": "tiny", "valid": found.valid_fingerprint})
+        data = run.data.model_copy(update={"name": "tiny", "valid": found.valid_fingerprint,
+                                              "fingerprint": found.fingerprint})  # fmt: skip
         trained(run.model_copy(update={"data": data}), folder)
     return RunStore(root / "runs")
 

@@ -99,8 +99,9 @@ def test_images_that_are_gone_or_others_are_told_and_the_page_goes_on(photos, tm
         (run.folder / "recipe.yaml").write_text(
             "data: {source: folder, path: nowhere, valid: 0.4}\nmodel: {arch: resnet18}\n"
         )
-    page = render(collect(Listing(gone, [], []), {}, lambda *_: None))
-    assert "nowhere is not there" in page
+    report = collect(Listing(gone, [], []), {}, lambda *_: None)
+    assert "nowhere is not there" in report.sets[0].data.details
+    assert "what the recipe names could not be opened here" in render(report)
     others = [run.model_copy(update={"data": run.data.model_copy(update={"valid": "other"})}) for run in found.runs]
     assert "are not those" in render(collect(Listing(others, [], []), {}, lambda *_: None))
 

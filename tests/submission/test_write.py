@@ -93,6 +93,19 @@ def test_a_name_that_is_a_path_is_refused(name, tmp_path, blend_of):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["ledger", "LEDGER", "Ledger"])
+def test_the_ledger_of_what_was_sent_is_never_written_over(name, tmp_path, blend_of):
+    blend, folder = blend_of(predictions_of()), tmp_path / "out"
+    folder.mkdir()
+    (folder / "ledger.csv").write_text("submitted,competition\n")
+    for force in (False, True):
+        with pytest.raises(SubmissionError, match=f"--name {name}: ledger.csv is where `ens submit` writes"):
+            write_submission(blend, folder, name, force)
+    assert [path.name for path in folder.iterdir()] == ["ledger.csv"]
+    assert (folder / "ledger.csv").read_text() == "submitted,competition\n"
+    assert write_submission(blend, folder, "ledger2").path.is_file()
+
+
 @pytest.mark.parametrize("name", ["v1.2", "two words", "=x", "é"])
 def test_any_plain_name_is_taken_as_it_is(name, tmp_path, blend_of):
     written = write_submission(blend_of(predictions_of()), tmp_path, name)
