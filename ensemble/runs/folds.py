@@ -1,6 +1,7 @@
 """The runs of one recipe and seed over all folds, as one run: every row predicted by the fold that had not seen it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median_low
 from typing import Any
 
@@ -31,6 +32,10 @@ class Folded(Run):
     def test_refit(self) -> Predictions:
         """What the one refit on all rows says; it is stored with the first fold. Raises DamagedError."""
         return self.parts[0].test_refit()
+
+    def sample_copy(self) -> Path | None:
+        """The first fold's; `submission.sample` holds all of them against each other."""
+        return self.parts[0].sample_copy()
 
     def learner(self) -> Any:
         """There is one network per fold. Raises RunError."""

@@ -8,6 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ensemble import metrics
+from ensemble.dataset.sample import COPY
 from ensemble.errors import DamagedError
 from ensemble.files import write_text
 from ensemble.metrics import ClassScore, per_class
@@ -30,7 +31,8 @@ class DataInfo(_Stored):
     n_valid: int = Field(ge=1)
     n_test: int = 0
     majority: float = Field(description="accuracy on the validation rows of always naming the most common class")
-    sample_submission: str | None = None
+    sample_submission: str | None = Field(None, description="where the sample submission was")
+    sample_sha256: str | None = Field(None, description="hash of the sample's bytes; the run holds a copy of them")
     positive: str | None = None
     class_counts: dict[str, int] = Field(default_factory=dict, description="readable training images of each class")
     is_grouped: bool = Field(False, description="whether validation rows belong to groups, such as patients")
@@ -129,6 +131,10 @@ class Run(_Stored):
             raise DamagedError(
                 f"{self.folder / 'run.json'}: states accuracy {self.scores.accuracy:.4f}, valid.npz has {accuracy:.4f}"
             )
+
+    def sample_copy(self) -> Path | None:
+        """Its copy of the sample submission; None where it had no sample, or is older than these copies."""
+        return self.folder / COPY if COPY in self.files and self.data.sample_sha256 else None
 
     def per_class(self) -> list[ClassScore]:
         """Precision, recall and F1 of every class on its validation rows. Raises DamagedError."""
