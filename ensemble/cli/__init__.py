@@ -5,6 +5,7 @@ from collections.abc import Callable
 import typer
 
 from ensemble.cli import blending, competition, data, looking, training
+from ensemble.cli.streams import any_output
 from ensemble.errors import EnsembleError, Stopped
 
 app = typer.Typer(
@@ -39,6 +40,11 @@ app.add_typer(sets, name="data")
 
 def main() -> None:
     """Run a command; a problem the user can mend is told in at most three lines and exits with 1."""
+    with any_output():
+        _run()
+
+
+def _run() -> None:
     try:
         app(prog_name="ens")
     except EnsembleError as error:

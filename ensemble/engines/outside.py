@@ -44,7 +44,7 @@ def import_run(name: str, arch: str, valid: Path, test: Path | None, store: RunS
     if tested and set(tested.classes) != set(mine.classes):
         odd = some(set(tested.classes) ^ set(mine.classes), 40)
         raise MismatchError(f"{test}: its classes are not those of {valid}: {odd}")
-    sample = known and known.sample_copy()
+    sample = known.sample_copy() if known else None
     return _store(name, arch, mine.canonical(), tested and tested.canonical(), info, store, sample)
 
 

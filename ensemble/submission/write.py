@@ -58,7 +58,7 @@ def write_submission(
         )
     runs = [member.run for member in blend.members]
     sample, positive = sample_of(runs, chosen), positive_of(runs)
-    shape = shape_of(sample and sample.file, predictions, positive)
+    shape = shape_of(sample.file if sample else None, predictions, positive)
     text = csv_text(shape, predictions)
     digest = hashlib.sha256(text.encode()).hexdigest()
     stem = name or f"{blend.group.name}-{digest[:8]}"
