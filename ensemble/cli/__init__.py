@@ -57,5 +57,13 @@ def _run() -> None:
 
         show_stopped(stopped.signal)
         raise SystemExit(128 + stopped.signal) from None
+    except OSError as error:
+        from ensemble.display import show_error
+        from ensemble.files import ENVIRONMENT, not_written
+
+        if error.errno not in ENVIRONMENT:
+            raise
+        show_error(EnsembleError(not_written(error.filename or "a temporary file", error)))
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -35,7 +35,7 @@ from ensemble.dataset.looks import (
 )  # fmt: skip
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
-from ensemble.files import atomic_path, write_text
+from ensemble.files import atomic_path, make_folder, write_text
 
 Array = npt.NDArray[Any]
 FREE_SHARE = 0.5  # of the free disk may be taken where the recipe names no budget
@@ -149,7 +149,7 @@ def _fill(
 ) -> None:
     """Decode the files, by content hash, in the order given. Raises DataError, _TooLarge."""
     native = _first_size(files, geometry)
-    array.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(array.parent)
     free = shutil.disk_usage(array.parent).free
     most = free * FREE_SHARE if budget is None else min(budget, 0.95 * free)
     with atomic_path(array) as temporary:

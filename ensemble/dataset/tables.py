@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ensemble.dataset.names import BETWEEN_LABELS, SUFFIXES, contents, read_csv, same_form
 from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
+from ensemble.files import not_written
 from ensemble.recipe import LabelsFile
 
 
@@ -191,8 +192,11 @@ def digits_folder() -> Path:
     target = cache_root() / f"digits-{sklearn.__version__}"
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".digits-"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".digits-"))
+    except OSError as error:
+        raise DataError(not_written(target, error)) from None
     try:
         (staging / "train").mkdir()
         data = load_digits()
@@ -206,7 +210,7 @@ def digits_folder() -> Path:
             staging.rename(target)
     except OSError as error:
         if not target.exists():
-            raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
+            raise DataError(not_written(target, error)) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target

@@ -11,8 +11,8 @@ import numpy as np
 from ensemble import __version__, metrics
 from ensemble.dataset.names import read_csv, same_form, without_suffix
 from ensemble.dataset.sample import COPY
-from ensemble.errors import DamagedError, DataError, MismatchError, RunError
-from ensemble.files import atomic_path, sha256
+from ensemble.errors import DamagedError, DataError, MismatchError
+from ensemble.files import atomic_path, make_folder, sha256
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs import FORMAT, DataInfo, Run, RunStore, Scores, publish
 
@@ -180,10 +180,7 @@ def _store(
     said = [(part.ids.tolist(), part.classes, part.probs.tobytes()) for part in parts.values() if part]
     digest = hashlib.sha256(repr((info.valid, said)).encode()).hexdigest()[:8]
     folder = store.folder(f"{name}-{digest}-s0")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    make_folder(folder)
     for file, part in parts.items():
         if part:
             part.save(folder / file)

@@ -17,6 +17,7 @@ from ensemble.engines.local import Here, finished_of
 from ensemble.engines.space import Space, around, own_values, parse_varied, rounded, usual_space
 from ensemble.errors import EnsembleError, RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Event, Note, RunStarted
+from ensemble.files import make_folder
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 
@@ -123,9 +124,8 @@ def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
     except ImportError:
         raise EnsembleError("`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    folder = store.root / FOLDER
+    folder = make_folder(store.root / FOLDER)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         study = optuna.create_study(
             study_name=name,
             storage=f"sqlite:///{folder / name}.db",

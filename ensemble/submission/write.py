@@ -15,7 +15,7 @@ from ensemble import __version__
 from ensemble.blending import Blend
 from ensemble.dataset.names import is_sample
 from ensemble.errors import SubmissionError
-from ensemble.files import write_text
+from ensemble.files import not_written, write_text
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
 from ensemble.submission.manifest import FORMAT
@@ -103,7 +103,7 @@ def _holds_other(path: Path, content: bytes) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise SubmissionError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise SubmissionError(not_written(path, error)) from None
 
 
 def csv_text(shape: Shape, predictions: Predictions) -> str:
