@@ -15,12 +15,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
 import PIL
 from filelock import FileLock
+from pydantic import BaseModel, Field
 
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.looks import (
@@ -122,14 +123,22 @@ def _alone(lock: Path) -> Iterator[None]:
         yield
 
 
+class _Sidecar(BaseModel):
+    """What stands beside an array: whether its images have their own size, and which rows were unreadable, and why."""
+
+    native: bool
+    unreadable: list[tuple[Annotated[int, Field(ge=0)], str]]
+
+
 def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, dict[str, Any]] | None:
-    """The array and its sidecar where both are there and whole."""
+    """The array and its sidecar where both are there and whole; what is damaged is decoded again."""
     try:
-        said = json.loads(sidecar.read_text())
+        said = _Sidecar.model_validate_json(sidecar.read_bytes()).model_dump()
         pixels = np.load(array, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, SyntaxError):  # SyntaxError: what numpy raises for a header of no literal
         return None
-    return (pixels, said) if len(pixels) == n_images and {"unreadable", "native"} <= said.keys() else None
+    is_whole = pixels.ndim == 4 and pixels.shape[::3] == (n_images, 3) and pixels.dtype == np.uint8
+    return (pixels, said) if is_whole and all(row < n_images for row, _ in said["unreadable"]) else None
 
 
 def _streamed(files: Mapping[str, Path], geometry: Geometry, progress: Progress) -> PixelStore:

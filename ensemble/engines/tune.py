@@ -5,8 +5,10 @@ The first trial is the recipe as it stands, so that the search says what it gain
 
 import hashlib
 import json
+import math
+import sqlite3
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,21 +127,45 @@ def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
         raise EnsembleError("`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folder = make_folder(store.root / FOLDER)
+    database = folder / f"{name}.db"
+    _check_database(database)
     try:
         study = optuna.create_study(
             study_name=name,
-            storage=f"sqlite:///{folder / name}.db",
+            storage=f"sqlite:///{database}",
             direction="minimize" if recipe.fit.monitor == "valid_loss" else "maximize",
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
             load_if_exists=True,
         )
-    except (OSError, optuna.exceptions.StorageInternalError, ValueError) as error:
-        raise EnsembleError(f"{folder / name}.db: cannot be opened ({' '.join(str(error).split())[:150]})") from None
+        study.get_trials()
+    except Exception as error:  # whatever Optuna, SQLAlchemy and json raise on a damaged table
+        raise EnsembleError(_damaged_text(database, error)) from None
     # a sampler that began anew with the same seed would propose the same again
     study.sampler = optuna.samplers.TPESampler(
         seed=recipe.seeds[0] + len(study.get_trials(deepcopy=False)), constant_liar=True
     )
     return study
+
+
+def _check_database(database: Path) -> None:
+    """Whether SQLite calls a stored search whole. Raises EnsembleError."""
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=30)) as connection:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except sqlite3.Error as error:
+        raise EnsembleError(_damaged_text(database, error)) from None
+    if verdict != "ok":
+        raise EnsembleError(_damaged_text(database, verdict))
+
+
+def _damaged_text(database: Path, reason: object) -> str:
+    return (
+        f"{database}: this search cannot be read ({' '.join(str(reason).split())[:150]})\n"
+        "move the file away and run the same command: the search begins again\n"
+        "its finished trials stay, as runs (`ens runs`)"
+    )
 
 
 def _rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
@@ -152,7 +178,9 @@ def _rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
 
         found = find_lr(recipe, load(recipe.data), recipe.seeds[0], emit).chosen
         study.set_user_attr("rate", found)
-    return float(found)
+    if not (isinstance(found, float) and found > 0 and math.isfinite(found)):
+        raise EnsembleError(_damaged_text(Path(FOLDER) / f"{study.study_name}.db", f"its rate is {str(found)[:40]!r}"))
+    return found
 
 
 def _first(study: "Study", recipe: Recipe, space: Space) -> dict[str, Any]:

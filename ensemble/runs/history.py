@@ -1,21 +1,66 @@
-"""What a finished training left beside run.json: the epochs of history.csv."""
+"""What a finished training left beside run.json: the epochs of history.csv, the points of lr_find.csv."""
 
 import csv
-from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from ensemble.errors import DamagedError
 from ensemble.events import EpochEnded
 from ensemble.runs.run import Run
 
+MAX_ROWS = 100_000
+Number = Annotated[float, Field(ge=-1e12, le=1e12)]  # a diverged loss is large, but no axis ends at 1e308
+
+
+class _Epoch(BaseModel):
+    phase: str = Field(max_length=100)
+    epoch: int = Field(ge=1, le=MAX_ROWS)
+    train_loss: Number
+    valid_loss: Number
+    accuracy: float = Field(ge=0, le=1)
+    seconds: float = Field(ge=0, le=1e12)
+    is_best: bool
+
+
+class _Point(BaseModel):
+    rate: float = Field(gt=0, le=1e6)
+    smoothed_loss: float
+
+
+_EPOCHS, _POINTS = TypeAdapter(list[_Epoch]), TypeAdapter(list[_Point])
+
 
 def history_of(run: Run) -> tuple[EpochEnded, ...]:
-    """The rows of history.csv; empty where there is none, or none that can be read."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        rows = list(csv.DictReader((run.folder / "history.csv").read_text(encoding="utf-8").splitlines()))
-        return tuple(
-            EpochEnded(
-                run.id, row["phase"], int(row["epoch"]), len(rows), float(row["train_loss"]), float(row["valid_loss"]),
-                float(row["accuracy"]), float(row["seconds"]), row["is_best"] == "1",
-            )
-            for row in rows
-        )  # fmt: skip
-    return ()
+    """The rows of history.csv; empty where there is none. Raises DamagedError."""
+    epochs = _read(run.folder / "history.csv", _EPOCHS)
+    return tuple(EpochEnded(run=run.id, n_epochs=len(epochs), **dict(row)) for row in epochs)
+
+
+def range_test_of(run: Run) -> tuple[tuple[float, float], ...]:
+    """The rates and smoothed losses of lr_find.csv whose loss is finite; empty where there is none.
+
+    Raises DamagedError.
+    """
+    points = [(row.rate, row.smoothed_loss) for row in _read(run.folder / "lr_find.csv", _POINTS)]
+    return tuple(point for point in points if abs(point[1]) <= 1e12)
+
+
+def _read(path: Path, rows: TypeAdapter[list[Any]]) -> list[Any]:
+    """The rows of a CSV; none where the file is not there. Raises DamagedError."""
+    try:
+        table = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        if len(table) > MAX_ROWS:
+            raise DamagedError(f"{path}: {len(table):,} rows, {MAX_ROWS:,} are allowed")
+        return rows.validate_python(table)
+    except FileNotFoundError:
+        return []
+    except ValidationError as error:
+        problem = error.errors()[0]
+        row, *keys = problem["loc"]
+        key = ".".join(map(str, keys))[:60]
+        cell = str(problem["input"])[:40]
+        raise DamagedError(f"{path}: line {int(row) + 2}: {key} is missing or wrong ({cell!r})") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None

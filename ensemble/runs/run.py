@@ -240,7 +240,9 @@ def read_run(path: Path) -> Run:
     except ValidationError as error:
         problem = error.errors()[0]
         keys = ".".join(str(part)[:60] for part in problem["loc"])
-        raise DamagedError(f"{path}: {keys or 'run'} is missing or wrong ({problem['msg'][:150]})") from None
+        reason = problem["msg"].removeprefix("Value error, ")
+        what = reason if problem["type"] == "value_error" else f"{keys} is missing or wrong"
+        raise DamagedError(f"{path}: {what}") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5,000 digits
         raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
     lost = next((name for name in run.files if not (path.parent / name).is_file()), None)

@@ -105,7 +105,7 @@ class RunStore:
             yield False
             return
         except (OSError, NotImplementedError) as error:
-            if isinstance(error, OSError) and (error.errno in ENVIRONMENT or not folder.is_dir()):
+            if isinstance(error, OSError) and error.errno in ENVIRONMENT:
                 raise RunError(not_written(folder, error)) from None
             raise RunError(f"{folder}: cannot lock {run_id} there ({error}); try --runs on a local disk") from None
         try:
