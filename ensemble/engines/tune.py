@@ -121,29 +121,37 @@ def _name(recipe: Recipe, space: Space) -> str:
 
 
 def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
+    """The stored search of this name, or a new one. Raises EnsembleError."""
     try:
         import optuna
     except ImportError:
         raise EnsembleError("`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    folder = make_folder(store.root / FOLDER)
-    database = folder / f"{name}.db"
+    direction = "minimize" if recipe.fit.monitor == "valid_loss" else "maximize"
+    study = open_database(make_folder(store.root / FOLDER) / f"{name}.db", name, direction)
+    # a sampler that began anew with the same seed would propose the same again
+    study.sampler = optuna.samplers.TPESampler(
+        seed=recipe.seeds[0] + len(study.get_trials(deepcopy=False)), constant_liar=True
+    )
+    return study
+
+
+def open_database(database: Path, name: str, direction: str) -> "Study":
+    """The study in a file, or a new one, all trials read once. Raises EnsembleError."""
+    import optuna
+
     _check_database(database)
     try:
         study = optuna.create_study(
             study_name=name,
             storage=f"sqlite:///{database}",
-            direction="minimize" if recipe.fit.monitor == "valid_loss" else "maximize",
+            direction=direction,
             pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
             load_if_exists=True,
         )
         study.get_trials()
     except Exception as error:  # whatever Optuna, SQLAlchemy and json raise on a damaged table
         raise EnsembleError(_damaged_text(database, error)) from None
-    # a sampler that began anew with the same seed would propose the same again
-    study.sampler = optuna.samplers.TPESampler(
-        seed=recipe.seeds[0] + len(study.get_trials(deepcopy=False)), constant_liar=True
-    )
     return study
 
 

@@ -134,6 +134,11 @@ class Run(_Stored):
         predictions = self._load("valid.npz")
         if predictions.targets is None:
             raise DamagedError(f"{self.folder / 'valid.npz'}: has no targets")
+        if len(predictions.ids) != self.data.n_rows:
+            raise DamagedError(
+                f"{self.folder / 'run.json'}: states {self.data.n_rows:,} readable validation images, valid.npz has "
+                f"{len(predictions.ids):,} rows"
+            )
         return predictions
 
     def test(self) -> Predictions:
@@ -151,11 +156,6 @@ class Run(_Stored):
                 self._load(name)
         valid = self.valid()
         assert valid.targets is not None
-        if len(valid.ids) != self.data.n_rows:
-            raise DamagedError(
-                f"{self.folder / 'run.json'}: states {self.data.n_rows:,} readable validation images, valid.npz has "
-                f"{len(valid.ids):,} rows"
-            )
         self.check_score(metrics.accuracy(valid.probs, valid.targets))
 
     def check_score(self, accuracy: float) -> None:
