@@ -162,7 +162,7 @@ def _check_database(database: Path) -> None:
     try:
         with closing(sqlite3.connect(database, timeout=30)) as connection:
             verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 may quote a damaged name
         raise EnsembleError(_damaged_text(database, error)) from None
     if verdict != "ok":
         raise EnsembleError(_damaged_text(database, verdict))

@@ -1,6 +1,7 @@
 """One finished training as its folder tells it; run.json is written last and read with suspicion."""
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -245,9 +246,9 @@ def read_run(path: Path) -> Run:
         raise DamagedError(f"{path}: {what}") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5,000 digits
         raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
-    lost = next((name for name in run.files if not (path.parent / name).is_file()), None)
+    lost = next((name for name in run.files if not os.path.isfile(path.parent / name)), None)
     if lost is not None:
-        raise DamagedError(f"{path.parent / lost}: is missing")
+        raise DamagedError(f"{str(path.parent / lost)[:300]}: is missing")
     if run.id != path.parent.name:
         raise DamagedError(f"{path}: says it is {run.id[:100]!r}; the folder was renamed")
     return run

@@ -89,6 +89,7 @@ RUNS = {
     "epochs below 0": (in_run("n_epochs", -1), "n_epochs is missing or wrong"),
     "a best epoch of 10^400": (in_run("best_epoch", 10**400), "best_epoch is missing or wrong"),
     "threads below 0": (in_run("threads", -1), "threads is missing or wrong"),
+    "a file name of 5,000 letters": (in_run("files", {"f" * 5000: "0"}), "is missing"),
     "a seed of 10^400": (in_run("seed", 10**400), "seed is missing or wrong"),
 }
 
@@ -152,7 +153,8 @@ MANIFESTS = {
     "members of text": (("members", "all"), "members"),
     "no members": (("members", []), "members"),
     "a temperature of 10^400": (("calibration", {"temperature": 10**400, "floor": 0}), "calibration.temperature"),
-    "options that are a list": (("options", []), "options"),
+    "options that are a list": (("options", []), ""),
+    "options that are a number": (("options", 7), ""),
     "refits of 7": (("refits", 7), "refits"),
 }
 
@@ -227,6 +229,7 @@ SEARCHES = {
     "a page too few": lambda raw: raw[:-4096],
     "a head": lambda raw: raw[:100],
     "a picture": lambda raw: b"\x89PNG" + raw[4:],
+    "a table's name not in UTF-8": lambda raw: raw.replace(b"CREATE TABLE studies", b"CREATE TABLE st\xdadies", 1),
     "zeros inside": lambda raw: raw[:5000] + bytes(4096) + raw[9096:],
 }
 
