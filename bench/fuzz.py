@@ -18,12 +18,16 @@ import numpy as np
 import yaml
 
 from ensemble.dataset.names import read_csv
+from ensemble.dataset.pixels import _stored
 from ensemble.dataset.places import unpack_into
 from ensemble.engines.outside import read_predictions
-from ensemble.errors import DamagedError, DataError, RecipeError, SubmissionError
+from ensemble.errors import DamagedError, DataError, EnsembleError, RecipeError, SubmissionError
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
+from ensemble.runs import Run, history_of, range_test_of
 from ensemble.runs.run import read_run
+from ensemble.submission.made import asked_for
+from ensemble.submission.manifest import read_manifest
 from ensemble.submission.shape import rows_for, shape_of
 
 CLASSES = ("a", "b")
@@ -116,9 +120,53 @@ def archive(raw: bytes, folder: Path) -> None:
         assert not any(found.is_symlink() for found in target.rglob("*"))
 
 
+def manifest(raw: bytes, folder: Path) -> None:
+    """SubmissionError, or weights that sum to 1 of members with hashes; the same for the report's reader."""
+    path = folder / "s.json"
+    path.write_bytes(raw)
+    with suppress(SubmissionError):
+        found = read_manifest(path)
+        assert abs(sum(found.mixture.weights.values()) - 1) < 1e-6
+        assert found.files.keys() == found.mixture.weights.keys()
+    for _, options, members in asked_for(folder).values():
+        assert isinstance(options.per_arch, int)
+        assert members
+    path.unlink()
+
+
+def curves(raw: bytes, folder: Path) -> None:
+    """DamagedError, or finite numbers that a chart can show."""
+    for name, read in (("history.csv", history_of), ("lr_find.csv", range_test_of)):
+        (folder / name).write_bytes(raw)
+        with suppress(DamagedError):
+            for row in read(Run.model_construct(folder=folder, id="r")):
+                numbers = row if isinstance(row, tuple) else (row.train_loss, row.valid_loss, row.accuracy, row.epoch)
+                assert np.isfinite(numbers).all()
+
+
+def sidecar(raw: bytes, folder: Path) -> None:
+    """None, or rows that the array has."""
+    array, path = folder / "p.npy", folder / "p.sidecar.json"
+    if not array.exists():
+        np.save(array, np.zeros((3, 2, 2, 3), np.uint8))
+    path.write_bytes(raw)
+    stored = _stored(array, path, 3)
+    assert stored is None or all(0 <= row < 3 for row, _ in stored[1]["unreadable"])
+
+
+def search(raw: bytes, folder: Path) -> None:
+    """EnsembleError, or trials that can be listed. Bytes of a good database are overwritten by these."""
+    from ensemble.engines.tune import open_database
+
+    path = folder / "s.db"
+    path.write_bytes(raw)
+    with suppress(EnsembleError):
+        assert open_database(path, "s", "minimize").get_trials() is not None
+
+
 TARGETS: dict[str, Callable[[bytes, Path], None]] = {
     "recipe": recipe, "table": table, "import_csv": import_csv, "npz": npz, "run_json": run_json, "sample": sample,
-    "archive": archive,
+    "archive": archive, "manifest": manifest, "curves": curves, "sidecar": sidecar, "search": search,
 }  # fmt: skip
 
 

@@ -137,9 +137,17 @@ def _weights() -> Finding:
 
 
 def _cached_weights() -> list[str]:
-    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    home = Path(os.environ.get("HF_HOME") or _home() / ".cache" / "huggingface")
     hub = Path(os.environ.get("HF_HUB_CACHE") or home / "hub")
     return sorted(own.name.removeprefix("models--timm--") for own in hub.glob("models--timm--*"))
+
+
+def _home() -> Path:
+    """The user's folder; a container's user may have none."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("~")
 
 
 def _kaggle() -> Finding:
@@ -157,7 +165,7 @@ def _kaggle() -> Finding:
 def _kaggle_places() -> list[str]:
     """Where credentials are, without reading them."""
     named = [name for name in ("KAGGLE_API_TOKEN", "KAGGLE_KEY") if os.environ.get(name)]
-    folders = [Path(os.environ.get("KAGGLE_CONFIG_DIR") or Path.home() / ".kaggle"), Path.home() / ".config" / "kaggle"]
+    folders = [Path(os.environ.get("KAGGLE_CONFIG_DIR") or _home() / ".kaggle"), _home() / ".config" / "kaggle"]
     return named + [str(folder / name) for folder in folders for name in KAGGLE_FILES if (folder / name).is_file()]
 
 

@@ -1,5 +1,6 @@
 """Write files so that a reader never sees half of one, and name them by their content."""
 
+import errno
 import hashlib
 import os
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from ensemble.errors import EnsembleError
 
 PNG_MARK = b"Software\0ens"  # as in every figure of ens
+ENVIRONMENT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)  # nothing in the files
 
 
 @contextmanager
@@ -21,7 +23,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=path.suffix)
         os.close(handle)
     except OSError as error:
-        raise EnsembleError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise EnsembleError(not_written(path, error)) from None
     temporary = Path(name)
     try:
         yield temporary
@@ -31,7 +33,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise EnsembleError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise EnsembleError(not_written(path, error)) from None
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -61,6 +63,34 @@ def sync_folder(folder: Path) -> None:
                 os.fsync(handle)
             finally:
                 os.close(handle)
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder, made with its parents where it is not there yet. Raises EnsembleError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnsembleError(not_written(folder, error)) from None
+    return folder
+
+
+def not_written(path: Path | str, error: OSError, problem: str = "cannot be written") -> str:
+    """What to say of a file or folder that cannot be made: the reason, then the ways out, in three lines."""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    is_taken = isinstance(error, NotADirectoryError | FileExistsError)
+    remedy = "make room on that disk" if is_full else "a file is in the way: move it" if is_taken else (
+        "let this user write there"
+    )  # fmt: skip
+    ways = "--runs DIR (ENS_RUNS) for runs, --out for what else is written; or run `ens` in another folder"
+    if _is_cached(Path(path)):
+        ways = "set ENS_CACHE to a folder with room that you may write; it holds only what can be made again"
+    return f"{str(path)[:300]}: {problem} ({error.strerror or error})\n{remedy}, or choose another folder:\n{ways}"
+
+
+def _is_cached(path: Path) -> bool:
+    """Whether a path lies in the cache, as `dataset.places.cache_root` says where that is."""
+    cache = Path(os.environ.get("ENS_CACHE") or ".ens_cache")
+    return path.absolute().is_relative_to(cache.absolute())
 
 
 def _umask() -> int:

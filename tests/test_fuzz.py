@@ -143,7 +143,52 @@ def test_a_run_json(data, folder, fake_run):
     TARGETS["run_json"](raw, folder)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+MANIFEST = json.dumps({
+    "format": 1, "csv_sha256": "0", "options": {"min_acc": 0.0, "per_arch": 0, "average": "arithmetic"},
+    "refits": False, "calibration": {"temperature": 1.5, "floor": 0.0}, "data": {"name": "d", "valid": "v"},
+    "sample_submission": {"path": "s.csv", "sha256": "0"},
+    "members": [{"run": f"{name}-1-s0", "weight": 0.5, "sha256": {"valid.npz": "0", "test.npz": "0"}} for name in "ab"],
+}).encode()  # fmt: skip
+HISTORY = b"epoch,phase,train_loss,valid_loss,accuracy,seconds,is_best\n1,t,0.5,0.6,0.9,1.5,0\n2,t,0.4,0.5,0.9,1,1\n"
+POINTS = b"rate,smoothed_loss\n1e-05,2.5\n0.0001,2.25\n"
+SIDECAR = b'{"native": true, "unreadable": [[1, "no picture"], [2, "cut"]]}'
+
+
+@settings(max_examples=200)
+@given(raw=mutated([MANIFEST]))
+def test_a_manifest(raw, folder):
+    TARGETS["manifest"](raw, folder)
+
+
+@settings(max_examples=200)
+@given(raw=mutated([HISTORY, POINTS]))
+def test_curves(raw, folder):
+    TARGETS["curves"](raw, folder)
+
+
+@settings(max_examples=200)
+@given(raw=mutated([SIDECAR]) | st.sampled_from([b"[]", b"{}", b"null", b'{"native": 1, "unreadable": [[9, ""]]}']))
+def test_a_pixel_sidecar(raw, folder):
+    TARGETS["sidecar"](raw, folder)
+
+
+@pytest.fixture(scope="module")
+def search_bytes(folder):
+    optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(study_name="s", storage=f"sqlite:///{folder / 'good.db'}")
+    study.enqueue_trial({"x": 1.0})
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 2), n_trials=2)
+    return (folder / "good.db").read_bytes()
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_a_search_database(data, folder, search_bytes):
+    TARGETS["search"](data.draw(mutated([search_bytes])), folder)
+
+
+@pytest.mark.parametrize("target", [name for name in TARGETS if name != "search"])
 def test_every_target_takes_the_good_file_and_nothing(target, tmp_path):
     for raw in (b"", RECIPES[-1], CSV.encode(), SAMPLES[0], stored(**GOOD_ARRAYS)):
         TARGETS[target](raw, tmp_path)

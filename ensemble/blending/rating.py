@@ -36,6 +36,8 @@ class Options:
         for key, values in allowed.items():
             if getattr(self, key) not in values:
                 raise SelectionError(f"--{key} {getattr(self, key)} is not one of {', '.join(values)}")
+        if not (0 <= self.min_acc <= 1 and self.per_arch >= 0 and self.max_members >= 0):
+            raise SelectionError("--min-acc is from 0 to 1, --per-arch and --max-members are 0 or more")
 
     @property
     def is_log(self) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import typer
 
 from ensemble.cli import blending, competition, data, looking, training
+from ensemble.cli.streams import any_output
 from ensemble.errors import EnsembleError, Stopped
 
 app = typer.Typer(
@@ -40,6 +41,11 @@ app.add_typer(sets, name="data")
 
 def main() -> None:
     """Run a command; a problem the user can mend is told in at most three lines and exits with 1."""
+    with any_output():
+        _run()
+
+
+def _run() -> None:
     try:
         app(prog_name="ens")
     except EnsembleError as error:
@@ -52,5 +58,13 @@ def main() -> None:
 
         show_stopped(stopped.signal)
         raise SystemExit(128 + stopped.signal) from None
+    except OSError as error:
+        from ensemble.display import show_error
+        from ensemble.files import ENVIRONMENT, not_written
+
+        if error.errno not in ENVIRONMENT:
+            raise
+        show_error(EnsembleError(not_written(error.filename or "a temporary file", error)))
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

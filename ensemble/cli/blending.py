@@ -65,6 +65,9 @@ def blend(
     ] = False,
     data: Annotated[str | None, typer.Option(metavar="NAME", help="which data set, where runs are on several")] = None,
     skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="blend without damaged runs")] = False,
+    sample: Annotated[
+        Path | None, typer.Option("--sample", metavar="FILE", help="the sample submission, in place of the runs' own")
+    ] = None,
     name: Annotated[str | None, typer.Option(metavar="NAME", help="file name of the submission")] = None,
     out: Out = Path("submissions"),
     force: Annotated[bool, typer.Option("--force", help="replace a submission of the same name")] = False,
@@ -86,7 +89,9 @@ def blend(
     except DamagedError as error:
         raise DamagedError(f"{error}\n{_SKIP}") from None
     command = ["ens", *sys.argv[1:]]
-    submission = write_submission(made, out, name, force, command) if made.predictions is not None else None
+    submission = None
+    if made.predictions is not None:
+        submission = write_submission(made, out, name, force, command, sample)
     if json:
         display.show_json(blends.blend_json(made, submission))
         return

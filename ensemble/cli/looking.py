@@ -58,7 +58,7 @@ def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[s
     from ensemble.events import Step
     from ensemble.report.collect import collect
     from ensemble.report.page import write_report
-    from ensemble.runs import RunStore
+    from ensemble.runs import Listing, RunStore
     from ensemble.submission.made import asked_for
 
     check_page(out)
@@ -68,6 +68,7 @@ def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[s
         made = collect(
             found, asked_for(submissions), lambda name, done, total: emit(Step(name, "looking at images", done, total))
         )
+    display.warn_left_out(Listing([], [folder for folder in made.damaged if folder not in found.damaged], []))
     write_report(made, out)
     for view in made.sets:
         if view.data.details:

@@ -233,6 +233,7 @@ def _staging(target: Path) -> Iterator[Path]:
         yield staging
         publish_folder(staging, target)
     except OSError as error:
-        raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
+        reason = error.strerror or error
+        raise DataError(f"{target}: cannot be written ({reason})\n--to DIR names another folder") from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)

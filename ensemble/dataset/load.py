@@ -12,6 +12,7 @@ from ensemble.dataset.content import content_hashes
 from ensemble.dataset.depth import Ranges, measured
 from ensemble.dataset.names import same_form
 from ensemble.dataset.parts import Parts, cut
+from ensemble.dataset.sample import PackedSample, packed_sample
 from ensemble.dataset.scan import passed_over_line, scan
 from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
@@ -32,6 +33,7 @@ class DataSet:
     valid: Images
     test: Images | None
     sample_submission: Path | None
+    sample: PackedSample | None
     hashes: dict[Path, str]
     fingerprint: str
     valid_fingerprint: str
@@ -72,6 +74,7 @@ def load(data: Data, fold: int = 0) -> DataSet:
     tables = [parts.train, parts.valid] + ([parts.test] if parts.test else [])
     hashes = _hashes(tables)
     valid_fingerprint = _fingerprint(classes, {"valid": parts.validated}, hashes)
+    sample = _sample(data, root)
     whole = {"train": parts.train, "valid": parts.valid, "test": parts.test}
     return DataSet(
         name=data.get or Path(data.path or "").name.split(".")[0] or data.source,
@@ -79,7 +82,8 @@ def load(data: Data, fold: int = 0) -> DataSet:
         train=parts.train,
         valid=parts.valid,
         test=parts.test,
-        sample_submission=_sample(data, root),
+        sample_submission=sample,
+        sample=packed_sample(sample) if sample else None,
         hashes=hashes,
         fingerprint=_fingerprint(classes, whole, hashes),
         valid_fingerprint=valid_fingerprint,

@@ -1,10 +1,13 @@
 """Names in files and folders: which files are images, ids without a suffix, the header and cells of a CSV."""
 
 import csv
+import gzip
 import os
 import unicodedata
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 from ensemble.errors import DataError
 
@@ -57,7 +60,7 @@ def read_csv(path: Path, marks: str = ",") -> tuple[list[str], list[dict[str, st
     Between cells stands the first of marks that is in the header.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stored:
+        with _opened(path) as stored:
             first = stored.readline()
             stored.seek(0)
             delimiter = next((mark for mark in marks if mark in first), ",")
@@ -66,7 +69,7 @@ def read_csv(path: Path, marks: str = ",") -> tuple[list[str], list[dict[str, st
             cells = [row for row in reader if row]
     except FileNotFoundError:
         raise DataError(f"{path.absolute()}: no such file\n{contents(path.parent)}") from None
-    except (OSError, ValueError, csv.Error) as error:  # ValueError: not UTF-8, or a NUL in the path
+    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:  # ValueError: not UTF-8, a NUL in the path
         raise DataError(
             f"{str(path)[:200]}: not a readable CSV in UTF-8 ({getattr(error, 'strerror', None) or error})"
         ) from None
@@ -78,6 +81,13 @@ def read_csv(path: Path, marks: str = ",") -> tuple[list[str], list[dict[str, st
     if ragged is not None:
         raise DataError(f"{path}: row {ragged + 2} has {len(cells[ragged])} cells, the header {len(header)}")
     return header, [dict(zip(header, row, strict=True)) for row in cells]
+
+
+def _opened(path: Path) -> TextIO:
+    """The text of a CSV, which may be compressed: the copy of a sample submission."""
+    if path.suffix == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
 
 
 def _without_nul(lines: Iterable[str]) -> Iterator[str]:

@@ -39,7 +39,7 @@ from ensemble.dataset.looks import (
 from ensemble.dataset.places import cache_root
 from ensemble.dataset.sidecar import Sidecar, read_sidecar, write_sidecar
 from ensemble.errors import DataError
-from ensemble.files import atomic_path
+from ensemble.files import atomic_path, make_folder
 
 Array = npt.NDArray[Any]
 FREE_SHARE = 0.5  # of the free disk may be taken where the recipe names no budget
@@ -142,14 +142,15 @@ def _alone(lock: Path) -> Iterator[None]:
 
 
 def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, Sidecar] | None:
-    """The array and its sidecar where both are there and whole."""
+    """The array and its sidecar where both are there and whole; what is damaged is decoded again."""
     try:
         described = read_sidecar(array, sidecar)
         pixels = np.load(array, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, SyntaxError):  # SyntaxError: what numpy raises for a header of no literal
         return None
-    is_whole = len(pixels) == n_images and all(0 <= row < n_images for row, _ in described.unreadable)
-    return (pixels, described) if is_whole else None
+    is_whole = pixels.ndim == 4 and pixels.shape[::3] == (n_images, 3) and pixels.dtype == np.uint8
+    are_rows = all(0 <= row < n_images for row, _ in described.unreadable)
+    return (pixels, described) if is_whole and are_rows else None
 
 
 def _streamed(files: Mapping[str, Path], geometry: Geometry, progress: Progress, ranges: Ranges) -> PixelStore:
@@ -175,7 +176,7 @@ def _fill(
 ) -> None:
     """Decode the files, by content hash, in the order given. Raises DataError, _TooLarge."""
     native = _first_size(files, geometry)
-    array.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(array.parent)
     free = shutil.disk_usage(array.parent).free
     most = free * FREE_SHARE if budget is None else min(budget, 0.95 * free)
     with atomic_path(array) as temporary:

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from ensemble.errors import DataError
-from ensemble.files import publish_folder, sha256
+from ensemble.files import ENVIRONMENT, not_written, publish_folder, sha256
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
@@ -50,13 +50,19 @@ def unpacked(archive: Path, inside: str = "") -> Path:
         raise DataError(f"{archive}: not a folder and not an archive ({', '.join(ARCHIVES)})")
     target = cache_root() / "unpacked" / f"{archive.name.split('.')[0]}-{sha256(archive)[:12]}"
     if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking-"))
+        problem = f"cannot hold what is in {archive}"
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking-"))
+        except OSError as error:
+            raise DataError(not_written(target.parent, error, problem)) from None
         try:
             unpack_into(archive, staging)
             staging.chmod(0o755)
             _move_into_place(staging, target)
         except OSError as error:
+            if error.errno in ENVIRONMENT:
+                raise DataError(not_written(target.parent, error, problem)) from None
             raise DataError(f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error})") from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -16,7 +16,7 @@ from ensemble.dataset.names import BETWEEN_LABELS, bare_name, contents, read_csv
 from ensemble.dataset.places import cache_root
 from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.errors import DataError
-from ensemble.files import publish_folder
+from ensemble.files import not_written, publish_folder
 from ensemble.recipe import LabelsFile
 
 
@@ -176,8 +176,11 @@ def digits_folder() -> Path:
     target = cache_root() / f"digits-{sklearn.__version__}"
     if target.exists():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".digits-"))
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".digits-"))
+    except OSError as error:
+        raise DataError(not_written(target, error)) from None
     try:
         (staging / "train").mkdir()
         data = load_digits()
@@ -191,7 +194,7 @@ def digits_folder() -> Path:
             publish_folder(staging, target)
     except OSError as error:
         if not target.exists():
-            raise DataError(f"{target}: cannot be written ({error.strerror or error})") from None
+            raise DataError(not_written(target, error)) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ensemble.blending.estimate import run_accuracy
 from ensemble.display.charts import show_curve, show_losses
 from ensemble.display.text import LOG_WIDTH, count, err, escape, interval, minutes, out, percent, say, table
+from ensemble.errors import DamagedError
 from ensemble.numbers import millions
 from ensemble.runs import Damaged, Listing, Run, history_of
 
@@ -127,7 +128,11 @@ def show_curves(runs: Sequence[Run]) -> None:
     """Where each run's curves are, and in a terminal its losses in a few lines."""
     for run in runs:
         if (run.folder / "curves.png").is_file():
-            history = history_of(run)
+            try:
+                history = history_of(run)
+            except DamagedError as error:
+                err.print(f"[bold red]left out, damaged:[/] {escape(str(error))}", soft_wrap=True)
+                continue
             show_losses(run.id, [row.train_loss for row in history], [row.valid_loss for row in history])
             say(f"curves: {run.folder / 'curves.png'}")
 

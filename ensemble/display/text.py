@@ -91,7 +91,7 @@ def next_commands(*commands: str) -> None:
 
 def show_json(value: Any) -> None:
     """One JSON value on stdout, nothing else."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=not out.encoding.startswith("utf")) + "\n")
 
 
 def table(title: str, *columns: str) -> Table:

@@ -13,10 +13,11 @@ import yaml
 
 from ensemble import __version__, metrics
 from ensemble.dataset.load import DataSet, load
+from ensemble.dataset.sample import COPY
 from ensemble.engines.jobs import Cut, Engine, Failure, Job, Outcome, Sweep, Task, Work
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunStarted
-from ensemble.files import sha256, write_text
+from ensemble.files import atomic_path, sha256, write_text
 from ensemble.recipe import Recipe
 from ensemble.runs import FORMAT, DataInfo, Folded, LrFind, Run, RunStore, Scores, publish
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from ensemble.learn.train import Trained
 
 RECORDED = ("torch", "fastai", "timm", "numpy", "pillow")
-FILES = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz")
+FILES = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz", COPY)
 REFIT_FILES = ("recipe.yaml", "refit.safetensors", "test_refit.npz")
 
 
@@ -175,10 +176,20 @@ def train_one(
     trained.valid.save(folder / "valid.npz")
     if trained.test is not None:
         trained.test.save(folder / "test.npz")
+    _keep_sample(data, folder)
     run = _describe(job, data, trained, folder)
     publish(run)
     forget(folder)
     return run
+
+
+def _keep_sample(data: DataSet, folder: Path) -> None:
+    """Store the copy of the sample submission, or remove that of an earlier training. Raises EnsembleError."""
+    if data.sample is None:
+        (folder / COPY).unlink(missing_ok=True)
+        return
+    with atomic_path(folder / COPY) as temporary:
+        temporary.write_bytes(data.sample.content)
 
 
 def _refit_locked(job: Job, store: RunStore, data: DataSets, emit: Emit, threads: int | None) -> None:
@@ -288,6 +299,7 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
             name=data.name, fingerprint=data.fingerprint, valid=data.valid_fingerprint, majority=data.majority,
             n_train=len(data.train), n_valid=len(data.valid), n_test=len(data.test or ()),
             sample_submission=str(data.sample_submission) if data.sample_submission else None,
+            sample_sha256=data.sample and data.sample.sha256,
             positive=recipe.data.positive, class_counts=trained.class_counts,
             is_grouped=data.valid.groups is not None, unreadable=trained.unreadable,
         ),

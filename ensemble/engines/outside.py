@@ -10,8 +10,9 @@ import numpy as np
 
 from ensemble import __version__, metrics
 from ensemble.dataset.names import read_csv, same_form, without_suffix
-from ensemble.errors import DamagedError, DataError, MismatchError, RunError
-from ensemble.files import sha256
+from ensemble.dataset.sample import COPY
+from ensemble.errors import DamagedError, DataError, MismatchError
+from ensemble.files import atomic_path, make_folder, sha256
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs import FORMAT, DataInfo, Run, RunStore, Scores, publish
 
@@ -43,7 +44,8 @@ def import_run(name: str, arch: str, valid: Path, test: Path | None, store: RunS
     if tested and set(tested.classes) != set(mine.classes):
         odd = some(set(tested.classes) ^ set(mine.classes), 40)
         raise MismatchError(f"{test}: its classes are not those of {valid}: {odd}")
-    return _store(name, arch, mine.canonical(), tested and tested.canonical(), info, store)
+    sample = known.sample_copy() if known else None
+    return _store(name, arch, mine.canonical(), tested and tested.canonical(), info, store, sample)
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -164,19 +166,27 @@ def _own_data(name: str, mine: Predictions) -> DataInfo:
     return DataInfo(name=name, fingerprint=content, valid=content, n_train=0, n_valid=len(mine.ids), majority=majority)
 
 
-def _store(name: str, arch: str, valid: Predictions, test: Predictions | None, info: DataInfo, store: RunStore) -> Run:
+def _store(
+    name: str,
+    arch: str,
+    valid: Predictions,
+    test: Predictions | None,
+    info: DataInfo,
+    store: RunStore,
+    sample: Path | None,
+) -> Run:
     assert valid.targets is not None
     parts = {"valid.npz": valid, "test.npz": test}
     said = [(part.ids.tolist(), part.classes, part.probs.tobytes()) for part in parts.values() if part]
     digest = hashlib.sha256(repr((info.valid, said)).encode()).hexdigest()[:8]
     folder = store.folder(f"{name}-{digest}-s0")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written ({error.strerror or error})") from None
+    make_folder(folder)
     for file, part in parts.items():
         if part:
             part.save(folder / file)
+    if sample:
+        with atomic_path(folder / COPY) as temporary:
+            temporary.write_bytes(sample.read_bytes())
     run = Run(
         format=FORMAT, id=folder.name, recipe=name, digest=digest, arch=arch, strategy="imported", seed=0,
         scores=Scores(
@@ -185,7 +195,7 @@ def _store(name: str, arch: str, valid: Predictions, test: Predictions | None, i
         classes=valid.classes, data=info.model_copy(update={"n_test": len(test.ids) if test else 0}), preprocessing={},
         batch_size=0, lr=0, best_epoch=0, n_epochs=0, n_parameters=0, n_trainable=0, device="", precision="", threads=0,
         seconds={}, images_per_second=0, versions={"ens": __version__},
-        files={file: sha256(folder / file) for file, part in parts.items() if part},
+        files={file: sha256(folder / file) for file in (*parts, COPY) if (folder / file).exists()},
         created=datetime.now(UTC).isoformat(timespec="seconds"), folder=folder,
     )  # fmt: skip
     publish(run)

@@ -51,7 +51,7 @@ def images_here(job: Job, known: DataSet, read: Read) -> DataSet:
     with suppress(EnsembleError, OSError):
         own = load(job.recipe.data, job.fold or 0)
         if own.fingerprint == known.fingerprint:
-            return replace(own, sample_submission=known.sample_submission)  # where the command finds it
+            return replace(own, sample_submission=known.sample_submission, sample=known.sample)  # the command's
     return _fetched(known, read)
 
 

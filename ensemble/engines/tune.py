@@ -5,11 +5,13 @@ The first trial is the recipe as it stands, so that the search says what it gain
 
 import hashlib
 import json
+import math
+import sqlite3
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ensemble.dataset.load import load
 from ensemble.engines.jobs import Cut, Engine, Job, Outcome, Sweep, Task, jobs_of
@@ -17,6 +19,7 @@ from ensemble.engines.local import Here, finished_of
 from ensemble.engines.space import Space, around, own_values, parse_varied, rounded, usual_space
 from ensemble.errors import EnsembleError, RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Event, Note, RunStarted
+from ensemble.files import make_folder
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 FOLDER = ".searches"
+Direction = Literal["minimize", "maximize"]
 PIXELS = ("data.size", "data.resize", "data.normalize")  # what may vary of data: the rows stay the same
 METRICS = {"valid_loss": "log_loss", "accuracy": "accuracy"}
 
@@ -126,26 +130,57 @@ def _require_optuna() -> None:
 
 
 def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
+    """The stored search of this name, or a new one. Raises EnsembleError."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    folder = store.root / FOLDER
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        study = optuna.create_study(
-            study_name=name,
-            storage=f"sqlite:///{folder / name}.db",
-            direction="minimize" if recipe.fit.monitor == "valid_loss" else "maximize",
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
-            load_if_exists=True,
-        )
-    except (OSError, optuna.exceptions.StorageInternalError, ValueError) as error:
-        raise EnsembleError(f"{folder / name}.db: cannot be opened ({' '.join(str(error).split())[:150]})") from None
+    direction: Direction = "minimize" if recipe.fit.monitor == "valid_loss" else "maximize"
+    study = open_database(make_folder(store.root / FOLDER) / f"{name}.db", name, direction)
     # a sampler that began anew with the same seed would propose the same again
     study.sampler = optuna.samplers.TPESampler(
         seed=recipe.seeds[0] + len(study.get_trials(deepcopy=False)), constant_liar=True
     )
     return study
+
+
+def open_database(database: Path, name: str, direction: Direction) -> "Study":
+    """The study in a file, or a new one, all trials read once. Raises EnsembleError."""
+    import optuna
+
+    _check_database(database)
+    try:
+        study = optuna.create_study(
+            study_name=name,
+            storage=f"sqlite:///{database}",
+            direction=direction,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=2),
+            load_if_exists=True,
+        )
+        study.get_trials()
+    except Exception as error:  # whatever Optuna, SQLAlchemy and json raise on a damaged table
+        raise EnsembleError(_damaged_text(database, error)) from None
+    return study
+
+
+def _check_database(database: Path) -> None:
+    """Whether SQLite calls a stored search whole. Raises EnsembleError."""
+    if not database.exists():
+        return
+    try:
+        with closing(sqlite3.connect(database, timeout=30)) as connection:
+            verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # sqlite3 may quote a damaged name
+        raise EnsembleError(_damaged_text(database, error)) from None
+    if verdict != "ok":
+        raise EnsembleError(_damaged_text(database, verdict))
+
+
+def _damaged_text(database: Path, reason: object) -> str:
+    return (
+        f"{database}: this search cannot be read ({' '.join(str(reason).split())[:150]})\n"
+        "move the file away and run the same command: the search begins again\n"
+        "its finished trials stay, as runs (`ens runs`)"
+    )
 
 
 def _rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
@@ -158,7 +193,9 @@ def _rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
 
         found = find_lr(recipe, load(recipe.data), recipe.seeds[0], emit).chosen
         study.set_user_attr("rate", found)
-    return float(found)
+    if not (isinstance(found, float) and found > 0 and math.isfinite(found)):
+        raise EnsembleError(_damaged_text(Path(FOLDER) / f"{study.study_name}.db", f"its rate is {str(found)[:40]!r}"))
+    return found
 
 
 def _first(study: "Study", recipe: Recipe, space: Space) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """From finished runs to what the report shows: everything is read and reckoned here, the page only writes it."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 
@@ -11,13 +11,13 @@ from ensemble import __version__, metrics
 from ensemble.blending import Options, make_blend
 from ensemble.blending.compare import Side, compare
 from ensemble.blending.estimate import accuracy_interval, seed_from
-from ensemble.errors import EnsembleError, SelectionError
+from ensemble.errors import DamagedError, EnsembleError, SelectionError
 from ensemble.predictions import Predictions
 from ensemble.report.images import Progress, images_of, thumbnails_of, view_of
 from ensemble.report.mistakes import mistakes_of
 from ensemble.report.pictures import Thumbnails
 from ensemble.report.values import BlendView, Report, RunView, SetView, Strategy
-from ensemble.runs import Damaged, Folded, Listing, Run, history_of
+from ensemble.runs import Damaged, Folded, Listing, Run, history_of, range_test_of
 
 MAX_COMPARED = 12  # recipes; beyond, Holm's correction leaves little to tell apart
 MAX_PICTURED = 16  # runs whose mistakes are shown as pictures, for the page's size
@@ -37,7 +37,7 @@ def collect(found: Listing, asked: Asked, progress: Progress) -> Report:
     newest = sorted(groups, key=lambda runs: max(run.created for run in runs), reverse=True)
     return Report(
         sets=tuple(_set(runs, asked, progress) for runs in newest),
-        damaged=tuple(found.damaged),
+        damaged=(*found.damaged, *_damaged_curves(found.runs)),
         incomplete=tuple(found.incomplete),
         created=max(run.created for run in found.runs),
         version=__version__,
@@ -82,8 +82,8 @@ def _run(number: int, run: Run, thumbnails: Thumbnails) -> RunView:
         number=number,
         run=run,
         accuracy=_accuracy([valid], run),
-        history=history_of(first),
-        rate_test=_rate_test(first),
+        history=_curves(first, history_of),
+        rate_test=_curves(first, range_test_of),
         recipe=first.text("recipe.yaml"),
         mistakes=mistakes_of(valid.canonical(), thumbnails, n_pictures),
     )
@@ -97,13 +97,24 @@ def _accuracy(valids: Sequence[Predictions], run: Run) -> metrics.Interval:
     return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
 
 
-def _rate_test(run: Run) -> tuple[tuple[float, float], ...]:
-    """The points of lr_find.csv that are finite; empty where there is none."""
-    with suppress(ValueError, KeyError, TypeError):
-        rows = csv.DictReader(run.text("lr_find.csv").splitlines())
-        points = [(float(row["rate"]), float(row["smoothed_loss"])) for row in rows]
-        return tuple(point for point in points if np.isfinite(point).all() and point[0] > 0)
+def _curves(run: Run, read: Callable[[Run], tuple[Any, ...]]) -> tuple[Any, ...]:
+    """The rows of a curve; none where its file is damaged, which `_damaged_curves` names."""
+    with suppress(DamagedError):
+        return read(run)
     return ()
+
+
+def _damaged_curves(runs: Sequence[Run]) -> list[Damaged]:
+    """The files of curves that cannot be trusted."""
+    damaged = []
+    for run in runs:
+        first = run.parts[0] if isinstance(run, Folded) else run
+        for read in (history_of, range_test_of):
+            try:
+                read(first)
+            except DamagedError as error:
+                damaged.append(Damaged(first.folder, str(error)))
+    return damaged
 
 
 def _strategies(runs: Sequence[Run]) -> tuple[Strategy, ...]:

@@ -1,6 +1,7 @@
 """The runs of one recipe and seed over all folds, as one run: every row predicted by the fold that had not seen it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median_low
 from typing import Any
 
@@ -32,6 +33,10 @@ class Folded(Run):
         """What the one refit on all rows says; it is stored with the first fold. Raises DamagedError."""
         return self.parts[0].test_refit()
 
+    def sample_copy(self) -> Path | None:
+        """The first fold's; `submission.sample` holds all of them against each other."""
+        return self.parts[0].sample_copy()
+
     def learner(self) -> Any:
         """There is one network per fold. Raises RunError."""
         raise RunError(f"{self.id} has {len(self.parts)} networks; take one fold's, such as {self.parts[0].id}")
@@ -46,20 +51,23 @@ def _median_by_phase(parts: Sequence[Run]) -> dict[str, int]:
 def whole_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Complete sets of folds as one run each, beside the runs without folds, sorted by id; and what is incomplete."""
     sets: dict[str, list[Run]] = {}
+    whole = [run for run in runs if run.fold is None]
     for run in runs:
-        sets.setdefault(whole_id(run), []).append(run)
-    whole: list[Run] = []
+        if run.fold is not None:
+            sets.setdefault(whole_id(run), []).append(run)
     incomplete: list[str] = []
     for name, parts in sorted(sets.items()):
-        if parts[0].fold is None:
-            whole += parts
+        if name in {run.id for run in whole}:
+            incomplete.append(f"{name}: there is a run without folds of this name; move one of the two away")
+        elif len({(part.n_folds, part.classes, part.recipe, part.seed) for part in parts}) > 1:
+            incomplete.append(f"{name}: its folds do not belong together; train them again with --force")
         elif len({part.data.valid for part in parts}) > 1:
             incomplete.append(f"{name}: its folds are about different images; train them again with --force")
         elif len(parts) < (parts[0].n_folds or 0):
             incomplete.append(f"{name}: {len(parts)} of {parts[0].n_folds} folds are finished")
         else:
             whole.append(folded(parts))
-    return whole, incomplete
+    return sorted(whole, key=lambda run: run.id), incomplete
 
 
 def whole_id(run: Run) -> str:
@@ -71,7 +79,7 @@ def folded(parts: Sequence[Run]) -> Run:
     """All folds of one recipe and seed as one run; scores are means over rows, what differs is summed or the median."""
     parts = sorted(parts, key=lambda part: part.fold or 0)
     first, infos = parts[0], [part.data for part in parts]
-    n_rows = [info.n_valid - len(info.unreadable.get("valid", ())) for info in infos]
+    n_rows = [info.n_rows for info in infos]
     names = sorted({name for info in infos for name in info.unreadable})
     data = first.data.model_copy(update={
         "n_valid": sum(info.n_valid for info in infos),

@@ -1,21 +1,67 @@
-"""What a finished training left beside run.json: the epochs of history.csv."""
+"""What a finished training left beside run.json: the epochs of history.csv, the points of lr_find.csv."""
 
 import csv
-from contextlib import suppress
+import os
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from ensemble.errors import DamagedError
 from ensemble.events import EpochEnded
-from ensemble.runs.run import Run
+from ensemble.runs.run import MAX_TEXT, Run
+
+MAX_ROWS = 100_000
+Number = Annotated[float, Field(ge=-1e12, le=1e12)]  # a diverged loss is large, but no axis ends at 1e308
+
+
+class _Epoch(BaseModel):
+    phase: str = Field(max_length=100)
+    epoch: int = Field(ge=1, le=MAX_ROWS)
+    train_loss: Number
+    valid_loss: Number
+    accuracy: float = Field(ge=0, le=1)
+    seconds: float = Field(ge=0, le=1e12)
+    is_best: bool
+
+
+class _Point(BaseModel):
+    rate: float = Field(gt=0, le=1e6)
+    smoothed_loss: float
+
+
+_EPOCHS, _POINTS = TypeAdapter(list[_Epoch]), TypeAdapter(list[_Point])
 
 
 def history_of(run: Run) -> tuple[EpochEnded, ...]:
-    """The rows of history.csv; empty where there is none, or none that can be read."""
-    with suppress(ValueError, KeyError, TypeError):
-        rows = list(csv.DictReader(run.text("history.csv").splitlines()))
-        return tuple(
-            EpochEnded(
-                run.id, row["phase"], int(row["epoch"]), len(rows), float(row["train_loss"]), float(row["valid_loss"]),
-                float(row["accuracy"]), float(row["seconds"]), row["is_best"] == "1",
-            )
-            for row in rows
-        )  # fmt: skip
-    return ()
+    """The rows of history.csv; empty where there is none. Raises DamagedError."""
+    epochs = _read(run, "history.csv", _EPOCHS)
+    return tuple(EpochEnded(run=run.id, n_epochs=len(epochs), **dict(row)) for row in epochs)
+
+
+def range_test_of(run: Run) -> tuple[tuple[float, float], ...]:
+    """The rates and smoothed losses of lr_find.csv whose loss is finite; empty where there is none.
+
+    Raises DamagedError.
+    """
+    points = [(row.rate, row.smoothed_loss) for row in _read(run, "lr_find.csv", _POINTS)]
+    return tuple(point for point in points if abs(point[1]) <= 1e12)
+
+
+def _read(run: Run, name: str, rows: TypeAdapter[list[Any]]) -> list[Any]:
+    """The rows of a CSV of a run; none where the file is not there. Raises DamagedError."""
+    path = run.folder / name
+    if not os.path.lexists(path):
+        return []
+    try:
+        run.check_file(name)
+        if path.stat().st_size > MAX_TEXT:
+            raise DamagedError(f"{path}: {path.stat().st_size:,} bytes, {MAX_TEXT:,} are allowed")
+        return rows.validate_python(list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        row, *keys = problem["loc"]
+        key = ".".join(map(str, keys))[:60]
+        cell = str(problem["input"])[:40]
+        raise DamagedError(f"{path}: line {int(row) + 2}: {key} is missing or wrong ({cell!r})") from None
+    except (OSError, ValueError, csv.Error) as error:
+        raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None

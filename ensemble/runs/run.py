@@ -1,21 +1,28 @@
 """One finished training as its folder tells it; run.json is written last and read with suspicion."""
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ensemble import metrics
+from ensemble.dataset.sample import COPY
 from ensemble.errors import DamagedError
 from ensemble.files import sha256, write_text
 from ensemble.metrics import ClassScore, per_class
-from ensemble.predictions import Array, Predictions
+from ensemble.predictions import Array, Predictions, some
 
 FORMAT = 1
 MAX_TEXT = 1 << 22  # bytes of a text beside run.json: some 50,000 epochs of history.csv
+
+
+LARGEST = 2**53  # of a count: beyond, floats skip numbers
+Count = Annotated[int, Field(ge=0, le=LARGEST)]
+Amount = Annotated[float, Field(ge=0, le=1e12)]  # seconds, rates, losses
 
 
 class _Stored(BaseModel):
@@ -28,32 +35,46 @@ class DataInfo(_Stored):
     name: str
     fingerprint: str = Field(description="content, label and split of every image used")
     valid: str = Field(description="content and label of the validation images")
-    n_train: int
-    n_valid: int = Field(ge=1)
-    n_test: int = 0
-    majority: float = Field(description="accuracy on the validation rows of always naming the most common class")
-    sample_submission: str | None = None
+    n_train: Count
+    n_valid: int = Field(ge=1, le=LARGEST)
+    n_test: Count = 0
+    majority: float = Field(
+        ge=0, le=1, description="accuracy on the validation rows of always naming the most common class"
+    )
+    sample_submission: str | None = Field(None, description="where the sample submission was")
+    sample_sha256: str | None = Field(None, description="hash of the sample's bytes; the run holds a copy of them")
     positive: str | None = None
-    class_counts: dict[str, int] = Field(default_factory=dict, description="readable training images of each class")
+    class_counts: dict[str, Count] = Field(default_factory=dict, description="readable training images of each class")
     is_grouped: bool = Field(False, description="whether validation rows belong to groups, such as patients")
     unreadable: dict[str, list[str]] = {}
+
+    @property
+    def n_rows(self) -> int:
+        """The validation rows that were predicted: those whose image could be read."""
+        return self.n_valid - len(self.unreadable.get("valid", ()))
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> Self:
+        if self.n_rows < 1:
+            raise ValueError("no validation image was readable")
+        return self
 
 
 class Scores(_Stored):
     """How a run does on its validation rows; log loss positive, in nats."""
 
     accuracy: float = Field(ge=0, le=1)
-    log_loss: float = Field(ge=0)
+    log_loss: Amount
 
 
 class LrFind(_Stored):
     """What the range test suggested and what was taken. A rule with too few points is null."""
 
-    suggestions: dict[str, float | None]
-    chosen: float
+    suggestions: dict[str, Amount | None]
+    chosen: Amount
     rule: str
-    steps: int
-    share_of_run: float
+    steps: Count
+    share_of_run: Amount
     note: str = ""
 
 
@@ -66,46 +87,61 @@ class Run(_Stored):
     digest: str
     arch: str
     strategy: str
-    seed: int
-    fold: int | None = None
-    n_folds: int | None = None
+    seed: int = Field(ge=-LARGEST, le=LARGEST)
+    fold: Count | None = None
+    n_folds: int | None = Field(None, ge=2, le=LARGEST)
     search: str = Field("", description="the `ens tune` that it is a trial of")
     scores: Scores
     classes: tuple[str, ...] = Field(min_length=1)
     data: DataInfo
     preprocessing: dict[str, Any]
     tta: tuple[str, ...] = ()
-    batch_size: int = Field(description="images per step of the optimiser")
-    micro_batch: int | None = Field(None, description="images at a time, fewer where memory ran out")
-    lr: float
+    batch_size: Count = Field(description="images per step of the optimiser")
+    micro_batch: Count | None = Field(None, description="images at a time, fewer where memory ran out")
+    lr: Amount
     lr_find: LrFind | None = None
-    best_epoch: int = Field(description="the epoch whose weights were kept")
-    n_epochs: int
-    kept_by_phase: dict[str, int] = Field(default_factory=dict, description="epochs of each phase up to the kept one")
-    refit_epochs: int | None = Field(None, description="epochs of the refit on train + valid, None without one")
-    n_parameters: int
-    n_trainable: int
+    best_epoch: Count = Field(description="the epoch whose weights were kept")
+    n_epochs: Count
+    kept_by_phase: dict[str, Count] = Field(default_factory=dict, description="epochs of each phase up to the kept one")
+    refit_epochs: Count | None = Field(None, description="epochs of the refit on train + valid, None without one")
+    n_parameters: Count
+    n_trainable: Count
     phases: tuple[str, ...] = ()
     start: str = Field("", description="which weights the network began with")
-    feature_views: int | None = Field(
+    feature_views: Count | None = Field(
         None, description="cached views of the frozen phase, 0: none, null: no such phase"
     )
     note: str = Field("", description="what went wrong in training and was mended, such as a loss that became nan")
     device: str
     precision: str
-    threads: int
-    seconds: dict[str, float]
-    images_per_second: float
+    threads: Count
+    seconds: dict[str, Amount]
+    images_per_second: Amount
     versions: dict[str, str]
     files: dict[str, str] = Field(description="SHA-256 of each stored file by name")
     created: str = Field(description="when it finished, UTC, ISO 8601")
     folder: Path = Field(exclude=True)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.fold is None) != (self.n_folds is None) or self.fold is not None and self.fold >= (self.n_folds or 0):
+            raise ValueError(f"fold {self.fold} of n_folds {self.n_folds}")
+        if self.fold is not None and not self.id.endswith(f"-f{self.fold}"):
+            raise ValueError(f"fold {self.fold} in a run that is called {self.id[:100]!r}")
+        if len(set(self.classes)) < len(self.classes):
+            raise ValueError("classes: a name appears twice")
+        return self
 
     def valid(self) -> Predictions:
         """Its probabilities of the validation rows. Raises DamagedError."""
         predictions = self._load("valid.npz")
         if predictions.targets is None:
             raise DamagedError(f"{self.folder / 'valid.npz'}: has no targets")
+        if len(predictions.ids) != self.data.n_rows:
+            raise DamagedError(
+                f"{self.folder / 'run.json'}: states {self.data.n_rows:,} readable validation images, valid.npz has "
+                f"{len(predictions.ids):,} rows"
+            )
         return predictions
 
     def test(self) -> Predictions:
@@ -150,6 +186,10 @@ class Run(_Stored):
                 "copy the run again from where it came from, or train it again with --force"
             )
 
+    def sample_copy(self) -> Path | None:
+        """Its copy of the sample submission; None where it had no sample, or is older than these copies."""
+        return self.folder / COPY if COPY in self.files and self.data.sample_sha256 else None
+
     def per_class(self) -> list[ClassScore]:
         """Precision, recall and F1 of every class on its validation rows. Raises DamagedError."""
         valid = self.valid()
@@ -182,7 +222,11 @@ class Run(_Stored):
     def _load(self, name: str) -> Predictions:
         if name not in self.files:
             self.check_file(name)
-        return Predictions.load(self.folder / name, self.files.get(name))
+        predictions = Predictions.load(self.folder / name, self.files.get(name))
+        if set(predictions.classes) != set(self.classes):
+            only = set(predictions.classes) ^ set(self.classes)
+            raise DamagedError(f"{self.folder / name}: its classes are not those of run.json: {some(only, 40)}")
+        return predictions
 
     @property
     def total_seconds(self) -> float:
@@ -233,16 +277,19 @@ def read_run(path: Path) -> Run:
             )
         run = Run.model_validate({**values, "folder": path.parent})
     except ValidationError as error:
-        keys = ".".join(str(part) for part in error.errors()[0]["loc"])
-        raise DamagedError(f"{path}: {keys} is missing or wrong") from None
+        problem = error.errors()[0]
+        keys = ".".join(str(part)[:60] for part in problem["loc"])
+        reason = problem["msg"].removeprefix("Value error, ")
+        what = reason if problem["type"] == "value_error" else f"{keys} is missing or wrong"
+        raise DamagedError(f"{path}: {what}") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5,000 digits
         raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
     outside = next((name for name in run.files if Path(name).name != name), None)
     if outside is not None:
         raise DamagedError(f"{path}: files: {outside[:100]!r} is not the name of a file in this folder")
-    lost = next((name for name in run.files if not (path.parent / name).is_file()), None)
+    lost = next((name for name in run.files if not os.path.isfile(path.parent / name)), None)
     if lost is not None:
-        raise DamagedError(f"{path.parent / lost}: is missing")
+        raise DamagedError(f"{str(path.parent / lost)[:300]}: is missing")
     if run.id != path.parent.name:
         raise DamagedError(f"{path}: says it is {run.id[:100]!r}; the folder was renamed")
     return run

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ensemble.errors import DamagedError, RunError
+from ensemble.files import ENVIRONMENT, not_written
 from ensemble.runs.folds import whole_runs
 from ensemble.runs.run import Run, read_run
 
@@ -104,6 +105,8 @@ class RunStore:
             yield False
             return
         except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno in ENVIRONMENT:
+                raise RunError(not_written(folder, error)) from None
             raise RunError(f"{folder}: cannot lock {run_id} there ({error}); try --runs on a local disk") from None
         try:
             yield True

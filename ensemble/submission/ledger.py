@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ensemble.dataset.names import read_csv
 from ensemble.errors import DataError, SubmissionError
-from ensemble.files import sha256, write_text
+from ensemble.files import not_written, sha256, write_text
 from ensemble.metrics import Interval
 
 NAME = "ledger.csv"
@@ -94,7 +94,7 @@ class Ledger:
                 if entries:
                     write_text(self.path, _text(entries.values()))
         except OSError as error:
-            raise SubmissionError(f"{self.path}: cannot be written ({error.strerror or error})") from None
+            raise SubmissionError(not_written(self.path, error)) from None
 
     def last(self, **said: str) -> Entry | None:
         """The newest upload of a competition, or about a data set, that is still here as it was sent."""

@@ -1,11 +1,11 @@
 """Submissions that were made: what each asked of its blend, as its manifest says."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
 from ensemble.blending import Options
-from ensemble.errors import SelectionError
+from ensemble.errors import SubmissionError
+from ensemble.submission.manifest import asked_options
 
 
 def asked_for(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]]:
@@ -16,9 +16,7 @@ def asked_for(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]]:
     found: dict[str, tuple[str, Options, frozenset[str]]] = {}
     there = [path for path in folder.glob("*.json") if path.is_file()]  # a link may lead nowhere
     for path in sorted(there, key=lambda path: (path.stat().st_mtime, path.name)):
-        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError, SelectionError):
-            manifest = json.loads(path.read_text(encoding="utf-8"))
-            members = frozenset(str(entry["run"]) for entry in manifest["members"])
-            options = Options(**manifest["options"])
-            found[str(manifest["data"]["valid"])] = (path.with_suffix(".csv").name, options, members)
+        with suppress(OSError, SubmissionError):
+            valid, options, members = asked_options(path)
+            found[valid] = (path.with_suffix(".csv").name, options, members)
     return found

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ensemble.blending import Options
 from ensemble.blending.calibration import Calibration
 from ensemble.blending.mixture import Mixture
-from ensemble.errors import DamagedError, RunError, SubmissionError
+from ensemble.errors import DamagedError, RunError, SelectionError, SubmissionError
 from ensemble.files import sha256
 from ensemble.runs import Run, RunStore
 
@@ -43,40 +46,91 @@ class Manifest:
         return "refit.safetensors" if self.mixture.of_refits else "model.safetensors"
 
 
-def read_manifest(path: Path) -> Manifest:
-    """The manifest in a JSON file that `ens blend` wrote. Raises SubmissionError, FileNotFoundError."""
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class _Member(_Stored):
+    run: str = Field(min_length=1)
+    weight: float = Field(ge=0, le=1)
+    sha256: dict[str, str]
+
+
+class _Calibration(_Stored):
+    temperature: float = Field(1, ge=1e-3, le=1e3)
+    floor: float = Field(1, ge=0, le=1)
+
+
+class _Sample(_Stored):
+    path: str
+    sha256: str
+
+
+class _Data(_Stored):
+    valid: str = ""
+
+
+class _File(_Stored):
+    """All that is read of a manifest; the rest is for people."""
+
+    members: tuple[_Member, ...] = Field(min_length=1)
+    options: Options
+    data: _Data = _Data()
+    calibration: _Calibration | None
+    sample_submission: _Sample | None
+    csv_sha256: str
+    refits: bool = False
+
+
+def _file(path: Path) -> tuple[_File, dict[str, Any]]:
+    """A manifest whose every key has its type and range, and all that it says. Raises SubmissionError."""
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            raise SubmissionError(f"{path}: format {manifest['format']}, this version reads {FORMAT}")
-        sample, calibration, members = manifest["sample_submission"], manifest["calibration"], manifest["members"]
-        of_refits = manifest.get("refits") is True
-        weights = {str(entry["run"]): float(entry["weight"]) for entry in members}
-        temperature, floor = (float((calibration or {}).get(key, 1)) for key in ("temperature", "floor"))
-        is_mean = min(weights.values()) >= 0 and math.isclose(sum(weights.values()), 1, abs_tol=1e-9)
-        if not (is_mean and len(weights) == len(members) and 1e-3 <= temperature <= 1e3 and 0 <= floor <= 1):
-            raise ValueError("these make no blend")
-        found = Manifest(
-            path,
-            Mixture(
-                weights,
-                manifest["options"]["average"] == "geometric",
-                Calibration(temperature, floor) if calibration else None,
-                of_refits,
-            ),
-            {str(entry["run"]): {str(k): str(v) for k, v in entry["sha256"].items()} for entry in members},
-            sample and {key: str(sample[key]) for key in ("path", "sha256")},
-            str(manifest["csv_sha256"]),
-            manifest,
-        )
-        for files in found.files.values():
-            if not set(found.needed) <= {name.rpartition("/")[2] for name in files}:
-                raise ValueError("files without a hash")
-        return found
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("not a map")
+        if values.get("format") != FORMAT:
+            raise SubmissionError(f"{path}: format {str(values.get('format'))[:20]}, this version reads {FORMAT}")
+        if "average" not in values.get("options", ()):  # a default could be another mean than the blend's
+            raise ValueError("no average")
+        return _File.model_validate(values), values
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except ValidationError as error:
+        keys = ".".join(str(key)[:60] for key in error.errors()[0]["loc"])
+        raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote ({keys} is missing or wrong)") from None
+    except (OSError, ValueError, TypeError, RecursionError, SelectionError):
         raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote") from None
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in a JSON file that `ens blend` wrote. Raises SubmissionError, FileNotFoundError."""
+    file, values = _file(path)
+    weights = {member.run: member.weight for member in file.members}
+    sample, calibration = file.sample_submission, file.calibration
+    manifest = Manifest(
+        path,
+        Mixture(
+            weights,
+            file.options.is_log,
+            Calibration(calibration.temperature, calibration.floor) if calibration else None,
+            file.refits,
+        ),
+        {member.run: member.sha256 for member in file.members},
+        {"path": sample.path, "sha256": sample.sha256} if sample else None,
+        file.csv_sha256,
+        values,
+    )
+    is_mean = len(weights) == len(file.members) and math.isclose(sum(weights.values()), 1, abs_tol=1e-9)
+    hashed = [{name.rpartition("/")[2] for name in files} for files in manifest.files.values()]
+    if not is_mean or not all(set(manifest.needed) <= names for names in hashed):
+        raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote")
+    return manifest
+
+
+def asked_options(path: Path) -> tuple[str, Options, frozenset[str]]:
+    """The fingerprint of the validation rows that a blend is about, its options and members. Raises SubmissionError."""
+    file, _ = _file(path)
+    return file.data.valid, file.options, frozenset(member.run for member in file.members)
 
 
 def members_of(manifest: Manifest, store: RunStore, names: Sequence[str], problem: str) -> dict[str, Run]:

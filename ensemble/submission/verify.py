@@ -12,6 +12,7 @@ from ensemble.runs import Run, RunStore
 from ensemble.submission.check import check
 from ensemble.submission.ledger import COMPLETE, Ledger
 from ensemble.submission.manifest import Manifest, members_of, read_manifest
+from ensemble.submission.sample import find_sample
 from ensemble.submission.shape import Shape, shape_of
 from ensemble.submission.smell import last_submission, smells
 from ensemble.submission.write import csv_text
@@ -49,10 +50,13 @@ def verified(path: Path, store: RunStore) -> Verified:
     if predictions is None:
         raise SubmissionError(f"{path}: cannot verify: its runs have no test predictions")
     sample = manifest.sample
-    if sample and (not os.path.isfile(sample["path"]) or sha256(Path(sample["path"])) != sample["sha256"]):
-        raise SubmissionError(f"{path}: cannot verify: {sample['path'][:200]} is gone or changed since")
+    sample_file = find_sample(runs.values(), sample["path"], sample["sha256"]) if sample else None
+    if sample and sample_file is None:
+        raise SubmissionError(
+            f"{path}: cannot verify: {sample['path'][:200]} is gone or changed since, and no member holds a copy of it"
+        )
     positive = next(iter(runs.values())).data.positive
-    shape = shape_of(Path(sample["path"]) if sample else None, predictions, positive)
+    shape = shape_of(sample_file, predictions, positive)
     _compare(path, csv_text(shape, predictions))
     if sha256(path) != manifest.csv_sha256:
         raise SubmissionError(f"{path}: its manifest was changed since it was written: csv_sha256 is another file's")

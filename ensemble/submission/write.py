@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,11 +15,12 @@ from ensemble import __version__
 from ensemble.blending import Blend
 from ensemble.dataset.names import is_sample
 from ensemble.errors import SubmissionError
-from ensemble.files import sha256, write_text
+from ensemble.files import not_written, write_text
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
 from ensemble.submission.ledger import NAME as LEDGER
 from ensemble.submission.manifest import FORMAT
+from ensemble.submission.sample import Sample, positive_of, sample_of
 from ensemble.submission.shape import Shape, cells, rows_for, shape_of
 from ensemble.submission.smell import last_submission, smells
 
@@ -41,16 +41,25 @@ class Submission:
 
 
 def write_submission(
-    blend: Blend, folder: Path, name: str | None = None, force: bool = False, command: Sequence[str] = ()
+    blend: Blend,
+    folder: Path,
+    name: str | None = None,
+    force: bool = False,
+    command: Sequence[str] = (),
+    chosen: Path | None = None,
 ) -> Submission:
-    """Write, check and explain a blend's CSV. Raises SubmissionError."""
+    """Write, check and explain a blend's CSV, by the members' sample submission or the one chosen.
+
+    Raises SubmissionError.
+    """
     predictions = blend.predictions
     if predictions is None:
         raise SubmissionError(
             "these runs have no test set, so there is nothing to submit; set data.test and train again"
         )
-    sample, positive = _sample_of(blend)
-    shape = shape_of(sample, predictions, positive)
+    runs = [member.run for member in blend.members]
+    sample, positive = sample_of(runs, chosen), positive_of(runs)
+    shape = shape_of(sample.file if sample else None, predictions, positive)
     text = csv_text(shape, predictions)
     digest = hashlib.sha256(text.encode()).hexdigest()
     stem = name or f"{blend.group.name}-{digest[:8]}"
@@ -66,7 +75,11 @@ def write_submission(
     if not force and (_holds_other(path, text.encode()) or (manifest.exists() and not path.exists())):
         there = path if path.exists() else manifest
         raise SubmissionError(f"{there}: exists with other content\nchoose another --name, or --force to replace it")
+    if sample and path.resolve() == Path(sample.origin).resolve():
+        raise SubmissionError(f"{path}: is the sample submission, which is never written over\nchoose another --name")
     warnings = _warnings(blend, folder, text)
+    changed_sample = sample.changed_origin() if sample else ""
+    warnings = (*warnings, changed_sample) if changed_sample else warnings
     write_text(path, text)
     check(path, shape, predictions.classes)
     unreadable = tuple(sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])}))
@@ -95,7 +108,7 @@ def _holds_other(path: Path, content: bytes) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise SubmissionError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise SubmissionError(not_written(path, error)) from None
 
 
 def csv_text(shape: Shape, predictions: Predictions) -> str:
@@ -115,21 +128,8 @@ def csv_writer(out: TextIO, texts: Iterable[str]) -> Any:
     return csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL)
 
 
-def _sample_of(blend: Blend) -> tuple[Path | None, str | None]:
-    """The one sample submission and positive class that the members were trained for."""
-    said = {(m.run.data.sample_submission, m.run.data.positive) for m in blend.members}
-    if len(said) > 1:
-        raise SubmissionError(
-            f"the members name different sample submissions or positive classes: {sorted(map(str, said))}"
-        )
-    sample, positive = said.pop()
-    if sample is not None and not os.path.isfile(sample):  # Path.is_file raises where a name is too long
-        raise SubmissionError(f"{sample[:200]}: the sample submission that the runs were trained for is gone")
-    return (Path(sample) if sample else None), positive
-
-
 def _manifest(
-    blend: Blend, sample: Path | None, digest: str, unreadable: Sequence[str], command: Sequence[str]
+    blend: Blend, sample: Sample | None, digest: str, unreadable: Sequence[str], command: Sequence[str]
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -141,7 +141,7 @@ def _manifest(
         "calibration": asdict(blend.calibration) if blend.calibration else None,
         "data": {"name": blend.group.name, "valid": blend.group.runs[0].data.valid,
                  "fingerprints": sorted({m.run.data.fingerprint for m in blend.members})},
-        "sample_submission": {"path": str(sample), "sha256": sha256(sample)} if sample else None,
+        "sample_submission": {"path": sample.origin, "sha256": sample.sha256} if sample else None,
         "members": [
             {"run": m.run.id, "weight": m.weight, "reason": m.reason, "valid_accuracy": m.run.scores.accuracy,
              "valid_log_loss": m.run.scores.log_loss, "sha256": m.run.files}

@@ -82,8 +82,8 @@ def test_a_sample_that_is_not_there(case, refused, runs_for):
 
 
 MEMBERS = {
-    "two samples": ({"sample_submission": "other.csv"}, ["different sample submissions", "other.csv", "s.csv"]),
-    "two positive classes": ({"positive": "b"}, ["different sample submissions or positive classes", "'b'"]),
+    "two samples": ({"sample_submission": "other.csv"}, ["other.csv: the sample submission of r0", "--sample FILE"]),
+    "two positive classes": ({"positive": "b"}, ["as data.positive", "r0-1-s0 has b", "r1-1-s0 has None"]),
 }
 
 

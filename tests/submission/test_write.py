@@ -132,7 +132,7 @@ def test_without_a_test_set_there_is_nothing_to_write(tmp_path, blend_of):
 def test_members_trained_for_different_samples_are_refused(tmp_path, blend_of):
     runs = [member.run for member in blend_of(predictions_of(), predictions_of()).members]
     publish(runs[1].model_copy(update={"data": runs[1].data.model_copy(update={"positive": "bee"})}))
-    with pytest.raises(SubmissionError, match="name different sample submissions or positive classes"):
+    with pytest.raises(SubmissionError, match="data.positive: a_0-1-s0 has None, a_1-1-s0 has bee"):
         write_submission(make_blend(RunStore(tmp_path / "runs").finished()), tmp_path)
 
 

@@ -1,0 +1,59 @@
+"""The copy of a sample submission that travels with a run, so that blending needs no data folder.
+
+The CSV's own bytes, compressed: 100,000 rows of 120 equal cells take 0.6 MB instead of 109.
+"""
+
+import gzip
+import hashlib
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble.errors import DataError
+
+COPY = "sample.csv.gz"
+MAX_BYTES = 1 << 30  # of a CSV: more is a bomb
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class PackedSample:
+    """A sample submission's bytes, compressed, and the SHA-256 of the bytes themselves."""
+
+    content: bytes
+    sha256: str
+
+
+def packed_sample(sample: Path) -> PackedSample:
+    """The copy of a sample submission that a run keeps. Raises DataError."""
+    digest = hashlib.sha256()
+    packed = io.BytesIO()
+    with gzip.GzipFile("", "wb", compresslevel=6, fileobj=packed, mtime=0) as archive:
+        for block in _blocks(sample):
+            digest.update(block)
+            archive.write(block)
+    return PackedSample(packed.getvalue(), digest.hexdigest())
+
+
+def sample_sha256(sample: Path) -> str:
+    """The SHA-256 of a sample submission's own bytes, whether it is compressed or not. Raises DataError."""
+    digest = hashlib.sha256()
+    for block in _blocks(sample):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def _blocks(sample: Path) -> Iterator[bytes]:
+    n_bytes = 0
+    try:
+        with gzip.open(sample) if sample.suffix == ".gz" else sample.open("rb") as stored:
+            while block := stored.read(BLOCK):
+                n_bytes += len(block)
+                if n_bytes > MAX_BYTES:
+                    raise DataError(f"{sample}: more than {MAX_BYTES:,} bytes; refused")
+                yield block
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: a NUL in the path
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{str(sample)[:200]}: cannot be read ({reason})") from None

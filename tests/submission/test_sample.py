@@ -1,0 +1,211 @@
+"""The sample submission travels with the run: blends and checks need no data folder, members agree by content."""
+
+import gzip
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ensemble.blending import make_blend
+from ensemble.dataset.names import read_csv
+from ensemble.dataset.sample import COPY, packed_sample, sample_sha256
+from ensemble.errors import DataError, SubmissionError
+from ensemble.files import sha256
+from ensemble.runs import RunStore, publish
+from ensemble.submission import verify, write_submission
+
+CLASSES = ("ant", "bee")
+IDS = [f"t{i}" for i in range(6)]
+SAMPLE = "id,bee,ant\n" + "".join(f"{name},0.5,0.5\n" for name in reversed(IDS))
+
+
+@pytest.fixture
+def trained(tmp_path, fake_run, made_up, rng):
+    """trained(name, text, folder, **said): a run with a copy of a sample whose data folder is gone again."""
+
+    def trained(name, text=SAMPLE, folder="kaggle", **said):
+        origin = tmp_path / folder / "sample_submission.csv"
+        origin.parent.mkdir(exist_ok=True)
+        origin.write_bytes(text.encode())
+        test = made_up(rng, classes=CLASSES, ids=IDS)
+        run = fake_run(tmp_path / "runs", name, predictions=made_up(rng, 40, CLASSES), test=test, **said)
+        packed = packed_sample(origin)
+        (run.folder / COPY).write_bytes(packed.content)
+        data = run.data.model_copy(update={"sample_submission": str(origin), "sample_sha256": packed.sha256})
+        run = run.model_copy(update={"data": data, "files": run.files | {COPY: sha256(run.folder / COPY)}})
+        publish(run)
+        shutil.rmtree(origin.parent)
+        return run
+
+    return trained
+
+
+@pytest.fixture
+def store(tmp_path):
+    return RunStore(tmp_path / "runs")
+
+
+def blended(store, tmp_path, chosen=None):
+    return write_submission(make_blend(store.finished()), tmp_path / "submissions", "s", force=True, chosen=chosen)
+
+
+def without_copy(run):
+    """As an older version left it."""
+    (run.folder / COPY).unlink()
+    files = {name: digest for name, digest in run.files.items() if name != COPY}
+    publish(run.model_copy(update={"files": files, "data": run.data.model_copy(update={"sample_sha256": None})}))
+
+
+def test_members_of_two_machines_blend_and_verify_without_their_data(trained, store, tmp_path):
+    trained("a-1-s0", folder="kaggle")
+    trained("b-1-s0", folder="content")
+    submission = blended(store, tmp_path)
+    assert submission.path.read_text().splitlines()[0] == "id,bee,ant"
+    assert [line.split(",")[0] for line in submission.path.read_text().splitlines()[1:]] == list(reversed(IDS))
+    assert verify(submission.path, store) == 2
+
+
+@pytest.mark.parametrize(
+    "same",
+    [SAMPLE.replace("\n", "\r\n"), "\ufeff" + SAMPLE, SAMPLE.replace("id,", '"id",').replace("t1,", '"t1",')],
+    ids=["line ends", "byte order mark", "quotes"],
+)
+def test_other_bytes_of_the_same_content_are_the_same_sample(same, trained, store, tmp_path):
+    trained("a-1-s0")
+    trained("b-1-s0", same)
+    assert verify(blended(store, tmp_path).path, store) == 2
+
+
+DIFFERENT = {
+    "columns": (SAMPLE.replace("bee,ant", "ant,bee"), "columns 'id, bee, ant' and 'id, ant, bee'"),
+    "ids": (SAMPLE.replace("t3,", "t9,"), "6 and 6 rows; ids in only one of them: 't3', 't9'"),
+    "fewer ids": (SAMPLE.replace("t3,0.5,0.5\n", ""), "6 and 5 rows; ids in only one of them: 't3'"),
+    "order": ("id,bee,ant\n" + "".join(f"{name},0.5,0.5\n" for name in IDS), "the same ids in another order"),
+    "cells": (SAMPLE.replace("t3,0.5,0.5", "t3,0,1"), "the cells of 't3': ['0.5', '0.5'] and ['0', '1']"),
+}
+
+
+@pytest.mark.parametrize("case", DIFFERENT)
+def test_samples_that_differ_are_refused_named_and_settled_by_a_file(case, trained, store, tmp_path):
+    text, said = DIFFERENT[case]
+    trained("a-1-s0")
+    trained("b-1-s0", text, folder="content")
+    with pytest.raises(SubmissionError) as refused:
+        blended(store, tmp_path)
+    message = str(refused.value)
+    assert "a-1-s0 and b-1-s0 were trained for different sample submissions" in message
+    assert said in message
+    assert "--sample FILE" in message
+    assert len(message.splitlines()) <= 3
+    (tmp_path / "chosen.csv").write_text(SAMPLE)
+    assert verify(blended(store, tmp_path, tmp_path / "chosen.csv").path, store) == 2
+
+
+def test_a_run_without_a_copy_takes_part_while_its_sample_is_there_and_by_name_afterwards(trained, store, tmp_path):
+    trained("a-1-s0")
+    old = trained("b-1-s0")
+    without_copy(old)
+    with pytest.raises(SubmissionError, match=r"sample submission of b-1-s0 is gone(.|\n)*--sample FILE"):
+        blended(store, tmp_path)
+    (tmp_path / "here.csv").write_text(SAMPLE)
+    submission = blended(store, tmp_path, tmp_path / "here.csv")
+    (tmp_path / "here.csv").unlink()
+    assert verify(submission.path, store) == 2, "the other member holds the same sample"
+
+
+def test_a_run_with_a_sample_and_one_without_are_refused(trained, store, tmp_path):
+    trained("a-1-s0")
+    run = trained("b-1-s0")
+    publish(run.model_copy(update={"data": run.data.model_copy(update={"sample_submission": None})}))
+    with pytest.raises(SubmissionError, match=r"a-1-s0 was trained for .*, b-1-s0 for no sample submission"):
+        blended(store, tmp_path)
+
+
+def test_a_sample_that_changed_since_the_training_is_told(trained, store, tmp_path):
+    run = trained("a-1-s0")
+    origin = Path(run.data.sample_submission)
+    origin.parent.mkdir()
+    origin.write_text(SAMPLE)
+    assert not [line for line in blended(store, tmp_path).warnings if "changed after the training" in line]
+    origin.write_text(SAMPLE.replace("t0,", "t00,"))
+    assert [line for line in blended(store, tmp_path).warnings if "changed after the training" in line]
+
+
+def test_the_folds_of_a_run_must_agree(trained, store, tmp_path, fake_run):
+    for fold, text in enumerate((SAMPLE, DIFFERENT["order"][0])):
+        trained(f"a-1-s0-f{fold}", text, fold=fold, n_folds=2)
+    for fold in range(2):
+        run = store.get(f"a-1-s0-f{fold}")
+        part = run.valid()
+        half = slice(20 * fold, 20 * fold + 20)
+        type(part)(part.ids[half], part.classes, part.probs[half], part.targets[half]).save(run.folder / "valid.npz")
+        data = run.data.model_copy(update={"n_valid": 20})
+        files = run.files | {"valid.npz": sha256(run.folder / "valid.npz")}
+        publish(run.model_copy(update={"files": files, "data": data}))
+    with pytest.raises(SubmissionError, match="a-1-s0-f0 and a-1-s0-f1 were trained for different sample"):
+        blended(store, tmp_path)
+
+
+def test_a_copy_with_other_content_than_run_json_says_is_refused(trained, store, tmp_path):
+    run = trained("a-1-s0")
+    (run.folder / COPY).write_bytes(gzip.compress(SAMPLE.replace("t1", "x1").encode(), mtime=0))
+    with pytest.raises(SubmissionError, match="is not the sample submission that run.json names"):
+        blended(store, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"id,a\n", gzip.compress(SAMPLE.encode())[:-9]])
+def test_a_copy_that_cannot_be_unpacked_is_one_error(content, trained, store, tmp_path):
+    run = trained("a-1-s0")
+    (run.folder / COPY).write_bytes(content)
+    with pytest.raises((SubmissionError, DataError), match=COPY):
+        blended(store, tmp_path)
+
+
+def test_a_copy_that_swells_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("ensemble.dataset.sample.MAX_BYTES", 10_000)
+    (tmp_path / COPY).write_bytes(gzip.compress(b"0" * 20_000))
+    with pytest.raises(DataError, match="more than 10,000 bytes"):
+        sample_sha256(tmp_path / COPY)
+
+
+def test_a_blend_is_not_written_over_the_sample_that_it_names(trained, store, tmp_path):
+    trained("a-1-s0")
+    chosen = tmp_path / "submissions" / "s.csv"
+    chosen.parent.mkdir()
+    chosen.write_text(SAMPLE)
+    with pytest.raises(SubmissionError, match="never written over"):
+        blended(store, tmp_path, chosen)
+    assert chosen.read_text() == SAMPLE
+
+
+def test_an_edited_hash_in_the_manifest_finds_no_sample(trained, store, tmp_path):
+    trained("a-1-s0")
+    submission = blended(store, tmp_path)
+    manifest = json.loads(submission.manifest.read_text())
+    manifest["sample_submission"]["sha256"] = "0" * 64
+    submission.manifest.write_text(json.dumps(manifest))
+    with pytest.raises(SubmissionError, match="no member holds a copy"):
+        verify(submission.path, store)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.text("ab\u00fc,\"' \n", min_size=1, max_size=6), st.text("01.x", max_size=4)), min_size=1
+    )
+)
+def test_a_copy_reads_as_the_file_did_and_is_the_same_bytes_again(rows, tmp_path_factory):
+    import csv
+
+    path = tmp_path_factory.mktemp("sample") / "s.csv"
+    with path.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([("id", "label"), *rows])
+    packed = packed_sample(path)
+    copy = path.with_name(COPY)
+    copy.write_bytes(packed.content)
+    assert read_csv(copy) == read_csv(path)
+    assert sample_sha256(copy) == packed.sha256 == sha256(path)
+    assert packed_sample(path).content == packed.content
+    assert packed_sample(copy).sha256 == packed.sha256
