@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from ensemble.dataset.load import load
 from ensemble.engines.jobs import Cut, Engine, Job, Outcome, Sweep, Task, jobs_of
@@ -127,7 +127,7 @@ def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
     except ImportError:
         raise EnsembleError("`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4'") from None
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    direction = "minimize" if recipe.fit.monitor == "valid_loss" else "maximize"
+    direction: Literal["minimize", "maximize"] = "minimize" if recipe.fit.monitor == "valid_loss" else "maximize"
     study = open_database(make_folder(store.root / FOLDER) / f"{name}.db", name, direction)
     # a sampler that began anew with the same seed would propose the same again
     study.sampler = optuna.samplers.TPESampler(
@@ -136,7 +136,7 @@ def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
     return study
 
 
-def open_database(database: Path, name: str, direction: str) -> "Study":
+def open_database(database: Path, name: str, direction: Literal["minimize", "maximize"]) -> "Study":
     """The study in a file, or a new one, all trials read once. Raises EnsembleError."""
     import optuna
 
