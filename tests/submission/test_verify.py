@@ -220,14 +220,14 @@ def test_a_later_format_is_told(submission, store):
 def test_a_manifest_that_says_something_else_is_refused_and_named(change, submission, store):
     manifest = submission.with_suffix(".json")
     manifest.write_text(json.dumps(change(json.loads(manifest.read_text()))))
-    assert refusal(submission, store) == f"{manifest}: not a manifest that `ens blend` wrote"
+    assert refusal(submission, store).startswith(f"{manifest}: not a manifest that `ens blend` wrote")
 
 
 @pytest.mark.parametrize("content", [b"", b'{"format": 1, "members"', b"\xff", b"[" * 100_000])
 def test_a_damaged_manifest_is_refused_and_named(content, submission, store):
     manifest = submission.with_suffix(".json")
     manifest.write_bytes(content)
-    assert refusal(submission, store) == f"{manifest}: not a manifest that `ens blend` wrote"
+    assert refusal(submission, store).startswith(f"{manifest}: not a manifest that `ens blend` wrote")
 
 
 @pytest.mark.parametrize("weights", [[1, 1, 1], [0.5, 0.25, 0.25], [float("nan"), 0, 0], [2, -1, 0]])
