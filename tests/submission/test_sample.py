@@ -156,7 +156,11 @@ def test_a_copy_with_other_content_than_run_json_says_is_refused(trained, store,
         blended(store, tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x1f\x8b", b"id,a\n", gzip.compress(SAMPLE.encode())[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x1f\x8b", b"id,a\n", gzip.compress(SAMPLE.encode(), mtime=0)[:-9]],
+    ids=["empty", "two bytes", "plain", "truncated"],
+)
 def test_a_copy_that_cannot_be_unpacked_is_one_error(content, trained, store, tmp_path):
     run = trained("a-1-s0")
     (run.folder / COPY).write_bytes(content)
