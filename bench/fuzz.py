@@ -139,7 +139,7 @@ def curves(raw: bytes, folder: Path) -> None:
     for name, read in (("history.csv", history_of), ("lr_find.csv", range_test_of)):
         (folder / name).write_bytes(raw)
         with suppress(DamagedError):
-            for row in read(Run.model_construct(folder=folder, id="r")):
+            for row in read(Run.model_construct(folder=folder, id="r", files={})):
                 numbers = row if isinstance(row, tuple) else (row.train_loss, row.valid_loss, row.accuracy, row.epoch)
                 assert np.isfinite(numbers).all()
 

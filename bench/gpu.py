@@ -2,7 +2,7 @@
 
 python bench/gpu.py path/to/cifar10 --minutes 4 --sizes 32 224
 
-ours: `ens train` itself (Fitting, its data, callbacks and schedule) and the prediction that it stores.
+ours: what `ens train` works on, its Learner with its data, callbacks and schedule, and the prediction that it stores.
 bound: the same step of the same network on one batch that is on the device already, and its forward pass alone.
 fastai: ImageDataLoaders and Learner as its tutorials write them, a worker for each core.
 timm: timm's own create_loader with its prefetcher, and the step of its train.py, a worker for each core.
@@ -50,8 +50,7 @@ RECIPE = """
 data: {{source: folder, path: {data}, train: train, valid: test, size: {size}, resize: squish}}
 augment: {{flip: true}}
 model: {{arch: {arch}, pretrained: false, head: keep}}
-fit: {{strategy: scratch, epochs: 10, lr: {rate}, batch_size: {batch}, compile: {compile},
-  cuda_graphs: {graphs}, precision: {precision}}}
+fit: {{strategy: scratch, epochs: 10, lr: {rate}, batch_size: {batch}, compile: {compile}, precision: {precision}}}
 """
 
 
@@ -105,7 +104,7 @@ class Bench:
         self.setup = self.build()
         self.precision = self.setup.precision
 
-    def build(self, compile: bool = False, graphs: bool = False) -> Setup:
+    def build(self, compile: bool = False) -> Setup:
         """What `ens train` works on."""
         text = RECIPE.format(
             data=self.flags.data,
@@ -114,7 +113,6 @@ class Bench:
             rate=RATE,
             batch=self.flags.batch,
             compile=str(compile).lower(),
-            graphs=str(graphs).lower(),
             precision=self.flags.precision,
         )
         with tempfile.TemporaryDirectory() as folder:
@@ -126,12 +124,12 @@ class Bench:
     def steps(self, share: float = 1.0) -> Steps:
         return Steps(self.flags.warm_up, max(4, int(self.flags.steps * share)))
 
-    def ours(self, setup: Setup | None = None) -> tuple[float, float]:
+    def ours(self, setup: Setup | None = None, with_graphs: bool = False) -> tuple[float, float]:
         setup, steps = setup or self.setup, self.steps()
         (phase,) = plan(self.recipe.fit, 1)
         learn = setup.learn
         cbs = [SeedEpochs(0, phase.name), FrozenInEval(), Watch(nothing, nothing), Timed(steps)]
-        with recorded(learn, setup.precision) if self.recipe.fit.cuda_graphs else nullcontext():
+        with recorded(learn, setup.precision) if with_graphs else nullcontext():
             learn.fit(phase.n_epochs, cbs=[*cbs, *schedule(learn, "one_cycle", phase, RATE)])
         loader = part_loader(learn.dls, setup.images, "valid", 2 * self.flags.batch)
         seconds = []
@@ -171,7 +169,7 @@ class Bench:
         return steps.step_seconds
 
     def graphs(self) -> tuple[float, float]:
-        return self.ours(self.build(graphs=True))
+        return self.ours(with_graphs=True)
 
     def compiled(self) -> dict[str, tuple[float, float]]:
         setup = self.build(compile=True)

@@ -109,8 +109,12 @@ def near_pairs(thumbs: Array, others: Array | None = None) -> Array:
         pairs = _candidates(first, second, *tile, is_within)
         return pairs[_misfits(first, second, pairs) < MISFIT]
 
-    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        pairs = np.concatenate([np.empty((0, 2), np.int64), *pool.map(search, tiles)])
+    n_threads = os.cpu_count() or 1
+    found = [np.empty((0, 2), np.int64)]
+    with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
+        for start in range(0, len(tiles), 2 * n_threads):  # a process that ends waits for what is queued
+            found += pool.map(search, tiles[start : start + 2 * n_threads])
+    pairs = np.concatenate(found)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
 
 

@@ -83,8 +83,12 @@ def _initialized(address: str | None, **more: Any) -> Iterator[None]:
     try:
         ray.init(address=address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:150]
-        raise EnsembleError(f"--address {address or '(none)'}: no Ray cluster answers there ({said})") from None
+        reason = " ".join(str(error).split())[:150]
+        raise EnsembleError(
+            f"--engine ray: no Ray cluster answers at {address or 'this machine'} ({reason})\n"
+            "it was named by --address, RAY_ADDRESS or `ray start` on this machine\n"
+            "--address HOST:PORT names another one; RAY_ADDRESS=local begins a new one"
+        ) from None
     try:
         yield
     finally:

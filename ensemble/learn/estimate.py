@@ -3,18 +3,20 @@
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from fastai.callback.core import Callback, CancelFitException
-from fastai.learner import Learner
 
 from ensemble.dataset.load import DataSet
 from ensemble.events import Emit, Event, Note, Step
 from ensemble.learn import callbacks
+from ensemble.learn.amp import clean_on_error
 from ensemble.learn.data import PixelDL, part_loader
 from ensemble.learn.features import cut, n_views
 from ensemble.learn.fitting import Fitting, Phase, freeze, schedule
 from ensemble.learn.lr import n_steps_for
+from ensemble.learn.memory import device_errors_explained
 from ensemble.learn.predict import all_views, probabilities
 from ensemble.learn.setup import Setup, set_up
 from ensemble.recipe import Recipe
@@ -64,6 +66,11 @@ class Cost:
 
 def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit) -> Cost:
     """Decode the images, take at most 20 real steps of each phase, and estimate. Raises EnsembleError."""
+    with device_errors_explained(recipe):
+        return _cost_of(recipe, data, seed, run_id, store, emit)
+
+
+def _cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit) -> Cost:
     decoding = _Decoding(emit)
     setup = set_up(recipe, data, seed, decoding, store, run_id)
     fitting = Fitting(setup, recipe, seed, run_id, emit)
@@ -80,7 +87,7 @@ def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunSto
             steps.append(0.0)
         else:
             emit(Note(run_id, f"phase {phase.name}: {N_STEPS} steps to see what they take"))
-            steps.append(_step(setup.learn, phase, recipe.fit.schedule, seed))
+            steps.append(fitting.micro_batch.fit(partial(_step, fitting, phase), callbacks.nothing))
             phases.append(PhaseCost(phase.name, phase.n_epochs, steps[-1] * n_batches + n_valid * image_seconds))
     is_found = not isinstance(recipe.fit.lr, float)
     n_run = sum(phase.n_epochs for phase in fitting.phases) * n_batches
@@ -142,12 +149,15 @@ class _TrainOnly(Callback):
         raise callbacks.CancelValidException
 
 
-def _step(learn: Learner, phase: Phase, name: str, seed: int) -> float:
+def _step(fitting: Fitting, phase: Phase) -> float:
+    """Seconds of a step of the optimiser."""
+    learn, seed, name = fitting.setup.learn, fitting.seed, fitting.fit.schedule
     freeze(learn, phase)
     timed, n_epochs = _Timed(), -(-N_STEPS // len(learn.dls.train)) + 1
     cbs = [callbacks.SeedEpochs(seed, phase.name), callbacks.FrozenInEval(), timed, _TrainOnly()]
-    learn.fit(n_epochs, cbs=[*cbs, *schedule(learn, name, phase, 1e-6)])
-    return timed.seconds
+    with clean_on_error(learn), fitting.recorded(learn):
+        learn.fit(n_epochs, cbs=[*cbs, *schedule(learn, name, phase, 1e-6)])
+    return timed.seconds * fitting.micro_batch.batch / fitting.micro_batch.size
 
 
 def _augmented(setup: Setup, n_views: int) -> float:

@@ -156,9 +156,10 @@ class Fitting:
         return rate
 
     def _run_in_memory(self, number: int, rate: float, saved: Saved | None) -> None:
-        """A phase; where memory runs out it goes on from its last whole epoch with fewer images at a time."""
+        """A phase; where memory runs out it goes on from its last stored epoch with fewer images at a time."""
         begun, history = callbacks.copy_of(self.network), list(self.history)
         memory, kept = self.keeper.memory(), self.keeper.state
+        average = self.average and (callbacks.copy_of(self.average.average.module), self.average.n_steps)
 
         def put_back() -> None:
             nonlocal saved
@@ -170,6 +171,9 @@ class Fitting:
             self.network.load_state_dict(begun)
             self.keeper.recall(memory, kept)
             self.history = list(history)
+            if self.average is not None and average is not None:
+                weights, self.average.n_steps = average
+                self.average.average.module.load_state_dict(weights)
 
         self.micro_batch.fit(lambda: self.run(number, rate, saved.n_epochs if saved else 0, saved), put_back)
 
@@ -213,7 +217,8 @@ class Fitting:
 
     def find_rate(self) -> RangeTest:
         """The range test on the network as the first phase trains it."""
-        return self.micro_batch.fit(self._range_test, callbacks.nothing)
+        begun = callbacks.copy_of(self.network)
+        return self.micro_batch.fit(self._range_test, lambda: self.network.load_state_dict(begun))
 
     def _range_test(self) -> RangeTest:
         rule = self.fit.lr.find if isinstance(self.fit.lr, Find) else "valley"
@@ -255,13 +260,13 @@ class Fitting:
         cbs += [Restore(saved, self.keeper)] if saved else []
         cbs += ranks.parallel(learn is self.setup.learn)
         cbs += schedule(learn, fit.schedule, phase, slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak)
-        with clean_on_error(learn), self._recorded(learn):
+        with clean_on_error(learn), self.recorded(learn):
             learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
         self.keeper.recall(*ranks.shared(lambda: (self.keeper.memory(), self.keeper.state)))
         if finite.problem:
             self._stop(finite.problem)
 
-    def _recorded(self, learn: Learner) -> AbstractContextManager[None]:
+    def recorded(self, learn: Learner) -> AbstractContextManager[None]:
         """CUDA graphs where the recipe wants them; not of parts of a batch, whose gradients would overwrite."""
         is_whole = learn is self.setup.learn and self.micro_batch.size == self.micro_batch.batch
         is_alone = ranks.GROUP.size == 1 and device().type == "cuda"

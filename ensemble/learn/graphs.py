@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ensemble.errors import TrainingError
 from ensemble.learn.amp import AMP
 from ensemble.learn.callbacks import freeze_statistics
-from ensemble.learn.memory import is_out_of_memory
+from ensemble.learn.memory import free_memory, is_out_of_memory
 
 
 @contextmanager
@@ -49,9 +49,10 @@ def _record(network: nn.Module, images: Tensor, precision: str) -> None:
         ):
             torch.cuda.make_graphed_callables(network, (images,))
     except (RuntimeError, AssertionError) as error:
+        free_memory()
+        _record_nothing()
         if is_out_of_memory(error):
             raise
-        _record_nothing()
         raise TrainingError(
             f"fit.cuda_graphs: this network cannot be recorded ({str(error).splitlines()[0][:120]})\n"
             "set fit.cuda_graphs: false"

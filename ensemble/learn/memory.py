@@ -1,20 +1,27 @@
 """Batches that fit: half as many images at a time when memory runs out, gradients added up to the recipe's batch."""
 
 import gc
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
 from fastai.callback.training import GradientAccumulation
 from fastai.learner import Learner
 
+from ensemble.errors import TrainingError
 from ensemble.learn import ranks
 from ensemble.learn.amp import autocast
+from ensemble.learn.device import device_name
+from ensemble.recipe import Recipe
 
 HEAD_ROOM = 0.9  # of a GPU's memory may be taken by a step of the probe
 AUTO = 64  # images per step where the recipe says auto
-# how cuDNN and cuBLAS say it in a plain RuntimeError, in small letters
-OUT_OF_MEMORY = ("out of memory", "alloc_failed", "allocation_failed", "not_initialized", "unable to find an engine")
+# how cuDNN and cuBLAS say it in a plain RuntimeError, in small letters; some say it of other troubles too
+OUT_OF_MEMORY = ("out of memory", "alloc_failed", "allocation_failed")
+PERHAPS_OUT_OF_MEMORY = ("not_initialized", "unable to find an engine")
+LITTLE_MEMORY = 0.1  # of a GPU's memory, under which they mean it
 
 Result = TypeVar("Result")
 
@@ -23,8 +30,37 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether a GPU's memory ran out, as torch says it or as cuDNN and cuBLAS do."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
+    if not isinstance(error, RuntimeError):
+        return False
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(sign in text for sign in OUT_OF_MEMORY)
+    if any(sign in text for sign in PERHAPS_OUT_OF_MEMORY) and torch.cuda.is_available():
+        free, total = torch.cuda.mem_get_info()
+        return free < LITTLE_MEMORY * total
+    return any(sign in text for sign in OUT_OF_MEMORY)
+
+
+@contextmanager
+def device_errors_explained(recipe: Recipe) -> Iterator[None]:
+    """What a device cannot do is told as an error of the recipe. Raises TrainingError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        if "does not have a deterministic implementation" in text:
+            raise TrainingError(
+                f"fit.deterministic: {text.split()[0]} has no deterministic version on a GPU\n"
+                "set fit.deterministic: false, or take another network or head"
+            ) from None
+        is_of_the_cpu = "DefaultCPUAllocator" in text or isinstance(error, MemoryError)
+        if not is_of_the_cpu and not is_out_of_memory(error):
+            raise
+        asked_for = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", text)
+        is_of_torch = is_of_the_cpu or isinstance(error, torch.OutOfMemoryError)
+        details = f", which asked for {asked_for[1]} more" if asked_for else "" if is_of_torch else f" ({text[:120]})"
+        raise TrainingError(
+            f"out of memory on {device_name()} at batch size {recipe.fit.batch_size}{details}\n"
+            "set a smaller fit.batch_size or data.size"
+        ) from None
 
 
 class MicroBatch:

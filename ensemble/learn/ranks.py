@@ -36,6 +36,8 @@ class _Group:
 
     def leave(self) -> None:
         """There is no group any more."""
+        if self.size == 1 and not distributed.is_initialized():
+            return  # they never met, perhaps for want of accelerate
         from accelerate.state import AcceleratorState, PartialState
 
         if distributed.is_initialized():

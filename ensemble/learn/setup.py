@@ -84,6 +84,10 @@ def set_up(
         raise RecipeError(
             f"recipe {recipe.name}: fit.unfreeze_from belongs to strategy gradual, this is {recipe.fit.strategy}"
         )
+    if recipe.fit.compile and recipe.fit.cuda_graphs:
+        raise RecipeError(
+            f"recipe {recipe.name}: fit.compile and fit.cuda_graphs both say how passes are launched\nset one of them"
+        )
     models.check_arch(recipe.model.arch)
     weights = find_weights(recipe.model, runs) if start is None else None
     images, preprocess = _images(recipe, data, run_id, emit)

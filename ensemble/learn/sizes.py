@@ -108,7 +108,7 @@ def _can_be_sized(model: Model) -> bool:
 
 def _shapes_of(model: Model, options: dict[str, Any]) -> nn.Module:
     with torch.device("meta"):
-        return timm.create_model(model.arch, pretrained=False, num_classes=0, **options, **model.options).eval()
+        return timm.create_model(model.arch, pretrained=False, num_classes=2, **options, **model.options).eval()
 
 
 def _refusal_when_sized(model: Model, size: int) -> str | None:

@@ -1,8 +1,6 @@
 """Train one run: phases of a strategy, the rate from a range test, the best epoch restored, predictions by row id."""
 
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +13,6 @@ from ensemble.dataset.audit import leak_warnings
 from ensemble.dataset.load import DataSet
 from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
-from ensemble.errors import TrainingError
 from ensemble.events import Emit, EpochEnded, Event, Note, Step, ignore
 from ensemble.learn import models, ranks
 from ensemble.learn.background import Background
@@ -26,7 +23,7 @@ from ensemble.learn.data import Catalog
 from ensemble.learn.device import device_name
 from ensemble.learn.fitting import Fitting
 from ensemble.learn.lr import RangeTest
-from ensemble.learn.memory import free_memory, is_out_of_memory
+from ensemble.learn.memory import device_errors_explained, free_memory, is_out_of_memory
 from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.resume import StateFolder
@@ -75,7 +72,7 @@ def train(
 
     Raises EnsembleError.
     """
-    with _device_errors_explained(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
+    with device_errors_explained(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
         return ranks.together(_train, recipe, data, seed, run_id, store, force, emit=emit)
 
 
@@ -161,7 +158,7 @@ def refit(
     clock = Clock()
     mean_std = tuple(tuple(run.preprocessing[key]) for key in ("mean", "std"))
     pinned = recipe.model_copy(update={"data": recipe.data.model_copy(update={"normalize": mean_std})})
-    with clock.measure("refit"), _device_errors_explained(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
+    with clock.measure("refit"), device_errors_explained(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
         test = ranks.together(_refit, pinned, recipe, data, run, by_phase, store, emit=emit)
     return Refitted(test, clock.rounded["refit"])
 
@@ -187,30 +184,9 @@ def _refit(
 
 def find_lr(recipe: Recipe, data: DataSet, seed: int, emit: Emit = ignore) -> RangeTest:
     """The range test alone, with fastai's valley where the recipe names a number. Raises EnsembleError."""
-    setup = set_up(recipe, data, seed, emit, RunStore(), recipe.name)
-    return Fitting(setup, recipe, seed, recipe.name, emit).find_rate()
-
-
-@contextmanager
-def _device_errors_explained(recipe: Recipe) -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        if "does not have a deterministic implementation" in text:
-            raise TrainingError(
-                f"fit.deterministic: {text.split()[0]} has no deterministic version on a GPU\n"
-                "set fit.deterministic: false, or take another network or head"
-            ) from None
-        is_of_the_cpu = "DefaultCPUAllocator" in text or isinstance(error, MemoryError)
-        if not is_of_the_cpu and not is_out_of_memory(error):
-            raise
-        found = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", text)
-        wanted = f", which asked for {found[1]} more" if found else ""
-        raise TrainingError(
-            f"out of memory on {device_name()} at batch size {recipe.fit.batch_size}{wanted}\n"
-            "set a smaller fit.batch_size or data.size"
-        ) from None
+    with device_errors_explained(recipe):
+        setup = set_up(recipe, data, seed, emit, RunStore(), recipe.name)
+        return Fitting(setup, recipe, seed, recipe.name, emit).find_rate()
 
 
 def _watch(run_id: str, emit: Emit) -> Progress:

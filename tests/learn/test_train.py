@@ -26,10 +26,11 @@ from ensemble.learn import callbacks, learner
 from ensemble.learn.callbacks import FrozenInEval, copy_of
 from ensemble.learn.data import catalog, part_loader
 from ensemble.learn.fitting import LR_MULT, plan
+from ensemble.learn.memory import device_errors_explained
 from ensemble.learn.models import BodyAndHead
 from ensemble.learn.predict import probabilities
 from ensemble.learn.preprocess import weights_config
-from ensemble.learn.train import _device_errors_explained, train
+from ensemble.learn.train import train
 from ensemble.learn.weights import load_exactly
 from ensemble.metrics import accuracy, log_loss
 from ensemble.recipe import Fit, Recipe
@@ -417,9 +418,9 @@ def test_a_run_without_a_test_set_has_no_test_predictions(recipe_of, tmp_path):
 
 def test_memory_that_torch_cannot_have_is_told_with_its_size_and_other_errors_are_not_hidden(recipe_of):
     recipe = recipe_of()
-    with pytest.raises(TrainingError) as told, _device_errors_explained(recipe):
+    with pytest.raises(TrainingError) as told, device_errors_explained(recipe):
         torch.empty(10**15)
     assert str(told.value).startswith("out of memory on cpu")
     assert "at batch size 16, which asked for 4000000000000000 bytes more\nset a smaller" in str(told.value)
-    with pytest.raises(RuntimeError, match="mat1 and mat2"), _device_errors_explained(recipe):
+    with pytest.raises(RuntimeError, match="mat1 and mat2"), device_errors_explained(recipe):
         torch.ones(2, 3) @ torch.ones(2, 3)

@@ -209,7 +209,7 @@ def test_folds_are_one_run_and_folds_that_do_not_fit_are_named(tmp_path, fake_ru
             publish(run.model_copy(update={"fold": fold, "n_folds": 2, "data": info}))
     words = " ".join(checked(page_of(RunStore(tmp_path)), 1).words)
     assert "good-1-s0" in words
-    assert re.search(r"Left out, damaged:\s+bad-1-s0: ", words)
+    assert re.search(r"Left out, unfinished:\s+bad-1-s0: its folds do not belong together", words)
     assert "middle of 2 folds" in words
 
 
