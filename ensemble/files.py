@@ -110,7 +110,7 @@ def check_replaceable(path: Path, mark: bytes) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise EnsembleError(f"{path}: cannot be written ({error.strerror or error})") from None
+        raise EnsembleError(not_written(path, error)) from None
     if not is_ours:
         raise EnsembleError(f"{path}: exists, and ens did not write it\nmove it away, or name another place")
 
