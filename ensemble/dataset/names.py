@@ -45,7 +45,7 @@ def bare_name(name: str) -> str:
 
 
 def matcher(stored: Iterable[str]) -> Callable[[str], list[int]]:
-    """A function from an id to the places of the stored ids that it may mean: more than one is for the caller to refuse.
+    """A function from an id to the places of the stored ids that it may mean; more than one is never a match.
 
     Equal texts first, then equal letters in other Unicode, then without a suffix: of any kind on one side, of an image
     that is known on both.
