@@ -166,9 +166,14 @@ def test_a_closed_stdout_is_no_error(command, runs, tmp_path):
 @pytest.mark.parametrize(("status", "expected"), [(0, 1), (1, 1), (2, 2), (130, 130), (143, 143), ("text", 1)])
 def test_a_reader_that_has_gone_leaves_a_status_above_1(status, expected, closed_pipe, monkeypatch):
     monkeypatch.setattr(sys, "stdout", os.fdopen(os.dup(closed_pipe), "w"))
-    with pytest.raises(SystemExit) as ended, any_output():
+
+    @any_output()
+    def command():
         print("what is shown before the signal")
         raise SystemExit(status)
+
+    with pytest.raises(SystemExit) as ended:
+        command()
     assert ended.value.code == expected
     sys.stdout.close()
 
