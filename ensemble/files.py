@@ -87,6 +87,12 @@ def not_written(path: Path | str, error: OSError, problem: str = "cannot be writ
     return f"{str(path)[:300]}: {problem} ({error.strerror or error})\n{remedy}, or choose another folder:\n{ways}"
 
 
+def not_used(path: Path | str, error: OSError) -> str:
+    """What to say of a file or folder that this user may not read or write: which of both, the system does not say."""
+    reason = error.strerror or error
+    return f"{str(path)[:300]}: cannot be used ({reason})\nlet this user read it and write there, or use another folder"
+
+
 def _is_cached(path: Path) -> bool:
     """Whether a path lies in the cache, as `dataset.places.cache_root` says where that is."""
     cache = Path(os.environ.get("ENS_CACHE") or ".ens_cache")

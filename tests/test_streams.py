@@ -152,3 +152,47 @@ def test_a_full_disk_behind_stderr_leaves_the_status_of_the_work(command, status
 def test_errors_of_other_files_are_not_taken_for_the_output(capsys):
     with pytest.raises(OSError, match="another file"), any_output():
         raise OSError(28, "No space left on device: another file")
+
+
+@pytest.mark.parametrize("command", ["runs", "runs --json", "blend --name s --json", "recipes --json", "--help"])
+def test_a_closed_stdout_is_no_error(command, runs, tmp_path):
+    """As `ens … >&-` starts it: sys.stdout is None."""
+    line = f"exec {sys.executable} -m ensemble {command} >&-"
+    done = subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60)  # noqa: S603
+    assert "Traceback" not in done.stderr
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("status", "expected"), [(0, 1), (1, 1), (2, 2), (130, 130), (143, 143), ("text", 1)])
+def test_a_reader_that_has_gone_leaves_a_status_above_1(status, expected, closed_pipe, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", os.fdopen(os.dup(closed_pipe), "w"))
+
+    @any_output()
+    def command():
+        print("what is shown before the signal")
+        raise SystemExit(status)
+
+    with pytest.raises(SystemExit) as ended:
+        command()
+    assert ended.value.code == expected
+    sys.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (PermissionError(13, "Permission denied", "x.csv"), "x.csv: cannot be used (Permission denied)"),
+        (PermissionError(1, "Operation not permitted", "x.csv"), "x.csv: cannot be used (Operation not permitted)"),
+        (OSError(28, "No space left on device", "x.csv"), "x.csv: cannot be written (No space left on device)"),
+        (OSError(30, "Read-only file system", "x.csv"), "x.csv: cannot be written (Read-only file system)"),
+    ],
+)
+def test_only_what_a_disk_refuses_is_said_not_to_be_written(error, text, monkeypatch, capsys):
+    def refuse(prog_name):
+        raise error
+
+    monkeypatch.setattr("ensemble.cli.app", refuse)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert text in capsys.readouterr().err

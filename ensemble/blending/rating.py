@@ -36,8 +36,11 @@ class Options:
         for key, values in allowed.items():
             if getattr(self, key) not in values:
                 raise SelectionError(f"--{key} {getattr(self, key)} is not one of {', '.join(values)}")
-        if not (0 <= self.min_acc <= 1 and self.per_arch >= 0 and self.max_members >= 0):
-            raise SelectionError("--min-acc is from 0 to 1, --per-arch and --max-members are 0 or more")
+        if not 0 <= self.min_acc <= 1:
+            raise SelectionError(f"--min-acc {self.min_acc}: from 0 to 1 is allowed")
+        for key in ("per_arch", "max_members"):
+            if getattr(self, key) < 0:
+                raise SelectionError(f"--{key.replace('_', '-')} {getattr(self, key)}: 0 (no limit) or more is allowed")
 
     @property
     def is_log(self) -> bool:

@@ -60,11 +60,13 @@ def _run() -> None:
         raise SystemExit(128 + stopped.signal) from None
     except OSError as error:
         from ensemble.display import show_error
-        from ensemble.files import ENVIRONMENT, not_written
+        from ensemble.files import ENVIRONMENT, not_used, not_written
 
         if error.errno not in ENVIRONMENT:
             raise
-        show_error(EnsembleError(not_written(error.filename or "a temporary file", error)))
+        path = error.filename or "a temporary file"
+        is_forbidden = isinstance(error, PermissionError)  # to read it, perhaps
+        show_error(EnsembleError(not_used(path, error) if is_forbidden else not_written(path, error)))
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

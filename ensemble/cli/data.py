@@ -27,7 +27,10 @@ def init(
 
 def recipes(
     copy: Annotated[
-        str | None, typer.Option("--copy", metavar="NAME", help="write this one, and its base, into recipes/; * and ?")
+        str | None,
+        typer.Option(
+            "--copy", metavar="NAME", help="write this recipe and its base into recipes/; * and ? match several"
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -63,7 +63,11 @@ class Stderr(Stdout):
 
 @contextmanager
 def any_output() -> Iterator[None]:
-    """A command whose output may go anywhere; what stdout cannot take is one line on stderr and exit status 1."""
+    """A command whose output may go anywhere; what stdout cannot take is one line on stderr and exit status 1.
+
+    A status above 1, such as that of a signal, stays.
+    """
+    status = 1
     before = sys.stdout, sys.stderr
     for stream in before:
         if hasattr(stream, "reconfigure"):
@@ -75,6 +79,9 @@ def any_output() -> Iterator[None]:
     try:
         try:
             yield
+        except SystemExit as ended:
+            status = max(1, ended.code) if isinstance(ended.code, int) else 1
+            raise
         finally:
             if sys.stdout:
                 sys.stdout.flush()
@@ -82,7 +89,7 @@ def any_output() -> Iterator[None]:
         if lost.error.errno not in CLOSED:  # nobody reads a closed pipe: nothing to say
             reason = lost.error.strerror or lost.error
             print(f"error: the output cannot be written ({reason})", file=sys.stderr)
-        raise SystemExit(1) from None
+        raise SystemExit(status) from None
     finally:
         sys.stdout, sys.stderr = before
         for stream in before:

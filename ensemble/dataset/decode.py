@@ -11,6 +11,7 @@ from typing import IO, cast
 
 from PIL import Image
 from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 # What Pillow knows by a signature; without PostScript, which would start Ghostscript, WMF, and what it cannot decode
@@ -58,11 +59,14 @@ def open_image(file: Path | IO[bytes], suffix: str = "") -> ImageFile:
 def orientation_of(image: Image.Image) -> int:
     """The orientation that an opened image states, 1 (upright) to 8; whatever else its metadata hold is not read.
 
-    1 where it states none, or none of these numbers. Ask before the pixels are loaded.
+    1 where it states none, or none of these numbers. Ask before the pixels are loaded. Raises what a PNG's loading
+    raises: it may state its orientation behind the pixels.
     """
     exif = image.info.get("exif")
     stated = image.tag_v2.get(ORIENTATION) if isinstance(image, TiffImageFile) else _stated(exif or b"")
     if stated is None:
+        if isinstance(image, PngImageFile):
+            image.load()  # getexif would, and after an error Pillow takes the half-decoded pixels for loaded
         with suppress(Exception):  # XMP, and what ImageMagick writes into PNG
             stated = image.getexif().get(ORIENTATION)
     return stated if type(stated) is int and stated in TURNS else 1

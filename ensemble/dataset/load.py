@@ -13,7 +13,7 @@ from ensemble.dataset.depth import Ranges, measured
 from ensemble.dataset.names import same_form
 from ensemble.dataset.parts import Parts, cut
 from ensemble.dataset.sample import PackedSample, packed_sample
-from ensemble.dataset.scan import passed_over_line, scan
+from ensemble.dataset.scan import each_folder_once, passed_over_line, scan
 from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
 from ensemble.recipe import Data
@@ -68,7 +68,9 @@ def load(data: Data, fold: int = 0) -> DataSet:
     Raises DataError, RecipeError.
     """
     root = _root(data)
-    parts = _same_spelling(cut(data, root, fold), root)
+    with each_folder_once():
+        parts = _same_spelling(cut(data, root, fold), root)
+        passed_over = _passed_over(data, root)
     classes = tuple(sorted(set(parts.train.classes)))
     _check_classes(classes, parts, root)
     tables = [parts.train, parts.valid] + ([parts.test] if parts.test else [])
@@ -87,7 +89,7 @@ def load(data: Data, fold: int = 0) -> DataSet:
         hashes=hashes,
         fingerprint=_fingerprint(classes, whole, hashes),
         valid_fingerprint=valid_fingerprint,
-        passed_over=_passed_over(data, root),
+        passed_over=passed_over,
     )
 
 

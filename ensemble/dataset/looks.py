@@ -181,7 +181,7 @@ def _look_or_reason(ranges: Ranges, path: Path, content: str) -> Look | str:
 
 def _index() -> Path:
     """One index for each decoder: another version of Pillow may decode other pixels."""
-    return cache_root() / f"looks-2-{PIL.__version__}.sqlite"
+    return cache_root() / f"looks-3-{PIL.__version__}.sqlite"
 
 
 def _index_for(ranges: Ranges) -> Path:

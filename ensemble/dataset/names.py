@@ -5,7 +5,7 @@ import gzip
 import os
 import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -42,6 +42,29 @@ def bare_name(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
     is_suffix = dot and "/" not in suffix and not suffix.isdigit() and not stem.endswith("/")
     return stem if is_suffix and stem else name
+
+
+def matcher(stored: Iterable[str]) -> Callable[[str], list[int]]:
+    """A function from an id to the places of the stored ids that it may mean; more than one is never a match.
+
+    Equal texts first, then equal letters in other Unicode, then without a suffix: of any kind on one side, of an image
+    that is known on both.
+    """
+    exact, composed, short = dict[str, list[int]](), dict[str, list[int]](), dict[str, list[int]]()
+    for place, name in enumerate(stored):
+        exact.setdefault(name, []).append(place)
+        composed.setdefault(same_form(name), []).append(place)
+        for form in {bare_name(name), without_suffix(name)} - {name}:
+            short.setdefault(same_form(form), []).append(place)
+
+    def places_of(name: str) -> list[int]:
+        form = same_form(name)
+        if name in exact or form in composed:
+            return exact.get(name) or composed[form]
+        bare, known = same_form(bare_name(name)), same_form(without_suffix(name))
+        return sorted({*composed.get(bare, ()), *short.get(form, ()), *short.get(known, ())})
+
+    return places_of
 
 
 def is_sample(name: str) -> bool:

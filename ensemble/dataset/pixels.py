@@ -110,7 +110,7 @@ def open_store(
     by_hash = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
     contents = sorted(by_hash)
     key = hashlib.blake2b(digest_size=16)
-    key.update(repr([contents, asdict(geometry), PIL.__version__, "4", ranges.by_mode]).encode())
+    key.update(repr([contents, asdict(geometry), PIL.__version__, "5", ranges.by_mode]).encode())
     folder = cache_root() / "pixels"
     array, sidecar = folder / f"{key.hexdigest()}.npy", folder / f"{key.hexdigest()}.json"
     stored = _stored(array, sidecar, len(contents))

@@ -99,11 +99,21 @@ def unpack_into(archive: Path, target: Path) -> None:
 def _unpack(archive: Path, target: Path) -> None:
     n_bytes, limit = 0, min(MAX_BYTES, max(FREE_BYTES, MAX_SWELL * archive.stat().st_size))
     members = _zip_members(archive) if archive.name.lower().endswith(".zip") else _tar_members(archive)
+    respelt: dict[Path, str] = {}
     for n_files, (name, source) in enumerate(members, start=1):
         if n_files > MAX_FILES:
             raise DataError(f"{archive}: more than {MAX_FILES:,} files")
         destination = target / _safe(name, archive)
         destination.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.isfile(destination):  # also where the disk takes A.png for a.png
+            first = next(file for file in destination.parent.iterdir() if file.samefile(destination))
+            first_name = respelt.get(first, first.relative_to(target).as_posix())
+            raise DataError(
+                f"{archive}: {first_name[:200]!r} and {name[:200]!r} would be one file; refused\n"
+                "unpack it yourself and give data.path the folder, or pack it again without one of them"
+            )
+        if destination.relative_to(target).as_posix() != name:
+            respelt[destination] = name
         with destination.open("wb") as out:
             while block := source.read(1 << 20):
                 n_bytes += len(block)
@@ -154,8 +164,9 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 
 def _safe(name: str, archive: Path) -> PurePosixPath:
     """Where a member goes, below the folder; a name may climb and come back. Raises DataError for an escape."""
-    plain = posixpath.normpath(name.replace("\\", "/"))
-    path = PurePosixPath(plain)
-    if path.is_absolute() or path.parts[:1] in ((), ("..",)) or PureWindowsPath(plain).drive:
-        raise DataError(f"{archive}: {name[:200]!r} would be written outside the folder; refused")
-    return path
+    with_strokes = name.replace("\\", "/")  # as Windows reads it; on Linux a name may have \\ in it
+    for plain in map(posixpath.normpath, (with_strokes, name)):
+        path = PurePosixPath(plain)
+        if path.is_absolute() or path.parts[:1] in ((), ("..",)) or PureWindowsPath(plain).drive:
+            raise DataError(f"{archive}: {name[:200]!r} would be written outside the folder; refused")
+    return PurePosixPath(posixpath.normpath(with_strokes if os.name == "nt" else name))

@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
@@ -18,6 +19,7 @@ SIGNATURES = (
 # so short, or of so general a container, that only the decoder can tell
 MAYBE = (b"BM", b"RIFF", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf", b"\0\0\1\0", b"\0\0\2\0", b"\x01\xda",
          b"\x59\xa6\x6a\x95", b"\x0a", b"icns", b"/* XPM")  # fmt: skip
+NO_IMAGES = TEXTS | OTHERS
 N_KINDS = 4  # of passed-over files that a message names
 
 
@@ -29,8 +31,27 @@ class Scan:
     passed_over: dict[str, tuple[Path, ...]]
 
 
+@contextmanager
+def each_folder_once() -> Iterator[None]:
+    """In this block, and this thread, a folder is walked once, however often it is asked for."""
+    token = _scans.set({})
+    try:
+        yield
+    finally:
+        _scans.reset(token)
+
+
 def scan(folder: Path) -> Scan:
     """Look through a folder and every folder in it. Raises DataError, also for links that lead in a circle."""
+    scans = _scans.get()
+    if scans is None:
+        return _scan(folder)
+    if folder not in scans:
+        scans[folder] = _scan(folder)
+    return scans[folder]
+
+
+def _scan(folder: Path) -> Scan:
     if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
         raise DataError(f"{str(folder.absolute())[:200]}: no such folder\n{contents(folder.parent)}")
     images: list[Path] = []
@@ -45,6 +66,9 @@ def scan(folder: Path) -> Scan:
         raise DataError(f"{one_line(odd)}: its name is not text in UTF-8\nrename the file")
     by_kind = {kind: tuple(sorted(paths)) for kind, paths in sorted(passed_over.items())}
     return Scan(tuple(sorted(images, key=attrgetter("parts"))), by_kind)
+
+
+_scans: ContextVar[dict[Path, Scan] | None] = ContextVar("_scans", default=None)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -69,7 +93,7 @@ def passed_over_line(*scans: Scan) -> str:
 def is_image(path: Path) -> bool:
     """Whether a file counts as an image: by its suffix, or by its content where the suffix says nothing."""
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix not in TEXTS | OTHERS and _has_image(str(path)))
+    return suffix in SUFFIXES or (suffix not in NO_IMAGES and _has_image(str(path)))
 
 
 def one_line(path: Path) -> str:

@@ -77,7 +77,7 @@ def class_folders(folder: Path) -> Images:
     children = [child for child in sorted(folder.iterdir()) if not child.name.startswith((".", "__"))]
     broken = next((child for child in children if child.is_symlink() and not os.path.exists(child)), None)
     if broken is not None:
-        raise DataError(f"{one_line(broken)}: a link that leads nowhere\nmend or remove the link")
+        raise DataError(f"{one_line(broken)}: a link that leads nowhere\nremove the link, or put back what it leads to")
     classes = [child for child in children if os.path.isdir(child)]
     if not classes:
         raise DataError(f"{folder}: expected one folder per class, found none\n{contents(folder)}")

@@ -1,10 +1,12 @@
 """Compact charts where stdout is a terminal: lines in Braille dots, bars of counts. Elsewhere the PNGs stand alone."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from ensemble.display.text import escape, out
+from ensemble.runs import drawable
 
 WIDTH, HEIGHT = 60, 8  # characters; a character holds 2 × 4 dots
 _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # Unicode's Braille, by row and column
@@ -57,9 +59,11 @@ def _letters(names: Sequence[str]) -> dict[str, str]:
 
 
 def show_losses(run: str, train: Sequence[float], valid: Sequence[float]) -> None:
-    """A training's two losses by epoch, in a few lines."""
-    if not is_drawn() or len(valid) < 2:
+    """A training's two losses by epoch, in a few lines; epochs that diverged are left out."""
+    kept = [pair for pair in zip(train, valid, strict=True) if all(map(math.isfinite, map(drawable, pair)))]
+    if not is_drawn() or len(kept) < 2:
         return
+    train, valid = zip(*kept, strict=True)
     low, high = min(*train, *valid), max(*train, *valid)
     out.print(f"[bold]{escape(run)}[/]  loss by epoch, {low:.3g} to {high:.3g}")
     for name, values, colour in (("train", train, "cyan"), ("valid", valid, "yellow")):

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -79,7 +78,7 @@ def ask(question: str) -> bool:
     out.print(escape(f"{question} [y/N] "), end="", soft_wrap=True)
     try:
         return input().strip().lower() in ("y", "yes")
-    except EOFError:
+    except (EOFError, RuntimeError):  # RuntimeError: stdin or stdout is closed
         out.print()
         return False
 
@@ -91,7 +90,8 @@ def next_commands(*commands: str) -> None:
 
 def show_json(value: Any) -> None:
     """One JSON value on stdout, nothing else."""
-    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=not out.encoding.startswith("utf")) + "\n")
+    shown = json.dumps(value, indent=1, ensure_ascii=not out.encoding.startswith("utf"))
+    out.file.write(shown + "\n")  # sys.stdout, or where `>&-` closed it a file that takes everything
 
 
 def table(title: str, *columns: str) -> Table:

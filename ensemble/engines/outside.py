@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ensemble import __version__, metrics
-from ensemble.dataset.names import read_csv, same_form, without_suffix
+from ensemble.dataset.names import matcher, read_csv
 from ensemble.dataset.sample import COPY
 from ensemble.errors import DamagedError, DataError, MismatchError
 from ensemble.files import atomic_path, make_folder, sha256
@@ -118,8 +118,8 @@ def _known(path: Path, mine: Predictions, store: RunStore, data: str | None) -> 
 
 def _overlap(mine: Array, known: Array) -> float:
     """The share of known ids that mine hold, whatever suffixes and leading zeros."""
-    own, others = ({without_suffix(name).lstrip("0") for name in ids.tolist()} for ids in (mine, known))
-    return len(own & others) / len(others)
+    places_of = matcher(name.lstrip("0") for name in mine.tolist())
+    return float(np.mean([bool(places_of(name.lstrip("0"))) for name in known.tolist()]))
 
 
 def _matched(path: Path, mine: Predictions, known: Predictions) -> Predictions:
@@ -141,12 +141,11 @@ def _matched(path: Path, mine: Predictions, known: Predictions) -> Predictions:
 
 
 def _rows(path: Path, mine: Array, known: Array) -> Array:
-    """My row of each known id, matched as text: exactly, then without an image suffix. Raises MismatchError."""
-    for change in (str, same_form, lambda name: same_form(without_suffix(name))):
-        place = {change(name): i for i, name in enumerate(mine.tolist())}
-        found = [place.get(change(name), -1) for name in known.tolist()]
-        if min(found, default=0) >= 0 and len(place) == len(mine) == len(known):
-            return np.array(found)
+    """My row of each known id, matched as text: exactly, then without a suffix. Raises MismatchError."""
+    places_of = matcher(mine.tolist())
+    found = [places_of(name) for name in known.tolist()]
+    if all(len(rows) == 1 for rows in found) and len({rows[0] for rows in found}) == len(mine) == len(known):
+        return np.array([row for (row,) in found])
     lost, extra = set(known.tolist()) - set(mine.tolist()), set(mine.tolist()) - set(known.tolist())
     hint = ""
     if {name.lstrip("0") for name in lost} & {name.lstrip("0") for name in extra}:

@@ -19,7 +19,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from ensemble.events import EpochEnded
 from ensemble.report.mistakes import Bin
 from ensemble.report.plots import BLUE, GREEN, GREY, ORANGE, PINK, RULE_COLOURS
-from ensemble.runs import LrFind
+from ensemble.runs import LrFind, drawable
 
 INK, LINE = "#010203", "#d0d1d2"  # what matplotlib is told, for the page's own colours
 COLOURS = {
@@ -42,14 +42,14 @@ def loss_chart(history: Sequence[EpochEnded]) -> Markup:
     with rc_context(STYLE):  # type: ignore[arg-type]
         figure, axes = _axes("epoch", "loss (nats)")
         epochs = [row.epoch for row in history]
-        axes.plot(epochs, [row.train_loss for row in history], color=BLUE, marker="o", label="train")
-        axes.plot(epochs, [row.valid_loss for row in history], color=ORANGE, marker="s", label="validation")
+        axes.plot(epochs, [drawable(row.train_loss) for row in history], color=BLUE, marker="o", label="train")
+        axes.plot(epochs, [drawable(row.valid_loss) for row in history], color=ORANGE, marker="s", label="validation")
         _mark_epochs(axes, history)
         first, last = history[0], history[-1]
         return _svg(
             figure,
-            f"Loss by epoch: validation {first.valid_loss:.3f} at first, {last.valid_loss:.3f} at the end; "
-            f"training {first.train_loss:.3f} and {last.train_loss:.3f}.",
+            f"Loss by epoch: validation {first.valid_loss:.4g} at first, {last.valid_loss:.4g} at the end; "
+            f"training {first.train_loss:.4g} and {last.train_loss:.4g}.",
         )
 
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from ensemble.events import EpochEnded
 from ensemble.files import atomic_path, write_text
+from ensemble.runs import drawable
 
 BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"  # Okabe and Ito, 2008
 RULE_COLOURS = {"valley": BLUE, "slide": ORANGE, "steep": GREEN, "minimum": PINK}
@@ -31,8 +32,8 @@ def _curves(history: Sequence[EpochEnded], title: str) -> Figure:
     figure.suptitle(title, fontsize=11)
     losses, shares = figure.subplots(1, 2)
     epochs = [row.epoch for row in history]
-    losses.plot(epochs, [row.train_loss for row in history], color=BLUE, marker="o", ms=3, label="train")
-    losses.plot(epochs, [row.valid_loss for row in history], color=ORANGE, marker="s", ms=3, label="valid")
+    losses.plot(epochs, [drawable(row.train_loss) for row in history], color=BLUE, marker="o", ms=3, label="train")
+    losses.plot(epochs, [drawable(row.valid_loss) for row in history], color=ORANGE, marker="s", ms=3, label="valid")
     losses.set(xlabel="epoch", ylabel="loss (nats)")
     shares.plot(epochs, [100 * row.accuracy for row in history], color=ORANGE, marker="s", ms=3, label="valid")
     shares.set(xlabel="epoch", ylabel="accuracy (%)")

@@ -4,7 +4,7 @@ A folder without run.json is unfinished and invisible to blending. Nothing here 
 """
 
 from ensemble.runs.folds import Folded
-from ensemble.runs.history import history_of, range_test_of
+from ensemble.runs.history import drawable, history_of, range_test_of
 from ensemble.runs.run import FORMAT, DataInfo, LrFind, Run, Scores, publish, read_run
 from ensemble.runs.store import Damaged, Listing, RunStore
 
@@ -18,6 +18,7 @@ __all__ = [
     "Run",
     "RunStore",
     "Scores",
+    "drawable",
     "history_of",
     "publish",
     "range_test_of",

@@ -1,24 +1,25 @@
 """What a finished training left beside run.json: the epochs of history.csv, the points of lr_find.csv."""
 
 import csv
+import math
 import os
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from ensemble.errors import DamagedError
 from ensemble.events import EpochEnded
-from ensemble.runs.run import MAX_TEXT, Run
+from ensemble.runs.run import Run
 
 MAX_ROWS = 100_000
-Number = Annotated[float, Field(ge=-1e12, le=1e12)]  # a diverged loss is large, but no axis ends at 1e308
+LARGEST_DRAWN = 1e12  # a diverged loss may be anything, but no axis ends at 1e308
 
 
 class _Epoch(BaseModel):
     phase: str = Field(max_length=100)
     epoch: int = Field(ge=1, le=MAX_ROWS)
-    train_loss: Number
-    valid_loss: Number
+    train_loss: float
+    valid_loss: float
     accuracy: float = Field(ge=0, le=1)
     seconds: float = Field(ge=0, le=1e12)
     is_best: bool
@@ -38,13 +39,18 @@ def history_of(run: Run) -> tuple[EpochEnded, ...]:
     return tuple(EpochEnded(run=run.id, n_epochs=len(epochs), **dict(row)) for row in epochs)
 
 
+def drawable(loss: float) -> float:
+    """A loss as a curve shows it: nan, a gap, where training diverged beyond every axis."""
+    return loss if abs(loss) <= LARGEST_DRAWN else math.nan
+
+
 def range_test_of(run: Run) -> tuple[tuple[float, float], ...]:
     """The rates and smoothed losses of lr_find.csv whose loss is finite; empty where there is none.
 
     Raises DamagedError.
     """
     points = [(row.rate, row.smoothed_loss) for row in _read(run, "lr_find.csv", _POINTS)]
-    return tuple(point for point in points if abs(point[1]) <= 1e12)
+    return tuple(point for point in points if abs(point[1]) <= LARGEST_DRAWN)
 
 
 def _read(run: Run, name: str, rows: TypeAdapter[list[Any]]) -> list[Any]:
@@ -53,15 +59,12 @@ def _read(run: Run, name: str, rows: TypeAdapter[list[Any]]) -> list[Any]:
     if not os.path.lexists(path):
         return []
     try:
-        run.check_file(name)
-        if path.stat().st_size > MAX_TEXT:
-            raise DamagedError(f"{path}: {path.stat().st_size:,} bytes, {MAX_TEXT:,} are allowed")
-        return rows.validate_python(list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())))
+        return rows.validate_python(list(csv.DictReader(run.read_text(name).splitlines())))
     except ValidationError as error:
         problem = error.errors()[0]
         row, *keys = problem["loc"]
         key = ".".join(map(str, keys))[:60]
         cell = str(problem["input"])[:40]
         raise DamagedError(f"{path}: line {int(row) + 2}: {key} is missing or wrong ({cell!r})") from None
-    except (OSError, ValueError, csv.Error) as error:
+    except csv.Error as error:
         raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ensemble import metrics
 from ensemble.dataset.sample import COPY
@@ -52,6 +52,13 @@ class DataInfo(_Stored):
     def n_rows(self) -> int:
         """The validation rows that were predicted: those whose image could be read."""
         return self.n_valid - len(self.unreadable.get("valid", ()))
+
+    @field_validator("sample_submission")
+    @classmethod
+    def _is_path(cls, path: str | None) -> str | None:
+        if path is not None and "\0" in path:
+            raise ValueError("data.sample_submission: a path holds no NUL")
+        return path
 
     @model_validator(mode="after")
     def _has_rows(self) -> Self:
@@ -212,12 +219,21 @@ class Run(_Stored):
 
     def text(self, name: str) -> str:
         """What a text of the folder says; "" where it is missing, too large, or not the one of run.json."""
-        path = self.folder / name
-        with suppress(OSError, ValueError, DamagedError):
-            if path.stat().st_size <= MAX_TEXT:
-                self.check_file(name)
-                return path.read_text(encoding="utf-8")
+        with suppress(DamagedError):
+            return self.read_text(name)
         return ""
+
+    def read_text(self, name: str) -> str:
+        """What a text of the folder says, which must be the one of run.json. Raises DamagedError."""
+        path = self.folder / name
+        try:
+            n_bytes = path.stat().st_size
+            if n_bytes > MAX_TEXT:  # before it is hashed: it may have no end
+                raise DamagedError(f"{path}: {n_bytes:,} bytes, {MAX_TEXT:,} are allowed")
+            self.check_file(name)
+            return path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
 
     def _load(self, name: str) -> Predictions:
         if name not in self.files:

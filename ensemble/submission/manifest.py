@@ -90,15 +90,18 @@ def _file(path: Path) -> tuple[_File, dict[str, Any]]:
             raise ValueError("not a map")
         if values.get("format") != FORMAT:
             raise SubmissionError(f"{path}: format {str(values.get('format'))[:20]}, this version reads {FORMAT}")
-        if "average" not in values.get("options", ()):  # a default could be another mean than the blend's
-            raise ValueError("no average")
+        options = values.get("options")
+        if isinstance(options, dict) and "average" not in options:  # a default could be another mean than the blend's
+            raise SelectionError("average is missing")
         return _File.model_validate(values), values
     except FileNotFoundError:
         raise
     except ValidationError as error:
         keys = ".".join(str(key)[:60] for key in error.errors()[0]["loc"])
         raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote ({keys} is missing or wrong)") from None
-    except (OSError, ValueError, TypeError, RecursionError, SelectionError):
+    except SelectionError as error:
+        raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote\noptions: {error}") from None
+    except (OSError, ValueError, TypeError, RecursionError):
         raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote") from None
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,11 @@ class Sample:
     def changed_origin(self) -> str:
         """A warning where the file that was copied now has other content, else "" ."""
         origin = Path(self.origin)
-        if origin == self.file or not os.path.isfile(origin) or sample_sha256(origin) == self.sha256:
+        if origin == self.file or not os.path.isfile(origin):
             return ""
+        with suppress(DataError):  # one that cannot be read was changed as well; the copy is used
+            if sample_sha256(origin) == self.sha256:
+                return ""
         return f"{origin} was changed after the training; the copy in the runs is used (--sample {origin} takes it)"
 
 
@@ -96,13 +100,15 @@ def _check_file(path: Path, problem: str) -> None:
 
 
 def _check_same(samples: Mapping[str, Sample]) -> None:
-    """Other bytes may be the same content: line ends, quotes. Raises SubmissionError naming what differs."""
+    """Other bytes may be the same content: line ends, quotes. Raises SubmissionError naming what differs, DataError."""
     by_hash: dict[str, tuple[str, Sample]] = {}
     for run_id, sample in samples.items():
         by_hash.setdefault(sample.sha256, (run_id, sample))
     (first_id, first), *others = by_hash.values()
     if not others:
         return
+    for _, sample in by_hash.values():
+        sample.check()
     header, rows = _table(first)
     for run_id, sample in others:
         other_header, other_rows = _table(sample)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ensemble.dataset.names import read_csv, same_form, without_suffix
+from ensemble.dataset.names import matcher, read_csv, same_form
 from ensemble.errors import SubmissionError
 from ensemble.metrics import predicted
 from ensemble.predictions import Array, Predictions
@@ -96,19 +96,8 @@ def rows_for(shape: Shape, stored: Sequence[str]) -> list[int]:
 
     Raises SubmissionError naming the ids without a prediction of their own.
     """
-    exact = {same_form(name): i for i, name in enumerate(stored)} | {name: i for i, name in enumerate(stored)}
-    bare, last = dict[str, list[int]](), dict[str, list[int]]()
-    for i, name in enumerate(stored):
-        own = same_form(without_suffix(name))
-        bare.setdefault(own, []).append(i)
-        last.setdefault(own.rpartition("/")[2], []).append(i)
-
-    def meant(name: str) -> list[int]:
-        row = exact.get(name, exact.get(same_form(name)))
-        own = same_form(without_suffix(name))
-        return [row] if row is not None else bare.get(own) or last.get(own.rpartition("/")[2], [])
-
-    found = [meant(name) for name in shape.ids]
+    by_path, by_file = matcher(stored), matcher(map(_file_name, stored))
+    found = [by_path(name) or by_file(_file_name(name)) for name in shape.ids]
     lost = [name for name, rows in zip(shape.ids, found, strict=True) if len(rows) != 1]
     if lost:
         raise SubmissionError(
@@ -123,6 +112,10 @@ def rows_for(shape: Shape, stored: Sequence[str]) -> list[int]:
                 f"{stored[row][:100]!r}\ncheck data.test and data.sample_submission"
             )
     return [row for (row,) in found]
+
+
+def _file_name(name: str) -> str:
+    return name.rpartition("/")[2]
 
 
 def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[list[str]]:

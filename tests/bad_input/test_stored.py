@@ -1,6 +1,7 @@
 """Stored files of the right form with values that nothing writes: each is named and left out, the rest goes on."""
 
 import json
+import math
 import os
 import shlex
 import sqlite3
@@ -11,9 +12,14 @@ import numpy as np
 import pytest
 
 from ensemble.cli import main
+from ensemble.display.charts import show_losses
+from ensemble.display.text import out
+from ensemble.events import EpochEnded
 from ensemble.files import sha256
+from ensemble.report.charts import loss_chart
 from ensemble.report.collect import collect
-from ensemble.runs import RunStore
+from ensemble.report.plots import save_history
+from ensemble.runs import RunStore, history_of
 from ensemble.submission.made import asked_for
 
 BAD = Path("runs", "bad-1-s0", "run.json")
@@ -90,6 +96,10 @@ RUNS = {
     "a best epoch of 10^400": (in_run("best_epoch", 10**400), "best_epoch is missing or wrong"),
     "threads below 0": (in_run("threads", -1), "threads is missing or wrong"),
     "a file name of 5,000 letters": (in_run("files", {"f" * 5000: "0"}), "is missing"),
+    "a sample's path with a NUL": (
+        in_run("data", "sample_submission", "a\0b"),
+        "data.sample_submission: a path holds no",
+    ),
     "a seed of 10^400": (in_run("seed", 10**400), "seed is missing or wrong"),
 }
 
@@ -115,9 +125,9 @@ def test_a_run_of_impossible_values_is_named_and_the_others_are_listed_and_blend
 
 HISTORY = "epoch,phase,train_loss,valid_loss,accuracy,seconds,is_best\n1,train,0.5,0.5,0.9,1,1\n"
 CURVES = {
-    "a loss of 1e308": ("history.csv", HISTORY + "2,train,1e308,0.5,0.9,1,0\n", "line 3: train_loss"),
-    "a loss that overflows": ("history.csv", HISTORY + "2,train,1e999,0.5,0.9,1,0\n", "line 3: train_loss"),
-    "a loss that is nan": ("history.csv", HISTORY + "2,train,0.5,nan,0.9,1,0\n", "line 3: valid_loss"),
+    "a training loss that is text": ("history.csv", HISTORY + "2,train,low,0.5,0.9,1,0\n", "line 3: train_loss"),
+    "a validation loss of nothing": ("history.csv", HISTORY + "2,train,0.5,,0.9,1,0\n", "line 3: valid_loss"),
+    "4 MB of epochs": ("history.csv", HISTORY + "\n" * (1 << 22), "bytes, 4,194,304 are allowed"),
     "an accuracy of 9": ("history.csv", HISTORY + "2,train,0.5,0.5,9,1,0\n", "line 3: accuracy"),
     "epoch 10^400": ("history.csv", HISTORY + f"{10**400},train,0.5,0.5,0.9,1,0\n", "line 3: epoch"),
     "epoch -1": ("history.csv", HISTORY + "-1,train,0.5,0.5,0.9,1,0\n", "line 3: epoch"),
@@ -142,19 +152,47 @@ def test_a_curve_of_impossible_values_is_named_and_the_report_goes_on(case, work
     assert [view.run.id for made in report.sets for view in made.runs] == ["bad-1-s0"]
 
 
+DIVERGED = [math.nan, math.inf, -math.inf, 1e308, 1e13]
+
+
+@pytest.mark.parametrize("loss", DIVERGED)
+@pytest.mark.parametrize("n_epochs", [1, 3])
+def test_an_epoch_that_diverged_is_no_damage_and_its_loss_is_not_drawn(loss, n_epochs, work, fake_run):
+    run = fake_run("runs", "wild-1-s0")
+    epochs = [EpochEnded(run.id, "train", 1 + i, n_epochs, loss, loss if i else 0.5, 0.9, 1, i == 0)
+              for i in range(n_epochs)]  # fmt: skip
+    save_history(epochs, run.folder, run.id)
+    stored = history_of(run)
+    assert [row.train_loss for row in stored] == pytest.approx([loss] * n_epochs, nan_ok=True)
+    report = collect(RunStore().all(), {}, lambda *_: None)
+    assert report.damaged == ()
+    page = str(loss_chart(stored))
+    assert "nan" not in page.partition(">")[2]
+    assert "e+" not in page.partition(">")[2]
+    assert len(page) < 20_000
+
+
+def test_losses_that_diverged_are_left_out_in_a_terminal(work, monkeypatch, capsys):
+    monkeypatch.setattr(type(out), "is_terminal", property(lambda _: True))
+    show_losses("a", [0.5, math.nan, 1e308, 0.25], [0.75, 0.5, math.inf, 0.5])
+    assert "0.25 to 0.75" in capsys.readouterr().out
+
+
 MANIFEST = Path("submissions", "s.json")
 MANIFESTS = {
     "a weight of 10^400": (("members", 0, "weight", 10**400), "members.0.weight"),
     "a weight below 0": (("members", 0, "weight", -1), "members.0.weight"),
     "a weight of text": (("members", 0, "weight", "heavy"), "members.0.weight"),
     "1.5 of an architecture": (("options", "per_arch", 1.5), "options.per_arch"),
-    "an architecture less": (("options", "per_arch", -1), ""),
-    "a threshold of 7": (("options", "min_acc", 7), ""),
+    "an architecture less": (("options", "per_arch", -1), "options: --per-arch -1: 0 (no limit) or more"),
+    "a threshold of 7": (("options", "min_acc", 7), "options: --min-acc 7.0: from 0 to 1 is allowed"),
     "members of text": (("members", "all"), "members"),
     "no members": (("members", []), "members"),
     "a temperature of 10^400": (("calibration", {"temperature": 10**400, "floor": 0}), "calibration.temperature"),
-    "options that are a list": (("options", []), ""),
-    "options that are a number": (("options", 7), ""),
+    "options that are a list": (("options", []), "(options is missing or wrong)"),
+    "options that are a number": (("options", 7), "(options is missing or wrong)"),
+    "fewer members than none": (("options", "max_members", -2), "options: --max-members -2: 0 (no limit) or more"),
+    "no way of averaging": (("options", {}), "options: average is missing"),
     "refits of 7": (("refits", 7), "refits"),
 }
 

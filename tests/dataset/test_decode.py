@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from ensemble.dataset.looks import read_picture
+from ensemble.dataset.looks import UnreadableImage, read_picture
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
 SIX = (0x0112, 3, 1, struct.pack("<HH", 6, 0))  # a quarter turn clockwise
@@ -199,3 +199,41 @@ def test_the_content_decides_whatever_the_name_says(tmp_path, kind, name):
 
 def test_what_has_no_signature_is_read_under_its_own_suffix(tmp_path):
     assert read_picture(saved(tmp_path / "a.TGA", "TGA")).format == "TGA"
+
+
+def plainly_read(path):
+    """What Pillow alone makes of a file: its pixels as RGB, or None where it refuses."""
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception:  # noqa: BLE001 whatever a decoder raises
+        return None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF", "GIF", "JPEG2000", "JPEG", "ICO", "QOI"])
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_pixels_are_refused_exactly_where_pillow_alone_refuses_them(tmp_path, kind, seed):
+    options = {"compression": "tiff_lzw"} if kind == "TIFF" else {}
+    whole = saved(tmp_path / "whole", kind, **options).read_bytes()
+    draw, n_refused = random.Random(seed), 0
+    for _ in range(20):
+        damaged = bytearray(whole)
+        damaged[draw.randrange(len(whole) // 3, len(whole) - 20)] ^= 1 << draw.randrange(8)
+        (tmp_path / "a").write_bytes(damaged)
+        expected = plainly_read(tmp_path / "a")
+        if expected is not None:
+            assert np.array_equal(read_picture(tmp_path / "a").image, expected)
+            continue
+        n_refused += 1
+        with pytest.raises(UnreadableImage):
+            read_picture(tmp_path / "a")
+    assert n_refused or kind != "PNG"
+
+
+def test_a_damaged_png_with_a_large_text_is_refused_too(tmp_path):
+    head, chunk, pixels = png_with(b"zTXt", b"parameters\0\0" + zlib.compress(b"a" * 1_500_000))
+    damaged = bytearray(pixels)
+    damaged[len(pixels) // 2] ^= 1
+    (tmp_path / "a.png").write_bytes(head + chunk + damaged)
+    with pytest.raises(UnreadableImage):
+        read_picture(tmp_path / "a.png")

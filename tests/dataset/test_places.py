@@ -116,7 +116,50 @@ def refuse(path, said):
     assert not list((cache_root() / "unpacked").iterdir())
 
 
-EVIL_NAMES = ["../evil", "a/../../../evil", "ABSOLUTE/evil", "..\\evil", "C:\\evil", "C:evil", "a/.."]
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("dogs\\..\\cats/1.jpg", "cats/1.jpg"),
+        ("cats/1.jpg", "dogs\\..\\cats/1.jpg"),
+        ("cats\\1.jpg", "cats/1.jpg"),
+        ("./cats/1.jpg", "cats//1.jpg"),
+        ("cats/1.jpg", "dogs/../cats/1.jpg"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+def test_two_members_that_would_be_one_file_are_refused_and_both_are_named(tmp_path, suffix, first, second):
+    path = archive_of(tmp_path / f"a{suffix}", {"cats/0.jpg": b"0", first: b"1", second: b"2"})
+    if suffix == ".tar" and "\\" in first + second:
+        assert len(files_in(unpacked(path))) == 3
+        return
+    shown = [name.replace("\\", "/") for name in (first, second)]
+    refuse(path, f"{shown[0]!r} and {shown[1]!r} would be one file; refused")
+
+
+def test_a_disk_that_takes_one_name_for_another_overwrites_nothing(tmp_path, monkeypatch):
+    """As on a case-insensitive disk: the second name leads to the first's file."""
+    path = archive_of(tmp_path / "a.zip", {"cats/a.jpg": b"1", "CATS/A.jpg": b"2"})
+    safe = places._safe
+    monkeypatch.setattr(places, "_safe", lambda name, archive: safe(name.lower(), archive))
+    refuse(path, "'cats/a.jpg' and 'CATS/A.jpg' would be one file; refused")
+
+
+def test_a_backslash_in_a_tar_is_part_of_a_name(tmp_path):
+    path = archive_of(tmp_path / "a.tar", {"cats/a\\b.jpg": b"1", "cats/c.jpg": b"2"})
+    assert sorted(files_in(unpacked(path))) == ["a\\b.jpg", "c.jpg"]
+
+
+EVIL_NAMES = [
+    "../evil",
+    "a/../../../evil",
+    "ABSOLUTE/evil",
+    "..\\evil",
+    "C:\\evil",
+    "C:evil",
+    "a/..",
+    "x\\y\\../../../evil",
+]
+EVIL_TAR_NAMES = ["x\\y/../../evil", "x\\../../evil"]  # climb as Linux reads them
 
 
 @pytest.mark.parametrize("name", EVIL_NAMES)
@@ -124,6 +167,11 @@ EVIL_NAMES = ["../evil", "a/../../../evil", "ABSOLUTE/evil", "..\\evil", "C:\\ev
 def test_a_member_outside_the_folder_is_refused_and_nothing_is_left(tmp_path, suffix, name):
     files = {"good": b"1", name.replace("ABSOLUTE", str(tmp_path)): b"evil"}
     refuse(archive_of(tmp_path / f"a{suffix}", files), "would be written outside the folder")
+
+
+@pytest.mark.parametrize("name", EVIL_TAR_NAMES)
+def test_a_member_that_climbs_by_either_reading_of_a_backslash_is_refused(tmp_path, name):
+    refuse(archive_of(tmp_path / "a.tar", {"good": b"1", name: b"evil"}), "would be written outside the folder")
 
 
 @pytest.mark.parametrize("kind", ["SYMTYPE", "LNKTYPE", "CHRTYPE", "BLKTYPE", "FIFOTYPE"])

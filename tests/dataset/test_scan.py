@@ -112,7 +112,7 @@ def test_broken_links_are_named(tmp_path):
     (tmp_path / "dog" / "itself.jpg").symlink_to("itself.jpg")
     assert passed_over_line(scan(tmp_path)) == f"passed over: 2 broken links, such as {tmp_path}/cat/gone.jpg"
     (tmp_path / "bird").symlink_to("no such folder")
-    with pytest.raises(DataError, match=r"bird: a link that leads nowhere"):
+    with pytest.raises(DataError, match=r"bird: a link that leads nowhere\nremove the link, or put back what it"):
         class_folders(tmp_path)
     assert "3 broken links" in "".join(recognise(str(tmp_path)).notes)
 
@@ -166,3 +166,25 @@ def test_ids_find_files_without_a_suffix(tmp_path):
     ]  # fmt: skip
     assert "v1" not in named
     assert "" not in named
+
+
+@pytest.mark.parametrize("source", ["folder", "csv"])
+def test_a_load_walks_every_folder_once_and_the_next_load_sees_what_is_new(tmp_path, monkeypatch, source):
+    labelled = [f"train/{name}/{i}.png" for name in "ab" for i in range(4)]
+    make(tmp_path, {name: image("PNG") for name in (*labelled, "test/t.png", "train/a/notes.mp4")})
+    rows = "".join(f"{name.removeprefix('train/')},{name.split('/')[1]}\n" for name in labelled)
+    (tmp_path / "labels.csv").write_text("id,label\n" + rows)
+    settings = {"labels": "labels.csv"} if source == "csv" else {}
+    data = Data(source=source, path=str(tmp_path), valid=0.5, test="test", **settings)
+    walked = []
+    scandir = os.scandir
+
+    def watched_scandir(folder):
+        walked.append(str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", watched_scandir)
+    assert "1 .mp4" in load(data).passed_over
+    assert len(walked) == len(set(walked)) == 4
+    (tmp_path / "test" / "u.png").write_bytes(image("PNG"))
+    assert len(load(data).test) == 2

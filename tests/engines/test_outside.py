@@ -44,7 +44,10 @@ def refusal(*arguments, **named):
     return str(refused.value)
 
 
-@pytest.mark.parametrize("change", [str, lambda name: f"{name}.jpg"], ids=["as they are", "with .jpg"])
+CHANGES = {"as they are": str, "with .jpg": lambda name: f"{name}.jpg", "with .heic": lambda name: f"{name}.heic"}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_csv_in_any_order_joins_the_runs_that_know_its_rows(change, known, store, tmp_path):
     valid, test = known.valid(), known.test()
     made = import_run(

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.blending import make_blend
+from ensemble.dataset import sample as sample_module
 from ensemble.dataset.names import read_csv
 from ensemble.dataset.sample import COPY, packed_sample, sample_sha256
 from ensemble.errors import DataError, SubmissionError
@@ -213,3 +214,36 @@ def test_a_copy_reads_as_the_file_did_and_is_the_same_bytes_again(rows, tmp_path
     assert sample_sha256(copy) == packed.sha256 == sha256(path)
     assert packed_sample(path).content == packed.content
     assert packed_sample(copy).sha256 == packed.sha256
+
+
+def test_a_copy_is_checked_before_it_is_read_and_compared(trained, store, tmp_path):
+    trained("a-1-s0")
+    other = trained("b-1-s0", SAMPLE.replace("\n", "\r\n"))
+    foreign = gzip.compress(SAMPLE.encode() + b"t9,0.5,0.5\n")
+    (other.folder / COPY).write_bytes(foreign)
+    publish(other.model_copy(update={"files": other.files | {COPY: sha256(other.folder / COPY)}}))
+    with pytest.raises(
+        SubmissionError, match=r"b-1-s0.sample.csv.gz: is not the sample submission that run.json names"
+    ):
+        blended(store, tmp_path)
+
+
+def test_a_copy_that_swells_without_end_is_refused_before_it_is_read(trained, store, tmp_path, monkeypatch):
+    trained("a-1-s0")
+    trained("b-1-s0", SAMPLE.replace("\n", "\r\n") + "\r\n" * 2000)
+    monkeypatch.setattr(sample_module, "MAX_BYTES", 1000)
+    with pytest.raises(DataError, match="more than 1,000 bytes; refused"):
+        blended(store, tmp_path)
+
+
+@pytest.mark.parametrize("size", [10, 2000])
+def test_an_original_that_cannot_be_read_does_not_stop_the_blend_of_copies(size, trained, store, tmp_path, monkeypatch):
+    run = trained("a-1-s0")
+    origin = Path(run.data.sample_submission)
+    origin.parent.mkdir()
+    gone = origin.with_suffix(".csv.gz")
+    gone.write_bytes(b"no gzip" * size)
+    publish(run.model_copy(update={"data": run.data.model_copy(update={"sample_submission": str(gone)})}))
+    monkeypatch.setattr(sample_module, "MAX_BYTES", 1000)
+    submission = blended(store, tmp_path)
+    assert any("was changed after the training" in warning for warning in submission.warnings)

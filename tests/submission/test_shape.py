@@ -128,6 +128,26 @@ def test_a_dot_that_is_no_image_suffix_belongs_to_the_id(written):
         written("id,kind\nv1,ant\n", about(["v1.2"]))
 
 
+@pytest.mark.parametrize("suffix", ["heic", "HEIF", "dat", "dcm", "jpg_large", "jpg?w=300", "image"])
+def test_any_suffix_of_a_file_may_stand_in_the_sample_or_in_the_runs(suffix, written):
+    asked = f"id,kind\nx1.{suffix},ant\nx2.{suffix},ant\n"
+    assert written(asked, about(["x1", "x2"])) == f"id,kind\nx1.{suffix},ant\nx2.{suffix},cat\n"
+    assert written(asked, about(["test/x1", "test/x2"])) == f"id,kind\nx1.{suffix},ant\nx2.{suffix},cat\n"
+    stored = about([f"x1.{suffix}", f"x2.{suffix}"])
+    assert written("id,kind\nx1,ant\nx2,ant\n", stored) == "id,kind\nx1,ant\nx2,cat\n"
+
+
+def test_ids_with_dots_are_matched_exactly_and_never_guessed(written):
+    both = "id,kind\na.b,ant\na.c,ant\n"
+    assert written(both, about(["a.b", "a.c"])) == "id,kind\na.b,ant\na.c,cat\n"
+    assert written("id,kind\na.b,ant\na,ant\n", about(["a", "a.b"])) == "id,kind\na.b,cat\na,ant\n"
+    for sample, stored in (("a", ["a.b", "a.c"]), ("a.d", ["a.b", "a.c"]), ("a.d", ["a.b"]), ("1.6", ["1.5", "1"])):
+        with pytest.raises(SubmissionError, match="have no test image"):
+            written(f"id,kind\n{sample},ant\n", about(stored))
+    with pytest.raises(SubmissionError, match=r"'a.b' and 'a.c' in the sample both mean"):
+        written(both, about(["a"]))
+
+
 def test_an_id_without_a_test_image_is_named(written):
     with pytest.raises(SubmissionError) as refused:
         written("id,kind\nx,ant\nq,ant\nr,ant\n", about(["x", "y", "z"]))
