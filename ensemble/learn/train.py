@@ -87,18 +87,9 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
     for line in (*_dropped(setup.images), data.passed_over, str(data.ranges)):
         if line:
             emit(Note(run_id, line))
-    leaks = Background(partial(leak_warnings, data))
-
-    def emit_leaks(wait: float | None) -> None:
-        for warning in leaks.take(wait) or ():
-            emit(Note(run_id, warning))
-
-    def emit_with_leaks(event: Event) -> None:
-        emit(event)
-        emit_leaks(0.0)
-
-    emit_leaks(LEAKS_WAIT)
-    fitting = Fitting(setup, recipe, seed, run_id, emit_with_leaks, states=states)
+    with_leaks = _WithLeaks(data, run_id, emit)
+    with_leaks.tell(LEAKS_WAIT)
+    fitting = Fitting(setup, recipe, seed, run_id, with_leaks, states=states)
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
@@ -106,7 +97,7 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
             (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
             save_weights(state, folder / "model.safetensors")
         valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
-    emit_leaks(None)
+    with_leaks.tell(None)
     fitted = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
     n_images = len(setup.images.readable("train")) * len(fitting.history)
     return Trained(
@@ -125,6 +116,23 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
         class_counts=setup.images.class_counts,
         unreadable={part: sorted(bad) for part, bad in setup.images.unreadable.items() if bad},
     )  # fmt: skip
+
+
+class _WithLeaks:
+    """Passes events on, and tells of images with copies across the parts once the search beside the training ends."""
+
+    def __init__(self, data: DataSet, run_id: str, emit: Emit) -> None:
+        self.search = Background(partial(leak_warnings, data))
+        self.run_id, self.emit = run_id, emit
+
+    def __call__(self, event: Event) -> None:
+        self.emit(event)
+        self.tell(0.0)
+
+    def tell(self, wait: float | None) -> None:
+        """The warnings, if they are there after so many seconds; None waits for them. Raises EnsembleError."""
+        for warning in self.search.take(wait) or ():
+            self.emit(Note(self.run_id, warning))
 
 
 def forget(folder: Path) -> None:
