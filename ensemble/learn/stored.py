@@ -12,14 +12,13 @@ from torch import nn
 
 from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry
-from ensemble.errors import RunError
 from ensemble.learn import models
 from ensemble.learn.data import Array, ToSize
 from ensemble.learn.device import device
 from ensemble.learn.memory import is_out_of_memory
 from ensemble.learn.predict import probabilities
 from ensemble.learn.preprocess import Preprocess
-from ensemble.learn.weights import MODEL, load_exactly
+from ensemble.learn.weights import MODEL, check_has_weights, load_exactly
 from ensemble.recipe import Recipe
 from ensemble.runs import Run
 
@@ -80,9 +79,7 @@ class StoredNetwork:
 def stored_network(run: Run, of_refit: bool = False) -> StoredNetwork:
     """The network of a run, or of its refit. Raises RunError, DamagedError, TrainingError."""
     weights = "refit.safetensors" if of_refit else MODEL
-    if weights not in run.files:
-        why = "was imported" if run.strategy == "imported" else f"has no {weights}"
-        raise RunError(f"{run.id} {why}: there is no network that could predict other images")
+    check_has_weights(run, weights)  # before the network is built
     run.check_file("recipe.yaml")
     recipe, preprocess = Recipe.load(run.folder / "recipe.yaml"), Preprocess.of(run)
     network = models.build(recipe.model, len(run.classes), preprocess.geometry.size).network

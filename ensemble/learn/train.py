@@ -28,6 +28,7 @@ from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.resume import StateFolder
 from ensemble.learn.setup import Setup, set_up
+from ensemble.learn.weights import MODEL
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.runs import Run, RunStore
@@ -95,7 +96,7 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
         if ranks.is_first():
             (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
-            save_weights(state, folder / "model.safetensors")
+            save_weights(state, folder / MODEL)
         valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
     with_leaks.tell(None)
     fitted = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)

@@ -98,11 +98,16 @@ def find_weights(model: Model, runs: RunStore) -> Weights | None:
 
 def stored_weights(run: Run, name: str = MODEL) -> State:
     """The weights that a finished run stored, as its run.json knows them. Raises RunError, DamagedError."""
+    check_has_weights(run, name)
+    run.check_file(name)
+    return read_weights(run.folder / name)
+
+
+def check_has_weights(run: Run, name: str) -> None:
+    """Whether a finished run stored weights. Raises RunError."""
     if name not in run.files:
         why = "was imported" if run.strategy == "imported" else f"has no {name}"
         raise RunError(f"{run.id} {why}: there is no network to load\n`ens runs` lists the other runs")
-    run.check_file(name)
-    return read_weights(run.folder / name)
 
 
 def _run_named(name: str, runs: RunStore) -> Run:
