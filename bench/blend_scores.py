@@ -29,9 +29,16 @@ from ensemble.predictions import Array, Predictions
 
 # members, validation rows, classes
 GRID = [
-    (3, 200, 2), (30, 200, 10), (9, 500, 120), (60, 500, 10), (9, 1000, 10), (60, 1000, 2), (30, 2000, 5), (5, 2000,
-    120), (9, 10_000, 10),
-]  # fmt: skip
+    (3, 200, 2),
+    (30, 200, 10),
+    (9, 500, 120),
+    (60, 500, 10),
+    (9, 1000, 10),
+    (60, 1000, 2),
+    (30, 2000, 5),
+    (5, 2000, 120),
+    (9, 10_000, 10),
+]
 
 
 def competition(cell: tuple[int, int, int], seed: int, metric: str) -> dict[str, Any]:
@@ -39,7 +46,10 @@ def competition(cell: tuple[int, int, int], seed: int, metric: str) -> dict[str,
     n_members, n_rows, n_classes = cell
     rng = np.random.default_rng([*cell, seed, METRICS.index(metric)])
     world = World(rng, n_members, n_classes)
-    ids, classes = np.array([f"{i:06d}" for i in range(n_rows)]), tuple(f"c{i:03d}" for i in range(n_classes))
+    ids, classes = (
+        np.array([f"{i:06d}" for i in range(n_rows)]),
+        tuple(f"c{i:03d}" for i in range(n_classes)),
+    )
     members = {
         f"m{i:03d}": partial(Predictions, ids, classes, probs, world.targets(n_rows))
         for i, probs in enumerate(world.rows(rng, n_rows))
@@ -56,7 +66,8 @@ def competition(cell: tuple[int, int, int], seed: int, metric: str) -> dict[str,
         "truth": truth.tolist(),
         "fitted": [[r.fitted_accuracy for r in table], [r.fitted_log_loss for r in table]],
         "interval": [
-            [[i.value, i.low, i.high] for i in (getattr(rating, name) for rating in table)] for name in METRICS
+            [[i.value, i.low, i.high] for i in (getattr(rating, name) for rating in table)]
+            for name in METRICS
         ],
         "accuracies": pool.hits.mean(1).tolist(),
     }
@@ -67,7 +78,9 @@ class World:
 
     def __init__(self, rng: np.random.Generator, n_members: int, n_classes: int) -> None:
         spread = rng.uniform(0.2, 1.5)
-        self.strength = (rng.uniform(2, 6) + spread * rng.standard_normal(n_members)).astype(np.float32)
+        self.strength = (rng.uniform(2, 6) + spread * rng.standard_normal(n_members)).astype(
+            np.float32
+        )
         self.shared = np.float32(rng.uniform(0.4, 0.9))  # of the noise's variance
         self.heat = np.float32(rng.uniform(0.7, 1.5))  # above 1 too sure, below 1 not sure enough
         self.n_classes = n_classes
@@ -79,7 +92,9 @@ class World:
     def rows(self, rng: np.random.Generator, n: int) -> Iterator[Array]:
         """Member by member probabilities of n new rows."""
         targets, size = self.targets(n), (n, self.n_classes)
-        common = rng.standard_normal(size, dtype=np.float32) * np.float32(1.6 * np.sqrt(self.shared))
+        common = rng.standard_normal(size, dtype=np.float32) * np.float32(
+            1.6 * np.sqrt(self.shared)
+        )
         ease = rng.standard_normal(n, dtype=np.float32)
         for strength in self.strength:
             logits = rng.standard_normal(size, dtype=np.float32)
@@ -98,14 +113,19 @@ class World:
             for blend in np.flatnonzero(own):
                 mixed[blend] += own[blend] * probs
         measures = (metrics.accuracy, metrics.log_loss)
-        return np.array([[measure(probs, self.targets(n)) for probs in mixed] for measure in measures])
+        return np.array(
+            [[measure(probs, self.targets(n)) for probs in mixed] for measure in measures]
+        )
 
 
 def report(found: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
     """A line for each weighting: pooled, then cell by cell."""
     kind = METRICS.index(metric)
     lines = []
-    for cell in [None, *sorted({tuple(one["cell"]) for one in found}, key=lambda cell: (cell[1], cell))]:
+    for cell in [
+        None,
+        *sorted({tuple(one["cell"]) for one in found}, key=lambda cell: (cell[1], cell)),
+    ]:
         own = [one for one in found if cell in (None, tuple(one["cell"]))]
         truth, fitted = (np.array([one[key][kind] for one in own]) for key in ("truth", "fitted"))
         value, low, high = np.moveaxis(np.array([one["interval"][kind] for one in own]), 2, 0)
@@ -114,11 +134,20 @@ def report(found: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
             bias, flattery = value[:, i] - truth[:, i], fitted[:, i] - truth[:, i]
             covered = metrics.wilson(float(inside[:, i].mean()), len(own))
             lines.append(
-                {"metric": metric, "cell": cell or "all", "n": len(own), "weights": name,
-                 "bias": bias.mean(), "bias_se": bias.std() / len(own) ** 0.5, "half_width": half[:, i].mean(),
-                 "fitted_bias": flattery.mean(), "coverage": covered.value, "coverage_low": covered.low,
-                 "coverage_high": covered.high}
-            )  # fmt: skip
+                {
+                    "metric": metric,
+                    "cell": cell or "all",
+                    "n": len(own),
+                    "weights": name,
+                    "bias": bias.mean(),
+                    "bias_se": bias.std() / len(own) ** 0.5,
+                    "half_width": half[:, i].mean(),
+                    "fitted_bias": flattery.mean(),
+                    "coverage": covered.value,
+                    "coverage_low": covered.low,
+                    "coverage_high": covered.high,
+                }
+            )
     return lines
 
 
@@ -138,7 +167,9 @@ def show(lines: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Run the grid for both metrics."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--competitions", type=int, default=150, help="for each cell of the grid and each metric")
+    parser.add_argument(
+        "--competitions", type=int, default=150, help="for each cell of the grid and each metric"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path)
     asked = parser.parse_args()
@@ -149,7 +180,9 @@ def main() -> None:
             found = processes.starmap(competition, tasks, chunksize=1)
         lines += report(found, metric)
     show(lines)
-    print(f"{2 * asked.competitions * len(GRID):,} competitions in {(time.perf_counter() - began) / 60:.1f} minutes")
+    print(
+        f"{2 * asked.competitions * len(GRID):,} competitions in {(time.perf_counter() - began) / 60:.1f} minutes"
+    )
     if asked.out:
         asked.out.write_text(json.dumps(lines))
 

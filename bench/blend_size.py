@@ -20,9 +20,9 @@ from statistics import median
 
 import numpy as np
 
-from ensemble.engines.outside import import_run
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
+from ensemble.runs.imported import import_run
 
 IMPORTS = [sys.executable, "-c", "import numpy, pydantic, typer, rich"]
 
@@ -45,12 +45,24 @@ def make(root: Path, members: int, rows: int, classes: int) -> None:
             yield path
 
     for i, (valid, test) in enumerate(zip(parts("v"), parts("t"), strict=True)):
-        import_run(f"member{i:03d}", f"arch{i % 9}", valid, test, RunStore(root / "runs"), "made-up")
+        import_run(
+            f"member{i:03d}", f"arch{i % 9}", valid, test, RunStore(root / "runs"), "made-up"
+        )
 
 
 def blend(root: Path) -> list[str]:
     """The command."""
-    return [sys.executable, "-m", "ensemble", "blend", "--runs", str(root / "runs"), "--out", str(root), "--force"]
+    return [
+        sys.executable,
+        "-m",
+        "ensemble",
+        "blend",
+        "--runs",
+        str(root / "runs"),
+        "--out",
+        str(root),
+        "--force",
+    ]
 
 
 def seconds(command: list[str]) -> float:
@@ -76,7 +88,9 @@ def main() -> None:
             turns = [(seconds(blend(root)), seconds(IMPORTS)) for _ in range(asked.turns)]
             ours, bare = (median(column) for column in zip(*turns, strict=True))
             ratios = sorted(a / b for a, b in turns)
-            print(f"ens blend {ours:.3f} s, imports {bare:.3f} s: {ours / bare:.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})")
+            print(
+                f"ens blend {ours:.3f} s, imports {bare:.3f} s: {ours / bare:.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
+            )
         else:
             make(root, asked.members, asked.rows, asked.classes)
             size = sum(path.stat().st_size for path in root.glob("runs/*/valid.npz"))

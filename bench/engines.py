@@ -46,7 +46,9 @@ def ray_nodes() -> Iterator[None]:
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     small = {"object_store_memory": 300 << 20}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
+    made = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small}
+    )
     for _ in range(N_WORKERS):
         made.add_node(num_cpus=1, **small)
     ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
@@ -84,7 +86,12 @@ def send_states(mailbox: Any, n: int, n_bytes: int) -> float:
     state = os.urandom(n_bytes)
     started = time.perf_counter()
     for i in range(n):
-        told = Told(0, Note("run", str(i)), {"run/state": {"state.safetensors": state}}, ("state.safetensors",))
+        told = Told(
+            0,
+            Note("run", str(i)),
+            {"run/state": {"state.safetensors": state}},
+            ("state.safetensors",),
+        )
         ray.get(mailbox.tell.remote(told))
     return time.perf_counter() - started
 
@@ -106,7 +113,9 @@ def state_rates(n: int = 8, n_bytes: int = 100_000_000) -> tuple[float, float]:
 
 def main() -> None:
     """Print one line per engine: medians over the turns."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=6)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--out", type=Path)
@@ -128,7 +137,9 @@ def main() -> None:
             for name, make in engines.items():
                 took[name].append(sweep(make(), recipe, given.runs))
         sent, stored = zip(*(state_rates() for _ in range(given.turns)), strict=True)
-    print(f"states: sent with {median(sent):.0f} MB/s, taken in and stored with {median(stored):.0f} MB/s")
+    print(
+        f"states: sent with {median(sent):.0f} MB/s, taken in and stored with {median(stored):.0f} MB/s"
+    )
     alone = median(turn["wall"] for turn in took["one after the other"])
     for name, turns in took.items():
         n = N_WORKERS if name.startswith(str(N_WORKERS)) else 1

@@ -25,9 +25,17 @@ from ensemble.recipe import Model
 
 def learner(arguments: argparse.Namespace, is_frozen: bool, is_ours: bool) -> Learner:
     """A Learner over one batch that repeats."""
-    items = [(torch.randn(3, arguments.size, arguments.size), i % 2) for i in range(arguments.batch)]
-    dls = DataLoaders(DataLoader(items, bs=arguments.batch), DataLoader(items, bs=arguments.batch), device=device())
-    network = build(Model(arch=arguments.arch, pretrained=False, head="keep"), 2, arguments.size).network
+    items = [
+        (torch.randn(3, arguments.size, arguments.size), i % 2) for i in range(arguments.batch)
+    ]
+    dls = DataLoaders(
+        DataLoader(items, bs=arguments.batch),
+        DataLoader(items, bs=arguments.batch),
+        device=device(),
+    )
+    network = build(
+        Model(arch=arguments.arch, pretrained=False, head="keep"), 2, arguments.size
+    ).network
     made = Learner(
         dls,
         network.to(device(), memory_format=torch.channels_last),

@@ -17,14 +17,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import yaml
 
-from ensemble.dataset.names import read_csv
+from ensemble.dataset.archives import unpack_into
+from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.pixels import _stored
-from ensemble.dataset.places import unpack_into
-from ensemble.engines.outside import read_predictions
 from ensemble.errors import DamagedError, DataError, EnsembleError, RecipeError, SubmissionError
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.runs import Run, history_of, range_test_of
+from ensemble.runs.imported import read_predictions
 from ensemble.runs.run import read_run
 from ensemble.submission.made import asked_for
 from ensemble.submission.manifest import read_manifest
@@ -40,7 +40,10 @@ def recipe(raw: bytes, folder: Path) -> None:
     path.write_bytes(raw)
     with suppress(RecipeError):
         found = Recipe.load(path)
-        path.write_text(yaml.safe_dump(json.loads(found.model_dump_json()), allow_unicode=True), encoding="utf-8")
+        path.write_text(
+            yaml.safe_dump(json.loads(found.model_dump_json()), allow_unicode=True),
+            encoding="utf-8",
+        )
         assert Recipe.load(path) == found
 
 
@@ -52,7 +55,9 @@ def table(raw: bytes, folder: Path) -> None:
         header, rows = read_csv(path)
         assert all(list(row) == header for row in rows)
         with path.open("w", encoding="utf-8", newline="") as out:
-            csv.writer(out, quoting=csv.QUOTE_ALL).writerows([header, *(row.values() for row in rows)])
+            csv.writer(out, quoting=csv.QUOTE_ALL).writerows(
+                [header, *(row.values() for row in rows)]
+            )
         assert read_csv(path) == (header, rows)
 
 
@@ -115,7 +120,9 @@ def archive(raw: bytes, folder: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         with suppress(DataError, OSError):
             unpack_into(path, target)
-        outside = [found for found in (folder / suffix).rglob("*") if not found.is_relative_to(target)]
+        outside = [
+            found for found in (folder / suffix).rglob("*") if not found.is_relative_to(target)
+        ]
         assert outside == [folder / suffix / "deep"]
         assert not any(found.is_symlink() for found in target.rglob("*"))
 
@@ -140,7 +147,11 @@ def curves(raw: bytes, folder: Path) -> None:
         (folder / name).write_bytes(raw)
         with suppress(DamagedError):
             for row in read(Run.model_construct(folder=folder, id="r", files={})):
-                numbers = row if isinstance(row, tuple) else (row.train_loss, row.valid_loss, row.accuracy, row.epoch)
+                numbers = (
+                    row
+                    if isinstance(row, tuple)
+                    else (row.train_loss, row.valid_loss, row.accuracy, row.epoch)
+                )
                 assert np.isfinite(numbers).all()
 
 
@@ -165,9 +176,18 @@ def search(raw: bytes, folder: Path) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes, Path], None]] = {
-    "recipe": recipe, "table": table, "import_csv": import_csv, "npz": npz, "run_json": run_json, "sample": sample,
-    "archive": archive, "manifest": manifest, "curves": curves, "sidecar": sidecar, "search": search,
-}  # fmt: skip
+    "recipe": recipe,
+    "table": table,
+    "import_csv": import_csv,
+    "npz": npz,
+    "run_json": run_json,
+    "sample": sample,
+    "archive": archive,
+    "manifest": manifest,
+    "curves": curves,
+    "sidecar": sidecar,
+    "search": search,
+}
 
 
 def main() -> None:

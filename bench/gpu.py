@@ -27,19 +27,27 @@ from pathlib import Path
 import timm
 import torch
 from fastai.callback.core import Callback, CancelFitException
-from fastai.vision.all import CrossEntropyLossFlat, Flip, ImageDataLoaders, Learner, Normalize, Resize, accuracy
+from fastai.vision.all import (
+    CrossEntropyLossFlat,
+    Flip,
+    ImageDataLoaders,
+    Learner,
+    Normalize,
+    Resize,
+    accuracy,
+)
 from timm.data import create_dataset, create_loader
 from torch import Tensor, nn
 
 from ensemble.dataset.load import load
 from ensemble.events import ignore
 from ensemble.learn.amp import autocast
+from ensemble.learn.build_learner import Setup, set_up
 from ensemble.learn.callbacks import FrozenInEval, SeedEpochs, Watch, nothing
 from ensemble.learn.data import part_loader
 from ensemble.learn.fitting import plan, schedule
 from ensemble.learn.graphs import recorded
 from ensemble.learn.predict import probabilities
-from ensemble.learn.setup import Setup, set_up
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 
@@ -141,7 +149,9 @@ class Bench:
 
     def batch(self, setup: Setup) -> tuple[Tensor, Tensor]:
         x, y = setup.learn.dls.train.one_batch()
-        return x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last), y.as_subclass(Tensor)
+        return x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last), y.as_subclass(
+            Tensor
+        )
 
     def bound(self, setup: Setup | None = None) -> tuple[float, float]:
         setup = setup or self.setup
@@ -154,7 +164,9 @@ class Bench:
                 network(batch[0])
         return seconds, steps.step_seconds / len(batch[0])
 
-    def loop(self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], steps: Steps) -> float:
+    def loop(
+        self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], steps: Steps
+    ) -> float:
         """Seconds of a step of plain PyTorch."""
         optimiser = torch.optim.AdamW(network.parameters(), RATE, fused=torch.cuda.is_available())
         network.train()
@@ -178,12 +190,18 @@ class Bench:
     def fastai(self) -> tuple[float, float]:
         steps = self.steps(self.flags.share)
         dls = ImageDataLoaders.from_folder(
-            self.flags.data, train="train", valid="test", bs=self.flags.batch, num_workers=self.flags.workers,
+            self.flags.data,
+            train="train",
+            valid="test",
+            bs=self.flags.batch,
+            num_workers=self.flags.workers,
             item_tfms=Resize(self.size, method="squish") if self.size != 32 else None,
             batch_tfms=[Flip(), Normalize.from_stats([0.5] * 3, [0.25] * 3)],
-        )  # fmt: skip
+        )
         network = timm.create_model(self.arch, num_classes=dls.c)
-        learn = Learner(dls, network, loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=[Timed(steps)])
+        learn = Learner(
+            dls, network, loss_func=CrossEntropyLossFlat(), metrics=accuracy, cbs=[Timed(steps)]
+        )
         if self.precision != "fp32":
             learn = learn.to_bf16() if self.precision == "bf16" else learn.to_fp16()
         with learn.no_bar(), learn.no_logging():
@@ -195,13 +213,21 @@ class Bench:
     def timm(self) -> tuple[float, float]:
         loaders = {
             part: create_loader(
-                create_dataset("folder", str(self.flags.data), split=part), (3, self.size, self.size),
-                self.flags.batch, is_training=part == "train", scale=(1, 1), ratio=(1, 1), color_jitter=None,
-                num_workers=self.flags.workers, use_prefetcher=torch.cuda.is_available(), crop_pct=1.0,
-                device=next(self.setup.learn.model.parameters()).device, auto_augment=None,
+                create_dataset("folder", str(self.flags.data), split=part),
+                (3, self.size, self.size),
+                self.flags.batch,
+                is_training=part == "train",
+                scale=(1, 1),
+                ratio=(1, 1),
+                color_jitter=None,
+                num_workers=self.flags.workers,
+                use_prefetcher=torch.cuda.is_available(),
+                crop_pct=1.0,
+                device=next(self.setup.learn.model.parameters()).device,
+                auto_augment=None,
             )
             for part in ("train", "test")
-        }  # fmt: skip
+        }
         network = timm.create_model(self.arch, num_classes=10).to(self.batch(self.setup)[0].device)
         network.to(memory_format=torch.channels_last)
 
@@ -230,19 +256,26 @@ def measure(bench: Bench, side: str, batch: int) -> dict[str, dict[str, float]]:
         print(f"{bench.arch} {bench.size} px, {side}: {type(error).__name__}", flush=True)
         return {}
     sides = values if isinstance(values, dict) else {side: values}
-    return {name: {"train": round(batch / step), "infer": round(1 / image)} for name, (step, image) in sides.items()}
+    return {
+        name: {"train": round(batch / step), "infer": round(1 / image)}
+        for name, (step, image) in sides.items()
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--minutes", type=float, default=4, help="networks for which no time is left are left out")
+    parser.add_argument(
+        "--minutes", type=float, default=4, help="networks for which no time is left are left out"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 224])
     parser.add_argument("--archs", nargs="+", default=list(ARCHS))
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES[:5]))
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--share", type=float, default=0.4, help="of the steps that fastai and timm take")
+    parser.add_argument(
+        "--share", type=float, default=0.4, help="of the steps that fastai and timm take"
+    )
     parser.add_argument("--warm-up", type=int, default=10)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--precision", default="auto")
@@ -258,8 +291,18 @@ def main() -> None:
                     print(f"{arch} {size} px, {side}: no time is left")
                     continue
                 rates |= measure(bench, side, flags.batch)
-            print(json.dumps({"arch": arch, "size": size, "batch": flags.batch, "precision": bench.precision,
-                              "img/s": rates}), flush=True)  # fmt: skip
+            print(
+                json.dumps(
+                    {
+                        "arch": arch,
+                        "size": size,
+                        "batch": flags.batch,
+                        "precision": bench.precision,
+                        "img/s": rates,
+                    }
+                ),
+                flush=True,
+            )
             del bench
             torch.cuda.empty_cache()
 

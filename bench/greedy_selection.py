@@ -22,7 +22,10 @@ import numpy as np
 def make(path: Path, members: int, rows: int, classes: int) -> None:
     """Members with correlated errors, (members, rows, classes) float32, and targets."""
     rng = np.random.default_rng(0)
-    targets, common = np.arange(rows) % classes, rng.standard_normal((rows, classes), dtype=np.float32)
+    targets, common = (
+        np.arange(rows) % classes,
+        rng.standard_normal((rows, classes), dtype=np.float32),
+    )
     probs = np.empty((members, rows, classes), np.float32)
     for own in probs:
         own[:] = common + rng.standard_normal((rows, classes), dtype=np.float32)
@@ -55,17 +58,31 @@ def run(side: str, path: Path, picks: int) -> None:
     """One side, in the process of its own environment: seconds and weights as JSON."""
     with np.load(path) as stored:
         probs, targets = stored["probs"], stored["targets"]
-    {"ours": ours, "autogluon": autogluons}[side](probs[:3, :100], targets[:100], 2)  # imports and first calls
+    {"ours": ours, "autogluon": autogluons}[side](
+        probs[:3, :100], targets[:100], 2
+    )  # imports and first calls
     began = time.perf_counter()
     weights = {"ours": ours, "autogluon": autogluons}[side](probs, targets, picks)
-    print(json.dumps({"seconds": time.perf_counter() - began, "weights": np.asarray(weights).tolist()}))
+    print(
+        json.dumps(
+            {"seconds": time.perf_counter() - began, "weights": np.asarray(weights).tolist()}
+        )
+    )
 
 
 def main() -> None:
     """Both sides in turn."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--autogluon", required=True, metavar="PYTHON", help="the Python that has autogluon.core")
-    for name, value in (("members", 200), ("rows", 50_000), ("classes", 10), ("picks", 20), ("turns", 3)):
+    parser.add_argument(
+        "--autogluon", required=True, metavar="PYTHON", help="the Python that has autogluon.core"
+    )
+    for name, value in (
+        ("members", 200),
+        ("rows", 50_000),
+        ("classes", 10),
+        ("picks", 20),
+        ("turns", 3),
+    ):
         parser.add_argument(f"--{name}", type=int, default=value)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +102,9 @@ def main() -> None:
             f"{side:10s} {median(seconds):8.3f} s ({min(seconds):.3f}–{max(seconds):.3f}), log loss "
             f"{-np.log(weights @ true).mean():.6f}, {np.count_nonzero(weights)} members"
         )
-    theirs, mine = (median(turn["seconds"] for turn in found[side]) for side in ("autogluon", "ours"))
+    theirs, mine = (
+        median(turn["seconds"] for turn in found[side]) for side in ("autogluon", "ours")
+    )
     print(f"{theirs / mine:.1f} times faster")
 
 

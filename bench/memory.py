@@ -77,7 +77,9 @@ def main() -> None:
             if said.what == "decode":
                 command = [sys.executable, "-c", DECODE, "set"]
             seconds, anonymous, mapped = peaks(command, folder)
-            print(f"{n_images:,} images: {anonymous:,.0f} MB anonymous, {mapped:,.0f} MB mapped, {seconds:.0f} s")
+            print(
+                f"{n_images:,} images: {anonymous:,.0f} MB anonymous, {mapped:,.0f} MB mapped, {seconds:.0f} s"
+            )
 
 
 if __name__ == "__main__":

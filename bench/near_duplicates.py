@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
-from ensemble.dataset.looks import THUMB
-from ensemble.dataset.near import near_pairs
+from ensemble.dataset.duplicates import near_pairs
+from ensemble.dataset.image_info import THUMB
 from ensemble.metrics import wilson
 
 SIDE, CUT = 32, 28
@@ -42,8 +42,12 @@ def shifted(pixels: int) -> Callable[[Image.Image, Any], Image.Image]:
     """Moved in one of eight directions, the edge repeated."""
 
     def copy(image: Image.Image, rng: Any) -> Image.Image:
-        padded = np.pad(np.asarray(image), ((pixels, pixels), (pixels, pixels), (0, 0)), mode="edge")
-        down, right = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)][rng.integers(8)]
+        padded = np.pad(
+            np.asarray(image), ((pixels, pixels), (pixels, pixels), (0, 0)), mode="edge"
+        )
+        down, right = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)][
+            rng.integers(8)
+        ]
         top, left = pixels * (1 + down), pixels * (1 + right)
         return Image.fromarray(padded[top : top + SIDE, left : left + SIDE])
 
@@ -57,13 +61,20 @@ def all_at_once(image: Image.Image, rng: Any) -> Image.Image:
 KINDS: dict[str, Callable[[Image.Image, Any], Image.Image]] = {
     **{f"JPEG, quality {quality}": recompressed(quality) for quality in (30, 50, 70, 90)},
     **{f"resized × {factor:g}": resized(factor) for factor in (0.5, 2)},
-    **{f"shifted by {pixels} px ({100 * pixels / SIDE:.0f} %)": shifted(pixels) for pixels in (1, 2, 3)},
+    **{
+        f"shifted by {pixels} px ({100 * pixels / SIDE:.0f} %)": shifted(pixels)
+        for pixels in (1, 2, 3)
+    },
     "mirrored": lambda image, rng: ImageOps.mirror(image),
     "mirrored, shifted by 2 px, JPEG 50": all_at_once,
     "brightness × 0.7 + 40": lambda image, rng: image.point(lambda level: 0.7 * level + 40),
     "grey": lambda image, rng: image.convert("L").convert("RGB"),
-    "1 px cut off all around, enlarged": lambda image, rng: image.crop((1, 1, SIDE - 1, SIDE - 1)).resize((SIDE, SIDE)),
-    "2 px cut off all around, enlarged": lambda image, rng: image.crop((2, 2, SIDE - 2, SIDE - 2)).resize((SIDE, SIDE)),
+    "1 px cut off all around, enlarged": lambda image, rng: image.crop(
+        (1, 1, SIDE - 1, SIDE - 1)
+    ).resize((SIDE, SIDE)),
+    "2 px cut off all around, enlarged": lambda image, rng: image.crop(
+        (2, 2, SIDE - 2, SIDE - 2)
+    ).resize((SIDE, SIDE)),
 }
 
 
@@ -88,24 +99,37 @@ def misses(images: list[Image.Image], originals: Any, n_copies: int) -> None:
         one, other = (thumbs([images[i].crop(box) for i in chosen]) for box in boxes)
         pairs = near_pairs(one, other)
         n_found = int((pairs[:, 0] == pairs[:, 1]).sum())
-        print(f"{f'two {CUT} px cuts, {pixels} px apart':36s} missed {share(n_copies - n_found, n_copies)}", flush=True)
+        print(
+            f"{f'two {CUT} px cuts, {pixels} px apart':36s} missed {share(n_copies - n_found, n_copies)}",
+            flush=True,
+        )
 
 
-def alarms(files: list[Path], images: list[Image.Image], originals: Any, sheet: Path | None) -> None:
+def alarms(
+    files: list[Path], images: list[Image.Image], originals: Any, sheet: Path | None
+) -> None:
     pairs = near_pairs(originals)
     is_test = np.array(["test" in file.parts for file in files])
     n, n_pairs = len(files), len(files) * (len(files) - 1) // 2
     across = pairs[is_test[pairs[:, 0]] != is_test[pairs[:, 1]]]
     inside = pairs[is_test[pairs].all(1)]
     leaked = set(across[is_test[across]].tolist())
-    print(f"originals: {len(pairs)} pairs of {n:,} pictures flagged, 1 in {n_pairs / max(len(pairs), 1):,.0f}")
-    print(f"test pictures with a copy in train: {share(len(leaked), int(is_test.sum()))}, {len(leaked)} in all")
-    print(f"... in train or test: {share(len(leaked | set(inside.ravel().tolist())), int(is_test.sum()))}")
+    print(
+        f"originals: {len(pairs)} pairs of {n:,} pictures flagged, 1 in {n_pairs / max(len(pairs), 1):,.0f}"
+    )
+    print(
+        f"test pictures with a copy in train: {share(len(leaked), int(is_test.sum()))}, {len(leaked)} in all"
+    )
+    print(
+        f"... in train or test: {share(len(leaked | set(inside.ravel().tolist())), int(is_test.sum()))}"
+    )
     if sheet:
         draw(images, pairs, sheet)
 
 
-def draw(images: list[Image.Image], pairs: Any, path: Path, columns: int = 20, side: int = 48) -> None:
+def draw(
+    images: list[Image.Image], pairs: Any, path: Path, columns: int = 20, side: int = 48
+) -> None:
     rows = -(-len(pairs) // columns)
     page = Image.new("RGB", (columns * (2 * side + 6), rows * (side + 12)), "white")
     pen = ImageDraw.Draw(page)
@@ -124,7 +148,9 @@ def scale(originals: Any, size: int) -> None:
     began = time.perf_counter()
     pairs = near_pairs(many)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{len(many):,} pictures: {time.perf_counter() - began:.0f} s, peak {peak:.2f} GiB, {len(pairs)} pairs")
+    print(
+        f"{len(many):,} pictures: {time.perf_counter() - began:.0f} s, peak {peak:.2f} GiB, {len(pairs)} pairs"
+    )
 
 
 def main() -> None:

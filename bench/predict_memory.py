@@ -34,10 +34,14 @@ def main() -> None:
         for n in COUNTS:
             command = ["predict", str(fill(Path(temporary), n)), "--run", run, "--runs", runs]
             began = time.monotonic()
-            process = subprocess.Popen([sys.executable, "-m", "ensemble", *command, "--out", f"{temporary}/{n}.csv"])
+            process = subprocess.Popen(
+                [sys.executable, "-m", "ensemble", *command, "--out", f"{temporary}/{n}.csv"]
+            )
             _, status, used = os.wait4(process.pid, 0)
             seconds = time.monotonic() - began
-            print(f"{n:,} images: {used.ru_maxrss / 1024:,.0f} MiB at most, {seconds:.0f} s, exit {status}")
+            print(
+                f"{n:,} images: {used.ru_maxrss / 1024:,.0f} MiB at most, {seconds:.0f} s, exit {status}"
+            )
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 from ensemble.blending.mixture import Mixture
 from ensemble.predictions import Array, Predictions
 from ensemble.submission.ledger import answers
-from ensemble.submission.smell import Last, smells
+from ensemble.submission.suspicious import Last, smells
 
 CLASSES, N_WORLDS = ("a", "b", "c", "d"), 200
 SHARES = {"even": (0.25,) * 4, "skewed": (0.5, 0.25, 0.15, 0.1)}
@@ -40,25 +40,37 @@ class Member:
         return self.said["t"]
 
 
-def guesses(rng: np.random.Generator, targets: Array, accuracy: float, part: str, is_known: bool) -> Predictions:
-    named = np.where(rng.random(len(targets)) < (accuracy - 0.25) / 0.75, targets, rng.integers(0, 4, len(targets)))
+def guesses(
+    rng: np.random.Generator, targets: Array, accuracy: float, part: str, is_known: bool
+) -> Predictions:
+    named = np.where(
+        rng.random(len(targets)) < (accuracy - 0.25) / 0.75,
+        targets,
+        rng.integers(0, 4, len(targets)),
+    )
     probs = rng.dirichlet(np.ones(4), len(targets))
     probs[np.arange(len(targets)), named] += 1
     ids = np.array([f"{part}{i:05d}" for i in range(len(targets))])
     return Predictions(ids, CLASSES, probs / 2, targets if is_known else None)
 
 
-def world(rng: np.random.Generator, shares: tuple[float, ...], accuracy: float, n: int) -> dict[str, Member]:
+def world(
+    rng: np.random.Generator, shares: tuple[float, ...], accuracy: float, n: int
+) -> dict[str, Member]:
     truth = {"v": rng.choice(4, 1_000, p=shares), "t": rng.choice(4, n, p=shares)}
     return {
-        f"m{i}": Member(np.array(shares), {p: guesses(rng, truth[p], accuracy, p, p == "v") for p in truth})
+        f"m{i}": Member(
+            np.array(shares), {p: guesses(rng, truth[p], accuracy, p, p == "v") for p in truth}
+        )
         for i in range(6)
     }
 
 
 def permuted(member: Member) -> Member:
     test = member.test()
-    return Member(member.counts, member.said | {"t": Predictions(test.ids, ("b", "c", "d", "a"), test.probs)})
+    return Member(
+        member.counts, member.said | {"t": Predictions(test.ids, ("b", "c", "d", "a"), test.probs)}
+    )
 
 
 def shuffled(member: Member) -> Member:
@@ -81,7 +93,9 @@ def smelt(members: dict[str, Member], accuracy: float, last: Last | None) -> boo
 
 
 def main() -> None:
-    print("shares  accuracy  test rows  honest  classes (first, later)  ids (first, later)  one member")
+    print(
+        "shares  accuracy  test rows  honest  classes (first, later)  ids (first, later)  one member"
+    )
     for name, shares in SHARES.items():
         for accuracy in (0.3, 0.5, 0.9):
             for n in (50, 1_000):
@@ -93,10 +107,21 @@ def main() -> None:
                     mixture = Mixture(dict.fromkeys(others, 1 / 3), False, None)
                     before = mixture.of({key: one.test for key, one in others.items()})
                     last = Last("last.csv", answers(text_of(before)), accuracy)
-                    wrong = [{key: change(one) for key, one in mine.items()} for change in (permuted, shuffled)]
+                    wrong = [
+                        {key: change(one) for key, one in mine.items()}
+                        for change in (permuted, shuffled)
+                    ]
                     one = mine | {"m1": permuted(mine["m1"])}
-                    cases = [(mine, last), (wrong[0], None), (wrong[0], last), (wrong[1], None), (wrong[1], last)]
-                    found += [smelt(case, accuracy, beside) for case, beside in [*cases, (one, None)]]
+                    cases = [
+                        (mine, last),
+                        (wrong[0], None),
+                        (wrong[0], last),
+                        (wrong[1], None),
+                        (wrong[1], last),
+                    ]
+                    found += [
+                        smelt(case, accuracy, beside) for case, beside in [*cases, (one, None)]
+                    ]
                 shown = "  ".join(f"{100 * share:5.1f} %" for share in found / N_WORLDS)
                 print(f"{name:6}  {accuracy:8}  {n:9,}  {shown}")
 

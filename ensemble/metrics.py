@@ -25,7 +25,9 @@ class Interval:
     def widened(self, times: float) -> "Interval":
         """The same value with both sides this many times as far away."""
         return Interval(
-            self.value, self.value - times * (self.value - self.low), self.value + times * (self.high - self.value)
+            self.value,
+            self.value - times * (self.value - self.low),
+            self.value + times * (self.high - self.value),
         )
 
 
@@ -68,11 +70,15 @@ class ClassScore:
 
 def per_class(probs: Array, targets: Array, classes: Sequence[str]) -> list[ClassScore]:
     """Every class's scores, in the order of classes. probs is (rows, classes), targets (rows,)."""
-    named, there = (np.bincount(labels, minlength=len(classes)) for labels in (predicted(probs), targets))
+    named, there = (
+        np.bincount(labels, minlength=len(classes)) for labels in (predicted(probs), targets)
+    )
     right = np.bincount(targets[hits(probs, targets) > 0], minlength=len(classes))
     precision, recall = right / np.maximum(named, 1), right / np.maximum(there, 1)
     f1 = 2 * right / np.maximum(named + there, 1)
-    rows = zip(classes, there.tolist(), precision.tolist(), recall.tolist(), f1.tolist(), strict=True)
+    rows = zip(
+        classes, there.tolist(), precision.tolist(), recall.tolist(), f1.tolist(), strict=True
+    )
     return [ClassScore(*row) for row in rows]
 
 
@@ -97,16 +103,31 @@ def paired_difference(hits_a: Array, hits_b: Array) -> Interval:
     a, b = wilson(float(hits_a.mean()), n), wilson(float(hits_b.mean()), n)
     difference = a.value - b.value
     phi = _phi(hits_a, hits_b)
-    down = (a.value - a.low) ** 2 - 2 * phi * (a.value - a.low) * (b.high - b.value) + (b.high - b.value) ** 2
-    up = (a.high - a.value) ** 2 - 2 * phi * (a.high - a.value) * (b.value - b.low) + (b.value - b.low) ** 2
-    return Interval(difference, difference - float(np.sqrt(max(down, 0))), difference + float(np.sqrt(max(up, 0))))
+    down = (
+        (a.value - a.low) ** 2
+        - 2 * phi * (a.value - a.low) * (b.high - b.value)
+        + (b.high - b.value) ** 2
+    )
+    up = (
+        (a.high - a.value) ** 2
+        - 2 * phi * (a.high - a.value) * (b.value - b.low)
+        + (b.value - b.low) ** 2
+    )
+    return Interval(
+        difference,
+        difference - float(np.sqrt(max(down, 0))),
+        difference + float(np.sqrt(max(up, 0))),
+    )
 
 
 def _phi(hits_a: Array, hits_b: Array) -> float:
     """Newcombe's correlation of two paired shares, with his continuity correction where it is positive."""
     n = len(hits_a)
     both, only_a = float((hits_a * hits_b).sum()), float((hits_a * (1 - hits_b)).sum())
-    only_b, neither = float(((1 - hits_a) * hits_b).sum()), float(((1 - hits_a) * (1 - hits_b)).sum())
+    only_b, neither = (
+        float(((1 - hits_a) * hits_b).sum()),
+        float(((1 - hits_a) * (1 - hits_b)).sum()),
+    )
     margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
     if margins <= 0:
         return 0.0
@@ -141,7 +162,9 @@ def bootstrap_mean(values: Array, seed: int, n_draws: int = 10_000) -> Interval:
         centred = values - mean
         spread = float(np.sqrt((centred**2).mean()))
         skewness = float((centred**3).mean()) / spread**3 if spread > 0 else 0.0
-        low, high = (mean + spread / n**0.5 * (z + skewness * (z * z - 1) / (6 * n**0.5)) for z in (-Z, Z))
+        low, high = (
+            mean + spread / n**0.5 * (z + skewness * (z * z - 1) / (6 * n**0.5)) for z in (-Z, Z)
+        )
         return Interval(mean, low, high)
     rng = np.random.default_rng(seed)
     per_block = max(1, 4_000_000 // n)

@@ -18,7 +18,10 @@ from ensemble.errors import DamagedError, MismatchError
 from ensemble.files import atomic_path
 
 Array = npt.NDArray[Any]
-FREE_BYTES, MAX_SWELL = 1 << 30, 100  # beyond 1 GB, bytes of arrays for a byte of file: nothing else is a bomb
+FREE_BYTES, MAX_SWELL = (
+    1 << 30,
+    100,
+)  # beyond 1 GB, bytes of arrays for a byte of file: nothing else is a bomb
 SUM_TOLERANCE = 1e-2  # float16 rows of 120 classes miss 1 by up to 0.004; more is another mistake
 
 
@@ -72,11 +75,19 @@ class Predictions:
             return f"groups must be ({n},) texts, not {self.groups.dtype} {self.groups.shape}"
         named = {"ids": self.ids, "classes": np.array(self.classes), "groups": self.groups}
         odd = [name for name, texts in named.items() if texts is not None and not _is_text(texts)]
-        return f"{odd[0]}: a letter there is no text (not in Unicode, or half of a pair)" if odd else None
+        return (
+            f"{odd[0]}: a letter there is no text (not in Unicode, or half of a pair)"
+            if odd
+            else None
+        )
 
     def save(self, path: Path) -> None:
         """Write an .npz with the same bytes for the same content. Raises EnsembleError."""
-        arrays = {"ids": self.ids, "classes": np.array(self.classes), "probs": self.probs.astype(np.float32)}
+        arrays = {
+            "ids": self.ids,
+            "classes": np.array(self.classes),
+            "probs": self.probs.astype(np.float32),
+        }
         if self.targets is not None:
             arrays["targets"] = self.targets.astype(np.int64)
         if self.groups is not None:
@@ -99,7 +110,9 @@ class Predictions:
                 raise DamagedError(f"no array named {', '.join(sorted(missing))}")
             classes = arrays["classes"]
             if classes.ndim != 1 or classes.dtype.kind != "U":
-                raise DamagedError(f"classes must be a list of texts, not {classes.dtype} {classes.shape}")
+                raise DamagedError(
+                    f"classes must be a list of texts, not {classes.dtype} {classes.shape}"
+                )
             rest = (arrays.get("targets"), arrays.get("groups"))
             return cls(arrays["ids"], tuple(classes.tolist()), arrays["probs"], *rest)
         except FileNotFoundError:
@@ -131,7 +144,9 @@ def aligned(members: Mapping[str, Callable[[], Predictions]]) -> Iterator[Predic
         _check_same("classes", first_name, np.array(first.classes), name, np.array(member.classes))
         _check_same("rows", first_name, first.ids, name, member.ids)
         if not _same_targets(first.targets, member.targets):
-            raise MismatchError(f"{first_name} and {name} disagree about the true labels of the same rows")
+            raise MismatchError(
+                f"{first_name} and {name} disagree about the true labels of the same rows"
+            )
         yield member
 
 
@@ -143,10 +158,12 @@ def joined(parts: Mapping[str, Predictions]) -> Predictions:
         _check_same("classes", first_name, np.array(first.classes), name, np.array(part.classes))
     members = list(ready.values())
     return Predictions(
-        np.concatenate([part.ids for part in members]), first.classes,
+        np.concatenate([part.ids for part in members]),
+        first.classes,
         np.concatenate([part.probs for part in members]),
-        _together([part.targets for part in members]), _together([part.groups for part in members]),
-    )  # fmt: skip
+        _together([part.targets for part in members]),
+        _together([part.groups for part in members]),
+    )
 
 
 def _together(columns: Sequence[Array | None]) -> Array | None:
@@ -157,7 +174,10 @@ def _together(columns: Sequence[Array | None]) -> Array | None:
 def _refuse_bomb(content: bytes) -> None:
     """Raises DamagedError for an .npz that would swell to more than memory may be asked for."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        n_bytes, limit = sum(info.file_size for info in archive.infolist()), max(FREE_BYTES, MAX_SWELL * len(content))
+        n_bytes, limit = (
+            sum(info.file_size for info in archive.infolist()),
+            max(FREE_BYTES, MAX_SWELL * len(content)),
+        )
     if n_bytes > limit:
         raise DamagedError(f"{n_bytes:,} bytes when unpacked, {limit:,} are allowed")
 
@@ -184,7 +204,9 @@ def _same_targets(mine: Array | None, others: Array | None) -> bool:
 def _check_same(what: str, name: str, mine: Array, other_name: str, others: Array) -> None:
     if np.array_equal(mine, others):
         return
-    only_mine, only_others = (np.setdiff1d(a, b).tolist() for a, b in ((mine, others), (others, mine)))
+    only_mine, only_others = (
+        np.setdiff1d(a, b).tolist() for a, b in ((mine, others), (others, mine))
+    )
     raise MismatchError(
         f"{name} and {other_name} do not have the same {what}: {len(mine):,} against {len(others):,}\n"
         f"only in the first: {some(only_mine)}; only in the second: {some(only_others)}"

@@ -44,8 +44,13 @@ def _check_place(folder: Path) -> None:
     """Whether what has the submission's name was written by an earlier quickstart. Raises EnsembleError."""
     command = None
     with suppress(OSError, ValueError, RecursionError, AttributeError):
-        command = json.loads((folder / "quickstart.json").read_text(encoding="utf-8")).get("command")
-    there = next((path for path in (folder / "quickstart.csv", folder / "quickstart.json") if path.exists()), None)
+        command = json.loads((folder / "quickstart.json").read_text(encoding="utf-8")).get(
+            "command"
+        )
+    there = next(
+        (path for path in (folder / "quickstart.csv", folder / "quickstart.json") if path.exists()),
+        None,
+    )
     if there is not None and command != COMMAND:
         raise EnsembleError(
             f"{there}: is not what `ens quickstart` wrote\nmove it away, or name another folder with --out"

@@ -53,7 +53,9 @@ def _made_up(rng, n=200, classes=("a", "b", "c"), accuracy=0.9, ids=None):
     named[wrong] = (named[wrong] + rng.integers(1, c, len(wrong))) % c
     probs = rng.dirichlet(np.ones(c), len(ids))
     probs[np.arange(len(ids)), named] += 1
-    return Predictions(ids, tuple(classes), (probs / probs.sum(1, keepdims=True)).astype(np.float32), targets)
+    return Predictions(
+        ids, tuple(classes), (probs / probs.sum(1, keepdims=True)).astype(np.float32), targets
+    )
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +92,8 @@ def _fake_run(store_root, name, accuracy=0.9, arch="resnet18", predictions=None,
         "strategy": "fine_tune",
         "seed": 0,
         "scores": Scores(
-            accuracy=accuracy_of(valid.probs, valid.targets), log_loss=log_loss(valid.probs, valid.targets)
+            accuracy=accuracy_of(valid.probs, valid.targets),
+            log_loss=log_loss(valid.probs, valid.targets),
         ),
         "classes": valid.classes,
         "data": DataInfo(
@@ -194,7 +197,12 @@ class KaggleSite:
 
     def GetSubmissionLimits(self, body):  # noqa: N802
         n = len(self.submissions)
-        return {"numToday": n, "numTotal": n, "numAllowedNow": self.n_left - n, "limitedByTotal": False}
+        return {
+            "numToday": n,
+            "numTotal": n,
+            "numAllowedNow": self.n_left - n,
+            "limitedByTotal": False,
+        }
 
     def StartSubmissionUpload(self, body):  # noqa: N802
         token = f"upload-{len(self.uploads)}"
@@ -211,7 +219,7 @@ class KaggleSite:
                 "date": "2024-01-01T00:00:00Z",
                 "text": text,
                 "fileName": self.names[body["blobFileTokens"]],
-            }  # fmt: skip
+            }
         )
         return {"message": "Successfully submitted", "ref": ref}
 
@@ -220,7 +228,9 @@ class KaggleSite:
         listed = []
         for one in reversed(self.submissions):
             said = {key: one[key] for key in ("ref", "description", "date", "fileName")}
-            listed.append(said | (self.scored(one["text"]) if self.delay < 0 else {"status": "PENDING"}))
+            listed.append(
+                said | (self.scored(one["text"]) if self.delay < 0 else {"status": "PENDING"})
+            )
         return {"submissions": listed}
 
     def scored(self, text):
@@ -240,7 +250,11 @@ def kaggle_site(tmp_path, monkeypatch):
     site = KaggleSite()
     for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
         monkeypatch.delenv(name)
-    said = {"KAGGLE_API_ENVIRONMENT": "LOCALHOST", "KAGGLE_USERNAME": "me", "KAGGLE_KEY": "secret-key"}
+    said = {
+        "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
+        "KAGGLE_USERNAME": "me",
+        "KAGGLE_KEY": "secret-key",
+    }
     for name, value in (said | {"KAGGLE_CONFIG_DIR": str(tmp_path), "no_proxy": "*"}).items():
         monkeypatch.setenv(name, value)
     pytest.importorskip("kaggle", reason="Kaggle's client is not installed", exc_type=ImportError)

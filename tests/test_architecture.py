@@ -16,10 +16,20 @@ from ensemble.cli import app
 
 ROOT = Path(ensemble.__file__).parent
 LAYERS = [
-    {"errors", "files", "memory", "events", "metrics", "numbers", "predictions", "recipe"},
+    {
+        "errors",
+        "files",
+        "memory",
+        "events",
+        "signals",
+        "metrics",
+        "numbers",
+        "predictions",
+        "recipe",
+    },
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},
-    {"engines"},
+    {"engines", "inference"},
     {"quickstart", "init"},
     {"doctor"},
     {"cli"},
@@ -50,7 +60,9 @@ def part_of(module):
 
 
 def module_name(path):
-    return ".".join(("ensemble", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(".__init__")
+    return ".".join(("ensemble", *path.relative_to(ROOT).with_suffix("").parts)).removesuffix(
+        ".__init__"
+    )
 
 
 MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
@@ -89,7 +101,9 @@ def may_import(importer, imported):
     if importer == imported or imported == "":
         return True
     if "display" in (importer, imported):
-        return importer == "cli" or (importer == "display" and imported not in {"learn", "cli", "quickstart"})
+        return importer == "cli" or (
+            importer == "display" and imported not in {"learn", "cli", "quickstart"}
+        )
     if (importer, imported) == ("runs", "learn"):
         return True  # Run.learner(), part of the contract; it waits in the method, see below
     if imported == "blending" and importer in {"submission", "report"}:
@@ -149,7 +163,12 @@ def late():
 
 def test_the_import_graph_is_really_read():
     joined = {found.parts for found in OWN}
-    for pair in (("cli", "blending"), ("submission", "blending"), ("runs", "predictions"), ("learn", "dataset")):
+    for pair in (
+        ("cli", "blending"),
+        ("submission", "blending"),
+        ("runs", "predictions"),
+        ("learn", "dataset"),
+    ):
         assert pair in joined
     assert ("engines", "learn") in joined
     assert ("display", "learn") not in joined  # for type checkers only
@@ -157,13 +176,20 @@ def test_the_import_graph_is_really_read():
 
 
 def test_imports_go_downward_only():
-    wrong = [f"{found.where} imports {found.imported}" for found in OWN if not may_import(*found.parts)]
+    wrong = [
+        f"{found.where} imports {found.imported}" for found in OWN if not may_import(*found.parts)
+    ]
     assert wrong == []
 
 
 def test_no_module_imports_itself_in_a_circle_while_it_loads():
-    above = {module: {f.imported for f in OWN if f.importer == module and not f.is_late} for module in MODULES}
-    while free := [module for module, others in above.items() if not others & above.keys() - {module}]:
+    above = {
+        module: {f.imported for f in OWN if f.importer == module and not f.is_late}
+        for module in MODULES
+    }
+    while free := [
+        module for module, others in above.items() if not others & above.keys() - {module}
+    ]:
         for module in free:
             del above[module]
     assert above == {}
@@ -182,7 +208,9 @@ def test_others_call_learn_late():
     early = [
         f"{found.where} imports {found.imported}"
         for found in OWN
-        if part_of(found.imported) == "learn" and part_of(found.importer) != "learn" and not found.is_late
+        if part_of(found.imported) == "learn"
+        and part_of(found.importer) != "learn"
+        and not found.is_late
     ]
     assert early == []
 
@@ -194,8 +222,11 @@ def modules_of(folder, *arguments):
     """The modules that a command has loaded when it ends well."""
     ended = subprocess.run(
         [sys.executable, "-c", LOADED + "from ensemble.cli import main; main()", *arguments],
-        capture_output=True, text=True, cwd=folder, timeout=60,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=60,
+    )
     assert ended.returncode == 0, ended.stderr[-2000:]
     loaded = set(ended.stderr.split())
     assert "typer" in loaded
@@ -217,7 +248,9 @@ def modules_of(folder, *arguments):
     ],
     ids=" ".join,
 )
-def test_what_works_on_stored_predictions_starts_without_heavy_libraries(arguments, tmp_path, fake_run):
+def test_what_works_on_stored_predictions_starts_without_heavy_libraries(
+    arguments, tmp_path, fake_run
+):
     for name in ("a-1-s0", "b-1-s0"):
         fake_run(tmp_path / "runs", name)
     if arguments == ["verify"]:
@@ -238,7 +271,9 @@ def test_help_is_hardly_slower_than_that_of_an_empty_typer_app_with_as_many_comm
         for i in range(len(app.registered_commands))
     )
     bare = tmp_path / "bare.py"
-    bare.write_text(f"import typer\n\napp = typer.Typer(add_completion=False)\n\n\n{commands}app()\n")
+    bare.write_text(
+        f"import typer\n\napp = typer.Typer(add_completion=False)\n\n\n{commands}app()\n"
+    )
     starts = {"ens": ["-m", "ensemble", "--help"], "bare": [str(bare), "--help"]}
     seconds = {name: [] for name in starts}
     env = os.environ | {"COLUMNS": "80"}
@@ -247,5 +282,7 @@ def test_help_is_hardly_slower_than_that_of_an_empty_typer_app_with_as_many_comm
             began = time.perf_counter()
             subprocess.run([sys.executable, *start], check=True, capture_output=True, env=env)
             seconds[name].append(time.perf_counter() - began)
-    ens, typer = (median(times[1:]) for times in seconds.values())  # the first fills the disk's cache
+    ens, typer = (
+        median(times[1:]) for times in seconds.values()
+    )  # the first fills the disk's cache
     assert ens <= 1.5 * typer, f"ens --help {ens:.3f} s, a bare app {typer:.3f} s"

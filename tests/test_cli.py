@@ -59,7 +59,15 @@ def again(ens):
 def run_on(fake_run):
     """run_on(data, name, store, **data fields): a finished run about a data set of this name, in runs/ by default."""
 
-    def make(data, name, store="runs", accuracy=0.9, arch="resnet18", created="2024-01-01T00:00:00+00:00", **info):
+    def make(
+        data,
+        name,
+        store="runs",
+        accuracy=0.9,
+        arch="resnet18",
+        created="2024-01-01T00:00:00+00:00",
+        **info,
+    ):
         run = fake_run(store, name, accuracy=accuracy, arch=arch, created=created)
         run = run.model_copy(update={"data": run.data.model_copy(update={"name": data} | info)})
         publish(run)
@@ -110,7 +118,9 @@ def test_runs_shows_each_class_when_asked(ens, flowers):
     assert re.search(r"class +images +precision +recall +F1", shown.out)
     (run,) = json.loads(ens("runs", "flowers_r-1-s0", "--per-class", "--json").out)
     assert [one["name"] for one in run["per_class"]] == ["a", "b", "c"]
-    assert sum(one["recall"] * one["n_rows"] for one in run["per_class"]) == pytest.approx(0.95 * 200)
+    assert sum(one["recall"] * one["n_rows"] for one in run["per_class"]) == pytest.approx(
+        0.95 * 200
+    )
 
 
 def test_runs_can_be_narrowed_by_patterns(ens, flowers):
@@ -161,7 +171,9 @@ def test_runs_as_json_is_one_value_and_nothing_else(arguments, ens, flowers):
 def test_blend_says_which_runs_writes_the_csv_and_how_to_verify_it(ens, flowers, tmp_path, again):
     shown = ens("blend")
     assert (shown.code, shown.err) == (0, "")
-    assert shown.out.startswith("3 runs on flowers, 200 rows; 1 on digits left out: --data digits\n")
+    assert shown.out.startswith(
+        "3 runs on flowers, 200 rows; 1 on digits left out: --data digits\n"
+    )
     (written,) = (tmp_path / "submissions").glob("*.csv")
     assert re.fullmatch(r"flowers-[0-9a-f]{8}", written.stem)
     assert f"submissions/{written.name}: 50 rows, class name, checked" in shown.out
@@ -184,12 +196,16 @@ def test_what_comes_next_finds_the_same_runs_and_survives_a_shell(ens, run_on, a
 
 
 def test_the_data_set_and_the_runs_can_be_chosen(ens, flowers):
-    assert ens("blend", "--data", "digits").out.startswith("1 run on digits, 200 rows; 3 on flowers left out")
+    assert ens("blend", "--data", "digits").out.startswith(
+        "1 run on digits, 200 rows; 3 on flowers left out"
+    )
     assert ens("blend", "digits_*").out.startswith("1 run on digits, 200 rows\n")
 
 
 def test_blend_shows_every_weighting_and_marks_the_one_it_used(ens, flowers, again):
-    shown = ens("blend", "--weights", "best", "--metric", "log_loss", "--max-members", "2", "--calibrate")
+    shown = ens(
+        "blend", "--weights", "best", "--metric", "log_loss", "--max-members", "2", "--calibrate"
+    )
     assert (shown.code, shown.err) == (0, "")
     for name in ("best member", "equal", "accuracy", "logodds", "logloss", "greedy", "best ←"):
         assert re.search(rf"^ ?{name} ", shown.out, re.MULTILINE)
@@ -213,7 +229,10 @@ def test_compare_tells_pairs_apart_or_not_in_text_and_json(ens, flowers, again):
     value = json.loads(ens("compare", "flowers_*", "--json").out)
     assert {pair["metric"] for pair in value} == {"accuracy", "log_loss"}
     assert all(pair["adjusted_p"] >= pair["p"] for pair in value)
-    assert all(re.fullmatch(r"(better|worse|not distinguishable) at n=200", pair["verdict"]) for pair in value)
+    assert all(
+        re.fullmatch(r"(better|worse|not distinguishable) at n=200", pair["verdict"])
+        for pair in value
+    )
 
 
 def test_an_imported_run_joins_the_blend(ens, flowers, tmp_path, again):
@@ -233,7 +252,10 @@ def test_a_threshold_and_a_quota_choose_the_members(ens, flowers):
         "flowers_v-1-s0": "kept for vgg19",
     }
     assert [member["weight"] for member in value["members"]] == [0.5, 0.5]
-    assert "left out: flowers_r-1-s1 at 93.00 %" in ens("blend", "--min-acc", "0.95", "--per-arch", "1").out
+    assert (
+        "left out: flowers_r-1-s1 at 93.00 %"
+        in ens("blend", "--min-acc", "0.95", "--per-arch", "1").out
+    )
 
 
 def test_blend_as_json_is_one_value_and_nothing_else(ens, flowers, tmp_path):
@@ -294,24 +316,48 @@ def nothing():
 ERRORS = {
     "no such pattern": (nothing, ["blend", "zzz*"], ["no finished run", "ens runs"]),
     "no runs": (nothing, ["blend", "--runs", "nowhere"], ["no finished run", "ens train RECIPE"]),
-    "nothing selected": (nothing, ["blend", "--min-acc", "0.99"], ["flowers_r-1-s0", "at 0.95", "--min-acc 0.99"]),
+    "nothing selected": (
+        nothing,
+        ["blend", "--min-acc", "0.99"],
+        ["flowers_r-1-s0", "at 0.95", "--min-acc 0.99"],
+    ),
     "no such data": (nothing, ["blend", "--data", "flower"], ["--data flower", "digits, flowers"]),
-    "no such weights": (nothing, ["blend", "--weights", "acc"], ["--weights acc", "accuracy, equal"]),
-    "a path as name": (nothing, ["blend", "--name", "a/b"], ["--name 'a/b' is not a plain file name"]),
+    "no such weights": (
+        nothing,
+        ["blend", "--weights", "acc"],
+        ["--weights acc", "accuracy, equal"],
+    ),
+    "a path as name": (
+        nothing,
+        ["blend", "--name", "a/b"],
+        ["--name 'a/b' is not a plain file name"],
+    ),
     "a long name": (nothing, ["blend", "--name", "x" * 300], ["cannot be written"]),
     "no such metric": (nothing, ["blend", "--metric", "f1"], ["--metric f1", "accuracy, log_loss"]),
     "one side": (nothing, ["compare", "flowers_v"], ["flowers_v names one side", "name two runs"]),
-    "other rows": (nothing, ["compare", "flowers_v", "digits_x"], ["were not validated on the same rows"]),
+    "other rows": (
+        nothing,
+        ["compare", "flowers_v", "digits_x"],
+        ["were not validated on the same rows"],
+    ),
     "no file": (
         nothing,
         ["import", "x", "--arch", "y", "--valid", "none.csv"],
         ["none.csv", "no such file"],
     ),
     "no place": (block_the_place, ["blend"], ["submissions", "cannot be written"]),
-    "damaged predictions": (damage_valid, ["blend"], ["flowers_r-1-s0/valid.npz: is not the file that run.json"]),
+    "damaged predictions": (
+        damage_valid,
+        ["blend"],
+        ["flowers_r-1-s0/valid.npz: is not the file that run.json"],
+    ),
     "no sample": (remove_the_sample, ["blend", "flowers_r-1-s0"], ["gone/sample.csv", "is gone"]),
     "nothing to verify": (nothing, ["verify", "none.csv"], ["none.csv: no such file"]),
-    "no manifest": (write_a_lonely_csv, ["verify", "mine.csv"], ["mine.csv: cannot verify", "mine.json"]),
+    "no manifest": (
+        write_a_lonely_csv,
+        ["verify", "mine.csv"],
+        ["mine.csv: cannot verify", "mine.json"],
+    ),
     "no recipe": (nothing, ["train", "none.yaml"], ["none.yaml"]),
 }
 
@@ -377,12 +423,18 @@ def test_wrong_usage_exits_with_2_and_prints_no_result(arguments, ens):
     assert (shown.out == "") == bool(arguments)  # without arguments the help is the answer
 
 
-@pytest.mark.parametrize("command", [["-m", "ensemble"], [str(Path(sys.executable).with_name("ens"))]])
-def test_the_installed_command_is_the_same_with_exit_status_and_both_streams(command, flowers, tmp_path):
+@pytest.mark.parametrize(
+    "command", [["-m", "ensemble"], [str(Path(sys.executable).with_name("ens"))]]
+)
+def test_the_installed_command_is_the_same_with_exit_status_and_both_streams(
+    command, flowers, tmp_path
+):
     start = [sys.executable, *command] if command[0] == "-m" else command
 
     def shell(*arguments):
-        return subprocess.run([*start, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+        return subprocess.run(
+            [*start, *arguments], capture_output=True, text=True, cwd=tmp_path, timeout=60
+        )
 
     good, bad = shell("runs", "--json"), shell("blend", "--min-acc", "0.99")
     assert (good.returncode, good.stderr, len(json.loads(good.stdout))) == (0, "", 4)
@@ -412,7 +464,9 @@ def test_a_page_replaces_an_earlier_page_and_no_other_file(ens, flowers, tmp_pat
 
 def test_pictures_of_the_data_replace_earlier_ones_and_no_others(ens, tmp_path, tiny_images):
     tiny_images(tmp_path / "photos" / "train")
-    (tmp_path / "r.yaml").write_text("data: {source: folder, path: photos, valid: 0.2}\nmodel: {arch: resnet18}\n")
+    (tmp_path / "r.yaml").write_text(
+        "data: {source: folder, path: photos, valid: 0.2}\nmodel: {arch: resnet18}\n"
+    )
     assert ens("inspect", "r.yaml", "--out", "shown").code == 0
     assert ens("inspect", "r.yaml", "--out", "shown").code == 0
     mine = tmp_path / "photos" / "train" / "red" / "samples.png"
@@ -436,6 +490,10 @@ def test_report_without_a_run_is_an_error_with_the_next_step(ens):
 
 def test_manifests_that_cannot_be_read_do_not_stop_a_report(ens, flowers, tmp_path):
     (tmp_path / "submissions").mkdir()
-    for name, text in {"a": "{", "b": "[]", "c": '{"data": {"valid": "x"}, "options": {"weights": "odd"}}'}.items():
+    for name, text in {
+        "a": "{",
+        "b": "[]",
+        "c": '{"data": {"valid": "x"}, "options": {"weights": "odd"}}',
+    }.items():
         (tmp_path / "submissions" / f"{name}.json").write_text(text)
     assert ens("report").code == 0

@@ -12,20 +12,25 @@ import typer
 
 from ensemble.cli import app, main
 from ensemble.dataset.download import source_named
-from ensemble.engines.space import parse_varied
+from ensemble.engines.search_space import parse_varied
 from ensemble.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 READ_ONLY_ITS_RECIPE = {"train", "tune", "lr-find"}  # what trains is checked up to its first step
-PLAYED_ELSEWHERE = {"submit", "predict"}  # by test_competition.py: they need Kaggle, or trained networks
+PLAYED_ELSEWHERE = {
+    "submit",
+    "predict",
+}  # by test_competition.py: they need Kaggle, or trained networks
 TAKES_NO_ARGUMENT = {"quickstart", "doctor"}  # trains, or asks torch: tests of their own
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def blocks(document, language):
     """The blocks of a document in this language."""
-    return [code for own, code in BLOCK.findall(document.read_text(encoding="utf-8")) if own == language]
+    return [
+        code for own, code in BLOCK.findall(document.read_text(encoding="utf-8")) if own == language
+    ]
 
 
 def command_lines(document):
@@ -49,12 +54,27 @@ def world(tmp_path, monkeypatch, fake_run, tiny_images, made_up, rng):
     shutil.copytree(ROOT / "recipes", "recipes")
     for name in ("dog-breed-identification", "photos", "birds"):
         tiny_images(tmp_path / name)
-    for recipe in ("birds_resnet", "cifar10_densenet", "cifar10_vgg19", "digits_resnet", "digits_vgg"):
+    for recipe in (
+        "birds_resnet",
+        "cifar10_densenet",
+        "cifar10_vgg19",
+        "digits_resnet",
+        "digits_vgg",
+    ):
         for seed in (0, 1):
-            run = fake_run("runs", f"{recipe}-1-s{seed}", accuracy=0.96, arch=recipe.rpartition("_")[2], seed=seed)
+            run = fake_run(
+                "runs",
+                f"{recipe}-1-s{seed}",
+                accuracy=0.96,
+                arch=recipe.rpartition("_")[2],
+                seed=seed,
+            )
     valid, test = run.valid(), run.test()
     for file, own in (("valid.csv", valid), ("test.csv", test)):
-        rows = [",".join([name, *(f"{p:.6f}" for p in probs)]) for name, probs in zip(own.ids, own.probs, strict=True)]
+        rows = [
+            ",".join([name, *(f"{p:.6f}" for p in probs)])
+            for name, probs in zip(own.ids, own.probs, strict=True)
+        ]
         Path(file).write_text("\n".join([",".join(["id", *own.classes]), *rows]) + "\n")
     return tmp_path
 
@@ -68,11 +88,19 @@ def run_line(words, monkeypatch, capsys):
         typer.main.get_command(app).commands[name].make_context(name, list(rest))
         return
     if name in READ_ONLY_ITS_RECIPE:
-        overrides = tuple(value for option, value in zip(rest, rest[1:], strict=False) if option == "--set")
-        varied = [value for option, value in zip(rest, rest[1:], strict=False) if option == "--vary"]
-        paths = [Path(own) for word in rest if word.endswith(".yaml") for own in sorted(glob.glob(word))]
+        overrides = tuple(
+            value for option, value in zip(rest, rest[1:], strict=False) if option == "--set"
+        )
+        varied = [
+            value for option, value in zip(rest, rest[1:], strict=False) if option == "--vary"
+        ]
+        paths = [
+            Path(own) for word in rest if word.endswith(".yaml") for own in sorted(glob.glob(word))
+        ]
         assert paths or "RECIPE" in rest, words
-        assert [Recipe.load(path, overrides) for path in paths if not path.name.endswith(".base.yaml")] or not paths
+        assert [
+            Recipe.load(path, overrides) for path in paths if not path.name.endswith(".base.yaml")
+        ] or not paths
         assert parse_varied(varied) is not None
         return
     if rest[:1] == ["get"]:
@@ -84,7 +112,9 @@ def run_line(words, monkeypatch, capsys):
     assert not ended.value.code, f"ens {shlex.join(words)}: {capsys.readouterr().err}"
 
 
-@pytest.mark.parametrize("document", [own for own in DOCUMENTS if LINES[own]], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "document", [own for own in DOCUMENTS if LINES[own]], ids=lambda path: path.name
+)
 def test_the_command_lines_of_a_document_run(document, world, monkeypatch, capsys):
     for words in LINES[document]:
         if "RECIPE" not in words and "PATH" not in words:
@@ -94,7 +124,18 @@ def test_the_command_lines_of_a_document_run(document, world, monkeypatch, capsy
 def test_there_are_command_lines_to_run():
     names = {words[0] for lines in LINES.values() for words in lines}
     assert len(LINES[ROOT / "README.md"]) > 15
-    assert names >= {"quickstart", "init", "inspect", "train", "blend", "compare", "import", "report", "data", "runs"}
+    assert names >= {
+        "quickstart",
+        "init",
+        "inspect",
+        "train",
+        "blend",
+        "compare",
+        "import",
+        "report",
+        "data",
+        "runs",
+    }
 
 
 def test_python_and_yaml_of_the_documents_can_be_read(tmp_path):

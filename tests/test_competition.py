@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 
 from ensemble.cli import main
-from ensemble.engines.predict import images_of
+from ensemble.inference import images_of
 from ensemble.runs import RunStore
 from ensemble.submission.ledger import Ledger, answers
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-STORY = re.search(r"## A competition, the whole way\n.*?```\n(.*?)```", README, re.DOTALL)[1].splitlines()
+STORY = re.search(r"## A competition, the whole way\n.*?```\n(.*?)```", README, re.DOTALL)[
+    1
+].splitlines()
 BIRDS = {"crow": (50, 50, 60), "finch": (190, 150, 60), "heron": (130, 150, 190)}
 
 torch.set_num_threads(1)
@@ -29,7 +31,9 @@ def unpack_competition(folder):
         (folder / part).mkdir(parents=True)
         for i in range(n):
             name, species = f"{part}_{i:03d}", list(BIRDS)[i % 3]
-            colour = np.array(BIRDS[species]) + rng.normal(0, 40, 3)  # so that no network knows them all
+            colour = np.array(BIRDS[species]) + rng.normal(
+                0, 40, 3
+            )  # so that no network knows them all
             pixels = (colour + rng.normal(0, 60, (32, 32, 3))).clip(0, 255).astype(np.uint8)
             Image.fromarray(pixels).save(folder / part / f"{name}.png")
             if part == "train":
@@ -38,7 +42,9 @@ def unpack_competition(folder):
                 truth[name] = species
     (folder / "labels.csv").write_text("\n".join(labels) + "\n")
     third = ",0.34,0.33,0.33\n"
-    (folder / "sample_submission.csv").write_text("id,heron,finch,crow\n" + "".join(name + third for name in truth))
+    (folder / "sample_submission.csv").write_text(
+        "id,heron,finch,crow\n" + "".join(name + third for name in truth)
+    )
     return truth
 
 
@@ -80,10 +86,14 @@ def test_the_readmes_competition_is_played_line_by_line(tmp_path, monkeypatch, c
     ]
     entries = Ledger(Path("submissions")).entries()
     assert [(one.file, one.competition, one.metric) for one in entries] == [
-        ("first.csv", "birds", "log_loss"), ("second.csv", "birds", "log_loss")
-    ]  # fmt: skip
+        ("first.csv", "birds", "log_loss"),
+        ("second.csv", "birds", "log_loss"),
+    ]
     for entry, sent in zip(entries, kaggle_site.submissions, strict=True):
-        assert (entry.status, entry.public) == ("complete", kaggle_site.scored(sent["text"])["publicScore"])
+        assert (entry.status, entry.public) == (
+            "complete",
+            kaggle_site.scored(sent["text"])["publicScore"],
+        )
         assert entry.log_loss_low < entry.log_loss < entry.log_loss_high
         assert f"{entry.file}: public score {entry.public}" in "".join(shown.values())
         assert entry.public in by_command["runs"]
@@ -91,4 +101,6 @@ def test_the_readmes_competition_is_played_line_by_line(tmp_path, monkeypatch, c
     assert Path("birds/sample_submission.csv").read_bytes() == sample
 
     assert images_of([Path("birds/test")])[0] == sorted(kaggle_site.truth)
-    assert answers(Path("birds_test.csv").read_text()) == answers(Path("submissions/second.csv").read_text())
+    assert answers(Path("birds_test.csv").read_text()) == answers(
+        Path("submissions/second.csv").read_text()
+    )

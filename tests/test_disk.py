@@ -24,10 +24,17 @@ def ens(tmp_path):
     def ens(*arguments, limit=resource.RLIM_INFINITY):
         environment = os.environ | {"ENS_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
         return subprocess.run(
-            [sys.executable, "-m", "ensemble", *map(str, arguments)], cwd=tmp_path, env=environment, text=True,
-            capture_output=True, timeout=120, check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)),
-        )  # fmt: skip
+            [sys.executable, "-m", "ensemble", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=False,
+            preexec_fn=lambda: resource.setrlimit(
+                resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
+            ),
+        )
 
     return ens
 
@@ -55,12 +62,18 @@ def error_of(done):
 
 def content(folder):
     return {
-        path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file() and ".locks" not in str(path)
+        path: path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".locks" not in str(path)
     }
 
 
-@pytest.mark.parametrize("limit", [20_000, 100_000, 1_000_000], ids=["pixels", "pixels' end", "weights"])
-def test_a_full_disk_is_told_and_leaves_finished_runs_and_no_half_file(limit, ens, recipe, tmp_path):
+@pytest.mark.parametrize(
+    "limit", [20_000, 100_000, 1_000_000], ids=["pixels", "pixels' end", "weights"]
+)
+def test_a_full_disk_is_told_and_leaves_finished_runs_and_no_half_file(
+    limit, ens, recipe, tmp_path
+):
     if limit == 1_000_000:  # the network's weights are 1.8 MB: all else fits
         (tmp_path / "warm.yaml").write_text(recipe().read_text())
         assert ens("train", "warm.yaml").returncode == 0
@@ -84,11 +97,19 @@ def test_a_file_where_a_folder_should_be_is_named(ens, recipe, fake_run, tmp_pat
     assert "taken" in error_of(ens("blend", "--out", "taken"))
 
 
-def test_a_runs_folder_that_vanishes_while_training_is_an_error_and_is_made_anew(ens, recipe, tmp_path):
+def test_a_runs_folder_that_vanishes_while_training_is_an_error_and_is_made_anew(
+    ens, recipe, tmp_path
+):
     path = recipe(epochs=300)
     environment = os.environ | {"ENS_CACHE": str(tmp_path / "cache"), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen([sys.executable, "-m", "ensemble", "train", str(path)], cwd=tmp_path, env=environment,
-                          text=True, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-m", "ensemble", "train", str(path)],
+        cwd=tmp_path,
+        env=environment,
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+    ) as process:
         next(line for line in process.stderr if "epoch 2:" in line)
         (tmp_path / "runs").rename(tmp_path / "gone")
         process.terminate()

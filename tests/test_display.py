@@ -29,7 +29,9 @@ def run_on(tmp_path, fake_run):
 
     def make(data, name, info=None, **said):
         run = fake_run(tmp_path / "runs", name, **said)
-        return run.model_copy(update={"data": run.data.model_copy(update={"name": data} | (info or {}))})
+        return run.model_copy(
+            update={"data": run.data.model_copy(update={"name": data} | (info or {}))}
+        )
 
     return make
 
@@ -42,11 +44,25 @@ def test_numbers_are_written_one_way():
     assert display.percent(0.94716) == "94.72 %"
     assert display.percent(0.5, 1) == "50.0 %"
     assert interval(Interval(0.9472, 0.9427, 0.9515)) == "94.72 % (94.27–95.15)"
-    assert [minutes(s) for s in (0.4, 99, 100, 5999, 6000)] == ["0 s", "99 s", "1.7 min", "100.0 min", "1.7 h"]
+    assert [minutes(s) for s in (0.4, 99, 100, 5999, 6000)] == [
+        "0 s",
+        "99 s",
+        "1.7 min",
+        "100.0 min",
+        "1.7 h",
+    ]
 
 
 @pytest.mark.parametrize(
-    "text", ["labels.csv:100: 'x'", "[bold]a[/bold] [/x]", "C:\\new\\x", "a :smile: b", "x" * 300, "{'a': 1}"]
+    "text",
+    [
+        "labels.csv:100: 'x'",
+        "[bold]a[/bold] [/x]",
+        "C:\\new\\x",
+        "a :smile: b",
+        "x" * 300,
+        "{'a': 1}",
+    ],
 )
 def test_a_message_is_shown_to_the_letter(text, capsys):
     display.say(text)
@@ -103,17 +119,23 @@ def test_runs_about_other_rows_of_a_data_set_stand_apart(run_on, rng, made_up, c
 
 
 def test_unreadable_validation_images_do_not_narrow_the_interval(run_on, capsys):
-    display.show_runs([run_on("d", "a-1-s0", {"n_valid": 210, "unreadable": {"valid": ["x"] * 10}}, accuracy=0.9)])
+    display.show_runs(
+        [run_on("d", "a-1-s0", {"n_valid": 210, "unreadable": {"valid": ["x"] * 10}}, accuracy=0.9)]
+    )
     assert "90.00 % (85.06–93.43)" in capsys.readouterr().out
 
 
-def test_the_leaderboard_fits_a_terminal_of_80_columns_and_hides_no_part_of_an_id(run_on, monkeypatch, capsys):
+def test_the_leaderboard_fits_a_terminal_of_80_columns_and_hides_no_part_of_an_id(
+    run_on, monkeypatch, capsys
+):
     monkeypatch.setattr(display.out, "width", 80)
     name = "a_very_long_recipe_name_that_somebody_chose-12345678-s0"
     display.show_runs([run_on("d", name), run_on("d", "b-1-s0")])
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
-    assert name in "".join(line[:36].split(" ")[1] if line.startswith(" ") else "" for line in lines)
+    assert name in "".join(
+        line[:36].split(" ")[1] if line.startswith(" ") else "" for line in lines
+    )
     assert any("b-1-s0" in line and "90.00 % (85.06–93.43)" in line for line in lines)
 
 
@@ -163,7 +185,10 @@ def test_without_a_threshold_every_run_is_in(run_on, capsys):
 def test_other_rows_of_the_same_data_set_are_left_out_by_that_name(run_on, rng, made_up):
     old = run_on("d", "a-1-s0", predictions=made_up(rng, 50))
     new = run_on("d", "b-1-s0", created="2024-01-02T00:00:00+00:00")
-    assert blends.group_line(make_blend([old, new])) == "1 run on d, 200 rows; 1 on d left out (other rows)"
+    assert (
+        blends.group_line(make_blend([old, new]))
+        == "1 run on d, 200 rows; 1 on d left out (other rows)"
+    )
 
 
 def test_a_submission_says_what_it_left_out_and_what_it_filled_in(run_on, tmp_path, capsys):
@@ -181,7 +206,9 @@ def test_a_submission_says_what_it_left_out_and_what_it_filled_in(run_on, tmp_pa
 
 def test_the_test_score_is_one_sentence(run_on, rng, made_up):
     guess = made_up(rng, 100, accuracy=0.9)
-    labelled = Predictions(np.array([f"t{key}" for key in guess.ids]), guess.classes, guess.probs, guess.targets)
+    labelled = Predictions(
+        np.array([f"t{key}" for key in guess.ids]), guess.classes, guess.probs, guess.targets
+    )
     made = make_blend([run_on("d", "a-1-s0", test=labelled)])
     assert blends.sentence(made.test, "test digits") == (
         "blend 90.0 % (82.6–94.5) on 100 test digits; best single 90.0 %; not distinguishable at n=100"
@@ -199,7 +226,9 @@ def test_the_json_of_a_blend_holds_its_members_scores_and_file(run_on, tmp_path,
     assert (value["test"], blends.blend_json(made, None)["submission"]) == (None, None)
 
 
-def test_training_writes_one_plain_line_per_epoch_on_stderr_where_nobody_watches(monkeypatch, capsys):
+def test_training_writes_one_plain_line_per_epoch_on_stderr_where_nobody_watches(
+    monkeypatch, capsys
+):
     monkeypatch.setattr(type(display.err), "is_terminal", False)
     run = "a[bold]-1-s0"
     with live.progress() as emit:
@@ -226,7 +255,9 @@ def test_training_writes_one_plain_line_per_epoch_on_stderr_where_nobody_watches
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
-def test_each_line_says_whose_it_is_where_several_runs_are_under_way(is_terminal, monkeypatch, capsys):
+def test_each_line_says_whose_it_is_where_several_runs_are_under_way(
+    is_terminal, monkeypatch, capsys
+):
     monkeypatch.setattr(type(display.err), "is_terminal", is_terminal)
     with live.progress() as emit:
         for number, run in enumerate(("a-1-s0", "b-1-s0", "c-1-s0"), start=1):

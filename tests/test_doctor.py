@@ -30,7 +30,9 @@ def test_the_tried_versions_are_those_of_the_constraints():
 
 
 def test_versions_that_were_not_tried_are_named_with_those_that_were(monkeypatch):
-    monkeypatch.setattr(doctor, "version", lambda name: "9.9+cu1" if name == "torch" else doctor.TRIED[name])
+    monkeypatch.setattr(
+        doctor, "version", lambda name: "9.9+cu1" if name == "torch" else doctor.TRIED[name]
+    )
     found = doctor._versions()
     assert (found.state, found.said) == ("note", "torch 9.9 (tried 2.15.0)")
 
@@ -59,7 +61,9 @@ def test_credentials_are_found_and_never_shown(tmp_path, monkeypatch):
 
 
 def test_cached_weights_are_counted(tmp_path):
-    (tmp_path / ".cache" / "huggingface" / "hub" / "models--timm--resnet18.a1_in1k").mkdir(parents=True)
+    (tmp_path / ".cache" / "huggingface" / "hub" / "models--timm--resnet18.a1_in1k").mkdir(
+        parents=True
+    )
     assert "1 networks cached (resnet18.a1_in1k)" in doctor._weights().said
 
 

@@ -53,8 +53,12 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
         assert reader.read() == "old"
 
 
-def test_a_file_is_flushed_through_a_handle_that_may_write_as_windows_wants_it(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda handle: os.write(handle, b""))  # refused as Windows refuses: EBADF
+def test_a_file_is_flushed_through_a_handle_that_may_write_as_windows_wants_it(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: os.write(handle, b"")
+    )  # refused as Windows refuses: EBADF
     write_text(tmp_path / "a.txt", "x")
     assert (tmp_path / "a.txt").read_text() == "x"
 
@@ -88,8 +92,10 @@ def test_a_folder_gets_its_name_when_everything_in_it_is_written(tmp_path):
     (tmp_path / "staging" / "deep" / "a").write_text("x")
     publish_folder(tmp_path / "staging", tmp_path / "final")
     assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
-        "final", "final/deep", "final/deep/a",
-    ]  # fmt: skip
+        "final",
+        "final/deep",
+        "final/deep/a",
+    ]
 
 
 def test_a_hash_is_that_of_the_bytes(tmp_path):

@@ -27,10 +27,32 @@ tta: [flip, crops]
 seeds: [0, 1]
 """
 ]
-CSV = "\ufeffid,a,b,label\n" + "".join(f'"t{i}",0.{i + 1},0.{9 - i},{"ab"[i > 4]}\r\n' for i in range(8))
-SAMPLES = [b"id,label\nt0,a\nt1,b\n", b"id,b,a\nt0,0,1\nt2.jpg,1,0\n", b'id,p\n"t1",0.5\n', b"id,y\nt2,0\n"]
+CSV = "\ufeffid,a,b,label\n" + "".join(
+    f'"t{i}",0.{i + 1},0.{9 - i},{"ab"[i > 4]}\r\n' for i in range(8)
+)
+SAMPLES = [
+    b"id,label\nt0,a\nt1,b\n",
+    b"id,b,a\nt0,0,1\nt2.jpg,1,0\n",
+    b'id,p\n"t1",0.5\n',
+    b"id,y\nt2,0\n",
+]
 BYTES = st.sampled_from(
-    [b"\0", b"\xff", b'"', b"\n", b",", b"'", b"{", b"[", b"&a ", b"*a", b"!!", b"-", b"nan", b"1e999"]
+    [
+        b"\0",
+        b"\xff",
+        b'"',
+        b"\n",
+        b",",
+        b"'",
+        b"{",
+        b"[",
+        b"&a ",
+        b"*a",
+        b"!!",
+        b"-",
+        b"nan",
+        b"1e999",
+    ]
 )
 
 
@@ -105,20 +127,29 @@ def test_an_npz(raw, folder):
 def test_an_npz_whose_sums_agree(data, folder):
     """A member is mutated before it is packed: the archive's own checks find nothing."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(stored(**GOOD_ARRAYS))) as good, zipfile.ZipFile(out, "w") as changed:
+    with (
+        zipfile.ZipFile(io.BytesIO(stored(**GOOD_ARRAYS))) as good,
+        zipfile.ZipFile(out, "w") as changed,
+    ):
         hit = data.draw(st.sampled_from(good.namelist()))
         for name in good.namelist():
-            changed.writestr(name, data.draw(mutated([good.read(name)])) if name == hit else good.read(name))
+            changed.writestr(
+                name, data.draw(mutated([good.read(name)])) if name == hit else good.read(name)
+            )
     TARGETS["npz"](out.getvalue(), folder)
 
 
 @settings(max_examples=200)
 @given(data=st.data())
 def test_an_npz_of_any_arrays(data, folder):
-    types = st.sampled_from(["<U1", ">U3", "<U0", "S2", "<f2", ">f4", "<f8", "<i1", "<u8", "<c8", "?", "M8[s]", "V3"])
+    types = st.sampled_from(
+        ["<U1", ">U3", "<U0", "S2", "<f2", ">f4", "<f8", "<i1", "<u8", "<c8", "?", "M8[s]", "V3"]
+    )
     shapes = st.sampled_from([(), (0,), (2,), (4,), (4, 2), (2, 4), (4, 2, 1)])
     arrays = dict(GOOD_ARRAYS)
-    for name in data.draw(st.lists(st.sampled_from([*GOOD_ARRAYS, "groups"]), min_size=1, max_size=2, unique=True)):
+    for name in data.draw(
+        st.lists(st.sampled_from([*GOOD_ARRAYS, "groups"]), min_size=1, max_size=2, unique=True)
+    ):
         shape, kind = data.draw(shapes), np.dtype(data.draw(types))
         n_bytes = int(np.prod(shape)) * kind.itemsize
         content = data.draw(st.binary(min_size=n_bytes, max_size=n_bytes))
@@ -137,18 +168,34 @@ def test_a_run_json(data, folder, fake_run):
     else:
         values = json.loads(good)
         section = data.draw(st.sampled_from([values, values["data"], values["scores"]]))
-        anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers())
+        anything = (
+            st.none()
+            | st.booleans()
+            | st.integers()
+            | st.floats()
+            | st.text()
+            | st.lists(st.integers())
+        )
         section[data.draw(st.sampled_from(sorted(section)))] = data.draw(anything)
         raw = json.dumps(values).encode()
     TARGETS["run_json"](raw, folder)
 
 
-MANIFEST = json.dumps({
-    "format": 1, "csv_sha256": "0", "options": {"min_acc": 0.0, "per_arch": 0, "average": "arithmetic"},
-    "refits": False, "calibration": {"temperature": 1.5, "floor": 0.0}, "data": {"name": "d", "valid": "v"},
-    "sample_submission": {"path": "s.csv", "sha256": "0"},
-    "members": [{"run": f"{name}-1-s0", "weight": 0.5, "sha256": {"valid.npz": "0", "test.npz": "0"}} for name in "ab"],
-}).encode()  # fmt: skip
+MANIFEST = json.dumps(
+    {
+        "format": 1,
+        "csv_sha256": "0",
+        "options": {"min_acc": 0.0, "per_arch": 0, "average": "arithmetic"},
+        "refits": False,
+        "calibration": {"temperature": 1.5, "floor": 0.0},
+        "data": {"name": "d", "valid": "v"},
+        "sample_submission": {"path": "s.csv", "sha256": "0"},
+        "members": [
+            {"run": f"{name}-1-s0", "weight": 0.5, "sha256": {"valid.npz": "0", "test.npz": "0"}}
+            for name in "ab"
+        ],
+    }
+).encode()
 HISTORY = b"epoch,phase,train_loss,valid_loss,accuracy,seconds,is_best\n1,t,0.5,0.6,0.9,1.5,0\n2,t,0.4,0.5,0.9,1,1\n"
 POINTS = b"rate,smoothed_loss\n1e-05,2.5\n0.0001,2.25\n"
 SIDECAR = b'{"native": true, "unreadable": [[1, "no picture"], [2, "cut"]]}'
@@ -167,7 +214,10 @@ def test_curves(raw, folder):
 
 
 @settings(max_examples=200)
-@given(raw=mutated([SIDECAR]) | st.sampled_from([b"[]", b"{}", b"null", b'{"native": 1, "unreadable": [[9, ""]]}']))
+@given(
+    raw=mutated([SIDECAR])
+    | st.sampled_from([b"[]", b"{}", b"null", b'{"native": 1, "unreadable": [[9, ""]]}'])
+)
 def test_a_pixel_sidecar(raw, folder):
     TARGETS["sidecar"](raw, folder)
 

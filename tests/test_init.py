@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ensemble.dataset.layout import recognise
+from ensemble.dataset.detect import recognise
 from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError
 from ensemble.init import Machine, _quoted, start
@@ -49,9 +49,12 @@ def kaggle(tmp_path, tiny_images):
 def test_four_recipes_of_a_competition_load_and_find_its_images(kaggle, machine, tmp_path):
     started = start(str(kaggle), None, tmp_path / "recipes", machine)
     assert [path.name for path in started.files] == [
-        "dog-breeds.base.yaml", "dog-breeds_vgg.yaml", "dog-breeds_resnet.yaml", "dog-breeds_densenet.yaml",
+        "dog-breeds.base.yaml",
+        "dog-breeds_vgg.yaml",
+        "dog-breeds_resnet.yaml",
+        "dog-breeds_densenet.yaml",
         "dog-breeds_efficientnet.yaml",
-    ]  # fmt: skip
+    ]
     recipes = [Recipe.load(path) for path in started.files[1:]]
     assert len({recipe.model.arch for recipe in recipes}) == 4
     assert len({recipe.digest for recipe in recipes}) == 4
@@ -90,7 +93,12 @@ def test_class_folders_of_every_kind(parts, train, valid, test, tmp_path, tiny_i
     for part in parts:
         tiny_images(tmp_path / "set" / part)
     layout = recognise(str(tmp_path / "set"))
-    assert (layout.source, layout.train, layout.valid, layout.test) == ("folder", train, valid, test)
+    assert (layout.source, layout.train, layout.valid, layout.test) == (
+        "folder",
+        train,
+        valid,
+        test,
+    )
     started = start(str(tmp_path / "set"), "mine", tmp_path / "recipes", MACHINES["offline"])
     found = load(Recipe.load(started.files[1]).data)
     assert found.test is not None, "without a test folder some images are held out"
@@ -124,7 +132,9 @@ def test_nothing_is_overwritten(kaggle, tmp_path):
     recipes = tmp_path / "recipes"
     started = start(str(kaggle), None, recipes, MACHINES["laptop"])
     before = {path: path.read_bytes() for path in recipes.iterdir()}
-    with pytest.raises(EnsembleError, match="is there already and stays as it is\nchoose another --name"):
+    with pytest.raises(
+        EnsembleError, match="is there already and stays as it is\nchoose another --name"
+    ):
         start(str(kaggle), None, recipes, MACHINES["gpu"])
     started.files[0].unlink()
     with pytest.raises(EnsembleError, match="is there already"):
@@ -149,12 +159,16 @@ def test_a_name_stays_text_in_yaml(text):
     assert yaml.safe_load(f"key: {_quoted(text)}")["key"] == text
 
 
-@pytest.mark.parametrize("text", ["no", "007", "1e5", "null", "Yes", "a: b", "#1", "it's", "~", "-"])
+@pytest.mark.parametrize(
+    "text", ["no", "007", "1e5", "null", "Yes", "a: b", "#1", "it's", "~", "-"]
+)
 def test_names_that_yaml_would_take_for_something_else_stay_text(text):
     assert yaml.safe_load(f"{{key: {_quoted(text)}}}")["key"] == text
 
 
-@pytest.mark.parametrize("names", [("NA", "None", "true"), ("1e5", "007", "no"), ("Cat", "cat", "a b/c")])
+@pytest.mark.parametrize(
+    "names", [("NA", "None", "true"), ("1e5", "007", "no"), ("Cat", "cat", "a b/c")]
+)
 def test_classes_with_odd_names_keep_them(names, kaggle, tmp_path):
     text = (kaggle / "labels.csv").read_text()
     for old, new in zip(("blue", "green", "red"), names, strict=True):
@@ -165,13 +179,19 @@ def test_classes_with_odd_names_keep_them(names, kaggle, tmp_path):
     assert load(Recipe.load(started.files[1]).data).classes == tuple(sorted(names))
 
 
-def test_a_class_of_two_images_is_trained_on_and_validated_and_one_image_is_a_doubt(tiny_images, tmp_path):
+def test_a_class_of_two_images_is_trained_on_and_validated_and_one_image_is_a_doubt(
+    tiny_images, tmp_path
+):
     root = tiny_images(tmp_path / "few")
     for path in sorted((root / "red").iterdir())[2:]:
         path.unlink()
     started = start(str(root), None, tmp_path / "recipes", MACHINES["laptop"])
     found = load(Recipe.load(started.files[1]).data)
-    assert (found.train.classes.count("red"), found.valid.classes.count("red"), found.test) == (1, 1, None)
+    assert (found.train.classes.count("red"), found.valid.classes.count("red"), found.test) == (
+        1,
+        1,
+        None,
+    )
     next((root / "red").iterdir()).unlink()
     assert recognise(str(root)).doubts[0] == (
         "class 'red' has one image, so it cannot be split: add some, or take the class away"
@@ -199,26 +219,40 @@ def with_folders(part, lines):
 
 
 KAGGLE_SHAPES = {
-    "ids with their folder": lambda root: rewritten(root, with_folders, "labels.csv", "sample_submission.csv"),
-    "semicolons": lambda root: rewritten(root, lambda part, lines: map(";".join, lines), "labels.csv"),
-    "images/train and images/test": lambda root: moved(root, train="images/train", test="images/test"),
+    "ids with their folder": lambda root: rewritten(
+        root, with_folders, "labels.csv", "sample_submission.csv"
+    ),
+    "semicolons": lambda root: rewritten(
+        root, lambda part, lines: map(";".join, lines), "labels.csv"
+    ),
+    "images/train and images/test": lambda root: moved(
+        root, train="images/train", test="images/test"
+    ),
     "one folder for all": lambda root: [
-        shutil.copytree(root / part, root / "images", dirs_exist_ok=True) and shutil.rmtree(root / part)
+        shutil.copytree(root / part, root / "images", dirs_exist_ok=True)
+        and shutil.rmtree(root / part)
         for part in ("train", "test")
     ],
 }
 
 
 @pytest.mark.parametrize("shape", KAGGLE_SHAPES.values(), ids=KAGGLE_SHAPES)
-def test_competitions_that_name_and_keep_their_images_otherwise_are_recognised(shape, kaggle, tmp_path):
+def test_competitions_that_name_and_keep_their_images_otherwise_are_recognised(
+    shape, kaggle, tmp_path
+):
     usual = load(Recipe.load(start(str(kaggle), "usual", tmp_path / "recipes").files[1]).data)
-    asked = [line.split(",")[0] for line in (kaggle / "sample_submission.csv").read_text().splitlines()[1:]]
+    asked = [
+        line.split(",")[0]
+        for line in (kaggle / "sample_submission.csv").read_text().splitlines()[1:]
+    ]
     shape(kaggle)
     started = start(str(kaggle), "other", tmp_path / "recipes")
     assert started.layout.doubts == ()
     found = load(Recipe.load(started.files[1]).data)
     assert len(found.train) + len(found.valid) == 48
-    assert sorted(path.stem for path in found.test.files) == sorted(path.stem for path in usual.test.files)
+    assert sorted(path.stem for path in found.test.files) == sorted(
+        path.stem for path in usual.test.files
+    )
     assert found.classes == usual.classes
     sample = shape_of_sample(found.sample_submission, found.classes, None)
     assert [found.test.files[row].stem for row in rows_for(sample, found.test.ids)] == asked
@@ -232,7 +266,10 @@ def test_a_test_folder_that_is_the_training_folder_needs_images_without_a_label(
 
 def test_a_column_for_each_class_is_not_taken_for_a_label(kaggle, tmp_path):
     rows = [line.split(",") for line in (kaggle / "labels.csv").read_text().splitlines()[1:]]
-    cells = [",".join([own, *(str(int(label == name)) for name in ("red", "green", "blue"))]) for own, label in rows]
+    cells = [
+        ",".join([own, *(str(int(label == name)) for name in ("red", "green", "blue"))])
+        for own, label in rows
+    ]
     (kaggle / "labels.csv").write_text("\n".join(["id,red,green,blue", *cells]) + "\n")
     with pytest.raises(DataError, match="red, green, blue: a column for each class") as refused:
         start(str(kaggle), None, tmp_path / "recipes")

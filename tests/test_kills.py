@@ -19,7 +19,9 @@ import pytest
 from ensemble.runs import RunStore
 
 N_KILLS = int(os.environ.get("ENS_KILLS", "5"))
-LONG = 8 if N_KILLS >= 30 else 1  # times as many epochs, so that most kills hit training and not the start
+LONG = (
+    8 if N_KILLS >= 30 else 1
+)  # times as many epochs, so that most kills hit training and not the start
 BASE = """
 data: {{source: folder, path: {images}, valid: 0.2, test: 0.2, size: 48}}
 model: {{arch: test_resnet, pretrained: false, head: keep}}
@@ -46,8 +48,13 @@ class Stress:
         """A command in the folder, its stderr in a file."""
         environment = os.environ | {"ENS_CACHE": str(self.folder / "cache"), "OMP_NUM_THREADS": "1"}
         with (self.folder / "stderr").open("w") as stderr:
-            return subprocess.Popen([sys.executable, "-m", "ensemble", *arguments], cwd=self.folder, env=environment,
-                                    stderr=stderr, stdout=subprocess.DEVNULL)  # fmt: skip
+            return subprocess.Popen(
+                [sys.executable, "-m", "ensemble", *arguments],
+                cwd=self.folder,
+                env=environment,
+                stderr=stderr,
+                stdout=subprocess.DEVNULL,
+            )
 
     @property
     def stderr(self):
@@ -122,7 +129,11 @@ def test_whatever_is_killed_nothing_finished_is_lost_and_all_ends_with_the_same_
             assert stress.ran("blend") == 0
             for manifest in (stress.folder / "submissions").glob("*.json"):
                 assert stress.ran("verify", str(manifest.with_suffix(".csv"))) == 0
-    left = [path.name for path in (stress.folder / "submissions").iterdir() if path.suffix not in (".csv", ".json")]
+    left = [
+        path.name
+        for path in (stress.folder / "submissions").iterdir()
+        if path.suffix not in (".csv", ".json")
+    ]
     assert len(left) <= n_kills
     print(f"\n{n_kills} kills in {rounds} rounds: {dict(stress.where.most_common())}; nothing lost")
 
@@ -130,8 +141,15 @@ def test_whatever_is_killed_nothing_finished_is_lost_and_all_ends_with_the_same_
 def _stage(stderr):
     """What a training was doing by the last line it printed."""
     last = ([line.strip() for line in stderr.splitlines() if line.strip()] or ["starting"])[-1]
-    signs = {"epoch": "training", "phase": "training", "going on": "resuming", "refit": "refit",
-             "finished": "between runs", "random weights": "set up", "[": "data and caching"}  # fmt: skip
+    signs = {
+        "epoch": "training",
+        "phase": "training",
+        "going on": "resuming",
+        "refit": "refit",
+        "finished": "between runs",
+        "random weights": "set up",
+        "[": "data and caching",
+    }
     for sign, stage in signs.items():
         if last.startswith(sign) or f" {sign} " in f" {last} ":
             return stage

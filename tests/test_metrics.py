@@ -32,7 +32,11 @@ def test_accuracy_and_log_loss_are_those_of_scikit_learn(rng, made_up):
     from sklearn.metrics import log_loss as reference
 
     valid = made_up(rng, accuracy=0.8)
-    assert accuracy(valid.probs, valid.targets) == accuracy_score(valid.targets, valid.probs.argmax(1)) == 0.8
+    assert (
+        accuracy(valid.probs, valid.targets)
+        == accuracy_score(valid.targets, valid.probs.argmax(1))
+        == 0.8
+    )
     probs = valid.probs.astype(np.float64)
     expected = reference(valid.targets, probs / probs.sum(1, keepdims=True))
     assert log_loss(valid.probs, valid.targets) == pytest.approx(expected, rel=1e-6)
@@ -108,7 +112,9 @@ def newcombe(both, only_a, only_b, neither):
 
 
 @given(*[st.integers(0, 60)] * 4)
-def test_the_paired_interval_is_a_plain_recomputation_and_turns_with_its_sides(both, only_a, only_b, neither):
+def test_the_paired_interval_is_a_plain_recomputation_and_turns_with_its_sides(
+    both, only_a, only_b, neither
+):
     assume(both + only_a + only_b + neither > 0)
     a, b = paired(both, only_a, only_b, neither)
     found, turned = paired_difference(a, b), paired_difference(b, a)
@@ -124,7 +130,9 @@ def test_the_bootstrap_is_that_of_scipy(rng):
 
     values = rng.exponential(1, 400)
     found = bootstrap_mean(values, seed=0)
-    reference = bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1))
+    reference = bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
+    )
     assert found.value == pytest.approx(values.mean(), rel=1e-6)
     assert found.low == pytest.approx(reference.confidence_interval.low, abs=0.01)
     assert found.high == pytest.approx(reference.confidence_interval.high, abs=0.01)
@@ -149,7 +157,9 @@ def test_with_many_rows_the_expansion_is_the_bootstrap_of_scipy(n, rng):
 
     values = -np.log(rng.beta(8, 0.5, n).clip(1e-4))  # as skew as log losses are
     found = bootstrap_mean(values, seed=0)
-    reference = bootstrap((values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1))
+    reference = bootstrap(
+        (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
+    )
     low, high = reference.confidence_interval
     assert found.value == pytest.approx(values.mean())
     assert found.low == pytest.approx(low, abs=0.02 * (high - low))
@@ -164,20 +174,28 @@ def test_class_scores_are_scikit_learns(rng):
     probs = rng.dirichlet(np.ones(5), 201)
     probs[:, 4] = 0  # class 4 is never named
     found = per_class(probs, targets, "abcde")
-    reference = precision_recall_fscore_support(targets, probs.argmax(1), labels=range(5), zero_division=0)
+    reference = precision_recall_fscore_support(
+        targets, probs.argmax(1), labels=range(5), zero_division=0
+    )
     scores = np.array([(one.precision, one.recall, one.f1, one.n_rows) for one in found]).T
     np.testing.assert_allclose(scores, reference)
 
 
 def test_an_interval_is_widened_about_its_value():
-    assert Interval(0.5, 0.4, 0.7).widened(2) == Interval(0.5, pytest.approx(0.3), pytest.approx(0.9))
+    assert Interval(0.5, 0.4, 0.7).widened(2) == Interval(
+        0.5, pytest.approx(0.3), pytest.approx(0.9)
+    )
 
 
 def test_one_row_has_an_interval_of_no_width():
-    assert bootstrap_mean(np.array([0.5]), 0, n_draws=10) == bootstrap_mean(np.array([0.5]), 1, n_draws=10)
+    assert bootstrap_mean(np.array([0.5]), 0, n_draws=10) == bootstrap_mean(
+        np.array([0.5]), 1, n_draws=10
+    )
 
 
-def test_a_bootstrap_by_group_has_the_mean_of_the_rows_and_equals_that_of_rows_where_each_is_its_own(rng):
+def test_a_bootstrap_by_group_has_the_mean_of_the_rows_and_equals_that_of_rows_where_each_is_its_own(
+    rng,
+):
     values = rng.exponential(1.0, 300)
     groups = rng.integers(0, 40, 300)
     groups = np.unique(groups, return_inverse=True)[1]
@@ -199,8 +217,12 @@ def test_the_bootstrap_by_group_is_that_of_scipy_over_whole_groups(rng):
     values = rng.normal(0, 1, 60)[groups] + rng.normal(0, 1, 400)
     sums, sizes = np.bincount(groups, values), np.bincount(groups)
     theirs = stats.bootstrap(
-        (sums, sizes), lambda s, n, axis: s.sum(axis) / n.sum(axis), paired=True, n_resamples=10_000,
-        method="percentile", rng=np.random.default_rng(1),
-    ).confidence_interval  # fmt: skip
+        (sums, sizes),
+        lambda s, n, axis: s.sum(axis) / n.sum(axis),
+        paired=True,
+        n_resamples=10_000,
+        method="percentile",
+        rng=np.random.default_rng(1),
+    ).confidence_interval
     mine = bootstrap_mean(by_group(values, groups), 0)
     np.testing.assert_allclose([mine.low, mine.high], theirs, atol=0.1 * (theirs.high - theirs.low))

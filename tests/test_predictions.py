@@ -40,7 +40,9 @@ def test_what_is_saved_is_loaded_and_any_numpy_reads_it(tmp_path, rng, made_up):
 
 
 def test_an_unlabelled_test_set_has_no_targets(tmp_path):
-    Predictions(np.array(["x"]), ("a", "b"), np.array([[0.5, 0.5]], np.float16)).save(tmp_path / "test.npz")
+    Predictions(np.array(["x"]), ("a", "b"), np.array([[0.5, 0.5]], np.float16)).save(
+        tmp_path / "test.npz"
+    )
     assert Predictions.load(tmp_path / "test.npz").targets is None
 
 
@@ -54,14 +56,32 @@ def test_saving_twice_gives_the_same_bytes(tmp_path, rng, made_up):
 
 
 REFUSED = {
-    "probs of another shape": ({"probs": GOOD["probs"][:, :1]}, "probs is float32 (2, 1), expected floats (2, 2)"),
-    "probs of one row more": ({"probs": np.full((3, 2), 0.5)}, "probs is float64 (3, 2), expected floats (2, 2)"),
+    "probs of another shape": (
+        {"probs": GOOD["probs"][:, :1]},
+        "probs is float32 (2, 1), expected floats (2, 2)",
+    ),
+    "probs of one row more": (
+        {"probs": np.full((3, 2), 0.5)},
+        "probs is float64 (3, 2), expected floats (2, 2)",
+    ),
     "probs without shape": ({"probs": np.float32(1)}, "probs is float32 ()"),
     "whole numbers": ({"probs": np.eye(2, dtype=int)}, "probs is int64 (2, 2), expected floats"),
-    "NaN": ({"probs": np.array([[0.5, 0.5], [np.nan, 1]])}, "probabilities of 'y' are not finite numbers"),
-    "infinity": ({"probs": np.array([[np.inf, 0.5], [0.5, 0.5]])}, "probabilities of 'x' are not finite numbers"),
-    "sums": ({"probs": np.array([[0.5, 0.5], [0.4, 0.4]])}, "probabilities of 'y' sum to 0.8000, not 1"),
-    "logits": ({"probs": np.array([[3.0, -2.0], [0.4, 0.6]])}, "probabilities of 'x' are outside 0 to 1"),
+    "NaN": (
+        {"probs": np.array([[0.5, 0.5], [np.nan, 1]])},
+        "probabilities of 'y' are not finite numbers",
+    ),
+    "infinity": (
+        {"probs": np.array([[np.inf, 0.5], [0.5, 0.5]])},
+        "probabilities of 'x' are not finite numbers",
+    ),
+    "sums": (
+        {"probs": np.array([[0.5, 0.5], [0.4, 0.4]])},
+        "probabilities of 'y' sum to 0.8000, not 1",
+    ),
+    "logits": (
+        {"probs": np.array([[3.0, -2.0], [0.4, 0.6]])},
+        "probabilities of 'x' are outside 0 to 1",
+    ),
     "duplicated id": ({"ids": np.array(["x", "x"])}, "id 'x' stands 2 times"),
     "numbers as ids": ({"ids": np.array([1, 2])}, "ids must be a list of texts, not int64 (2,)"),
     "bytes as ids": ({"ids": np.array([b"x", b"y"])}, "ids must be a list of texts, not |S1 (2,)"),
@@ -69,13 +89,25 @@ REFUSED = {
     "one id": ({"ids": np.array("x")}, "cannot be read"),
     "pickled ids": ({"ids": np.array(["x", "y"], object)}, "cannot be read (ValueError)"),
     "duplicated class": ({"classes": np.array(["cat", "cat"])}, "a class name stands twice"),
-    "classes as one text": ({"classes": np.array("ab")}, "classes must be a list of texts, not <U2 ()"),
-    "classes as bytes": ({"classes": np.array([b"a", b"b"])}, "classes must be a list of texts, not |S1 (2,)"),
+    "classes as one text": (
+        {"classes": np.array("ab")},
+        "classes must be a list of texts, not <U2 ()",
+    ),
+    "classes as bytes": (
+        {"classes": np.array([b"a", b"b"])},
+        "classes must be a list of texts, not |S1 (2,)",
+    ),
     "no classes": ({"classes": np.array([], "U1"), "probs": np.zeros((2, 0))}, "no classes"),
     "targets too large": ({"targets": np.array([0, 2])}, "targets outside 0 to 1"),
     "targets below 0": ({"targets": np.array([0, -1])}, "targets outside 0 to 1"),
-    "targets as floats": ({"targets": np.array([0.0, 1.0])}, "targets is float64 (2,), expected whole numbers (2,)"),
-    "too few targets": ({"targets": np.array([0])}, "targets is int64 (1,), expected whole numbers (2,)"),
+    "targets as floats": (
+        {"targets": np.array([0.0, 1.0])},
+        "targets is float64 (2,), expected whole numbers (2,)",
+    ),
+    "too few targets": (
+        {"targets": np.array([0])},
+        "targets is int64 (1,), expected whole numbers (2,)",
+    ),
 }
 
 
@@ -199,7 +231,9 @@ def test_one_member_is_open_at_a_time(rng, made_up):
         assert opened == ["a", "b", "c"][:i]
 
 
-def test_members_about_other_rows_classes_or_truths_are_refused_and_the_difference_is_named(rng, made_up):
+def test_members_about_other_rows_classes_or_truths_are_refused_and_the_difference_is_named(
+    rng, made_up
+):
     one = made_up(rng, ids=["a", "b", "c", "d"])
     with pytest.raises(MismatchError) as refused:
         joined({"run-1": one, "run-2": made_up(rng, ids=["a", "b", "v", "w", "x", "y", "z"])})
@@ -208,7 +242,8 @@ def test_members_about_other_rows_classes_or_truths_are_refused_and_the_differen
         "only in the first: 'c', 'd'; only in the second: 'v', 'w', 'x', … (5)"
     )
     with pytest.raises(
-        MismatchError, match=r"do not have the same classes: 3 against 3\nonly in the first: 'c'; .* 'z'"
+        MismatchError,
+        match=r"do not have the same classes: 3 against 3\nonly in the first: 'c'; .* 'z'",
     ):
         joined({"run-1": one, "run-2": made_up(rng, ids=one.ids, classes=("a", "b", "z"))})
     for targets in (None, (one.targets + 1) % 3):

@@ -28,7 +28,9 @@ def test_there_are_four_and_they_are_named_after_their_files(recipes):
 
 
 @pytest.mark.parametrize("name", ["quickstart.csv", "quickstart.json"])
-def test_a_submission_of_that_name_that_is_somebodys_own_is_kept_and_told_before_any_training(name, tmp_path):
+def test_a_submission_of_that_name_that_is_somebodys_own_is_kept_and_told_before_any_training(
+    name, tmp_path
+):
     (tmp_path / name).write_text('{"command": ["ens", "blend", "--name", "quickstart"]}')
     before = (tmp_path / name).read_bytes()
     with pytest.raises(EnsembleError, match=f"{name}: is not what `ens quickstart` wrote\n.*--out"):
@@ -37,7 +39,10 @@ def test_a_submission_of_that_name_that_is_somebodys_own_is_kept_and_told_before
 
 
 def test_they_are_of_the_four_families(recipes):
-    found = [[family for family in FAMILIES if family in recipe.model.arch] for recipe in recipes.values()]
+    found = [
+        [family for family in FAMILIES if family in recipe.model.arch]
+        for recipe in recipes.values()
+    ]
     assert sorted(family for (family,) in found) == sorted(FAMILIES)
 
 
@@ -61,4 +66,9 @@ def test_they_see_the_same_images_so_that_they_blend(recipes):
 
 def test_asking_for_them_needs_no_torch():
     ask = "import sys; from ensemble import quickstart as q; q.recipes_folder(); print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", ask], check=True, capture_output=True, text=True).stdout == "False\n"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", ask], check=True, capture_output=True, text=True
+        ).stdout
+        == "False\n"
+    )

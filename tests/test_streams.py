@@ -93,7 +93,9 @@ def test_any_text_can_be_written_in_any_encoding(text, encoding):
     stream.flush()
     shown = stream.buffer.getvalue().decode(encoding)
     expected = {letter: {letter, PLAIN.get(letter), ascii(letter)[1:-1]} for letter in text}
-    assert shown == text or any(shown.find(form or "\0") >= 0 for letter in text for form in expected[letter])
+    assert shown == text or any(
+        shown.find(form or "\0") >= 0 for letter in text for form in expected[letter]
+    )
 
 
 def test_plain_forms_are_ascii():
@@ -105,8 +107,15 @@ def process(tmp_path):
     """process(command, out, err): the real command; its exit status and what it says on stderr where it is caught."""
 
     def process(command, out=subprocess.PIPE, err=subprocess.PIPE):
-        done = subprocess.run([sys.executable, "-m", "ensemble", *command.split()], cwd=tmp_path, stdout=out,
-                              stderr=err, text=True, timeout=60, check=False)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "ensemble", *command.split()],
+            cwd=tmp_path,
+            stdout=out,
+            stderr=err,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         return done.returncode, done.stdout, done.stderr
 
     return process
@@ -145,7 +154,9 @@ def test_a_reader_that_has_gone_is_no_error_to_tell(command, runs, process, clos
 
 @needs_full_device
 @pytest.mark.parametrize(("command", "status"), [("runs", 0), ("blend zzz", 1), ("nonsense", 2)])
-def test_a_full_disk_behind_stderr_leaves_the_status_of_the_work(command, status, runs, process, full):
+def test_a_full_disk_behind_stderr_leaves_the_status_of_the_work(
+    command, status, runs, process, full
+):
     assert process(command, err=full)[0] == status
 
 
@@ -154,16 +165,22 @@ def test_errors_of_other_files_are_not_taken_for_the_output(capsys):
         raise OSError(28, "No space left on device: another file")
 
 
-@pytest.mark.parametrize("command", ["runs", "runs --json", "blend --name s --json", "recipes --json", "--help"])
+@pytest.mark.parametrize(
+    "command", ["runs", "runs --json", "blend --name s --json", "recipes --json", "--help"]
+)
 def test_a_closed_stdout_is_no_error(command, runs, tmp_path):
     """As `ens … >&-` starts it: sys.stdout is None."""
     line = f"exec {sys.executable} -m ensemble {command} >&-"
-    done = subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60)  # noqa: S603
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], cwd=tmp_path, stderr=subprocess.PIPE, text=True, timeout=60
+    )  # noqa: S603
     assert "Traceback" not in done.stderr
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("status", "expected"), [(0, 1), (1, 1), (2, 2), (130, 130), (143, 143), ("text", 1)])
+@pytest.mark.parametrize(
+    ("status", "expected"), [(0, 1), (1, 1), (2, 2), (130, 130), (143, 143), ("text", 1)]
+)
 def test_a_reader_that_has_gone_leaves_a_status_above_1(status, expected, closed_pipe, monkeypatch):
     monkeypatch.setattr(sys, "stdout", os.fdopen(os.dup(closed_pipe), "w"))
 
@@ -181,10 +198,22 @@ def test_a_reader_that_has_gone_leaves_a_status_above_1(status, expected, closed
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (PermissionError(13, "Permission denied", "x.csv"), "x.csv: cannot be used (Permission denied)"),
-        (PermissionError(1, "Operation not permitted", "x.csv"), "x.csv: cannot be used (Operation not permitted)"),
-        (OSError(28, "No space left on device", "x.csv"), "x.csv: cannot be written (No space left on device)"),
-        (OSError(30, "Read-only file system", "x.csv"), "x.csv: cannot be written (Read-only file system)"),
+        (
+            PermissionError(13, "Permission denied", "x.csv"),
+            "x.csv: cannot be used (Permission denied)",
+        ),
+        (
+            PermissionError(1, "Operation not permitted", "x.csv"),
+            "x.csv: cannot be used (Operation not permitted)",
+        ),
+        (
+            OSError(28, "No space left on device", "x.csv"),
+            "x.csv: cannot be written (No space left on device)",
+        ),
+        (
+            OSError(30, "Read-only file system", "x.csv"),
+            "x.csv: cannot be written (Read-only file system)",
+        ),
     ],
 )
 def test_only_what_a_disk_refuses_is_said_not_to_be_written(error, text, monkeypatch, capsys):

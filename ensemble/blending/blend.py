@@ -84,7 +84,9 @@ class Blend:
     @property
     def gains(self) -> dict[str, float]:
         """By run id: what the blend loses without a member, what another run would have added."""
-        return dict(zip((run.id for run in self.group.runs), self.diversity.gain.tolist(), strict=True))
+        return dict(
+            zip((run.id for run in self.group.runs), self.diversity.gain.tolist(), strict=True)
+        )
 
     @property
     def passed_over(self) -> tuple[Run, ...]:
@@ -115,7 +117,9 @@ class Blend:
         return self.calibrated.calibration if self.options.calibrate else None
 
 
-def make_blend(runs: Sequence[Run], options: Options | None = None, data: str | None = None) -> Blend:
+def make_blend(
+    runs: Sequence[Run], options: Options | None = None, data: str | None = None
+) -> Blend:
     """Choose, weigh and score a blend of one group of runs. Raises SelectionError, MismatchError, DamagedError."""
     keep_arrays()
     options = options or Options()
@@ -139,7 +143,9 @@ def make_blend(runs: Sequence[Run], options: Options | None = None, data: str | 
         if weight
     )
     mixed = pool.mixed(np.array([*found.fits[0, :, rule], weights]))
-    calibrated = calibrate(mixed[-1], list(mixed[:-1]), found.parts[0], pool.targets, pool.groups, seed)
+    calibrated = calibrate(
+        mixed[-1], list(mixed[:-1]), found.parts[0], pool.targets, pool.groups, seed
+    )
     mixture = Mixture(
         {member.run.id: member.weight for member in members},
         options.is_log,
@@ -173,7 +179,10 @@ def _test_scores(blend: Predictions | None, best: Run, member: Run, seed: int) -
     of_refits = best.refit_epochs is not None and member.refit_epochs is not None
     tests = {run.id: run.test_refit if of_refits else run.test for run in (best, member)}
     single = dict(zip(sorted(tests), aligned(tests), strict=True))[best.id]
-    hits, best_hits = metrics.hits(blend.probs, blend.targets), metrics.hits(single.probs, blend.targets)
+    hits, best_hits = (
+        metrics.hits(blend.probs, blend.targets),
+        metrics.hits(single.probs, blend.targets),
+    )
     return TestScores(
         n_rows=len(hits),
         accuracy=metrics.wilson(float(hits.mean()), len(hits)),

@@ -59,13 +59,22 @@ def learn_calibration(probs: Array, targets: Array, near: float = 1.0) -> Calibr
     own = warm[np.arange(len(targets)), targets]
 
     def loss(floor: float) -> float:
-        return float(np.log(np.maximum(warm, floor).sum(1) / np.maximum(own, max(floor, FLOOR))).mean())
+        return float(
+            np.log(np.maximum(warm, floor).sum(1) / np.maximum(own, max(floor, FLOOR))).mean()
+        )
 
-    return Calibration(temperature, min((floor for floor in FLOORS if floor * probs.shape[1] < 1), key=loss))
+    return Calibration(
+        temperature, min((floor for floor in FLOORS if floor * probs.shape[1] < 1), key=loss)
+    )
 
 
 def calibrate(
-    probs: Array, part_probs: Sequence[Array], part: Array, targets: Array, groups: Array | None = None, seed: int = 0
+    probs: Array,
+    part_probs: Sequence[Array],
+    part: Array,
+    targets: Array,
+    groups: Array | None = None,
+    seed: int = 0,
 ) -> Calibrated:
     """Learn from all rows, and judge by parts. part_probs[k] are the probabilities by weights learnt without part k."""
     learnt = learn_calibration(probs, targets)
@@ -76,14 +85,20 @@ def calibrate(
             before[inside] = mixed[inside]
             own = learn_calibration(mixed[~inside], targets[~inside], learnt.temperature)
             after[inside] = own.apply(mixed[inside])
-    log_loss = metrics.bootstrap_mean(metrics.by_group(metrics.losses(after, targets), groups), seed)
+    log_loss = metrics.bootstrap_mean(
+        metrics.by_group(metrics.losses(after, targets), groups), seed
+    )
     return Calibrated(learnt, quality(before, targets), quality(after, targets), log_loss)
 
 
 def quality(probs: Array, targets: Array) -> Quality:
     """How good probabilities are. probs is (rows, classes), targets (rows,)."""
     true = np.eye(probs.shape[1])[targets]
-    return Quality(metrics.log_loss(probs, targets), ece(probs, targets), float(((probs - true) ** 2).sum(1).mean()))
+    return Quality(
+        metrics.log_loss(probs, targets),
+        ece(probs, targets),
+        float(((probs - true) ** 2).sum(1).mean()),
+    )
 
 
 def ece(probs: Array, targets: Array) -> float:

@@ -63,15 +63,26 @@ def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
     for name in names:
         runs = store.finished([name])
         if not runs:
-            raise SelectionError(f"no finished run in {store.root} matches {name}\n`ens runs` lists them")
+            raise SelectionError(
+                f"no finished run in {store.root} matches {name}\n`ens runs` lists them"
+            )
         for run in runs:
             key = (run.id,) if run.id == name else (run.recipe, run.digest)
-            own = {other.id: other for other in runs if key in ((other.id,), (other.recipe, other.digest))}
+            own = {
+                other.id: other
+                for other in runs
+                if key in ((other.id,), (other.recipe, other.digest))
+            }
             found[key] = tuple((own | {other.id: other for other in found.get(key, ())}).values())
     recipes = [key[0] for key in found]
-    made = [Side("-".join(key) if recipes.count(key[0]) > 1 else key[0], own) for key, own in found.items()]
+    made = [
+        Side("-".join(key) if recipes.count(key[0]) > 1 else key[0], own)
+        for key, own in found.items()
+    ]
     if len(made) < 2:
-        raise SelectionError(f"{' '.join(names)} names one side: {made[0].name}\nname two runs, recipes or patterns")
+        raise SelectionError(
+            f"{' '.join(names)} names one side: {made[0].name}\nname two runs, recipes or patterns"
+        )
     return made
 
 
@@ -85,14 +96,19 @@ def compare(compared: Sequence[Side]) -> list[Difference]:
                 f"{first.id} and {run.id} were not validated on the same rows ({first.data.name}, {run.data.name})"
             )
     hits, losses, groups = {}, {}, None
-    for name, member in zip(sorted(runs), aligned({name: run.valid for name, run in runs.items()}), strict=True):
+    for name, member in zip(
+        sorted(runs), aligned({name: run.valid for name, run in runs.items()}), strict=True
+    ):
         assert member.targets is not None  # Run.valid refuses predictions without targets
         hits[name] = metrics.hits(member.probs, member.targets)
         losses[name] = metrics.losses(member.probs, member.targets)
         groups = member.groups if groups is None else groups
     unit = "rows" if groups is None else "groups"
     numbers = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    outcome = [np.stack([metrics.by_group(each[name], numbers) for name in sorted(runs)]) for each in (hits, losses)]
+    outcome = [
+        np.stack([metrics.by_group(each[name], numbers) for name in sorted(runs)])
+        for each in (hits, losses)
+    ]
     place = {name: i for i, name in enumerate(sorted(runs))}
     own = [np.array([place[run.id] for run in side.runs]) for side in compared]
     drawn = _resampled(np.concatenate(outcome), seed_from(first.data.valid))
@@ -103,13 +119,25 @@ def compare(compared: Sequence[Side]) -> list[Difference]:
         tests = [_test(metric, outcome[kind], draws, own[i], own[j], unit) for i, j in pairs]
         adjusted = holm([p for _, p, _, _ in tests])
         found += [
-            Difference(metric, compared[i].name, compared[j].name, len(hits[first.id]), value, p, up, test, about)
+            Difference(
+                metric,
+                compared[i].name,
+                compared[j].name,
+                len(hits[first.id]),
+                value,
+                p,
+                up,
+                test,
+                about,
+            )
             for (i, j), (value, p, test, about), up in zip(pairs, tests, adjusted, strict=True)
         ]
     return found
 
 
-def _test(metric: str, outcome: Array, draws: Array, a: Array, b: Array, unit: str) -> tuple[Interval, float, str, str]:
+def _test(
+    metric: str, outcome: Array, draws: Array, a: Array, b: Array, unit: str
+) -> tuple[Interval, float, str, str]:
     """The interval, p, the test's name, and what it is about.
 
     outcome is (runs, units), draws (draws, runs); a unit is one of independent rows or groups.
@@ -120,7 +148,12 @@ def _test(metric: str, outcome: Array, draws: Array, a: Array, b: Array, unit: s
         one, other = outcome[a[0]], outcome[b[0]]
         only_one, only_other = int((one > other).sum()), int((other > one).sum())
         newcombe = metrics.paired_difference(one, other)
-        return newcombe, mcnemar(only_one, only_other), "mid-p exact McNemar, Newcombe's interval", "these two networks"
+        return (
+            newcombe,
+            mcnemar(only_one, only_other),
+            "mid-p exact McNemar, Newcombe's interval",
+            "these two networks",
+        )
     rng = np.random.default_rng(0)
     has_seeds = min(len(a), len(b)) >= _MANY_SEEDS
     sums = [(draws[:, own] * _seeds(rng, len(draws), len(own), has_seeds)).sum(1) for own in (a, b)]
@@ -128,7 +161,11 @@ def _test(metric: str, outcome: Array, draws: Array, a: Array, b: Array, unit: s
     low, high = np.percentile(change, [2.5, 97.5])
     value = sign * float(outcome[a].mean() - outcome[b].mean())
     p = _two_sided(change, value)
-    test = f"bootstrap over {unit} crossed with seeds" if has_seeds else f"paired bootstrap over {unit}"
+    test = (
+        f"bootstrap over {unit} crossed with seeds"
+        if has_seeds
+        else f"paired bootstrap over {unit}"
+    )
     few = f"these networks: fewer than {_MANY_SEEDS} seeds say nothing of others"
     about = "the recipes" if has_seeds else "these two networks" if is_single else few
     return Interval(value, float(low), float(high)), p, test, about
@@ -155,7 +192,10 @@ def _resampled(values: Array, seed: int) -> Array:
     per_block, means = max(1, _BLOCK // n), []
     for done in range(0, N_DRAWS, per_block):
         n_draws = min(per_block, N_DRAWS - done)
-        rows = rng.integers(0, n, (n_draws, n), dtype=np.uint32) + np.arange(n_draws, dtype=np.int64)[:, None] * n
+        rows = (
+            rng.integers(0, n, (n_draws, n), dtype=np.uint32)
+            + np.arange(n_draws, dtype=np.int64)[:, None] * n
+        )
         counts = np.bincount(rows.ravel(), minlength=n_draws * n).reshape(n_draws, n)
         means.append(counts @ values.T / n)
     return np.concatenate(means)

@@ -40,7 +40,9 @@ def _gain(pool: Pool, found: Outcomes, rule: int, metric: int, members: Array) -
                 inside = np.flatnonzero(found.parts[repeat][block] == k)
                 if len(inside):
                     weights = _changed(found.fits[repeat, k, rule], members)
-                    sums += outcomes(pool, margins.take(inside), inside + block.start, weights)[metric].sum(1)
+                    sums += outcomes(pool, margins.take(inside), inside + block.start, weights)[
+                        metric
+                    ].sum(1)
     change = (sums[:-1] - sums[-1]) / (N_NESTED * len(pool.targets)) * (1 if metric == 0 else -1)
     gain = np.where(members, -change, change)
     return np.where(members & (members.sum() == 1), np.nan, gain)

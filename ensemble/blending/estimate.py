@@ -61,20 +61,26 @@ def cross_fit(pool: Pool, sample: Sample, learn: Learn, seed: int) -> Outcomes:
                 if not len(inside):
                     continue
                 within = inside + block.start
-                found = outcomes(pool, margins.take(inside), within, np.concatenate(fits[repeat][k]))
+                found = outcomes(
+                    pool, margins.take(inside), within, np.concatenate(fits[repeat][k])
+                )
                 found = found.reshape(2, -1, n_rules, len(within))
                 rows[:, repeat][:, :, within] = found[:, k if repeat < N_NESTED else 0]
                 if repeat < N_NESTED:
                     sums[:, repeat, k] += found.sum(3)
                     gram[:, repeat, k] += found @ found.transpose(0, 1, 3, 2)
-    alone = [[fit[k][k if r < N_NESTED else 0] for k in range(N_PARTS)] for r, fit in enumerate(fits)]
+    alone = [
+        [fit[k][k if r < N_NESTED else 0] for k in range(N_PARTS)] for r, fit in enumerate(fits)
+    ]
     sizes = np.stack([np.bincount(part, minlength=N_PARTS) for part in parts])
     return Outcomes(rows, sums, gram, sizes, np.array(alone), parts)
 
 
 def outcomes(pool: Pool, margins: Margins, rows: Array, weights: Array) -> Array:
     """Hits and losses of blends, (2, blends, rows). margins are those of the rows; weights is (blends, members)."""
-    lost = margins.losses(weights) if pool.is_log else -np.log(weights @ pool.true.take(rows, axis=1))
+    lost = (
+        margins.losses(weights) if pool.is_log else -np.log(weights @ pool.true.take(rows, axis=1))
+    )
     return np.stack([margins.hits(weights), lost])
 
 
@@ -99,7 +105,9 @@ def _fits(sample: Sample, part: Array, learn: Learn, is_nested: bool) -> list[li
     found: dict[tuple[int, int], Array] = {}
     for k in range(N_PARTS):
         for j in range(k, N_PARTS) if is_nested else [k]:
-            found[k, j] = found[j, k] = learn(sample.take(np.flatnonzero((part != k) & (part != j))))
+            found[k, j] = found[j, k] = learn(
+                sample.take(np.flatnonzero((part != k) & (part != j)))
+            )
     return [[found[k, j] for j in (range(N_PARTS) if is_nested else [k])] for k in range(N_PARTS)]
 
 
@@ -168,7 +176,9 @@ def widening(found: Outcomes, metric: int, choice: Array, against: int | None = 
     if plain <= 0:
         return 1.0
     shared = (
-        _correlation(found, metric, contrast, anchor) ** 2 * variance / anchor_variance if anchor_variance > 0 else 0
+        _correlation(found, metric, contrast, anchor) ** 2 * variance / anchor_variance
+        if anchor_variance > 0
+        else 0
     )
     error = excess - shared * (known - anchor_variance / n_rows)
     moving = plain + _moving(found, metric, choice, against) / 3
@@ -178,10 +188,14 @@ def widening(found: Outcomes, metric: int, choice: Array, against: int | None = 
 def _nested_error(found: Outcomes, metric: int, contrast: Array) -> tuple[float, float]:
     """The squared error of the score by nested cross-validation, and the variance of one row's outcome."""
     sizes, own = found.sizes[:N_NESTED], np.arange(N_PARTS)
-    sums = np.einsum("rjks,rks->rjk", found.sums[metric], contrast)  # of part j under the contrast of part k
+    sums = np.einsum(
+        "rjks,rks->rjk", found.sums[metric], contrast
+    )  # of part j under the contrast of part k
     outer = sums[:, own, own] / sizes
     inner = (sums.sum(1) - sums[:, own, own]) / (sizes.sum(1, keepdims=True) - sizes)
-    squares = np.einsum("rks,rkst,rkt->rk", contrast, found.gram[metric][:, own, own], contrast) / sizes
+    squares = (
+        np.einsum("rks,rkst,rkt->rk", contrast, found.gram[metric][:, own, own], contrast) / sizes
+    )
     variance = np.maximum(squares - outer**2, 0)
     error = ((inner - outer) ** 2 - variance / (sizes - 1)).mean() * (N_PARTS - 1) / N_PARTS
     return float(error), float(variance.mean())
@@ -209,12 +223,16 @@ def _moving(found: Outcomes, metric: int, choice: Array, against: int | None) ->
         cell = found.parts[one] * N_PARTS + found.parts[other]
         change = outcome[one] - outcome[other]
         n = np.bincount(cell)
-        mean, square = (np.bincount(cell, values)[n > 1] / n[n > 1] for values in (change, change**2))
+        mean, square = (
+            np.bincount(cell, values)[n > 1] / n[n > 1] for values in (change, change**2)
+        )
         cells.append(mean**2 - (square - mean**2) / (n[n > 1] - 1))
     return float(np.concatenate(cells).mean())
 
 
-def accuracy_interval(hits: Array, width: float, seed: int, groups: Array | None = None) -> Interval:
+def accuracy_interval(
+    hits: Array, width: float, seed: int, groups: Array | None = None
+) -> Interval:
     """Wilson's interval of the mean hit, for as many rows as it is worth; of groups, their bootstrap made wider."""
     if groups is None:
         return metrics.wilson(float(hits.mean()), len(hits) / width**2)
@@ -225,15 +243,21 @@ def accuracy_interval(hits: Array, width: float, seed: int, groups: Array | None
 def run_accuracy(run: Run) -> Interval:
     """A run's validation accuracy with its interval; only where rows belong to groups is its valid.npz read."""
     if not run.data.is_grouped:
-        return metrics.wilson(run.scores.accuracy, run.data.n_valid - len(run.data.unreadable.get("valid", ())))
+        return metrics.wilson(
+            run.scores.accuracy, run.data.n_valid - len(run.data.unreadable.get("valid", ()))
+        )
     valid = run.valid().canonical()
     assert valid.targets is not None  # as all predictions about validation rows
     assert valid.groups is not None
     groups = np.unique(valid.groups, return_inverse=True)[1]
-    return accuracy_interval(metrics.hits(valid.probs, valid.targets), 1.0, seed_from(run.data.valid), groups)
+    return accuracy_interval(
+        metrics.hits(valid.probs, valid.targets), 1.0, seed_from(run.data.valid), groups
+    )
 
 
-def log_loss_interval(losses: Array, width: float, seed: int, groups: Array | None = None) -> Interval:
+def log_loss_interval(
+    losses: Array, width: float, seed: int, groups: Array | None = None
+) -> Interval:
     """The bootstrap interval over rows or groups, made wider."""
     plain = metrics.bootstrap_mean(metrics.by_group(losses, groups), seed).widened(width)
     return Interval(plain.value, max(0.0, plain.low), plain.high)

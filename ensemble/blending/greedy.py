@@ -75,8 +75,12 @@ class AccuracySearch:
         margins, room = self.margins, self.room
         sure, possible = margins.every(self.bounds > room)
         open_ = np.flatnonzero(possible & ~sure)
-        counts = np.searchsorted(open_, self.lengths).tolist()  # open rows that have a pair of this rank
-        kept = np.concatenate([open_[:n] + level.start for n, level in zip(counts, margins.levels, strict=True)])
+        counts = np.searchsorted(
+            open_, self.lengths
+        ).tolist()  # open rows that have a pair of this rank
+        kept = np.concatenate(
+            [open_[:n] + level.start for n, level in zip(counts, margins.levels, strict=True)]
+        )
         above = margins.values.take(kept, axis=1) > room[kept]
         right, start = above[:, : len(open_)], len(open_)
         for n in counts[1:]:
@@ -136,7 +140,9 @@ class GeometricSearch:
     def scores(self, n_picks: int) -> Array:
         """Mean log probabilities, (members,)."""
         one = np.full((1, 1), 1 / n_picks)
-        return np.array([-self._with(self.total + own).losses(one).mean() for own in self.margins.values])
+        return np.array(
+            [-self._with(self.total + own).losses(one).mean() for own in self.margins.values]
+        )
 
     def of(self, weights: Array) -> Array:
         """Mean log probabilities, (blends,)."""

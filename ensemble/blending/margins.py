@@ -58,11 +58,15 @@ class Margins:
         row = new[self.row]
         kept = np.flatnonzero(row >= 0)
         values = self.values.take(kept, axis=1)
-        return Margins(values, row[kept], self.rank[kept], self.bar[kept], self.settled[rows], self.is_log)
+        return Margins(
+            values, row[kept], self.rank[kept], self.bar[kept], self.settled[rows], self.is_log
+        )
 
     def of(self, members: Array) -> "Margins":
         """Those of some members."""
-        return Margins(self.values[members], self.row, self.rank, self.bar, self.settled, self.is_log)
+        return Margins(
+            self.values[members], self.row, self.rank, self.bar, self.settled, self.is_log
+        )
 
     def hits(self, weights: Array) -> Array:
         """Which rows are right. weights is (blends, members); returns (blends, rows) of bool."""
@@ -101,4 +105,6 @@ class Pairs:
     def of_rows(self, start: int, end: int) -> "Pairs":
         """Those of a range of rows."""
         kept = np.flatnonzero((self.row >= start) & (self.row < end))
-        return Pairs(self.row[kept] - start, self.rank[kept], self.rival[kept], self.settled[start:end])
+        return Pairs(
+            self.row[kept] - start, self.rank[kept], self.rival[kept], self.settled[start:end]
+        )

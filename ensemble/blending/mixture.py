@@ -28,8 +28,12 @@ class Mixture:
         if not with_test:
             return None
         if len(with_test) < len(names):
-            raise MismatchError(f"{min(set(names) - set(with_test))} has no test predictions, {with_test[0]} has")
-        return self.of({name: runs[name].test_refit if self.of_refits else runs[name].test for name in names})
+            raise MismatchError(
+                f"{min(set(names) - set(with_test))} has no test predictions, {with_test[0]} has"
+            )
+        return self.of(
+            {name: runs[name].test_refit if self.of_refits else runs[name].test for name in names}
+        )
 
     def of_valid(self, runs: Mapping[str, Run]) -> Predictions:
         """The blended validation probabilities of these runs' first fits. Raises MismatchError, DamagedError."""

@@ -65,7 +65,12 @@ class Pool:
 
     def sample(self) -> "Sample":
         """All rows and members, as weightings see them; without margins where those are large."""
-        return Sample(self.hits, self.true, len(self.classes), self._only_block if self.n_blocks == 1 else None)
+        return Sample(
+            self.hits,
+            self.true,
+            len(self.classes),
+            self._only_block if self.n_blocks == 1 else None,
+        )
 
     def _margins(self, start: int, end: int) -> Margins:
         pairs = self.pairs.of_rows(start, end)
@@ -104,7 +109,9 @@ class Sample:
     def take(self, rows: Array) -> "Sample":
         """Some rows, positions in rising order."""
         margins = self.margins and self.margins.take(rows)
-        return Sample(self.hits.take(rows, axis=1), self.true.take(rows, axis=1), self.n_classes, margins)
+        return Sample(
+            self.hits.take(rows, axis=1), self.true.take(rows, axis=1), self.n_classes, margins
+        )
 
     def of(self, members: Array) -> "Sample":
         """Some members."""
@@ -129,16 +136,24 @@ def open_pool(members: Members, is_log: bool = False) -> Pool:
             targets = first.targets
             may, must = np.zeros(probs.shape, bool), np.ones(probs.shape, bool)
         own = np.take_along_axis(probs, targets[:, None], axis=1)
-        true.append(np.maximum(np.take_along_axis(member.probs, targets[:, None], axis=1)[:, 0], FLOOR))
+        true.append(
+            np.maximum(np.take_along_axis(member.probs, targets[:, None], axis=1)[:, 0], FLOOR)
+        )
         labels.append(predicted(probs).astype(np.int32))
         may |= probs >= own
         must &= probs > own
     assert first is not None
     numbered = None if groups is None else np.unique(groups, return_inverse=True)[1]
     return Pool(
-        first.classes, targets, numbered, np.stack(labels), np.stack(true),
-        _open_pairs(may, must, targets, is_log), is_log, read,
-    )  # fmt: skip
+        first.classes,
+        targets,
+        numbered,
+        np.stack(labels),
+        np.stack(true),
+        _open_pairs(may, must, targets, is_log),
+        is_log,
+        read,
+    )
 
 
 def _reader(members: Members) -> Callable[[], Iterator[Predictions]]:
@@ -177,7 +192,9 @@ def scale(probs: Array, is_log: bool) -> Array:
     return np.log(np.maximum(probs, FLOOR)) if is_log else probs
 
 
-def mix(members: Iterator[Predictions], weights: Array, is_log: bool = False) -> tuple[Predictions, Array]:
+def mix(
+    members: Iterator[Predictions], weights: Array, is_log: bool = False
+) -> tuple[Predictions, Array]:
     """Weighted means of probabilities, or of their logarithms made to sum to 1, added member by member in their order.
 
     weights is (blends, members); returns one of the members and the means, (blends, rows, classes).

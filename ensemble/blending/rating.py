@@ -35,12 +35,16 @@ class Options:
         allowed = {"weights": CHOICES, "metric": METRICS, "average": ("arithmetic", "geometric")}
         for key, values in allowed.items():
             if getattr(self, key) not in values:
-                raise SelectionError(f"--{key} {getattr(self, key)} is not one of {', '.join(values)}")
+                raise SelectionError(
+                    f"--{key} {getattr(self, key)} is not one of {', '.join(values)}"
+                )
         if not 0 <= self.min_acc <= 1:
             raise SelectionError(f"--min-acc {self.min_acc}: from 0 to 1 is allowed")
         for key in ("per_arch", "max_members"):
             if getattr(self, key) < 0:
-                raise SelectionError(f"--{key.replace('_', '-')} {getattr(self, key)}: 0 (no limit) or more is allowed")
+                raise SelectionError(
+                    f"--{key.replace('_', '-')} {getattr(self, key)}: 0 (no limit) or more is allowed"
+                )
 
     @property
     def is_log(self) -> bool:
@@ -91,7 +95,9 @@ def verdict(difference: Interval, n_rows: int) -> str:
     """Better, worse, or not distinguishable."""
     if difference.low > TIE:
         return f"better at n={n_rows}"
-    return f"worse at n={n_rows}" if difference.high < -TIE else f"not distinguishable at n={n_rows}"
+    return (
+        f"worse at n={n_rows}" if difference.high < -TIE else f"not distinguishable at n={n_rows}"
+    )
 
 
 class Rules:
@@ -102,7 +108,9 @@ class Rules:
 
     def __init__(self, pool: Pool, options: Options, archs: Sequence[str]) -> None:
         self.pool, self.options, self.archs, self.sample = pool, options, archs, pool.sample()
-        self.weightings = weightings(options.metric, options.is_log, self.sample.margins is not None)
+        self.weightings = weightings(
+            options.metric, options.is_log, self.sample.margins is not None
+        )
         self.names = (BEST_MEMBER, *self.weightings)
         self.missing = self._missing()
         if options.weights not in (*self.names, "best"):
@@ -133,7 +141,9 @@ class Rules:
         is_log_loss = self.options.metric == "log_loss"
         losses = sample.log_losses if is_log_loss else np.zeros(n_members)
         scores = -losses if is_log_loss else sample.accuracies
-        kept = list(self.options.selection.chosen(sample.accuracies, losses, self.archs)) or [int(np.argmax(scores))]
+        kept = list(self.options.selection.chosen(sample.accuracies, losses, self.archs)) or [
+            int(np.argmax(scores))
+        ]
         best = kept[int(np.argmax(scores[kept]))]
         inside = sample.of(np.array(kept))
         learnt[:-1] = 0
@@ -143,7 +153,9 @@ class Rules:
         return learnt
 
 
-def table_of(pool: Pool, rules: Rules, found: Outcomes, learnt: Array, seed: int) -> tuple[tuple[Rating, ...], int]:
+def table_of(
+    pool: Pool, rules: Rules, found: Outcomes, learnt: Array, seed: int
+) -> tuple[tuple[Rating, ...], int]:
     """A rating of the best member, of every rule and of `best`, and the number of the rule that was asked for."""
     options, names = rules.options, rules.names
     metric = METRICS.index(options.metric)
@@ -163,8 +175,12 @@ def table_of(pool: Pool, rules: Rules, found: Outcomes, learnt: Array, seed: int
                 name=name,
                 n_rows=len(pool.targets),
                 metric=options.metric,
-                accuracy=estimate.accuracy_interval(outcome[0], estimate.widening(found, 0, own), seed, pool.groups),
-                log_loss=estimate.log_loss_interval(outcome[1], estimate.widening(found, 1, own), seed, pool.groups),
+                accuracy=estimate.accuracy_interval(
+                    outcome[0], estimate.widening(found, 0, own), seed, pool.groups
+                ),
+                log_loss=estimate.log_loss_interval(
+                    outcome[1], estimate.widening(found, 1, own), seed, pool.groups
+                ),
                 fitted_accuracy=float(fitted[0, on_all[name]]),
                 fitted_log_loss=float(fitted[1, on_all[name]]),
                 difference=lead.widened(estimate.widening(found, metric, own, against=0)),
@@ -176,7 +192,8 @@ def table_of(pool: Pool, rules: Rules, found: Outcomes, learnt: Array, seed: int
 def _fitted(pool: Pool, learnt: Array) -> Array:
     """Mean outcomes on the rows that fitted the weights, (2, rules)."""
     each = [
-        estimate.outcomes(pool, margins, np.arange(block.start, block.stop), learnt) for block, margins in pool.blocks()
+        estimate.outcomes(pool, margins, np.arange(block.start, block.stop), learnt)
+        for block, margins in pool.blocks()
     ]
     return np.asarray(np.concatenate(each, axis=2).mean(2))
 

@@ -27,13 +27,17 @@ class Group:
 def choose_group(runs: Sequence[Run], data: str | None = None) -> Group:
     """The only group, else the one named, else that of the newest run. Raises SelectionError."""
     if not runs:
-        raise SelectionError("no finished run matches\n`ens runs` lists what there is; `ens train RECIPE` makes one")
+        raise SelectionError(
+            "no finished run matches\n`ens runs` lists what there is; `ens train RECIPE` makes one"
+        )
     wanted = [run for run in runs if data is None or run.data.name == data]
     if not wanted:
         names = ", ".join(sorted({run.data.name for run in runs}))
         raise SelectionError(f"--data {data}: no finished run on it\nthere are runs on {names}")
     newest = max(wanted, key=lambda run: (run.created, run.id))
-    group = tuple(sorted((run for run in runs if _key(run) == _key(newest)), key=lambda run: run.id))
+    group = tuple(
+        sorted((run for run in runs if _key(run) == _key(newest)), key=lambda run: run.id)
+    )
     others = Counter(run.data.name for run in runs if _key(run) != _key(newest))
     return Group(group, dict(sorted(others.items())))
 
@@ -61,7 +65,9 @@ class Selection:
 
         accuracies and losses are (members,); ties go to the earlier member.
         """
-        order = np.argsort(losses if self.metric == "log_loss" else -accuracies, kind="stable").tolist()
+        order = np.argsort(
+            losses if self.metric == "log_loss" else -accuracies, kind="stable"
+        ).tolist()
         kept = {i: "" for i in order if accuracies[i] >= self.min_acc}
         for arch in sorted(set(archs)) if self.per_arch else ():
             for i in [i for i in order if archs[i] == arch][: self.per_arch]:

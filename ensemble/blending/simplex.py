@@ -32,7 +32,9 @@ def simplex_optimum(true: Array) -> tuple[Array, float]:
             break
         weights = _step(true, weights, inverse, drift)
     if gap > GAP:
-        raise FloatingPointError(f"the weights for log loss did not settle: duality gap {gap:.1e} nats")
+        raise FloatingPointError(
+            f"the weights for log loss did not settle: duality gap {gap:.1e} nats"
+        )
     return _not_worse_than_simple(true, weights, drift), gap
 
 
@@ -40,7 +42,9 @@ def _step(true: Array, weights: Array, inverse: Array, drift: Array) -> Array:
     """The next weights, never worse than the last."""
     scaled = true * inverse
     curvature = scaled @ scaled.T / true.shape[1]
-    curvature[np.diag_indices_from(curvature)] *= 1 + 1e-10  # copies of a member are no singular system
+    curvature[np.diag_indices_from(curvature)] *= (
+        1 + 1e-10
+    )  # copies of a member are no singular system
     target = _non_negative(curvature, 2 * drift - 1, weights)
     before, size = -_log_sum(inverse), 1.0
     while size > 1e-4:
@@ -84,7 +88,9 @@ def _not_worse_than_simple(true: Array, weights: Array, drift: Array) -> Array:
     weights = np.where(weights < _DUST, 0, weights)
     weights = weights / weights.sum()
     n = len(true)
-    simple = [np.eye(n)[i] for i in np.flatnonzero(drift >= 1)] + ([np.full(n, 1 / n)] if drift.mean() >= 1 else [])
+    simple = [np.eye(n)[i] for i in np.flatnonzero(drift >= 1)] + (
+        [np.full(n, 1 / n)] if drift.mean() >= 1 else []
+    )
     return max([*simple, weights], key=lambda each: _log_sum(each @ true))
 
 

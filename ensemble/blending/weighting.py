@@ -28,7 +28,9 @@ def logodds_weights(sample: Sample) -> Array:
     """log(a / (1 - a)) + log(C - 1), none below 0, with a = (hits + 0.5) / (n + 1), as in SAMME (Zhu et al., 2009)."""
     n = sample.hits.shape[1]
     share = (sample.accuracies * n + 0.5) / (n + 1)
-    return _in_proportion(np.maximum(np.log(share / (1 - share)) + np.log(max(sample.n_classes - 1, 1)), 0))
+    return _in_proportion(
+        np.maximum(np.log(share / (1 - share)) + np.log(max(sample.n_classes - 1, 1)), 0)
+    )
 
 
 def logloss_weights(sample: Sample) -> Array:
@@ -58,13 +60,19 @@ def weightings(metric: str, is_log: bool, has_margins: bool) -> dict[str, Weight
 
     logloss is the optimum of an arithmetic mean; greedy needs the margins, except for the log loss of arithmetic means.
     """
-    found: dict[str, Weighting] = {"equal": equal_weights, "accuracy": accuracy_weights, "logodds": logodds_weights}
+    found: dict[str, Weighting] = {
+        "equal": equal_weights,
+        "accuracy": accuracy_weights,
+        "logodds": logodds_weights,
+    }
     if not is_log:
         found["logloss"] = logloss_weights
     if metric == "log_loss" and not is_log:
         found["greedy"] = greedy_logloss_weights
     elif has_margins:
-        found["greedy"] = greedy_geometric_weights if metric == "log_loss" else greedy_accuracy_weights
+        found["greedy"] = (
+            greedy_geometric_weights if metric == "log_loss" else greedy_accuracy_weights
+        )
     return found
 
 

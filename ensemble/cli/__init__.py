@@ -4,14 +4,17 @@ from collections.abc import Callable
 
 import typer
 
-from ensemble.cli import blending, competition, data, looking, training
+from ensemble.cli import blending, competition, data, report, training
 from ensemble.cli.streams import any_output
 from ensemble.errors import EnsembleError, Stopped
 
 app = typer.Typer(
-    name="ens", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="ens",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
     help="From a YAML recipe to an honest ensemble and a checked submission.",
-)  # fmt: skip
+)
 COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": training.quickstart,
     "init": data.init,
@@ -27,8 +30,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": blending.import_run,
     "submit": competition.submit,
     "predict": competition.predict,
-    "report": looking.report,
-    "doctor": looking.doctor,
+    "report": report.report,
+    "doctor": report.doctor,
 }
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
@@ -66,7 +69,9 @@ def _run() -> None:
             raise
         path = error.filename or "a temporary file"
         is_forbidden = isinstance(error, PermissionError)  # to read it, perhaps
-        show_error(EnsembleError(not_used(path, error) if is_forbidden else not_written(path, error)))
+        show_error(
+            EnsembleError(not_used(path, error) if is_forbidden else not_written(path, error))
+        )
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None

@@ -20,9 +20,14 @@ _SKIP = "`ens train RECIPE --force` makes it anew; --skip-damaged blends without
 
 def list_runs(
     patterns: Patterns = None,
-    per_class: Annotated[bool, typer.Option("--per-class", help="also precision, recall and F1 of each class")] = False,
+    per_class: Annotated[
+        bool, typer.Option("--per-class", help="also precision, recall and F1 of each class")
+    ] = False,
     submissions: Annotated[
-        bool, typer.Option("--submissions", help="instead: what was submitted, its scores, and two final picks")
+        bool,
+        typer.Option(
+            "--submissions", help="instead: what was submitted, its scores, and two final picks"
+        ),
     ] = False,
     out: Out = Path("submissions"),
     json: Json = False,
@@ -39,8 +44,13 @@ def list_runs(
     found = store.all(patterns or (), check=True)
     finished = found.runs
     if json:
-        classes = [{"per_class": [asdict(one) for one in run.per_class()]} if per_class else {} for run in finished]
-        display.show_json([run.model_dump(mode="json") | own for run, own in zip(finished, classes, strict=True)])
+        classes = [
+            {"per_class": [asdict(one) for one in run.per_class()]} if per_class else {}
+            for run in finished
+        ]
+        display.show_json(
+            [run.model_dump(mode="json") | own for run, own in zip(finished, classes, strict=True)]
+        )
         return
     display.show_runs(finished, found.damaged, found.incomplete)
     for run in finished if per_class else ():
@@ -48,29 +58,53 @@ def list_runs(
     if finished:
         display.next_commands(f"ens blend{same(runs)}")
     else:
-        display.say(f"no finished run in {store.root}" + (f" matches {' '.join(patterns)}" if patterns else ""))
+        display.say(
+            f"no finished run in {store.root}"
+            + (f" matches {' '.join(patterns)}" if patterns else "")
+        )
         display.next_commands("ens quickstart", "ens train recipes/digits_resnet.yaml")
 
 
 def blend(
     patterns: Patterns = None,
-    min_acc: Annotated[float, typer.Option(min=0, max=1, help="validation accuracy that a run must reach")] = 0.0,
-    per_arch: Annotated[int, typer.Option(min=0, help="also keep the best N runs of every architecture")] = 0,
-    max_members: Annotated[int, typer.Option(min=0, help="at most the best N of these; 0 for all")] = 0,
-    weights: Annotated[str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")] = "accuracy",
-    metric: Annotated[str, typer.Option(help="what is searched for and judged: accuracy or log_loss")] = "accuracy",
+    min_acc: Annotated[
+        float, typer.Option(min=0, max=1, help="validation accuracy that a run must reach")
+    ] = 0.0,
+    per_arch: Annotated[
+        int, typer.Option(min=0, help="also keep the best N runs of every architecture")
+    ] = 0,
+    max_members: Annotated[
+        int, typer.Option(min=0, help="at most the best N of these; 0 for all")
+    ] = 0,
+    weights: Annotated[
+        str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")
+    ] = "accuracy",
+    metric: Annotated[
+        str, typer.Option(help="what is searched for and judged: accuracy or log_loss")
+    ] = "accuracy",
     average: Annotated[str, typer.Option(help="arithmetic or geometric means")] = "arithmetic",
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="apply the temperature and floor that are shown")
     ] = False,
-    data: Annotated[str | None, typer.Option(metavar="NAME", help="which data set, where runs are on several")] = None,
-    skip_damaged: Annotated[bool, typer.Option("--skip-damaged", help="blend without damaged runs")] = False,
-    sample: Annotated[
-        Path | None, typer.Option("--sample", metavar="FILE", help="the sample submission, in place of the runs' own")
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME", help="which data set, where runs are on several")
     ] = None,
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="file name of the submission")] = None,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="blend without damaged runs")
+    ] = False,
+    sample: Annotated[
+        Path | None,
+        typer.Option(
+            "--sample", metavar="FILE", help="the sample submission, in place of the runs' own"
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="file name of the submission")
+    ] = None,
     out: Out = Path("submissions"),
-    force: Annotated[bool, typer.Option("--force", help="replace a submission of the same name")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="replace a submission of the same name")
+    ] = False,
     json: Json = False,
     runs: Runs = None,
 ) -> None:
@@ -84,7 +118,9 @@ def blend(
     candidates = _candidates(RunStore(runs), patterns or [], skip_damaged)
     try:
         made = make_blend(
-            candidates, Options(min_acc, per_arch, max_members, weights, metric, average, calibrate), data
+            candidates,
+            Options(min_acc, per_arch, max_members, weights, metric, average, calibrate),
+            data,
         )
     except DamagedError as error:
         raise DamagedError(f"{error}\n{_SKIP}") from None
@@ -105,7 +141,8 @@ def blend(
         display.say(blends.sentence(made.test, "test images"))
     there = "" if out == Path("submissions") else f" --submissions {shlex.quote(str(out))}"
     display.next_commands(
-        f"ens verify {shlex.quote(str(submission.path))}{same(runs)}", f"ens report{there}{same(runs)}"
+        f"ens verify {shlex.quote(str(submission.path))}{same(runs)}",
+        f"ens report{there}{same(runs)}",
     )
 
 
@@ -126,7 +163,9 @@ def _candidates(store: "RunStore", patterns: list[str], skip_damaged: bool) -> "
 
 
 def compare(
-    sides: Annotated[list[str], typer.Argument(metavar="A B...", help="run ids, recipes, or patterns of them")],
+    sides: Annotated[
+        list[str], typer.Argument(metavar="A B...", help="run ids, recipes, or patterns of them")
+    ],
     json: Json = False,
     runs: Runs = None,
 ) -> None:
@@ -146,24 +185,34 @@ def compare(
 
 
 def import_run(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="what the run is called, in place of a recipe")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="what the run is called, in place of a recipe")
+    ],
     arch: Annotated[str, typer.Option(help="the architecture, for --per-arch and the tables")],
-    valid: Annotated[Path, typer.Option(metavar="FILE", help="CSV (id, one column per class, perhaps label) or .npz")],
-    test: Annotated[Path | None, typer.Option(metavar="FILE", help="the same for the test images")] = None,
-    data: Annotated[str | None, typer.Option(metavar="NAME", help="the data set, where rows are not known yet")] = None,
+    valid: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="CSV (id, one column per class, perhaps label) or .npz"),
+    ],
+    test: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="the same for the test images")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME", help="the data set, where rows are not known yet")
+    ] = None,
     runs: Runs = None,
 ) -> None:
     """Make a run of predictions from elsewhere, so that they can join a blend."""
     from ensemble import display
-    from ensemble.engines import outside
-    from ensemble.runs import RunStore
+    from ensemble.runs import RunStore, imported
 
-    display.show_runs([outside.import_run(name, arch, valid, test, RunStore(runs), data)])
+    display.show_runs([imported.import_run(name, arch, valid, test, RunStore(runs), data)])
     display.next_commands(f"ens blend{same(runs)}")
 
 
 def verify(
-    submission: Annotated[Path, typer.Argument(metavar="SUBMISSION.csv", help="a CSV that `ens blend` wrote")],
+    submission: Annotated[
+        Path, typer.Argument(metavar="SUBMISSION.csv", help="a CSV that `ens blend` wrote")
+    ],
     runs: Runs = None,
 ) -> None:
     """Derive a submission again from the stored predictions and compare the bytes."""
@@ -174,5 +223,6 @@ def verify(
     n_members = verify_submission(submission, RunStore(runs))
     display.say(f"{submission}: the same bytes again from {n_members} members")
     display.next_commands(
-        f"ens runs{same(runs)}", f"ens submit {shlex.quote(str(submission))} --competition SLUG{same(runs)}"
+        f"ens runs{same(runs)}",
+        f"ens submit {shlex.quote(str(submission))} --competition SLUG{same(runs)}",
     )

@@ -12,7 +12,9 @@ from ensemble.cli.options import Json, OneRecipe, Set, one_present_or_shipped, s
 
 def init(
     path: Annotated[str, typer.Argument(metavar="PATH", help="a folder of images or an archive")],
-    name: Annotated[str | None, typer.Option(metavar="NAME", help="what the recipes are called (the folder)")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="what the recipes are called (the folder)")
+    ] = None,
 ) -> None:
     """Look at a folder or archive, say what it found, and write recipes for it."""
     from ensemble import display
@@ -22,14 +24,18 @@ def init(
     started = start(path, name, Path("recipes"))
     starts.show_start(started)
     stem = str(started.files[0]).removesuffix(".base.yaml")
-    display.next_commands(f"ens inspect {started.files[2]}", f"ens train {stem}_*.yaml && ens blend --weights best")
+    display.next_commands(
+        f"ens inspect {started.files[2]}", f"ens train {stem}_*.yaml && ens blend --weights best"
+    )
 
 
 def recipes(
     copy: Annotated[
         str | None,
         typer.Option(
-            "--copy", metavar="NAME", help="write this recipe and its base into recipes/; * and ? match several"
+            "--copy",
+            metavar="NAME",
+            help="write this recipe and its base into recipes/; * and ? match several",
         ),
     ] = None,
     json: Json = False,
@@ -42,7 +48,9 @@ def recipes(
     if copy is not None:
         is_new = copy_shipped(copy)
         if json:
-            display.show_json({str(path): "written" if new else "unchanged" for path, new in is_new.items()})
+            display.show_json(
+                {str(path): "written" if new else "unchanged" for path, new in is_new.items()}
+            )
             return
         for path, new in is_new.items():
             display.say(f"{path}: written" if new else f"{path}: here already, as it ships")
@@ -53,7 +61,9 @@ def recipes(
         display.show_json([asdict(recipe) for recipe in listed])
         return
     starts.show_recipes(listed)
-    display.next_commands("ens train recipes/digits_resnet.yaml", "ens recipes --copy digits_resnet")
+    display.next_commands(
+        "ens train recipes/digits_resnet.yaml", "ens recipes --copy digits_resnet"
+    )
 
 
 def list_data(json: Json = False) -> None:
@@ -72,31 +82,47 @@ def list_data(json: Json = False) -> None:
 
 
 def get_data(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="cifar10, flowers102, hymenoptera or kaggle:<slug>")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="cifar10, flowers102, hymenoptera or kaggle:<slug>"),
+    ],
     given: Annotated[
-        Path | None, typer.Option("--from", metavar="FILE", help="an archive, or a folder of files, already here")
+        Path | None,
+        typer.Option(
+            "--from", metavar="FILE", help="an archive, or a folder of files, already here"
+        ),
     ] = None,
-    to: Annotated[Path | None, typer.Option("--to", metavar="DIR", help="where it goes (ENS_DATA, else here)")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="where it goes (ENS_DATA, else here)")
+    ] = None,
 ) -> None:
     """Download a set, check it, and lay it out as the recipes expect; what is there stays as it is."""
     from ensemble import display
     from ensemble.dataset.download import get, source_named
     from ensemble.display import live
-    from ensemble.engines.stopping import stoppable
+    from ensemble.signals import stoppable
 
     source = source_named(name)
     with live.progress() as show, stoppable(show) as emit:
         got = get(source, given, to, emit)
-    display.say(f"{got.folder}: {got.n_images:,} images" + (", there already" if got.was_there else ""))
+    display.say(
+        f"{got.folder}: {got.n_images:,} images" + (", there already" if got.was_there else "")
+    )
     elsewhere = f" --set {shlex.quote(f'data.path={got.folder}')}" if to else ""
-    recipe = f"ens train {source.recipe}{elsewhere}" if source.recipe else f"ens init {shlex.quote(str(got.folder))}"
+    recipe = (
+        f"ens train {source.recipe}{elsewhere}"
+        if source.recipe
+        else f"ens init {shlex.quote(str(got.folder))}"
+    )
     display.next_commands(recipe)
 
 
 def inspect(
     recipe: OneRecipe,
     set_: Set = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="where the PNGs go (inspect/NAME)")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="where the PNGs go (inspect/NAME)")
+    ] = None,
     json: Json = False,
 ) -> None:
     """The data: counts, sizes, odd and unreadable files, copies within and across the parts, a sample of each class."""
@@ -104,11 +130,11 @@ def inspect(
     from ensemble.dataset.audit import audit
     from ensemble.dataset.load import load
     from ensemble.display import audits, live
-    from ensemble.engines.stopping import stoppable
     from ensemble.events import Step
     from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
     from ensemble.report.inspect import save_counts, save_samples
+    from ensemble.signals import stoppable
 
     file = one_present_or_shipped(recipe)
     described = Recipe.load(file, tuple(set_ or ()))
@@ -117,7 +143,9 @@ def inspect(
         check_replaceable(folder / name, PNG_MARK)
     images = load(described.data)
     with live.progress() as show, stoppable(show) as emit:
-        found = audit(images, lambda done, total: emit(Step(described.name, "decoding", done, total)))
+        found = audit(
+            images, lambda done, total: emit(Step(described.name, "decoding", done, total))
+        )
     save_counts(found, folder / "classes.png")
     save_samples(images.train, folder / "samples.png", images.ranges)
     if json:

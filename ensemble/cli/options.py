@@ -7,23 +7,37 @@ from typing import Annotated, Literal
 
 import typer
 
-Runs = Annotated[Path | None, typer.Option("--runs", metavar="DIR", help="where runs are stored (ENS_RUNS, else runs)")]
+Runs = Annotated[
+    Path | None,
+    typer.Option("--runs", metavar="DIR", help="where runs are stored (ENS_RUNS, else runs)"),
+]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="where submissions go")]
 Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable"),
 ]
 Engine = Annotated[
     Literal["local", "ray"],
-    typer.Option("--engine", metavar="local|ray", help="processes of this machine, or a Ray cluster"),
+    typer.Option(
+        "--engine", metavar="local|ray", help="processes of this machine, or a Ray cluster"
+    ),
 ]
 Jobs = Annotated[
-    int | None, typer.Option("--jobs", metavar="N", min=1, help="local processes at once (the number of GPUs, else 1)")
+    int | None,
+    typer.Option(
+        "--jobs", metavar="N", min=1, help="local processes at once (the number of GPUs, else 1)"
+    ),
 ]
 Address = Annotated[
-    str | None, typer.Option("--address", metavar="HOST:PORT", help="the Ray cluster (the one here, else a new one)")
+    str | None,
+    typer.Option(
+        "--address", metavar="HOST:PORT", help="the Ray cluster (the one here, else a new one)"
+    ),
 ]
 OneRecipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")]
-Patterns = Annotated[list[str] | None, typer.Argument(metavar="PATTERN", help="run ids or recipes, with * and ?")]
+Patterns = Annotated[
+    list[str] | None, typer.Argument(metavar="PATTERN", help="run ids or recipes, with * and ?")
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
 
 
@@ -56,8 +70,14 @@ def said(option: str, values: list[str] | None) -> str:
 
 def placed(engine: str, jobs: int | None, address: str | None) -> str:
     """What was said about where to train: the next command must train there too."""
-    where = {"--engine": None if engine == "local" else engine, "--jobs": jobs, "--address": address}
-    return "".join(f" {option} {shlex.quote(str(value))}" for option, value in where.items() if value)
+    where = {
+        "--engine": None if engine == "local" else engine,
+        "--jobs": jobs,
+        "--address": address,
+    }
+    return "".join(
+        f" {option} {shlex.quote(str(value))}" for option, value in where.items() if value
+    )
 
 
 def same(runs: Path | None) -> str:

@@ -9,9 +9,21 @@ from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
 PLAIN = {
-    "–": "-", "—": "-", "−": "-", "…": "...", "→": "->", "←": "<-", "≥": ">=", "≤": "<=", "×": "x", "·": ".", "±": "+-",
-}  # fmt: skip
-CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)  # what a pipe without a reader gives
+    "–": "-",
+    "—": "-",
+    "−": "-",
+    "…": "...",
+    "→": "->",
+    "←": "<-",
+    "≥": ">=",
+    "≤": "<=",
+    "×": "x",
+    "·": ".",
+    "±": "+-",
+}
+CLOSED = (
+    (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
+)  # what a pipe without a reader gives
 
 
 class OutputLost(Exception):

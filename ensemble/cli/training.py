@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensemble.cli.looking import Page, check_page, write_page
 from ensemble.cli.options import (
     Address,
     Engine,
@@ -22,6 +21,7 @@ from ensemble.cli.options import (
     said,
     same,
 )
+from ensemble.cli.report import Page, check_page, write_page
 from ensemble.errors import EnsembleError
 
 if TYPE_CHECKING:
@@ -29,13 +29,15 @@ if TYPE_CHECKING:
     from ensemble.runs import RunStore
 
 
-def quickstart(runs: Runs = None, out: Out = Path("submissions"), page: Page = Path("report.html")) -> None:
+def quickstart(
+    runs: Runs = None, out: Out = Path("submissions"), page: Page = Path("report.html")
+) -> None:
     """Train a small ensemble on scikit-learn's digits, blend it, write a CSV and a report: no download, no GPU."""
     from ensemble import display
     from ensemble.display import blends, live
-    from ensemble.engines.stopping import stoppable
     from ensemble.quickstart import run_quickstart
     from ensemble.runs import RunStore
+    from ensemble.signals import stoppable
 
     check_page(page)
     with live.progress() as show, stoppable(show) as emit:
@@ -60,7 +62,9 @@ def train(
     recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE", help="recipe files")],
     set_: Set = None,
     force: Annotated[bool, typer.Option("--force", help="train again what is finished")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only reckon what it would cost")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="only reckon what it would cost")
+    ] = False,
     runs: Runs = None,
     engine: Engine = "local",
     jobs: Jobs = None,
@@ -72,14 +76,18 @@ def train(
     from ensemble.engines.choose import Choice, n_open
     from ensemble.engines.jobs import jobs_of
     from ensemble.engines.local import train_all
-    from ensemble.engines.stopping import stoppable
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
+    from ensemble.signals import stoppable
 
     files = [file for path in recipes for file in present_or_shipped(path)]
-    paths = [path for path in files if not path.name.endswith(".base.yaml")]  # a glob finds the bases too
+    paths = [
+        path for path in files if not path.name.endswith(".base.yaml")
+    ]  # a glob finds the bases too
     if not paths:
-        raise EnsembleError(f"{recipes[0]}: a base holds what several recipes share; train one that names it")
+        raise EnsembleError(
+            f"{recipes[0]}: a base holds what several recipes share; train one that names it"
+        )
     described = [Recipe.load(path, tuple(set_ or ())) for path in paths]
     wanted, store = jobs_of(described), RunStore(runs)
     chosen = Choice(engine, jobs, address).engine(described, n_open(wanted, store, force))
@@ -100,7 +108,9 @@ def train(
         raise EnsembleError(
             f"{len(failures)} of {len(wanted)} runs failed; the others are finished and stored in {store.root}"
         )
-    display.next_commands(f"ens blend --weights best{same(runs)}" if len(finished) > 1 else f"ens runs{same(runs)}")
+    display.next_commands(
+        f"ens blend --weights best{same(runs)}" if len(finished) > 1 else f"ens runs{same(runs)}"
+    )
 
 
 def _reckon(wanted: "list[Job]", store: "RunStore", force: bool) -> None:
@@ -108,7 +118,7 @@ def _reckon(wanted: "list[Job]", store: "RunStore", force: bool) -> None:
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.local import costs_of
-    from ensemble.engines.stopping import stoppable
+    from ensemble.signals import stoppable
 
     with live.progress() as show, stoppable(show) as emit:
         costs, failures = costs_of(wanted, store, emit, force)
@@ -124,16 +134,17 @@ def lr_find(
     recipe: OneRecipe,
     set_: Set = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="where PNG and CSV go (lr_find/NAME)")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where PNG and CSV go (lr_find/NAME)"),
     ] = None,
 ) -> None:
     """The range test alone: the curve, every rule's suggestion, the choice and why."""
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.local import find_rate
-    from ensemble.engines.stopping import stoppable
     from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
+    from ensemble.signals import stoppable
 
     file = one_present_or_shipped(recipe)
     described = Recipe.load(file, tuple(set_ or ()))
@@ -145,14 +156,19 @@ def lr_find(
         found = find_rate(described, folder, emit)
     display.show_range_test(found)
     display.say(f"curve: {folder / 'lr_find.png'}, {folder / 'lr_find.csv'}")
-    display.next_commands(f"ens train {shlex.quote(str(recipe))}{said('--set', set_)} --set fit.lr={found.chosen:.2g}")
+    display.next_commands(
+        f"ens train {shlex.quote(str(recipe))}{said('--set', set_)} --set fit.lr={found.chosen:.2g}"
+    )
 
 
 def tune(
     recipe: OneRecipe,
-    trials: Annotated[int, typer.Option(min=1, help="how many trials the search shall have in all")] = 20,
+    trials: Annotated[
+        int, typer.Option(min=1, help="how many trials the search shall have in all")
+    ] = 20,
     vary: Annotated[
-        list[str] | None, typer.Option("--vary", metavar="KEY=VALUES", help="LOW..HIGH or A,B,C; repeatable")
+        list[str] | None,
+        typer.Option("--vary", metavar="KEY=VALUES", help="LOW..HIGH or A,B,C; repeatable"),
     ] = None,
     set_: Set = None,
     runs: Runs = None,
@@ -164,16 +180,18 @@ def tune(
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.choose import Choice
-    from ensemble.engines.stopping import stoppable
     from ensemble.engines.tune import tune as search_for
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
+    from ensemble.signals import stoppable
 
     file = one_present_or_shipped(recipe)
     described = Recipe.load(file, tuple(set_ or ()))
     chosen = Choice(engine, jobs, address).engine([described], trials)
     with live.progress() as show, stoppable(show) as emit:
-        search = search_for(file, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit, chosen)
+        search = search_for(
+            file, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit, chosen
+        )
     display.show_search(search)
     given = f"{said('--set', set_)}{same(runs)}"
     more = f"--trials {2 * trials}{said('--vary', vary)}{given}{placed(engine, jobs, address)}"
@@ -181,7 +199,9 @@ def tune(
     if search.best is None:
         display.next_commands(again)
         return
-    best = " ".join(f"--set {shlex.quote(f'{key}={dumps(value)}')}" for key, value in search.best.values.items())
+    best = " ".join(
+        f"--set {shlex.quote(f'{key}={dumps(value)}')}" for key, value in search.best.values.items()
+    )
     display.next_commands(
         f"ens blend {shlex.quote(recipe.stem)}{same(runs)}",
         f"ens train {shlex.quote(str(recipe))}{given} {best}",

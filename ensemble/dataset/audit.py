@@ -10,9 +10,9 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemble.dataset.looks import Look, Progress, looks_of
-from ensemble.dataset.near import near_looks
-from ensemble.dataset.places import cache_root
+from ensemble.dataset.archives import cache_root
+from ensemble.dataset.duplicates import near_duplicates
+from ensemble.dataset.image_info import ImageInfo, Progress, image_infos
 from ensemble.errors import EnsembleError
 from ensemble.files import write_text
 
@@ -32,9 +32,19 @@ OVERLAPS = {
     "cifar100": "10 % of the official test images have a near duplicate in the set (Barz and Denzler, 2020)",
     "cifar10": "3.3 % of the official test images have a near duplicate in the set (Barz and Denzler, 2020)",
 }
-FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".gif": "GIF", ".bmp": "BMP", ".webp": "WEBP"}
-DARK, FLAT = 16, 3  # of 255: the brightest value of a picture that shows nothing, the widest span of one colour
-ODDITIES: dict[str, Callable[[Look], bool]] = {
+FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".gif": "GIF",
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+}
+DARK, FLAT = (
+    16,
+    3,
+)  # of 255: the brightest value of a picture that shows nothing, the widest span of one colour
+ODDITIES: dict[str, Callable[[ImageInfo], bool]] = {
     "palette": lambda look: look.mode in ("P", "PA"),
     "CMYK": lambda look: look.mode == "CMYK",
     "16 bits or more": lambda look: look.mode in ("I", "F") or ";16" in look.mode,
@@ -137,26 +147,34 @@ class Audit:
         """Images by class, then by labelled part; the largest class first."""
         parts = [part for part in self.parts if part.counts]
         found = {
-            label: {part.name: part.counts.get(label, 0) for part in parts} for part in parts for label in part.counts
+            label: {part.name: part.counts.get(label, 0) for part in parts}
+            for part in parts
+            for label in part.counts
         }
         return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0])))
 
 
 def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Audit:
     """Look at every image. progress hears of files to decode that are not known yet. Raises DataError."""
-    looks, reasons = looks_of(data.hashes, progress, data.ranges)
+    looks, reasons = image_infos(data.hashes, progress, data.ranges)
     items = _items(data)
-    look_of = {item: looks[data.hashes[item.file]] for item in items if data.hashes[item.file] in looks}
+    look_of = {
+        item: looks[data.hashes[item.file]] for item in items if data.hashes[item.file] in looks
+    }
     shown = _by_pixels(look_of)
     train, others = _sides(shown, looks.values())
-    leaking = near_looks(others, train)
-    near = [*leaking, *near_looks(train), *near_looks(others)]
+    leaking = near_duplicates(others, train)
+    near = [*leaking, *near_duplicates(train), *near_duplicates(others)]
     return Audit(
         name=data.name,
-        parts=tuple(_part(name, items, look_of) for name in dict.fromkeys(item.part for item in items)),
+        parts=tuple(
+            _part(name, items, look_of) for name in dict.fromkeys(item.part for item in items)
+        ),
         leaks=_leaks(items, shown, leaking),
         copies=tuple(_copies(shown, near)),
-        unreadable=tuple((item, reasons[data.hashes[item.file]]) for item in items if item not in look_of),
+        unreadable=tuple(
+            (item, reasons[data.hashes[item.file]]) for item in items if item not in look_of
+        ),
         odd=_odd(look_of),
         alike_classes=alike(sorted({item.label for item in items if item.label is not None})),
         overlap=known_overlap([data.name, *data.train.files[0].parts[-5:-1]]),
@@ -169,11 +187,13 @@ def leaks(data: "DataSet", progress: Progress = lambda done, total: None) -> tup
 
     Cheap once the pixel cache is filled, which knows the looks. Raises DataError.
     """
-    looks, _ = looks_of(data.hashes, progress, data.ranges)
+    looks, _ = image_infos(data.hashes, progress, data.ranges)
     items = _items(data)
-    shown = _by_pixels({item: looks[data.hashes[item.file]] for item in items if data.hashes[item.file] in looks})
+    shown = _by_pixels(
+        {item: looks[data.hashes[item.file]] for item in items if data.hashes[item.file] in looks}
+    )
     train, others = _sides(shown, looks.values())
-    return _leaks(items, shown, near_looks(others, train))
+    return _leaks(items, shown, near_duplicates(others, train))
 
 
 def leak_warnings(data: "DataSet") -> list[str]:
@@ -192,14 +212,18 @@ def alike(classes: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     groups: dict[str, list[str]] = {}
     for name in classes:
         key = unicodedata.normalize("NFKC", name).casefold()
-        groups.setdefault("".join(sign for sign in key if not sign.isspace() and sign not in "-_"), []).append(name)
+        groups.setdefault(
+            "".join(sign for sign in key if not sign.isspace() and sign not in "-_"), []
+        ).append(name)
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
 
 def known_overlap(names: Iterable[str]) -> str | None:
     """What is known about a data set that goes by one of these names, such as its folders'."""
     bare = ["".join(filter(str.isalnum, name.casefold())) for name in names]
-    return next((said for piece, said in OVERLAPS.items() if any(piece in name for name in bare)), None)
+    return next(
+        (said for piece, said in OVERLAPS.items() if any(piece in name for name in bare)), None
+    )
 
 
 def _items(data: "DataSet") -> list[Item]:
@@ -211,14 +235,16 @@ def _items(data: "DataSet") -> list[Item]:
     ]
 
 
-def _by_pixels(look_of: Mapping[Item, Look]) -> dict[str, list[Item]]:
+def _by_pixels(look_of: Mapping[Item, ImageInfo]) -> dict[str, list[Item]]:
     shown: dict[str, list[Item]] = {}
     for item, look in look_of.items():
         shown.setdefault(look.pixels, []).append(item)
     return shown
 
 
-def _sides(shown: Mapping[str, list[Item]], looks: Iterable[Look]) -> tuple[list[Look], list[Look]]:
+def _sides(
+    shown: Mapping[str, list[Item]], looks: Iterable[ImageInfo]
+) -> tuple[list[ImageInfo], list[ImageInfo]]:
     """One look for each picture that training images show, and one for each that only the others do."""
     by_pixels = {look.pixels: look for look in looks}
     is_train = {pixels: group[0].part == "train" for pixels, group in shown.items()}
@@ -235,7 +261,9 @@ def _copies(shown: Mapping[str, list[Item]], near: Iterable[tuple[str, str]]) ->
         yield Copy(firsts[one], firsts[other], is_exact=False)
 
 
-def _leaks(items: Sequence[Item], shown: Mapping[str, list[Item]], near: Iterable[tuple[str, str]]) -> tuple[Leak, ...]:
+def _leaks(
+    items: Sequence[Item], shown: Mapping[str, list[Item]], near: Iterable[tuple[str, str]]
+) -> tuple[Leak, ...]:
     """Each image once, as an exact copy where it is one; near pairs pictures outside train with some of train."""
     source = {pixels: group[0] for pixels, group in shown.items() if group[0].part == "train"}
     exact = set(source)
@@ -252,7 +280,7 @@ def _leaks(items: Sequence[Item], shown: Mapping[str, list[Item]], near: Iterabl
     return tuple(Leak(part, totals[part], copies) for part, copies in parts.items() if copies)
 
 
-def _part(name: str, items: Sequence[Item], look_of: Mapping[Item, Look]) -> Part:
+def _part(name: str, items: Sequence[Item], look_of: Mapping[Item, ImageInfo]) -> Part:
     own = [item for item in items if item.part == name]
     looks = [look_of[item] for item in own if item in look_of]
     return Part(
@@ -265,7 +293,7 @@ def _part(name: str, items: Sequence[Item], look_of: Mapping[Item, Look]) -> Par
     )
 
 
-def _odd(look_of: Mapping[Item, Look]) -> dict[str, tuple[Item, ...]]:
+def _odd(look_of: Mapping[Item, ImageInfo]) -> dict[str, tuple[Item, ...]]:
     """Images by what is odd about them; an image may be odd in several ways."""
     found: dict[str, list[Item]] = {}
     for item, look in look_of.items():

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
-from ensemble.dataset.places import cache_root
+from ensemble.dataset.archives import cache_root
 from ensemble.errors import DataError
 
 _Stat = tuple[int, int, int, int]
@@ -21,7 +21,9 @@ def content_hashes(files: Sequence[Path]) -> list[str]:
     try:
         stats = [_stat(file) for file in files]
         known = _recall(index)
-        stale = [i for i, path in enumerate(paths) if known.get(path, (_NO_STAT, ""))[0] != stats[i]]
+        stale = [
+            i for i, path in enumerate(paths) if known.get(path, (_NO_STAT, ""))[0] != stats[i]
+        ]
         with ThreadPoolExecutor(8) as pool:
             fresh = dict(zip(stale, pool.map(_hash, [files[i] for i in stale]), strict=True))
         unchanged = [i for i in stale if _stat(files[i]) == stats[i]]
@@ -46,7 +48,9 @@ def read_hashed(file: Path, content: str) -> bytes:
         ) from None
     if content_hash(stored) != content:
         _forget(file)
-        raise DataError(f"{file}: was changed while this command was using it\nput it back, or run the command again")
+        raise DataError(
+            f"{file}: was changed while this command was using it\nput it back, or run the command again"
+        )
     return stored
 
 
@@ -65,7 +69,10 @@ def _recall(index: Path) -> dict[str, tuple[_Stat, str]]:
         return {}
     with suppress(sqlite3.Error), closing(sqlite3.connect(index, timeout=30)) as db:
         rows = db.execute("SELECT path, size, mtime, ctime, inode, hash FROM files")
-        return {path: ((size, mtime, ctime, int(inode)), digest) for path, size, mtime, ctime, inode, digest in rows}
+        return {
+            path: ((size, mtime, ctime, int(inode)), digest)
+            for path, size, mtime, ctime, inode, digest in rows
+        }
     return {}
 
 
@@ -82,7 +89,10 @@ def _remember(index: Path, rows: list[tuple[str, int, int, int, int, str]]) -> N
             )  # an inode of Windows may have 64 bits without a sign, an INT of SQLite has 63
             db.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                [(path, size, mtime, ctime, str(inode), digest) for path, size, mtime, ctime, inode, digest in rows],
+                [
+                    (path, size, mtime, ctime, str(inode), digest)
+                    for path, size, mtime, ctime, inode, digest in rows
+                ],
             )
 
 

@@ -16,13 +16,46 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 # What Pillow knows by a signature; without PostScript, which would start Ghostscript, WMF, and what it cannot decode
 FORMATS = (
-    "JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "JPEG2000", "AVIF", "MPO", "DIB", "ICO", "CUR", "ICNS", "PSD",
-    "QOI", "DDS", "SGI", "SUN", "PCX", "DCX", "FITS", "XPM", "XBM", "FLI", "MSP", "PIXAR", "BLP", "FTEX",
-)  # fmt: skip
+    "JPEG",
+    "PNG",
+    "GIF",
+    "BMP",
+    "WEBP",
+    "TIFF",
+    "PPM",
+    "JPEG2000",
+    "AVIF",
+    "MPO",
+    "DIB",
+    "ICO",
+    "CUR",
+    "ICNS",
+    "PSD",
+    "QOI",
+    "DDS",
+    "SGI",
+    "SUN",
+    "PCX",
+    "DCX",
+    "FITS",
+    "XPM",
+    "XBM",
+    "FLI",
+    "MSP",
+    "PIXAR",
+    "BLP",
+    "FTEX",
+)
 # These have no signature: only a file that is named so may be one
 FORMATS_BY_SUFFIX = {
-    ".tga": "TGA", ".icb": "TGA", ".vda": "TGA", ".vst": "TGA", ".im": "IM", ".spi": "SPIDER", ".pcd": "PCD",
-}  # fmt: skip
+    ".tga": "TGA",
+    ".icb": "TGA",
+    ".vda": "TGA",
+    ".vst": "TGA",
+    ".im": "IM",
+    ".spi": "SPIDER",
+    ".pcd": "PCD",
+}
 ORIENTATION = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,12 +66,47 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-WHOLE_NUMBERS = {1: "B", 3: "H", 4: "L", 6: "b", 8: "h", 9: "l"}  # TIFF field types, as struct names them
+WHOLE_NUMBERS = {
+    1: "B",
+    3: "H",
+    4: "L",
+    6: "b",
+    8: "h",
+    9: "l",
+}  # TIFF field types, as struct names them
 PNG, EXIF = b"\x89PNG\r\n\x1a\n", b"Exif\0\0"
 PNG_PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"}
 # the TIFF tags that say how pixels are stored, and the orientation
-TIFF_PIXELS = {254, 255, *range(256, 260), 262, 266, 273, 274, 277, 278, 279, 284, 292, 293, 317, 320, 322, 323, 324,
-               325, 332, 338, 339, 347, *range(512, 522), 529, 530, 531, 532}  # fmt: skip
+TIFF_PIXELS = {
+    254,
+    255,
+    *range(256, 260),
+    262,
+    266,
+    273,
+    274,
+    277,
+    278,
+    279,
+    284,
+    292,
+    293,
+    317,
+    320,
+    322,
+    323,
+    324,
+    325,
+    332,
+    338,
+    339,
+    347,
+    *range(512, 522),
+    529,
+    530,
+    531,
+    532,
+}
 QUIET = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
 
 
@@ -63,7 +131,9 @@ def orientation_of(image: Image.Image) -> int:
     raises: it may state its orientation behind the pixels.
     """
     exif = image.info.get("exif")
-    stated = image.tag_v2.get(ORIENTATION) if isinstance(image, TiffImageFile) else _stated(exif or b"")
+    stated = (
+        image.tag_v2.get(ORIENTATION) if isinstance(image, TiffImageFile) else _stated(exif or b"")
+    )
     if stated is None:
         if isinstance(image, PngImageFile):
             image.load()  # getexif would, and after an error Pillow takes the half-decoded pixels for loaded
@@ -106,7 +176,10 @@ def without_metadata(file: Path | IO[bytes]) -> IO[bytes] | None:
         stored.seek(0)
         if head.startswith((b"II*\0", b"MM\0*")):
             return _tiff_pixels(stored)
-        if head[4:] in (b"ftypavif", b"ftypavis"):  # the first Exif is the kind of an item; libavif ignores others
+        if head[4:] in (
+            b"ftypavif",
+            b"ftypavis",
+        ):  # the first Exif is the kind of an item; libavif ignores others
             return BytesIO(stored.read().replace(b"Exif", b"none", 1))
         return None
 
@@ -132,7 +205,9 @@ def _tiff_pixels(stored: IO[bytes]) -> IO[bytes] | None:
         entries = [bytes(content[place : place + 12]) for place in places]
         tags = [cast("int", struct.unpack_from(order + "H", entry)[0]) for entry in entries]
         kept = [entry for entry, tag in zip(entries, tags, strict=True) if tag in TIFF_PIXELS]
-        directory = struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)  # no further directory
+        directory = (
+            struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)
+        )  # no further directory
         content[start : start + len(directory)] = directory
         return BytesIO(content)
     return None

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.decode import PNG, open_image
-from ensemble.dataset.places import cache_root
 from ensemble.errors import EnsembleError
 from ensemble.files import write_text
 
@@ -58,7 +58,9 @@ class Ranges:
         """One line for people, "" where all images have 8 bits."""
         if not self.by_mode:
             return ""
-        spans = [f"{KINDS[mode]} from {low:,.5g} to {high:,.5g}" for mode, low, high in self.by_mode]
+        spans = [
+            f"{KINDS[mode]} from {low:,.5g} to {high:,.5g}" for mode, low, high in self.by_mode
+        ]
         return f"more than 8 bits a pixel: {' and '.join(spans)} (the range of this set) become 0 to 255"
 
 
@@ -70,7 +72,10 @@ def kind_of(mode: str) -> str | None:
 def to_8_bits(values: Array, low: float, high: float) -> Array:
     """uint8 of values of any type: low and what is below it becomes 0, high and what is above it 255."""
     if np.issubdtype(values.dtype, np.integer):
-        above, span = values.astype(np.int64).clip(int(low), int(high)) - int(low), int(high) - int(low)
+        above, span = (
+            values.astype(np.int64).clip(int(low), int(high)) - int(low),
+            int(high) - int(low),
+        )
         scaled = above * 256 // (span + 1) if span >= 255 else above * 255 // span
     else:
         finite = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
@@ -83,7 +88,9 @@ def measured(labelled: Mapping[Path, str], others: Mapping[Path, str] | None = N
 
     others, such as the test images, count only for modes that no labelled image has.
     """
-    key = hashlib.blake2b(repr([sorted({*labelled.values()}), sorted({*(others or {}).values()})]).encode())
+    key = hashlib.blake2b(
+        repr([sorted({*labelled.values()}), sorted({*(others or {}).values()})]).encode()
+    )
     memory = cache_root() / "ranges" / f"1-{PIL.__version__}-{key.hexdigest()[:32]}.json"
     with suppress(OSError, ValueError, TypeError, AttributeError):
         return Ranges.from_json(json.loads(memory.read_text(encoding="utf-8")))
@@ -129,7 +136,9 @@ def _deep_mode(path: Path) -> str | None:
     with suppress(Exception):  # what cannot be read is told when it is decoded
         with path.open("rb") as stored:
             head = stored.read(26)
-        is_shallow = head.startswith(ALWAYS_8_BITS) or (head.startswith(PNG) and head[24:26] != b"\x10\0")
+        is_shallow = head.startswith(ALWAYS_8_BITS) or (
+            head.startswith(PNG) and head[24:26] != b"\x10\0"
+        )
         if not is_shallow:
             with open_image(path) as image:
                 return kind_of(image.mode)

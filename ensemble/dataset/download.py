@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble import events
-from ensemble.dataset import layouts
+from ensemble.dataset import unpackers
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.fetch import File, Progress, check, download
-from ensemble.dataset.places import cache_root
 from ensemble.dataset.scan import image_files
 from ensemble.errors import DataError
 from ensemble.files import publish_folder
@@ -33,7 +33,7 @@ class Source:
     n_images: int
     licence: str
     files: tuple[File, ...]
-    lay_out: layouts.Layout
+    lay_out: unpackers.Layout
     recipe: str = ""
 
     @property
@@ -65,46 +65,73 @@ class Listed:
     n_found: int
 
 
-_CIFAR10, _FLOWERS = "https://www.cs.toronto.edu/~kriz/", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
+_CIFAR10, _FLOWERS = (
+    "https://www.cs.toronto.edu/~kriz/",
+    "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",
+)
 SOURCES = {
     source.name: source
     for source in (
         Source(
-            name="cifar10", folder="cifar10", recipe="recipes/cifar10_lite.yaml",
-            title="pictures of 32×32 in 10 classes", n_images=60_000,
+            name="cifar10",
+            folder="cifar10",
+            recipe="recipes/cifar10_lite.yaml",
+            title="pictures of 32×32 in 10 classes",
+            n_images=60_000,
             licence="none stated; cite Krizhevsky (2009)",
             files=(
-                File(_CIFAR10 + "cifar-10-binary.tar.gz", 170_052_171,
-                     "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"),
+                File(
+                    _CIFAR10 + "cifar-10-binary.tar.gz",
+                    170_052_171,
+                    "sha256:c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+                ),
             ),
-            lay_out=layouts.cifar10,
+            lay_out=unpackers.cifar10,
         ),
         Source(
-            name="flowers102", folder="flowers102", recipe="recipes/flowers102_features.yaml",
-            title="photos of 102 kinds of flowers", n_images=8_189,
+            name="flowers102",
+            folder="flowers102",
+            recipe="recipes/flowers102_features.yaml",
+            title="photos of 102 kinds of flowers",
+            n_images=8_189,
             licence="none stated; cite Nilsback and Zisserman (2008)",
             files=(
-                File(_FLOWERS + "102flowers.tgz", 344_862_509,
-                     "sha256:2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246"),
-                File(_FLOWERS + "imagelabels.mat", 502,
-                     "sha256:4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d"),
-                File(_FLOWERS + "setid.mat", 14_989,
-                     "sha256:46b8678f91fd95d3c8f4feab80d271a6c834a1dd896fe29fd3e6ad9ce5c8dccd"),
+                File(
+                    _FLOWERS + "102flowers.tgz",
+                    344_862_509,
+                    "sha256:2d01ecc807db462958cfe3d92f57a8c252b4abd240eb955770201e45f783b246",
+                ),
+                File(
+                    _FLOWERS + "imagelabels.mat",
+                    502,
+                    "sha256:4903e94206bac23bf772aadf06451916df56b58fc483a62db32a97b82656651d",
+                ),
+                File(
+                    _FLOWERS + "setid.mat",
+                    14_989,
+                    "sha256:46b8678f91fd95d3c8f4feab80d271a6c834a1dd896fe29fd3e6ad9ce5c8dccd",
+                ),
             ),
-            lay_out=layouts.flowers102,
+            lay_out=unpackers.flowers102,
         ),
         Source(
-            name="hymenoptera", folder="hymenoptera_data", recipe="recipes/hymenoptera_lite.yaml",
-            title="photos of ants and bees", n_images=397,  # and a placeholder, train/ants/imageNotFound.gif
+            name="hymenoptera",
+            folder="hymenoptera_data",
+            recipe="recipes/hymenoptera_lite.yaml",
+            title="photos of ants and bees",
+            n_images=397,  # and a placeholder, train/ants/imageNotFound.gif
             licence="photos from ImageNet, for research; PyTorch's tutorial",
             files=(
-                File("https://download.pytorch.org/tutorial/hymenoptera_data.zip", 47_286_322,
-                     "sha256:fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209"),
+                File(
+                    "https://download.pytorch.org/tutorial/hymenoptera_data.zip",
+                    47_286_322,
+                    "sha256:fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209",
+                ),
             ),
-            lay_out=layouts.hymenoptera,
+            lay_out=unpackers.hymenoptera,
         ),
     )
-}  # fmt: skip
+}
 
 
 def source_named(name: str) -> Source:
@@ -112,8 +139,12 @@ def source_named(name: str) -> Source:
     if name.startswith(COMPETITION):
         slug = name.removeprefix(COMPETITION)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", slug):
-            raise DataError(f"{name[:100]}: no competition's name\nit ends the address: kaggle.com/competitions/NAME")
-        return Source(name, slug, "a competition", 0, "the competition's rules", (), layouts.as_it_comes)
+            raise DataError(
+                f"{name[:100]}: no competition's name\nit ends the address: kaggle.com/competitions/NAME"
+            )
+        return Source(
+            name, slug, "a competition", 0, "the competition's rules", (), unpackers.as_it_comes
+        )
     try:
         return SOURCES[name]
     except KeyError:
@@ -128,14 +159,30 @@ def datasets() -> tuple[Listed, ...]:
 
 
 def _listed(source: Source) -> Listed:
-    places = [place / source.folder for place in (_data_root(None), Path()) if (place / source.folder).is_dir()]
+    places = [
+        place / source.folder
+        for place in (_data_root(None), Path())
+        if (place / source.folder).is_dir()
+    ]
     here, n_found = (str(places[0]), len(image_files(places[0]))) if places else ("", 0)
     url = source.files[0].url.rpartition("/")[0]
-    return Listed(source.name, source.title, source.n_images, source.n_bytes, source.licence, url, here, n_found)
+    return Listed(
+        source.name,
+        source.title,
+        source.n_images,
+        source.n_bytes,
+        source.licence,
+        url,
+        here,
+        n_found,
+    )
 
 
 def get(
-    source: Source, given: Path | None = None, to: Path | None = None, emit: events.Emit = events.ignore
+    source: Source,
+    given: Path | None = None,
+    to: Path | None = None,
+    emit: events.Emit = events.ignore,
 ) -> Fetched:
     """Make a set's folder under `to`, else ENS_DATA, else here: whole or not at all, and never over what is there.
 
@@ -148,7 +195,11 @@ def get(
         files = _given(source, given) if given else _downloaded(source, emit)
         emit(events.Note(source.name, f"unpacking {source.name}"))
         with _staging(target) as folder:
-            source.lay_out(files, folder, lambda done, total: emit(events.Step(source.name, "images", done, total)))
+            source.lay_out(
+                files,
+                folder,
+                lambda done, total: emit(events.Step(source.name, "images", done, total)),
+            )
         if not given:
             for file in files:
                 file.unlink()
@@ -176,8 +227,14 @@ def _given(source: Source, given: Path) -> list[Path]:
     paths = [given / name for name in names] if given.is_dir() else [given]
     missing = next((path for path in paths if not path.is_file()), None)
     if missing or len(paths) != len(names):
-        what = f"{missing}: no such file" if missing else f"{given}: one file, where {source.name} needs {len(names)}"
-        raise DataError(f"{what}\n--from takes {' and '.join(names)}{' in one folder' if len(names) > 1 else ''}")
+        what = (
+            f"{missing}: no such file"
+            if missing
+            else f"{given}: one file, where {source.name} needs {len(names)}"
+        )
+        raise DataError(
+            f"{what}\n--from takes {' and '.join(names)}{' in one folder' if len(names) > 1 else ''}"
+        )
     for path, file in zip(paths, source.files, strict=False):
         check(path, file)
     return paths
@@ -190,8 +247,14 @@ def _downloaded(source: Source, emit: events.Emit) -> list[Path]:
         if source.name.startswith(COMPETITION):
             from ensemble.dataset.kaggle import fetch_competition
 
-            return [fetch_competition(source.folder, folder, _megabytes(source, f"{source.folder}.zip", emit))]
-        return [download(file, folder, _megabytes(source, file.name, emit)) for file in source.files]
+            return [
+                fetch_competition(
+                    source.folder, folder, _megabytes(source, f"{source.folder}.zip", emit)
+                )
+            ]
+        return [
+            download(file, folder, _megabytes(source, file.name, emit)) for file in source.files
+        ]
     except DataError as error:
         what = "FOLDER" if len(source.files) > 1 else "FILE"
         hint = f"or bring a copy from elsewhere: `ens data get {source.name} --from {what}`"
@@ -200,7 +263,9 @@ def _downloaded(source: Source, emit: events.Emit) -> list[Path]:
 
 def _megabytes(source: Source, file: str, emit: events.Emit) -> Progress:
     """Bytes as events in whole megabytes (2^20 bytes), rounded up."""
-    return lambda done, total: emit(events.Step(source.name, f"{file}, MB", -(-done >> 20), -(-total >> 20)))
+    return lambda done, total: emit(
+        events.Step(source.name, f"{file}, MB", -(-done >> 20), -(-total >> 20))
+    )
 
 
 @contextmanager
@@ -214,9 +279,13 @@ def _alone(source: Source) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise DataError(f"another process is getting {source.name}\nwait for it, then run the command again") from None
+        raise DataError(
+            f"another process is getting {source.name}\nwait for it, then run the command again"
+        ) from None
     except (OSError, NotImplementedError) as error:
-        raise DataError(f"{folder}: cannot be used ({error})\nset ENS_CACHE to a folder on a local disk") from None
+        raise DataError(
+            f"{folder}: cannot be used ({error})\nset ENS_CACHE to a folder on a local disk"
+        ) from None
     try:
         yield
     finally:
@@ -234,6 +303,8 @@ def _staging(target: Path) -> Iterator[Path]:
         publish_folder(staging, target)
     except OSError as error:
         reason = error.strerror or error
-        raise DataError(f"{target}: cannot be written ({reason})\n--to DIR names another folder") from None
+        raise DataError(
+            f"{target}: cannot be written ({reason})\n--to DIR names another folder"
+        ) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -114,7 +114,9 @@ def _attempt(file: File, part: Path, progress: Progress) -> None:
 
 def _asked(url: str, n_have: int) -> http.client.HTTPResponse | None:
     """The answer, from byte n_have on where the server can; None where it has nothing beyond: the digest will judge."""
-    headers = {"User-Agent": f"ens-images/{__version__}"} | ({"Range": f"bytes={n_have}-"} if n_have else {})
+    headers = {"User-Agent": f"ens-images/{__version__}"} | (
+        {"Range": f"bytes={n_have}-"} if n_have else {}
+    )
     try:
         reply: http.client.HTTPResponse = urllib.request.urlopen(
             urllib.request.Request(url, headers=headers), timeout=TIMEOUT

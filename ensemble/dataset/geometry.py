@@ -49,14 +49,20 @@ class Geometry:
             image = _middle(image, MAX_ASPECT)
         scaled = image.resize(self.scaled(*image.size), FILTERS[self.interpolation])
         left, top = (round((side - self.size) / 2) for side in scaled.size)
-        return scaled.crop((left, top, left + self.size, top + self.size))  # outside the picture: black
+        return scaled.crop(
+            (left, top, left + self.size, top + self.size)
+        )  # outside the picture: black
 
 
 def _middle(image: Image.Image, aspect: int) -> Image.Image:
     """A picture whose long side is at most `aspect` times the short one: what is cut off is cropped away anyhow."""
     width, height = (min(side, aspect * min(image.size)) for side in image.size)
     left, top = (image.width - width) // 2, (image.height - height) // 2
-    return image if (width, height) == image.size else image.crop((left, top, left + width, top + height))
+    return (
+        image
+        if (width, height) == image.size
+        else image.crop((left, top, left + width, top + height))
+    )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from ensemble.dataset.fetch import Progress
 from ensemble.errors import DataError
 
 CREDENTIALS = (
-    "make a token at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token, or set KAGGLE_API_TOKEN"
+    "make a token at https://www.kaggle.com/settings/api and save it as ~/.kaggle/access_token,"
+    " or set KAGGLE_API_TOKEN"
 )
 
 
@@ -24,10 +25,14 @@ def client() -> Any:
     """Kaggle's client, signed in. Raises DataError where it is not installed or finds no credentials."""
     with redirect_stdout(io.StringIO()):  # it prints how to sign in, already while it is imported
         try:
-            api = import_module("kaggle.api.kaggle_api_extended").KaggleApi()  # an extra, without types
+            api = import_module(
+                "kaggle.api.kaggle_api_extended"
+            ).KaggleApi()  # an extra, without types
             api.authenticate()
         except ImportError as error:
-            raise DataError(f"Kaggle's client is not installed ({error.name})\npip install kaggle six") from None
+            raise DataError(
+                f"Kaggle's client is not installed ({error.name})\npip install kaggle six"
+            ) from None
         except (SystemExit, OSError, ValueError, KeyError) as error:
             if is_network(error):
                 raise DataError("https://www.kaggle.com cannot be reached") from None
@@ -43,7 +48,9 @@ def fetch_competition(slug: str, folder: Path, progress: Progress) -> Path:
     with redirect_stdout(io.StringIO()), _errors_in_words(slug):
         api.competition_download_files(slug, path=str(own), quiet=True)
     archive = own / f"{slug}.zip"
-    if not zipfile.is_zipfile(archive):  # else the client would take it for a finished download for ever
+    if not zipfile.is_zipfile(
+        archive
+    ):  # else the client would take it for a finished download for ever
         archive.unlink(missing_ok=True)
         raise DataError(f"{slug}: what Kaggle sent is no whole zip archive\nrun the command again")
     return archive
@@ -87,14 +94,22 @@ def _errors_in_words(slug: str) -> Iterator[None]:
     try:
         yield
     except requests.HTTPError as error:
-        raise DataError(refusal(slug, error.response.status_code if error.response is not None else 0)) from None
+        raise DataError(
+            refusal(slug, error.response.status_code if error.response is not None else 0)
+        ) from None
     except OSError as error:
         if is_network(error):
-            raise DataError("https://www.kaggle.com cannot be reached, or the connection was cut\n"
-                            "run the command again: it goes on where it stopped") from None  # fmt: skip
-        raise DataError(f"{slug}: cannot be stored ({error.strerror or type(error).__name__})") from None
+            raise DataError(
+                "https://www.kaggle.com cannot be reached, or the connection was cut\n"
+                "run the command again: it goes on where it stopped"
+            ) from None
+        raise DataError(
+            f"{slug}: cannot be stored ({error.strerror or type(error).__name__})"
+        ) from None
     except ValueError:  # the size is not the one announced
-        raise DataError(f"{slug}: Kaggle's archive came incomplete\nrun the command again") from None
+        raise DataError(
+            f"{slug}: Kaggle's archive came incomplete\nrun the command again"
+        ) from None
 
 
 def refusal(slug: str, status: int) -> str:

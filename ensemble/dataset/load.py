@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ensemble.dataset import places
+from ensemble.dataset import archives
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.depth import Ranges, measured
-from ensemble.dataset.names import same_form
-from ensemble.dataset.parts import Parts, cut
+from ensemble.dataset.filenames import same_form
 from ensemble.dataset.sample import PackedSample, packed_sample
 from ensemble.dataset.scan import each_folder_once, passed_over_line, scan
+from ensemble.dataset.split import Parts, cut
 from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
 from ensemble.recipe import Data
@@ -49,8 +49,12 @@ class DataSet:
     @cached_property
     def ranges(self) -> Ranges:
         """How values of more than 8 bits a pixel become 0 to 255: by the labelled images, the same for all folds."""
-        labelled = {file: self.hashes[file] for images in (self.train, self.valid) for file in images.files}
-        return measured(labelled, {file: self.hashes[file] for file in self.test.files} if self.test else None)
+        labelled = {
+            file: self.hashes[file] for images in (self.train, self.valid) for file in images.files
+        }
+        return measured(
+            labelled, {file: self.hashes[file] for file in self.test.files} if self.test else None
+        )
 
     @property
     def tables(self) -> list[Images]:
@@ -95,7 +99,9 @@ def load(data: Data, fold: int = 0) -> DataSet:
 
 def _passed_over(data: Data, root: Path) -> str:
     """What lies in the folders of the parts and is no image."""
-    folders = dict.fromkeys(part for part in (data.train, data.valid, data.test) if isinstance(part, str))
+    folders = dict.fromkeys(
+        part for part in (data.train, data.valid, data.test) if isinstance(part, str)
+    )
     return passed_over_line(*[scan(root / folder) for folder in folders])
 
 
@@ -103,8 +109,10 @@ def _root(data: Data) -> Path:
     if data.source == "digits":
         return digits_folder()
     if data.path is None:
-        raise RecipeError(f"data.path is missing: source {data.source} needs a folder or an archive")
-    return places.find(data.path, data.get, data.train)
+        raise RecipeError(
+            f"data.path is missing: source {data.source} needs a folder or an archive"
+        )
+    return archives.find(data.path, data.get, data.train)
 
 
 def _same_spelling(parts: Parts, root: Path) -> Parts:
@@ -112,14 +120,21 @@ def _same_spelling(parts: Parts, root: Path) -> Parts:
     spelt: dict[str, str] = {}
     for name in sorted(set(parts.train.classes)):
         if spelt.setdefault(same_form(name), name) != name:
-            raise DataError(f"{root}: two classes look the same, {name!r} and {ascii(name)}: another Unicode form\n"
-                            "rename one of them")  # fmt: skip
+            raise DataError(
+                f"{root}: two classes look the same, {name!r} and {ascii(name)}: another Unicode form\n"
+                "rename one of them"
+            )
 
     def respelt(images: Images) -> Images:
         labels = tuple(spelt.get(same_form(name), name) for name in images.labels or ())
         return images if labels == (images.labels or ()) else replace(images, labels=labels)
 
-    return Parts(parts.train, respelt(parts.valid), parts.test and respelt(parts.test), respelt(parts.validated))
+    return Parts(
+        parts.train,
+        respelt(parts.valid),
+        parts.test and respelt(parts.test),
+        respelt(parts.validated),
+    )
 
 
 def _check_classes(classes: tuple[str, ...], parts: Parts, root: Path) -> None:
@@ -129,7 +144,9 @@ def _check_classes(classes: tuple[str, ...], parts: Parts, root: Path) -> None:
     for part, images in labelled.items():
         unknown = sorted(set(images.classes if images and images.labels else ()) - set(classes))
         if unknown:
-            raise DataError(f"{root}: {part} has classes without training images: {', '.join(unknown[:5])}")
+            raise DataError(
+                f"{root}: {part} has classes without training images: {', '.join(unknown[:5])}"
+            )
 
 
 def _sample(data: Data, root: Path) -> Path | None:
@@ -146,7 +163,9 @@ def _hashes(parts: list[Images]) -> dict[Path, str]:
     return dict(zip(files, content_hashes(files), strict=True))
 
 
-def _fingerprint(classes: tuple[str, ...], parts: dict[str, Images | None], hashes: dict[Path, str]) -> str:
+def _fingerprint(
+    classes: tuple[str, ...], parts: dict[str, Images | None], hashes: dict[Path, str]
+) -> str:
     """A hash of which images, by content, stand under which id and label in which part."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(repr(classes).encode())
@@ -154,5 +173,7 @@ def _fingerprint(classes: tuple[str, ...], parts: dict[str, Images | None], hash
         if images is not None:
             labels = images.labels or ("",) * len(images)
             rows = zip(images.ids, labels, images.files, strict=True)
-            digest.update(repr([name, [(key, label, hashes[file]) for key, label, file in rows]]).encode())
+            digest.update(
+                repr([name, [(key, label, hashes[file]) for key, label, file in rows]]).encode()
+            )
     return digest.hexdigest()

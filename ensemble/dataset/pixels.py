@@ -22,21 +22,21 @@ import numpy.typing as npt
 import PIL
 from filelock import FileLock
 
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import read_hashed
 from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry, RandomCrop
-from ensemble.dataset.looks import (
+from ensemble.dataset.image_info import (
     EIGHT_BITS,
-    Look,
+    ImageInfo,
     Progress,
     UnreadableImage,
-    known_looks,
-    looks_of,
+    decode_image,
+    image_infos,
+    known_infos,
     read_image,
-    read_picture,
-    remember_looks,
-)  # fmt: skip
-from ensemble.dataset.places import cache_root
+    store_infos,
+)
 from ensemble.dataset.sidecar import Sidecar, read_sidecar, write_sidecar
 from ensemble.errors import DataError
 from ensemble.files import atomic_path, make_folder
@@ -146,23 +146,39 @@ def _stored(array: Path, sidecar: Path, n_images: int) -> tuple[Array, Sidecar] 
     try:
         described = read_sidecar(array, sidecar)
         pixels = np.load(array, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError):  # SyntaxError: what numpy raises for a header of no literal
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        SyntaxError,
+    ):  # SyntaxError: what numpy raises for a header of no literal
         return None
     is_whole = pixels.ndim == 4 and pixels.shape[::3] == (n_images, 3) and pixels.dtype == np.uint8
     are_rows = all(0 <= row < n_images for row, _ in described.unreadable)
     return (pixels, described) if is_whole and are_rows else None
 
 
-def _streamed(files: Mapping[str, Path], geometry: Geometry, progress: Progress, ranges: Ranges) -> PixelStore:
+def _streamed(
+    files: Mapping[str, Path], geometry: Geometry, progress: Progress, ranges: Ranges
+) -> PixelStore:
     """A store that decodes when asked; each file is decoded once here, to know the unreadable ones."""
     contents = list(files)
-    looks, reasons = looks_of({path: content for content, path in files.items()}, progress, ranges)
+    looks, reasons = image_infos(
+        {path: content for content, path in files.items()}, progress, ranges
+    )
     sizes = {(look.height, look.width) for look in looks.values()}
     native = sizes.pop() if len(sizes) == 1 else None
     is_native = native is not None and _is_native(native[1], native[0], geometry)
     size = native if native and is_native else (geometry.size, geometry.size)
     pixels = Streamed(files, size, None if is_native else geometry, ranges)
-    return PixelStore(pixels, {content: i for i, content in enumerate(contents)}, reasons, geometry, is_native, ranges)
+    return PixelStore(
+        pixels,
+        {content: i for i, content in enumerate(contents)},
+        reasons,
+        geometry,
+        is_native,
+        ranges,
+    )
 
 
 def _fill(
@@ -180,10 +196,14 @@ def _fill(
     free = shutil.disk_usage(array.parent).free
     most = free * FREE_SHARE if budget is None else min(budget, 0.95 * free)
     with atomic_path(array) as temporary:
-        unreadable = _write(temporary, files, native, None, progress, most, ranges) if native else None
+        unreadable = (
+            _write(temporary, files, native, None, progress, most, ranges) if native else None
+        )
         if unreadable is None:
             native = None
-            unreadable = _write(temporary, files, (geometry.size, geometry.size), geometry, progress, most, ranges)
+            unreadable = _write(
+                temporary, files, (geometry.size, geometry.size), geometry, progress, most, ranges
+            )
     write_sidecar(array, sidecar, native is not None, unreadable or [])
 
 
@@ -202,7 +222,9 @@ def _write(
     """
     if len(files) * size[0] * size[1] * 3 > most:
         raise _TooLarge
-    pixels = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(files), *size, 3))
+    pixels = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.uint8, shape=(len(files), *size, 3)
+    )
     _reserve(path)
     progress(0, len(files))
     unreadable: list[tuple[int, str]] = []
@@ -226,24 +248,26 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(stored.fileno(), 0, path.stat().st_size)
 
 
-def _decoded(files: Mapping[str, Path], geometry: Geometry | None, ranges: Ranges) -> Iterator[Array | UnreadableImage]:
+def _decoded(
+    files: Mapping[str, Path], geometry: Geometry | None, ranges: Ranges
+) -> Iterator[Array | UnreadableImage]:
     """Arrays in the order of the files, decoded in threads (Pillow frees the interpreter while it decodes).
 
     The looks that are not known yet are made on the way and remembered.
     """
 
-    def decode(content: str) -> tuple[Array | UnreadableImage, Look | None]:
+    def decode(content: str) -> tuple[Array | UnreadableImage, ImageInfo | None]:
         path = files[content]
         try:
             stored = read_hashed(path, content)
             if content in known:
                 return _decode(path, geometry, ranges, stored), None
-            picture = read_picture(path, ranges=ranges, content=stored)  # whole, for its look
+            picture = decode_image(path, ranges=ranges, content=stored)  # whole, for its look
             is_small = geometry is None or min(picture.image.size) < 2 * geometry.least_side
             if not is_small:
-                return _decode(path, geometry, ranges, stored), picture.look()
+                return _decode(path, geometry, ranges, stored), picture.info()
             image = picture.image
-            return np.asarray(image if geometry is None else geometry.apply(image)), picture.look()
+            return np.asarray(image if geometry is None else geometry.apply(image)), picture.info()
         except UnreadableImage as error:
             return error, None
 
@@ -251,9 +275,12 @@ def _decoded(files: Mapping[str, Path], geometry: Geometry | None, ranges: Range
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, len(contents), 512):
             some = contents[start : start + 512]
-            known = known_looks(some, ranges).keys()
+            known = known_infos(some, ranges).keys()
             found = list(pool.map(decode, some))
-            remember_looks({content: look for content, (_, look) in zip(some, found, strict=True) if look}, ranges)
+            store_infos(
+                {content: look for content, (_, look) in zip(some, found, strict=True) if look},
+                ranges,
+            )
             yield from (pixels for pixels, _ in found)
 
 
@@ -293,7 +320,9 @@ def as_it_was(decode: Callable[[Any], Array]) -> Callable[[Any], Array]:
         try:
             return decode(item)
         except UnreadableImage as error:
-            raise DataError(f"{error}\nit was readable when the run began: put it back, and the run goes on") from None
+            raise DataError(
+                f"{error}\nit was readable when the run began: put it back, and the run goes on"
+            ) from None
 
     return checked
 

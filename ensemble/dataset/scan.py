@@ -9,16 +9,44 @@ from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 
-from ensemble.dataset.names import OTHERS, SUFFIXES, TEXTS, contents
+from ensemble.dataset.filenames import OTHERS, SUFFIXES, TEXTS, contents
 from ensemble.errors import DataError
 
 SIGNATURES = (
-    b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"8BPS",
-    b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51", b"qoif", b"DDS ", b"SIMPLE  =",
-)  # fmt: skip
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF87a",
+    b"GIF89a",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"8BPS",
+    b"\0\0\0\x0cjP  \r\n",
+    b"\xff\x4f\xff\x51",
+    b"qoif",
+    b"DDS ",
+    b"SIMPLE  =",
+)
 # so short, or of so general a container, that only the decoder can tell
-MAYBE = (b"BM", b"RIFF", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf", b"\0\0\1\0", b"\0\0\2\0", b"\x01\xda",
-         b"\x59\xa6\x6a\x95", b"\x0a", b"icns", b"/* XPM")  # fmt: skip
+MAYBE = (
+    b"BM",
+    b"RIFF",
+    b"P1",
+    b"P2",
+    b"P3",
+    b"P4",
+    b"P5",
+    b"P6",
+    b"Pf",
+    b"\0\0\1\0",
+    b"\0\0\2\0",
+    b"\x01\xda",
+    b"\x59\xa6\x6a\x95",
+    b"\x0a",
+    b"icns",
+    b"/* XPM",
+)
 NO_IMAGES = TEXTS | OTHERS
 N_KINDS = 4  # of passed-over files that a message names
 
@@ -53,7 +81,9 @@ def scan(folder: Path) -> Scan:
 
 def _scan(folder: Path) -> Scan:
     if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
-        raise DataError(f"{str(folder.absolute())[:200]}: no such folder\n{contents(folder.parent)}")
+        raise DataError(
+            f"{str(folder.absolute())[:200]}: no such folder\n{contents(folder.parent)}"
+        )
     images: list[Path] = []
     passed_over: dict[str, list[Path]] = {}
     for path, kind in _files(folder, (os.path.realpath(folder),)):
@@ -120,7 +150,12 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | N
                 )
             yield from _files(path, (*above, target))
         elif not os.path.isfile(path) if entry.is_symlink() else not entry.is_file():
-            yield path, "broken links" if entry.is_symlink() and not os.path.exists(path) else "no regular files"
+            yield (
+                path,
+                "broken links"
+                if entry.is_symlink() and not os.path.exists(path)
+                else "no regular files",
+            )
         else:
             yield path, None if is_image(path) else path.suffix.lower() or "without suffix"
 

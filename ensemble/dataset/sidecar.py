@@ -35,7 +35,9 @@ class Sidecar(BaseModel):
         return self.model_copy(update={"own_checksum": zlib.crc32(text.encode())})
 
 
-def write_sidecar(array: Path, sidecar: Path, native: bool, unreadable: Sequence[tuple[int, str]]) -> None:
+def write_sidecar(
+    array: Path, sidecar: Path, native: bool, unreadable: Sequence[tuple[int, str]]
+) -> None:
     """Describe an array that is whole. Raises EnsembleError, OSError."""
     n_blocks = _n_blocks(array)
     described = Sidecar(
@@ -66,7 +68,9 @@ def read_sidecar(array: Path, sidecar: Path) -> Sidecar:
         blocks = sorted({0, n_blocks - 1, *random.Random().sample(blocks, N_CHECKED // 4)})
     if [described.checksums[block] for block in blocks] != list(_checksums(array, blocks)):
         raise ValueError(f"{array}: is not what it was")
-    if changed != described.changed:  # a copy of the cache: whole, so that a sample does the next time
+    if (
+        changed != described.changed
+    ):  # a copy of the cache: whole, so that a sample does the next time
         with suppress(EnsembleError):
             _write(sidecar, described.model_copy(update={"changed": changed}))
     return described

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.dataset.names import BETWEEN_LABELS, bare_name, contents, read_csv, same_form
-from ensemble.dataset.places import cache_root
+from ensemble.dataset.archives import cache_root
+from ensemble.dataset.csvfile import BETWEEN_LABELS, read_csv
+from ensemble.dataset.filenames import bare_name, contents, same_form
 from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.errors import DataError
 from ensemble.files import not_written, publish_folder
@@ -43,12 +44,18 @@ class Images:
 
     def take(self, rows: npt.NDArray[Any]) -> "Images":
         """The images at these positions, in this order."""
-        labels, groups = (None if x is None else tuple(x[i] for i in rows) for x in (self.labels, self.groups))
-        return Images(tuple(self.ids[i] for i in rows), tuple(self.files[i] for i in rows), labels, groups)
+        labels, groups = (
+            None if x is None else tuple(x[i] for i in rows) for x in (self.labels, self.groups)
+        )
+        return Images(
+            tuple(self.ids[i] for i in rows), tuple(self.files[i] for i in rows), labels, groups
+        )
 
     def and_(self, others: "Images") -> "Images":
         """These images and then the others, all labelled; ids may come twice."""
-        return Images(self.ids + others.ids, self.files + others.files, self.classes + others.classes)
+        return Images(
+            self.ids + others.ids, self.files + others.files, self.classes + others.classes
+        )
 
 
 def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
@@ -56,7 +63,9 @@ def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
     rows = sorted(rows, key=lambda row: row[0])
     labels = tuple(str(row[2]) for row in rows)
     has_labels = all(row[2] is not None for row in rows)
-    return Images(tuple(row[0] for row in rows), tuple(row[1] for row in rows), labels if has_labels else None)
+    return Images(
+        tuple(row[0] for row in rows), tuple(row[1] for row in rows), labels if has_labels else None
+    )
 
 
 def ids_of(files: Sequence[Path], folder: Path) -> list[str]:
@@ -74,10 +83,16 @@ def short_names(full: Sequence[str]) -> list[str]:
 def class_folders(folder: Path) -> Images:
     """A folder with one folder per class. Raises DataError for none, or for an empty one."""
     files = image_files(folder)
-    children = [child for child in sorted(folder.iterdir()) if not child.name.startswith((".", "__"))]
-    broken = next((child for child in children if child.is_symlink() and not os.path.exists(child)), None)
+    children = [
+        child for child in sorted(folder.iterdir()) if not child.name.startswith((".", "__"))
+    ]
+    broken = next(
+        (child for child in children if child.is_symlink() and not os.path.exists(child)), None
+    )
     if broken is not None:
-        raise DataError(f"{one_line(broken)}: a link that leads nowhere\nremove the link, or put back what it leads to")
+        raise DataError(
+            f"{one_line(broken)}: a link that leads nowhere\nremove the link, or put back what it leads to"
+        )
     classes = [child for child in children if os.path.isdir(child)]
     if not classes:
         raise DataError(f"{folder}: expected one folder per class, found none\n{contents(folder)}")
@@ -105,9 +120,14 @@ def test_folder(folder: Path, classes: Sequence[str]) -> Images:
         raise DataError(f"{folder}: no image in the test folder\n{holds}")
     tops = [path.relative_to(folder).parts[0] for path in files]
     known = {same_form(name) for name in classes}
-    labelled = all(path.parent != folder and same_form(top) in known for path, top in zip(files, tops, strict=True))
+    labelled = all(
+        path.parent != folder and same_form(top) in known
+        for path, top in zip(files, tops, strict=True)
+    )
     names = ids_of(files, folder)
-    return sorted_images([(names[i], files[i], tops[i] if labelled else None) for i in range(len(files))])
+    return sorted_images(
+        [(names[i], files[i], tops[i] if labelled else None) for i in range(len(files))]
+    )
 
 
 def labelled_files(
@@ -120,7 +140,10 @@ def labelled_files(
     wanted = labels if isinstance(labels, LabelsFile) else LabelsFile(file=labels, id="", label="")
     path = root / wanted.file
     header, rows = read_csv(path, BETWEEN_LABELS)
-    id_column, label_column = wanted.id or header[0], wanted.label or header[1 if len(header) > 1 else 0]
+    id_column, label_column = (
+        wanted.id or header[0],
+        wanted.label or header[1 if len(header) > 1 else 0],
+    )
     for column in (id_column, label_column):
         if column not in header:
             raise DataError(f"{path}: no column {column!r}; it has {', '.join(header)[:200]}")
@@ -150,7 +173,9 @@ def labelled_files(
 
 def files_by_id(root: Path, folder: str) -> dict[str, list[Path]]:
     """The files that an id may mean: a full name first, else one without suffix, else with the folder before it."""
-    full = {file.relative_to(root / folder).as_posix(): [file] for file in image_files(root / folder)}
+    full = {
+        file.relative_to(root / folder).as_posix(): [file] for file in image_files(root / folder)
+    }
     bare: dict[str, list[Path]] = {}
     composed: dict[str, list[Path]] = {}
     for name, files in full.items():

@@ -29,7 +29,24 @@ from ensemble.display.text import (
 )
 
 __all__ = [
-    "ask", "err", "minutes", "next_commands", "note", "out", "percent", "say", "show_costs", "show_curves",
-    "show_error", "show_failures", "show_json", "show_per_class", "show_range_test", "show_runs", "show_search",
-    "show_stopped", "warn_left_out", "warn_smells",
-]  # fmt: skip
+    "ask",
+    "err",
+    "minutes",
+    "next_commands",
+    "note",
+    "out",
+    "percent",
+    "say",
+    "show_costs",
+    "show_curves",
+    "show_error",
+    "show_failures",
+    "show_json",
+    "show_per_class",
+    "show_range_test",
+    "show_runs",
+    "show_search",
+    "show_stopped",
+    "warn_left_out",
+    "warn_smells",
+]

@@ -23,8 +23,12 @@ def show_audit(audit: Audit) -> None:
     for kind, copies in kinds.items():
         _examples(kind, [_pair(copy) for copy in copies], is_bad=kind != "copy inside a part")
     if audit.copies:
-        say("where a fraction or folds split the images, data.group: duplicates keeps copies in one part")
-    _examples("unreadable", [f"{item.part}: {reason}" for item, reason in audit.unreadable], is_bad=True)
+        say(
+            "where a fraction or folds split the images, data.group: duplicates keeps copies in one part"
+        )
+    _examples(
+        "unreadable", [f"{item.part}: {reason}" for item, reason in audit.unreadable], is_bad=True
+    )
     for alike in audit.alike_classes:
         say(f"class names that look the same: {', '.join(map(repr, alike))}")
     for kind, items in audit.odd.items():
@@ -57,7 +61,16 @@ def _named(item: Item) -> str:
 
 def _parts(audit: Audit) -> None:
     shown = table(f"{audit.name}", "part")
-    for name in ("images", "classes", "per class", "smallest", "median", "largest", "formats", "modes"):
+    for name in (
+        "images",
+        "classes",
+        "per class",
+        "smallest",
+        "median",
+        "largest",
+        "formats",
+        "modes",
+    ):
         shown.add_column(name, justify="left" if name in ("formats", "modes") else "right")
     for part in audit.parts:
         counts = part.counts.values()
@@ -65,14 +78,19 @@ def _parts(audit: Audit) -> None:
         stored = (_counted(part.formats, part.n_images), _counted(part.modes, part.n_images))
         n_classes = f"{len(counts):,}" if counts else "–"
         sizes = [f"{width}×{height}" for width, height in part.size_range] or ["–"] * 3
-        shown.add_row(part.name, f"{part.n_images:,}", n_classes, per_class, *sizes, *map(escape, stored))
+        shown.add_row(
+            part.name, f"{part.n_images:,}", n_classes, per_class, *sizes, *map(escape, stored)
+        )
     out.print(shown)
     classes = sorted({label for part in audit.parts for label in part.counts})
     show_bars("images by class", audit.counts, MAX_BARS)
     if len(classes) <= MAX_CLASSES and not is_drawn():
         for part in audit.parts:
             if part.counts:
-                say(f"{part.name}: " + ", ".join(f"{label} {part.counts.get(label, 0):,}" for label in classes))
+                say(
+                    f"{part.name}: "
+                    + ", ".join(f"{label} {part.counts.get(label, 0):,}" for label in classes)
+                )
 
 
 def _counted(counts: dict[str, int], n_images: int) -> str:
@@ -88,7 +106,11 @@ def audit_json(audit: Audit) -> dict[str, Any]:
         "data": audit.name,
         "parts": [_part_json(part) for part in audit.parts],
         "leaks": [
-            {"part": leak.part, "n_images": leak.n_images, "copies": [_copy_json(copy) for copy in leak.copies]}
+            {
+                "part": leak.part,
+                "n_images": leak.n_images,
+                "copies": [_copy_json(copy) for copy in leak.copies],
+            }
             for leak in audit.leaks
         ],
         "copies": [_copy_json(copy) for copy in audit.copies],
@@ -101,12 +123,19 @@ def audit_json(audit: Audit) -> dict[str, Any]:
 
 
 def _part_json(part: Part) -> dict[str, Any]:
-    sizes = [{"width": width, "height": height, "images": n} for (width, height), n in sorted(part.sizes.items())]
+    sizes = [
+        {"width": width, "height": height, "images": n}
+        for (width, height), n in sorted(part.sizes.items())
+    ]
     return asdict(part) | {"sizes": sizes}
 
 
 def _copy_json(copy: Copy) -> dict[str, Any]:
-    flags = {"exact": copy.is_exact, "across_parts": copy.is_across, "two_labels": copy.has_two_labels}
+    flags = {
+        "exact": copy.is_exact,
+        "across_parts": copy.is_across,
+        "two_labels": copy.has_two_labels,
+    }
     return {"first": _item_json(copy.first), "second": _item_json(copy.second)} | flags
 
 

@@ -23,7 +23,9 @@ def show_blend(blend: Blend) -> None:
         say(f"best: {blend.learnt_by} weights, the simplest within one standard error of the best")
     weights = [member.weight for member in blend.members]
     if blend.learnt_by == "accuracy" and len(weights) > 1 and max(weights) < 1.05 * min(weights):
-        say(f"accuracy weights are almost equal weights: largest / smallest = {max(weights) / min(weights):.3f}")
+        say(
+            f"accuracy weights are almost equal weights: largest / smallest = {max(weights) / min(weights):.3f}"
+        )
     if blend.missing:
         say(f"not in the table: {blend.missing}")
     of_first = ", of the first fits" if blend.of_refits else ""
@@ -41,10 +43,14 @@ def show_blend(blend: Blend) -> None:
 def _refits(blend: Blend) -> None:
     refitted = [member.run.id for member in blend.members if member.run.refit_epochs is not None]
     if blend.of_refits:
-        say(f"test predictions: the refits (train + validation images) of all {count(len(refitted), 'member')}")
+        say(
+            f"test predictions: the refits (train + validation images) of all {count(len(refitted), 'member')}"
+        )
     elif refitted:
         without = next(member.run.id for member in blend.members if member.run.refit_epochs is None)
-        say(f"test predictions: the first fits; {without} has no refit, so that of {', '.join(refitted)} is not used")
+        say(
+            f"test predictions: the first fits; {without} has no refit, so that of {', '.join(refitted)} is not used"
+        )
 
 
 def _members(blend: Blend) -> None:
@@ -55,11 +61,19 @@ def _members(blend: Blend) -> None:
     threshold, gains = blend.options.min_acc, blend.gains
     for member in blend.members:
         why = member.reason or (f"≥ {percent(threshold)}" if threshold else "every run")
-        others = [blend.disagreement(member.run.id, other.run.id) for other in blend.members if other is not member]
+        others = [
+            blend.disagreement(member.run.id, other.run.id)
+            for other in blend.members
+            if other is not member
+        ]
         shown.add_row(
-            escape(member.run.id), escape(why), percent(member.run.scores.accuracy), f"{member.weight:.4f}",
-            _gain(gains[member.run.id], blend), percent(sum(others) / len(others)) if others else "–",
-        )  # fmt: skip
+            escape(member.run.id),
+            escape(why),
+            percent(member.run.scores.accuracy),
+            f"{member.weight:.4f}",
+            _gain(gains[member.run.id], blend),
+            percent(sum(others) / len(others)) if others else "–",
+        )
     out.print(shown)
     for run in blend.passed_over:
         added = f"would have added {_gain(gains[run.id], blend)} {unit}"
@@ -83,8 +97,16 @@ def _weightings(blend: Blend) -> None:
     is_accuracy = blend.options.metric == "accuracy"
     shown = table("", "weights")
     fitted = "accuracy" if is_accuracy else "log loss"
-    for name in ("cross-fitted accuracy", "log loss", f"fitted {fitted}", "optimism", "beside the best member"):
-        shown.add_column(name, justify="left" if name.startswith("beside") else "right", no_wrap=True)
+    for name in (
+        "cross-fitted accuracy",
+        "log loss",
+        f"fitted {fitted}",
+        "optimism",
+        "beside the best member",
+    ):
+        shown.add_column(
+            name, justify="left" if name.startswith("beside") else "right", no_wrap=True
+        )
     for rating in blend.table:
         is_chosen = rating.name == blend.options.weights
         optimism = f"{100 * rating.optimism:+.2f}" if is_accuracy else f"{rating.optimism:+.4f}"
@@ -116,24 +138,35 @@ def group_line(blend: Blend) -> str:
     group = blend.group
     line = f"{count(len(group.runs), 'run')} on {group.name}, {count(blend.valid.n_rows, 'row')}"
     for name, n_runs in group.left_out.items():
-        line += f"; {n_runs} on {name} left out" + (f": --data {name}" if name != group.name else " (other rows)")
+        line += f"; {n_runs} on {name} left out" + (
+            f": --data {name}" if name != group.name else " (other rows)"
+        )
     return line
 
 
 def show_differences(found: "Sequence[Difference]") -> None:
     """Paired tests, a line for each pair and metric."""
-    shown = table(f"{count(found[0].n_rows, 'validation row')}, the same for all", "first", "second")
+    shown = table(
+        f"{count(found[0].n_rows, 'validation row')}, the same for all", "first", "second"
+    )
     for name in ("metric", "first less second", "p", "p (Holm)"):
         shown.add_column(name, justify="left" if name == "metric" else "right", no_wrap=True)
     shown.add_column("the first is", no_wrap=True)
     for one in found:
         is_accuracy, value = one.metric == "accuracy", one.value
-        numbers = [f"{100 * x:+.2f}" if is_accuracy else f"{x:+.4f}" for x in (value.value, value.low, value.high)]
+        numbers = [
+            f"{100 * x:+.2f}" if is_accuracy else f"{x:+.4f}"
+            for x in (value.value, value.low, value.high)
+        ]
         shown.add_row(
-            escape(one.first), escape(one.second), "accuracy, points" if is_accuracy else "log loss, nats",
-            f"{numbers[0]} ({numbers[1]} to {numbers[2]})", _p(one.p), _p(one.adjusted_p),
+            escape(one.first),
+            escape(one.second),
+            "accuracy, points" if is_accuracy else "log loss, nats",
+            f"{numbers[0]} ({numbers[1]} to {numbers[2]})",
+            _p(one.p),
+            _p(one.adjusted_p),
             one.verdict.partition(" at ")[0],
-        )  # fmt: skip
+        )
     out.print(shown)
     for test, about in dict.fromkeys((one.test, one.about) for one in found):
         say(f"{test}: about {about}")
@@ -150,13 +183,19 @@ def _p(value: float) -> str:
 def show_submission(submission: Submission) -> None:
     """Where the CSV is, what is in it, and what a reader should know about it."""
     shape = submission.shape
-    say(f"{submission.path}: {len(shape.ids):,} rows, {shape.kind}, checked; {submission.manifest.name} explains it")
+    say(
+        f"{submission.path}: {len(shape.ids):,} rows, {shape.kind}, checked; {submission.manifest.name} explains it"
+    )
     warn_smells(submission.warnings)
     if submission.n_unused:
-        say(f"{submission.n_unused:,} test images are not in the sample submission and were left out")
+        say(
+            f"{submission.n_unused:,} test images are not in the sample submission and were left out"
+        )
     if submission.unreadable:
         images = count(len(submission.unreadable), "unreadable test image")
-        say(f"{images} got the class shares of the training set: {', '.join(submission.unreadable[:5])}")
+        say(
+            f"{images} got the class shares of the training set: {', '.join(submission.unreadable[:5])}"
+        )
 
 
 def sentence(scores: TestScores, noun: str) -> str:
@@ -172,7 +211,9 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
     """The blend as `--json` prints it."""
     return {
         "data": blend.group.name,
-        "members": [{"run": m.run.id, "weight": m.weight, "reason": m.reason} for m in blend.members],
+        "members": [
+            {"run": m.run.id, "weight": m.weight, "reason": m.reason} for m in blend.members
+        ],
         "options": asdict(blend.options),
         "weighting": blend.learnt_by,
         "refits": blend.of_refits,

@@ -9,7 +9,12 @@ from ensemble.display.text import escape, out
 from ensemble.runs import drawable
 
 WIDTH, HEIGHT = 60, 8  # characters; a character holds 2 × 4 dots
-_DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # Unicode's Braille, by row and column
+_DOTS = (
+    (0x01, 0x08),
+    (0x02, 0x10),
+    (0x04, 0x20),
+    (0x40, 0x80),
+)  # Unicode's Braille, by row and column
 COLOURS = ("cyan", "yellow", "green", "magenta")
 
 
@@ -18,12 +23,16 @@ def is_drawn() -> bool:
     return out.is_terminal and out.encoding.startswith("utf")
 
 
-def braille(values: Sequence[float], low: float, high: float, width: int = WIDTH, height: int = HEIGHT) -> list[str]:
+def braille(
+    values: Sequence[float], low: float, high: float, width: int = WIDTH, height: int = HEIGHT
+) -> list[str]:
     """Lines of dots for values at even distances, joined, from low at the bottom to high at the top."""
     cells = [[0] * width for _ in range(height)]
     columns, rows = 2 * width - 1, 4 * height - 1
     between = np.interp(np.linspace(0, 1, columns + 1), np.linspace(0, 1, len(values)), values)
-    heights = (rows * (high - between.clip(low, high)) / ((high - low) or 1)).round().astype(int).tolist()
+    heights = (
+        (rows * (high - between.clip(low, high)) / ((high - low) or 1)).round().astype(int).tolist()
+    )
     before = heights[0]
     for x, y in enumerate(heights):
         for dot in range(min(before, y), max(before, y) + 1):
@@ -32,7 +41,9 @@ def braille(values: Sequence[float], low: float, high: float, width: int = WIDTH
     return ["".join(chr(0x2800 + cell) for cell in row) for row in cells]
 
 
-def show_curve(title: str, values: Sequence[float], ends: tuple[str, str], marks: Mapping[str, float]) -> None:
+def show_curve(
+    title: str, values: Sequence[float], ends: tuple[str, str], marks: Mapping[str, float]
+) -> None:
     """One line with the names of its horizontal ends; marks stand below at their share (0 to 1) of the width."""
     if not is_drawn() or len(values) < 2:
         return
@@ -47,7 +58,12 @@ def show_curve(title: str, values: Sequence[float], ends: tuple[str, str], marks
     out.print(f"{'':8} {''.join(line).rstrip()}")
     out.print(f"{'':8} {ends[0]}{ends[1]:>{WIDTH - len(ends[0])}}")
     if marks:
-        out.print("[dim]" + " " * 9 + ", ".join(f"{letters[name]}: {escape(name)}" for name in marks) + "[/]")
+        out.print(
+            "[dim]"
+            + " " * 9
+            + ", ".join(f"{letters[name]}: {escape(name)}" for name in marks)
+            + "[/]"
+        )
 
 
 def _letters(names: Sequence[str]) -> dict[str, str]:
@@ -60,7 +76,11 @@ def _letters(names: Sequence[str]) -> dict[str, str]:
 
 def show_losses(run: str, train: Sequence[float], valid: Sequence[float]) -> None:
     """A training's two losses by epoch, in a few lines; epochs that diverged are left out."""
-    kept = [pair for pair in zip(train, valid, strict=True) if all(map(math.isfinite, map(drawable, pair)))]
+    kept = [
+        pair
+        for pair in zip(train, valid, strict=True)
+        if all(map(math.isfinite, map(drawable, pair)))
+    ]
     if not is_drawn() or len(kept) < 2:
         return
     train, valid = zip(*kept, strict=True)

@@ -19,4 +19,8 @@ def show_findings(found: "Sequence[Finding]") -> None:
         if one.fix:
             out.print(f"{'':{width + 6}}  [dim]→ {escape(one.fix)}[/]", soft_wrap=True)
     bad = [one.name for one in found if one.state == "bad"]
-    say(f"{count(len(bad), 'thing')} to mend: {', '.join(bad)}" if bad else "nothing stands in the way of a training")
+    say(
+        f"{count(len(bad), 'thing')} to mend: {', '.join(bad)}"
+        if bad
+        else "nothing stands in the way of a training"
+    )

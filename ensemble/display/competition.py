@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ensemble.display.text import count, escape, out, percent, say, table, warn_smells
-from ensemble.engines.predict import Predicted
+from ensemble.inference import Predicted
 from ensemble.submission.ledger import COMPLETE, FAILED, Entry, Pick
 from ensemble.submission.send import Quota
 from ensemble.submission.verify import Verified
@@ -59,9 +59,13 @@ def show_predicted(predicted: Predicted, members: Sequence[str]) -> None:
     by = members[0] if len(members) == 1 else f"a blend of {len(members)} runs"
     networks = f" ({count(predicted.n_networks, 'network')})" if predicted.n_networks > 1 else ""
     columns = ", ".join(predicted.columns[:6]) + (", …" if len(predicted.columns) > 6 else "")
-    say(f"{predicted.path}: {count(predicted.n_images, 'image')} by {by}{networks}; columns {columns}")
+    say(
+        f"{predicted.path}: {count(predicted.n_images, 'image')} by {by}{networks}; columns {columns}"
+    )
     if predicted.unreadable:
         images = count(len(predicted.unreadable), "unreadable image")
-        say(f"{images} got the class shares of the training set; {predicted.unreadable_path} lists them all:")
+        say(
+            f"{images} got the class shares of the training set; {predicted.unreadable_path} lists them all:"
+        )
         for name, reason in list(predicted.unreadable.items())[:5]:
             say(f"  {name}: {reason}")

@@ -16,9 +16,14 @@ def progress() -> Iterator[events.Emit]:
     """A listener for training events: a live bar in a terminal, one line per epoch elsewhere."""
     if err.is_terminal:
         bar = Progress(
-            TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.completed}/{task.total}"),
-            TextColumn("{task.fields[note]}"), TimeRemainingColumn(compact=True), console=err, transient=True,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(24),
+            TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(compact=True),
+            console=err,
+            transient=True,
+        )
         with bar:
             yield _Live(bar)
     else:
@@ -46,7 +51,9 @@ class _Lines:
                 was = "finished before, skipped: " if event.skipped else "finished: "
                 scores = f"accuracy {percent(event.accuracy)}, log loss {event.log_loss:.4f}, {minutes(event.seconds)}"
                 self.line(f"  {self.whose(event.run)}{was}{scores}")
-            case events.RunFailed() if self.n_runs != 1:  # the only run's reason is the command's error
+            case events.RunFailed() if (
+                self.n_runs != 1
+            ):  # the only run's reason is the command's error
                 reason = escape(event.reason.replace("\n", "; "))
                 self.line(f"  {self.whose(event.run)}[bold red]failed:[/] {reason}")
             case events.RunLeft():
@@ -82,7 +89,11 @@ class _Live(_Lines):
         super().__call__(event)
         if isinstance(event, events.EpochEnded):
             self.accuracy[event.run] = f", accuracy {percent(event.accuracy)}"
-        if event.run not in self.open and event.run in self.rows and not isinstance(event, events.Step):
+        if (
+            event.run not in self.open
+            and event.run in self.rows
+            and not isinstance(event, events.Step)
+        ):
             self.bars.remove_task(self.rows.pop(event.run)[1])
 
     def step(self, event: events.Step) -> None:
@@ -99,7 +110,9 @@ class _Live(_Lines):
             self.drawn[event.run] = now
             self.bars.update(row, completed=event.done, total=event.total)
             if event.loss is not None:
-                self.bars.update(row, note=f"loss {event.loss:.3f}{self.accuracy.get(event.run, '')}")
+                self.bars.update(
+                    row, note=f"loss {event.loss:.3f}{self.accuracy.get(event.run, '')}"
+                )
 
 
 def _epoch(event: events.EpochEnded) -> str:

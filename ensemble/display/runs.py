@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 
 from ensemble.blending.estimate import run_accuracy
 from ensemble.display.charts import show_curve, show_losses
-from ensemble.display.text import LOG_WIDTH, count, err, escape, interval, minutes, out, percent, say, table
+from ensemble.display.text import (
+    LOG_WIDTH,
+    count,
+    err,
+    escape,
+    interval,
+    minutes,
+    out,
+    percent,
+    say,
+    table,
+)
 from ensemble.errors import DamagedError
 from ensemble.numbers import millions
 from ensemble.runs import Damaged, Listing, Run, history_of
@@ -15,7 +26,7 @@ from ensemble.runs import Damaged, Listing, Run, history_of
 if TYPE_CHECKING:
     from ensemble.engines.jobs import Failure, Job
     from ensemble.engines.tune import Search
-    from ensemble.learn.estimate import Cost, PhaseCost
+    from ensemble.learn.cost import Cost, PhaseCost
     from ensemble.learn.lr import RangeTest
 
 
@@ -27,11 +38,15 @@ def warn_left_out(found: Listing) -> None:
         err.print(f"[bold]left out:[/] {escape(reason)}", soft_wrap=True)
 
 
-def show_runs(runs: Sequence[Run], damaged: Sequence[Damaged] = (), incomplete: Sequence[str] = ()) -> None:
+def show_runs(
+    runs: Sequence[Run], damaged: Sequence[Damaged] = (), incomplete: Sequence[str] = ()
+) -> None:
     """The leaderboard: one table per data set and validation rows, best first, with the majority-class line."""
     for key in dict.fromkeys((run.data.name, run.data.valid) for run in runs):
         rows = [run for run in runs if (run.data.name, run.data.valid) == key]
-        _leaderboard(sorted(rows, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id)))
+        _leaderboard(
+            sorted(rows, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id))
+        )
     for folder in damaged:
         out.print(f"[bold red]damaged:[/] {escape(folder.reason)}", soft_wrap=True)
     for reason in incomplete:
@@ -42,10 +57,16 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     data = runs[0].data
     n_classes = len(runs[0].classes)
     shown = table(f"{data.name}: {data.n_valid:,} validation images, {n_classes} classes", "run")
-    shown.columns[0].no_wrap = max(len(run.id) for run in runs) <= out.width - 48  # a cut id cannot be copied
+    shown.columns[0].no_wrap = (
+        max(len(run.id) for run in runs) <= out.width - 48
+    )  # a cut id cannot be copied
     is_wide = out.width >= LOG_WIDTH
     columns = ["accuracy (95 % interval)", "log loss", "time"]
-    for name in (["architecture"] if is_wide else []) + columns + (["epoch", "trained", "rate"] if is_wide else []):
+    for name in (
+        (["architecture"] if is_wide else [])
+        + columns
+        + (["epoch", "trained", "rate"] if is_wide else [])
+    ):
         shown.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)
     for run in runs:
         cells = [
@@ -60,25 +81,40 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     shown.add_row("[dim]chance[/]", *blank, f"[dim]{percent(1 / n_classes)}[/]")
     out.print(shown)
     for search, n_trials in Counter(run.search for run in runs if run.search).items():
-        say(f"{n_trials} of these are trials of the search {search}: the best of many flatters itself")
+        say(
+            f"{n_trials} of these are trials of the search {search}: the best of many flatters itself"
+        )
 
 
 def show_search(search: "Search") -> None:
     """Every trial of a search, the best first, with what was varied."""
     keys = list(dict.fromkeys(key for trial in search.trials for key in trial.values))
     shown = table(f"search {search.name}: {count(len(search.trials), 'trial')}", "trial")
-    for name in ("log loss" if search.metric == "log_loss" else "accuracy", *(key.split(".")[-1] for key in keys)):
+    for name in (
+        "log loss" if search.metric == "log_loss" else "accuracy",
+        *(key.split(".")[-1] for key in keys),
+    ):
         shown.add_column(name, justify="right")
     sign = 1 if search.metric == "log_loss" else -1
-    for one in sorted(search.trials, key=lambda one: (one.score is None, sign * (one.score or 0), one.number)):
-        score = one.state if one.score is None else f"{one.score:.4f}" if sign == 1 else percent(one.score)
+    for one in sorted(
+        search.trials, key=lambda one: (one.score is None, sign * (one.score or 0), one.number)
+    ):
+        score = (
+            one.state
+            if one.score is None
+            else f"{one.score:.4f}"
+            if sign == 1
+            else percent(one.score)
+        )
         number = f"{one.number}, the recipe's own" if one.number == 0 else str(one.number)
         shown.add_row(number, score, *(_value(one.values.get(key)) for key in keys))
     out.print(shown)
 
 
 def _value(value: object) -> str:
-    return "" if value is None else f"{value:.3g}" if isinstance(value, float) else escape(str(value))
+    return (
+        "" if value is None else f"{value:.3g}" if isinstance(value, float) else escape(str(value))
+    )
 
 
 def show_per_class(run: Run) -> None:
@@ -97,7 +133,11 @@ def _training(run: Run) -> list[str]:
         return ["–", "–", "–"]  # imported
     refit = f" × {run.n_folds} folds" if run.n_folds else ""
     refit += "" if run.refit_epochs is None else ", refit"
-    return [f"{run.best_epoch} of {run.n_epochs}{refit}", millions(run.n_trainable), f"{run.lr:.1e}"]
+    return [
+        f"{run.best_epoch} of {run.n_epochs}{refit}",
+        millions(run.n_trainable),
+        f"{run.lr:.1e}",
+    ]
 
 
 def show_range_test(found: "RangeTest") -> None:
@@ -106,7 +146,9 @@ def show_range_test(found: "RangeTest") -> None:
     shown.add_column("rate", justify="right")
     for rule, rate in found.suggestions.items():
         mark = " [bold]chosen[/]" if rule == found.rule else ""
-        shown.add_row(rule + mark, "not available: too few points" if rate is None else f"{rate:.2e}")
+        shown.add_row(
+            rule + mark, "not available: too few points" if rate is None else f"{rate:.2e}"
+        )
     out.print(shown)
     _curve(found)
     say(found.note or f"chosen: {found.chosen:.2e} by the {found.rule} rule")
@@ -121,7 +163,12 @@ def _curve(found: "RangeTest") -> None:
     first, last = math.log(found.rates[0]), math.log(found.rates[-1])
     named = {rule: rate for rule, rate in found.suggestions.items() if rate is not None}
     marks = {rule: (math.log(rate) - first) / (last - first) for rule, rate in named.items()}
-    show_curve("smoothed loss by learning rate", losses, (f"{found.rates[0]:.0e}", f"{found.rates[-1]:.0e}"), marks)
+    show_curve(
+        "smoothed loss by learning rate",
+        losses,
+        (f"{found.rates[0]:.0e}", f"{found.rates[-1]:.0e}"),
+        marks,
+    )
 
 
 def show_curves(runs: Sequence[Run]) -> None:
@@ -133,7 +180,9 @@ def show_curves(runs: Sequence[Run]) -> None:
             except DamagedError as error:
                 err.print(f"[bold red]left out, damaged:[/] {escape(str(error))}", soft_wrap=True)
                 continue
-            show_losses(run.id, [row.train_loss for row in history], [row.valid_loss for row in history])
+            show_losses(
+                run.id, [row.train_loss for row in history], [row.valid_loss for row in history]
+            )
             say(f"curves: {run.folder / 'curves.png'}")
 
 
@@ -146,7 +195,10 @@ def show_costs(costs: "Sequence[tuple[Job, Cost]]") -> None:
         phases = "; ".join(_phase(phase) for phase in cost.phases)
         seconds = (cost.decode_seconds, cost.rate_seconds, cost.predict_seconds, cost.seconds)
         times = map(minutes, seconds)
-        sizes = (f"{n_bytes / 2**30:.1f} GiB" if n_bytes else "–" for n_bytes in (cost.memory_bytes, cost.disk_bytes))
+        sizes = (
+            f"{n_bytes / 2**30:.1f} GiB" if n_bytes else "–"
+            for n_bytes in (cost.memory_bytes, cost.disk_bytes)
+        )
         shown.add_row(escape(job.run_id), escape(phases), *times, *sizes)
     out.print(shown)
     say(_decoding([cost for _, cost in costs]))

@@ -14,24 +14,48 @@ if TYPE_CHECKING:
 def show_start(started: "Started") -> None:
     """Five lines about the images, then the recipes."""
     layout, sizes = started.layout, started.layout.sizes
-    parts = {"train": layout.train, "valid": layout.valid, "test": layout.test, "sample": layout.sample_submission}
+    parts = {
+        "train": layout.train,
+        "valid": layout.valid,
+        "test": layout.test,
+        "sample": layout.sample_submission,
+    }
     named = ", ".join(f"{part} {name}" for part, name in parts.items() if name)
-    kind = "class folders" if layout.labels is None else "labels in {} ({}, {})".format(*layout.labels)
+    kind = (
+        "class folders" if layout.labels is None else "labels in {} ({}, {})".format(*layout.labels)
+    )
     say(f"{layout.root}: {kind}; {named}")
-    more = [f"{count(n, f'{part} image')}" for part, n in (("valid", layout.n_valid), ("test", layout.n_test)) if n]
-    say(", ".join([f"{count(layout.n_train, 'labelled image')} of {len(layout.counts)} classes", *more]))
+    more = [
+        f"{count(n, f'{part} image')}"
+        for part, n in (("valid", layout.n_valid), ("test", layout.n_test))
+        if n
+    ]
+    say(
+        ", ".join(
+            [f"{count(layout.n_train, 'labelled image')} of {len(layout.counts)} classes", *more]
+        )
+    )
     (w, h), (a, b), (y, z) = sizes.median, sizes.smallest, sizes.largest
     say(f"sizes: {a}×{b} to {y}×{z} px, in the middle {w}×{h}")
-    most, fewest = max(layout.counts, key=layout.counts.__getitem__), min(layout.counts, key=layout.counts.__getitem__)
+    most, fewest = (
+        max(layout.counts, key=layout.counts.__getitem__),
+        min(layout.counts, key=layout.counts.__getitem__),
+    )
     share = percent(layout.counts[most] / layout.n_train, 1)
     uneven = f"{most} {layout.counts[most]:,}, {fewest} {layout.counts[fewest]:,}"
-    each = uneven if layout.counts[most] > layout.counts[fewest] else f"{layout.counts[most]:,} of each class"
+    each = (
+        uneven
+        if layout.counts[most] > layout.counts[fewest]
+        else f"{layout.counts[most]:,} of each class"
+    )
     say(f"balance: {each}; always {most}: {share}")
     for note in layout.notes:
         say(note)
     say("doubts: " + ("; ".join(layout.doubts) if layout.doubts else "none at first sight"))
     base, *recipes = started.files
-    say(f"written for this machine ({started.machine}): {base}, {', '.join(file.name for file in recipes)}")
+    say(
+        f"written for this machine ({started.machine}): {base}, {', '.join(file.name for file in recipes)}"
+    )
 
 
 def show_recipes(listed: "Sequence[Shipped]") -> None:
@@ -49,7 +73,23 @@ def show_datasets(listed: "Sequence[Listed]") -> None:
     shown = table("sets", "name", "what", "images", "download", "licence", "from", "here")
     for one in listed:
         here = f"{one.here}: {one.n_found:,}" if one.here else "no"
-        cells = (one.name, one.title, f"{one.n_images:,}", f"{one.n_bytes / 2**20:.0f} MB", one.licence, one.url, here)
+        cells = (
+            one.name,
+            one.title,
+            f"{one.n_images:,}",
+            f"{one.n_bytes / 2**20:.0f} MB",
+            one.licence,
+            one.url,
+            here,
+        )
         shown.add_row(*map(escape, cells))
-    shown.add_row("kaggle:<slug>", "the files of a competition", "", "", "its rules", "https://www.kaggle.com", "")
+    shown.add_row(
+        "kaggle:<slug>",
+        "the files of a competition",
+        "",
+        "",
+        "its rules",
+        "https://www.kaggle.com",
+        "",
+    )
     out.print(shown)

@@ -15,16 +15,33 @@ from ensemble.errors import EnsembleError
 from ensemble.numbers import count, interval, minutes, percent
 
 __all__ = [
-    "LONGEST", "LOG_WIDTH", "count", "err", "escape", "interval", "minutes", "next_commands", "note", "out", "percent",
-    "plain", "say", "show_error", "show_json", "show_stopped", "table",
-]  # fmt: skip
+    "LONGEST",
+    "LOG_WIDTH",
+    "count",
+    "err",
+    "escape",
+    "interval",
+    "minutes",
+    "next_commands",
+    "note",
+    "out",
+    "percent",
+    "plain",
+    "say",
+    "show_error",
+    "show_json",
+    "show_stopped",
+    "table",
+]
 LOG_WIDTH = 140  # a file or pipe has no width of its own
 LONGEST = 600  # characters of a line of an error
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def _console(stderr: bool) -> Console:
-    console = Console(stderr=stderr, highlight=False, emoji=False)  # labels.csv:100: is a line, not a picture
+    console = Console(
+        stderr=stderr, highlight=False, emoji=False
+    )  # labels.csv:100: is a line, not a picture
     if not console.is_terminal:
         console.width = LOG_WIDTH
     return console
@@ -46,7 +63,10 @@ def escape(text: str) -> str:
 def show_error(error: EnsembleError) -> None:
     """The message alone, at most three lines, on stderr."""
     lines = [line[:LONGEST] for line in str(error).splitlines() if line.strip()][:3] or [""]
-    err.print("\n".join(["[bold red]error:[/] " + escape(lines[0]), *map(escape, lines[1:])]), soft_wrap=True)
+    err.print(
+        "\n".join(["[bold red]error:[/] " + escape(lines[0]), *map(escape, lines[1:])]),
+        soft_wrap=True,
+    )
 
 
 def show_stopped(number: int) -> None:
@@ -91,12 +111,20 @@ def next_commands(*commands: str) -> None:
 def show_json(value: Any) -> None:
     """One JSON value on stdout, nothing else."""
     shown = json.dumps(value, indent=1, ensure_ascii=not out.encoding.startswith("utf"))
-    out.file.write(shown + "\n")  # sys.stdout, or where `>&-` closed it a file that takes everything
+    out.file.write(
+        shown + "\n"
+    )  # sys.stdout, or where `>&-` closed it a file that takes everything
 
 
 def table(title: str, *columns: str) -> Table:
     """An empty table whose named columns fold where they must."""
-    made = Table(title=escape(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    made = Table(
+        title=escape(title),
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
     for name in columns:
         made.add_column(name, overflow="fold")
     return made

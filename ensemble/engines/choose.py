@@ -32,7 +32,9 @@ class Choice:
         """
         if self.name == "ray":
             if self.n_jobs:
-                raise EnsembleError(f"--jobs {self.n_jobs} is for local processes; Ray runs as many as it has room for")
+                raise EnsembleError(
+                    f"--jobs {self.n_jobs} is for local processes; Ray runs as many as it has room for"
+                )
             from ensemble.engines.cluster import Cluster
 
             return Cluster(self.address)
@@ -44,7 +46,11 @@ class Choice:
         gpus_each = math.ceil(share)
         n = self.n_jobs or (int(_n_gpus() / min(share, 1)) // gpus_each if n_tasks > 1 else 1)
         threads = max(1, n_cores() // n) if n > 1 else None
-        return Processes(min(n, n_tasks), threads or 1, gpus_each) if min(n, n_tasks) > 1 else Here(threads)
+        return (
+            Processes(min(n, n_tasks), threads or 1, gpus_each)
+            if min(n, n_tasks) > 1
+            else Here(threads)
+        )
 
 
 def n_open(jobs: Sequence[Job], store: RunStore, force: bool) -> int:

@@ -79,7 +79,12 @@ def _connected(address: str | None) -> Iterator[None]:
 def _initialized(address: str | None, **more: Any) -> Iterator[None]:
     import ray
 
-    options = {"log_to_driver": False, "include_dashboard": False, "logging_level": logging.ERROR, **more}
+    options = {
+        "log_to_driver": False,
+        "include_dashboard": False,
+        "logging_level": logging.ERROR,
+        **more,
+    }
     try:
         ray.init(address=address or "local", **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
@@ -103,8 +108,12 @@ class _Desk:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         self.work, self.store, self.held = work, store, held
-        here = {"num_cpus": 0, "scheduling_strategy": NodeAffinitySchedulingStrategy(
-            ray.get_runtime_context().get_node_id(), soft=False)}  # fmt: skip
+        here = {
+            "num_cpus": 0,
+            "scheduling_strategy": NodeAffinitySchedulingStrategy(
+                ray.get_runtime_context().get_node_id(), soft=False
+            ),
+        }
         self.mailbox: Any = ray.remote(Mailbox).options(**here).remote()
         self.reader = ray.remote(read_files).options(**here)
         self.data, self.shipped = DataSets(), dict[int, Any]()
@@ -129,7 +138,9 @@ class _Desk:
                 self.next = None
                 continue
             held = self.held.enter_context(ExitStack())
-            if not held.enter_context(self.store.lock(_lock_of(task, self.store), wait=task.wait and not self.sent)):
+            if not held.enter_context(
+                self.store.lock(_lock_of(task, self.store), wait=task.wait and not self.sent)
+            ):
                 if task.wait and self.sent:
                     return True  # asked again at the next look
                 self._end(_Sent(0, task, share, held), Outcome("busy"))
@@ -173,7 +184,11 @@ class _Desk:
             self._end(sent, Outcome("failed", str(error)))
 
     def _send(
-        self, sent: _Sent, data: DataSet, finished: Run | None = None, by_phase: dict[str, int] | None = None
+        self,
+        sent: _Sent,
+        data: DataSet,
+        finished: Run | None = None,
+        by_phase: dict[str, int] | None = None,
     ) -> None:
         import ray
 
@@ -186,9 +201,13 @@ class _Desk:
         folders |= {run.id: packed(run.folder) for run in _first_weights(sent.task.job, self.store)}
         parcel = Parcel(sent.number, sent.task, __version__, folders, finished, by_phase or {})
         options = {"num_cpus": sent.share["CPU"], "num_gpus": sent.share["GPU"], "max_retries": 0}
-        if not any(all(node.get(name, 0) >= own for name, own in sent.share.items()) for node in _nodes()):
+        if not any(
+            all(node.get(name, 0) >= own for name, own in sent.share.items()) for node in _nodes()
+        ):
             asked = ", ".join(f"{own:g} {name}" for name, own in sent.share.items() if own)
-            self.work.hear(sent.task, Note(run_id, f"waits: no machine of the cluster has {asked} (resources)"))
+            self.work.hear(
+                sent.task, Note(run_id, f"waits: no machine of the cluster has {asked} (resources)")
+            )
         work = ray.remote(work_on).options(**options)
         self.sent[work.remote(parcel, self.shipped[id(data)], self.mailbox, self.reader)] = sent
 
@@ -196,7 +215,11 @@ class _Desk:
         """Wait a moment; pass on what was told, keep new states, take in what has ended."""
         import ray
 
-        ready, _ = ray.wait(list(self.sent), num_returns=len(self.sent), timeout=SECONDS) if self.sent else ([], [])
+        ready, _ = (
+            ray.wait(list(self.sent), num_returns=len(self.sent), timeout=SECONDS)
+            if self.sent
+            else ([], [])
+        )
         by_number = {sent.number: sent for sent in self.sent.values()}
         for told in ray.get(self.mailbox.take.remote()):
             if told.number in by_number:  # else of a worker that was given up
@@ -221,14 +244,21 @@ class _Desk:
         import ray
         from ray import exceptions
 
-        lost = (exceptions.WorkerCrashedError, exceptions.NodeDiedError, exceptions.LocalRayletDiedError,
-                exceptions.OutOfMemoryError, exceptions.ObjectLostError)  # fmt: skip
+        lost = (
+            exceptions.WorkerCrashedError,
+            exceptions.NodeDiedError,
+            exceptions.LocalRayletDiedError,
+            exceptions.OutOfMemoryError,
+            exceptions.ObjectLostError,
+        )
         try:
             outcome, run_id, files = ray.get(reference)
             if files:
                 folder = self.store.folder(run_id)
                 if not sent.task.is_refit:
-                    (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
+                    (folder / "run.json").unlink(
+                        missing_ok=True
+                    )  # --force: unfinished until all files are new
                 arrive(files, folder)
                 if not sent.task.is_refit:
                     self.work.hear(sent.task, ended(self.store.get(run_id), skipped=False))
@@ -248,7 +278,10 @@ class _Desk:
             reason = f"{MAX_LOST} workers in a row were lost while they trained it ({how})\nthe same command goes on"
             self._end(sent, Outcome("failed", reason))
             return
-        self.work.hear(sent.task, Note(run_id, f"its worker was lost ({how}); sent again, with the last whole epoch"))
+        self.work.hear(
+            sent.task,
+            Note(run_id, f"its worker was lost ({how}); sent again, with the last whole epoch"),
+        )
         self._begin(sent)
 
     def _end(self, sent: _Sent, outcome: Outcome) -> None:
@@ -288,7 +321,10 @@ def _nodes() -> list[dict[str, float]]:
 
 def _has_room(share: dict[str, float], others: Sequence[dict[str, float]]) -> bool:
     whole = _whole()
-    return all(sum(other[name] for other in others) + own <= whole.get(name, 0) for name, own in share.items())
+    return all(
+        sum(other[name] for other in others) + own <= whole.get(name, 0)
+        for name, own in share.items()
+    )
 
 
 def _lock_of(task: Task, store: RunStore) -> str:
@@ -304,7 +340,9 @@ def _with_whole_paths(data: DataSet) -> DataSet:
         return images and replace(images, files=tuple(path.absolute() for path in images.files))
 
     hashes = {path.absolute(): digest for path, digest in data.hashes.items()}
-    return replace(data, train=whole(data.train), valid=whole(data.valid), test=whole(data.test), hashes=hashes)
+    return replace(
+        data, train=whole(data.train), valid=whole(data.valid), test=whole(data.test), hashes=hashes
+    )
 
 
 def _first_weights(job: Job, store: RunStore) -> list[Run]:

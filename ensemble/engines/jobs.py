@@ -102,7 +102,9 @@ class Sweep:
         self.busy: deque[Task] = deque()
         self.number = {job.run_id: number for number, job in enumerate(jobs, start=1)}
         self.open = {job.run_id: job for job in jobs}
-        self.last_fold = {job.whole_id: job for job in jobs}  # a refit joins its images, in its order
+        self.last_fold = {
+            job.whole_id: job for job in jobs
+        }  # a refit joins its images, in its order
         self.n_under_way = 0
         self.done: set[str] = set()
         self.failures: list[Failure] = []
@@ -127,7 +129,8 @@ class Sweep:
         said = str(job.recipe.model.pretrained)
         wanted = said.removeprefix("run:")
         return said != wanted and any(
-            wanted in (other.recipe.name, other.run_id, other.whole_id) for other in self.open.values()
+            wanted in (other.recipe.name, other.run_id, other.whole_id)
+            for other in self.open.values()
         )
 
     def hear(self, task: Task, event: Event) -> None:
@@ -144,7 +147,9 @@ class Sweep:
         self.n_under_way -= 1
         if outcome.state == "busy":
             self.busy.append(replace(task, force=False, wait=True))
-            self.emit(RunLeft(job.run_id, "another process is training it; going on with the others"))
+            self.emit(
+                RunLeft(job.run_id, "another process is training it; going on with the others")
+            )
             return
         if outcome.state == "failed":
             self.done.discard(job.whole_id)

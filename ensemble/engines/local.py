@@ -22,7 +22,7 @@ from ensemble.recipe import Recipe
 from ensemble.runs import FORMAT, DataInfo, Folded, LrFind, Run, RunStore, Scores, publish
 
 if TYPE_CHECKING:
-    from ensemble.learn.estimate import Cost
+    from ensemble.learn.cost import Cost
     from ensemble.learn.lr import RangeTest
     from ensemble.learn.train import Trained
 
@@ -32,7 +32,11 @@ REFIT_FILES = ("recipe.yaml", "refit.safetensors", "test_refit.npz")
 
 
 def train_all(
-    jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = False, engine: Engine | None = None
+    jobs: Sequence[Job],
+    store: RunStore,
+    emit: Emit,
+    force: bool = False,
+    engine: Engine | None = None,
 ) -> tuple[list[Run], list[Failure]]:
     """The finished runs of these jobs, complete sets of folds as one, and the failures.
 
@@ -79,13 +83,17 @@ class Launched(Here):
         ranks.dismiss()
 
 
-def perform(task: Task, store: RunStore, data: "DataSets", emit: Emit, threads: int | None = None) -> Outcome:
+def perform(
+    task: Task, store: RunStore, data: "DataSets", emit: Emit, threads: int | None = None
+) -> Outcome:
     """Carry out a task in this process; threads are torch's where the recipe's resources do not say, None: as it is."""
     try:
         if task.is_refit:
             _refit_locked(task.job, store, data, emit, threads)
             return Outcome("done")
-        return Outcome("busy" if _train_locked(task, store, data, emit, threads) is None else "done")
+        return Outcome(
+            "busy" if _train_locked(task, store, data, emit, threads) is None else "done"
+        )
     except EnsembleError as error:
         return Outcome("failed", str(error))
     except Cut:
@@ -106,7 +114,9 @@ class DataSets:
         return self.loaded[key]
 
 
-def _train_locked(task: Task, store: RunStore, data: DataSets, emit: Emit, threads: int | None) -> Run | None:
+def _train_locked(
+    task: Task, store: RunStore, data: DataSets, emit: Emit, threads: int | None
+) -> Run | None:
     job = task.job
     skipped = skipped_run(task, store, data)
     if skipped is not None:
@@ -145,7 +155,11 @@ def finished_run(job: Job, store: RunStore, data: DataSet, force: bool) -> Run |
     if run.data.fingerprint != data.fingerprint:
         was = _counts(run.data.n_train, run.data.n_valid, run.data.n_test)
         now = _counts(len(data.train), len(data.valid), len(data.test or ()))
-        difference = f"it saw {was}; now there are {now}" if was != now else "contents, labels or the split differ"
+        difference = (
+            f"it saw {was}; now there are {now}"
+            if was != now
+            else "contents, labels or the split differ"
+        )
         raise RunError(
             f"{job.run_id} is finished, but its images are not the same any more: {difference}\n"
             "train it again with --force, or put the old images back"
@@ -158,7 +172,12 @@ def _counts(n_train: int, n_valid: int, n_test: int) -> str:
 
 
 def train_one(
-    job: Job, store: RunStore, data: DataSet, emit: Emit, force: bool = False, threads: int | None = None
+    job: Job,
+    store: RunStore,
+    data: DataSet,
+    emit: Emit,
+    force: bool = False,
+    threads: int | None = None,
 ) -> Run:
     """Train one run, or go on with it, and publish it. Raises EnsembleError."""
     from ensemble.learn.device import threads_at_most
@@ -172,7 +191,9 @@ def train_one(
     save_history(trained.history, folder, job.run_id)
     found = trained.range_test
     if found is not None:
-        save_range_test(found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder)
+        save_range_test(
+            found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder
+        )
     trained.valid.save(folder / "valid.npz")
     if trained.test is not None:
         trained.test.save(folder / "test.npz")
@@ -192,7 +213,9 @@ def _keep_sample(data: DataSet, folder: Path) -> None:
         temporary.write_bytes(data.sample.content)
 
 
-def _refit_locked(job: Job, store: RunStore, data: DataSets, emit: Emit, threads: int | None) -> None:
+def _refit_locked(
+    job: Job, store: RunStore, data: DataSets, emit: Emit, threads: int | None
+) -> None:
     """Give a finished run, or the first of its folds when all are finished, the refit that its recipe asks for."""
     due = refit_due(job, store)
     if due is None:
@@ -249,7 +272,7 @@ def costs_of(
     jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = False
 ) -> "tuple[list[tuple[Job, Cost]], list[Failure]]":
     """What each unfinished job (forced: each) would cost, reckoned from some real steps, and what cannot be."""
-    from ensemble.learn.estimate import cost_of
+    from ensemble.learn.cost import cost_of
 
     data, costs, failures = DataSets(), [], []
     for number, job in enumerate(jobs, start=1):
@@ -258,7 +281,9 @@ def costs_of(
             if finished_run(job, store, data.of(job), force):
                 emit(Note(job.run_id, "finished already"))
                 continue
-            costs.append((job, cost_of(job.recipe, data.of(job), job.seed, job.run_id, store, emit)))
+            costs.append(
+                (job, cost_of(job.recipe, data.of(job), job.seed, job.run_id, store, emit))
+            )
         except EnsembleError as error:
             failures.append(Failure(job.run_id, str(error)))
     return costs, failures
@@ -287,8 +312,15 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
     assert valid.targets is not None  # the validation rows are always labelled
     n_batches = max(1, len(data.train) // trained.batch_size)
     return Run(
-        format=FORMAT, id=job.run_id, recipe=recipe.name, digest=recipe.digest, arch=recipe.model.arch,
-        strategy=recipe.fit.strategy, seed=job.seed, search=job.search, fold=job.fold,
+        format=FORMAT,
+        id=job.run_id,
+        recipe=recipe.name,
+        digest=recipe.digest,
+        arch=recipe.model.arch,
+        strategy=recipe.fit.strategy,
+        seed=job.seed,
+        search=job.search,
+        fold=job.fold,
         n_folds=recipe.data.n_folds,
         scores=Scores(
             accuracy=metrics.accuracy(valid.probs, valid.targets),
@@ -296,25 +328,51 @@ def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
         ),
         classes=data.classes,
         data=DataInfo(
-            name=data.name, fingerprint=data.fingerprint, valid=data.valid_fingerprint, majority=data.majority,
-            n_train=len(data.train), n_valid=len(data.valid), n_test=len(data.test or ()),
+            name=data.name,
+            fingerprint=data.fingerprint,
+            valid=data.valid_fingerprint,
+            majority=data.majority,
+            n_train=len(data.train),
+            n_valid=len(data.valid),
+            n_test=len(data.test or ()),
             sample_submission=str(data.sample_submission) if data.sample_submission else None,
             sample_sha256=data.sample and data.sample.sha256,
-            positive=recipe.data.positive, class_counts=trained.class_counts,
-            is_grouped=data.valid.groups is not None, unreadable=trained.unreadable,
+            positive=recipe.data.positive,
+            class_counts=trained.class_counts,
+            is_grouped=data.valid.groups is not None,
+            unreadable=trained.unreadable,
         ),
-        preprocessing=trained.preprocess.as_json(), tta=recipe.views, batch_size=trained.batch_size,
-        micro_batch=trained.micro_batch, lr=trained.lr,
-        lr_find=None if found is None else LrFind(
-            suggestions=found.suggestions, chosen=found.chosen, rule=found.rule, steps=found.n_steps, note=found.note,
+        preprocessing=trained.preprocess.as_json(),
+        tta=recipe.views,
+        batch_size=trained.batch_size,
+        micro_batch=trained.micro_batch,
+        lr=trained.lr,
+        lr_find=None
+        if found is None
+        else LrFind(
+            suggestions=found.suggestions,
+            chosen=found.chosen,
+            rule=found.rule,
+            steps=found.n_steps,
+            note=found.note,
             share_of_run=round(found.n_steps / (n_batches * len(trained.history)), 4),
         ),
-        best_epoch=trained.best_epoch, n_epochs=len(trained.history), n_parameters=trained.n_parameters,
-        n_trainable=trained.n_trainable, phases=trained.phases, start=trained.start, note=trained.note,
-        feature_views=trained.feature_views, kept_by_phase=trained.kept_by_phase,
-        device=trained.device, precision=trained.precision,
-        threads=trained.threads, seconds=trained.seconds, images_per_second=trained.images_per_second,
+        best_epoch=trained.best_epoch,
+        n_epochs=len(trained.history),
+        n_parameters=trained.n_parameters,
+        n_trainable=trained.n_trainable,
+        phases=trained.phases,
+        start=trained.start,
+        note=trained.note,
+        feature_views=trained.feature_views,
+        kept_by_phase=trained.kept_by_phase,
+        device=trained.device,
+        precision=trained.precision,
+        threads=trained.threads,
+        seconds=trained.seconds,
+        images_per_second=trained.images_per_second,
         versions={"ens": __version__} | {name: version(name) for name in RECORDED},
         files=_hashes(folder, FILES),
-        created=datetime.now(UTC).isoformat(timespec="seconds"), folder=folder,
-    )  # fmt: skip
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        folder=folder,
+    )

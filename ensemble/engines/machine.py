@@ -60,12 +60,18 @@ def new_cluster() -> Iterator[str]:
 
     Yields the folder for its session: Ray's own, /tmp/ray, can be written by everybody.
     """
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # the only switch by which all its servers bind to loopback
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = (
+        "0"  # the only switch by which all its servers bind to loopback
+    )
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # Ray would write one that others may read
+        os.environ.setdefault(
+            "RAY_AUTH_TOKEN", secrets.token_hex(32)
+        )  # Ray would write one that others may read
     parent = None if sys.platform == "win32" else "/tmp"  # a socket's path may have 103 bytes
-    with tempfile.TemporaryDirectory(prefix="ens-ray-", dir=parent, ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="ens-ray-", dir=parent, ignore_cleanup_errors=True
+    ) as folder:
         yield f"{folder}/ray"  # Ray opens the folder that it is given to everybody, but not the one around it
 
 
@@ -78,7 +84,11 @@ def worker_cache() -> Path:
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         status = folder.lstat()
-        is_mine = stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid() and not status.st_mode & 0o022
+        is_mine = (
+            stat.S_ISDIR(status.st_mode)
+            and status.st_uid == os.getuid()
+            and not status.st_mode & 0o022
+        )
         if is_mine:
             folder.chmod(0o700)
     except OSError as error:

@@ -7,9 +7,9 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import DataSet, load
-from ensemble.dataset.places import cache_root
 from ensemble.dataset.tables import Images
 from ensemble.engines.jobs import Job
 from ensemble.errors import DataError, EnsembleError
@@ -25,7 +25,11 @@ def packed(folder: Path, names: Iterable[str] | None = None) -> Files:
     """The files of a folder by their names, all of them where none are named; none where it is not there."""
     if not folder.is_dir():
         return {}
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    files = [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and not path.name.startswith(".")
+    ]
     return {path.name: path.read_bytes() for path in files if names is None or path.name in names}
 
 
@@ -51,7 +55,9 @@ def images_here(job: Job, known: DataSet, read: Read) -> DataSet:
     with suppress(EnsembleError, OSError):
         own = load(job.recipe.data, job.fold or 0)
         if own.fingerprint == known.fingerprint:
-            return replace(own, sample_submission=known.sample_submission, sample=known.sample)  # the command's
+            return replace(
+                own, sample_submission=known.sample_submission, sample=known.sample
+            )  # the command's
     return _fetched(known, read)
 
 
@@ -64,9 +70,16 @@ def _holds(path: Path, content: str | None) -> bool:
 
 def _fetched(known: DataSet, read: Read) -> DataSet:
     folder = cache_root() / "received"
-    place = {path: folder / digest[:2] / f"{digest}{path.suffix.lower()}" for path, digest in known.hashes.items()}
-    with ThreadPoolExecutor(8) as pool:  # the bytes themselves: the index could be somebody's who knew of them first
-        is_here = dict(zip(place, pool.map(_holds, place.values(), map(known.hashes.get, place)), strict=True))
+    place = {
+        path: folder / digest[:2] / f"{digest}{path.suffix.lower()}"
+        for path, digest in known.hashes.items()
+    }
+    with ThreadPoolExecutor(
+        8
+    ) as pool:  # the bytes themselves: the index could be somebody's who knew of them first
+        is_here = dict(
+            zip(place, pool.map(_holds, place.values(), map(known.hashes.get, place)), strict=True)
+        )
     missing = sorted(path for path in place if not is_here[path])
     for start in range(0, len(missing), AT_ONCE):
         some = missing[start : start + AT_ONCE]
@@ -82,4 +95,6 @@ def _fetched(known: DataSet, read: Read) -> DataSet:
         return replace(images, files=tuple(place[path] for path in images.files))
 
     test = known.test and moved(known.test)
-    return replace(known, train=moved(known.train), valid=moved(known.valid), test=test, hashes=hashes)
+    return replace(
+        known, train=moved(known.train), valid=moved(known.valid), test=test, hashes=hashes
+    )

@@ -11,10 +11,10 @@ from typing import Any
 
 from ensemble.engines.jobs import Cut, Outcome, Task, Work
 from ensemble.engines.local import DataSets, perform
-from ensemble.engines.stopping import stoppable
 from ensemble.errors import Stopped
 from ensemble.events import Event, sparse
 from ensemble.runs import RunStore
+from ensemble.signals import stoppable
 
 END_SECONDS = 30.0  # for a worker that was asked to stop to end the batch in hand
 
@@ -38,7 +38,11 @@ class _Worker:
         """Why a task has no outcome."""
         self.process.join()
         code = self.process.exitcode or 0
-        how = f"was killed ({signal.Signals(-code).name})" if code < 0 else f"ended with status {code}"
+        how = (
+            f"was killed ({signal.Signals(-code).name})"
+            if code < 0
+            else f"ended with status {code}"
+        )
         return f"the process that trained it {how}\nthe same command goes on after the last whole epoch"
 
 
@@ -76,9 +80,13 @@ class Processes:
             workers[place].give(task, store)
 
     def _started(self, place: int) -> _Worker:
-        context = multiprocessing.get_context("spawn")  # a fork would share what CUDA and OpenMP have begun
+        context = multiprocessing.get_context(
+            "spawn"
+        )  # a fork would share what CUDA and OpenMP have begun
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, place, self.gpus_each, self.threads), daemon=True)
+        process = context.Process(
+            target=_serve, args=(theirs, place, self.gpus_each, self.threads), daemon=True
+        )
         process.start()
         theirs.close()
         return _Worker(process, ours)

@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Literal
 from ensemble.dataset.load import load
 from ensemble.engines.jobs import Cut, Engine, Job, Outcome, Sweep, Task, jobs_of
 from ensemble.engines.local import Here, finished_of
-from ensemble.engines.space import Space, around, own_values, parse_varied, rounded, usual_space
+from ensemble.engines.search_space import (
+    Space,
+    around,
+    own_values,
+    parse_varied,
+    rounded,
+    usual_space,
+)
 from ensemble.errors import EnsembleError, RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Event, Note, RunStarted
 from ensemble.files import make_folder
@@ -29,7 +36,11 @@ if TYPE_CHECKING:
 
 FOLDER = ".searches"
 Direction = Literal["minimize", "maximize"]
-PIXELS = ("data.size", "data.resize", "data.normalize")  # what may vary of data: the rows stay the same
+PIXELS = (
+    "data.size",
+    "data.resize",
+    "data.normalize",
+)  # what may vary of data: the rows stay the same
 METRICS = {"valid_loss": "log_loss", "accuracy": "accuracy"}
 
 
@@ -78,7 +89,9 @@ def tune(
     space = parse_varied(varied) or usual_space(recipe)
     _check(path, overrides, space)
     name = _name(recipe, space)
-    with store.lock(f"{name}-open", wait=True):  # two processes that begin at once would both make the tables
+    with store.lock(
+        f"{name}-open", wait=True
+    ):  # two processes that begin at once would both make the tables
         study = _open_study(name, recipe, store)
         if not varied:
             space["fit.lr"] = around(_rate(study, recipe, emit))
@@ -88,7 +101,9 @@ def tune(
     trials = _Trials(study, _Plan(path, overrides, space, name, n_trials), store, emit)
     with trials.held:
         (engine or Here()).carry_out(trials, store)
-    return Search(name, METRICS[recipe.fit.monitor], tuple(_told(trial) for trial in _finished(study)))
+    return Search(
+        name, METRICS[recipe.fit.monitor], tuple(_told(trial) for trial in _finished(study))
+    )
 
 
 @dataclass(frozen=True)
@@ -105,8 +120,14 @@ class _Plan:
 def _check(path: Path, overrides: tuple[str, ...], space: Space) -> None:
     """A key or value that no recipe has is told before anything trains. Raises RecipeError."""
     for key, values in space.items():
-        if key.split(".")[0] in ("data", "seeds", "refit") and key not in PIXELS or key == "fit.monitor":
-            raise RecipeError(f"--vary {key}: the trials would be scored on other rows or by other rules")
+        if (
+            key.split(".")[0] in ("data", "seeds", "refit")
+            and key not in PIXELS
+            or key == "fit.monitor"
+        ):
+            raise RecipeError(
+                f"--vary {key}: the trials would be scored on other rows or by other rules"
+            )
         ends = getattr(values, "values", None) or (values.low, values.high)  # type: ignore[union-attr]
         for value in ends:
             Recipe.load(path, (*overrides, _said(key, value)))
@@ -118,7 +139,15 @@ def _said(key: str, value: Any) -> str:
 
 def _name(recipe: Recipe, space: Space) -> str:
     """A search is about one recipe, one space and one set of images."""
-    said = repr((recipe.digest, recipe.seeds[0], recipe.refit, sorted(space.items()), load(recipe.data).fingerprint))
+    said = repr(
+        (
+            recipe.digest,
+            recipe.seeds[0],
+            recipe.refit,
+            sorted(space.items()),
+            load(recipe.data).fingerprint,
+        )
+    )
     return f"{recipe.name}-{hashlib.sha256(said.encode()).hexdigest()[:8]}"
 
 
@@ -126,7 +155,9 @@ def _require_optuna() -> None:
     try:
         import optuna  # noqa: F401
     except ImportError:
-        raise EnsembleError("`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4.0'") from None
+        raise EnsembleError(
+            "`ens tune` needs Optuna, which is not installed\npip install 'optuna>=4.0'"
+        ) from None
 
 
 def _open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
@@ -194,7 +225,11 @@ def _rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
         found = find_lr(recipe, load(recipe.data), recipe.seeds[0], emit).chosen
         study.set_user_attr("rate", found)
     if not (isinstance(found, float) and found > 0 and math.isfinite(found)):
-        raise EnsembleError(_damaged_text(Path(FOLDER) / f"{study.study_name}.db", f"its rate is {str(found)[:40]!r}"))
+        raise EnsembleError(
+            _damaged_text(
+                Path(FOLDER) / f"{study.study_name}.db", f"its rate is {str(found)[:40]!r}"
+            )
+        )
     return found
 
 
@@ -268,11 +303,16 @@ class _Trials:
 
     def _begin(self) -> None:
         held = self.held.enter_context(ExitStack())
-        with self.store.lock(f"{self.plan.name}-open", wait=True):  # without its lock it would look lost to others
+        with self.store.lock(
+            f"{self.plan.name}-open", wait=True
+        ):  # without its lock it would look lost to others
             trial = self.study.ask()
             held.enter_context(self.store.lock(f"{self.plan.name}-t{trial.number}", wait=True))
         values = {key: values.draw(trial, key) for key, values in self.plan.space.items()}
-        recipe = Recipe.load(self.plan.path, (*self.plan.overrides, *(_said(key, own) for key, own in values.items())))
+        recipe = Recipe.load(
+            self.plan.path,
+            (*self.plan.overrides, *(_said(key, own) for key, own in values.items())),
+        )
         jobs = jobs_of([recipe.model_copy(update={"seeds": recipe.seeds[:1]})], self.plan.name)
         is_first = not self.open and not _finished(self.study)
         sweep = Sweep(jobs, lambda event: self._watch(own, event))
@@ -284,12 +324,18 @@ class _Trials:
             number = len(_finished(self.study)) + self.open.index(own) + 1
             self.emit(replace(event, number=number, total=self.plan.n_trials))
             values = {key: own.trial.params[key] for key in self.plan.space}
-            self.emit(Note(event.run, ", ".join(f"{key} {rounded(value)}" for key, value in values.items())))
+            self.emit(
+                Note(
+                    event.run, ", ".join(f"{key} {rounded(value)}" for key, value in values.items())
+                )
+            )
             return
         self.emit(event)
         if isinstance(event, EpochEnded) and len(own.jobs) == 1:
             fit = own.recipe.fit
-            own.trial.report(event.valid_loss if fit.monitor == "valid_loss" else event.accuracy, event.epoch)
+            own.trial.report(
+                event.valid_loss if fit.monitor == "valid_loss" else event.accuracy, event.epoch
+            )
             is_phased = fit.strategy in ("fine_tune", "gradual")
             n_epochs = fit.epochs + (fit.frozen_epochs if is_phased else 0)
             if event.epoch < n_epochs and own.trial.should_prune():
@@ -304,7 +350,9 @@ class _Trials:
             own.trial.set_user_attr("note", reason)
             self.study.tell(own.trial, state=TrialState.FAIL)
             if own.is_first:
-                raise TrainingError(f"{self.plan.path}: its first trial, the recipe as it is, failed: {reason}")
+                raise TrainingError(
+                    f"{self.plan.path}: its first trial, the recipe as it is, failed: {reason}"
+                )
         elif own.sweep.cut:
             self.study.tell(own.trial, state=TrialState.PRUNED)
         else:

@@ -70,7 +70,8 @@ def _newest(older: Told, newer: Told) -> dict[str, Files]:
     """The files of a newer state, with those of the older one that still belong to it."""
     whole = {name: older.state.get(name, {}) | files for name, files in newer.state.items()}
     return {
-        name: {file: content for file, content in files.items() if file in newer.names} for name, files in whole.items()
+        name: {file: content for file, content in files.items() if file in newer.names}
+        for name, files in whole.items()
     }
 
 
@@ -87,7 +88,11 @@ def work_on(parcel: Parcel, data: DataSet, mailbox: Any, reader: Any) -> tuple[O
     job, run_id = task.job, parcel.finished.id if parcel.finished else task.job.run_id
     node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     if parcel.version != __version__:
-        return Outcome("failed", f"{node} has ens {__version__}, this machine {parcel.version}"), run_id, {}
+        return (
+            Outcome("failed", f"{node} has ens {__version__}, this machine {parcel.version}"),
+            run_id,
+            {},
+        )
     with tempfile.TemporaryDirectory(prefix="ens-") as folder:
         store = RunStore(folder)
         for name, files in parcel.folders.items():
@@ -127,7 +132,10 @@ def _teller(number: int, store: RunStore, run_id: str, mailbox: Any) -> Emit:
             now = files_of(name)
             if now and now != seen[name]:
                 changed = [file for file, time in now.items() if seen[name].get(file) != time]
-                state[f"{run_id}/{name}"], names = packed(store.folder(run_id) / name, changed), tuple(now)
+                state[f"{run_id}/{name}"], names = (
+                    packed(store.folder(run_id) / name, changed),
+                    tuple(now),
+                )
                 seen[name] = now
         if ray.get(mailbox.tell.remote(Told(number, event, state, names))):
             raise Cut

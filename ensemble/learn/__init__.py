@@ -14,6 +14,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 with warnings.catch_warnings():
     # torch 2.15 warns about torch.jit while timm and fastai are imported; users can do nothing about it
     warnings.filterwarnings("ignore", message=".*torch.jit", category=Warning)
-    from ensemble.learn.setup import learner, trained_learner
+    from ensemble.learn.build_learner import learner, trained_learner
 
 __all__ = ["learner", "trained_learner"]

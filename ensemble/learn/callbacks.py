@@ -6,7 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from fastai.callback.core import Callback, CancelFitException, CancelValidException, TrainEvalCallback
+from fastai.callback.core import (
+    Callback,
+    CancelFitException,
+    CancelValidException,
+    TrainEvalCallback,
+)
 from fastai.callback.mixup import CutMix, MixUp
 from fastai.learner import AvgLoss, AvgMetric, AvgSmoothLoss, Learner, Recorder
 from timm.utils import ModelEmaV3
@@ -57,14 +62,19 @@ class Penalise(Callback):
 
     def __init__(self, parts: list[tuple[nn.Module, float, float]]) -> None:
         weights = (nn.Linear, nn.Conv2d)
-        self.parts = [([m.weight for m in part.modules() if isinstance(m, weights)], l1, l2) for part, l1, l2 in parts]
+        self.parts = [
+            ([m.weight for m in part.modules() if isinstance(m, weights)], l1, l2)
+            for part, l1, l2 in parts
+        ]
 
     def after_loss(self) -> None:  # noqa: D102
         if not self.training:
             return
         for weights, l1, l2 in self.parts:
             for weight in weights:
-                self.learn.loss_grad = self.learn.loss_grad + l1 * weight.abs().sum() + l2 * weight.square().sum()
+                self.learn.loss_grad = (
+                    self.learn.loss_grad + l1 * weight.abs().sum() + l2 * weight.square().sum()
+                )
 
 
 class MixUpOrCutMix(CutMix):
@@ -72,7 +82,10 @@ class MixUpOrCutMix(CutMix):
 
     def __init__(self, mixup: float, cutmix: float) -> None:
         super().__init__(cutmix)
-        self.ways = [(MixUp, Beta(tensor(mixup), tensor(mixup))), (CutMix, Beta(tensor(cutmix), tensor(cutmix)))]
+        self.ways = [
+            (MixUp, Beta(tensor(mixup), tensor(mixup))),
+            (CutMix, Beta(tensor(cutmix), tensor(cutmix))),
+        ]
 
     def before_batch(self) -> None:  # noqa: D102
         way, self.distrib = self.ways[int(torch.rand(()) < 0.5)]
@@ -146,7 +159,9 @@ class Keeper(Callback):
 class Best(Keeper):
     """Keeps the best epoch, or with `keep="last"` the last; stops a phase after `patience` epochs without a better."""
 
-    def __init__(self, monitor: str, early_stop: EarlyStop | None = None, keep: str = "best") -> None:
+    def __init__(
+        self, monitor: str, early_stop: EarlyStop | None = None, keep: str = "best"
+    ) -> None:
         super().__init__()
         self.monitor, self.early_stop, self.keep_last = monitor, early_stop, keep == "last"
         self.waited = 0
@@ -234,7 +249,9 @@ class Averaged(Callback):
 def copy_of(network: nn.Module) -> State:
     """The network's weights and statistics, apart from it, on the CPU; without what wraps it on several processes."""
     network = network.module if isinstance(network, DistributedDataParallel) else network
-    return {name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()}
+    return {
+        name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()
+    }
 
 
 class MeanLoss(AvgLoss):
@@ -272,7 +289,9 @@ class LossOnDevice(Callback):
     def before_fit(self) -> None:  # noqa: D102
         recorder = self.learn.recorder
         smooth_loss = SmoothLoss(recorder.smooth_loss.beta)
-        vars(recorder).update(loss=MeanLoss(), smooth_loss=smooth_loss)  # else fastai warns of a name of the Learner's
+        vars(recorder).update(
+            loss=MeanLoss(), smooth_loss=smooth_loss
+        )  # else fastai warns of a name of the Learner's
 
     def after_fit(self) -> None:  # noqa: D102
         losses = self.learn.recorder.losses
@@ -284,7 +303,9 @@ class Watch(Callback):
 
     order = 70
 
-    def __init__(self, on_batch: Callable[[int, int, float | None], None], on_epoch: Callable[[float], None]) -> None:
+    def __init__(
+        self, on_batch: Callable[[int, int, float | None], None], on_epoch: Callable[[float], None]
+    ) -> None:
         self.on_batch, self.on_epoch = on_batch, on_epoch
 
     def before_epoch(self) -> None:  # noqa: D102
@@ -296,7 +317,11 @@ class Watch(Callback):
     def after_batch(self) -> None:  # noqa: D102
         if not self.training:
             return
-        loss = self.smooth_loss.item() if self.dls.device.type == "cpu" or self.iter % 50 == 49 else None
+        loss = (
+            self.smooth_loss.item()
+            if self.dls.device.type == "cpu" or self.iter % 50 == 49
+            else None
+        )
         self.on_batch(self.epoch * self.n_iter + self.iter + 1, self.n_epoch * self.n_iter, loss)
 
     def after_epoch(self) -> None:  # noqa: D102
@@ -310,7 +335,9 @@ class ChannelsLast(Callback):
     order = -5
 
     def before_batch(self) -> None:  # noqa: D102
-        self.learn.xb = tuple(x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last) for x in self.xb)
+        self.learn.xb = tuple(
+            x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last) for x in self.xb
+        )
         self.learn.yb = tuple(y.as_subclass(Tensor) for y in self.yb)
 
 

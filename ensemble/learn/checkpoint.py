@@ -10,11 +10,15 @@ from ensemble.errors import DamagedError, EnsembleError
 from ensemble.files import atomic_path
 
 
-def save_weights(state: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None) -> None:
+def save_weights(
+    state: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
+) -> None:
     """Store a state dict, and texts about it. Raises EnsembleError."""
     with atomic_path(path) as temporary:
         try:
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata)
+            save_file(
+                {name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata
+            )
         except SafetensorError as error:  # what the system says while it writes comes wrapped
             raise EnsembleError(f"{path}: cannot be written ({str(error)[:150]})") from None
 
@@ -26,4 +30,6 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError:
         raise DamagedError(f"{path}: is missing") from None
     except (SafetensorError, OSError, ValueError) as error:
-        raise DamagedError(f"{path}: not a readable safetensors file ({str(error)[:100]})") from None
+        raise DamagedError(
+            f"{path}: not a readable safetensors file ({str(error)[:100]})"
+        ) from None

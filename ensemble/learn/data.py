@@ -27,7 +27,14 @@ from torch import Tensor
 
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.load import DataSet
-from ensemble.dataset.pixels import PixelStore, Streamed, as_it_was, cropped_pixels, decode_pixels, in_threads
+from ensemble.dataset.pixels import (
+    PixelStore,
+    Streamed,
+    as_it_was,
+    cropped_pixels,
+    decode_pixels,
+    in_threads,
+)
 from ensemble.errors import DataError
 from ensemble.learn.augment import batch_transforms
 from ensemble.learn.device import device, seed_everything
@@ -37,7 +44,9 @@ from ensemble.recipe import Augment
 Array = npt.NDArray[Any]
 Made = TypeVar("Made")
 RESIDENT_SHARE = 0.25  # of a GPU's free memory: stored pixels of up to so much live there
-GROUP_BYTES = 64 << 20  # of float pixels that a GPU changes at random in one go: small batches are many
+GROUP_BYTES = (
+    64 << 20
+)  # of float pixels that a GPU changes at random in one go: small batches are many
 Stats = tuple[tuple[float, ...], tuple[float, ...]]
 
 
@@ -83,8 +92,14 @@ def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
         parts[part] = np.arange(len(rows), len(rows) + len(images))
         files += images.files
         contents = [data.hashes[file] for file in images.files]
-        rows += [-1 if content in store.unreadable else store.row_of[content] for content in contents]
-        codes += [-1] * len(images) if images.labels is None else [index[label] for label in images.labels]
+        rows += [
+            -1 if content in store.unreadable else store.row_of[content] for content in contents
+        ]
+        codes += (
+            [-1] * len(images)
+            if images.labels is None
+            else [index[label] for label in images.labels]
+        )
         unreadable[part] = {
             images.ids[i]: store.unreadable[content]
             for i, content in enumerate(contents)
@@ -98,8 +113,19 @@ def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
         )
     for part in ("train", "valid"):
         if len(unreadable[part]) == len(parts[part]):
-            raise DataError(f"no {part} image is readable, the first: {next(iter(unreadable[part].values()))}")
-    return Catalog(store, tuple(files), data.classes, np.array(rows), np.array(codes), parts, unreadable, data.hashes)
+            raise DataError(
+                f"no {part} image is readable, the first: {next(iter(unreadable[part].values()))}"
+            )
+    return Catalog(
+        store,
+        tuple(files),
+        data.classes,
+        np.array(rows),
+        np.array(codes),
+        parts,
+        unreadable,
+        data.hashes,
+    )
 
 
 class StoredImage(Transform):
@@ -119,7 +145,9 @@ class StoredImage(Transform):
         """
         geometry, ranges = self.images.store.geometry, self.images.store.ranges
         if any(isinstance(item, str | Path) for item in items):
-            return _pixels_sent(in_threads(lambda item: decode_pixels(Path(item), geometry, ranges), items))
+            return _pixels_sent(
+                in_threads(lambda item: decode_pixels(Path(item), geometry, ranges), items)
+            )
         if crop is not None:
 
             def cropped(item: int) -> Array:
@@ -172,12 +200,16 @@ class ToSize(DisplayedTransform):
         if x.shape[-2:] == (size, size):
             return x
         width, height = self.geometry.scaled(x.shape[-1], x.shape[-2])
-        scaled = F.interpolate(x, (height, width), mode=self.geometry.interpolation, antialias=True).clamp(0, 1)
+        scaled = F.interpolate(
+            x, (height, width), mode=self.geometry.interpolation, antialias=True
+        ).clamp(0, 1)
         top, left = round((height - size) / 2), round((width - size) / 2)
         if min(height, width) < size:  # pad: black bars
             scaled = F.pad(scaled, (-left, size - width + left, -top, size - height + top))
             top = left = 0
-        return scaled[..., top : top + size, left : left + size].contiguous(memory_format=torch.channels_last)
+        return scaled[..., top : top + size, left : left + size].contiguous(
+            memory_format=torch.channels_last
+        )
 
 
 class PixelDL(TfmdDL):
@@ -209,7 +241,9 @@ class PixelDL(TfmdDL):
             self.draw = self.rng.getrandbits(32)
 
     def __len__(self) -> int:
-        return super().__len__() if self.step is None else self.n // self.step * self.step // self.bs
+        return (
+            super().__len__() if self.step is None else self.n // self.step * self.step // self.bs
+        )
 
     def get_idxs(self) -> list[int]:
         """The positions of an epoch in their order."""
@@ -271,7 +305,9 @@ class PixelDL(TfmdDL):
         pixels = TensorImage(self.stored.read(items, self.crop, self.draw))
         if not labels:
             return (pixels,)
-        return pixels, TensorCategory(_sent(self.stored.images.codes[np.array(items, dtype=np.int64)]))
+        return pixels, TensorCategory(
+            _sent(self.stored.images.codes[np.array(items, dtype=np.int64)])
+        )
 
 
 def one_ahead(make: Callable[[Any], Made], wanted: Iterable[Any]) -> Iterator[Made]:
@@ -286,25 +322,36 @@ def one_ahead(make: Callable[[Any], Made], wanted: Iterable[Any]) -> Iterator[Ma
             yield waiting.popleft().result()
 
 
-def loaders(images: Catalog, batch_size: int, augment: Augment, normalize: Stats, seed: int) -> DataLoaders:
+def loaders(
+    images: Catalog, batch_size: int, augment: Augment, normalize: Stats, seed: int
+) -> DataLoaders:
     """fastai's DataLoaders over the readable train and valid images, transforms on the device."""
     seed_everything(seed, "loaders")
     train, valid = images.readable("train"), images.readable("valid")
     block = DataBlock(
         blocks=(
-            TransformBlock(StoredImage(images), batch_tfms=[IntToFloatTensor(), ToSize(images.store.geometry)]),
+            TransformBlock(
+                StoredImage(images), batch_tfms=[IntToFloatTensor(), ToSize(images.store.geometry)]
+            ),
             CategoryBlock(vocab=list(images.classes), sort=False),
         ),
         dl_type=PixelDL,
         get_y=lambda item: images.classes[images.codes[item]],
         splitter=IndexSplitter(list(range(len(train), len(train) + len(valid)))),
-        batch_tfms=[*batch_transforms(augment), Normalize.from_stats(*normalize, cuda=device().type == "cuda")],
+        batch_tfms=[
+            *batch_transforms(augment),
+            Normalize.from_stats(*normalize, cuda=device().type == "cuda"),
+        ],
     )
     n, items = min(batch_size, len(train)), np.concatenate([train, valid]).tolist()
     dls = block.dataloaders(items, bs=n, val_bs=2 * batch_size, device=device())
     dls.train.crop = RandomCrop(augment.crop) if augment.crop else None
     dls.train.is_drawn_per_image = not augment.randaug
-    dls.valid_ds.tls[0].types[0] = (int, str, Path)  # else test_dl and predict refuse pictures from elsewhere
+    dls.valid_ds.tls[0].types[0] = (
+        int,
+        str,
+        Path,
+    )  # else test_dl and predict refuse pictures from elsewhere
     return dls
 
 

@@ -56,7 +56,9 @@ def precision(wanted: str) -> str:
         # a T4, the free notebooks' card, would emulate bf16 slowly
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if wanted != "fp32" and not on_gpu:
-        raise TrainingError(f"fit.precision: {wanted} needs a GPU, and none is visible here; use auto or fp32")
+        raise TrainingError(
+            f"fit.precision: {wanted} needs a GPU, and none is visible here; use auto or fp32"
+        )
     return wanted
 
 
@@ -76,7 +78,9 @@ def compile_in_place(network: nn.Module) -> None:
         try:
             get_cpp_compiler()
         except InvalidCxxCompiler:
-            raise TrainingError("fit.compile: no C++ compiler is here\ninstall g++, or leave fit.compile out") from None
+            raise TrainingError(
+                "fit.compile: no C++ compiler is here\ninstall g++, or leave fit.compile out"
+            ) from None
     network.compile()
 
 
@@ -100,7 +104,9 @@ def device_name() -> str:
 
 def stream_seed(seed: int, *names: str | int) -> int:
     """The seed of one named random stream of a run, 32 bits."""
-    return int.from_bytes(hashlib.blake2b(repr((seed, names)).encode(), digest_size=4).digest(), "big")
+    return int.from_bytes(
+        hashlib.blake2b(repr((seed, names)).encode(), digest_size=4).digest(), "big"
+    )
 
 
 def seed_everything(seed: int, *names: str | int) -> random.Random:

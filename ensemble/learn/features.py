@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from ensemble.learn import callbacks
 from ensemble.learn.amp import autocast
+from ensemble.learn.build_learner import Setup
 from ensemble.learn.data import part_loader
 from ensemble.learn.device import seed_everything
 from ensemble.learn.models import BodyAndHead
-from ensemble.learn.setup import Setup
 from ensemble.recipe import Augment, Fit, Model
 
 AUTO_VIEWS = 4
@@ -66,7 +66,9 @@ def cut(network: nn.Module, model: Model) -> Cut | None:
     def body(x: Tensor) -> Tensor:
         return network.forward_head(network.forward_features(x), pre_logits=True)
 
-    return Cut(body, nn.Sequential(nn.Dropout(float(model.options.get("drop_rate", 0.0))), classifier))
+    return Cut(
+        body, nn.Sequential(nn.Dropout(float(model.options.get("drop_rate", 0.0))), classifier)
+    )
 
 
 class FeatureDL(DataLoader):
@@ -101,7 +103,9 @@ def feature_learner(
     parts = cut(network, model)
     if parts is None or not _is_same(parts, network, setup):
         return None
-    valid = _features(parts.body, part_loader(setup.learn.dls, setup.images, "valid", 2 * _size(setup)), setup)
+    valid = _features(
+        parts.body, part_loader(setup.learn.dls, setup.images, "valid", 2 * _size(setup)), setup
+    )
     n_train = len(setup.images.readable("train"))
     kept = min(wanted, MEMORY // (n_train * valid.shape[1] * valid.element_size()))
     if not kept:
@@ -110,17 +114,27 @@ def feature_learner(
     for view in range(kept):
         seed_everything(seed, "features", view)
         loader = (
-            part_loader(setup.learn.dls, setup.images, "train", 2 * _size(setup)) if view == 0
+            part_loader(setup.learn.dls, setup.images, "train", 2 * _size(setup))
+            if view == 0
             else setup.learn.dls.train.new(shuffle=False, drop_last=False, bs=2 * _size(setup))
-        )  # fmt: skip
+        )
         views.append(_features(parts.body, loader, setup))
         progress(view + 1, kept)
-    codes = {part: torch.as_tensor(setup.images.codes[setup.images.readable(part)]) for part in ("train", "valid")}
+    codes = {
+        part: torch.as_tensor(setup.images.codes[setup.images.readable(part)])
+        for part in ("train", "valid")
+    }
     train = setup.learn.dls.train
     batch = train.step or train.bs  # the head has memory for the whole one
     device = valid.device
     dls = DataLoaders(
-        FeatureDL(torch.stack(views), codes["train"].to(device), bs=batch, shuffle=True, drop_last=train.drop_last),
+        FeatureDL(
+            torch.stack(views),
+            codes["train"].to(device),
+            bs=batch,
+            shuffle=True,
+            drop_last=train.drop_last,
+        ),
         FeatureDL(valid[None], codes["valid"].to(device), bs=setup.learn.dls.valid.bs),
         device=device,
     )
@@ -171,4 +185,6 @@ def _is_same(parts: Cut, network: nn.Module, setup: Setup) -> bool:
             return False
         finally:
             parts.head.train()
-    return apart.shape == whole.shape and bool((apart - whole).abs().max() <= SAME * (1 + whole.abs().max()))
+    return apart.shape == whole.shape and bool(
+        (apart - whole).abs().max() <= SAME * (1 + whole.abs().max())
+    )

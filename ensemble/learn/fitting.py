@@ -15,14 +15,14 @@ from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step
 from ensemble.learn import callbacks, models, ranks
 from ensemble.learn.amp import clean_on_error
+from ensemble.learn.build_learner import Setup
 from ensemble.learn.clock import Clock
 from ensemble.learn.device import device
 from ensemble.learn.features import feature_learner, n_views
 from ensemble.learn.graphs import recorded
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
-from ensemble.learn.memory import MicroBatch
+from ensemble.learn.micro_batch import MicroBatch
 from ensemble.learn.resume import Restore, Saved, StateFolder, optimiser_tensors
-from ensemble.learn.setup import Setup
 from ensemble.recipe import Find, Fit, Recipe
 
 LR_MULT = 100.0  # fastai's fine_tune: the first stage trains at a hundredth of the last one's rate
@@ -64,7 +64,9 @@ def plan(fit: Fit, n_groups: int) -> list[Phase]:
 
 
 def _unfrozen(name: str, n_epochs: int, first_group: int) -> Phase:
-    return Phase(name, n_epochs, first_group, pct_start=0.3, div=5.0, share_of_rate=0.5, is_unfrozen=True)
+    return Phase(
+        name, n_epochs, first_group, pct_start=0.3, div=5.0, share_of_rate=0.5, is_unfrozen=True
+    )
 
 
 def _opening(fit: Fit, n_groups: int) -> list[Phase]:
@@ -75,7 +77,10 @@ def _opening(fit: Fit, n_groups: int) -> list[Phase]:
     n_steps = min(n_stages, fit.epochs)
     epochs = [fit.epochs * (i + 1) // n_steps - fit.epochs * i // n_steps for i in range(n_steps)]
     first = [n_stages - n_stages * (i + 1) // n_steps for i in range(n_steps)]
-    return [_unfrozen(f"from stage {g + 1} of {n_stages}", n, g) for n, g in zip(epochs, first, strict=True)]
+    return [
+        _unfrozen(f"from stage {g + 1} of {n_stages}", n, g)
+        for n, g in zip(epochs, first, strict=True)
+    ]
 
 
 def schedule(learn: Learner, name: str, phase: Phase, rates: float | slice) -> list[Callback]:
@@ -116,7 +121,13 @@ class Fitting:
         keeper: callbacks.Keeper | None = None,
         states: StateFolder | None = None,
     ) -> None:
-        self.setup, self.recipe, self.seed, self.run_id, self.emit = setup, recipe, seed, run_id, emit
+        self.setup, self.recipe, self.seed, self.run_id, self.emit = (
+            setup,
+            recipe,
+            seed,
+            run_id,
+            emit,
+        )
         self.fit = fit = recipe.fit
         self.network, self.states = setup.learn.model, states if ranks.is_first() else None
         self.keeper = keeper or callbacks.Best(fit.monitor, fit.early_stop, fit.keep)
@@ -159,7 +170,10 @@ class Fitting:
         """A phase; where memory runs out it goes on from its last stored epoch with fewer images at a time."""
         begun, history = callbacks.copy_of(self.network), list(self.history)
         memory, kept = self.keeper.memory(), self.keeper.state
-        average = self.average and (callbacks.copy_of(self.average.average.module), self.average.n_steps)
+        average = self.average and (
+            callbacks.copy_of(self.average.average.module),
+            self.average.n_steps,
+        )
 
         def put_back() -> None:
             nonlocal saved
@@ -175,16 +189,23 @@ class Fitting:
                 weights, self.average.n_steps = average
                 self.average.average.module.load_state_dict(weights)
 
-        self.micro_batch.fit(lambda: self.run(number, rate, saved.n_epochs if saved else 0, saved), put_back)
+        self.micro_batch.fit(
+            lambda: self.run(number, rate, saved.n_epochs if saved else 0, saved), put_back
+        )
 
     def _go_on(self, saved: Saved) -> float:
         self._restore(saved)
         self.range_test = saved.range_test
-        self.n_trainable, self.clock.seconds = saved.told["n_trainable"], dict(saved.told["seconds"])
+        self.n_trainable, self.clock.seconds = (
+            saved.told["n_trainable"],
+            dict(saved.told["seconds"]),
+        )
         self.micro_batch.shrink(saved.told["micro_batch"])
         self.n_views = saved.told["n_views"]
         if device().type == "cpu":
-            torch.set_num_threads(saved.told["threads"])  # another number of threads computes other bytes
+            torch.set_num_threads(
+                saved.told["threads"]
+            )  # another number of threads computes other bytes
         self._note(f"going on after epoch {self.keeper.n_seen}, stored when training was cut off")
         return float(saved.told["rate"])
 
@@ -200,20 +221,37 @@ class Fitting:
         tensors = {f"model.{name}": own for name, own in callbacks.copy_of(self.network).items()}
         tensors |= optimiser_tensors(learn.opt)
         told = {
-            "rate": rate, "n_trainable": self.n_trainable, "start": self.setup.start, "seconds": self.clock.seconds,
-            "micro_batch": self.micro_batch.size, "n_views": self.n_views,
-            "smooth_count": learn.recorder.smooth_loss.count, "threads": torch.get_num_threads(),
-        }  # fmt: skip
+            "rate": rate,
+            "n_trainable": self.n_trainable,
+            "start": self.setup.start,
+            "seconds": self.clock.seconds,
+            "micro_batch": self.micro_batch.size,
+            "n_views": self.n_views,
+            "smooth_count": learn.recorder.smooth_loss.count,
+            "threads": torch.get_num_threads(),
+        }
         tensors["smooth"] = learn.recorder.smooth_loss.val.detach().cpu()
         if self.average is not None:
-            tensors |= {f"ema.{name}": own for name, own in callbacks.copy_of(self.average.average.module).items()}
+            tensors |= {
+                f"ema.{name}": own
+                for name, own in callbacks.copy_of(self.average.average.module).items()
+            }
             told["n_averaged"] = self.average.n_steps
         if getattr(learn, "scaler", None) is not None:  # a head on cached views trains without
             told["scaler"] = learn.scaler.state_dict()
         keeper = self.keeper
-        states.write(Saved(
-            number, learn.epoch + 1, self.history, keeper.memory(), told, self.range_test, tensors, keeper.state
-        ))  # fmt: skip
+        states.write(
+            Saved(
+                number,
+                learn.epoch + 1,
+                self.history,
+                keeper.memory(),
+                told,
+                self.range_test,
+                tensors,
+                keeper.state,
+            )
+        )
 
     def find_rate(self) -> RangeTest:
         """The range test on the network as the first phase trains it."""
@@ -228,7 +266,8 @@ class Fitting:
         n_steps = n_steps_for(n_run)
         self._freeze(learn, self.phases[0])
         watch = callbacks.Watch(
-            lambda done, total, loss: self._step("lr_find", min(done, n_steps), n_steps, loss), callbacks.nothing
+            lambda done, total, loss: self._step("lr_find", min(done, n_steps), n_steps, loss),
+            callbacks.nothing,
         )
         streams = [callbacks.SeedEpochs(self.seed, "lr_find"), callbacks.FrozenInEval(), watch]
         streams += ranks.parallel(learn is self.setup.learn)
@@ -249,17 +288,30 @@ class Fitting:
         self.keeper.whole = None if learn is self.setup.learn else self.network
         n_trained = self._freeze(learn, phase)
         total = models.count_parameters(self.network)
-        self._note(f"phase {phase.name}: {phase.n_epochs} epochs, {n_trained:,} of {total:,} parameters train")
+        self._note(
+            f"phase {phase.name}: {phase.n_epochs} epochs, {n_trained:,} of {total:,} parameters train"
+        )
         peak = rate * phase.share_of_rate
         if phase.is_unfrozen and fit.lr_unfrozen is not None:
             peak = fit.lr_unfrozen
         finite = callbacks.FiniteLoss(phase.name, 1 if learn.dls.device.type == "cpu" else 50)
-        cbs = [callbacks.SeedEpochs(self.seed, phase.name), callbacks.FrozenInEval(), finite, self.keeper]
+        cbs = [
+            callbacks.SeedEpochs(self.seed, phase.name),
+            callbacks.FrozenInEval(),
+            finite,
+            self.keeper,
+        ]
         cbs += [self.average] if self.average else []
-        cbs += [callbacks.Watch(partial(self._step, phase.name), partial(self._epoch, learn, number, rate))]
+        cbs += [
+            callbacks.Watch(
+                partial(self._step, phase.name), partial(self._epoch, learn, number, rate)
+            )
+        ]
         cbs += [Restore(saved, self.keeper)] if saved else []
         cbs += ranks.parallel(learn is self.setup.learn)
-        cbs += schedule(learn, fit.schedule, phase, slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak)
+        cbs += schedule(
+            learn, fit.schedule, phase, slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak
+        )
         with clean_on_error(learn), self.recorded(learn):
             learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
         self.keeper.recall(*ranks.shared(lambda: (self.keeper.memory(), self.keeper.state)))
@@ -289,7 +341,9 @@ class Fitting:
     def keep_epoch(self) -> callbacks.State:
         """Put the kept epoch's weights into the network. Raises TrainingError when no epoch had a finite loss."""
         if not self.keeper.state:
-            raise TrainingError(f"no epoch ended with a finite {self.fit.monitor}; set a smaller fit.lr")
+            raise TrainingError(
+                f"no epoch ended with a finite {self.fit.monitor}; set a smaller fit.lr"
+            )
         self.network.load_state_dict(self.keeper.state)
         return self.keeper.state
 
@@ -300,7 +354,11 @@ class Fitting:
         if self.head_learner is None:
             wanted = n_views(self.fit, self.recipe.augmentation, phase.n_epochs)
             watch = partial(self._step, "features", loss=None)
-            made = feature_learner(self.setup, self.recipe.model, wanted, self.seed, watch) if wanted else None
+            made = (
+                feature_learner(self.setup, self.recipe.model, wanted, self.seed, watch)
+                if wanted
+                else None
+            )
             self.head_learner = made or self.setup.learn
             self.n_views = len(made.dls.train.features) if made else 0
             views = f"{self.n_views} cached views" if made else "images pass the body every epoch"
@@ -323,7 +381,9 @@ class Fitting:
         train_loss, *validated = learn.recorder.values[-1]
         if validated:
             phase, n, is_best = self.phases[number], len(self.history) + 1, self.keeper.is_best
-            row = EpochEnded(self.run_id, phase.name, n, phase.n_epochs, train_loss, *validated, seconds, is_best)
+            row = EpochEnded(
+                self.run_id, phase.name, n, phase.n_epochs, train_loss, *validated, seconds, is_best
+            )
             self.history.append(row)
             self.emit(row)
         if self.states is not None and self.states.is_due:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ensemble.errors import TrainingError
 from ensemble.learn.amp import AMP
 from ensemble.learn.callbacks import freeze_statistics
-from ensemble.learn.memory import free_memory, is_out_of_memory
+from ensemble.learn.micro_batch import free_memory, is_out_of_memory
 
 
 @contextmanager
@@ -33,10 +33,14 @@ def recorded(learn: Learner, precision: str) -> Iterator[None]:
     try:
         _record(network, images, precision)
         for buffer, value in zip(network.buffers(), buffers, strict=True):
-            buffer.copy_(value)  # recording passes some batches, which move the batch norms' statistics
+            buffer.copy_(
+                value
+            )  # recording passes some batches, which move the batch norms' statistics
         yield
     finally:
-        vars(network).pop("forward", None)  # what torch.cuda.make_graphed_callables put in front of the class's own
+        vars(network).pop(
+            "forward", None
+        )  # what torch.cuda.make_graphed_callables put in front of the class's own
 
 
 def _record(network: nn.Module, images: Tensor, precision: str) -> None:

@@ -58,27 +58,37 @@ def range_test(learn: Learner, rule: str, n_steps: int, callbacks: Sequence[Call
     return read_curve(rates, losses, rule, n_steps)
 
 
-def read_curve(rates: Sequence[float], losses: Sequence[float], rule: str, n_steps: int) -> RangeTest:
+def read_curve(
+    rates: Sequence[float], losses: Sequence[float], rule: str, n_steps: int
+) -> RangeTest:
     """Every rule's suggestion and the choice from a curve; a flat or diverging one falls back to 1e-3 and says so."""
     finite = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
     kept_rates, kept = rates[:finite], losses[:finite]
     trimmed = slice(n_steps // 10, -5 if len(kept) > n_steps // 10 + 10 else None)
-    suggestions = {name: _ask(ask, kept_rates[trimmed], kept[trimmed], n_steps) for name, ask in RULES.items()}
+    suggestions = {
+        name: _ask(ask, kept_rates[trimmed], kept[trimmed], n_steps) for name, ask in RULES.items()
+    }
     problem = _problem(kept_rates, kept, trimmed, finite < len(losses))
     chosen = suggestions[rule]
     if not problem and chosen is None:
         problem = f"the {rule} rule found too few points"
     if problem or chosen is None:
         note = f"the range test gave no answer ({problem}); using {FALLBACK:g}"
-        return RangeTest(tuple(kept_rates), tuple(kept), suggestions, FALLBACK, "fallback", n_steps, note)
+        return RangeTest(
+            tuple(kept_rates), tuple(kept), suggestions, FALLBACK, "fallback", n_steps, note
+        )
     return RangeTest(tuple(kept_rates), tuple(kept), suggestions, chosen, rule, n_steps)
 
 
-def _problem(rates: Sequence[float], losses: Sequence[float], trimmed: slice, became_nan: bool) -> str:
+def _problem(
+    rates: Sequence[float], losses: Sequence[float], trimmed: slice, became_nan: bool
+) -> str:
     """Why the rules, which see the trimmed curve alone, cannot read it; "" where they can."""
     read = losses[trimmed]
     if len(read) < 8:
-        return f"only {len(read)} points" + (" before the loss was not a number" if became_nan else "")
+        return f"only {len(read)} points" + (
+            " before the loss was not a number" if became_nan else ""
+        )
     if read[0] - min(read) >= FLAT * abs(read[0]):
         return ""
     return _shape(rates, losses)
@@ -92,14 +102,23 @@ def _shape(rates: Sequence[float], losses: Sequence[float]) -> str:
         return "the curve is flat"
     if lowest_at == 0:
         is_rising = all(later >= earlier for earlier, later in pairwise(losses))
-        return "the loss only rises" if is_rising else f"the loss never falls below its first value, {start:.3f}"
+        return (
+            "the loss only rises"
+            if is_rising
+            else f"the loss never falls below its first value, {start:.3f}"
+        )
     is_rising = losses[-1] - lowest >= FLAT * abs(lowest)
     rest = "and rises from there" if is_rising else "in steps that the rules leave out"
-    return f"the loss falls from {start:.3f} to {lowest:.3f} at the rate {rates[lowest_at]:.2g} {rest}"
+    return (
+        f"the loss falls from {start:.3f} to {lowest:.3f} at the rate {rates[lowest_at]:.2g} {rest}"
+    )
 
 
 def _ask(
-    ask: Callable[..., tuple[float, object]], rates: Sequence[float], losses: Sequence[float], n_steps: int
+    ask: Callable[..., tuple[float, object]],
+    rates: Sequence[float],
+    losses: Sequence[float],
+    n_steps: int,
 ) -> float | None:
     try:
         rate = float(ask(torch.tensor(rates), torch.tensor(losses), n_steps)[0])

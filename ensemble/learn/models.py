@@ -13,7 +13,14 @@ from torch import Tensor, nn
 
 from ensemble.errors import RecipeError
 from ensemble.learn import scratch  # noqa: F401  registers its networks with timm
-from ensemble.learn.sizes import CREATION_ERRORS, FORWARD_ERRORS, reason_of, resampling, size_error, size_options
+from ensemble.learn.sizes import (
+    CREATION_ERRORS,
+    FORWARD_ERRORS,
+    reason_of,
+    resampling,
+    size_error,
+    size_options,
+)
 from ensemble.learn.weights import Weights, load_named, load_own
 from ensemble.recipe import Head, Model
 
@@ -77,7 +84,9 @@ def build(model: Model, n_classes: int, size: int, weights: Weights | None = Non
         if pools_itself:
             start += f"; {model.arch} pools by itself, model.head.pool is not used"
     elif _try(network, model, size).shape != (1, n_classes):
-        raise RecipeError(f"model.options: {model.arch} with {model.options} gives no logits of {n_classes} classes")
+        raise RecipeError(
+            f"model.options: {model.arch} with {model.options} gives no logits of {n_classes} classes"
+        )
     if weights is not None and weights.is_own:
         start += load_own(network, weights)
     return Built(network, start)
@@ -102,12 +111,16 @@ def check_arch(arch: str) -> None:
 
         near = get_close_matches(name, timm.list_models(), n=3, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists them all"
-        raise RecipeError(f"model.arch: {arch!r} is no network that timm {timm.__version__} knows\n{hint}")
+        raise RecipeError(
+            f"model.arch: {arch!r} is no network that timm {timm.__version__} knows\n{hint}"
+        )
     try:
         timm.get_pretrained_cfg(arch)
     except RuntimeError:
         tagged = ", ".join(timm.list_pretrained(f"{name}.*")) or "none"
-        raise RecipeError(f"model.arch: timm knows no weights {tag!r} of {name}\nit knows {tagged}") from None
+        raise RecipeError(
+            f"model.arch: timm knows no weights {tag!r} of {name}\nit knows {tagged}"
+        ) from None
 
 
 def _create(model: Model, n_classes: int, size: int, weights: Weights | None) -> nn.Module:
@@ -123,14 +136,18 @@ def _create(model: Model, n_classes: int, size: int, weights: Weights | None) ->
         hub = {"pretrained": True, "pretrained_cfg_overlay": {"file": str(weights.hub_file)}}
     try:
         with resampling():
-            network = timm.create_model(model.arch, num_classes=n_classes, **hub, **sized, **model.options)
+            network = timm.create_model(
+                model.arch, num_classes=n_classes, **hub, **sized, **model.options
+            )
     except CREATION_ERRORS as error:
         if hub and sized:
             raise RecipeError(
                 f"data.size: timm cannot bring the weights of {model.arch} to {size} px ({reason_of(error)})\n"
                 "set data.size: auto, which is the size of the weights, or model.pretrained: false"
             ) from None
-        raise RecipeError(f"model.options: {model.arch} refuses {model.options} ({str(error)[:200]})") from None
+        raise RecipeError(
+            f"model.options: {model.arch} refuses {model.options} ({str(error)[:200]})"
+        ) from None
     if not hasattr(network, "get_classifier"):
         raise RecipeError(
             f"model.options: {model.arch} with {model.options} is not a classifier; leave out features_only"
@@ -175,7 +192,12 @@ def _head(head: Head, n_channels: int, n_classes: int, is_pooled: bool) -> nn.Mo
     width = n_channels * (2 if head.pool == "concat" and not is_pooled else 1)
     layers: list[nn.Module] = [nn.Identity() if is_pooled else Pool(head.pool)]
     for hidden in head.hidden:
-        layers += [nn.BatchNorm1d(width), nn.Dropout(head.dropout / 2), nn.Linear(width, hidden), nn.ReLU()]
+        layers += [
+            nn.BatchNorm1d(width),
+            nn.Dropout(head.dropout / 2),
+            nn.Linear(width, hidden),
+            nn.ReLU(),
+        ]
         width = hidden
     if head.hidden:
         layers.append(nn.BatchNorm1d(width))
@@ -202,7 +224,9 @@ def _shrink_stem(network: nn.Module, arch: str) -> str:
     """
     name = getattr(network, "default_cfg", {}).get("first_conv")
     conv = _submodule(network, name) if isinstance(name, str) else None
-    is_stem = isinstance(conv, nn.Conv2d) and conv.in_channels == 3 and max(conv.stride) <= 4  # else it cuts patches
+    is_stem = (
+        isinstance(conv, nn.Conv2d) and conv.in_channels == 3 and max(conv.stride) <= 4
+    )  # else it cuts patches
     if not is_stem:
         raise RecipeError(f"model.stem: small is not known for {arch}; leave it auto")
     small = nn.Conv2d(3, conv.out_channels, 3, stride=1, padding=1, bias=conv.bias is not None)
@@ -231,10 +255,15 @@ def layer_groups(network: nn.Module, unfreeze_from: str | None = None) -> list[l
     if isinstance(network, BodyAndHead):
         body, classifier = network.body, list(network.head.parameters())
     else:
-        body, classifier = network, [weight for layer in classifiers(network) for weight in layer.parameters()]
+        body, classifier = (
+            network,
+            [weight for layer in classifiers(network) for weight in layer.parameters()],
+        )
     in_classifier = {id(parameter) for parameter in classifier}
     stages = _cut_at(body, unfreeze_from) if unfreeze_from else _stages(body)
-    groups = [[parameter for parameter in stage if id(parameter) not in in_classifier] for stage in stages]
+    groups = [
+        [parameter for parameter in stage if id(parameter) not in in_classifier] for stage in stages
+    ]
     if unfreeze_from and not groups[-1]:
         raise RecipeError(
             f"fit.unfreeze_from: {unfreeze_from!r} is the classifier, which always trains; use feature_extract"

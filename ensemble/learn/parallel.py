@@ -16,7 +16,10 @@ from ensemble.learn.ranks import GROUP
 
 try:
     from fastai.distributed import DistributedDL, DistributedTrainer
-except (NameError, ImportError):  # fastai 2.8.12 without accelerate; `ranks.join` says what to install
+except (
+    NameError,
+    ImportError,
+):  # fastai 2.8.12 without accelerate; `ranks.join` says what to install
     DistributedDL = DistributedTrainer = object
 
 
@@ -53,7 +56,11 @@ class Shard(DistributedDL):
         if not self.drop_last:
             return list(every)[GROUP.rank :: GROUP.size]
         start = GROUP.rank * self.own_bs
-        return [i for _ in range(len(self)) for i in list(islice(every, self.bs))[start : start + self.own_bs]]
+        return [
+            i
+            for _ in range(len(self))
+            for i in list(islice(every, self.bs))[start : start + self.own_bs]
+        ]
 
     def to_detach(self, b: Any, cpu: bool = True, gather: bool = True) -> Any:
         """Without gathering: what processes share is reduced once."""
@@ -87,7 +94,9 @@ class Parallel(DistributedTrainer):
 
     def before_validate(self) -> None:  # noqa: D102
         super().before_validate()
-        for buffer in self.learn.model.buffers():  # each process moved its batch norms' statistics in its last step
+        for buffer in (
+            self.learn.model.buffers()
+        ):  # each process moved its batch norms' statistics in its last step
             distributed.broadcast(buffer, 0)
 
     def after_validate(self) -> None:  # noqa: D102

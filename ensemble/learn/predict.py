@@ -50,7 +50,11 @@ def all_views(x: Tensor, names: tuple[str, ...]) -> Iterator[Tensor]:
 
 
 def probabilities(
-    network: nn.Module, loader: TfmdDL, views: tuple[str, ...], precision: str, progress: Progress = nothing
+    network: nn.Module,
+    loader: TfmdDL,
+    views: tuple[str, ...],
+    precision: str,
+    progress: Progress = nothing,
 ) -> Array:
     """(images, classes) float32 in the loader's order: the mean over the plain image and its views."""
     network.eval()
@@ -59,7 +63,10 @@ def probabilities(
     with torch.inference_mode():
         for x, *_ in loader:
             progress(len(batches) + len(waiting), len(loader))
-            probs = [_softmax(network, view, precision) for view in all_views(x.as_subclass(Tensor), views)]
+            probs = [
+                _softmax(network, view, precision)
+                for view in all_views(x.as_subclass(Tensor), views)
+            ]
             batches += [batch.cpu().numpy() for batch in waiting]
             waiting = [torch.stack(probs).mean(0).float()]
     return np.concatenate([*batches, *(batch.cpu().numpy() for batch in waiting)])

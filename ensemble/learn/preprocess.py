@@ -8,7 +8,7 @@ from timm.data import resolve_data_config
 
 from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import FILTERS, Geometry
-from ensemble.dataset.looks import EIGHT_BITS
+from ensemble.dataset.image_info import EIGHT_BITS
 from ensemble.errors import RecipeError
 from ensemble.recipe import Recipe
 from ensemble.runs import Run
@@ -39,7 +39,11 @@ class Preprocess:
     def of(cls, run: Run) -> "Preprocess":
         """What as_json said of a run."""
         said = dict(run.preprocessing)
-        mean, std, stored = tuple(said.pop("mean")), tuple(said.pop("std")), said.pop("stored", None)
+        mean, std, stored = (
+            tuple(said.pop("mean")),
+            tuple(said.pop("std")),
+            said.pop("stored", None),
+        )
         ranges = Ranges.from_json(said.pop("ranges", {}))
         return cls(Geometry(**said), mean, std, tuple(stored) if stored else None, ranges)
 
@@ -57,6 +61,8 @@ def weights_config(recipe: Recipe) -> Preprocess:
     crop_pct = config["crop_pct"] if recipe.model.pretrained and resize == "crop" else 1.0
     interpolation = config["interpolation"] if config["interpolation"] in FILTERS else "bicubic"
     if size < 8:
-        raise RecipeError(f"data.size: {recipe.model.arch} names no input size; write one in the recipe")
+        raise RecipeError(
+            f"data.size: {recipe.model.arch} names no input size; write one in the recipe"
+        )
     geometry = Geometry(size, resize, crop_pct, interpolation)
     return Preprocess(geometry, tuple(config["mean"]), tuple(config["std"]))

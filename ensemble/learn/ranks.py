@@ -64,16 +64,27 @@ def group(n: int) -> Iterator[None]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    own = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n)}
-    command = [sys.executable, "-c", "from ensemble.learn.ranks import follow_while_led; follow_while_led()"]
+    own = {
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "WORLD_SIZE": str(n),
+        "LOCAL_WORLD_SIZE": str(n),
+    }
+    command = [
+        sys.executable,
+        "-c",
+        "from ensemble.learn.ranks import follow_while_led; follow_while_led()",
+    ]
     environment = os.environ | own | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     others = [
         subprocess.Popen(
-            command, env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stdin=subprocess.PIPE,
+            command,
+            env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdin=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is the leader's, and the pipe tells them
         )
         for rank in range(1, n)
-    ]  # fmt: skip
+    ]
     try:
         os.environ.update(own | {"RANK": "0", "LOCAL_RANK": "0"})
         join()
@@ -110,11 +121,17 @@ def join() -> int:
         from accelerate import Accelerator
         from accelerate.utils import InitProcessGroupKwargs
     except ImportError:
-        raise TrainingError("training on several GPUs needs accelerate\npip install 'accelerate>=1.0'") from None
+        raise TrainingError(
+            "training on several GPUs needs accelerate\npip install 'accelerate>=1.0'"
+        ) from None
     if GROUP.size == 1:
-        os.environ.setdefault("OMP_NUM_THREADS", "1")  # else accelerate warns; torch's own number is the leader's
+        os.environ.setdefault(
+            "OMP_NUM_THREADS", "1"
+        )  # else accelerate warns; torch's own number is the leader's
         on_cpu = not torch.cuda.is_available()
-        state = Accelerator(cpu=on_cpu, kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)]).state
+        state = Accelerator(
+            cpu=on_cpu, kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)]
+        ).state
         GROUP.rank, GROUP.size = state.process_index, state.num_processes
         for name in HIDDEN:
             os.environ.pop(name, None)
@@ -126,7 +143,9 @@ def together(work: Callable[..., Result], *args: Any, emit: Callable[..., None])
     if GROUP.size == 1:
         return work(*args, emit=emit)
     if GROUP.is_lost:
-        raise TrainingError("the processes of this command are out of step since a run failed\nstart it again")
+        raise TrainingError(
+            "the processes of this command are out of step since a run failed\nstart it again"
+        )
     GROUP.is_lost = True
     distributed.broadcast_object_list([pickle.dumps((work, args, torch.get_num_threads()))])
     try:
@@ -134,7 +153,9 @@ def together(work: Callable[..., Result], *args: Any, emit: Callable[..., None])
     except RuntimeError as error:
         if isinstance(error, torch.OutOfMemoryError) or "peer" not in str(error):
             raise
-        raise TrainingError("another process of this run has ended; what it said stands above") from None
+        raise TrainingError(
+            "another process of this run has ended; what it said stands above"
+        ) from None
     GROUP.is_lost = False
     return result
 
@@ -218,7 +239,9 @@ def parallel(is_whole: bool) -> list[Any]:
     """What a fit of the whole network needs where there are several processes; of a cached head each trains a copy."""
     if GROUP.size == 1 or not is_whole:
         return []
-    from ensemble.learn.parallel import Parallel  # imports accelerate, which the extra gpus installs
+    from ensemble.learn.parallel import (
+        Parallel,
+    )  # imports accelerate, which the extra gpus installs
 
     return [Parallel()]
 

@@ -55,7 +55,11 @@ class Saved:
 
     def named(self, kind: str) -> dict[str, Tensor]:
         """The tensors of one kind, by what follows its name."""
-        return {name.removeprefix(kind): own for name, own in self.tensors.items() if name.startswith(kind)}
+        return {
+            name.removeprefix(kind): own
+            for name, own in self.tensors.items()
+            if name.startswith(kind)
+        }
 
 
 class StateFolder:
@@ -85,10 +89,14 @@ class StateFolder:
         if saved.kept and not kept.exists():
             save_weights(saved.kept, kept)
         text = {
-            "key": self.key, "phase": saved.phase, "n_epochs": saved.n_epochs, "keeper": saved.keeper,
-            "history": [asdict(row) for row in saved.history], "told": saved.told,
+            "key": self.key,
+            "phase": saved.phase,
+            "n_epochs": saved.n_epochs,
+            "keeper": saved.keeper,
+            "history": [asdict(row) for row in saved.history],
+            "told": saved.told,
             "range_test": asdict(saved.range_test) if saved.range_test else None,
-        }  # fmt: skip
+        }
         save_weights(saved.tensors, self.folder / FILE, {"state": json.dumps(text)})
         for other in self.folder.glob("kept-*.safetensors"):
             if other != kept:
@@ -106,10 +114,19 @@ class StateFolder:
             kept = read_weights(self.folder / f"kept-{n_kept}.safetensors") if n_kept else {}
             found = text["range_test"]
             return Saved(
-                text["phase"], text["n_epochs"], [EpochEnded(**row) for row in text["history"]], text["keeper"],
-                text["told"], RangeTest(**{**found, "rates": tuple(found["rates"]), "losses": tuple(found["losses"])})
-                if found else None, tensors, kept,
-            )  # fmt: skip
+                text["phase"],
+                text["n_epochs"],
+                [EpochEnded(**row) for row in text["history"]],
+                text["keeper"],
+                text["told"],
+                RangeTest(
+                    **{**found, "rates": tuple(found["rates"]), "losses": tuple(found["losses"])}
+                )
+                if found
+                else None,
+                tensors,
+                kept,
+            )
         except (OSError, SafetensorError, DamagedError, ValueError, KeyError, TypeError):
             return None
 
@@ -152,6 +169,8 @@ def restore_optimiser(opt: Any, tensors: dict[str, Tensor]) -> None:
     state: dict[int, dict[str, Tensor]] = {}
     for name, own in tensors.items():
         i, _, what = name.partition(".")
-        shaped = torch.empty_like(weights[int(i)], device=own.device).copy_(own) if own.ndim else own
+        shaped = (
+            torch.empty_like(weights[int(i)], device=own.device).copy_(own) if own.ndim else own
+        )
         state.setdefault(int(i), {})[what] = shaped.detach()
     opt.opt.load_state_dict({"state": state, "param_groups": opt.opt.state_dict()["param_groups"]})

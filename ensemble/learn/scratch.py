@@ -15,12 +15,16 @@ OneOrEach = float | Sequence[float]  # one value for all blocks, or one for each
 default_cfgs = generate_default_cfgs(
     {
         f"{name}.untrained": {
-            "input_size": (3, 160, 160), "crop_pct": 1.0, "interpolation": "bicubic",
-            "mean": (0.5,) * 3, "std": (0.5,) * 3, "classifier": "classifier",
+            "input_size": (3, 160, 160),
+            "crop_pct": 1.0,
+            "interpolation": "bicubic",
+            "mean": (0.5,) * 3,
+            "std": (0.5,) * 3,
+            "classifier": "classifier",
         }
         for name in ("scratch_plain", "scratch_residual")
     }
-)  # fmt: skip
+)
 
 
 class ScratchNet(nn.Module):
@@ -51,23 +55,32 @@ class ScratchNet(nn.Module):
             raise ValueError("padding is same or none; end is flatten, avg or max")
         if is_residual and padding == "none":
             raise ValueError("a residual block needs padding: same")
-        kernels, pools, drops = (_each(name, value, len(filters)) for name, value in
-                                 (("kernel", kernel), ("pool", pool), ("dropout", dropout)))  # fmt: skip
+        kernels, pools, drops = (
+            _each(name, value, len(filters))
+            for name, value in (("kernel", kernel), ("pool", pool), ("dropout", dropout))
+        )
         self.body, width = nn.Sequential(), 3
         for i, n_filters in enumerate(filters):
-            block = Block(width, n_filters, int(kernels[i]), padding == "same", convs, batch_norm, is_residual)
+            block = Block(
+                width, n_filters, int(kernels[i]), padding == "same", convs, batch_norm, is_residual
+            )
             tail = [nn.MaxPool2d(int(pools[i]))] if pools[i] > 1 else []
-            self.body.add_module(f"block{i + 1}", nn.Sequential(block, *tail, nn.Dropout2d(drops[i])))
+            self.body.add_module(
+                f"block{i + 1}", nn.Sequential(block, *tail, nn.Dropout2d(drops[i]))
+            )
             width = n_filters
         flat: dict[str, nn.Module] = {
-            "flatten": nn.Flatten(), "avg": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            "flatten": nn.Flatten(),
+            "avg": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()),
             "max": nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
-        }  # fmt: skip
+        }
         self.end, self.dense = flat[end], nn.Sequential()
         for i, size in enumerate(dense):
             linear = nn.LazyLinear(size) if end == "flatten" and i == 0 else nn.Linear(width, size)
             norm = [nn.BatchNorm1d(size)] if batch_norm else []
-            self.dense.add_module(str(i + 1), nn.Sequential(linear, *norm, nn.ReLU(), nn.Dropout(dense_dropout)))
+            self.dense.add_module(
+                str(i + 1), nn.Sequential(linear, *norm, nn.ReLU(), nn.Dropout(dense_dropout))
+            )
             width = size
         is_lazy = end == "flatten" and not dense
         self.classifier = nn.LazyLinear(num_classes) if is_lazy else nn.Linear(width, num_classes)
@@ -82,22 +95,38 @@ class ScratchNet(nn.Module):
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """timm's stages: one a block, then the dense layers."""
-        return {"stem": r"^body\.block1\.", "blocks": [(r"^body\.block(\d+)", None), (r"^dense", (99999,))]}
+        return {
+            "stem": r"^body\.block1\.",
+            "blocks": [(r"^body\.block(\d+)", None), (r"^dense", (99999,))],
+        }
 
 
 class Block(nn.Module):
     """Convolutions with batch norm and ReLU; residual: the input is added before the last ReLU."""
 
     def __init__(
-        self, n_in: int, n_out: int, kernel: int, is_same: bool, convs: int, batch_norm: bool, is_residual: bool
+        self,
+        n_in: int,
+        n_out: int,
+        kernel: int,
+        is_same: bool,
+        convs: int,
+        batch_norm: bool,
+        is_residual: bool,
     ) -> None:
         super().__init__()
         layers: list[tuple[str, nn.Module]] = []
         for i in range(convs):
             conv = nn.Conv2d(
-                n_in if i == 0 else n_out, n_out, kernel, padding="same" if is_same else 0, bias=not batch_norm
+                n_in if i == 0 else n_out,
+                n_out,
+                kernel,
+                padding="same" if is_same else 0,
+                bias=not batch_norm,
             )
-            layers += [(f"conv{i + 1}", conv)] + ([(f"norm{i + 1}", nn.BatchNorm2d(n_out))] if batch_norm else [])
+            layers += [(f"conv{i + 1}", conv)] + (
+                [(f"norm{i + 1}", nn.BatchNorm2d(n_out))] if batch_norm else []
+            )
             layers += [(f"relu{i + 1}", nn.ReLU())] if i + 1 < convs else []
         self.layers = nn.Sequential(OrderedDict(layers))
         self.shortcut: nn.Module | None = None
@@ -125,7 +154,9 @@ def scratch_plain(num_classes: int = 1000, pretrained: bool = False, **options: 
 
 
 @register_model
-def scratch_residual(num_classes: int = 1000, pretrained: bool = False, **options: Any) -> ScratchNet:
+def scratch_residual(
+    num_classes: int = 1000, pretrained: bool = False, **options: Any
+) -> ScratchNet:
     """Blocks of two convolutions, each added to its input (He et al., 2016)."""
     return ScratchNet(True, num_classes, **{"convs": 2, **_own(options)})
 

@@ -15,8 +15,16 @@ from ensemble.recipe import Model
 
 CREATION_ERRORS = (TypeError, RuntimeError, ValueError, KeyError, AssertionError, AttributeError)
 FORWARD_ERRORS = (*CREATION_ERRORS, IndexError, ZeroDivisionError)
-OWN_SIZE = {"img_size", "dynamic_img_size", "strict_img_size", "use_naflex"}  # options that say which sizes go in
-STEP, MOST_TRIES = 32, 6  # pixels between the sizes that are tried above and below the recipe's, and how many
+OWN_SIZE = {
+    "img_size",
+    "dynamic_img_size",
+    "strict_img_size",
+    "use_naflex",
+}  # options that say which sizes go in
+STEP, MOST_TRIES = (
+    32,
+    6,
+)  # pixels between the sizes that are tried above and below the recipe's, and how many
 
 
 def size_options(model: Model, size: int) -> dict[str, Any]:
@@ -63,7 +71,11 @@ def size_error(model: Model, size: int, reason: str) -> RecipeError:
         cause = f"model.options ({options})" if options else "model.arch"
         return RecipeError(
             f"{cause}: {model.arch} cannot take images of {size} px, nor of other sizes that were tried ({reason})\n"
-            + ("leave model.options out, or set another model.arch" if options else "set another model.arch")
+            + (
+                "leave model.options out, or set another model.arch"
+                if options
+                else "set another model.arch"
+            )
         )
     default = _default_size(model)
     named = (f"{taken} (auto)" if taken == default else str(taken) for taken in sizes)
@@ -83,7 +95,9 @@ def _sizes_taken(model: Model, size: int) -> list[int]:
     below = range(size // STEP * STEP, 0, -STEP)
     above = range(size // STEP * STEP + STEP, size + (MOST_TRIES + 1) * STEP, STEP)
     default = _default_size(model)
-    nearest = (next(filter(partial(takes, model), sizes[:MOST_TRIES]), None) for sizes in (below, above))
+    nearest = (
+        next(filter(partial(takes, model), sizes[:MOST_TRIES]), None) for sizes in (below, above)
+    )
     taken = {taken for taken in nearest if taken is not None}
     if default is not None and takes(model, default):
         taken.add(default)
@@ -108,7 +122,9 @@ def _can_be_sized(model: Model) -> bool:
 
 def _shapes_of(model: Model, options: dict[str, Any]) -> nn.Module:
     with torch.device("meta"):
-        return timm.create_model(model.arch, pretrained=False, num_classes=2, **options, **model.options).eval()
+        return timm.create_model(
+            model.arch, pretrained=False, num_classes=2, **options, **model.options
+        ).eval()
 
 
 def _refusal_when_sized(model: Model, size: int) -> str | None:
@@ -119,7 +135,9 @@ def _refusal_when_sized(model: Model, size: int) -> str | None:
         return reason_of(error)
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
     side = patch[0] if isinstance(patch, tuple) else patch
-    if isinstance(side, int) and size % side:  # timm would leave out the rest of the image without a word
+    if (
+        isinstance(side, int) and size % side
+    ):  # timm would leave out the rest of the image without a word
         return f"its patches of {side} px do not fill them"
     return _refusal(network, size)
 

@@ -15,7 +15,7 @@ from ensemble.dataset.geometry import Geometry
 from ensemble.learn import models
 from ensemble.learn.data import Array, ToSize
 from ensemble.learn.device import device
-from ensemble.learn.memory import is_out_of_memory
+from ensemble.learn.micro_batch import is_out_of_memory
 from ensemble.learn.predict import probabilities
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.weights import MODEL, check_has_weights, load_exactly

@@ -16,6 +16,7 @@ from ensemble.dataset.tables import Images
 from ensemble.events import Emit, EpochEnded, Event, Note, Step, ignore
 from ensemble.learn import models, ranks
 from ensemble.learn.background import Background
+from ensemble.learn.build_learner import Setup, set_up
 from ensemble.learn.callbacks import EndAt
 from ensemble.learn.checkpoint import save_weights
 from ensemble.learn.clock import Clock
@@ -23,11 +24,10 @@ from ensemble.learn.data import Catalog
 from ensemble.learn.device import device_name
 from ensemble.learn.fitting import Fitting
 from ensemble.learn.lr import RangeTest
-from ensemble.learn.memory import device_errors_explained, free_memory, is_out_of_memory
+from ensemble.learn.micro_batch import device_errors_explained, free_memory, is_out_of_memory
 from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.resume import StateFolder
-from ensemble.learn.setup import Setup, set_up
 from ensemble.learn.weights import MODEL
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
@@ -67,7 +67,13 @@ class Trained:
 
 
 def train(
-    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit = ignore, force: bool = False
+    recipe: Recipe,
+    data: DataSet,
+    seed: int,
+    run_id: str,
+    store: RunStore,
+    emit: Emit = ignore,
+    force: bool = False,
 ) -> Trained:
     """Train, store `model.safetensors` in the run's folder, and predict; goes on where a killed training stopped.
 
@@ -77,13 +83,17 @@ def train(
         return ranks.together(_train, recipe, data, seed, run_id, store, force, emit=emit)
 
 
-def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, force: bool, emit: Emit) -> Trained:
+def _train(
+    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, force: bool, emit: Emit
+) -> Trained:
     folder = store.folder(run_id)
     states = StateFolder(folder / STATE, _key(recipe, data, seed, force))
     saved = ranks.shared(states.read)
     clock = Clock()
     with clock.measure("data"):
-        setup = ranks.in_turn(lambda: set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start))
+        setup = ranks.in_turn(
+            lambda: set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start)
+        )
     emit(Note(run_id, setup.start))
     for line in (*_dropped(setup.images), data.passed_over, str(data.ranges)):
         if line:
@@ -95,28 +105,39 @@ def _train(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStor
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
         if ranks.is_first():
-            (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
+            (folder / "run.json").unlink(
+                missing_ok=True
+            )  # --force: unfinished until all files are new
             save_weights(state, folder / MODEL)
         valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
     with_leaks.tell(None)
     fitted = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
     n_images = len(setup.images.readable("train")) * len(fitting.history)
     return Trained(
-        valid, test, fitting.history, fitting.range_test, rate, setup.preprocess,
+        valid,
+        test,
+        fitting.history,
+        fitting.range_test,
+        rate,
+        setup.preprocess,
         best_epoch=fitting.keeper.kept_epoch,
         n_parameters=models.count_parameters(setup.learn.model),
         n_trainable=fitting.n_trainable,
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
-        start=setup.start, note=fitting.note,
+        start=setup.start,
+        note=fitting.note,
         feature_views=fitting.n_views,
         kept_by_phase=fitting.kept_by_phase,
-        device=ranks.named(device_name()), precision=setup.precision, threads=torch.get_num_threads(),
-        batch_size=fitting.micro_batch.batch, micro_batch=fitting.micro_batch.size,
+        device=ranks.named(device_name()),
+        precision=setup.precision,
+        threads=torch.get_num_threads(),
+        batch_size=fitting.micro_batch.batch,
+        micro_batch=fitting.micro_batch.size,
         seconds=clock.rounded | fitting.clock.rounded,
         images_per_second=round(n_images / fitted, 1) if fitted else 0.0,
         class_counts=setup.images.class_counts,
         unreadable={part: sorted(bad) for part, bad in setup.images.unreadable.items() if bad},
-    )  # fmt: skip
+    )
 
 
 class _WithLeaks:
@@ -156,7 +177,12 @@ class Refitted:
 
 
 def refit(
-    recipe: Recipe, data: DataSet, run: Run, by_phase: dict[str, int], store: RunStore, emit: Emit = ignore
+    recipe: Recipe,
+    data: DataSet,
+    run: Run,
+    by_phase: dict[str, int],
+    store: RunStore,
+    emit: Emit = ignore,
 ) -> Refitted:
     """Train a finished run's recipe again on train + valid, at its rate and on its schedule.
 
@@ -166,20 +192,34 @@ def refit(
     """
     clock = Clock()
     mean_std = tuple(tuple(run.preprocessing[key]) for key in ("mean", "std"))
-    pinned = recipe.model_copy(update={"data": recipe.data.model_copy(update={"normalize": mean_std})})
-    with clock.measure("refit"), device_errors_explained(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
+    pinned = recipe.model_copy(
+        update={"data": recipe.data.model_copy(update={"normalize": mean_std})}
+    )
+    with (
+        clock.measure("refit"),
+        device_errors_explained(recipe),
+        ranks.group(ranks.n_wanted(recipe.resources.gpu)),
+    ):
         test = ranks.together(_refit, pinned, recipe, data, run, by_phase, store, emit=emit)
     return Refitted(test, clock.rounded["refit"])
 
 
 def _refit(
-    pinned: Recipe, recipe: Recipe, data: DataSet, run: Run, by_phase: dict[str, int], store: RunStore, emit: Emit
+    pinned: Recipe,
+    recipe: Recipe,
+    data: DataSet,
+    run: Run,
+    by_phase: dict[str, int],
+    store: RunStore,
+    emit: Emit,
 ) -> Predictions | None:
     """The part of a refit that all processes do; pinned has the run's own normalisation."""
     states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, by_phase))
     saved = ranks.shared(states.read)
     start = saved and saved.start
-    setup = ranks.in_turn(lambda: set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=start))
+    setup = ranks.in_turn(
+        lambda: set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=start)
+    )
     n_images = len(setup.images.readable("train"))
     told = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
     emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {told}"))
@@ -206,17 +246,28 @@ def _valid(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Pred
     images = setup.images
     positions = images.readable("valid")
     rows = positions - images.parts["valid"][0]
-    ids, groups = (None if names is None else np.array(names)[rows] for names in (data.valid.ids, data.valid.groups))
+    ids, groups = (
+        None if names is None else np.array(names)[rows]
+        for names in (data.valid.ids, data.valid.groups)
+    )
     return Predictions(
-        ids, data.classes, _probabilities(setup, recipe, "valid", watch), images.codes[positions], groups
+        ids,
+        data.classes,
+        _probabilities(setup, recipe, "valid", watch),
+        images.codes[positions],
+        groups,
     )
 
 
 def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions | None:
     if data.test is None:
         return None
-    probs = with_unreadable(_probabilities(setup, recipe, "test", watch), data.test, setup.images, "test")
-    return Predictions(np.array(data.test.ids), data.classes, probs, _targets(data.test, setup.images))
+    probs = with_unreadable(
+        _probabilities(setup, recipe, "test", watch), data.test, setup.images, "test"
+    )
+    return Predictions(
+        np.array(data.test.ids), data.classes, probs, _targets(data.test, setup.images)
+    )
 
 
 def _probabilities(setup: Setup, recipe: Recipe, part: str, watch: Progress) -> Any:
@@ -244,7 +295,11 @@ def _targets(test: Images, images: Catalog) -> np.ndarray | None:
 
 
 def _dropped(images: Catalog) -> Iterator[str]:
-    fate = {"train": "dropped", "valid": "dropped", "test": "given the class shares of the training images"}
+    fate = {
+        "train": "dropped",
+        "valid": "dropped",
+        "test": "given the class shares of the training images",
+    }
     for part, bad in images.unreadable.items():
         if bad:
             yield f"{len(bad)} unreadable {part} images {fate[part]}, the first: {next(iter(bad.values()))}"

@@ -53,9 +53,15 @@ def _lite(i: int, digest: str) -> Package:
 
 
 PACKAGES = {
-    "tf_efficientnet_lite0": _lite(0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
-    "tf_efficientnet_lite1": _lite(1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
-    "tf_efficientnet_lite2": _lite(2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    "tf_efficientnet_lite0": _lite(
+        0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+    ),
+    "tf_efficientnet_lite1": _lite(
+        1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"
+    ),
+    "tf_efficientnet_lite2": _lite(
+        2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+    ),
 }
 
 
@@ -85,7 +91,9 @@ def find_weights(model: Model, runs: RunStore) -> Weights | None:
     if isinstance(wanted, str) and wanted.startswith("run:"):
         run = _run_named(wanted.removeprefix("run:"), runs)
         if run.arch != model.arch:
-            raise RecipeError(f"model.pretrained: {wanted} is a {run.arch}, this recipe's model.arch is {model.arch}")
+            raise RecipeError(
+                f"model.pretrained: {wanted} is a {run.arch}, this recipe's model.arch is {model.arch}"
+            )
         if isinstance(run, Folded):
             raise RecipeError(
                 f"model.pretrained: {wanted} has {len(run.parts)} networks; "
@@ -107,7 +115,9 @@ def check_has_weights(run: Run, name: str) -> None:
     """Whether a finished run stored weights. Raises RunError."""
     if name not in run.files:
         why = "was imported" if run.strategy == "imported" else f"has no {name}"
-        raise RunError(f"{run.id} {why}: there is no network to load\n`ens runs` lists the other runs")
+        raise RunError(
+            f"{run.id} {why}: there is no network to load\n`ens runs` lists the other runs"
+        )
 
 
 def _run_named(name: str, runs: RunStore) -> Run:
@@ -116,14 +126,18 @@ def _run_named(name: str, runs: RunStore) -> Run:
     if not own:
         return runs.get(name)
     if len({run.digest for run in own}) > 1:
-        raise RecipeError(f"model.pretrained: run:{name} could be {', '.join(run.id for run in own[:4])}; write the id")
+        raise RecipeError(
+            f"model.pretrained: run:{name} could be {', '.join(run.id for run in own[:4])}; write the id"
+        )
     return min(own, key=lambda run: run.seed)
 
 
 def _from_package(arch: str) -> Weights:
     package = PACKAGES.get(arch.split(".")[0])
     if package is None:
-        raise RecipeError(f"model.pretrained: package: there is none for {arch}; there is for {', '.join(PACKAGES)}")
+        raise RecipeError(
+            f"model.pretrained: package: there is none for {arch}; there is for {', '.join(PACKAGES)}"
+        )
     try:
         module = importlib.import_module(package.module)
     except ImportError:
@@ -134,10 +148,14 @@ def _from_package(arch: str) -> Weights:
     path = Path(getattr(module, package.file_class).get_model_file_path())
     content = path.read_bytes()  # what is hashed is what is read
     if hashlib.sha256(content).hexdigest() != package.sha256:
-        raise TrainingError(f"{path}: not the file that this version knows (SHA-256 differs); reinstall {package.name}")
+        raise TrainingError(
+            f"{path}: not the file that this version knows (SHA-256 differs); reinstall {package.name}"
+        )
     tensors = list(_unpickled(path, io.BytesIO(content)).values())
     names = list(timm.create_model(arch, pretrained=False).state_dict())
-    return Weights(f"package {package.name} {version(package.name)}", dict(zip(names, tensors, strict=True)))
+    return Weights(
+        f"package {package.name} {version(package.name)}", dict(zip(names, tensors, strict=True))
+    )
 
 
 def _from_file(wanted: str) -> Weights:
@@ -171,13 +189,17 @@ def _unpickled(path: Path, source: Path | IO[bytes]) -> State:
     """A pickled state dict whose file is trusted, or this torch is safe. Raises TrainingError."""
     try:
         stored = torch.load(source, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever torch's restricted unpickler raises on a damaged file, it is refused
+    except (
+        Exception
+    ) as error:  # whatever torch's restricted unpickler raises on a damaged file, it is refused
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise TrainingError(f"{path}: not a plain file of weights ({reason})") from None
     for key in ("state_dict", "model"):
         if isinstance(stored, Mapping) and isinstance(stored.get(key), Mapping):
             stored = stored[key]
-    if not isinstance(stored, Mapping) or not all(isinstance(tensor, Tensor) for tensor in stored.values()):
+    if not isinstance(stored, Mapping) or not all(
+        isinstance(tensor, Tensor) for tensor in stored.values()
+    ):
         raise TrainingError(f"{path}: holds no table of tensors (a state dict)")
     return {str(name).removeprefix("module."): tensor for name, tensor in stored.items()}
 
@@ -256,14 +278,19 @@ def load_own(network: nn.Module, weights: Weights) -> str:
     """Put the weights of a network with our own head into another one; a head of another shape starts afresh."""
     assert weights.state is not None
     expected = network.state_dict()
-    head = tuple(name for name in weights.state.keys() | expected.keys() if name.startswith("head."))
+    head = tuple(
+        name for name in weights.state.keys() | expected.keys() if name.startswith("head.")
+    )
     return _load_at_size(network, weights.state, head, weights.source)
 
 
 def _load_at_size(network: nn.Module, state: State, head: tuple[str, ...], source: str) -> str:
     """_load; what was trained at another image size (position embeddings) is resampled first, as timm does it."""
     expected = network.state_dict()
-    if all(state[name].shape == expected[name].shape for name in state.keys() & expected.keys() - set(head)):
+    if all(
+        state[name].shape == expected[name].shape
+        for name in state.keys() & expected.keys() - set(head)
+    ):
         return _load(network, state, head, source)
     resampled = _resampled(network, state)
     note = "" if resampled is state else "; resampled to this image size"
@@ -277,7 +304,11 @@ def _resampled(network: nn.Module, state: State) -> State:
     convert = getattr(sys.modules[type(body).__module__], "checkpoint_filter_fn", None)
     if convert is None:
         return state
-    of_body = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+    of_body = {
+        name.removeprefix(prefix): tensor
+        for name, tensor in state.items()
+        if name.startswith(prefix)
+    }
     try:
         with resampling():
             converted = convert(of_body, body)
@@ -296,15 +327,22 @@ def _classifier_names(network: nn.Module) -> tuple[str, ...]:
 def _load(network: nn.Module, state: State, head: tuple[str, ...], source: str) -> str:
     """Load a state dict whose tensors named in `head` need not fit; all of the head is used, or none of it."""
     expected = network.state_dict()
-    fits = all(name in state and name in expected and state[name].shape == expected[name].shape for name in head)
+    fits = all(
+        name in state and name in expected and state[name].shape == expected[name].shape
+        for name in head
+    )
     skipped = set() if fits else set(head)
     given = {name: tensor for name, tensor in state.items() if name not in skipped}
     wanted = {name for name in expected if name not in skipped}
     missing, extra = sorted(wanted - given.keys()), sorted(given.keys() - wanted)
-    wrong = sorted(name for name in wanted & given.keys() if given[name].shape != expected[name].shape)
+    wrong = sorted(
+        name for name in wanted & given.keys() if given[name].shape != expected[name].shape
+    )
     if missing or extra or wrong:
         parts = (("missing", missing), ("left over", extra), ("of another shape", wrong))
-        listed = "; ".join(f"{len(names)} {what}: {', '.join(names[:4])}" for what, names in parts if names)
+        listed = "; ".join(
+            f"{len(names)} {what}: {', '.join(names[:4])}" for what, names in parts if names
+        )
         raise TrainingError(
             f"{source}: does not fit this network: {listed}\ncheck model.arch, model.options and data.size"
         )

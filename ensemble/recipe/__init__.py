@@ -14,9 +14,20 @@ from ensemble.recipe.sections import (
     Model,
     Recipe,
     Resources,
-)  # fmt: skip
+)
 
 __all__ = [
-    "AUGMENT_PRESETS", "Augment", "ColumnSplit", "Data", "EarlyStop", "Find", "Fit", "Folds", "Head", "LabelsFile",
-    "Model", "Recipe", "Resources",
-]  # fmt: skip
+    "AUGMENT_PRESETS",
+    "Augment",
+    "ColumnSplit",
+    "Data",
+    "EarlyStop",
+    "Find",
+    "Fit",
+    "Folds",
+    "Head",
+    "LabelsFile",
+    "Model",
+    "Recipe",
+    "Resources",
+]

@@ -31,10 +31,14 @@ def read_with_bases(
         seen.append(current.resolve())
         values, lines = read_mapping(current)
         if values.keys().isdisjoint({*sections, "base"}):
-            raise RecipeError(f"{current}: not a recipe: it has none of the keys {', '.join(sections)}")
+            raise RecipeError(
+                f"{current}: not a recipe: it has none of the keys {', '.join(sections)}"
+            )
         base = values.pop("base", None)
         if base is not None and not isinstance(base, str):
-            raise RecipeError(f"{current}:{lines['base']}: base: {str(base)[:80]} is not a file name")
+            raise RecipeError(
+                f"{current}:{lines['base']}: base: {str(base)[:80]} is not a file name"
+            )
         chain.append((values, {key: f"{current}:{line}" for key, line in lines.items()}))
         if base is not None and not os.path.isfile(current.parent / base):
             raise RecipeError(
@@ -64,7 +68,9 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 def _apply(override: str, values: dict[str, Any], lines: Lines) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key or not all(key.split(".")):
-        raise RecipeError(f"--set {override}: write KEY=VALUE with a dotted key, such as --set fit.epochs=5")
+        raise RecipeError(
+            f"--set {override}: write KEY=VALUE with a dotted key, such as --set fit.epochs=5"
+        )
     *parents, last = key.split(".")
     for name in parents:
         child = values.get(name)

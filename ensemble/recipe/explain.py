@@ -8,9 +8,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 
-def explain(error: ValidationError, recipe: type[BaseModel], path: Path, lines: Mapping[str, str]) -> str:
+def explain(
+    error: ValidationError, recipe: type[BaseModel], path: Path, lines: Mapping[str, str]
+) -> str:
     """The first problem of a recipe as a compiler would tell it, and how many more there are."""
-    problem, *others = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    problem, *others = sorted(
+        error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden"
+    )
     keys = _keys(problem["loc"])
     dotted = ".".join(keys)
     known = next((lines[part] for part in _prefixes(keys) if part in lines), str(path))
@@ -27,7 +31,9 @@ def explain(error: ValidationError, recipe: type[BaseModel], path: Path, lines: 
 
 def _keys(loc: tuple[int | str, ...]) -> list[str]:
     """The dotted key as the user wrote it: without the tags that pydantic adds where a union is."""
-    keys = [str(part) for part in loc if part not in ("<map>", "<text>", "<list>", "<flag>", "<number>")]
+    keys = [
+        str(part) for part in loc if part not in ("<map>", "<text>", "<list>", "<flag>", "<number>")
+    ]
     return keys[:2] + keys[3:] if "<map>" in loc and keys[:2] == ["data", "valid"] else keys
 
 

@@ -65,8 +65,12 @@ def copy_shipped(pattern: str, folder: Path = USUAL) -> dict[Path, bool]:
     """
     recipes = shipped_matching(pattern)
     if not recipes:
-        raise EnsembleError(f"--copy {pattern[:100]}: no recipe of that name comes with ens\n`ens recipes` lists them")
-    sources = {folder / path.name: path.read_bytes() for recipe in recipes for path in _with_bases(recipe)}
+        raise EnsembleError(
+            f"--copy {pattern[:100]}: no recipe of that name comes with ens\n`ens recipes` lists them"
+        )
+    sources = {
+        folder / path.name: path.read_bytes() for recipe in recipes for path in _with_bases(recipe)
+    }
     for target, content in sources.items():
         if target.exists() and not (target.is_file() and target.read_bytes() == content):
             raise EnsembleError(

@@ -14,7 +14,9 @@ import yaml
 from ensemble.errors import RecipeError
 
 MAX_BYTES, MAX_NODES, MAX_DEPTH = 256 * 1024, 10_000, 20
-_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "bool", "null", "int", "float")}
+_TAGS = {
+    f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq", "str", "bool", "null", "int", "float")
+}
 
 
 class _Loader(yaml.SafeLoader):
@@ -24,14 +26,18 @@ class _Loader(yaml.SafeLoader):
 
 
 def _resolve(tag: str, pattern: str, first: str) -> None:
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), list(first))
+    _Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), list(first)
+    )
 
 
 _resolve("bool", "true|True|TRUE|false|False|FALSE", "tTfF")
 _resolve("null", "~|null|Null|NULL|", "~nN")
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile("^$"), [""])
 _resolve("int", "[-+]?(?:0|[1-9][0-9]*)", "-+0123456789")
-_resolve("float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+.0123456789")
+_resolve(
+    "float", r"[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?", "-+.0123456789"
+)
 
 
 def parse_scalar(text: str) -> Any:
@@ -52,14 +58,18 @@ def read_mapping(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from None
     if len(raw) > MAX_BYTES:
-        raise RecipeError(f"{path}: {max(len(raw), n_bytes):,} bytes; a recipe has at most {MAX_BYTES:,}")
+        raise RecipeError(
+            f"{path}: {max(len(raw), n_bytes):,} bytes; a recipe has at most {MAX_BYTES:,}"
+        )
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise RecipeError(f"{path}: not a text file in UTF-8") from None
     value, lines = parse_yaml(text, str(path))
     if not isinstance(value, dict):
-        raise RecipeError(f"{path}: a recipe is a YAML mapping of keys and values, as in recipes/*.yaml")
+        raise RecipeError(
+            f"{path}: a recipe is a YAML mapping of keys and values, as in recipes/*.yaml"
+        )
     return value, lines
 
 
@@ -73,7 +83,9 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[str, int]]:
         value = None if node is None else walk.value(node, "", 0)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise RecipeError(f"{where}{line}: not valid YAML ({_unquoted(error.problem or error.context)})") from None
+        raise RecipeError(
+            f"{where}{line}: not valid YAML ({_unquoted(error.problem or error.context)})"
+        ) from None
     except (yaml.YAMLError, ValueError, LookupError, RecursionError):
         raise RecipeError(f"{where}: not valid YAML text") from None
     finally:
@@ -97,23 +109,31 @@ class _Walk:
     def value(self, node: yaml.Node, key: str, depth: int) -> Any:
         self.n_nodes += 1
         if self.n_nodes > MAX_NODES or depth > MAX_DEPTH:
-            raise RecipeError(f"{self.where}: too large or too deep for a recipe (aliases that repeat themselves?)")
+            raise RecipeError(
+                f"{self.where}: too large or too deep for a recipe (aliases that repeat themselves?)"
+            )
         if node.tag not in _TAGS:
             line = node.start_mark.line + 1
-            raise RecipeError(f"{self.where}:{line}: the tag there (!…) is not allowed; write plain values")
+            raise RecipeError(
+                f"{self.where}:{line}: the tag there (!…) is not allowed; write plain values"
+            )
         if key:
             self.lines[key] = node.start_mark.line + 1
         if isinstance(node, yaml.MappingNode):
             return self.mapping(node, key, depth)
         if isinstance(node, yaml.SequenceNode):
-            return [self.value(child, f"{key}.{i}", depth + 1) for i, child in enumerate(node.value)]
+            return [
+                self.value(child, f"{key}.{i}", depth + 1) for i, child in enumerate(node.value)
+            ]
         return self.loader.construct_object(node)
 
     def mapping(self, node: yaml.MappingNode, key: str, depth: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for name_node, child in node.value:
             if not isinstance(name_node, yaml.ScalarNode):
-                raise RecipeError(f"{self.where}:{name_node.start_mark.line + 1}: a key must be plain text")
+                raise RecipeError(
+                    f"{self.where}:{name_node.start_mark.line + 1}: a key must be plain text"
+                )
             name = name_node.value
             dotted = f"{key}.{name}" if key else name
             if name in found:

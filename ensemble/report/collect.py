@@ -33,7 +33,9 @@ def collect(found: Listing, asked: Asked, progress: Progress) -> Report:
             "no finished run to report on\n`ens runs` lists what there is; `ens quickstart` makes four"
         )
     by_rows = sorted(found.runs, key=lambda run: (run.data.name, run.data.valid))
-    groups = [list(runs) for _, runs in groupby(by_rows, key=lambda run: (run.data.name, run.data.valid))]
+    groups = [
+        list(runs) for _, runs in groupby(by_rows, key=lambda run: (run.data.name, run.data.valid))
+    ]
     newest = sorted(groups, key=lambda runs: max(run.created for run in runs), reverse=True)
     return Report(
         sets=tuple(_set(runs, asked, progress) for runs in newest),
@@ -92,7 +94,9 @@ def _run(number: int, run: Run, thumbnails: Thumbnails) -> RunView:
 def _accuracy(valids: Sequence[Predictions], run: Run) -> metrics.Interval:
     """The mean accuracy of predictions about the same rows, with its interval over rows or groups."""
     ready = [valid.canonical() for valid in valids]
-    hits = np.mean([metrics.hits(one.probs, one.targets) for one in ready if one.targets is not None], axis=0)
+    hits = np.mean(
+        [metrics.hits(one.probs, one.targets) for one in ready if one.targets is not None], axis=0
+    )
     groups = None if ready[0].groups is None else np.unique(ready[0].groups, return_inverse=True)[1]
     return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
 
@@ -123,13 +127,22 @@ def _strategies(runs: Sequence[Run]) -> tuple[Strategy, ...]:
     for run in runs:
         by_recipe.setdefault((run.recipe, run.digest), []).append(run)
     names = [name for name, _ in by_recipe]
-    sides = [Side(f"{name}-{digest}" if names.count(name) > 1 else name, tuple(sorted(own, key=lambda run: run.seed)))
-             for (name, digest), own in by_recipe.items()]  # fmt: skip
+    sides = [
+        Side(
+            f"{name}-{digest}" if names.count(name) > 1 else name,
+            tuple(sorted(own, key=lambda run: run.seed)),
+        )
+        for (name, digest), own in by_recipe.items()
+    ]
     sides.sort(key=lambda side: (-_mean_accuracy(side), side.name))
     beside: dict[str, str] = {}
     if 1 < len(sides) <= MAX_COMPARED:
         with suppress(EnsembleError):
-            differences = [one for one in compare(sides) if one.metric == "accuracy" and one.first == sides[0].name]
+            differences = [
+                one
+                for one in compare(sides)
+                if one.metric == "accuracy" and one.first == sides[0].name
+            ]
             beside = {one.second: _as_second(one.verdict) for one in differences}
     return tuple(
         Strategy(
@@ -150,10 +163,16 @@ def _mean_accuracy(side: Side) -> float:
 
 def _as_second(verdict: str) -> str:
     """What a verdict on the first side says of the second."""
-    return verdict.replace("better", "worse") if verdict.startswith("better") else verdict.replace("worse", "better")
+    return (
+        verdict.replace("better", "worse")
+        if verdict.startswith("better")
+        else verdict.replace("worse", "better")
+    )
 
 
-def _blend(runs: Sequence[Run], asked: Asked, thumbnails: Thumbnails) -> tuple[BlendView | None, str]:
+def _blend(
+    runs: Sequence[Run], asked: Asked, thumbnails: Thumbnails
+) -> tuple[BlendView | None, str]:
     """The blend of these runs as the newest submission about them asked for it, or in words why there is none."""
     if len(runs) < 2:
         return None, "a blend needs a second run on the same validation rows"

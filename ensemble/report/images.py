@@ -52,7 +52,10 @@ def images_of(runs: Sequence[Run]) -> DataSet | NotAtHand:
             if key in reasons:
                 continue
             images = load(data, first.fold or 0)
-            if (images.fingerprint, images.valid_fingerprint) == (first.data.fingerprint, run.data.valid):
+            if (images.fingerprint, images.valid_fingerprint) == (
+                first.data.fingerprint,
+                run.data.valid,
+            ):
                 return images
             reasons[key] = NotAtHand(CHANGED, f"{run.id}: {CHANGED}")
         except EnsembleError as error:
@@ -64,8 +67,16 @@ def thumbnails_of(found: DataSet | NotAtHand, runs: Sequence[Run]) -> Thumbnails
     """Validation images by id; with folds those of all folds, which train and valid share out."""
     if isinstance(found, NotAtHand):
         return Thumbnails({}, {})
-    tables = [found.train, found.valid] if any(isinstance(run, Folded) for run in runs) else [found.valid]
-    files = {image_id: file for table in tables for image_id, file in zip(table.ids, table.files, strict=True)}
+    tables = (
+        [found.train, found.valid]
+        if any(isinstance(run, Folded) for run in runs)
+        else [found.valid]
+    )
+    files = {
+        image_id: file
+        for table in tables
+        for image_id, file in zip(table.ids, table.files, strict=True)
+    }
     return Thumbnails(files, found.hashes, found.ranges)
 
 
@@ -90,7 +101,9 @@ def view_of(found: DataSet | NotAtHand, thumbnails: Thumbnails, progress: Progre
 
 
 def _part(part: Part) -> PartView:
-    stored = ", ".join(f"{name} {n:,}" if n < part.n_images else name for name, n in part.formats.items())
+    stored = ", ".join(
+        f"{name} {n:,}" if n < part.n_images else name for name, n in part.formats.items()
+    )
     sizes = tuple(f"{width} × {height}" for width, height in part.size_range)
     return PartView(part.name, part.n_images, len(part.counts), sizes, stored)
 
@@ -124,9 +137,17 @@ def _copy(copy: Copy, thumbnails: Thumbnails) -> CopyView:
 
 def _notes(looked: Audit) -> list[str]:
     """What else is odd, a line each."""
-    lines = [f"{kind}: {count(len(items), 'image')}, such as {items[0].id}" for kind, items in looked.odd.items()]
+    lines = [
+        f"{kind}: {count(len(items), 'image')}, such as {items[0].id}"
+        for kind, items in looked.odd.items()
+    ]
     if looked.unreadable:
-        lines.append(f"unreadable: {count(len(looked.unreadable), 'file')}, such as {looked.unreadable[0][0].id}")
-    lines += [f"class names that look the same: {', '.join(map(repr, alike))}" for alike in looked.alike_classes]
+        lines.append(
+            f"unreadable: {count(len(looked.unreadable), 'file')}, such as {looked.unreadable[0][0].id}"
+        )
+    lines += [
+        f"class names that look the same: {', '.join(map(repr, alike))}"
+        for alike in looked.alike_classes
+    ]
     known = [f"known: {looked.overlap}"] if looked.overlap else []
     return [*lines, *looked.notes, *known]

@@ -12,17 +12,30 @@ from matplotlib.text import Text
 
 from ensemble.dataset.audit import Audit
 from ensemble.dataset.depth import Ranges
-from ensemble.dataset.looks import EIGHT_BITS, UnreadableImage, read_image
+from ensemble.dataset.image_info import EIGHT_BITS, UnreadableImage, read_image
 from ensemble.dataset.tables import Images
 from ensemble.files import atomic_path
 from ensemble.report.plots import BLUE, GREEN, GREY, ORANGE
 
 COLOURS = {"train": BLUE, "valid": ORANGE, "test": GREEN}
-MAX_CLASSES, PER_CLASS, TRIES = 24, 6, 20  # rows and columns of the grid; readable pictures are sought among so many
+MAX_CLASSES, PER_CLASS, TRIES = (
+    24,
+    6,
+    20,
+)  # rows and columns of the grid; readable pictures are sought among so many
 CELL = 96  # pixels
 # class names may be of any script: matplotlib takes each letter from the first font that has it
-FONTS = ("DejaVu Sans", "Noto Sans CJK JP", "Noto Sans Arabic", "Noto Sans Devanagari", "Arial Unicode MS",
-         "Microsoft YaHei", "PingFang SC", "Malgun Gothic", "Nirmala UI")  # fmt: skip
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK JP",
+    "Noto Sans Arabic",
+    "Noto Sans Devanagari",
+    "Arial Unicode MS",
+    "Microsoft YaHei",
+    "PingFang SC",
+    "Malgun Gothic",
+    "Nirmala UI",
+)
 
 
 def save_counts(audit: Audit, path: Path) -> None:
@@ -35,12 +48,23 @@ def save_counts(audit: Audit, path: Path) -> None:
     left = np.zeros(len(names))
     for part in parts:
         counts = np.array([part.counts.get(name, 0) for name in names])
-        axes.barh(range(len(names)), counts, left=left, color=COLOURS[part.name], height=0.75, label=part.name)
+        axes.barh(
+            range(len(names)),
+            counts,
+            left=left,
+            color=COLOURS[part.name],
+            height=0.75,
+            label=part.name,
+        )
         left += counts
     for row, total in enumerate(left):
         axes.text(total, row, f" {total:,.0f}", va="center", fontsize=size, color=GREY)
     axes.set_yticks(range(len(names)), [_short(name) for name in names], fontsize=size)
-    axes.set(xlabel="images", title=f"{_short(audit.name)}: images per class", ylim=(len(names) - 0.4, -0.6))
+    axes.set(
+        xlabel="images",
+        title=f"{_short(audit.name)}: images per class",
+        ylim=(len(names) - 0.4, -0.6),
+    )
     axes.margins(x=0.08)
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
@@ -56,14 +80,21 @@ def save_samples(images: Images, path: Path, ranges: Ranges = EIGHT_BITS) -> Non
     """
     assert images.labels is not None
     classes = sorted(set(images.labels))
-    shown = [classes[i] for i in np.unique(np.linspace(0, len(classes) - 1, MAX_CLASSES).round().astype(int))]
+    shown = [
+        classes[i]
+        for i in np.unique(np.linspace(0, len(classes) - 1, MAX_CLASSES).round().astype(int))
+    ]
     figure = Figure(figsize=(1.6 + PER_CLASS, 0.5 + len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), PER_CLASS, squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[], frame_on=False)
     for row, name in zip(grid, shown, strict=True):
-        files = [file for file, label in zip(images.files, images.labels, strict=True) if label == name]
-        row[0].set_ylabel(textwrap.fill(_short(name), 16), rotation=0, ha="right", va="center", fontsize=9)
+        files = [
+            file for file, label in zip(images.files, images.labels, strict=True) if label == name
+        ]
+        row[0].set_ylabel(
+            textwrap.fill(_short(name), 16), rotation=0, ha="right", va="center", fontsize=9
+        )
         for axes, pixels in zip(row, _pictures(files, ranges), strict=False):
             axes.imshow(pixels, interpolation="nearest")
     left_out = f", {len(shown)} of {len(classes)} classes" if len(shown) < len(classes) else ""
@@ -90,14 +121,18 @@ def _pictures(files: Sequence[Path], ranges: Ranges) -> list[np.ndarray]:
 def _short(name: str) -> str:
     """A name that fits, and that matplotlib does not take for a formula."""
     return (
-        textwrap.shorten(name, 40, placeholder="…").replace("$", r"\$") if len(name) > 40 else name.replace("$", r"\$")
+        textwrap.shorten(name, 40, placeholder="…").replace("$", r"\$")
+        if len(name) > 40
+        else name.replace("$", r"\$")
     )
 
 
 def _save(figure: Figure, path: Path) -> None:
     known = set(font_manager.get_font_names())
     with atomic_path(path) as temporary, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="(?s).*Glyph")  # a letter that no font here has is a box
+        warnings.filterwarnings(
+            "ignore", message="(?s).*Glyph"
+        )  # a letter that no font here has is a box
         for text in figure.findobj(Text):
             text.set_fontfamily([name for name in FONTS if name in known])
         figure.savefig(temporary, dpi=110, metadata={"Software": "ens"})

@@ -66,7 +66,9 @@ class Mistakes:
     @property
     def weakest_first(self) -> list[ClassScore]:
         """The classes that have images, the lowest F1 first."""
-        return sorted((one for one in self.scores if one.n_rows), key=lambda one: (one.f1, one.name))
+        return sorted(
+            (one for one in self.scores if one.n_rows), key=lambda one: (one.f1, one.name)
+        )
 
     def most_confused(self, n: int) -> list[int]:
         """The classes that take part in most confusions, in their own order."""
@@ -74,7 +76,9 @@ class Mistakes:
         return sorted(np.argsort(-(off.sum(0) + off.sum(1)), kind="stable")[:n].tolist())
 
 
-def mistakes_of(predictions: Predictions, picture: Callable[[str], str], n_pictures: int = N_WRONG) -> Mistakes:
+def mistakes_of(
+    predictions: Predictions, picture: Callable[[str], str], n_pictures: int = N_WRONG
+) -> Mistakes:
     """Everything about labelled predictions; picture gives an image's data URI by its id."""
     assert predictions.targets is not None
     probs, targets, classes = predictions.probs, predictions.targets, predictions.classes
@@ -93,14 +97,18 @@ def mistakes_of(predictions: Predictions, picture: Callable[[str], str], n_pictu
         pairs=_pairs(counts, classes),
         wrong=tuple(
             Wrong(
-                str(predictions.ids[i]), classes[targets[i]], classes[labels[i]], float(sure[i]),
-                float(probs[i, targets[i]]), picture(str(predictions.ids[i])),
+                str(predictions.ids[i]),
+                classes[targets[i]],
+                classes[labels[i]],
+                float(sure[i]),
+                float(probs[i, targets[i]]),
+                picture(str(predictions.ids[i])),
             )
             for i in surest
         ),
         bins=_bins(sure, labels == targets),
         ece=ece(probs, targets),
-    )  # fmt: skip
+    )
 
 
 def _pairs(counts: Array, classes: Sequence[str]) -> tuple[Pair, ...]:
@@ -118,7 +126,11 @@ def _bins(confidence: Array, right: Array) -> tuple[Bin, ...]:
     number = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
     inside = [np.flatnonzero(number == k) for k in range(N_BINS)]
     return tuple(
-        Bin(len(rows), float(confidence[rows].mean()), metrics.wilson(float(right[rows].mean()), len(rows)))
+        Bin(
+            len(rows),
+            float(confidence[rows].mean()),
+            metrics.wilson(float(right[rows].mean()), len(rows)),
+        )
         for rows in inside
         if len(rows)
     )

@@ -27,17 +27,28 @@ def write_report(report: Report, path: Path) -> None:
 def render(report: Report) -> str:
     """The page's text; the same report gives the same text."""
     environment = Environment(
-        loader=PackageLoader("ensemble", "report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("ensemble", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
         lstrip_blocks=True,
-    )  # fmt: skip
+    )
     environment.filters |= {
-        "percent": numbers.percent, "minutes": numbers.minutes, "millions": numbers.millions, "count": numbers.count,
+        "percent": numbers.percent,
+        "minutes": numbers.minutes,
+        "millions": numbers.millions,
+        "count": numbers.count,
         "signed": _signed,
-    }  # fmt: skip
+    }
     environment.globals |= {
-        "charts": charts, "heat_of": _heat, "closeup": _closeup, "tone_of": _tone, "MAX_CELLS": MAX_CELLS,
-        "MAX_NAMED": MAX_NAMED, "MAX_LISTED": MAX_LISTED,
-    }  # fmt: skip
+        "charts": charts,
+        "heat_of": _heat,
+        "closeup": _closeup,
+        "tone_of": _tone,
+        "MAX_CELLS": MAX_CELLS,
+        "MAX_NAMED": MAX_NAMED,
+        "MAX_LISTED": MAX_LISTED,
+    }
     return environment.get_template("page.html").render(report=report)
 
 
@@ -62,4 +73,6 @@ def _tone(shares: Array) -> Array:
 def _closeup(mistakes: Mistakes) -> list[int]:
     """The classes of the table: all where they are few, else those that are confused most."""
     n_classes = len(mistakes.classes)
-    return list(range(n_classes)) if n_classes <= MAX_CELLS else mistakes.most_confused(MAX_CELLS - 5)
+    return (
+        list(range(n_classes)) if n_classes <= MAX_CELLS else mistakes.most_confused(MAX_CELLS - 5)
+    )

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ensemble.dataset.content import read_hashed
 from ensemble.dataset.depth import Ranges
-from ensemble.dataset.looks import EIGHT_BITS, UnreadableImage, read_image
+from ensemble.dataset.image_info import EIGHT_BITS, UnreadableImage, read_image
 from ensemble.errors import DataError
 from ensemble.predictions import Array
 
@@ -23,7 +23,9 @@ class Thumbnails:
     hashes are the content of the files: another content is not shown.
     """
 
-    def __init__(self, files: Mapping[str, Path], hashes: Mapping[Path, str], ranges: Ranges = EIGHT_BITS) -> None:
+    def __init__(
+        self, files: Mapping[str, Path], hashes: Mapping[Path, str], ranges: Ranges = EIGHT_BITS
+    ) -> None:
         self.files, self.hashes, self.ranges = files, hashes, ranges
         self._made: dict[Path, str] = {}
 

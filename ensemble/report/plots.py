@@ -11,7 +11,13 @@ from ensemble.events import EpochEnded
 from ensemble.files import atomic_path, write_text
 from ensemble.runs import drawable
 
-BLUE, ORANGE, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"  # Okabe and Ito, 2008
+BLUE, ORANGE, GREEN, PINK, GREY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#666666",
+)  # Okabe and Ito, 2008
 RULE_COLOURS = {"valley": BLUE, "slide": ORANGE, "steep": GREEN, "minimum": PINK}
 
 
@@ -19,9 +25,13 @@ def save_history(history: Sequence[EpochEnded], folder: Path, title: str) -> Non
     """`history.csv`, one row per epoch, and `curves.png`. Raises EnsembleError."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["epoch", "phase", "train_loss", "valid_loss", "accuracy", "seconds", "is_best"])
+    writer.writerow(
+        ["epoch", "phase", "train_loss", "valid_loss", "accuracy", "seconds", "is_best"]
+    )
     for row in history:
-        values = (f"{value:.6g}" for value in (row.train_loss, row.valid_loss, row.accuracy, row.seconds))
+        values = (
+            f"{value:.6g}" for value in (row.train_loss, row.valid_loss, row.accuracy, row.seconds)
+        )
         writer.writerow([row.epoch, row.phase, *values, int(row.is_best)])
     write_text(folder / "history.csv", out.getvalue())
     _save(_curves(history, title), folder / "curves.png")
@@ -32,13 +42,36 @@ def _curves(history: Sequence[EpochEnded], title: str) -> Figure:
     figure.suptitle(title, fontsize=11)
     losses, shares = figure.subplots(1, 2)
     epochs = [row.epoch for row in history]
-    losses.plot(epochs, [drawable(row.train_loss) for row in history], color=BLUE, marker="o", ms=3, label="train")
-    losses.plot(epochs, [drawable(row.valid_loss) for row in history], color=ORANGE, marker="s", ms=3, label="valid")
+    losses.plot(
+        epochs,
+        [drawable(row.train_loss) for row in history],
+        color=BLUE,
+        marker="o",
+        ms=3,
+        label="train",
+    )
+    losses.plot(
+        epochs,
+        [drawable(row.valid_loss) for row in history],
+        color=ORANGE,
+        marker="s",
+        ms=3,
+        label="valid",
+    )
     losses.set(xlabel="epoch", ylabel="loss (nats)")
-    shares.plot(epochs, [100 * row.accuracy for row in history], color=ORANGE, marker="s", ms=3, label="valid")
+    shares.plot(
+        epochs,
+        [100 * row.accuracy for row in history],
+        color=ORANGE,
+        marker="s",
+        ms=3,
+        label="valid",
+    )
     shares.set(xlabel="epoch", ylabel="accuracy (%)")
     kept = max((row.epoch for row in history if row.is_best), default=None)
-    changes = [b.epoch - 0.5 for a, b in zip(history, history[1:], strict=False) if a.phase != b.phase]
+    changes = [
+        b.epoch - 0.5 for a, b in zip(history, history[1:], strict=False) if a.phase != b.phase
+    ]
     for axes in (losses, shares):
         if kept is not None:
             axes.axvline(kept, color=GREY, ls=":", lw=1, label=f"best epoch ({kept})")
@@ -56,7 +89,7 @@ def save_range_test(
     suggestions: Mapping[str, float | None],
     chosen: float,
     rule: str,
-    folder: Path,  # fmt: skip
+    folder: Path,
 ) -> None:
     """`lr_find.csv` and `lr_find.png`. Raises EnsembleError."""
     rows = "".join(f"{rate:.6g},{loss:.6g}\n" for rate, loss in zip(rates, losses, strict=True))
@@ -66,9 +99,16 @@ def save_range_test(
     axes.plot(rates, losses, color="black", lw=1.2)
     for name, rate in suggestions.items():
         if rate is not None:
-            axes.axvline(rate, color=RULE_COLOURS[name], ls="--", lw=1.2, label=f"{name} {rate:.2g}")
+            axes.axvline(
+                rate, color=RULE_COLOURS[name], ls="--", lw=1.2, label=f"{name} {rate:.2g}"
+            )
     axes.axvline(chosen, color=GREY, lw=4, alpha=0.35, label=f"chosen {chosen:.2g} ({rule})")
-    axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss (nats)", title="Range test")
+    axes.set(
+        xscale="log",
+        xlabel="learning rate",
+        ylabel="smoothed training loss (nats)",
+        title="Range test",
+    )
     if losses:
         low, start = min(losses), losses[0]
         axes.set_ylim(low - 0.1 * abs(start - low) - 0.01, start + 0.5 * abs(start - low) + 0.05)

@@ -29,7 +29,9 @@ class Axis:
 
         low, high = min(own.low for own in values), max(own.high for own in values)
         room = max(0.02 * (high - low), 0.001)
-        found = MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(max(0, low - room), min(1, high + room))
+        found = MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(
+            max(0, low - room), min(1, high + room)
+        )
         ticks = [float(tick) for tick in found if -1e-9 <= tick <= 1 + 1e-9]
         return cls(ticks[0], ticks[-1], tuple(ticks))
 

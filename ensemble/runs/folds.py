@@ -39,12 +39,16 @@ class Folded(Run):
 
     def learner(self) -> Any:
         """There is one network per fold. Raises RunError."""
-        raise RunError(f"{self.id} has {len(self.parts)} networks; take one fold's, such as {self.parts[0].id}")
+        raise RunError(
+            f"{self.id} has {len(self.parts)} networks; take one fold's, such as {self.parts[0].id}"
+        )
 
 
 def _median_by_phase(parts: Sequence[Run]) -> dict[str, int]:
     names = list(dict.fromkeys(name for part in parts for name in part.kept_by_phase))
-    found = {name: median_low([part.kept_by_phase.get(name, 0) for part in parts]) for name in names}
+    found = {
+        name: median_low([part.kept_by_phase.get(name, 0) for part in parts]) for name in names
+    }
     return found if sum(found.values()) else parts[0].kept_by_phase
 
 
@@ -58,11 +62,17 @@ def whole_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     incomplete: list[str] = []
     for name, parts in sorted(sets.items()):
         if name in {run.id for run in whole}:
-            incomplete.append(f"{name}: there is a run without folds of this name; move one of the two away")
+            incomplete.append(
+                f"{name}: there is a run without folds of this name; move one of the two away"
+            )
         elif len({(part.n_folds, part.classes, part.recipe, part.seed) for part in parts}) > 1:
-            incomplete.append(f"{name}: its folds do not belong together; train them again with --force")
+            incomplete.append(
+                f"{name}: its folds do not belong together; train them again with --force"
+            )
         elif len({part.data.valid for part in parts}) > 1:
-            incomplete.append(f"{name}: its folds are about different images; train them again with --force")
+            incomplete.append(
+                f"{name}: its folds are about different images; train them again with --force"
+            )
         elif len(parts) < (parts[0].n_folds or 0):
             incomplete.append(f"{name}: {len(parts)} of {parts[0].n_folds} folds are finished")
         else:
@@ -81,18 +91,21 @@ def folded(parts: Sequence[Run]) -> Run:
     first, infos = parts[0], [part.data for part in parts]
     n_rows = [info.n_rows for info in infos]
     names = sorted({name for info in infos for name in info.unreadable})
-    data = first.data.model_copy(update={
-        "n_valid": sum(info.n_valid for info in infos),
-        "n_train": sum(info.n_valid for info in infos),
-        "class_counts": {  # every image trains all folds but one
-            name: sum(info.class_counts.get(name, 0) for info in infos) // (len(infos) - 1)
-            for name in first.data.class_counts
-        },
-        "majority": float(np.average([info.majority for info in infos], weights=n_rows)),
-        "unreadable": {
-            name: sorted({image for info in infos for image in info.unreadable.get(name, ())}) for name in names
-        },
-    })  # fmt: skip
+    data = first.data.model_copy(
+        update={
+            "n_valid": sum(info.n_valid for info in infos),
+            "n_train": sum(info.n_valid for info in infos),
+            "class_counts": {  # every image trains all folds but one
+                name: sum(info.class_counts.get(name, 0) for info in infos) // (len(infos) - 1)
+                for name in first.data.class_counts
+            },
+            "majority": float(np.average([info.majority for info in infos], weights=n_rows)),
+            "unreadable": {
+                name: sorted({image for info in infos for image in info.unreadable.get(name, ())})
+                for name in names
+            },
+        }
+    )
     phases = sorted({name for part in parts for name in part.seconds})
     said = {
         "id": whole_id(first),
@@ -105,8 +118,12 @@ def folded(parts: Sequence[Run]) -> Run:
         "kept_by_phase": _median_by_phase(parts),
         "best_epoch": median_low([part.best_epoch for part in parts]),
         "seconds": {name: sum(part.seconds.get(name, 0.0) for part in parts) for name in phases},
-        "files": {f"{part.folder.name}/{name}": own for part in parts for name, own in part.files.items()},
+        "files": {
+            f"{part.folder.name}/{name}": own for part in parts for name, own in part.files.items()
+        },
         "folder": first.folder.parent,
         "parts": tuple(parts),
     }
-    return Folded.model_construct(**{**{key: getattr(first, key) for key in Run.model_fields}, **said})
+    return Folded.model_construct(
+        **{**{key: getattr(first, key) for key in Run.model_fields}, **said}
+    )

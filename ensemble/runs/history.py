@@ -65,6 +65,8 @@ def _read(run: Run, name: str, rows: TypeAdapter[list[Any]]) -> list[Any]:
         row, *keys = problem["loc"]
         key = ".".join(map(str, keys))[:60]
         cell = str(problem["input"])[:40]
-        raise DamagedError(f"{path}: line {int(row) + 2}: {key} is missing or wrong ({cell!r})") from None
+        raise DamagedError(
+            f"{path}: line {int(row) + 2}: {key} is missing or wrong ({cell!r})"
+        ) from None
     except csv.Error as error:
         raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None

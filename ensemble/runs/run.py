@@ -39,13 +39,21 @@ class DataInfo(_Stored):
     n_valid: int = Field(ge=1, le=LARGEST)
     n_test: Count = 0
     majority: float = Field(
-        ge=0, le=1, description="accuracy on the validation rows of always naming the most common class"
+        ge=0,
+        le=1,
+        description="accuracy on the validation rows of always naming the most common class",
     )
     sample_submission: str | None = Field(None, description="where the sample submission was")
-    sample_sha256: str | None = Field(None, description="hash of the sample's bytes; the run holds a copy of them")
+    sample_sha256: str | None = Field(
+        None, description="hash of the sample's bytes; the run holds a copy of them"
+    )
     positive: str | None = None
-    class_counts: dict[str, Count] = Field(default_factory=dict, description="readable training images of each class")
-    is_grouped: bool = Field(False, description="whether validation rows belong to groups, such as patients")
+    class_counts: dict[str, Count] = Field(
+        default_factory=dict, description="readable training images of each class"
+    )
+    is_grouped: bool = Field(
+        False, description="whether validation rows belong to groups, such as patients"
+    )
     unreadable: dict[str, list[str]] = {}
 
     @property
@@ -104,13 +112,19 @@ class Run(_Stored):
     preprocessing: dict[str, Any]
     tta: tuple[str, ...] = ()
     batch_size: Count = Field(description="images per step of the optimiser")
-    micro_batch: Count | None = Field(None, description="images at a time, fewer where memory ran out")
+    micro_batch: Count | None = Field(
+        None, description="images at a time, fewer where memory ran out"
+    )
     lr: Amount
     lr_find: LrFind | None = None
     best_epoch: Count = Field(description="the epoch whose weights were kept")
     n_epochs: Count
-    kept_by_phase: dict[str, Count] = Field(default_factory=dict, description="epochs of each phase up to the kept one")
-    refit_epochs: Count | None = Field(None, description="epochs of the refit on train + valid, None without one")
+    kept_by_phase: dict[str, Count] = Field(
+        default_factory=dict, description="epochs of each phase up to the kept one"
+    )
+    refit_epochs: Count | None = Field(
+        None, description="epochs of the refit on train + valid, None without one"
+    )
     n_parameters: Count
     n_trainable: Count
     phases: tuple[str, ...] = ()
@@ -118,7 +132,9 @@ class Run(_Stored):
     feature_views: Count | None = Field(
         None, description="cached views of the frozen phase, 0: none, null: no such phase"
     )
-    note: str = Field("", description="what went wrong in training and was mended, such as a loss that became nan")
+    note: str = Field(
+        "", description="what went wrong in training and was mended, such as a loss that became nan"
+    )
     device: str
     precision: str
     threads: Count
@@ -131,7 +147,11 @@ class Run(_Stored):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if (self.fold is None) != (self.n_folds is None) or self.fold is not None and self.fold >= (self.n_folds or 0):
+        if (
+            (self.fold is None) != (self.n_folds is None)
+            or self.fold is not None
+            and self.fold >= (self.n_folds or 0)
+        ):
             raise ValueError(f"fold {self.fold} of n_folds {self.n_folds}")
         if self.fold is not None and not self.id.endswith(f"-f{self.fold}"):
             raise ValueError(f"fold {self.fold} in a run that is called {self.id[:100]!r}")
@@ -241,7 +261,9 @@ class Run(_Stored):
         predictions = Predictions.load(self.folder / name, self.files.get(name))
         if set(predictions.classes) != set(self.classes):
             only = set(predictions.classes) ^ set(self.classes)
-            raise DamagedError(f"{self.folder / name}: its classes are not those of run.json: {some(only, 40)}")
+            raise DamagedError(
+                f"{self.folder / name}: its classes are not those of run.json: {some(only, 40)}"
+            )
         return predictions
 
     @property
@@ -251,7 +273,10 @@ class Run(_Stored):
 
     def to_json(self) -> str:
         """The text of run.json."""
-        return json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return (
+            json.dumps(self.model_dump(mode="json"), indent=1, ensure_ascii=False, allow_nan=False)
+            + "\n"
+        )
 
     def learner(self) -> Any:
         """The trained fastai Learner (imports torch and fastai; needs the recipe's images)."""
@@ -283,7 +308,9 @@ def read_run(path: Path) -> Run:
     """The run that a run.json describes. Raises DamagedError."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(values, ensure_ascii=False).encode()  # half of a letter cannot be shown: a ValueError
+        json.dumps(
+            values, ensure_ascii=False
+        ).encode()  # half of a letter cannot be shown: a ValueError
         if not isinstance(values, dict):
             raise DamagedError(f"{path}: not a run")
         if values.get("format") != FORMAT:
@@ -298,11 +325,17 @@ def read_run(path: Path) -> Run:
         reason = problem["msg"].removeprefix("Value error, ")
         what = reason if problem["type"] == "value_error" else f"{keys} is missing or wrong"
         raise DamagedError(f"{path}: {what}") from None
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON, a number of 5,000 digits
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ) as error:  # ValueError: not UTF-8, not JSON, a number of 5,000 digits
         raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
     outside = next((name for name in run.files if Path(name).name != name), None)
     if outside is not None:
-        raise DamagedError(f"{path}: files: {outside[:100]!r} is not the name of a file in this folder")
+        raise DamagedError(
+            f"{path}: files: {outside[:100]!r} is not the name of a file in this folder"
+        )
     lost = next((name for name in run.files if not os.path.isfile(path.parent / name)), None)
     if lost is not None:
         raise DamagedError(f"{str(path.parent / lost)[:300]}: is missing")

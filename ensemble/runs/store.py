@@ -57,7 +57,11 @@ class RunStore:
                 if not patterns or any(_is_like(path.parent.name, pattern) for pattern in patterns):
                     damaged.append(Damaged(path.parent, str(error)))
         whole, incomplete = whole_runs(runs)
-        matching = [run for run in whole if not patterns or any(_matches(run, pattern) for pattern in patterns)]
+        matching = [
+            run
+            for run in whole
+            if not patterns or any(_matches(run, pattern) for pattern in patterns)
+        ]
         return Listing(matching, damaged, incomplete)
 
     def finished(self, patterns: Sequence[str] = ()) -> list[Run]:
@@ -85,7 +89,9 @@ class RunStore:
         prefix = f"{run_id}-f"
         paths = {path.parent.name: path for path in sorted(self.root.glob("*/run.json"))}
         return [
-            path for name, path in paths.items() if name.startswith(prefix) and name.removeprefix(prefix).isdecimal()
+            path
+            for name, path in paths.items()
+            if name.startswith(prefix) and name.removeprefix(prefix).isdecimal()
         ]
 
     @contextmanager
@@ -107,7 +113,9 @@ class RunStore:
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno in ENVIRONMENT:
                 raise RunError(not_written(folder, error)) from None
-            raise RunError(f"{folder}: cannot lock {run_id} there ({error}); try --runs on a local disk") from None
+            raise RunError(
+                f"{folder}: cannot lock {run_id} there ({error}); try --runs on a local disk"
+            ) from None
         try:
             yield True
         finally:

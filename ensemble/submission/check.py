@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from ensemble.dataset.names import read_csv
+from ensemble.dataset.csvfile import read_csv
 from ensemble.errors import SubmissionError
 from ensemble.submission.shape import Shape
 
@@ -15,7 +15,9 @@ def check(path: Path, shape: Shape, classes: Sequence[str]) -> None:
     """Columns and order, ids and order, range, sums, spelling of labels. Raises SubmissionError."""
     header, rows = read_csv(path)
     if tuple(header) != shape.columns:
-        raise SubmissionError(f"{path}: its columns are {header[:5]}, wanted {list(shape.columns[:5])}")
+        raise SubmissionError(
+            f"{path}: its columns are {header[:5]}, wanted {list(shape.columns[:5])}"
+        )
     ids = tuple(row[header[0]] for row in rows)
     if ids != shape.ids:
         raise SubmissionError(f"{path}: {_difference(ids, shape.ids)}")

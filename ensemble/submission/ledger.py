@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ensemble.dataset.names import read_csv
+from ensemble.dataset.csvfile import read_csv
 from ensemble.errors import DataError, SubmissionError
 from ensemble.files import not_written, sha256, write_text
 from ensemble.metrics import Interval
@@ -49,7 +49,11 @@ class Entry(BaseModel):
 
     def is_waiting_with(self, other: "Entry") -> bool:
         """Whether it is the same file in the same competition, sent and not yet scored."""
-        return (self.competition, self.sha256, self.status) == (other.competition, other.sha256, PENDING)
+        return (self.competition, self.sha256, self.status) == (
+            other.competition,
+            other.sha256,
+            PENDING,
+        )
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,15 @@ class Ledger:
             return []
         try:
             _, rows = read_csv(self.path)
-            return [Entry.model_validate({key: cell for key, cell in row.items() if cell}) for row in rows]
+            return [
+                Entry.model_validate({key: cell for key, cell in row.items() if cell})
+                for row in rows
+            ]
         except (DataError, ValidationError) as error:
             what = error.errors()[0]["loc"] if isinstance(error, ValidationError) else error
-            raise SubmissionError(f"{self.path}: not a ledger that `ens submit` wrote ({what})") from None
+            raise SubmissionError(
+                f"{self.path}: not a ledger that `ens submit` wrote ({what})"
+            ) from None
 
     def by_competition(self) -> dict[str, list[Entry]]:
         """The same, by competition."""
@@ -98,7 +107,11 @@ class Ledger:
 
     def last(self, **said: str) -> Entry | None:
         """The newest upload of a competition, or about a data set, that is still here as it was sent."""
-        fitting = [one for one in self.entries() if all(getattr(one, key) == value for key, value in said.items())]
+        fitting = [
+            one
+            for one in self.entries()
+            if all(getattr(one, key) == value for key, value in said.items())
+        ]
         return next((one for one in reversed(fitting) if self.holds(one)), None)
 
     def holds(self, entry: Entry) -> bool:
@@ -118,15 +131,22 @@ def _text(entries: Iterable[Entry]) -> str:
 def _row(entry: Entry) -> dict[str, Any]:
     """Every text on one line, in what UTF-8 can hold: an argument need not be."""
     texts = {key: " ".join(value.split()) for key, value in entry if isinstance(value, str)}
-    return dict(entry) | {key: value.encode("utf-8", "replace").decode() for key, value in texts.items()}
+    return dict(entry) | {
+        key: value.encode("utf-8", "replace").decode() for key, value in texts.items()
+    }
 
 
 def answers(text: str) -> dict[str, str]:
     """What a submission says of each id: its most probable class, its label, or which side of a half it takes."""
     header, *rows = [row for row in csv.reader(io.StringIO(text)) if row]
     if len(header) > 2:
-        return {row[0]: header[1 + max(range(len(row) - 1), key=lambda i: float(row[i + 1]))] for row in rows}
-    is_probability = any("." in row[1] or "e" in row[1] for row in rows) and all(_is_share(row[1]) for row in rows)
+        return {
+            row[0]: header[1 + max(range(len(row) - 1), key=lambda i: float(row[i + 1]))]
+            for row in rows
+        }
+    is_probability = any("." in row[1] or "e" in row[1] for row in rows) and all(
+        _is_share(row[1]) for row in rows
+    )
     return {row[0]: str(float(row[1]) >= 0.5) if is_probability else row[1] for row in rows}
 
 
@@ -151,22 +171,36 @@ def final_picks(ledger: Ledger, entries: Sequence[Entry]) -> list[Pick]:
     Public scores take no part. The metric is that of the newest entry; not distinguishable: inside the interval of
     the best.
     """
-    sent = list({one.sha256: one for one in entries if one.status != FAILED and ledger.holds(one)}.values())
+    sent = list(
+        {one.sha256: one for one in entries if one.status != FAILED and ledger.holds(one)}.values()
+    )
     if not sent:
         return []
     metric = entries[-1].metric
     sign = 1 if metric == "log_loss" else -1
     best = min(sent, key=lambda one: sign * one.score(metric).value)
     interval = best.score(metric)
-    near = [one for one in sent if one is not best and interval.low <= one.score(metric).value <= interval.high]
+    near = [
+        one
+        for one in sent
+        if one is not best and interval.low <= one.score(metric).value <= interval.high
+    ]
     name = metric.replace("_", " ")
     picks = [Pick(best, f"best cross-fitted {name} of {len(sent)}")]
     if near:
-        said = {one.ref: answers((ledger.folder / one.file).read_text(encoding="utf-8")) for one in (best, *near)}
+        said = {
+            one.ref: answers((ledger.folder / one.file).read_text(encoding="utf-8"))
+            for one in (best, *near)
+        }
         shares = {one.ref: differing(said[best.ref], said[one.ref]) for one in near}
         other = max(near, key=lambda one: shares[one.ref])
-        picks.append(Pick(other, f"differs from it on {100 * shares[other.ref]:.1f} % of the rows, the most of "
-                                 f"{len(near)} whose {name} is inside its interval"))  # fmt: skip
+        picks.append(
+            Pick(
+                other,
+                f"differs from it on {100 * shares[other.ref]:.1f} % of the rows, the most of "
+                f"{len(near)} whose {name} is inside its interval",
+            )
+        )
     return picks
 
 

@@ -89,18 +89,26 @@ def _file(path: Path) -> tuple[_File, dict[str, Any]]:
         if not isinstance(values, dict):
             raise ValueError("not a map")
         if values.get("format") != FORMAT:
-            raise SubmissionError(f"{path}: format {str(values.get('format'))[:20]}, this version reads {FORMAT}")
+            raise SubmissionError(
+                f"{path}: format {str(values.get('format'))[:20]}, this version reads {FORMAT}"
+            )
         options = values.get("options")
-        if isinstance(options, dict) and "average" not in options:  # a default could be another mean than the blend's
+        if (
+            isinstance(options, dict) and "average" not in options
+        ):  # a default could be another mean than the blend's
             raise SelectionError("average is missing")
         return _File.model_validate(values), values
     except FileNotFoundError:
         raise
     except ValidationError as error:
         keys = ".".join(str(key)[:60] for key in error.errors()[0]["loc"])
-        raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote ({keys} is missing or wrong)") from None
+        raise SubmissionError(
+            f"{path}: not a manifest that `ens blend` wrote ({keys} is missing or wrong)"
+        ) from None
     except SelectionError as error:
-        raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote\noptions: {error}") from None
+        raise SubmissionError(
+            f"{path}: not a manifest that `ens blend` wrote\noptions: {error}"
+        ) from None
     except (OSError, ValueError, TypeError, RecursionError):
         raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote") from None
 
@@ -123,7 +131,9 @@ def read_manifest(path: Path) -> Manifest:
         file.csv_sha256,
         values,
     )
-    is_mean = len(weights) == len(file.members) and math.isclose(sum(weights.values()), 1, abs_tol=1e-9)
+    is_mean = len(weights) == len(file.members) and math.isclose(
+        sum(weights.values()), 1, abs_tol=1e-9
+    )
     hashed = [{name.rpartition("/")[2] for name in files} for files in manifest.files.values()]
     if not is_mean or not all(set(manifest.needed) <= names for names in hashed):
         raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote")
@@ -136,7 +146,9 @@ def asked_options(path: Path) -> tuple[str, Options, frozenset[str]]:
     return file.data.valid, file.options, frozenset(member.run for member in file.members)
 
 
-def members_of(manifest: Manifest, store: RunStore, names: Sequence[str], problem: str) -> dict[str, Run]:
+def members_of(
+    manifest: Manifest, store: RunStore, names: Sequence[str], problem: str
+) -> dict[str, Run]:
     """The members by run id, whose files of these names are those that the blend was made from.
 
     Raises SubmissionError, which begins with the problem that it makes.
@@ -158,5 +170,7 @@ def members_of(manifest: Manifest, store: RunStore, names: Sequence[str], proble
         for name, digest in manifest.files[run_id].items():
             stored = run.folder / name
             if stored.name in names and not (os.path.isfile(stored) and sha256(stored) == digest):
-                raise SubmissionError(f"{problem}: {stored} is not the file that the submission was made from")
+                raise SubmissionError(
+                    f"{problem}: {stored} is not the file that the submission was made from"
+                )
     return found

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble.dataset.names import read_csv
+from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.sample import sample_sha256
 from ensemble.errors import DataError, SubmissionError
 from ensemble.predictions import some
@@ -26,7 +26,9 @@ class Sample:
     def check(self) -> None:
         """Whether the file has the bytes that the hash is about. Raises SubmissionError."""
         if sample_sha256(self.file) != self.sha256:
-            raise SubmissionError(f"{self.file}: is not the sample submission that run.json names\n{_WAY}")
+            raise SubmissionError(
+                f"{self.file}: is not the sample submission that run.json names\n{_WAY}"
+            )
 
     def changed_origin(self) -> str:
         """A warning where the file that was copied now has other content, else "" ."""
@@ -69,7 +71,9 @@ def find_sample(runs: Iterable[Run], origin: str, sha256: str) -> Path | None:
             if copy is not None and part.data.sample_sha256 == sha256:
                 Sample(copy, origin, sha256).check()
                 return copy
-    return Path(origin) if os.path.isfile(origin) and sample_sha256(Path(origin)) == sha256 else None
+    return (
+        Path(origin) if os.path.isfile(origin) and sample_sha256(Path(origin)) == sha256 else None
+    )
 
 
 def positive_of(runs: Sequence[Run]) -> str | None:
@@ -90,7 +94,10 @@ def _stored(run: Run) -> Sample:
     if copy is not None:
         return Sample(copy, origin, str(run.data.sample_sha256))
     path = Path(origin)
-    _check_file(path, f"{origin[:200]}: the sample submission of {run.id} is gone, and the run holds no copy of it")
+    _check_file(
+        path,
+        f"{origin[:200]}: the sample submission of {run.id} is gone, and the run holds no copy of it",
+    )
     return Sample(path, origin, sample_sha256(path))
 
 
@@ -128,7 +135,9 @@ def _table(sample: Sample) -> tuple[list[str], list[list[str]]]:
     return header, [list(row.values()) for row in rows]
 
 
-def _difference(header: list[str], rows: list[list[str]], other_header: list[str], other_rows: list[list[str]]) -> str:
+def _difference(
+    header: list[str], rows: list[list[str]], other_header: list[str], other_rows: list[list[str]]
+) -> str:
     """What differs between two samples, in words; "" where nothing does."""
     if header != other_header:
         return f"columns {', '.join(header)[:80]!r} and {', '.join(other_header)[:80]!r}"
@@ -136,10 +145,14 @@ def _difference(header: list[str], rows: list[list[str]], other_header: list[str
     other_ids = [row[0] for row in other_rows]
     if set(ids) != set(other_ids):
         only = set(ids) ^ set(other_ids)
-        return f"{len(ids):,} and {len(other_ids):,} rows; ids in only one of them: {some(only, 40)}"
+        return (
+            f"{len(ids):,} and {len(other_ids):,} rows; ids in only one of them: {some(only, 40)}"
+        )
     if ids != other_ids:
         return "the same ids in another order"
     changed = next((i for i, row in enumerate(rows) if row != other_rows[i]), None)
     if changed is None:
         return ""
-    return f"the cells of {ids[changed][:60]!r}: {rows[changed][1:4]} and {other_rows[changed][1:4]}"
+    return (
+        f"the cells of {ids[changed][:60]!r}: {rows[changed][1:4]} and {other_rows[changed][1:4]}"
+    )

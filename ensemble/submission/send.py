@@ -33,8 +33,14 @@ class Quota:
         if not said.num_today and not said.num_total and not said.num_allowed_now:
             return cls(0, None, False)  # all zero: not on a team yet
         if said.num_allowed_now <= 0:
-            until = "in this competition" if said.limited_by_total else "today; there will be more after 00:00 UTC"
-            raise SubmissionError(f"{slug}: no submission is left {until} ({said.num_today} were made today)")
+            until = (
+                "in this competition"
+                if said.limited_by_total
+                else "today; there will be more after 00:00 UTC"
+            )
+            raise SubmissionError(
+                f"{slug}: no submission is left {until} ({said.num_today} were made today)"
+            )
         return cls(said.num_today, said.num_allowed_now, said.limited_by_total)
 
 
@@ -51,29 +57,48 @@ def entry_of(checked: Verified, slug: str, message: str) -> Entry:
             f"cross-fitted {metric.replace('_', ' ')} {scores[metric]['value']:.4f}"
         )
         return Entry(
-            submitted=datetime.now(UTC).isoformat(timespec="seconds"), competition=slug, ref=0,
-            file=checked.path.name, sha256=checked.manifest.csv_sha256, manifest=checked.manifest.path.name,
-            data=said["data"]["name"], members=count, metric=metric,
+            submitted=datetime.now(UTC).isoformat(timespec="seconds"),
+            competition=slug,
+            ref=0,
+            file=checked.path.name,
+            sha256=checked.manifest.csv_sha256,
+            manifest=checked.manifest.path.name,
+            data=said["data"]["name"],
+            members=count,
+            metric=metric,
             message=message or about,
-            **{name + end: scores[name][key] for name in ("accuracy", "log_loss")
-               for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))},
-        )  # fmt: skip
+            **{
+                name + end: scores[name][key]
+                for name in ("accuracy", "log_loss")
+                for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
+            },
+        )
     except (KeyError, TypeError, ValueError):
-        raise SubmissionError(f"{checked.manifest.path}: does not say how good the blend is; blend again") from None
+        raise SubmissionError(
+            f"{checked.manifest.path}: does not say how good the blend is; blend again"
+        ) from None
 
 
 def sent_unseen(api: Any, entry: Entry, ledger: Ledger) -> list[str]:
     """A warning where Kaggle lists this file and message and the ledger does not: the answer to an upload was lost."""
     known = {one.ref for one in ledger.entries()}
-    lost = [one for one in _listed(api, entry.competition).values()
-            if one.ref not in known and (one.file_name, one.description) == (entry.file, entry.message)]  # fmt: skip
-    return [f"Kaggle has {one.file_name} with this message already, sent on {one.date:%Y-%m-%d}" for one in lost]
+    lost = [
+        one
+        for one in _listed(api, entry.competition).values()
+        if one.ref not in known and (one.file_name, one.description) == (entry.file, entry.message)
+    ]
+    return [
+        f"Kaggle has {one.file_name} with this message already, sent on {one.date:%Y-%m-%d}"
+        for one in lost
+    ]
 
 
 def _listed(api: Any, slug: str) -> dict[int, Any]:
     """The newest hundred submissions that Kaggle knows, by its numbers. Raises SubmissionError."""
     with _errors_in_words(api, slug):
-        return {one.ref: one for one in api.competition_submissions(slug, page_size=100) or () if one}
+        return {
+            one.ref: one for one in api.competition_submissions(slug, page_size=100) or () if one
+        }
 
 
 def send(api: Any, checked: Verified, entry: Entry) -> Entry:
@@ -82,7 +107,9 @@ def send(api: Any, checked: Verified, entry: Entry) -> Entry:
     with _errors_in_words(api, slug):
         answer = api.competition_submit(str(checked.path), entry.message, slug, quiet=True)
     if not answer.ref:  # the client does not raise where the upload failed
-        raise SubmissionError(f"{slug}: {checked.path} was not taken: {answer.message[:200]}\nrun the command again")
+        raise SubmissionError(
+            f"{slug}: {checked.path} was not taken: {answer.message[:200]}\nrun the command again"
+        )
     return entry.model_copy(update={"ref": answer.ref})
 
 
@@ -112,8 +139,11 @@ def wait(api: Any, ledger: Ledger, slug: str, minutes: float) -> list[Entry]:
 
 def _scored(entry: Entry, said: Any) -> Entry:
     status = {"COMPLETE": COMPLETE, "ERROR": FAILED}.get(said.status.name, PENDING)
-    more = {"status": status, "public": said.public_score or entry.public,
-            "private": said.private_score or entry.private}  # fmt: skip
+    more = {
+        "status": status,
+        "public": said.public_score or entry.public,
+        "private": said.private_score or entry.private,
+    }
     if status == FAILED != entry.status:
         more["message"] = f"{entry.message}: {said.error_description or 'no reason given'}"[:300]
     return entry.model_copy(update=more)
@@ -135,13 +165,19 @@ def _errors_in_words(api: Any, slug: str) -> Iterator[None]:
         raise SubmissionError(refusal(slug, status)) from None
     except OSError as error:
         if is_network(error):
-            sent = f"https://www.kaggle.com/competitions/{slug}/submissions shows whether it arrived"
+            sent = (
+                f"https://www.kaggle.com/competitions/{slug}/submissions shows whether it arrived"
+            )
             raise SubmissionError(
                 f"https://www.kaggle.com cannot be reached, or the connection was cut\n{sent}"
             ) from None
-        raise SubmissionError(f"{slug}: cannot be sent ({error.strerror or type(error).__name__})") from None
+        raise SubmissionError(
+            f"{slug}: cannot be sent ({error.strerror or type(error).__name__})"
+        ) from None
 
 
 def _secrets(api: Any) -> Sequence[str]:
     found = [os.environ.get(name) for name in ("KAGGLE_KEY", "KAGGLE_API_TOKEN")]
-    return [str(secret) for secret in (*found, *getattr(api, "config_values", {}).values()) if secret]
+    return [
+        str(secret) for secret in (*found, *getattr(api, "config_values", {}).values()) if secret
+    ]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ensemble.dataset.names import matcher, read_csv, same_form
+from ensemble.dataset.csvfile import read_csv
+from ensemble.dataset.filenames import matcher, same_form
 from ensemble.errors import SubmissionError
 from ensemble.metrics import predicted
 from ensemble.predictions import Array, Predictions
@@ -40,7 +41,9 @@ def shape_of_sample(sample: Path, classes: Sequence[str], positive: str | None) 
     if repeated:
         raise SubmissionError(f"{sample}: the id {repeated!r} stands more than once")
     if len(header) < 2:
-        raise SubmissionError(f"{sample}: needs an id column and at least one more; it has only {header[0]!r}")
+        raise SubmissionError(
+            f"{sample}: needs an id column and at least one more; it has only {header[0]!r}"
+        )
     if len(header) > 2:
         _check_columns(sample, header[1:], classes)
         return Shape(tuple(header), ids, "probabilities")
@@ -63,7 +66,9 @@ def _check_columns(sample: Path, columns: Sequence[str], classes: Sequence[str])
 
 def _check_positive(sample: Path, positive: str | None, classes: Sequence[str]) -> None:
     if len(classes) != 2:
-        raise SubmissionError(f"{sample}: one column of fractions needs two classes, the runs have {len(classes)}")
+        raise SubmissionError(
+            f"{sample}: one column of fractions needs two classes, the runs have {len(classes)}"
+        )
     if positive not in classes:
         said = "is not set" if positive is None else f"is {positive!r}"
         raise SubmissionError(

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from ensemble import __version__
 from ensemble.blending import Blend
-from ensemble.dataset.names import is_sample
+from ensemble.dataset.filenames import is_sample
 from ensemble.errors import SubmissionError
 from ensemble.files import not_written, write_text
 from ensemble.predictions import Predictions
@@ -22,7 +22,7 @@ from ensemble.submission.ledger import NAME as LEDGER
 from ensemble.submission.manifest import FORMAT
 from ensemble.submission.sample import Sample, positive_of, sample_of
 from ensemble.submission.shape import Shape, cells, rows_for, shape_of
-from ensemble.submission.smell import last_submission, smells
+from ensemble.submission.suspicious import last_submission, smells
 
 
 @dataclass(frozen=True)
@@ -66,27 +66,42 @@ def write_submission(
     if Path(stem).name != stem or stem.startswith("."):
         raise SubmissionError(f"--name {stem!r} is not a plain file name")
     if is_sample(stem):
-        raise SubmissionError(f"--name {stem}: called like a sample submission, and these are never written over")
+        raise SubmissionError(
+            f"--name {stem}: called like a sample submission, and these are never written over"
+        )
     if f"{stem}.csv".casefold() == LEDGER.casefold():
         raise SubmissionError(
             f"--name {stem}: {LEDGER} is where `ens submit` writes what was sent\nchoose another --name"
         )
     path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
-    if not force and (_holds_other(path, text.encode()) or (manifest.exists() and not path.exists())):
+    if not force and (
+        _holds_other(path, text.encode()) or (manifest.exists() and not path.exists())
+    ):
         there = path if path.exists() else manifest
-        raise SubmissionError(f"{there}: exists with other content\nchoose another --name, or --force to replace it")
+        raise SubmissionError(
+            f"{there}: exists with other content\nchoose another --name, or --force to replace it"
+        )
     if sample and path.resolve() == Path(sample.origin).resolve():
-        raise SubmissionError(f"{path}: is the sample submission, which is never written over\nchoose another --name")
+        raise SubmissionError(
+            f"{path}: is the sample submission, which is never written over\nchoose another --name"
+        )
     warnings = _warnings(blend, folder, text)
     changed_sample = sample.changed_origin() if sample else ""
     warnings = (*warnings, changed_sample) if changed_sample else warnings
     write_text(path, text)
     check(path, shape, predictions.classes)
-    unreadable = tuple(sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])}))
-    write_text(
-        manifest, json.dumps(_manifest(blend, sample, digest, unreadable, command), indent=1, ensure_ascii=False)
+    unreadable = tuple(
+        sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])})
     )
-    return Submission(path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable, warnings)
+    write_text(
+        manifest,
+        json.dumps(
+            _manifest(blend, sample, digest, unreadable, command), indent=1, ensure_ascii=False
+        ),
+    )
+    return Submission(
+        path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable, warnings
+    )
 
 
 def _warnings(blend: Blend, folder: Path, text: str) -> tuple[str, ...]:
@@ -98,7 +113,10 @@ def _warnings(blend: Blend, folder: Path, text: str) -> tuple[str, ...]:
     except SubmissionError as error:
         unread.append(f"not compared with the last submission: {error}")
     runs = {m.run.id: m.run for m in blend.members}
-    return (*smells(runs, blend.mixture, blend.predictions, text, blend.valid.accuracy.value, last), *unread)
+    return (
+        *smells(runs, blend.mixture, blend.predictions, text, blend.valid.accuracy.value, last),
+        *unread,
+    )
 
 
 def _holds_other(path: Path, content: bytes) -> bool:
@@ -124,12 +142,20 @@ def csv_text(shape: Shape, predictions: Predictions) -> str:
 
 def csv_writer(out: TextIO, texts: Iterable[str]) -> Any:
     """A writer with plain newlines; texts are all that may need quotes."""
-    has_return = any("\r" in text for text in texts)  # Python 3.11 does not quote a lone one by itself
-    return csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL)
+    has_return = any(
+        "\r" in text for text in texts
+    )  # Python 3.11 does not quote a lone one by itself
+    return csv.writer(
+        out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL
+    )
 
 
 def _manifest(
-    blend: Blend, sample: Sample | None, digest: str, unreadable: Sequence[str], command: Sequence[str]
+    blend: Blend,
+    sample: Sample | None,
+    digest: str,
+    unreadable: Sequence[str],
+    command: Sequence[str],
 ) -> dict[str, Any]:
     return {
         "format": FORMAT,
@@ -139,12 +165,21 @@ def _manifest(
         "weighting": blend.learnt_by,
         "refits": blend.of_refits,
         "calibration": asdict(blend.calibration) if blend.calibration else None,
-        "data": {"name": blend.group.name, "valid": blend.group.runs[0].data.valid,
-                 "fingerprints": sorted({m.run.data.fingerprint for m in blend.members})},
+        "data": {
+            "name": blend.group.name,
+            "valid": blend.group.runs[0].data.valid,
+            "fingerprints": sorted({m.run.data.fingerprint for m in blend.members}),
+        },
         "sample_submission": {"path": sample.origin, "sha256": sample.sha256} if sample else None,
         "members": [
-            {"run": m.run.id, "weight": m.weight, "reason": m.reason, "valid_accuracy": m.run.scores.accuracy,
-             "valid_log_loss": m.run.scores.log_loss, "sha256": m.run.files}
+            {
+                "run": m.run.id,
+                "weight": m.weight,
+                "reason": m.reason,
+                "valid_accuracy": m.run.scores.accuracy,
+                "valid_log_loss": m.run.scores.log_loss,
+                "sha256": m.run.files,
+            }
             for m in blend.members
         ],
         "scores": {
@@ -155,7 +190,7 @@ def _manifest(
         },
         "unreadable_test_images": list(unreadable),
         "versions": versions(),
-    }  # fmt: skip
+    }
 
 
 def versions() -> dict[str, str]:

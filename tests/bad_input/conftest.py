@@ -17,13 +17,22 @@ from ensemble.cli import main
 from ensemble.files import sha256
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-RUNS_SOMETHING = {"os.system", "os.exec", "os.posix_spawn", "os.fork", "subprocess.Popen", "pickle.find_class"}
+RUNS_SOMETHING = {
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.fork",
+    "subprocess.Popen",
+    "pickle.find_class",
+}
 SEEN: list[tuple[str, tuple]] = []
 watching = False
 
 
 def _listen(event, arguments):
-    if watching and (event in RUNS_SOMETHING or event in ("open", "sqlite3.connect", "os.mkdir", "os.rename")):
+    if watching and (
+        event in RUNS_SOMETHING or event in ("open", "sqlite3.connect", "os.mkdir", "os.rename")
+    ):
         SEEN.append((event, arguments))
 
 
@@ -63,8 +72,12 @@ def snapshot(folder):
     found = {}
     for path in sorted(folder.rglob("*")):
         own = path.relative_to(folder).as_posix()
-        if own not in ("work/runs", "work/submissions") and not own.startswith(("work/.ens_cache", "work/runs/.locks")):
-            found[own] = sha256(path) if path.is_file() and not path.is_symlink() else path.lstat().st_mode
+        if own not in ("work/runs", "work/submissions") and not own.startswith(
+            ("work/.ens_cache", "work/runs/.locks")
+        ):
+            found[own] = (
+                sha256(path) if path.is_file() and not path.is_symlink() else path.lstat().st_mode
+            )
     return found
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.dataset import places
+from ensemble.dataset import archives
 
 EVIL = "outside/evil.png"
 ZIP_NAMES = {
@@ -73,7 +73,9 @@ def cut(path, share):
 
 
 def good_zip():
-    zipped("a.zip", {f"train/{name}/{i}.png": png() + bytes([i]) for name in "ab" for i in range(20)})
+    zipped(
+        "a.zip", {f"train/{name}/{i}.png": png() + bytes([i]) for name in "ab" for i in range(20)}
+    )
 
 
 def good_tar(path, mode):
@@ -117,21 +119,31 @@ def tar_of_names():
 FAULTS = {
     **{
         f"zip: {name}": (
-            lambda name=name: zipped("a.zip", {name.replace("ABSOLUTE", str(Path.cwd().parent)): b"x"}),
+            lambda name=name: zipped(
+                "a.zip", {name.replace("ABSOLUTE", str(Path.cwd().parent)): b"x"}
+            ),
             said,
         )
         for name, said in ((own, ["a.zip", "outside the folder"]) for own in ZIP_NAMES.values())
     },
     **{
         f"tar: {name}": (
-            lambda name=name: tarred("a.tar", {name.replace("ABSOLUTE", str(Path.cwd().parent)): b"x"}),
+            lambda name=name: tarred(
+                "a.tar", {name.replace("ABSOLUTE", str(Path.cwd().parent)): b"x"}
+            ),
             ["a.tar", "outside the folder"],
         )
         for name in ZIP_NAMES.values()
     },
     "zip: a link": (lambda: zip_of_kind(stat.S_IFLNK), ["a.zip", "evil.png", "link or device"]),
-    "zip: a character device": (lambda: zip_of_kind(stat.S_IFCHR), ["a.zip", "evil.png", "link or device"]),
-    "zip: a block device": (lambda: zip_of_kind(stat.S_IFBLK), ["a.zip", "evil.png", "link or device"]),
+    "zip: a character device": (
+        lambda: zip_of_kind(stat.S_IFCHR),
+        ["a.zip", "evil.png", "link or device"],
+    ),
+    "zip: a block device": (
+        lambda: zip_of_kind(stat.S_IFBLK),
+        ["a.zip", "evil.png", "link or device"],
+    ),
     "zip: a pipe": (lambda: zip_of_kind(stat.S_IFIFO), ["a.zip", "evil.png", "link or device"]),
     "zip: a socket": (lambda: zip_of_kind(stat.S_IFSOCK), ["a.zip", "evil.png", "link or device"]),
     "tar: a link": (
@@ -143,26 +155,46 @@ FAULTS = {
         ["a.tar", "evil.png", "link or device"],
     ),
     "tar: a hard link to a member": (
-        lambda: tarred("a.tar", {"train/a/0.png": b"x"}, type=tarfile.LNKTYPE, linkname="train/a/0.png"),
+        lambda: tarred(
+            "a.tar", {"train/a/0.png": b"x"}, type=tarfile.LNKTYPE, linkname="train/a/0.png"
+        ),
         ["a.tar", "evil.png", "link or device"],
     ),
     "tar: a folder that is a link, and a file in it": (
         lambda: tarred("a.tar", type=tarfile.SYMTYPE, name="train/a", linkname="../../../outside"),
         ["a.tar", "train/a", "link or device"],
     ),
-    "tar: a character device": (lambda: tarred("a.tar", type=tarfile.CHRTYPE), ["a.tar", "link or device"]),
-    "tar: a block device": (lambda: tarred("a.tar", type=tarfile.BLKTYPE), ["a.tar", "link or device"]),
+    "tar: a character device": (
+        lambda: tarred("a.tar", type=tarfile.CHRTYPE),
+        ["a.tar", "link or device"],
+    ),
+    "tar: a block device": (
+        lambda: tarred("a.tar", type=tarfile.BLKTYPE),
+        ["a.tar", "link or device"],
+    ),
     "tar: a pipe": (lambda: tarred("a.tar", type=tarfile.FIFOTYPE), ["a.tar", "link or device"]),
     "tar: a member of an unknown type": (lambda: tarred("a.tar", type=b"Z"), ["a.tar"]),
     "zip: empty": (lambda: Path("a.zip").write_bytes(b""), ["a.zip", "damaged or unsupported"]),
     "zip: without members": (lambda: zipped("a.zip", {}), ["neither class folders"]),
-    "zip: text": (lambda: Path("a.zip").write_text("hello\n" * 100), ["a.zip", "damaged or unsupported"]),
-    "zip: HTML of a login page": (lambda: Path("a.zip").write_text("<html>sign in</html>"), ["a.zip", "damaged"]),
+    "zip: text": (
+        lambda: Path("a.zip").write_text("hello\n" * 100),
+        ["a.zip", "damaged or unsupported"],
+    ),
+    "zip: HTML of a login page": (
+        lambda: Path("a.zip").write_text("<html>sign in</html>"),
+        ["a.zip", "damaged"],
+    ),
     "zip: a tar": (lambda: good_tar("a.zip", "w"), ["a.zip", "damaged or unsupported"]),
     "zip: half": (lambda: (good_zip(), cut("a.zip", 0.5)), ["a.zip", "damaged or unsupported"]),
-    "zip: another content than its sum says": (lambda: damaged_zip(b"IHDR", b"IHDX"), ["a.zip", "CRC"]),
+    "zip: another content than its sum says": (
+        lambda: damaged_zip(b"IHDR", b"IHDX"),
+        ["a.zip", "CRC"],
+    ),
     "zip: a broken stream": (
-        lambda: (zipped("a.zip", {"x": b"abc" * 99}), changed("a.zip", Path("a.zip").read_bytes()[31:39], b"\xff" * 8)),
+        lambda: (
+            zipped("a.zip", {"x": b"abc" * 99}),
+            changed("a.zip", Path("a.zip").read_bytes()[31:39], b"\xff" * 8),
+        ),
         ["a.zip", "damaged or unsupported"],
     ),
     "zip: a member without a name": (nameless, ["a.zip", "damaged or unsupported"]),
@@ -180,9 +212,18 @@ FAULTS = {
         lambda: zipped("a.zip", {"n" * 300 + ".png": b"x"}),
         ["a.zip", "cannot be unpacked"],
     ),
-    "zip: only texts": (lambda: zipped("a.zip", {"README.md": b"x", "LICENSE": b"y"}), ["neither class folders"]),
-    "zip: only hidden files": (lambda: zipped("a.zip", {"__MACOSX/._0.png": b"x"}), ["neither class folders"]),
-    "zip: an archive in it": (lambda: zipped("a.zip", {"train.zip": b"PK"}), ["neither class folders", "train.zip"]),
+    "zip: only texts": (
+        lambda: zipped("a.zip", {"README.md": b"x", "LICENSE": b"y"}),
+        ["neither class folders"],
+    ),
+    "zip: only hidden files": (
+        lambda: zipped("a.zip", {"__MACOSX/._0.png": b"x"}),
+        ["neither class folders"],
+    ),
+    "zip: an archive in it": (
+        lambda: zipped("a.zip", {"train.zip": b"PK"}),
+        ["neither class folders", "train.zip"],
+    ),
     "zip: swells a hundredfold": (
         lambda: zipped("a.zip", {"train/a/0.png": bytes(2_000_000)}),
         ["a.zip", "bytes when unpacked"],
@@ -196,21 +237,42 @@ FAULTS = {
         ["a.tgz", "bytes when unpacked"],
     ),
     "tar: a hole of 1 TB": (sparse_tar, ["a.tar"]),
-    "tar: text": (lambda: Path("a.tar").write_text("hello\n" * 200), ["a.tar", "damaged or unsupported"]),
+    "tar: text": (
+        lambda: Path("a.tar").write_text("hello\n" * 200),
+        ["a.tar", "damaged or unsupported"],
+    ),
     "tar: empty": (lambda: Path("a.tar").write_bytes(b""), ["a.tar", "damaged or unsupported"]),
-    "tar: half a member": (lambda: (tarred("a.tar", {"x": bytes(9000)}), cut("a.tar", 0.2)), ["a.tar", "damaged"]),
+    "tar: half a member": (
+        lambda: (tarred("a.tar", {"x": bytes(9000)}), cut("a.tar", 0.2)),
+        ["a.tar", "damaged"],
+    ),
     "tar: names longer than any path": (tar_of_names, ["a.tar", "cannot be unpacked"]),
-    "tgz: half": (lambda: (good_tar("a.tgz", "w:gz"), cut("a.tgz", 0.5)), ["a.tgz", "damaged or unsupported"]),
-    "tgz: no tar in it": (lambda: Path("a.tgz").write_bytes(gzip.compress(b"hello" * 400)), ["a.tgz", "damaged"]),
+    "tgz: half": (
+        lambda: (good_tar("a.tgz", "w:gz"), cut("a.tgz", 0.5)),
+        ["a.tgz", "damaged or unsupported"],
+    ),
+    "tgz: no tar in it": (
+        lambda: Path("a.tgz").write_bytes(gzip.compress(b"hello" * 400)),
+        ["a.tgz", "damaged"],
+    ),
     "tgz: another sum": (
-        lambda: (good_tar("a.tgz", "w:gz"), Path("a.tgz").write_bytes(Path("a.tgz").read_bytes()[:-8] + bytes(8))),
+        lambda: (
+            good_tar("a.tgz", "w:gz"),
+            Path("a.tgz").write_bytes(Path("a.tgz").read_bytes()[:-8] + bytes(8)),
+        ),
         ["a.tgz", "damaged or unsupported"],
     ),
     "tar.gz: a broken stream": (
-        lambda: (good_tar("a.tar.gz", "w:gz"), changed("a.tar.gz", Path("a.tar.gz").read_bytes()[20:60], b"\xff" * 40)),
+        lambda: (
+            good_tar("a.tar.gz", "w:gz"),
+            changed("a.tar.gz", Path("a.tar.gz").read_bytes()[20:60], b"\xff" * 40),
+        ),
         ["a.tar.gz", "damaged or unsupported"],
     ),
-    "7z": (lambda: Path("a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c"), ["a.7z", "not an archive", ".zip, .tar"]),
+    "7z": (
+        lambda: Path("a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c"),
+        ["a.7z", "not an archive", ".zip, .tar"],
+    ),
     "rar": (lambda: Path("a.rar").write_bytes(b"Rar!\x1a\x07"), ["a.rar", "not an archive"]),
     "an executable": (
         lambda: Path("a.exe").write_bytes(struct.pack("<2s58xI", b"MZ", 64)),
@@ -222,7 +284,7 @@ FAULTS = {
 @pytest.fixture
 def small_bombs(monkeypatch):
     """A bomb may be small here: more than 1 MB from less than a hundredth is one."""
-    monkeypatch.setattr(places, "FREE_BYTES", 1_000_000)
+    monkeypatch.setattr(archives, "FREE_BYTES", 1_000_000)
 
 
 @pytest.mark.parametrize("case", FAULTS)

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
-DOCUMENT = " ".join((HERE.parents[1] / "docs" / "reliability.md").read_text(encoding="utf-8").split())
+DOCUMENT = " ".join(
+    (HERE.parents[1] / "docs" / "reliability.md").read_text(encoding="utf-8").split()
+)
 ROWS = {
     "recipes and `--set`, `--vary`": "test_recipes",
     "folders of images": "test_folders",
@@ -57,4 +59,6 @@ def test_the_document_states_how_many_stored_values_are_tried():
 
 def test_the_document_states_how_many_files_are_mutated():
     text = (HERE.parent / "test_fuzz.py").read_text(encoding="utf-8")
-    assert number(r"\(([\d,]+) mutated files\)") == sum(map(int, re.findall(r"max_examples=(\d+)", text)))
+    assert number(r"\(([\d,]+) mutated files\)") == sum(
+        map(int, re.findall(r"max_examples=(\d+)", text))
+    )

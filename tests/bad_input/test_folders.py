@@ -32,17 +32,45 @@ def move(source, target):
 
 
 FAULTS = {
-    "no such folder": (nothing, "data.path=nowhere", ["data.path: nowhere is not there", "looked at"]),
+    "no such folder": (
+        nothing,
+        "data.path=nowhere",
+        ["data.path: nowhere is not there", "looked at"],
+    ),
     "a path of 5,000 letters": (nothing, f"data.path={'p' * 5000}", ["data.path", "is not there"]),
     "a NUL in the path": (nothing, 'data.path="a\\0b"', ["data.path", "is not there"]),
     "no path at all": (nothing, "data.path=null", ["data.path is missing"]),
-    "a recipe as path": (nothing, "data.path=r.yaml", ["r.yaml", "not a folder and not an archive"]),
+    "a recipe as path": (
+        nothing,
+        "data.path=r.yaml",
+        ["r.yaml", "not a folder and not an archive"],
+    ),
     "a device as path": (nothing, "data.path=/dev/zero", ["/dev/zero"]),
-    "no training folder": (lambda: remove("train"), "seeds=[0]", ["pictures/train", "no such folder", "holds: "]),
-    "a training folder beside the path": (nothing, "data.train=../train", ["../train", "no such folder"]),
-    "a training folder that is a file": (nothing, "data.train=train/a/0.png", ["0.png", "no such folder"]),
-    "no class folders": (lambda: remove("train/a", "train/b"), "seeds=[0]", ["pictures/train", "one folder per class"]),
-    "an empty class folder": (lambda: Path("pictures/train/c").mkdir(), "seeds=[0]", ["train/c", "no image in this"]),
+    "no training folder": (
+        lambda: remove("train"),
+        "seeds=[0]",
+        ["pictures/train", "no such folder", "holds: "],
+    ),
+    "a training folder beside the path": (
+        nothing,
+        "data.train=../train",
+        ["../train", "no such folder"],
+    ),
+    "a training folder that is a file": (
+        nothing,
+        "data.train=train/a/0.png",
+        ["0.png", "no such folder"],
+    ),
+    "no class folders": (
+        lambda: remove("train/a", "train/b"),
+        "seeds=[0]",
+        ["pictures/train", "one folder per class"],
+    ),
+    "an empty class folder": (
+        lambda: Path("pictures/train/c").mkdir(),
+        "seeds=[0]",
+        ["train/c", "no image in this"],
+    ),
     "an image outside the classes": (
         lambda: move("train/a/0.png", "train/0.png"),
         "seeds=[0]",
@@ -54,38 +82,76 @@ FAULTS = {
         "data.valid=0.5",
         ["only one class ('<b onclick=x>')"],
     ),
-    "a class of one image, split": (lambda: lone("c"), "data.valid=0.5", ["class 'c' has one image"]),
-    "a class of one image, held out": (lambda: lone("c"), "data.test=0.5", ["class 'c' has one image", "test images"]),
-    "no validation folder": (lambda: remove("val"), "seeds=[0]", ["pictures/val", "no such folder"]),
-    "a validation folder without classes": (lambda: move("val/a", "v"), "data.valid=v", ["pictures/v", "expected one"]),
+    "a class of one image, split": (
+        lambda: lone("c"),
+        "data.valid=0.5",
+        ["class 'c' has one image"],
+    ),
+    "a class of one image, held out": (
+        lambda: lone("c"),
+        "data.test=0.5",
+        ["class 'c' has one image", "test images"],
+    ),
+    "no validation folder": (
+        lambda: remove("val"),
+        "seeds=[0]",
+        ["pictures/val", "no such folder"],
+    ),
+    "a validation folder without classes": (
+        lambda: move("val/a", "v"),
+        "data.valid=v",
+        ["pictures/v", "expected one"],
+    ),
     "a class that is only validated": (
         lambda: move("val/a", "val/c"),
         "seeds=[0]",
         ["pictures", "validation has classes without training images: c"],
     ),
     "no test folder": (lambda: remove("test"), "seeds=[0]", ["pictures/test", "no such folder"]),
-    "an empty test folder": (lambda: Path("pictures/e").mkdir(), "data.test=e", ["pictures/e", "no image in the test"]),
-    "no sample": (nothing, "data.sample_submission=s.csv", ["data.sample_submission", "s.csv is not there"]),
+    "an empty test folder": (
+        lambda: Path("pictures/e").mkdir(),
+        "data.test=e",
+        ["pictures/e", "no image in the test"],
+    ),
+    "no sample": (
+        nothing,
+        "data.sample_submission=s.csv",
+        ["data.sample_submission", "s.csv is not there"],
+    ),
     "a sample that is a folder": (
         nothing,
         "data.sample_submission=val",
         ["data.sample_submission", "val is not there"],
     ),
-    "a sample of 5,000 letters": (nothing, f"data.sample_submission={'s' * 5000}", ["data.sample_submission"]),
-    "a column where there is no labels file": (nothing, "data.valid={column: x}", ["data.valid", "labels file"]),
+    "a sample of 5,000 letters": (
+        nothing,
+        f"data.sample_submission={'s' * 5000}",
+        ["data.sample_submission"],
+    ),
+    "a column where there is no labels file": (
+        nothing,
+        "data.valid={column: x}",
+        ["data.valid", "labels file"],
+    ),
     "groups from a column where there is none": (
         nothing,
         "data={group: patient, source: folder, path: pictures}",
         ["data.group", "class folders have no columns"],
     ),
-    "groups where nothing is split": (nothing, "data.group=duplicates", ["data.group", "val", "nothing is split"]),
+    "groups where nothing is split": (
+        nothing,
+        "data.group=duplicates",
+        ["data.group", "val", "nothing is split"],
+    ),
     "two classes that look the same": (
         lambda: (lone("caf\u00e9", 2), lone("cafe\u0301", 2)),
         "seeds=[0]",
         ["pictures", "two classes look the same"],
     ),
     "a name that is not UTF-8": (
-        lambda: Path("pictures/train/a/0.png").rename(b"pictures/train/a/\xff.png".decode(errors="surrogateescape")),
+        lambda: Path("pictures/train/a/0.png").rename(
+            b"pictures/train/a/\xff.png".decode(errors="surrogateescape")
+        ),
         "seeds=[0]",
         ["\\udcff.png", "not text in UTF-8"],
     ),

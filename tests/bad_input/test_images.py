@@ -25,12 +25,23 @@ def stored(format_, mode="RGB", **options):
 
 
 def chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def png(width, height, depth=8, colour=2, pixels=b"", more=b""):
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + more + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + header
+        + more
+        + chunk(b"IDAT", zlib.compress(pixels))
+        + chunk(b"IEND", b"")
+    )
 
 
 def bmp(width, height):
@@ -46,11 +57,20 @@ def gif(width, height):
 def tiff(*entries, after=0):
     """Little-endian, one directory of (tag, type, count, value) entries; after is the next directory's place."""
     rows = b"".join(struct.pack("<HHII", *entry) for entry in entries)
-    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + rows + struct.pack("<I", after) + bytes(64)
+    return (
+        b"II*\0" + struct.pack("<IH", 8, len(entries)) + rows + struct.pack("<I", after) + bytes(64)
+    )
 
 
 SIDE = 100_000
-LARGE_TIFF = ((256, 4, 1, SIDE), (257, 4, 1, SIDE), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 90))
+LARGE_TIFF = (
+    (256, 4, 1, SIDE),
+    (257, 4, 1, SIDE),
+    (258, 3, 1, 8),
+    (259, 3, 1, 1),
+    (262, 3, 1, 1),
+    (273, 4, 1, 90),
+)
 IMAGES = {
     "empty.png": b"",
     "one_byte.png": b"\x89",
@@ -82,8 +102,12 @@ IMAGES = {
     "half.jpg": stored("JPEG")[:600],
     "start_only.jpg": b"\xff\xd8\xff",
     "no_scan.jpg": stored("JPEG")[:200] + b"\xff\xd9",
-    "bomb.jpg": stored("JPEG").replace(struct.pack(">HH", 48, 64), struct.pack(">HH", 65500, 65500), 1),
-    "no_height.jpg": stored("JPEG").replace(struct.pack(">HH", 48, 64), struct.pack(">HH", 0, 64), 1),
+    "bomb.jpg": stored("JPEG").replace(
+        struct.pack(">HH", 48, 64), struct.pack(">HH", 65500, 65500), 1
+    ),
+    "no_height.jpg": stored("JPEG").replace(
+        struct.pack(">HH", 48, 64), struct.pack(">HH", 0, 64), 1
+    ),
     "half.gif": stored("GIF", "P")[:30],
     "bomb.gif": gif(65_535, 65_535),
     "half.bmp": stored("BMP")[:60],
@@ -116,7 +140,12 @@ def _libraries():
 def test_a_validation_image_that_is_no_picture_is_named(name, refused, write, folders):
     write("r.yaml", RECIPE)
     write(f"pictures/val/a/{name}", IMAGES[name])
-    refused("train r.yaml", "unreadable validation image", f"pictures/val/a/{name}: ", "data.skip_unreadable")
+    refused(
+        "train r.yaml",
+        "unreadable validation image",
+        f"pictures/val/a/{name}: ",
+        "data.skip_unreadable",
+    )
 
 
 def every_train(content):
@@ -145,7 +174,11 @@ OTHERS = {
         "init pictures --name ../../outside/x",
         ["--name '../../outside/x'"],
     ),
-    "recipes with an absolute name": (lambda: None, "init pictures --name /tmp/x", ["--name '/tmp/x'"]),
+    "recipes with an absolute name": (
+        lambda: None,
+        "init pictures --name /tmp/x",
+        ["--name '/tmp/x'"],
+    ),
     "recipes with a hidden name": (lambda: None, "init pictures --name .x", ["--name '.x'"]),
     "recipes with a name of 90 letters": (
         lambda: None,

@@ -26,7 +26,10 @@ CSVS = {
     "one class": ("id,a,label\n0,1,a\n", ["v.csv", "one column per class", "id, a, label"]),
     "only ids and labels": ("id,label\n0,a\n", ["v.csv", "one column per class"]),
     "a class twice": ("id,a,a,label\n0,0.5,0.5,a\n", ["v.csv", "stands twice"]),
-    "no labels": ("id,a,b\n0,0.5,0.5\n", ["v.csv", "not the validation rows of any run", "column `label`"]),
+    "no labels": (
+        "id,a,b\n0,0.5,0.5\n",
+        ["v.csv", "not the validation rows of any run", "column `label`"],
+    ),
     "a row too short": (row("9,1"), ["v.csv", "row 10 has 2 cells, the header 4"]),
     "a row too long": (row("9,1,0,a,b"), ["v.csv", "row 10 has 5 cells, the header 4"]),
     "text as probability": (row("9,much,little,a"), ["v.csv", "'9'", "a is 'much', not a number"]),
@@ -138,11 +141,20 @@ NPZS = {
     "empty": (lambda: Path("v.npz").write_bytes(b""), ["cannot be read"]),
     "text": (lambda: Path("v.npz").write_text("hello\n"), ["cannot be read"]),
     "a pickle that runs something": (pickled, ["cannot be read"]),
-    "one array without names": (lambda: Path("v.npz").write_bytes(npy(np.zeros(3))), ["cannot be read"]),
-    "a zip without arrays": (lambda: zipfile.ZipFile("v.npz", "w").close(), ["no array named classes, ids, probs"]),
+    "one array without names": (
+        lambda: Path("v.npz").write_bytes(npy(np.zeros(3))),
+        ["cannot be read"],
+    ),
+    "a zip without arrays": (
+        lambda: zipfile.ZipFile("v.npz", "w").close(),
+        ["no array named classes, ids, probs"],
+    ),
     "half": (lambda: cut(0.5), ["cannot be read"]),
     "all but the end": (lambda: cut(0.99), ["cannot be read"]),
-    "a changed number": (lambda: changed(np.full(4, 0.5, "f4").tobytes(), b"\xff" * 16), ["cannot be read"]),
+    "a changed number": (
+        lambda: changed(np.full(4, 0.5, "f4").tobytes(), b"\xff" * 16),
+        ["cannot be read"],
+    ),
     "a changed header": (lambda: changed(b"descr", b"dscr "), ["cannot be read"]),
     "no ids": (lambda: npz(ids=None), ["no array named ids"]),
     "no classes": (lambda: npz(classes=None), ["no array named classes"]),
@@ -152,55 +164,114 @@ NPZS = {
     "classes that are objects": (lambda: of_objects("classes"), ["cannot be read"]),
     "probs that are objects": (lambda: of_objects("probs"), ["cannot be read"]),
     "targets that are objects": (lambda: of_objects("targets"), ["cannot be read"]),
-    "another array of objects": (lambda: npz(more=np.array([Evil()], dtype=object)), ["cannot be read"]),
-    "ids that are numbers": (lambda: npz(ids=np.arange(8)), ["ids must be a list of texts, not int64"]),
-    "ids that are bytes": (lambda: npz(ids=np.array([b"a"] * 8)), ["ids must be a list of texts, not |S1"]),
+    "another array of objects": (
+        lambda: npz(more=np.array([Evil()], dtype=object)),
+        ["cannot be read"],
+    ),
+    "ids that are numbers": (
+        lambda: npz(ids=np.arange(8)),
+        ["ids must be a list of texts, not int64"],
+    ),
+    "ids that are bytes": (
+        lambda: npz(ids=np.array([b"a"] * 8)),
+        ["ids must be a list of texts, not |S1"],
+    ),
     "ids in a table": (lambda: npz(ids=np.array([["a"] * 8])), ["ids must be a list of texts"]),
     "one id without a list": (lambda: npz(ids=np.array("a")), ["v.npz"]),
     "an id twice": (lambda: npz(ids=np.array(list("abcdefga"))), ["id 'a' stands 2 times"]),
     "an id that is half a letter": (lambda: npz(ids=points(0xD800)), ["ids", "no text"]),
     "an id beyond Unicode": (lambda: npz(ids=points(0x110000)), ["ids", "no text"]),
     "an id of negative letters": (lambda: npz(ids=points(0xFFFFFFFF)), ["ids", "no text"]),
-    "classes that are numbers": (lambda: npz(classes=np.arange(2)), ["classes must be a list of texts"]),
-    "classes in a table": (lambda: npz(classes=np.array([["a", "b"]])), ["classes must be a list of texts"]),
+    "classes that are numbers": (
+        lambda: npz(classes=np.arange(2)),
+        ["classes must be a list of texts"],
+    ),
+    "classes in a table": (
+        lambda: npz(classes=np.array([["a", "b"]])),
+        ["classes must be a list of texts"],
+    ),
     "a class twice": (lambda: npz(classes=np.array(["a", "a"])), ["a class name stands twice"]),
-    "a class that is half a letter": (lambda: npz(classes=np.array(["a", "\ud800"])), ["classes", "no text"]),
-    "no class": (lambda: npz(classes=np.array([], "U1"), probs=np.zeros((8, 0), np.float32)), ["no classes"]),
-    "one class": (lambda: npz(classes=np.array(["a"]), probs=np.ones((8, 1)), targets=np.zeros(8, int)), ["two"]),
+    "a class that is half a letter": (
+        lambda: npz(classes=np.array(["a", "\ud800"])),
+        ["classes", "no text"],
+    ),
+    "no class": (
+        lambda: npz(classes=np.array([], "U1"), probs=np.zeros((8, 0), np.float32)),
+        ["no classes"],
+    ),
+    "one class": (
+        lambda: npz(classes=np.array(["a"]), probs=np.ones((8, 1)), targets=np.zeros(8, int)),
+        ["two"],
+    ),
     "whole probs": (lambda: npz(probs=np.ones((8, 2), int)), ["probs is int64"]),
     "complex probs": (lambda: npz(probs=np.full((8, 2), 0.5 + 0j)), ["probs is complex128"]),
-    "probs in a row": (lambda: npz(probs=np.full(16, 0.5)), ["probs is float64 (16,), expected floats (8, 2)"]),
+    "probs in a row": (
+        lambda: npz(probs=np.full(16, 0.5)),
+        ["probs is float64 (16,), expected floats (8, 2)"],
+    ),
     "too few probs": (lambda: npz(probs=np.full((7, 2), 0.5)), ["expected floats (8, 2)"]),
     "a column too many": (lambda: npz(probs=np.full((8, 3), 1 / 3)), ["expected floats (8, 2)"]),
-    "probs with fields": (lambda: npz(probs=np.zeros((8, 2), [("x", "f4")])), ["v.npz", "probs is"]),
+    "probs with fields": (
+        lambda: npz(probs=np.zeros((8, 2), [("x", "f4")])),
+        ["v.npz", "probs is"],
+    ),
     "nan": (lambda: npz(probs=np.full((8, 2), np.nan)), ["'0'", "not finite"]),
     "logits": (lambda: npz(probs=np.tile([3.0, -2.0], (8, 1))), ["'0'", "outside 0 to 1"]),
     "sums of 2": (lambda: npz(probs=np.ones((8, 2))), ["'0'", "sum to 2.0000"]),
-    "numbers beyond float32": (lambda: npz(probs=np.full((8, 2), 1e300)), ["'0'", "outside 0 to 1"]),
+    "numbers beyond float32": (
+        lambda: npz(probs=np.full((8, 2), 1e300)),
+        ["'0'", "outside 0 to 1"],
+    ),
     "targets that are fractions": (lambda: npz(targets=np.zeros(8)), ["targets is float64"]),
     "too many targets": (lambda: npz(targets=np.zeros(9, int)), ["targets is int64 (9,)"]),
     "a negative target": (lambda: npz(targets=np.full(8, -1)), ["targets outside 0 to 1"]),
     "a target beyond the classes": (lambda: npz(targets=np.full(8, 2)), ["targets outside 0 to 1"]),
-    "a target beyond int64": (lambda: npz(targets=np.full(8, 2**64 - 1, np.uint64)), ["targets outside 0 to 1"]),
+    "a target beyond int64": (
+        lambda: npz(targets=np.full(8, 2**64 - 1, np.uint64)),
+        ["targets outside 0 to 1"],
+    ),
     "groups that are numbers": (lambda: npz(groups=np.arange(8)), ["groups must be (8,) texts"]),
     "too few groups": (lambda: npz(groups=np.array(["a"])), ["groups must be (8,) texts"]),
     "a group that is half a letter": (lambda: npz(groups=points(0xDFFF)), ["groups", "no text"]),
     "no rows": (
-        lambda: npz(ids=np.array([], "U1"), probs=np.zeros((0, 2), np.float32), targets=np.array([], int)),
+        lambda: npz(
+            ids=np.array([], "U1"), probs=np.zeros((0, 2), np.float32), targets=np.array([], int)
+        ),
         ["has no rows"],
     ),
-    "a terabyte in the header": (lambda: with_member("probs.npy", header(HUGE)), ["cannot be read"]),
-    "a header of parentheses": (lambda: with_member("probs.npy", header(PARENTHESES)), ["cannot be read"]),
-    "a call in the header": (lambda: with_member("probs.npy", header("open('pwned', 'w')")), ["cannot be read"]),
-    "a header that is no map": (lambda: with_member("probs.npy", header("[1, 2]")), ["cannot be read"]),
-    "an unknown type": (lambda: with_member("probs.npy", header(HUGE.replace("<f4", "<x9"))), ["cannot be read"]),
-    "a negative shape": (lambda: with_member("probs.npy", header(HUGE.replace("1000000000000", "-8"))), ["v.npz"]),
+    "a terabyte in the header": (
+        lambda: with_member("probs.npy", header(HUGE)),
+        ["cannot be read"],
+    ),
+    "a header of parentheses": (
+        lambda: with_member("probs.npy", header(PARENTHESES)),
+        ["cannot be read"],
+    ),
+    "a call in the header": (
+        lambda: with_member("probs.npy", header("open('pwned', 'w')")),
+        ["cannot be read"],
+    ),
+    "a header that is no map": (
+        lambda: with_member("probs.npy", header("[1, 2]")),
+        ["cannot be read"],
+    ),
+    "an unknown type": (
+        lambda: with_member("probs.npy", header(HUGE.replace("<f4", "<x9"))),
+        ["cannot be read"],
+    ),
+    "a negative shape": (
+        lambda: with_member("probs.npy", header(HUGE.replace("1000000000000", "-8"))),
+        ["v.npz"],
+    ),
     "a member that is no array": (lambda: with_member("ids.npy", b"hello"), ["cannot be read"]),
     "a member of a later format": (
         lambda: with_member("ids.npy", b"\x93NUMPY\x09\x00" + bytes(90)),
         ["cannot be read"],
     ),
-    "a bomb": (lambda: with_member("more.npy", npy(np.zeros(1_000_000))), ["v.npz", "bytes when unpacked"]),
+    "a bomb": (
+        lambda: with_member("more.npy", npy(np.zeros(1_000_000))),
+        ["v.npz", "bytes when unpacked"],
+    ),
 }
 
 
@@ -213,17 +284,33 @@ def test_an_npz_that_holds_no_predictions(case, refused, work, monkeypatch):
 
 
 def one_known_run(fake_run, rng, made_up):
-    fake_run("runs", "known-1-s0", predictions=made_up(rng, 8, ("a", "b"), ids=[f"0{i}" for i in range(8)]))
+    fake_run(
+        "runs",
+        "known-1-s0",
+        predictions=made_up(rng, 8, ("a", "b"), ids=[f"0{i}" for i in range(8)]),
+    )
 
 
 KNOWN = "id,a,b\n" + "".join(f"0{i},0.5,0.5\n" for i in range(8))
 TESTS = "id,a,b\n" + "".join(f"t{i:05d},0.5,0.5\n" for i in range(50))
 OTHERS = {
-    "a row too few": (KNOWN.replace("07,0.5,0.5\n", ""), None, ["v.csv", "not the validation rows", "missing '07'"]),
+    "a row too few": (
+        KNOWN.replace("07,0.5,0.5\n", ""),
+        None,
+        ["v.csv", "not the validation rows", "missing '07'"],
+    ),
     "a row too many": (KNOWN + "08,0.5,0.5\n", None, ["v.csv", "not known '08'"]),
-    "other rows": (KNOWN.replace("\n0", "\nx"), None, ["v.csv", "not the validation rows of any run"]),
+    "other rows": (
+        KNOWN.replace("\n0", "\nx"),
+        None,
+        ["v.csv", "not the validation rows of any run"],
+    ),
     "leading zeros lost": (KNOWN.replace("\n0", "\n"), None, ["v.csv", "leading zeros"]),
-    "another class": (KNOWN.replace("b\n", "c\n", 1), None, ["v.csv", "other classes", "missing 'b'"]),
+    "another class": (
+        KNOWN.replace("b\n", "c\n", 1),
+        None,
+        ["v.csv", "other classes", "missing 'b'"],
+    ),
     "a class too many": (
         KNOWN.replace("b\n", "b,c\n", 1).replace("0.5\n", "0.5,0\n"),
         None,
@@ -236,9 +323,17 @@ OTHERS = {
     ),
     "no test file": (KNOWN, None, ["t.csv: no such file"]),
     "other test rows": (KNOWN, TESTS.replace("t00049", "t00050"), ["t.csv", "missing 't00049'"]),
-    "a test row too few": (KNOWN, TESTS.replace("t00049,0.5,0.5\n", ""), ["t.csv", "49 rows for 50"]),
+    "a test row too few": (
+        KNOWN,
+        TESTS.replace("t00049,0.5,0.5\n", ""),
+        ["t.csv", "49 rows for 50"],
+    ),
     "other test classes": (KNOWN, TESTS.replace("b\n", "c\n", 1), ["t.csv", "other classes"]),
-    "broken test rows": (KNOWN, TESTS.replace("0.5\n", "x\n", 1), ["t.csv", "'t00000'", "not a number"]),
+    "broken test rows": (
+        KNOWN,
+        TESTS.replace("0.5\n", "x\n", 1),
+        ["t.csv", "'t00000'", "not a number"],
+    ),
 }
 
 
@@ -261,15 +356,30 @@ NAMES = {
     "a name that is hidden": ("import .x --arch y --valid v.csv", ["'.x' is no name"]),
     "a name of 200 letters": (f"import {'n' * 200} --arch y --valid v.csv", ["is no name"]),
     "a climbing data set": ("import x --arch y --valid v.csv --data ../x", ["'../x' is no name"]),
-    "an architecture of escape codes": ("import x --arch '\x1b[2J' --valid v.csv", ["--arch '\\x1b[2J'"]),
-    "an architecture that is not UTF-8": ("import x --arch '\udcff' --valid v.csv", ["--arch '\\udcff'"]),
+    "an architecture of escape codes": (
+        "import x --arch '\x1b[2J' --valid v.csv",
+        ["--arch '\\x1b[2J'"],
+    ),
+    "an architecture that is not UTF-8": (
+        "import x --arch '\udcff' --valid v.csv",
+        ["--arch '\\udcff'"],
+    ),
     "no file": ("import x --arch y --valid none.csv", ["none.csv: no such file"]),
     "no .npz": ("import x --arch y --valid none.npz", ["none.npz: is missing"]),
     "a folder": ("import x --arch y --valid runs", ["runs", "not a readable CSV"]),
-    "a folder named as .npz": ("import x --arch y --valid folder.npz", ["folder.npz: cannot be read"]),
+    "a folder named as .npz": (
+        "import x --arch y --valid folder.npz",
+        ["folder.npz: cannot be read"],
+    ),
     "a file below a file": ("import x --arch y --valid v.csv/x.csv", ["v.csv/x.csv"]),
-    "a file of 5,000 letters": (f"import x --arch y --valid {'v' * 5000}.csv", ["not a readable CSV"]),
-    "runs that are a file": ("import x --arch y --valid v.csv --runs v.csv", ["v.csv", "cannot be written"]),
+    "a file of 5,000 letters": (
+        f"import x --arch y --valid {'v' * 5000}.csv",
+        ["not a readable CSV"],
+    ),
+    "runs that are a file": (
+        "import x --arch y --valid v.csv --runs v.csv",
+        ["v.csv", "cannot be written"],
+    ),
 }
 
 

@@ -23,7 +23,10 @@ FILES = {
     "an open quote": ('id,label\na0,"a\n', ["labels.csv", "not a readable CSV"]),
     "a quote inside": ('id,label\na0,"a"b\n', ["labels.csv", "not a readable CSV"]),
     "a cell of 200 kB": (f"id,label\na0,{'x' * 200_000}\n", ["labels.csv", "not a readable CSV"]),
-    "Latin-1": ("id,label\na0,grün\n".encode("latin-1"), ["labels.csv", "not a readable CSV in UTF-8"]),
+    "Latin-1": (
+        "id,label\na0,grün\n".encode("latin-1"),
+        ["labels.csv", "not a readable CSV in UTF-8"],
+    ),
     "UTF-16": (GOOD.encode("utf-16"), ["labels.csv", "not a readable CSV in UTF-8"]),
     "a picture": (b"\x89PNG\r\n\x1a\n\x00\xff", ["labels.csv", "not a readable CSV in UTF-8"]),
     "a NUL in an id": ("id,label\na0\0,a\n", ["labels.csv", "NUL"]),
@@ -31,20 +34,47 @@ FILES = {
     "an archive": (b"PK\x05\x06" + bytes(18), ["labels.csv"]),
     "JSON": ('{"a0": "a"}\n', ["labels.csv"]),
     "HTML": ("<html>\n<b>not found</b>\n</html>\n", ["labels.csv", "two columns"]),
-    "an id without a file": (GOOD + "c9,a,p,train\n", ["labels.csv:10", "id 'c9' has no file in set/images"]),
+    "an id without a file": (
+        GOOD + "c9,a,p,train\n",
+        ["labels.csv:10", "id 'c9' has no file in set/images"],
+    ),
     "an id of nothing": (GOOD + ",a,p,train\n", ["labels.csv:10", "id '' has no file"]),
     "an id twice": (GOOD + "a0,b,p,train\n", ["labels.csv:10", "'a0' stands twice"]),
-    "an id twice, with and without suffix": (GOOD + "a0.png,a,p,train\n", ["labels.csv:10", "'a0.png' stands twice"]),
+    "an id twice, with and without suffix": (
+        GOOD + "a0.png,a,p,train\n",
+        ["labels.csv:10", "'a0.png' stands twice"],
+    ),
     "an id for two files": (GOOD + "c,a,p,train\n", ["labels.csv:10", "'c' fits 2 files"]),
     "an empty label": (GOOD.replace("a1,a,", "a1,,"), ["labels.csv:3", "'a1' has an empty label"]),
-    "an id that climbs out": (GOOD + "../../outside/secret,a,p,train\n", ["labels.csv:10", "has no file"]),
-    "an id that is an absolute path": (GOOD + "/etc/passwd,a,p,train\n", ["labels.csv:10", "'/etc/passwd' has no"]),
-    "an id in its own folder by detour": (GOOD + "../images/a0,a,p,train\n", ["labels.csv:10", "has no file"]),
-    "an id that is a formula": (GOOD + "=cmd()|x,a,p,train\n", ["labels.csv:10", "'=cmd()|x' has no file"]),
+    "an id that climbs out": (
+        GOOD + "../../outside/secret,a,p,train\n",
+        ["labels.csv:10", "has no file"],
+    ),
+    "an id that is an absolute path": (
+        GOOD + "/etc/passwd,a,p,train\n",
+        ["labels.csv:10", "'/etc/passwd' has no"],
+    ),
+    "an id in its own folder by detour": (
+        GOOD + "../images/a0,a,p,train\n",
+        ["labels.csv:10", "has no file"],
+    ),
+    "an id that is a formula": (
+        GOOD + "=cmd()|x,a,p,train\n",
+        ["labels.csv:10", "'=cmd()|x' has no file"],
+    ),
     "an id of two lines": (GOOD + '"a0\nb",a,p,train\n', ["labels.csv:10", "'a0\\nb' has no file"]),
-    "an id with escape codes": (GOOD + "\x1b[2Ja0,a,p,train\n", ["labels.csv:10", "'\\x1b[2Ja0' has no file"]),
-    "an id with spaces around": (GOOD + " a0 ,a,p,train\n", ["labels.csv:10", "' a0 ' has no file"]),
-    "an id of 10,000 letters": (GOOD + f"{'i' * 10_000},a,p,train\n", ["labels.csv:10", "has no file"]),
+    "an id with escape codes": (
+        GOOD + "\x1b[2Ja0,a,p,train\n",
+        ["labels.csv:10", "'\\x1b[2Ja0' has no file"],
+    ),
+    "an id with spaces around": (
+        GOOD + " a0 ,a,p,train\n",
+        ["labels.csv:10", "' a0 ' has no file"],
+    ),
+    "an id of 10,000 letters": (
+        GOOD + f"{'i' * 10_000},a,p,train\n",
+        ["labels.csv:10", "has no file"],
+    ),
     "one class": (GOOD.replace(",b,", ",a,"), ["set", "only one class ('a')"]),
     "a class of one image": (GOOD.replace("b3,b,", "b3,c,"), ["class 'c' has one image"]),
 }
@@ -74,20 +104,38 @@ SETTINGS = {
     "a picture as labels file": ("labels=images/a0.png", ["images/a0.png", "not a readable CSV"]),
     "a labels file of 5,000 letters": (f"labels={'l' * 5000}", ["not a readable CSV"]),
     "a NUL in the labels file's name": ('labels="l\\0.csv"', ["not a readable CSV"]),
-    "somebody's password as labels file": ("labels=../../outside/secret.txt", ["secret.txt", "a header and at least"]),
-    "no such id column": ("labels={file: labels.csv, id: name, label: label}", ["labels.csv", "no column 'name'"]),
-    "no such label column": ("labels={file: labels.csv, id: id, label: kind}", ["labels.csv", "no column 'kind'"]),
+    "somebody's password as labels file": (
+        "labels=../../outside/secret.txt",
+        ["secret.txt", "a header and at least"],
+    ),
+    "no such id column": (
+        "labels={file: labels.csv, id: name, label: label}",
+        ["labels.csv", "no column 'name'"],
+    ),
+    "no such label column": (
+        "labels={file: labels.csv, id: id, label: kind}",
+        ["labels.csv", "no column 'kind'"],
+    ),
     "no such folder of images": ("train=photos", ["set/photos", "no such folder", "holds: "]),
     "a folder of images of 300 letters": (f"train={'t' * 300}", ["no such folder"]),
     "no such column of groups": ("group=doctor", ["data.group", "no column 'doctor'", "patient"]),
-    "no such column of the split": ("valid={column: fold}", ["data.valid.column", "no column 'fold'"]),
+    "no such column of the split": (
+        "valid={column: fold}",
+        ["data.valid.column", "no column 'fold'"],
+    ),
     "a split of odd words": (
         "valid={column: label}",
         ["data.valid.column", "'a0' has label 'a'", "train, valid, test"],
     ),
-    "a split without validation": ("valid={column: part}", ["data.valid.column", "no row has part valid"]),
+    "a split without validation": (
+        "valid={column: part}",
+        ["data.valid.column", "no row has part valid"],
+    ),
     "validation in no folder": ("valid=val", ["set/val", "no such folder"]),
-    "validation in the training folder": ("valid=images", ["labels.csv:2", "id 'a0' has a file in"]),
+    "validation in the training folder": (
+        "valid=images",
+        ["labels.csv:2", "id 'a0' has a file in"],
+    ),
     "a group for each fold but one": ("group=label", ["data.valid", "groups cannot part"]),
     "no test folder": ("test=test", ["set/test", "no such folder"]),
 }
@@ -118,8 +166,14 @@ def test_a_column_that_states_no_split(case, refused, write, labelled):
 
 
 GROUPS = {
-    "a group in two parts": (GOOD.replace("b1,b,p1,train", "b1,b,p1,valid"), ["data.group", "'p1'", "train", "valid"]),
-    "an image without a group": (GOOD.replace("b1,b,p1,", "b1,b,,"), ["data.group", "'b1' has no patient"]),
+    "a group in two parts": (
+        GOOD.replace("b1,b,p1,train", "b1,b,p1,valid"),
+        ["data.group", "'p1'", "train", "valid"],
+    ),
+    "an image without a group": (
+        GOOD.replace("b1,b,p1,", "b1,b,,"),
+        ["data.group", "'b1' has no patient"],
+    ),
 }
 
 

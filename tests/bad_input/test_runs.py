@@ -53,21 +53,48 @@ BROKEN = {
     "5,000 digits": (lambda: raw('"seed": 0', f'"seed": {"1" * 5000}'), "cannot be read"),
     "a later format": (lambda: said(format=2), "format 2, this version reads 1"),
     "no format": (lambda: said(format=None), "format None, this version reads 1"),
-    "a format of 10,000 letters": (lambda: said(format="x" * 10_000), f"format {'x' * 20}, this version"),
+    "a format of 10,000 letters": (
+        lambda: said(format="x" * 10_000),
+        f"format {'x' * 20}, this version",
+    ),
     "no id": (lambda: said(id=None), "id is missing or wrong"),
-    "another id": (lambda: said(id="other-1-s0"), "says it is 'other-1-s0'; the folder was renamed"),
+    "another id": (
+        lambda: said(id="other-1-s0"),
+        "says it is 'other-1-s0'; the folder was renamed",
+    ),
     "an id that climbs": (lambda: said(id="../../outside"), "says it is '../../outside'"),
     "no scores": (lambda: said(scores=None), "scores is missing or wrong"),
-    "a score of text": (lambda: said(scores__accuracy="high"), "scores.accuracy is missing or wrong"),
-    "a score that is nan": (lambda: raw('"log_loss": 0', '"log_loss": NaN, "x": 0'), "scores.log_loss"),
-    "an infinite score": (lambda: raw('"log_loss": 0', '"log_loss": Infinity, "x": 0'), "scores.log_loss"),
+    "a score of text": (
+        lambda: said(scores__accuracy="high"),
+        "scores.accuracy is missing or wrong",
+    ),
+    "a score that is nan": (
+        lambda: raw('"log_loss": 0', '"log_loss": NaN, "x": 0'),
+        "scores.log_loss",
+    ),
+    "an infinite score": (
+        lambda: raw('"log_loss": 0', '"log_loss": Infinity, "x": 0'),
+        "scores.log_loss",
+    ),
     "classes that are a word": (lambda: said(classes="abc"), "classes is missing or wrong"),
-    "a class that is a number": (lambda: said(classes=["a", 1, "c"]), "classes.1 is missing or wrong"),
+    "a class that is a number": (
+        lambda: said(classes=["a", 1, "c"]),
+        "classes.1 is missing or wrong",
+    ),
     "data that are a list": (lambda: said(data=[]), "data is missing or wrong"),
-    "rows that are a fraction": (lambda: said(data__n_valid=0.5), "data.n_valid is missing or wrong"),
+    "rows that are a fraction": (
+        lambda: said(data__n_valid=0.5),
+        "data.n_valid is missing or wrong",
+    ),
     "files that are a list": (lambda: said(files=["valid.npz"]), "files is missing or wrong"),
-    "a hash that is a number": (lambda: said(files={"valid.npz": 3}), "files.valid.npz is missing or wrong"),
-    "preprocessing that is a word": (lambda: said(preprocessing="none"), "preprocessing is missing or wrong"),
+    "a hash that is a number": (
+        lambda: said(files={"valid.npz": 3}),
+        "files.valid.npz is missing or wrong",
+    ),
+    "preprocessing that is a word": (
+        lambda: said(preprocessing="none"),
+        "preprocessing is missing or wrong",
+    ),
 }
 
 
@@ -89,10 +116,16 @@ FILES = {
         ["valid.npz: "],
     ),
     "test rows as validation rows": (
-        lambda: (shutil.copy(Path("runs", ID, "test.npz"), Path("runs", ID, "valid.npz")), said(files={})),
+        lambda: (
+            shutil.copy(Path("runs", ID, "test.npz"), Path("runs", ID, "valid.npz")),
+            said(files={}),
+        ),
         ["valid.npz: has no targets"],
     ),
-    "no test predictions": (lambda: Path("runs", ID, "test.npz").unlink(), ["test.npz: is missing"]),
+    "no test predictions": (
+        lambda: Path("runs", ID, "test.npz").unlink(),
+        ["test.npz: is missing"],
+    ),
     "an npz that is none, and no hash": (
         lambda: (Path("runs", ID, "valid.npz").write_bytes(b"PK"), said(files={})),
         ["valid.npz: cannot be read"],
@@ -186,16 +219,25 @@ VERIFIED = {
     "a manifest that is a list": (lambda: MANIFEST.write_text("[1]"), NO_MANIFEST),
     "a manifest that is a picture": (lambda: MANIFEST.write_bytes(b"\x89PNG\xff"), NO_MANIFEST),
     "a manifest of brackets": (lambda: MANIFEST.write_text("[" * 100_000), NO_MANIFEST),
-    "a manifest of a later format": (lambda: manifest(lambda v: v.update(format=9)), ["s.json: format 9"]),
+    "a manifest of a later format": (
+        lambda: manifest(lambda v: v.update(format=9)),
+        ["s.json: format 9"],
+    ),
     "a manifest without members": (lambda: manifest(lambda v: v.pop("members")), NO_MANIFEST),
     "a manifest with no members": (lambda: manifest(lambda v: v.update(members=[])), NO_MANIFEST),
-    "members that are words": (lambda: manifest(lambda v: v.update(members=["r-1-s0"])), NO_MANIFEST),
+    "members that are words": (
+        lambda: manifest(lambda v: v.update(members=["r-1-s0"])),
+        NO_MANIFEST,
+    ),
     "a weight of text": (lambda: weights("half", 0.5), NO_MANIFEST),
     "a weight that is nan": (lambda: weights(float("nan"), 1), NO_MANIFEST),
     "weights of 2 and -1": (lambda: weights(2, -1), NO_MANIFEST),
     "weights of infinity": (lambda: weights(float("inf"), float("-inf")), NO_MANIFEST),
     "weights that sum to 2": (lambda: weights(1, 1), NO_MANIFEST),
-    "other weights": (lambda: weights(0.999, 0.001), ["s.csv: changed since it was written", "line "]),
+    "other weights": (
+        lambda: weights(0.999, 0.001),
+        ["s.csv: changed since it was written", "line "],
+    ),
     "a temperature of 0": (
         lambda: manifest(lambda v: v.update(calibration={"temperature": 0, "floor": 0})),
         NO_MANIFEST,
@@ -212,13 +254,22 @@ VERIFIED = {
         lambda: manifest(lambda v: v.update(calibration={"temperature": 1, "floor": float("inf")})),
         NO_MANIFEST,
     ),
-    "a floor of 2": (lambda: manifest(lambda v: v.update(calibration={"temperature": 1, "floor": 2})), NO_MANIFEST),
-    "a calibration that is a word": (lambda: manifest(lambda v: v.update(calibration="warm")), NO_MANIFEST),
+    "a floor of 2": (
+        lambda: manifest(lambda v: v.update(calibration={"temperature": 1, "floor": 2})),
+        NO_MANIFEST,
+    ),
+    "a calibration that is a word": (
+        lambda: manifest(lambda v: v.update(calibration="warm")),
+        NO_MANIFEST,
+    ),
     "a member that climbs": (
         lambda: member("run", "../../outside"),
         ["cannot verify", "1 members missing", "../../outside"],
     ),
-    "a member of 5,000 letters": (lambda: member("run", "r" * 5000), ["cannot verify", "1 members missing"]),
+    "a member of 5,000 letters": (
+        lambda: member("run", "r" * 5000),
+        ["cannot verify", "1 members missing"],
+    ),
     "a member with a NUL": (lambda: member("run", "r\0"), ["cannot verify", "1 members missing"]),
     "a member twice": (lambda: member("run", ID), NO_MANIFEST),
     "no hashes": (lambda: member("sha256", {}), NO_MANIFEST),
@@ -228,11 +279,16 @@ VERIFIED = {
         ["s.csv", "valid.npz is not the file that the submission was made from"],
     ),
     "a hash of a file outside": (
-        lambda: member("sha256", {"../../../outside/valid.npz": "0", "valid.npz": "0", "test.npz": "0"}),
+        lambda: member(
+            "sha256", {"../../../outside/valid.npz": "0", "valid.npz": "0", "test.npz": "0"}
+        ),
         ["s.csv", "is not the file that the submission was made from"],
     ),
     "no average": (lambda: manifest(lambda v: v.update(options={})), NO_MANIFEST),
-    "another sum of the CSV": (lambda: manifest(lambda v: v.update(csv_sha256="0")), ["s.csv", "csv_sha256"]),
+    "another sum of the CSV": (
+        lambda: manifest(lambda v: v.update(csv_sha256="0")),
+        ["s.csv", "csv_sha256"],
+    ),
     "a sample that is gone": (
         lambda: manifest(lambda v: v.update(sample_submission={"path": "gone.csv", "sha256": "0"})),
         ["s.csv: cannot verify: gone.csv is gone or changed"],
@@ -241,8 +297,14 @@ VERIFIED = {
         lambda: manifest(lambda v: v.update(sample_submission={"path": "g" * 5000, "sha256": "0"})),
         ["s.csv: cannot verify", "is gone or changed"],
     ),
-    "a sample without a hash": (lambda: manifest(lambda v: v.update(sample_submission={"path": "gone"})), NO_MANIFEST),
-    "a sample that is a word": (lambda: manifest(lambda v: v.update(sample_submission="s.csv")), NO_MANIFEST),
+    "a sample without a hash": (
+        lambda: manifest(lambda v: v.update(sample_submission={"path": "gone"})),
+        NO_MANIFEST,
+    ),
+    "a sample that is a word": (
+        lambda: manifest(lambda v: v.update(sample_submission="s.csv")),
+        NO_MANIFEST,
+    ),
     "a line too few": (
         lambda: CSV.write_text(CSV.read_text().rpartition("\nt")[0] + "\n"),
         ["s.csv: has 50 lines", "51"],
@@ -256,7 +318,10 @@ VERIFIED = {
         ["s.csv: changed since it was written", "line ends"],
     ),
     "a CSV that is a picture": (lambda: CSV.write_bytes(b"\x89PNG\xff"), ["s.csv: has 1 lines"]),
-    "a member that is gone": (lambda: shutil.rmtree("runs/q-1-s0"), ["1 members missing in runs: q-1-s0"]),
+    "a member that is gone": (
+        lambda: shutil.rmtree("runs/q-1-s0"),
+        ["1 members missing in runs: q-1-s0"],
+    ),
     "a member that is damaged": (lambda: text("{"), ["cannot verify", "run.json: cannot be read"]),
 }
 
@@ -269,12 +334,21 @@ def test_a_submission_that_cannot_be_derived_again(case, refused, submitted):
 
 
 COMMANDS = {
-    "a manifest in place of the CSV": ("verify submissions/s.json", ["s.json: not a submission", "s.csv?"]),
+    "a manifest in place of the CSV": (
+        "verify submissions/s.json",
+        ["s.json: not a submission", "s.csv?"],
+    ),
     "a folder in place of the CSV": ("verify submissions", ["submissions: no such file"]),
     "a name of 5,000 letters": (f"verify {'n' * 5000}.csv", ["no such file"]),
-    "runs that are elsewhere": ("verify submissions/s.csv --runs none", ["2 members missing in none"]),
+    "runs that are elsewhere": (
+        "verify submissions/s.csv --runs none",
+        ["2 members missing in none"],
+    ),
     "no runs": ("blend --runs none", ["no finished run in none", "ens train RECIPE"]),
-    "runs that are a file": ("blend --runs submissions/s.csv", ["no finished run in submissions/s.csv"]),
+    "runs that are a file": (
+        "blend --runs submissions/s.csv",
+        ["no finished run in submissions/s.csv"],
+    ),
     "a pattern of nothing": ("blend 'zzz*'", ["no finished run in runs matches zzz*"]),
     "a pattern that is open": ("blend '[a'", ["no finished run in runs matches [a"]),
     "a pattern that climbs": ("blend '../*'", ["no finished run in runs matches ../*"]),
@@ -288,9 +362,18 @@ COMMANDS = {
     "an unknown set to get": ("data get cats", ["'cats' is not one of cifar10"]),
     "a competition that climbs": ("data get kaggle:../x", ["kaggle:../x: no competition's name"]),
     "a competition without a name": ("data get kaggle:", ["kaggle:: no competition's name"]),
-    "an archive that is not there": ("data get hymenoptera --from none.zip", ["none.zip: no such file"]),
-    "another archive": ("data get hymenoptera --from submissions/s.csv", ["s.csv: not the bytes expected"]),
-    "one file for three": ("data get flowers102 --from submissions/s.csv", ["s.csv: one file", "needs 3"]),
+    "an archive that is not there": (
+        "data get hymenoptera --from none.zip",
+        ["none.zip: no such file"],
+    ),
+    "another archive": (
+        "data get hymenoptera --from submissions/s.csv",
+        ["s.csv: not the bytes expected"],
+    ),
+    "one file for three": (
+        "data get flowers102 --from submissions/s.csv",
+        ["s.csv: one file", "needs 3"],
+    ),
     "no folder to begin with": ("init none", ["none is not there", "looked at"]),
     "a file to begin with": ("init submissions/s.csv", ["s.csv: not a folder and not an archive"]),
     "a folder without images": ("init submissions", ["neither class folders"]),
@@ -303,4 +386,11 @@ def test_a_command_about_what_is_not_there(case, refused, submitted):
     refused(command, *texts)
 
 
-CASES = BROKEN | FILES | {f"a data set {name}": case for name, case in SETS.items()} | PAIRS | VERIFIED | COMMANDS
+CASES = (
+    BROKEN
+    | FILES
+    | {f"a data set {name}": case for name, case in SETS.items()}
+    | PAIRS
+    | VERIFIED
+    | COMMANDS
+)

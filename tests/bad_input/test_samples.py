@@ -18,26 +18,78 @@ SAMPLES = {
     "empty": (TWO, "", ["s.csv", "a header and at least one row"]),
     "only a header": (TWO, "id,label\n", ["s.csv", "a header and at least one row"]),
     "a picture": (TWO, b"\x89PNG\xff", ["s.csv", "not a readable CSV in UTF-8"]),
-    "UTF-16": (TWO, sample("id,label", "a").encode("utf-16"), ["s.csv", "not a readable CSV in UTF-8"]),
+    "UTF-16": (
+        TWO,
+        sample("id,label", "a").encode("utf-16"),
+        ["s.csv", "not a readable CSV in UTF-8"],
+    ),
     "only ids": (TWO, "id\nt0\n", ["s.csv", "an id column and at least one more", "'id'"]),
-    "semicolons": (TWO, "id;label\nt0;a\n", ["s.csv", "an id column and at least one more", "'id;label'"]),
+    "semicolons": (
+        TWO,
+        "id;label\nt0;a\n",
+        ["s.csv", "an id column and at least one more", "'id;label'"],
+    ),
     "a column twice": (TWO, sample("id,a,a", "0,1"), ["s.csv", "twice"]),
     "a row too short": (TWO, sample("id,label", "a") + "t9\n", ["s.csv", "row 8 has 1 cells"]),
     "an open quote": (TWO, sample("id,label", "a") + '"t9,a\n', ["s.csv", "not a readable CSV"]),
     "a NUL": (TWO, sample("id,label", "a") + "t9\0,a\n", ["s.csv", "NUL"]),
-    "an id twice": (TWO, sample("id,label", "a", [*IDS, "t0"]), ["s.csv", "'t0'", "more than once"]),
-    "an id without an image": (TWO, sample("id,label", "a", ["x9"]), ["1 of 1 ids", "'x9'", "data.test"]),
-    "an id that climbs": (TWO, sample("id,label", "a", ["../../outside/secret"]), ["1 of 1 ids", "'../../outside/sec"]),
-    "an id of 10,000 letters": (TWO, sample("id,label", "a", ["i" * 10_000]), ["1 of 1 ids", "'iii"]),
+    "an id twice": (
+        TWO,
+        sample("id,label", "a", [*IDS, "t0"]),
+        ["s.csv", "'t0'", "more than once"],
+    ),
+    "an id without an image": (
+        TWO,
+        sample("id,label", "a", ["x9"]),
+        ["1 of 1 ids", "'x9'", "data.test"],
+    ),
+    "an id that climbs": (
+        TWO,
+        sample("id,label", "a", ["../../outside/secret"]),
+        ["1 of 1 ids", "'../../outside/sec"],
+    ),
+    "an id of 10,000 letters": (
+        TWO,
+        sample("id,label", "a", ["i" * 10_000]),
+        ["1 of 1 ids", "'iii"],
+    ),
     "an empty id": (TWO, sample("id,label", "a", ["", *IDS]), ["1 of 7 ids", "''"]),
-    "two ids for one image": (TWO, sample("id,label", "a", ["t0", "t0.png"]), ["'t0' and 't0.png'", "both mean"]),
+    "two ids for one image": (
+        TWO,
+        sample("id,label", "a", ["t0", "t0.png"]),
+        ["'t0' and 't0.png'", "both mean"],
+    ),
     "an id for two images": (TWO, sample("id,label", "a", ["u"]), ["1 of 1 ids", "'u'"]),
-    "a class without a column": (THREE, sample("id,a,b", "0,1"), ["s.csv", "1 classes have no column ['c']"]),
-    "a column that is no class": (TWO, sample("id,a,b,x", "0,1,0"), ["s.csv", "1 columns are no class ['x']"]),
-    "classes by number": (TWO, sample("id,0,1", "0,1"), ["s.csv", "columns are not the classes", "['a', 'b']"]),
-    "classes in another case": (TWO, sample("id,A,B", "0,1"), ["s.csv", "columns are not the classes"]),
-    "a fraction of three classes": (THREE, sample("id,label", "0.5"), ["s.csv", "two classes", "the runs have 3"]),
-    "a fraction of who knows what": (TWO, sample("id,label", "0.5"), ["s.csv", "data.positive", "is not set"]),
+    "a class without a column": (
+        THREE,
+        sample("id,a,b", "0,1"),
+        ["s.csv", "1 classes have no column ['c']"],
+    ),
+    "a column that is no class": (
+        TWO,
+        sample("id,a,b,x", "0,1,0"),
+        ["s.csv", "1 columns are no class ['x']"],
+    ),
+    "classes by number": (
+        TWO,
+        sample("id,0,1", "0,1"),
+        ["s.csv", "columns are not the classes", "['a', 'b']"],
+    ),
+    "classes in another case": (
+        TWO,
+        sample("id,A,B", "0,1"),
+        ["s.csv", "columns are not the classes"],
+    ),
+    "a fraction of three classes": (
+        THREE,
+        sample("id,label", "0.5"),
+        ["s.csv", "two classes", "the runs have 3"],
+    ),
+    "a fraction of who knows what": (
+        TWO,
+        sample("id,label", "0.5"),
+        ["s.csv", "data.positive", "is not set"],
+    ),
     "two samples' columns": (TWO, sample("id,a,b,label", "0,1,a"), ["s.csv", "no class ['label']"]),
 }
 
@@ -70,7 +122,10 @@ PLACES = {
     "a device": ("/dev/zero", ["/dev/zero", "is gone"]),
     "a name of 5,000 letters": ("s" * 5000, ["is gone"]),
     "a name with a NUL": ("s\0.csv", ["run.json: data.sample_submission: a path holds no NUL"]),
-    "somebody's password": ("../outside/secret.txt", ["secret.txt", "a header and at least one row"]),
+    "somebody's password": (
+        "../outside/secret.txt",
+        ["secret.txt", "a header and at least one row"],
+    ),
 }
 
 
@@ -82,8 +137,14 @@ def test_a_sample_that_is_not_there(case, refused, runs_for):
 
 
 MEMBERS = {
-    "two samples": ({"sample_submission": "other.csv"}, ["other.csv: the sample submission of r0", "--sample FILE"]),
-    "two positive classes": ({"positive": "b"}, ["as data.positive", "r0-1-s0 has b", "r1-1-s0 has None"]),
+    "two samples": (
+        {"sample_submission": "other.csv"},
+        ["other.csv: the sample submission of r0", "--sample FILE"],
+    ),
+    "two positive classes": (
+        {"positive": "b"},
+        ["as data.positive", "r0-1-s0 has b", "r1-1-s0 has None"],
+    ),
 }
 
 
@@ -106,7 +167,10 @@ def test_a_positive_class_that_is_none(refused, write, runs_for):
 
 
 NAMES = {
-    "a climbing name": ("blend --name ../../outside/x", ["--name '../../outside/x'", "plain file name"]),
+    "a climbing name": (
+        "blend --name ../../outside/x",
+        ["--name '../../outside/x'", "plain file name"],
+    ),
     "an absolute name": ("blend --name /tmp/x", ["--name '/tmp/x'", "plain file name"]),
     "two dots": ("blend --name ..", ["--name '..'", "plain file name"]),
     "a hidden name": ("blend --name .x", ["--name '.x'", "plain file name"]),
@@ -144,8 +208,17 @@ def test_ids_and_classes_that_look_like_harm_are_written_exactly_and_name_no_fil
         " x ",
     ]
     classes = ("<script>alert(1)</script>", "=HYPERLINK(1)", "[bold]x[/nope]")
-    fake_run("runs", "r-1-s0", predictions=made_up(rng, 40, classes), test=made_up(rng, classes=classes, ids=ids))
-    for command in (["blend", "--name", "mine"], ["verify", "submissions/mine.csv"], ["runs", "--per-class"]):
+    fake_run(
+        "runs",
+        "r-1-s0",
+        predictions=made_up(rng, 40, classes),
+        test=made_up(rng, classes=classes, ids=ids),
+    )
+    for command in (
+        ["blend", "--name", "mine"],
+        ["verify", "submissions/mine.csv"],
+        ["runs", "--per-class"],
+    ):
         monkeypatch.setattr(sys, "argv", ["ens", *command])
         with pytest.raises(SystemExit) as ended:
             main()

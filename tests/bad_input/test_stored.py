@@ -70,28 +70,55 @@ def other_test_classes():
 RUNS = {
     "fold 0 of none": (in_run("fold", 0), "fold 0 of n_folds None"),
     "folds without a fold": (in_run("n_folds", 5), "fold None of n_folds 5"),
-    "one fold": (lambda: (change(BAD, "fold", 0), change(BAD, "n_folds", 1)), "n_folds is missing or wrong"),
-    "a fold too many": (lambda: (change(BAD, "fold", 5), change(BAD, "n_folds", 5)), "fold 5 of n_folds 5"),
+    "one fold": (
+        lambda: (change(BAD, "fold", 0), change(BAD, "n_folds", 1)),
+        "n_folds is missing or wrong",
+    ),
+    "a fold too many": (
+        lambda: (change(BAD, "fold", 5), change(BAD, "n_folds", 5)),
+        "fold 5 of n_folds 5",
+    ),
     "a fold below 0": (in_run("fold", -1), "fold is missing or wrong"),
-    "a fold that the id lacks": (lambda: (change(BAD, "fold", 1), change(BAD, "n_folds", 2)), "fold 1 in a run that"),
-    "classes of other predictions": (other_classes, "its classes are not those of run.json: 'c', 'x'"),
-    "test classes of other predictions": (other_test_classes, "test.npz: its classes are not those of run.json"),
+    "a fold that the id lacks": (
+        lambda: (change(BAD, "fold", 1), change(BAD, "n_folds", 2)),
+        "fold 1 in a run that",
+    ),
+    "classes of other predictions": (
+        other_classes,
+        "its classes are not those of run.json: 'c', 'x'",
+    ),
+    "test classes of other predictions": (
+        other_test_classes,
+        "test.npz: its classes are not those of run.json",
+    ),
     "a class twice": (in_run("classes", ["a", "b", "c", "a"]), "a name appears twice"),
     "a majority of 2": (in_run("data", "majority", 2), "data.majority is missing or wrong"),
     "images below 0": (in_run("data", "n_train", -1), "data.n_train is missing or wrong"),
     "10^400 images": (in_run("data", "n_train", 10**400), "data.n_train is missing or wrong"),
-    "other rows": (in_run("data", "n_valid", 7), "states 7 readable validation images, valid.npz has 200 rows"),
+    "other rows": (
+        in_run("data", "n_valid", 7),
+        "states 7 readable validation images, valid.npz has 200 rows",
+    ),
     "no readable row": (
-        lambda: (change(BAD, "data", "n_valid", 1), change(BAD, "data", "unreadable", {"valid": ["x"]})),
+        lambda: (
+            change(BAD, "data", "n_valid", 1),
+            change(BAD, "data", "unreadable", {"valid": ["x"]}),
+        ),
         "no validation image was readable",
     ),
-    "class counts below 0": (in_run("data", "class_counts", {"a": -3}), "data.class_counts.a is missing or wrong"),
+    "class counts below 0": (
+        in_run("data", "class_counts", {"a": -3}),
+        "data.class_counts.a is missing or wrong",
+    ),
     "10^400 parameters": (in_run("n_trainable", 10**400), "n_trainable is missing or wrong"),
     "a rate of 1e308": (in_run("lr", 1e308), "lr is missing or wrong"),
     "a rate below 0": (in_run("lr", -0.1), "lr is missing or wrong"),
     "seconds below 0": (in_run("seconds", {"train": -5}), "seconds.train is missing or wrong"),
     "seconds of 1e300": (in_run("seconds", {"train": 1e300}), "seconds.train is missing or wrong"),
-    "a log loss of 1e300": (in_run("scores", "log_loss", 1e300), "scores.log_loss is missing or wrong"),
+    "a log loss of 1e300": (
+        in_run("scores", "log_loss", 1e300),
+        "scores.log_loss is missing or wrong",
+    ),
     "epochs below 0": (in_run("n_epochs", -1), "n_epochs is missing or wrong"),
     "a best epoch of 10^400": (in_run("best_epoch", 10**400), "best_epoch is missing or wrong"),
     "threads below 0": (in_run("threads", -1), "threads is missing or wrong"),
@@ -105,7 +132,9 @@ RUNS = {
 
 
 @pytest.mark.parametrize("case", RUNS)
-def test_a_run_of_impossible_values_is_named_and_the_others_are_listed_and_blended(case, ens, fake_run):
+def test_a_run_of_impossible_values_is_named_and_the_others_are_listed_and_blended(
+    case, ens, fake_run
+):
     damage, reason = RUNS[case]
     fake_run("runs", "bad-1-s0")
     fake_run("runs", "good-1-s0")
@@ -125,11 +154,23 @@ def test_a_run_of_impossible_values_is_named_and_the_others_are_listed_and_blend
 
 HISTORY = "epoch,phase,train_loss,valid_loss,accuracy,seconds,is_best\n1,train,0.5,0.5,0.9,1,1\n"
 CURVES = {
-    "a training loss that is text": ("history.csv", HISTORY + "2,train,low,0.5,0.9,1,0\n", "line 3: train_loss"),
-    "a validation loss of nothing": ("history.csv", HISTORY + "2,train,0.5,,0.9,1,0\n", "line 3: valid_loss"),
+    "a training loss that is text": (
+        "history.csv",
+        HISTORY + "2,train,low,0.5,0.9,1,0\n",
+        "line 3: train_loss",
+    ),
+    "a validation loss of nothing": (
+        "history.csv",
+        HISTORY + "2,train,0.5,,0.9,1,0\n",
+        "line 3: valid_loss",
+    ),
     "4 MB of epochs": ("history.csv", HISTORY + "\n" * (1 << 22), "bytes, 4,194,304 are allowed"),
     "an accuracy of 9": ("history.csv", HISTORY + "2,train,0.5,0.5,9,1,0\n", "line 3: accuracy"),
-    "epoch 10^400": ("history.csv", HISTORY + f"{10**400},train,0.5,0.5,0.9,1,0\n", "line 3: epoch"),
+    "epoch 10^400": (
+        "history.csv",
+        HISTORY + f"{10**400},train,0.5,0.5,0.9,1,0\n",
+        "line 3: epoch",
+    ),
     "epoch -1": ("history.csv", HISTORY + "-1,train,0.5,0.5,0.9,1,0\n", "line 3: epoch"),
     "seconds below 0": ("history.csv", HISTORY + "2,train,0.5,0.5,0.9,-1,0\n", "line 3: seconds"),
     "a row too short": ("history.csv", HISTORY + "2,train\n", "line 3: train_loss"),
@@ -138,7 +179,11 @@ CURVES = {
     "a rate of 0": ("lr_find.csv", "rate,smoothed_loss\n0,1\n", "line 2: rate"),
     "a rate of 1e300": ("lr_find.csv", "rate,smoothed_loss\n1e300,1\n", "line 2: rate"),
     "a rate that is text": ("lr_find.csv", "rate,smoothed_loss\nfast,1\n", "line 2: rate"),
-    "a loss that is text": ("lr_find.csv", "rate,smoothed_loss\n0.1,low\n", "line 2: smoothed_loss"),
+    "a loss that is text": (
+        "lr_find.csv",
+        "rate,smoothed_loss\n0.1,low\n",
+        "line 2: smoothed_loss",
+    ),
 }
 
 
@@ -148,7 +193,9 @@ def test_a_curve_of_impossible_values_is_named_and_the_report_goes_on(case, work
     run = fake_run("runs", "bad-1-s0")
     write(run.folder / name, content)
     report = collect(RunStore().all(), {}, lambda *_: None)
-    assert [name in folder.reason and reason in folder.reason for folder in report.damaged] == [True]
+    assert [name in folder.reason and reason in folder.reason for folder in report.damaged] == [
+        True
+    ]
     assert [view.run.id for made in report.sets for view in made.runs] == ["bad-1-s0"]
 
 
@@ -157,10 +204,14 @@ DIVERGED = [math.nan, math.inf, -math.inf, 1e308, 1e13]
 
 @pytest.mark.parametrize("loss", DIVERGED)
 @pytest.mark.parametrize("n_epochs", [1, 3])
-def test_an_epoch_that_diverged_is_no_damage_and_its_loss_is_not_drawn(loss, n_epochs, work, fake_run):
+def test_an_epoch_that_diverged_is_no_damage_and_its_loss_is_not_drawn(
+    loss, n_epochs, work, fake_run
+):
     run = fake_run("runs", "wild-1-s0")
-    epochs = [EpochEnded(run.id, "train", 1 + i, n_epochs, loss, loss if i else 0.5, 0.9, 1, i == 0)
-              for i in range(n_epochs)]  # fmt: skip
+    epochs = [
+        EpochEnded(run.id, "train", 1 + i, n_epochs, loss, loss if i else 0.5, 0.9, 1, i == 0)
+        for i in range(n_epochs)
+    ]
     save_history(epochs, run.folder, run.id)
     stored = history_of(run)
     assert [row.train_loss for row in stored] == pytest.approx([loss] * n_epochs, nan_ok=True)
@@ -184,14 +235,26 @@ MANIFESTS = {
     "a weight below 0": (("members", 0, "weight", -1), "members.0.weight"),
     "a weight of text": (("members", 0, "weight", "heavy"), "members.0.weight"),
     "1.5 of an architecture": (("options", "per_arch", 1.5), "options.per_arch"),
-    "an architecture less": (("options", "per_arch", -1), "options: --per-arch -1: 0 (no limit) or more"),
-    "a threshold of 7": (("options", "min_acc", 7), "options: --min-acc 7.0: from 0 to 1 is allowed"),
+    "an architecture less": (
+        ("options", "per_arch", -1),
+        "options: --per-arch -1: 0 (no limit) or more",
+    ),
+    "a threshold of 7": (
+        ("options", "min_acc", 7),
+        "options: --min-acc 7.0: from 0 to 1 is allowed",
+    ),
     "members of text": (("members", "all"), "members"),
     "no members": (("members", []), "members"),
-    "a temperature of 10^400": (("calibration", {"temperature": 10**400, "floor": 0}), "calibration.temperature"),
+    "a temperature of 10^400": (
+        ("calibration", {"temperature": 10**400, "floor": 0}),
+        "calibration.temperature",
+    ),
     "options that are a list": (("options", []), "(options is missing or wrong)"),
     "options that are a number": (("options", 7), "(options is missing or wrong)"),
-    "fewer members than none": (("options", "max_members", -2), "options: --max-members -2: 0 (no limit) or more"),
+    "fewer members than none": (
+        ("options", "max_members", -2),
+        "options: --max-members -2: 0 (no limit) or more",
+    ),
     "no way of averaging": (("options", {}), "options: average is missing"),
     "refits of 7": (("refits", 7), "refits"),
 }
@@ -224,11 +287,16 @@ PLACES = {
 
 
 @pytest.mark.parametrize("case", PLACES)
-def test_a_folder_that_cannot_be_made_is_named_with_the_ways_out(case, ens, folders, fake_run, write):
+def test_a_folder_that_cannot_be_made_is_named_with_the_ways_out(
+    case, ens, folders, fake_run, write
+):
     command, taken = PLACES[case]
     run = fake_run("runs", "a-1-s0")
     write("v.npz", (run.folder / "valid.npz").read_bytes())
-    write("r.yaml", "data: {source: folder, path: pictures, valid: val, test: test}\nmodel: {arch: resnet18}\n")
+    write(
+        "r.yaml",
+        "data: {source: folder, path: pictures, valid: val, test: test}\nmodel: {arch: resnet18}\n",
+    )
     write(taken, "a file")
     code, _, err = ens(command)
     message = err.partition("error: ")[2]
@@ -247,12 +315,17 @@ CACHES = {
 
 @pytest.mark.parametrize("cache", ["taken", "taken/deeper"])
 @pytest.mark.parametrize("case", CACHES)
-def test_a_cache_that_cannot_be_made_is_named_with_the_way_out(case, cache, ens, folders, write, monkeypatch):
+def test_a_cache_that_cannot_be_made_is_named_with_the_way_out(
+    case, cache, ens, folders, write, monkeypatch
+):
     import shutil
 
     shutil.make_archive("pictures", "zip", "pictures")
     write("taken", "a file")
-    write("r.yaml", f"{CACHES[case]}\nmodel: {{arch: test_resnet, pretrained: false}}\nfit: {{strategy: scratch}}\n")
+    write(
+        "r.yaml",
+        f"{CACHES[case]}\nmodel: {{arch: test_resnet, pretrained: false}}\nfit: {{strategy: scratch}}\n",
+    )
     monkeypatch.setenv("ENS_CACHE", os.path.abspath(cache))
     code, _, err = ens("train r.yaml")
     message = err.partition("error: ")[2]
@@ -267,7 +340,9 @@ SEARCHES = {
     "a page too few": lambda raw: raw[:-4096],
     "a head": lambda raw: raw[:100],
     "a picture": lambda raw: b"\x89PNG" + raw[4:],
-    "a table's name not in UTF-8": lambda raw: raw.replace(b"CREATE TABLE studies", b"CREATE TABLE st\xdadies", 1),
+    "a table's name not in UTF-8": lambda raw: raw.replace(
+        b"CREATE TABLE studies", b"CREATE TABLE st\xdadies", 1
+    ),
     "zeros inside": lambda raw: raw[:5000] + bytes(4096) + raw[9096:],
 }
 
@@ -283,7 +358,9 @@ def test_a_search_that_cannot_be_read_is_named_with_the_way_out(case, work):
     study.enqueue_trial({"x": 1.0})
     assert len(open_database(path, "s", "minimize").get_trials()) == 1
     path.write_bytes(SEARCHES[case](path.read_bytes()))
-    with pytest.raises(EnsembleError, match=r"s.db: this search cannot be read \(.*\)\nmove the file away"):
+    with pytest.raises(
+        EnsembleError, match=r"s.db: this search cannot be read \(.*\)\nmove the file away"
+    ):
         open_database(path, "s", "minimize")
 
 
@@ -299,4 +376,11 @@ def test_a_search_of_another_table_is_named(work):
         open_database(work / "s.db", "s", "minimize")
 
 
-CASES = RUNS | {f"a curve of {name}": case for name, case in CURVES.items()} | MANIFESTS | PLACES | CACHES | SEARCHES
+CASES = (
+    RUNS
+    | {f"a curve of {name}": case for name, case in CURVES.items()}
+    | MANIFESTS
+    | PLACES
+    | CACHES
+    | SEARCHES
+)

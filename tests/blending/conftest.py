@@ -26,7 +26,10 @@ def _pool_of(probs, targets, is_log=False):
         np.array([f"{i:06d}" for i in range(len(targets))]),
         tuple(f"c{i:03d}" for i in range(probs.shape[2])),
     )
-    members = {f"m{i:03d}": (lambda own=own: Predictions(ids, classes, own, targets)) for i, own in enumerate(probs)}
+    members = {
+        f"m{i:03d}": (lambda own=own: Predictions(ids, classes, own, targets))
+        for i, own in enumerate(probs)
+    }
     return open_pool(members, is_log)
 
 

@@ -21,7 +21,9 @@ def with_data(run, **values):
 
 def labelled_test(rng, made_up, accuracy, n=60):
     made = made_up(rng, n, accuracy=accuracy)
-    return Predictions(np.array([f"t{key}" for key in made.ids]), made.classes, made.probs, made.targets)
+    return Predictions(
+        np.array([f"t{key}" for key in made.ids]), made.classes, made.probs, made.targets
+    )
 
 
 def shuffled(draw, predictions):
@@ -41,14 +43,18 @@ def weights_of(blend):
 
 @settings(max_examples=10)
 @given(data=st.data())
-def test_shuffling_rows_classes_files_or_members_gives_the_same_csv(data, tmp_path_factory, fake_run, made_up):
+def test_shuffling_rows_classes_files_or_members_gives_the_same_csv(
+    data, tmp_path_factory, fake_run, made_up
+):
     folder = tmp_path_factory.mktemp("shuffled")
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
     classes = ("b", "a", "É", "10", "9")[: data.draw(st.integers(2, 5))]
     sample = folder / "sample.csv"
     asked = data.draw(st.permutations(range(12)))
     header = ",".join(["key", *data.draw(st.permutations(classes))])
-    sample.write_text("\n".join([header, *(f"t{i:05d}{',0' * len(classes)}" for i in asked)]) + "\n")
+    sample.write_text(
+        "\n".join([header, *(f"t{i:05d}{',0' * len(classes)}" for i in asked)]) + "\n"
+    )
     original, other = [], []
     for name in ("m1-1-s0", "m2-1-s0", "m3-1-s0")[: data.draw(st.integers(1, 3))]:
         valid, test = made_up(rng, 30, classes, 0.8), made_up(rng, 12, classes)
@@ -66,10 +72,17 @@ def test_shuffling_rows_classes_files_or_members_gives_the_same_csv(data, tmp_pa
     )
     written = []
     for out, runs in (("x", original), ("y", data.draw(st.permutations(other)))):
-        same = {"name": "d", "valid": "same", "fingerprint": "same", "sample_submission": str(sample)}
+        same = {
+            "name": "d",
+            "valid": "same",
+            "fingerprint": "same",
+            "sample_submission": str(sample),
+        }
         blend = make_blend([with_data(run, **same) for run in runs], options)
         submission = write_submission(blend, folder / out)
-        written.append((submission.path.name, submission.path.read_bytes(), weights_of(blend), blend.table))
+        written.append(
+            (submission.path.name, submission.path.read_bytes(), weights_of(blend), blend.table)
+        )
     assert written[0] == written[1]
 
 
@@ -87,7 +100,10 @@ def test_a_blend_of_one_member_is_that_member(run_on):
 
 
 def test_the_test_probabilities_are_the_weighted_mean_by_id_and_class(run_on):
-    runs = [run_on("d", f"{name}-1-s0", accuracy=accuracy) for name, accuracy in zip("abc", (0.6, 0.8, 1), strict=True)]
+    runs = [
+        run_on("d", f"{name}-1-s0", accuracy=accuracy)
+        for name, accuracy in zip("abc", (0.6, 0.8, 1), strict=True)
+    ]
     made = make_blend(runs)
     assert weights_of(made) == pytest.approx({"a-1-s0": 0.25, "b-1-s0": 1 / 3, "c-1-s0": 5 / 12})
     tests = {run.id: run.test().canonical() for run in runs}
@@ -98,30 +114,43 @@ def test_the_test_probabilities_are_the_weighted_mean_by_id_and_class(run_on):
 
 def test_members_and_weights_do_not_depend_on_the_order_of_the_runs(run_on):
     runs = [run_on("d", f"a-{i}-s0", accuracy=0.6 + i / 10) for i in range(4)]
-    made, turned = make_blend(runs, Options(min_acc=0.7)), make_blend(runs[::-1], Options(min_acc=0.7))
+    made, turned = (
+        make_blend(runs, Options(min_acc=0.7)),
+        make_blend(runs[::-1], Options(min_acc=0.7)),
+    )
     assert list(weights_of(made).items()) == list(weights_of(turned).items())
     assert [run.id for run in turned.passed_over] == ["a-0-s0"]
     assert made.predictions.probs.tobytes() == turned.predictions.probs.tobytes()
-    assert (made.valid.accuracy, made.valid.log_loss) == (turned.valid.accuracy, turned.valid.log_loss)
+    assert (made.valid.accuracy, made.valid.log_loss) == (
+        turned.valid.accuracy,
+        turned.valid.log_loss,
+    )
 
 
 def test_members_about_other_rows_inside_one_group_are_refused_and_named(run_on, rng, made_up):
     good = run_on("d", "a-1-s0")
     other = run_on("d", "b-1-s0", predictions=made_up(rng, 199))
-    with pytest.raises(MismatchError, match=r"a-1-s0 and b-1-s0 do not have the same rows: 200 against 199\n.*'00199'"):
+    with pytest.raises(
+        MismatchError,
+        match=r"a-1-s0 and b-1-s0 do not have the same rows: 200 against 199\n.*'00199'",
+    ):
         make_blend([good, with_data(other, valid=good.data.valid)])
 
 
 def test_members_about_other_classes_inside_one_group_are_refused_and_named(run_on, rng, made_up):
     good = run_on("d", "a-1-s0")
     other = run_on("d", "b-1-s0", predictions=made_up(rng, 200, classes=("a", "b", "z")))
-    with pytest.raises(MismatchError, match=r"a-1-s0 and b-1-s0 do not have the same classes.*\n.*'c'.*'z'"):
+    with pytest.raises(
+        MismatchError, match=r"a-1-s0 and b-1-s0 do not have the same classes.*\n.*'c'.*'z'"
+    ):
         make_blend([good, with_data(other, valid=good.data.valid)])
 
 
 def test_members_about_other_test_rows_are_refused_and_named(run_on, rng, made_up):
     runs = [run_on("d", "a-1-s0"), run_on("d", "b-1-s0", test=labelled_test(rng, made_up, 0.9))]
-    with pytest.raises(MismatchError, match="a-1-s0 and b-1-s0 do not have the same rows: 50 against 60"):
+    with pytest.raises(
+        MismatchError, match="a-1-s0 and b-1-s0 do not have the same rows: 50 against 60"
+    ):
         make_blend(runs)
 
 
@@ -134,7 +163,9 @@ def test_a_member_without_a_test_set_among_others_is_refused_and_named(run_on):
 def test_a_damaged_member_is_named(run_on):
     runs = [run_on("d", "a-1-s0"), run_on("d", "b-1-s0")]
     (runs[1].folder / "valid.npz").write_bytes(b"half")
-    with pytest.raises(DamagedError, match="b-1-s0/valid.npz: is not the file that run.json was written for"):
+    with pytest.raises(
+        DamagedError, match="b-1-s0/valid.npz: is not the file that run.json was written for"
+    ):
         make_blend(runs)
 
 
@@ -162,7 +193,9 @@ def test_a_labelled_test_set_is_scored_by_the_final_blend(run_on, rng, made_up):
     assert made.test.difference.value == pytest.approx(hits.mean() - 0.8)
 
 
-def test_the_labels_of_the_test_set_change_nothing_but_the_test_score(run_on, rng, made_up, tmp_path):
+def test_the_labels_of_the_test_set_change_nothing_but_the_test_score(
+    run_on, rng, made_up, tmp_path
+):
     blends = []
     for folder, shift in (("x", 0), ("y", 1)):
         runs = []
@@ -184,7 +217,10 @@ def test_the_labels_of_the_test_set_change_nothing_but_the_test_score(run_on, rn
 
 
 def test_scores_carry_intervals_and_say_what_they_can_tell_apart(run_on, rng, made_up):
-    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, "abcde", accuracy=0.7)) for i in range(5)]
+    runs = [
+        run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, "abcde", accuracy=0.7))
+        for i in range(5)
+    ]
     made = make_blend(runs)
     for value in (made.valid.accuracy, made.valid.log_loss):
         assert value.low < value.value < value.high
@@ -196,7 +232,9 @@ def test_scores_carry_intervals_and_say_what_they_can_tell_apart(run_on, rng, ma
 
 def test_a_blend_that_weak_members_pull_down_is_called_worse(run_on, rng, made_up):
     good = made_up(rng, 300, accuracy=1.0)
-    weak = Predictions(good.ids, good.classes, np.roll(np.eye(3)[good.targets], 1, axis=1), good.targets)
+    weak = Predictions(
+        good.ids, good.classes, np.roll(np.eye(3)[good.targets], 1, axis=1), good.targets
+    )
     runs = [run_on("d", "a-1-s0", predictions=good)]
     runs += [run_on("d", f"b-{i}-s0", predictions=weak) for i in range(3)]
     assert make_blend(runs, Options(weights="equal")).valid.verdict == "worse at n=300"
@@ -212,8 +250,13 @@ def test_the_same_runs_give_the_same_scores_again(run_on):
     )
 
 
-def test_the_table_holds_the_best_member_and_every_weighting_and_marks_optimism(run_on, rng, made_up):
-    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, accuracy=0.75 + i / 50)) for i in range(5)]
+def test_the_table_holds_the_best_member_and_every_weighting_and_marks_optimism(
+    run_on, rng, made_up
+):
+    runs = [
+        run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, accuracy=0.75 + i / 50))
+        for i in range(5)
+    ]
     for metric in ("accuracy", "log_loss"):
         made = make_blend(runs, Options(metric=metric))
         names = [rating.name for rating in made.table]
@@ -231,18 +274,26 @@ def test_the_table_holds_the_best_member_and_every_weighting_and_marks_optimism(
 
 
 def test_best_uses_one_of_the_weightings_and_says_which(run_on, rng, made_up):
-    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, accuracy=a)) for i, a in enumerate((0.5, 0.6, 0.95))]
+    runs = [
+        run_on("d", f"a-{i}-s0", predictions=made_up(rng, 300, accuracy=a))
+        for i, a in enumerate((0.5, 0.6, 0.95))
+    ]
     made = make_blend(runs, Options(weights="best"))
     assert made.learnt_by in ("equal", "accuracy", "logodds", "logloss", "greedy")
     assert weights_of(made) == weights_of(make_blend(runs, Options(weights=made.learnt_by)))
-    assert made.valid.fitted_accuracy == make_blend(runs, Options(weights=made.learnt_by)).valid.fitted_accuracy
+    assert (
+        made.valid.fitted_accuracy
+        == make_blend(runs, Options(weights=made.learnt_by)).valid.fitted_accuracy
+    )
 
 
 def test_geometric_means_are_normalised_products(run_on):
     runs = [run_on("d", f"{name}-1-s0", accuracy=0.8) for name in "ab"]
     made = make_blend(runs, Options(weights="equal", average="geometric"))
     product = np.prod([run.test().canonical().probs for run in runs], axis=0) ** 0.5
-    np.testing.assert_allclose(made.predictions.probs, product / product.sum(1, keepdims=True), atol=1e-9)
+    np.testing.assert_allclose(
+        made.predictions.probs, product / product.sum(1, keepdims=True), atol=1e-9
+    )
 
 
 def test_calibration_is_shown_and_applied_only_when_asked(run_on, rng, made_up):
@@ -260,7 +311,10 @@ def test_what_a_member_is_worth_and_what_another_run_would_have_added(run_on, rn
     good = [run_on("d", f"g-{i}-s0", predictions=made_up(rng, 400, accuracy=0.9)) for i in range(3)]
     wrong = made_up(rng, 400, accuracy=0.9)
     wrong = Predictions(
-        wrong.ids, wrong.classes, np.roll(np.eye(3, dtype=np.float32)[wrong.targets], 1, 1), wrong.targets
+        wrong.ids,
+        wrong.classes,
+        np.roll(np.eye(3, dtype=np.float32)[wrong.targets], 1, 1),
+        wrong.targets,
     )
     bad = run_on("d", "bad-0-s0", predictions=wrong)
     made = make_blend([*good, bad], Options(min_acc=0.5))
@@ -274,16 +328,23 @@ def test_what_a_member_is_worth_and_what_another_run_would_have_added(run_on, rn
 
 
 def test_pairs_disagree_and_fail_together_as_often_as_counted(run_on, rng, made_up):
-    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 100, accuracy=a)) for i, a in enumerate((0.8, 0.7, 0.9))]
+    runs = [
+        run_on("d", f"a-{i}-s0", predictions=made_up(rng, 100, accuracy=a))
+        for i, a in enumerate((0.8, 0.7, 0.9))
+    ]
     made = make_blend(runs)
     named = {run.id: run.valid().canonical().probs.argmax(1) for run in runs}
     targets = runs[0].valid().canonical().targets
     for one in named:
         for other in named:
-            assert made.disagreement(one, other) == pytest.approx((named[one] != named[other]).mean())
+            assert made.disagreement(one, other) == pytest.approx(
+                (named[one] != named[other]).mean()
+            )
             both = (named[one] != targets) & (named[other] != targets)
             assert made.double_fault(one, other) == pytest.approx(both.mean())
-    assert made.disagreement(*made.most_alike) == min(made.disagreement(a, b) for a in named for b in named if a != b)
+    assert made.disagreement(*made.most_alike) == min(
+        made.disagreement(a, b) for a in named for b in named if a != b
+    )
 
 
 def test_equal_weights_are_scikit_learns_soft_vote(run_on, rng, made_up):
@@ -309,13 +370,19 @@ def test_equal_weights_are_scikit_learns_soft_vote(run_on, rng, made_up):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
 def test_half_precision_and_sums_of_0_999_blend_as_their_shares(dtype, run_on, rng, made_up):
     exact = made_up(rng, 100)
-    rough = Predictions(exact.ids, exact.classes, (exact.probs * 0.999).astype(dtype), exact.targets)
-    made = make_blend([run_on("d", "a-1-s0", predictions=exact), run_on("d", "b-1-s0", predictions=rough)])
+    rough = Predictions(
+        exact.ids, exact.classes, (exact.probs * 0.999).astype(dtype), exact.targets
+    )
+    made = make_blend(
+        [run_on("d", "a-1-s0", predictions=exact), run_on("d", "b-1-s0", predictions=rough)]
+    )
     assert made.disagreement("a-1-s0", "b-1-s0") <= 0.01
     np.testing.assert_allclose(made.predictions.probs.sum(1), 1, atol=1e-12)
 
 
-def test_copies_of_one_run_are_not_distinguishable_and_best_stays_with_the_simplest(run_on, rng, made_up):
+def test_copies_of_one_run_are_not_distinguishable_and_best_stays_with_the_simplest(
+    run_on, rng, made_up
+):
     one = made_up(rng, 150, accuracy=0.8)
     for n_copies in (2, 3, 6, 7):
         runs = [run_on("d", f"a{n_copies}-{i}-s0", predictions=one) for i in range(n_copies)]
@@ -325,17 +392,23 @@ def test_copies_of_one_run_are_not_distinguishable_and_best_stays_with_the_simpl
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_blend_that_is_scored_is_the_one_that_is_written_where_members_vote(seed, run_on, made_up):
+def test_the_blend_that_is_scored_is_the_one_that_is_written_where_members_vote(
+    seed, run_on, made_up
+):
     rng, runs = np.random.default_rng(seed), []
     for i in range(6):
         made = made_up(rng, 60, accuracy=rng.choice([0.3, 0.4, 0.5, 0.6, 0.7]))
-        votes = Predictions(made.ids, made.classes, np.eye(3, dtype=np.float32)[made.probs.argmax(1)], made.targets)
+        votes = Predictions(
+            made.ids, made.classes, np.eye(3, dtype=np.float32)[made.probs.argmax(1)], made.targets
+        )
         runs.append(run_on("d", f"a{seed}-{i}-s0", predictions=votes, test=votes))
     for weights in ("accuracy", "equal"):
         plain = make_blend(runs, Options(weights=weights))
         assert plain.test.accuracy.value == pytest.approx(plain.valid.fitted_accuracy)
         calibrated = make_blend(runs, Options(weights=weights, calibrate=True))
-        assert np.array_equal(predicted(calibrated.predictions.probs), predicted(plain.predictions.probs))
+        assert np.array_equal(
+            predicted(calibrated.predictions.probs), predicted(plain.predictions.probs)
+        )
 
 
 def test_the_best_member_is_one_that_the_selection_lets_in(run_on, rng, made_up):
@@ -361,15 +434,21 @@ def test_a_log_loss_is_never_below_0(run_on):
     for i in range(3):
         right = rng.random(40) < 0.95
         own = np.where(right, 0.999, 0.02)
-        probs = np.where(np.arange(2) == targets[:, None], own[:, None], 1 - own[:, None]).astype(np.float32)
-        predictions = Predictions(np.array([f"{n:02d}" for n in range(40)]), ("a", "b"), probs, targets)
+        probs = np.where(np.arange(2) == targets[:, None], own[:, None], 1 - own[:, None]).astype(
+            np.float32
+        )
+        predictions = Predictions(
+            np.array([f"{n:02d}" for n in range(40)]), ("a", "b"), probs, targets
+        )
         runs.append(run_on("d", f"a-{i}-s0", predictions=predictions))
     for rating in make_blend(runs).table:
         assert 0 <= rating.log_loss.low <= rating.log_loss.value <= rating.log_loss.high
 
 
 def test_one_row_is_blended_and_calibrated_by_nothing(run_on, rng, made_up):
-    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, 1, "ab", accuracy=1)) for i in range(2)]
+    runs = [
+        run_on("d", f"a-{i}-s0", predictions=made_up(rng, 1, "ab", accuracy=1)) for i in range(2)
+    ]
     made = make_blend(runs)
     assert made.calibrated.before == made.calibrated.after
     assert make_blend(runs).calibrated == made.calibrated

@@ -5,7 +5,14 @@ import pytest
 from scipy.optimize import minimize_scalar
 from sklearn.metrics import brier_score_loss, log_loss
 
-from ensemble.blending.calibration import FLOORS, Calibration, calibrate, ece, learn_calibration, quality
+from ensemble.blending.calibration import (
+    FLOORS,
+    Calibration,
+    calibrate,
+    ece,
+    learn_calibration,
+    quality,
+)
 
 
 def softened(rng, temperature, n=2000, c=4):

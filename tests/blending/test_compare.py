@@ -48,7 +48,13 @@ def seeds_of(store, fake_run, made_up):
         for seed, accuracy in enumerate(accuracies):
             rng = np.random.default_rng([len(recipe), seed, round(1000 * accuracy)])
             predictions = made_up(rng, n, accuracy=accuracy)
-            fake_run(store.root, f"{recipe}-{digest}-s{seed}", seed=seed, digest=digest, predictions=predictions)
+            fake_run(
+                store.root,
+                f"{recipe}-{digest}-s{seed}",
+                seed=seed,
+                digest=digest,
+                predictions=predictions,
+            )
 
     return make
 
@@ -106,7 +112,9 @@ def test_the_bootstrap_interval_is_as_wide_as_theory_says(store, seeds_of):
     rows = np.arange(400)
     change = np.log(first.probs[rows, first.targets]) - np.log(second.probs[rows, second.targets])
     assert found.value.value == pytest.approx(change.mean())
-    assert found.value.high - found.value.low == pytest.approx(2 * 1.96 * change.std() / 20, rel=0.05)
+    assert found.value.high - found.value.low == pytest.approx(
+        2 * 1.96 * change.std() / 20, rel=0.05
+    )
 
 
 def test_more_than_two_sides_are_compared_pairwise_with_holm(store, seeds_of):
@@ -140,12 +148,20 @@ def test_what_cannot_be_compared_is_told(store, seeds_of, fake_run, rng, made_up
     with pytest.raises(SelectionError, match="a names one side"):
         sides(store, ["a"])
     other = made_up(rng, 50)
-    fake_run(store.root, "b-1-s0", predictions=Predictions(other.ids, other.classes, other.probs, other.targets))
-    with pytest.raises(MismatchError, match="a-1-s0 and b-1-s0 were not validated on the same rows"):
+    fake_run(
+        store.root,
+        "b-1-s0",
+        predictions=Predictions(other.ids, other.classes, other.probs, other.targets),
+    )
+    with pytest.raises(
+        MismatchError, match="a-1-s0 and b-1-s0 were not validated on the same rows"
+    ):
         compare(sides(store, ["a", "b"]))
 
 
-def test_identical_predictions_are_not_distinguishable_whatever_the_number_of_seeds(store, fake_run, rng, made_up):
+def test_identical_predictions_are_not_distinguishable_whatever_the_number_of_seeds(
+    store, fake_run, rng, made_up
+):
     same = made_up(rng, 200)
     for recipe, n_seeds in (("a", 6), ("b", 1), ("c", 7)):
         for seed in range(n_seeds):
@@ -166,5 +182,7 @@ def test_patterns_of_one_recipe_add_up_to_one_side(store, seeds_of):
 def test_a_difference_beyond_all_draws_is_found_among_many_sides(store, seeds_of):
     for i in range(24):
         seeds_of("x" * (i + 1), [0.95 - 0.02 * i], n=100)
-    far = [one for one in compare(sides(store, ["x*"])) if (one.first, one.second) == ("x", "x" * 24)]
+    far = [
+        one for one in compare(sides(store, ["x*"])) if (one.first, one.second) == ("x", "x" * 24)
+    ]
     assert all(one.verdict == "better at n=100" for one in far)

@@ -27,8 +27,14 @@ from ensemble.predictions import Predictions
 
 def pool_of(probs, targets):
     """A pool of members; probs is (members, rows, classes)."""
-    ids, classes = np.array([f"{i:04d}" for i in range(len(targets))]), tuple("abcdefgh"[: probs.shape[2]])
-    members = {f"m{i:03d}": (lambda own=own: Predictions(ids, classes, own, targets)) for i, own in enumerate(probs)}
+    ids, classes = (
+        np.array([f"{i:04d}" for i in range(len(targets))]),
+        tuple("abcdefgh"[: probs.shape[2]]),
+    )
+    members = {
+        f"m{i:03d}": (lambda own=own: Predictions(ids, classes, own, targets))
+        for i, own in enumerate(probs)
+    }
     return open_pool(members)
 
 
@@ -125,7 +131,9 @@ def test_what_a_rule_learns_from_a_row_never_reaches_the_score_of_that_row():
     np.testing.assert_allclose(losses, np.log(n_classes))
 
 
-def test_a_rule_that_learns_nothing_scores_the_same_either_way_and_its_interval_is_wilsons(rng, made_up):
+def test_a_rule_that_learns_nothing_scores_the_same_either_way_and_its_interval_is_wilsons(
+    rng, made_up
+):
     made = made_up(rng, 200)
     found = fitted(made.probs[None].astype(float), made.targets, lambda sample: np.ones(1), seed=3)
     hits, losses = rows_of(found, always(0))
@@ -141,7 +149,9 @@ def test_the_interval_of_a_rule_whose_weights_move_is_wider():
     rng, n = np.random.default_rng(0), 150
     targets = np.arange(n) % 2
     members = np.stack([rng.dirichlet(np.ones(2), n) for _ in range(40)])
-    moving = fitted(members, targets, lambda sample: np.eye(40)[sample.hits.mean(1).argmax()], seed=0)
+    moving = fitted(
+        members, targets, lambda sample: np.eye(40)[sample.hits.mean(1).argmax()], seed=0
+    )
     fixed = fitted(members, targets, lambda sample: np.eye(40)[0], seed=0)
     assert widening(moving, 0, always(0)) > 1.2
     assert widening(moving, 0, always(0)) <= np.sqrt(N_PARTS)
@@ -172,7 +182,9 @@ def test_the_choice_of_a_weighting_has_not_seen_the_part_that_it_is_scored_on():
     targets = np.arange(n) % 2
     right, wrong = np.eye(2)[targets], np.eye(2)[1 - targets]
     half = np.arange(n) % 4 < 2
-    members = np.stack([np.where(half[:, None], right, wrong), np.where(half[:, None], wrong, right)])
+    members = np.stack(
+        [np.where(half[:, None], right, wrong), np.where(half[:, None], wrong, right)]
+    )
     pool = pool_of(members, targets)
     rules = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
     found = cross_fit(pool, pool.sample(), lambda sample: rules, seed=0)
@@ -186,14 +198,20 @@ def test_the_choice_of_a_weighting_has_not_seen_the_part_that_it_is_scored_on():
 
 
 @pytest.mark.parametrize(("weights", "min_acc"), [("accuracy", 0), ("equal", 1 / 15)])
-def test_neither_weights_nor_selection_of_a_blend_are_learnt_on_the_rows_it_is_scored_on(weights, min_acc, run_on):
+def test_neither_weights_nor_selection_of_a_blend_are_learnt_on_the_rows_it_is_scored_on(
+    weights, min_acc, run_on
+):
     n, classes = 15, ("a", "b", "c")
     ids, targets = np.array([f"{i:02d}" for i in range(n)]), 1 + np.arange(n) % 2
     runs = []
-    for i in range(n):  # each is right on one row alone, and by that row alone it is chosen and weighed
+    for i in range(
+        n
+    ):  # each is right on one row alone, and by that row alone it is chosen and weighed
         probs = np.full((n, 3), 1 / 3, np.float32)
         probs[i] = np.eye(3)[targets[i]]
-        runs.append(run_on("d", f"a-{i:02d}-s0", predictions=Predictions(ids, classes, probs, targets)))
+        runs.append(
+            run_on("d", f"a-{i:02d}-s0", predictions=Predictions(ids, classes, probs, targets))
+        )
     made = make_blend(runs, Options(min_acc=min_acc, weights=weights))
     assert made.valid.fitted_accuracy == 1
     assert made.valid.accuracy.value == 0
@@ -229,7 +247,9 @@ def test_the_best_single_run_is_scored_as_honestly_as_the_blend(run_on):
 
 @pytest.mark.parametrize("n", [2, 3, 5, 6])
 def test_very_few_rows_still_get_a_score(n, run_on, rng, made_up):
-    runs = [run_on("d", f"a-{i}-s0", predictions=made_up(rng, n, "ab", accuracy=1)) for i in range(2)]
+    runs = [
+        run_on("d", f"a-{i}-s0", predictions=made_up(rng, n, "ab", accuracy=1)) for i in range(2)
+    ]
     made = make_blend(runs)
     assert made.valid.n_rows == n
     assert made.valid.accuracy.value == 1
@@ -244,16 +264,22 @@ def test_groups_never_part_in_cross_fitting_and_every_row_has_a_part(seed, n_gro
         assert all(len(set(part[groups == g].tolist())) == 1 for g in range(n_groups))
         assert set(part.tolist()) == set(range(N_PARTS))
     alone = list(_parts(targets, None, seed))
-    assert all((a == b).all() for a, b in zip(alone, _parts(targets, np.arange(len(targets)), seed), strict=True))
+    assert all(
+        (a == b).all()
+        for a, b in zip(alone, _parts(targets, np.arange(len(targets)), seed), strict=True)
+    )
 
 
 def test_a_runs_interval_is_of_groups_where_rows_belong_to_some(tmp_path, fake_run, made_up, rng):
     valid = made_up(rng, accuracy=0.8)
     hits = np.argmax(valid.probs, 1) == valid.targets
-    groups = np.array([f"patient{rank // 10}" for rank in np.argsort(np.argsort(hits))])  # errors share patients
+    groups = np.array(
+        [f"patient{rank // 10}" for rank in np.argsort(np.argsort(hits))]
+    )  # errors share patients
     grouped = Predictions(valid.ids, valid.classes, valid.probs, valid.targets, groups)
     plain, by_group = (
-        run_accuracy(fake_run(tmp_path, name, predictions=own)) for name, own in (("a", valid), ("b", grouped))
+        run_accuracy(fake_run(tmp_path, name, predictions=own))
+        for name, own in (("a", valid), ("b", grouped))
     )
     assert plain == wilson(plain.value, len(valid.ids))
     assert by_group.value == pytest.approx(plain.value)

@@ -5,7 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.blending.greedy import MAX_PICKS, AccuracySearch, GeometricSearch, LogLossSearch, greedy_weights
+from ensemble.blending.greedy import (
+    MAX_PICKS,
+    AccuracySearch,
+    GeometricSearch,
+    LogLossSearch,
+    greedy_weights,
+)
 
 
 def plain_greedy(score, probs, max_picks):
@@ -15,7 +21,10 @@ def plain_greedy(score, probs, max_picks):
     starts = [score(probs[order[:n]].mean(0)) for n in range(1, len(order) + 1)]
     n_start = next(n for n, one in enumerate(starts, 1) if one >= max(starts) - 1e-13)
     counts = np.bincount(order[:n_start], minlength=len(probs)).astype(float)
-    total, prefixes = probs[order[:n_start]].sum(0), [(starts[n_start - 1], -n_start, counts.copy())]
+    total, prefixes = (
+        probs[order[:n_start]].sum(0),
+        [(starts[n_start - 1], -n_start, counts.copy())],
+    )
     for n_picks in range(n_start + 1, max_picks + 1):
         scores = np.array([score((total + own) / n_picks) for own in probs])
         best = np.flatnonzero(np.isclose(scores, scores.max(), rtol=0, atol=1e-13))
@@ -39,7 +48,9 @@ def test_the_fast_search_for_accuracy_picks_as_the_plain_one(pool_of, noisy, see
 def test_the_fast_search_for_log_loss_picks_as_the_plain_one(pool_of, noisy, seed, m, n, c):
     probs, targets = noisy(np.random.default_rng(seed), m, n, c, 1.0)
     sample = pool_of(probs, targets).sample()
-    expected = plain_greedy(lambda mixed: np.log(mixed[np.arange(n), targets]).mean(), probs, MAX_PICKS)
+    expected = plain_greedy(
+        lambda mixed: np.log(mixed[np.arange(n), targets]).mean(), probs, MAX_PICKS
+    )
     np.testing.assert_allclose(greedy_weights(LogLossSearch(sample.true), m), expected)
 
 
@@ -88,7 +99,10 @@ def test_ties_go_to_a_used_member_then_to_the_smaller_id_and_nan_never_wins(step
 
 
 def test_the_shortest_of_equally_good_ensembles_is_kept():
-    assert greedy_weights(Given([[1, 2], [3, 1], [3, 3], [2, 2]]), 2, max_picks=4).tolist() == [0.5, 0.5]
+    assert greedy_weights(Given([[1, 2], [3, 1], [3, 3], [2, 2]]), 2, max_picks=4).tolist() == [
+        0.5,
+        0.5,
+    ]
     assert greedy_weights(Given([[1, 2], [2, 2]]), 2, max_picks=2).tolist() == [0, 1]
 
 
@@ -96,7 +110,9 @@ def test_it_starts_with_the_best_prefix_of_the_sorted_members(rng, pool_of):
     targets = np.arange(400) % 2
     members = []
     for part in range(4):  # each knows three quarters of the rows; together they know all
-        known = np.where((np.arange(400) // 2 % 4 != part)[:, None], np.eye(2)[targets], [[0.55, 0.45]])
+        known = np.where(
+            (np.arange(400) // 2 % 4 != part)[:, None], np.eye(2)[targets], [[0.55, 0.45]]
+        )
         members.append(known)
     sample = pool_of(np.stack([*members, rng.dirichlet(np.ones(2), 400)]), targets).sample()
     weights = greedy_weights(AccuracySearch(sample.margins), 5, max_picks=4)
@@ -105,7 +121,9 @@ def test_it_starts_with_the_best_prefix_of_the_sorted_members(rng, pool_of):
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
-def test_the_first_pick_is_the_best_member_and_the_result_never_worse_than_it(metric, rng, pool_of, noisy):
+def test_the_first_pick_is_the_best_member_and_the_result_never_worse_than_it(
+    metric, rng, pool_of, noisy
+):
     probs, targets = noisy(rng, 6, 200, 4)
     pool = pool_of(probs, targets)
     sample = pool.sample()

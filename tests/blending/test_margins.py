@@ -15,13 +15,19 @@ def brute(probs, targets, weights, is_log):
         mixed /= mixed.sum(1, keepdims=True)
     else:
         mixed = np.tensordot(weights, probs, 1)
-    return mixed.argmax(1) == targets, -np.log(np.maximum(mixed[np.arange(len(targets)), targets], 1e-15))
+    return mixed.argmax(1) == targets, -np.log(
+        np.maximum(mixed[np.arange(len(targets)), targets], 1e-15)
+    )
 
 
 @given(st.data(), st.integers(0, 2**32 - 1), st.booleans())
 def test_hits_and_losses_are_those_of_whole_rows(pool_of, noisy, data, seed, is_log):
     rng = np.random.default_rng(seed)
-    m, n, c = data.draw(st.integers(1, 6)), data.draw(st.integers(1, 40)), data.draw(st.integers(2, 6))
+    m, n, c = (
+        data.draw(st.integers(1, 6)),
+        data.draw(st.integers(1, 40)),
+        data.draw(st.integers(2, 6)),
+    )
     probs, targets = noisy(rng, m, n, c, data.draw(st.floats(-1, 4)))
     pool = pool_of(probs, targets, is_log)
     margins = pool.sample().margins
@@ -33,12 +39,16 @@ def test_hits_and_losses_are_those_of_whole_rows(pool_of, noisy, data, seed, is_
         assert np.array_equal(margins.hits(weights)[blend], hits)
         assert np.array_equal(some.hits(weights)[blend], hits[rows])
         if is_log:
-            np.testing.assert_allclose(some.losses(weights)[blend], losses[rows], rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(
+                some.losses(weights)[blend], losses[rows], rtol=1e-9, atol=1e-12
+            )
 
 
 @pytest.mark.parametrize("targets", [[0, 0, 1, 1], [1, 1, 0, 0]])
 def test_a_tie_goes_to_the_first_class(targets, pool_of):
-    votes = np.stack([np.eye(3)[[0, 1, 0, 1]], np.eye(3)[[1, 0, 1, 0]]])  # one each for the first two classes
+    votes = np.stack(
+        [np.eye(3)[[0, 1, 0, 1]], np.eye(3)[[1, 0, 1, 0]]]
+    )  # one each for the first two classes
     targets = np.array(targets)
     margins = pool_of(votes, targets).sample().margins
     for weights in ([0.5, 0.5], [0.1, 0.1], [1 / 3, 1 / 3]):

@@ -52,7 +52,10 @@ def test_a_data_set_without_runs_is_told_with_those_there_are(run_on):
     runs = [run_on("flowers", "a-1-s0"), run_on("cifar10", "b-1-s0")]
     with pytest.raises(SelectionError) as refused:
         choose_group(runs, data="flower")
-    assert str(refused.value) == "--data flower: no finished run on it\nthere are runs on cifar10, flowers"
+    assert (
+        str(refused.value)
+        == "--data flower: no finished run on it\nthere are runs on cifar10, flowers"
+    )
 
 
 def test_no_runs_at_all_is_told_with_what_to_do():
@@ -71,11 +74,15 @@ def test_no_runs_at_all_is_told_with_what_to_do():
         (10, 1.0, 1.0, True),
     ],
 )
-def test_a_run_is_in_from_exactly_the_threshold_on_never_by_rounding(n, accuracy, min_acc, is_in, run_on, rng, made_up):
+def test_a_run_is_in_from_exactly_the_threshold_on_never_by_rounding(
+    n, accuracy, min_acc, is_in, run_on, rng, made_up
+):
     run_on_threshold = run_on("d", "a-1-s0", predictions=made_up(rng, n, accuracy=accuracy))
     runs = [run_on_threshold, run_on("d", "b-1-s0", predictions=made_up(rng, n, accuracy=1))]
     made = make_blend(runs, Options(min_acc=float(min_acc)))
-    assert ids(member.run for member in made.members) == (["a-1-s0", "b-1-s0"] if is_in else ["b-1-s0"])
+    assert ids(member.run for member in made.members) == (
+        ["a-1-s0", "b-1-s0"] if is_in else ["b-1-s0"]
+    )
     assert ids(made.passed_over) == ([] if is_in else ["a-1-s0"])
 
 
@@ -87,12 +94,18 @@ def test_each_architecture_keeps_its_best_run_and_says_why(run_on):
         run_on("d", "v-1-s1", accuracy=0.81, arch="vgg19.other_weights"),
     ]
     made = make_blend(runs, Options(min_acc=0.97, per_arch=1))
-    assert {member.run.id: member.reason for member in made.members} == {"r-1-s0": "", "v-1-s1": "kept for vgg19"}
+    assert {member.run.id: member.reason for member in made.members} == {
+        "r-1-s0": "",
+        "v-1-s1": "kept for vgg19",
+    }
     assert ids(made.passed_over) == ["r-1-s1", "v-1-s0"]
 
 
 def test_without_a_threshold_every_run_is_in_for_no_special_reason(run_on):
-    made = make_blend([run_on("d", "a-1-s0", accuracy=0.1), run_on("d", "b-1-s0", accuracy=0.9)], Options(per_arch=1))
+    made = make_blend(
+        [run_on("d", "a-1-s0", accuracy=0.1), run_on("d", "b-1-s0", accuracy=0.9)],
+        Options(per_arch=1),
+    )
     assert [member.reason for member in made.members] == ["", ""]
 
 
@@ -106,11 +119,17 @@ def test_where_nothing_reaches_the_threshold_the_best_run_is_named(run_on):
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([0.0, 0.5, 0.9, 0.95, 1.0]), st.sampled_from("vrd")), min_size=1, max_size=9),
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 0.9, 0.95, 1.0]), st.sampled_from("vrd")),
+        min_size=1,
+        max_size=9,
+    ),
     st.sampled_from([0.0, 0.5, 0.95, 1.0]),
     st.integers(0, 3),
 )
-def test_a_run_is_in_by_the_threshold_or_as_one_of_the_best_of_its_architecture(runs, min_acc, per_arch):
+def test_a_run_is_in_by_the_threshold_or_as_one_of_the_best_of_its_architecture(
+    runs, min_acc, per_arch
+):
     accuracies, archs = np.array([run[0] for run in runs]), [run[1] for run in runs]
     kept = Selection(min_acc, per_arch).chosen(accuracies, np.zeros(len(runs)), archs)
     assert list(kept) == sorted(kept)
@@ -129,8 +148,13 @@ def test_at_most_so_many_are_in_the_best_by_the_metric(run_on):
     accuracies, losses = np.array([0.9, 0.8, 0.7, 0.9]), np.array([0.5, 0.1, 0.2, 0.6])
     archs = ["v", "r", "r", "v"]
     assert list(Selection(max_members=2).chosen(accuracies, losses, archs)) == [0, 3]
-    assert list(Selection(max_members=2, metric="log_loss").chosen(accuracies, losses, archs)) == [1, 2]
-    assert list(Selection(min_acc=0.85, per_arch=1, max_members=3).chosen(accuracies, losses, archs)) == [0, 1, 3]
+    assert list(Selection(max_members=2, metric="log_loss").chosen(accuracies, losses, archs)) == [
+        1,
+        2,
+    ]
+    assert list(
+        Selection(min_acc=0.85, per_arch=1, max_members=3).chosen(accuracies, losses, archs)
+    ) == [0, 1, 3]
     runs = [run_on("d", f"a-{i}-s0", accuracy=0.7 + i / 20) for i in range(4)]
     made = make_blend(runs, Options(max_members=2))
     assert ids(member.run for member in made.members) == ["a-2-s0", "a-3-s0"]

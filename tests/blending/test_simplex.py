@@ -19,7 +19,9 @@ def loss(weights, true):
 
 
 @given(columns)
-def test_the_optimum_is_on_the_simplex_within_the_gap_and_never_worse_than_a_member_or_equal_weights(true):
+def test_the_optimum_is_on_the_simplex_within_the_gap_and_never_worse_than_a_member_or_equal_weights(
+    true,
+):
     weights, gap = simplex_optimum(true)
     assert weights.min() >= 0
     assert weights.sum() == pytest.approx(1, abs=1e-12)
@@ -33,9 +35,14 @@ def test_scipy_finds_the_same_optimum(m, n, seed):
     true = np.random.default_rng(seed).beta(2, 1, (m, n))
     weights, gap = simplex_optimum(true)
     found = minimize(
-        loss, np.full(m, 1 / m), (true,), method="SLSQP", bounds=[(0, 1)] * m,
-        constraints={"type": "eq", "fun": lambda w: w.sum() - 1}, options={"ftol": 1e-12, "maxiter": 1000},
-    )  # fmt: skip
+        loss,
+        np.full(m, 1 / m),
+        (true,),
+        method="SLSQP",
+        bounds=[(0, 1)] * m,
+        constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
+        options={"ftol": 1e-12, "maxiter": 1000},
+    )
     assert loss(weights, true) <= found.fun + 1e-7
     assert loss(weights, true) >= found.fun - max(gap, 1e-6)
 
@@ -52,7 +59,9 @@ def test_no_point_of_a_fine_grid_is_better(seed):
 @given(columns, st.randoms(use_true_random=False))
 def test_a_copy_of_a_member_leaves_the_optimum_as_good_as_it_was(true, random):
     again = np.vstack([true, true[random.randrange(len(true))]])
-    assert loss(simplex_optimum(again)[0], again) == pytest.approx(loss(simplex_optimum(true)[0], true), abs=1e-6)
+    assert loss(simplex_optimum(again)[0], again) == pytest.approx(
+        loss(simplex_optimum(true)[0], true), abs=1e-6
+    )
 
 
 def test_where_many_weights_are_as_good_the_rows_alone_decide(rng):
@@ -63,7 +72,9 @@ def test_where_many_weights_are_as_good_the_rows_alone_decide(rng):
 
 def test_hard_cases_settle():
     assert simplex_optimum(np.ones((3, 5)))[1] <= 1e-6
-    assert simplex_optimum(np.array([[1.0, 0.0], [0.0, 1.0]]))[0].tolist() == pytest.approx([0.5, 0.5])
+    assert simplex_optimum(np.array([[1.0, 0.0], [0.0, 1.0]]))[0].tolist() == pytest.approx(
+        [0.5, 0.5]
+    )
     assert simplex_optimum(np.array([[1.0, 1.0], [0.0, 1.0], [0.0, 0.0]]))[0].tolist() == [1, 0, 0]
     never_right = np.zeros((2, 4))
     assert simplex_optimum(never_right)[0].sum() == 1

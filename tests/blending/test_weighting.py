@@ -30,7 +30,10 @@ def all_rules():
     found = {}
     for metric in ("accuracy", "log_loss"):
         for is_log in (False, True):
-            found |= {(name, metric, is_log): rule for name, rule in weightings(metric, is_log, True).items()}
+            found |= {
+                (name, metric, is_log): rule
+                for name, rule in weightings(metric, is_log, True).items()
+            }
     return found
 
 
@@ -56,7 +59,9 @@ def test_every_rule_weighs_real_members_on_the_simplex(case, seed, n, c, pool_of
 def test_a_weight_belongs_to_its_member_wherever_it_stands(hits, random):
     order = random.sample(range(len(hits)), len(hits))
     for rule in CHEAP:
-        np.testing.assert_allclose(rule(sample_of(hits[order])), rule(sample_of(hits))[order], rtol=1e-12)
+        np.testing.assert_allclose(
+            rule(sample_of(hits[order])), rule(sample_of(hits))[order], rtol=1e-12
+        )
 
 
 def test_accuracy_weights_are_in_proportion_to_accuracy():
@@ -66,10 +71,16 @@ def test_accuracy_weights_are_in_proportion_to_accuracy():
 
 def test_logodds_weights_are_sammes():
     hits = np.zeros((3, 10), bool)
-    hits[0, :9], hits[1, :6], hits[2, :2] = True, True, True  # the last is worse than chance of three classes
+    hits[0, :9], hits[1, :6], hits[2, :2] = (
+        True,
+        True,
+        True,
+    )  # the last is worse than chance of three classes
     shares = (np.array([9, 6]) + 0.5) / 11
     expected = np.log(shares / (1 - shares)) + np.log(2)
-    assert logodds_weights(sample_of(hits)).tolist() == pytest.approx([*(expected / expected.sum()), 0])
+    assert logodds_weights(sample_of(hits)).tolist() == pytest.approx(
+        [*(expected / expected.sum()), 0]
+    )
     perfect = np.ones((2, 5), bool)
     assert logodds_weights(sample_of(perfect)).tolist() == [0.5, 0.5]
 
@@ -83,10 +94,14 @@ def test_where_nobody_is_ever_right_all_weigh_the_same(rule):
 @pytest.mark.parametrize("average", ["arithmetic", "geometric"])
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_rule_by_its_name_weighs_a_blend(name, average, metric, run_on):
-    runs = [run_on("d", f"a-{i}-s0", accuracy=accuracy) for i, accuracy in enumerate((0.5, 0.8, 0.9))]
+    runs = [
+        run_on("d", f"a-{i}-s0", accuracy=accuracy) for i, accuracy in enumerate((0.5, 0.8, 0.9))
+    ]
     options = Options(weights=name, average=average, metric=metric)
     if (name, average) == ("logloss", "geometric"):
-        with pytest.raises(SelectionError, match="--weights logloss cannot be had here\n.*--average arithmetic"):
+        with pytest.raises(
+            SelectionError, match="--weights logloss cannot be had here\n.*--average arithmetic"
+        ):
             make_blend(runs, options)
         return
     made = make_blend(runs, options)
@@ -100,7 +115,10 @@ def test_every_rule_by_its_name_weighs_a_blend(name, average, metric, run_on):
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        ({"weights": "acuracy"}, "--weights acuracy is not one of accuracy, equal, logodds, greedy, logloss, best"),
+        (
+            {"weights": "acuracy"},
+            "--weights acuracy is not one of accuracy, equal, logodds, greedy, logloss, best",
+        ),
         ({"metric": "auc"}, "--metric auc is not one of accuracy, log_loss"),
         ({"average": "mean"}, "--average mean is not one of arithmetic, geometric"),
     ],
@@ -110,12 +128,23 @@ def test_an_unknown_name_is_told_with_those_there_are(said, message):
         Options(**said)
 
 
-def test_greedy_by_accuracy_that_would_not_fit_is_refused_and_left_out_of_the_table(run_on, monkeypatch):
+def test_greedy_by_accuracy_that_would_not_fit_is_refused_and_left_out_of_the_table(
+    run_on, monkeypatch
+):
     runs = [run_on("d", f"a-{i}-s0", accuracy=0.8) for i in range(3)]
     monkeypatch.setattr("ensemble.blending.pool.MEMORY", 500)
-    with pytest.raises(SelectionError, match="--weights greedy cannot be had here\ngreedy by accuracy would hold"):
+    with pytest.raises(
+        SelectionError, match="--weights greedy cannot be had here\ngreedy by accuracy would hold"
+    ):
         make_blend(runs, Options(weights="greedy"))
     made = make_blend(runs, Options(weights="best"))
-    assert [rating.name for rating in made.table] == ["best member", "equal", "accuracy", "logodds", "logloss", "best"]
+    assert [rating.name for rating in made.table] == [
+        "best member",
+        "equal",
+        "accuracy",
+        "logodds",
+        "logloss",
+        "best",
+    ]
     assert "--metric log_loss" in made.missing
     assert make_blend(runs, Options(weights="greedy", metric="log_loss")).missing == ""

@@ -22,7 +22,9 @@ def quiet(done, n):
 def photo(seed):
     rng = np.random.default_rng(seed)
     waves = np.add.outer(np.fft.fftfreq(64) ** 2, np.fft.fftfreq(64) ** 2)
-    pixels = np.fft.ifft2(np.fft.fft2(rng.normal(size=(3, 64, 64))) / (waves + 1e-4) ** 0.6).real.transpose(1, 2, 0)
+    pixels = np.fft.ifft2(
+        np.fft.fft2(rng.normal(size=(3, 64, 64))) / (waves + 1e-4) ** 0.6
+    ).real.transpose(1, 2, 0)
     return Image.fromarray((255 * (pixels - pixels.min()) / np.ptp(pixels)).astype(np.uint8))
 
 
@@ -94,12 +96,20 @@ def test_everything_planted_is_found_and_nothing_else(planted):
         ("03.png", "other_label.png", True),
         ("same1.png", "same2.bmp", True),
     }
-    assert [names(copy) for copy in found.copies if copy.has_two_labels] == [("03.png", "other_label.png")]
+    assert [names(copy) for copy in found.copies if copy.has_two_labels] == [
+        ("03.png", "other_label.png")
+    ]
     assert {names(copy)[1] for copy in found.copies if copy.is_across} == {
-        "exact.png", "recompressed.jpg", "resized.png",
-    }  # fmt: skip
+        "exact.png",
+        "recompressed.jpg",
+        "resized.png",
+    }
     odd = {kind: [item.file.name for item in items] for kind, items in found.odd.items()}
-    assert odd == {"CMYK": ["print.jpg"], "PNG named .jpg": ["false.jpg"], "palette": ["palette.gif"]}
+    assert odd == {
+        "CMYK": ["print.jpg"],
+        "PNG named .jpg": ["false.jpg"],
+        "palette": ["palette.gif"],
+    }
     assert {leak.part: len(leak.copies) for leak in found.leaks} == {"valid": 1, "test": 2}
 
 
@@ -112,7 +122,9 @@ def test_leaks_are_the_audits_and_need_no_decoding_once_the_pixel_cache_is_fille
     assert told in ([], [2])  # the two unreadable files
     assert found == audit(data).leaks
     valid, test = found
-    assert "1 of 10 valid images have a copy among the training images (0 exact, 1 near)" in str(valid)
+    assert "1 of 10 valid images have a copy among the training images (0 exact, 1 near)" in str(
+        valid
+    )
     assert "2 of 10 test images" in str(test)
     assert "exact.png of" in str(test) or "recompressed.jpg of" in str(test)
 
@@ -124,7 +136,11 @@ def test_every_copy_of_a_training_image_counts_once(clean):
     data, found = audited(clean)
     (leak,) = leaks(data)
     assert found.leaks == (leak,)
-    assert (leak.n_images, len(leak.copies), all(copy.is_exact for copy in leak.copies)) == (11, 3, True)
+    assert (leak.n_images, len(leak.copies), all(copy.is_exact for copy in leak.copies)) == (
+        11,
+        3,
+        True,
+    )
 
 
 def test_an_unlabelled_test_set_is_audited_without_labels(clean):
@@ -140,29 +156,45 @@ def test_an_unlabelled_test_set_is_audited_without_labels(clean):
 
 def test_the_text_puts_leaks_first_and_names_few_examples(planted, capsys):
     for i in range(9):
-        shutil.copy(planted / "train" / "cat" / f"0{i}.png", planted / "train" / "cat" / f"again[red]{i}.png")
+        shutil.copy(
+            planted / "train" / "cat" / f"0{i}.png",
+            planted / "train" / "cat" / f"again[red]{i}.png",
+        )
     _, found = audited(planted)
     show_audit(found)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("leak:")
-    order = [next(i for i, line in enumerate(lines) if line.startswith(start))
-             for start in ("leak", "one picture under two labels", "unreadable", "palette")]  # fmt: skip
+    order = [
+        next(i for i, line in enumerate(lines) if line.startswith(start))
+        for start in ("leak", "one picture under two labels", "unreadable", "palette")
+    ]
     assert order == sorted(order)
-    assert 1 <= sum("again[red]" in line for line in lines) <= 5  # as it is written, not as rich's markup
+    assert (
+        1 <= sum("again[red]" in line for line in lines) <= 5
+    )  # as it is written, not as rich's markup
 
 
 def test_the_json_holds_every_finding(planted):
     _, found = audited(planted)
     said = json.loads(json.dumps(audit_json(found)))
     assert len(said["copies"]) == 5
-    assert {item["reason"].split(":")[0].split("/")[-1] for item in said["unreadable"]} == {"truncated.jpg", "text.jpg"}
-    assert [part["sizes"] for part in said["parts"]][2] == [{"width": 64, "height": 64, "images": 10}]
+    assert {item["reason"].split(":")[0].split("/")[-1] for item in said["unreadable"]} == {
+        "truncated.jpg",
+        "text.jpg",
+    }
+    assert [part["sizes"] for part in said["parts"]][2] == [
+        {"width": 64, "height": 64, "images": 10}
+    ]
     assert {leak["part"]: len(leak["copies"]) for leak in said["leaks"]} == {"valid": 1, "test": 2}
 
 
 def test_class_names_that_look_the_same_are_told():
     names = ["Cat", "cat", "guinea pig", "guinea_pig", "caf\u00e9", "cafe\u0301", "dog"]
-    assert alike(names) == (("Cat", "cat"), ("guinea pig", "guinea_pig"), ("caf\u00e9", "cafe\u0301"))
+    assert alike(names) == (
+        ("Cat", "cat"),
+        ("guinea pig", "guinea_pig"),
+        ("caf\u00e9", "cafe\u0301"),
+    )
     assert alike(["cat", "cats"]) == ()
 
 

@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hashes, read_hashed
-from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 
 

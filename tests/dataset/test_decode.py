@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from ensemble.dataset.looks import UnreadableImage, read_picture
+from ensemble.dataset.image_info import UnreadableImage, decode_image
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8))
 SIX = (0x0112, 3, 1, struct.pack("<HH", 6, 0))  # a quarter turn clockwise
@@ -46,7 +46,7 @@ def saved(path, kind, **options):
 )
 def test_a_photo_is_turned_whatever_its_other_tags_are(tmp_path, kind, odd):
     for entries in ((SIX, odd), (odd, SIX)):
-        picture = read_picture(saved(tmp_path / "a", kind, exif=block(*entries)))
+        picture = decode_image(saved(tmp_path / "a", kind, exif=block(*entries)))
         assert (picture.orientation, picture.image.size) == (6, (40, 60))
 
 
@@ -61,8 +61,10 @@ def test_a_photo_is_turned_whatever_its_other_tags_are(tmp_path, kind, odd):
     ],
 )
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
-def test_an_orientation_that_is_no_number_from_1_to_8_turns_nothing_and_is_not_told(tmp_path, kind, entry):
-    look = read_picture(saved(tmp_path / "a", kind, exif=block(entry))).look()
+def test_an_orientation_that_is_no_number_from_1_to_8_turns_nothing_and_is_not_told(
+    tmp_path, kind, entry
+):
+    look = decode_image(saved(tmp_path / "a", kind, exif=block(entry))).info()
     assert (look.orientation, look.width, look.height) == (1, 60, 40)
 
 
@@ -70,7 +72,15 @@ def test_an_orientation_that_is_no_number_from_1_to_8_turns_nothing_and_is_not_t
 @pytest.mark.parametrize("kind", [*FORMATS, "TIFF"])
 def test_all_eight_orientations_show_the_same_upright_image(tmp_path, kind, orientation):
     """The pixels are stored turned back, so that every file shows one image."""
-    backwards = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # Image.Transpose that undoes the orientation
+    backwards = {
+        2: 0,
+        3: 3,
+        4: 1,
+        5: 5,
+        6: 2,
+        7: 6,
+        8: 4,
+    }  # Image.Transpose that undoes the orientation
     stored = NOISE.transpose(Image.Transpose(backwards[orientation])) if orientation > 1 else NOISE
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -80,14 +90,14 @@ def test_all_eight_orientations_show_the_same_upright_image(tmp_path, kind, orie
         "JPEG": {"quality": 100, "subsampling": 0},
     }
     stored.save(tmp_path / "a", kind, exif=exif, **finest.get(kind, {}))
-    picture = read_picture(tmp_path / "a")
+    picture = decode_image(tmp_path / "a")
     assert (picture.orientation, picture.image.size) == (orientation, NOISE.size)
     assert np.abs(np.asarray(picture.image).astype(int) - np.asarray(NOISE)).mean() < 20
 
 
 def test_an_orientation_in_xmp_alone_counts_as_before(tmp_path):
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
-    assert read_picture(saved(tmp_path / "a.jpg", "JPEG", xmp=xmp)).orientation == 6
+    assert decode_image(saved(tmp_path / "a.jpg", "JPEG", xmp=xmp)).orientation == 6
 
 
 @given(st.sampled_from(FORMATS), st.integers(0, 10**6))
@@ -107,13 +117,15 @@ def test_a_damaged_exif_block_never_makes_a_photo_unreadable(tmp_path_factory, k
         end = place + 4 + length
         content[end : end + 4] = struct.pack(">I", zlib.crc32(content[place:end]))
     path.write_bytes(content)
-    assert sorted(read_picture(path).image.size) == [40, 60]
+    assert sorted(decode_image(path).image.size) == [40, 60]
 
 
-@pytest.mark.parametrize("blob", [b"", b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0" + b"\xff" * 60_000, b"no TIFF"])
+@pytest.mark.parametrize(
+    "blob", [b"", b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0" + b"\xff" * 60_000, b"no TIFF"]
+)
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_a_cut_off_or_huge_exif_block_is_passed_over(tmp_path, kind, blob):
-    assert read_picture(saved(tmp_path / "a", kind, exif=blob)).orientation == 1
+    assert decode_image(saved(tmp_path / "a", kind, exif=blob)).orientation == 1
 
 
 def tiff(*entries):
@@ -121,13 +133,22 @@ def tiff(*entries):
     pixels, n = NOISE.tobytes(), 9 + len(entries)
     end = 8 + 2 + 12 * n + 4
     known = [
-        (256, 4, 1, struct.pack("<I", 60)), (257, 4, 1, struct.pack("<I", 40)), (258, 3, 3, struct.pack("<I", end)),
-        (259, 3, 1, struct.pack("<I", 1)), (262, 3, 1, struct.pack("<I", 2)), (273, 4, 1, struct.pack("<I", end + 6)),
-        (277, 3, 1, struct.pack("<I", 3)), (278, 4, 1, struct.pack("<I", 40)),
+        (256, 4, 1, struct.pack("<I", 60)),
+        (257, 4, 1, struct.pack("<I", 40)),
+        (258, 3, 3, struct.pack("<I", end)),
+        (259, 3, 1, struct.pack("<I", 1)),
+        (262, 3, 1, struct.pack("<I", 2)),
+        (273, 4, 1, struct.pack("<I", end + 6)),
+        (277, 3, 1, struct.pack("<I", 3)),
+        (278, 4, 1, struct.pack("<I", 40)),
         (279, 4, 1, struct.pack("<I", len(pixels))),
-    ]  # fmt: skip
-    rows = b"".join(struct.pack("<HHI", *entry[:3]) + entry[3] for entry in sorted([*known, *entries]))
-    return b"II*\0" + struct.pack("<IH", 8, n) + rows + bytes(4) + struct.pack("<3H", 8, 8, 8) + pixels
+    ]
+    rows = b"".join(
+        struct.pack("<HHI", *entry[:3]) + entry[3] for entry in sorted([*known, *entries])
+    )
+    return (
+        b"II*\0" + struct.pack("<IH", 8, n) + rows + bytes(4) + struct.pack("<3H", 8, 8, 8) + pixels
+    )
 
 
 @pytest.mark.parametrize(
@@ -142,9 +163,9 @@ def tiff(*entries):
 )
 def test_a_tiff_with_damaged_metadata_keeps_its_pixels_and_its_turn(tmp_path, odd):
     (tmp_path / "a.tif").write_bytes(tiff(odd))
-    assert np.array_equal(read_picture(tmp_path / "a.tif").image, NOISE)
+    assert np.array_equal(decode_image(tmp_path / "a.tif").image, NOISE)
     (tmp_path / "b.tif").write_bytes(tiff(odd, SIX))
-    turned = read_picture(tmp_path / "b.tif")
+    turned = decode_image(tmp_path / "b.tif")
     assert turned.orientation == 6
     assert np.array_equal(turned.image, NOISE.transpose(Image.Transpose.ROTATE_270))
 
@@ -153,7 +174,12 @@ def png_with(name, content):
     plain = io.BytesIO()
     NOISE.save(plain, "PNG")
     raw = plain.getvalue()
-    chunk = struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+    chunk = (
+        struct.pack(">I", len(content))
+        + name
+        + content
+        + struct.pack(">I", zlib.crc32(name + content))
+    )
     return raw[:33], chunk, raw[33:]
 
 
@@ -172,33 +198,37 @@ def png_with(name, content):
 def test_a_png_with_large_or_damaged_texts_and_profiles_is_read(tmp_path, name, content, where):
     head, chunk, pixels = png_with(name, content)
     end = pixels.rindex(b"IEND") - 4
-    whole = head + chunk + pixels if where == "before" else head + pixels[:end] + chunk + pixels[end:]
+    whole = (
+        head + chunk + pixels if where == "before" else head + pixels[:end] + chunk + pixels[end:]
+    )
     (tmp_path / "a.png").write_bytes(whole)
-    assert np.array_equal(read_picture(tmp_path / "a.png").image, NOISE)
+    assert np.array_equal(decode_image(tmp_path / "a.png").image, NOISE)
 
 
 def test_a_large_text_does_not_hide_orientation_or_transparency(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", "a" * 1_500_000, zip=True)
     NOISE.convert("P").save(tmp_path / "a.png", pnginfo=info, exif=block(SIX), transparency=3)
-    picture = read_picture(tmp_path / "a.png")
+    picture = decode_image(tmp_path / "a.png")
     assert (picture.orientation, picture.has_alpha) == (6, True)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "AVIF"])
 def test_a_profile_of_megabytes_is_read(tmp_path, kind):
     profile = bytes(128) + os.urandom(2_000_000)
-    assert read_picture(saved(tmp_path / "a", kind, icc_profile=profile)).image.size == (60, 40)
+    assert decode_image(saved(tmp_path / "a", kind, icc_profile=profile)).image.size == (60, 40)
 
 
-@pytest.mark.parametrize("kind", [*FORMATS, "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "ICO", "QOI", "SGI", "PCX", "DDS"])
+@pytest.mark.parametrize(
+    "kind", [*FORMATS, "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "ICO", "QOI", "SGI", "PCX", "DDS"]
+)
 @pytest.mark.parametrize("name", ["a", "a.jpg", "a.PNG", "a.jfif", "a.dat", "a.heic"])
 def test_the_content_decides_whatever_the_name_says(tmp_path, kind, name):
-    assert read_picture(saved(tmp_path / name, kind)).format == kind
+    assert decode_image(saved(tmp_path / name, kind)).format == kind
 
 
 def test_what_has_no_signature_is_read_under_its_own_suffix(tmp_path):
-    assert read_picture(saved(tmp_path / "a.TGA", "TGA")).format == "TGA"
+    assert decode_image(saved(tmp_path / "a.TGA", "TGA")).format == "TGA"
 
 
 def plainly_read(path):
@@ -210,7 +240,9 @@ def plainly_read(path):
         return None
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF", "GIF", "JPEG2000", "JPEG", "ICO", "QOI"])
+@pytest.mark.parametrize(
+    "kind", ["PNG", "WEBP", "TIFF", "AVIF", "GIF", "JPEG2000", "JPEG", "ICO", "QOI"]
+)
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_pixels_are_refused_exactly_where_pillow_alone_refuses_them(tmp_path, kind, seed):
     options = {"compression": "tiff_lzw"} if kind == "TIFF" else {}
@@ -222,11 +254,11 @@ def test_damaged_pixels_are_refused_exactly_where_pillow_alone_refuses_them(tmp_
         (tmp_path / "a").write_bytes(damaged)
         expected = plainly_read(tmp_path / "a")
         if expected is not None:
-            assert np.array_equal(read_picture(tmp_path / "a").image, expected)
+            assert np.array_equal(decode_image(tmp_path / "a").image, expected)
             continue
         n_refused += 1
         with pytest.raises(UnreadableImage):
-            read_picture(tmp_path / "a")
+            decode_image(tmp_path / "a")
     assert n_refused or kind != "PNG"
 
 
@@ -236,4 +268,4 @@ def test_a_damaged_png_with_a_large_text_is_refused_too(tmp_path):
     damaged[len(pixels) // 2] ^= 1
     (tmp_path / "a.png").write_bytes(head + chunk + damaged)
     with pytest.raises(UnreadableImage):
-        read_picture(tmp_path / "a.png")
+        decode_image(tmp_path / "a.png")

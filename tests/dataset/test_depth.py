@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.audit import audit
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.depth import Ranges, measured, measured_now, to_8_bits
 from ensemble.dataset.geometry import Geometry
+from ensemble.dataset.image_info import read_image
 from ensemble.dataset.load import load
-from ensemble.dataset.looks import read_image
 from ensemble.dataset.pixels import open_store
-from ensemble.dataset.places import cache_root
 from ensemble.recipe import Data
 
 DEPTHS = {
@@ -48,7 +48,10 @@ def test_every_depth_gives_dark_and_light_images_as_8_bits_would(tmp_path, name)
     ranges = measured_now(files)
     assert [own for own, _, _ in ranges.by_mode] == [mode]
     means = {file: np.asarray(read_image(file, ranges=ranges)).mean() for file in files}
-    dark, light = ([mean for file, mean in means.items() if file.parent.name == own] for own in ("dark", "light"))
+    dark, light = (
+        [mean for file, mean in means.items() if file.parent.name == own]
+        for own in ("dark", "light")
+    )
     assert max(dark) < 100
     assert min(light) > 140
     assert str(ranges).count("\n") == 0
@@ -57,12 +60,16 @@ def test_every_depth_gives_dark_and_light_images_as_8_bits_would(tmp_path, name)
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA", "LA", "CMYK"])
 def test_images_of_8_bits_have_no_range_and_keep_their_bytes(tmp_path, mode):
-    image = Image.fromarray(np.random.default_rng(0).integers(0, 90, (9, 9, 3), np.uint8)).convert(mode)
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 90, (9, 9, 3), np.uint8)).convert(
+        mode
+    )
     image.save(tmp_path / "a.tif")
     assert measured_now([tmp_path / "a.tif"]) == Ranges()
     assert str(Ranges()) == ""
     odd = Ranges((("F", 0.0, 1.0), ("I", 3.0, 9.0), ("I;16", 0.0, 9.0)))
-    assert np.array_equal(read_image(tmp_path / "a.tif"), read_image(tmp_path / "a.tif", ranges=odd))
+    assert np.array_equal(
+        read_image(tmp_path / "a.tif"), read_image(tmp_path / "a.tif", ranges=odd)
+    )
 
 
 def test_16_bits_that_are_used_are_scaled_as_before(tmp_path):
@@ -70,7 +77,9 @@ def test_16_bits_that_are_used_are_scaled_as_before(tmp_path):
     Image.fromarray(values).save(tmp_path / "a.png")
     ranges = measured_now([tmp_path / "a.png"])
     assert ranges.of("I;16") == (0, 65_535)
-    assert np.array_equal(np.asarray(read_image(tmp_path / "a.png", ranges=ranges))[..., 0], values // 256)
+    assert np.array_equal(
+        np.asarray(read_image(tmp_path / "a.png", ranges=ranges))[..., 0], values // 256
+    )
 
 
 @given(
@@ -167,5 +176,7 @@ def test_the_audit_tells_deep_images_apart_and_names_black_and_constant_ones(tmp
 
 def test_groups_of_duplicates_do_not_take_dark_depths_for_one_image(tmp_path):
     two_classes(tmp_path / "set", DEPTHS["float01"][0], "tif")
-    data = Data(source="folder", path=str(tmp_path / "set"), train=".", valid=0.5, group="duplicates")
+    data = Data(
+        source="folder", path=str(tmp_path / "set"), train=".", valid=0.5, group="duplicates"
+    )
     assert len(set(load(data).train.groups)) == len(load(data).train)

@@ -21,10 +21,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.dataset import download, fetch, layouts
+from ensemble.dataset import download, fetch, unpackers
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.download import SOURCES, Source, datasets, get, source_named
 from ensemble.dataset.fetch import File
-from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -52,7 +52,9 @@ class Site:
         self.ranges.append(asked)
         content = self.files.get(request.path)
         status = self.statuses.pop(0) if self.statuses else 200 if content is not None else 404
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.can_resume else 0
+        start = (
+            int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.can_resume else 0
+        )
         if status == 200 and start >= len(content) > 0:
             status = 416
         if status != 200:
@@ -94,7 +96,10 @@ def png(colour):
 
 
 PICTURES = {
-    f"{split}/{name}/{i}.png": png(name) for split in ("train", "val") for name in ("red", "blue") for i in (1, 2)
+    f"{split}/{name}/{i}.png": png(name)
+    for split in ("train", "val")
+    for name in ("red", "blue")
+    for i in (1, 2)
 }
 
 
@@ -116,12 +121,16 @@ def tarred(files):
     return stored.getvalue()
 
 
-def birds(*files, lay_out=layouts.as_it_comes):
+def birds(*files, lay_out=unpackers.as_it_comes):
     return Source("birds", "birds", "pictures of birds", len(PICTURES), "none", files, lay_out)
 
 
 def contents(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def leftovers():
@@ -139,7 +148,9 @@ def test_a_set_is_downloaded_checked_unpacked_and_tells_how_far_it_is(site):
     assert (got.folder, got.n_images, got.was_there) == (Path("birds"), 8, False)
     assert contents(Path("birds")) == PICTURES
     assert leftovers() == ["birds"]
-    assert ("birds.zip, MB", 1, 1) in {(e.phase, e.done, e.total) for e in events if hasattr(e, "phase")}
+    assert ("birds.zip, MB", 1, 1) in {
+        (e.phase, e.done, e.total) for e in events if hasattr(e, "phase")
+    }
     assert site.ranges == [None]
 
 
@@ -168,7 +179,8 @@ def test_a_folder_that_holds_less_than_the_set_is_named_and_left_as_it_is(site, 
         Path("birds/1.png").write_bytes(png("red"))
     before = contents(Path("birds"))
     with pytest.raises(
-        DataError, match=r"birds: is there, with \d images where birds has 8; left as it is\nmove it away"
+        DataError,
+        match=r"birds: is there, with \d images where birds has 8; left as it is\nmove it away",
     ):
         get(birds(site.file("birds.zip", zipped(PICTURES))))
     assert contents(Path("birds")) == before
@@ -223,7 +235,9 @@ def test_a_download_killed_after_its_last_byte_needs_no_more(site):
 @pytest.mark.parametrize("algorithm", ["sha256", "md5"])
 def test_a_wrong_checksum_removes_the_file_and_names_both(site, algorithm):
     archive = zipped(PICTURES)
-    expected, found = (hashlib.new(algorithm, content).hexdigest() for content in (b"other", archive))
+    expected, found = (
+        hashlib.new(algorithm, content).hexdigest() for content in (b"other", archive)
+    )
     file = replace(site.file("birds.zip", archive), digest=f"{algorithm}:{expected}")
     with pytest.raises(DataError) as wrong:
         get(birds(file))
@@ -246,8 +260,13 @@ def test_a_partial_file_of_other_bytes_is_found_out_by_the_checksum(site):
 
 
 def test_a_missing_page_is_told_at_once(site):
-    file = replace(site.file("birds.zip", b"x"), url=f"http://127.0.0.1:{site.server.server_address[1]}/gone.zip")
-    with pytest.raises(DataError, match=r"gone.zip: the server answers 404 Not Found\nor bring a copy"):
+    file = replace(
+        site.file("birds.zip", b"x"),
+        url=f"http://127.0.0.1:{site.server.server_address[1]}/gone.zip",
+    )
+    with pytest.raises(
+        DataError, match=r"gone.zip: the server answers 404 Not Found\nor bring a copy"
+    ):
         get(birds(file))
     assert len(site.ranges) == 1
 
@@ -272,7 +291,10 @@ def test_without_a_network_the_error_names_the_address_and_the_way_round_it(monk
 
 def test_a_second_process_is_turned_away_while_the_first_is_at_work(site):
     source = birds(site.file("birds.zip", zipped(PICTURES)))
-    with download._alone(source), pytest.raises(DataError, match="another process is getting birds\nwait"):
+    with (
+        download._alone(source),
+        pytest.raises(DataError, match="another process is getting birds\nwait"),
+    ):
         get(source)
 
 
@@ -304,7 +326,7 @@ def test_a_hostile_or_damaged_archive_leaves_nothing(site, archive, problem):
 
 def test_an_interrupted_extraction_leaves_nothing(site):
     def interrupted(files, folder, progress):
-        layouts.as_it_comes(files, folder, progress)
+        unpackers.as_it_comes(files, folder, progress)
         raise KeyboardInterrupt
 
     file = site.file("birds.zip", zipped(PICTURES))
@@ -319,11 +341,11 @@ def test_an_interrupted_extraction_leaves_nothing(site):
 KILLED = """
 import sys, time
 from pathlib import Path
-from ensemble.dataset import layouts
+from ensemble.dataset import unpackers
 from ensemble.dataset.download import Source, get
 
 def stuck(files, folder, progress):
-    layouts.as_it_comes(files, folder, progress)
+    unpackers.as_it_comes(files, folder, progress)
     print("unpacked", flush=True)
     time.sleep(60)
 
@@ -334,7 +356,9 @@ get(Source("birds", "birds", "", 0, "", (), stuck), given=Path(sys.argv[1]))
 def test_a_killed_extraction_leaves_no_folder_and_the_next_try_clears_up(tmp_path):
     archive = tmp_path / "birds.zip"
     archive.write_bytes(zipped(PICTURES))
-    started = subprocess.Popen([sys.executable, "-c", KILLED, str(archive)], stdout=subprocess.PIPE, text=True)
+    started = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(archive)], stdout=subprocess.PIPE, text=True
+    )
     with started:
         assert started.stdout.readline() == "unpacked\n"
         started.send_signal(signal.SIGKILL)
@@ -361,7 +385,9 @@ def test_an_archive_already_here_must_be_the_right_one_and_is_never_removed(site
     archive = tmp_path / "birds.zip"
     archive.write_bytes(b"other")
     file = site.file("birds.zip", zipped(PICTURES))
-    with pytest.raises(DataError, match=f"birds.zip: not the bytes expected of {file.url}\nsha256 .* instead of"):
+    with pytest.raises(
+        DataError, match=f"birds.zip: not the bytes expected of {file.url}\nsha256 .* instead of"
+    ):
         get(birds(file), given=archive)
     assert archive.read_bytes() == b"other"
     with pytest.raises(DataError, match="nothing.zip: no such file\n--from takes birds.zip"):
@@ -374,7 +400,8 @@ def test_a_set_of_several_files_is_taken_from_one_folder(site, tmp_path):
     archive = tmp_path / "carried" / "birds.zip"
     archive.write_bytes(zipped(PICTURES))
     with pytest.raises(
-        DataError, match="birds.zip: one file, where birds needs 2\n.*birds.zip and labels.mat in one folder"
+        DataError,
+        match="birds.zip: one file, where birds needs 2\n.*birds.zip and labels.mat in one folder",
     ):
         get(source, given=archive)
     with pytest.raises(DataError, match="labels.mat: no such file"):
@@ -388,9 +415,12 @@ def test_a_set_of_several_files_is_taken_from_one_folder(site, tmp_path):
 
 def cifar_archive(n_per_batch, rng):
     labels = {name: rng.integers(0, 10, n_per_batch, np.uint8) for name in CIFAR_BATCHES}
-    pixels = {name: rng.integers(0, 256, (n_per_batch, 3, 32, 32), np.uint8) for name in CIFAR_BATCHES}
+    pixels = {
+        name: rng.integers(0, 256, (n_per_batch, 3, 32, 32), np.uint8) for name in CIFAR_BATCHES
+    }
     records = {
-        name: np.hstack([labels[name][:, None], pixels[name].reshape(n_per_batch, -1)]) for name in CIFAR_BATCHES
+        name: np.hstack([labels[name][:, None], pixels[name].reshape(n_per_batch, -1)])
+        for name in CIFAR_BATCHES
     }
     files = {f"cifar-10-batches-bin/{name}.bin": rows.tobytes() for name, rows in records.items()}
     return tarred(files | {"cifar-10-batches-bin/readme.html": b"<html>"}), labels, pixels
@@ -401,14 +431,16 @@ CIFAR_BATCHES = [f"data_batch_{i}" for i in (1, 2, 3, 4, 5)] + ["test_batch"]
 
 def test_cifar10_comes_back_from_png_as_the_bytes_it_was(site, rng):
     archive, labels, pixels = cifar_archive(7, rng)
-    source = replace(SOURCES["cifar10"], files=(site.file("cifar-10-binary.tar.gz", archive),), n_images=42)
+    source = replace(
+        SOURCES["cifar10"], files=(site.file("cifar-10-binary.tar.gz", archive),), n_images=42
+    )
     events = []
     assert get(source, emit=events.append).n_images == 42
     for split, names in (("train", CIFAR_BATCHES[:5]), ("test", CIFAR_BATCHES[5:])):
         wanted = np.concatenate([pixels[name] for name in names])
         classes = np.concatenate([labels[name] for name in names])
         for i, label in enumerate(classes):
-            path = Path("cifar10") / split / layouts.CIFAR10_CLASSES[label] / f"{i:05d}.png"
+            path = Path("cifar10") / split / unpackers.CIFAR10_CLASSES[label] / f"{i:05d}.png"
             assert np.array_equal(np.asarray(Image.open(path)), wanted[i].transpose(1, 2, 0))
     assert sorted(child.name for child in Path("cifar10").iterdir()) == ["test", "train"]
     assert (events[-1].done, events[-1].total) == (42, 42)
@@ -417,7 +449,10 @@ def test_cifar10_comes_back_from_png_as_the_bytes_it_was(site, rng):
 def test_flowers_are_split_as_published_into_folders_named_by_number(site):
     from scipy.io import savemat
 
-    labels, split = np.array([102, 1, 1, 77, 102, 3], np.uint8), {"trnid": [6, 2], "valid": [3], "tstid": [1, 4, 5]}
+    labels, split = (
+        np.array([102, 1, 1, 77, 102, 3], np.uint8),
+        {"trnid": [6, 2], "valid": [3], "tstid": [1, 4, 5]},
+    )
     stored = {name: io.BytesIO() for name in ("imagelabels.mat", "setid.mat")}
     savemat(stored["imagelabels.mat"], {"labels": labels[None]})
     savemat(stored["setid.mat"], {key: np.array([rows], np.uint16) for key, rows in split.items()})
@@ -426,17 +461,24 @@ def test_flowers_are_split_as_published_into_folders_named_by_number(site):
     files += [site.file(name, content.getvalue()) for name, content in stored.items()]
     assert get(replace(SOURCES["flowers102"], files=tuple(files), n_images=6)).n_images == 6
     assert contents(Path("flowers102")) == {
-        "train/003/image_00006.jpg": b"\x06", "train/001/image_00002.jpg": b"\x02",
-        "valid/001/image_00003.jpg": b"\x03", "test/102/image_00001.jpg": b"\x01",
-        "test/077/image_00004.jpg": b"\x04", "test/102/image_00005.jpg": b"\x05",
-    }  # fmt: skip
+        "train/003/image_00006.jpg": b"\x06",
+        "train/001/image_00002.jpg": b"\x02",
+        "valid/001/image_00003.jpg": b"\x03",
+        "test/102/image_00001.jpg": b"\x01",
+        "test/077/image_00004.jpg": b"\x04",
+        "test/102/image_00005.jpg": b"\x05",
+    }
 
 
 def test_hymenoptera_keeps_its_layout_without_what_a_mac_adds(site):
     wrapped = {f"hymenoptera_data/{name}": content for name, content in PICTURES.items()} | {
         "__MACOSX/._a.png": b"junk"
     }
-    source = replace(SOURCES["hymenoptera"], files=(site.file("hymenoptera_data.zip", zipped(wrapped)),), n_images=8)
+    source = replace(
+        SOURCES["hymenoptera"],
+        files=(site.file("hymenoptera_data.zip", zipped(wrapped)),),
+        n_images=8,
+    )
     assert get(source).folder == Path("hymenoptera_data")
     assert contents(Path("hymenoptera_data")) == PICTURES
 
@@ -459,16 +501,24 @@ def test_every_source_is_pinned_and_named_as_the_recipes_name_it():
 def test_every_recipe_that_names_a_set_names_one_that_can_be_got_to_its_path():
     from ensemble.recipe import Recipe
 
-    recipes = [Recipe.load(path) for path in sorted(RECIPES.glob("*.yaml")) if not path.name.endswith(".base.yaml")]
+    recipes = [
+        Recipe.load(path)
+        for path in sorted(RECIPES.glob("*.yaml"))
+        if not path.name.endswith(".base.yaml")
+    ]
     named = [recipe.data for recipe in recipes if recipe.data.get]
     assert len(named) > 5
     for data in named:
         assert source_named(data.get).folder == data.path
 
 
-@pytest.mark.parametrize("name", ["cifar100", "kaggle:", "kaggle:../x", "kaggle:https://www.kaggle.com/c/x"])
+@pytest.mark.parametrize(
+    "name", ["cifar100", "kaggle:", "kaggle:../x", "kaggle:https://www.kaggle.com/c/x"]
+)
 def test_a_set_that_is_not_known_is_refused_with_what_is(name):
-    with pytest.raises(DataError, match=r"cifar10, flowers102, hymenoptera, kaggle:<slug>|no competition's name"):
+    with pytest.raises(
+        DataError, match=r"cifar10, flowers102, hymenoptera, kaggle:<slug>|no competition's name"
+    ):
         source_named(name)
 
 
@@ -480,7 +530,10 @@ def test_the_list_says_what_is_here(tmp_path, monkeypatch):
     listed = {one.name: one for one in datasets()}
     assert list(listed) == list(SOURCES)
     assert (listed["cifar10"].here, listed["cifar10"].n_bytes) == ("", 170_052_171)
-    assert (listed["flowers102"].here, listed["flowers102"].n_found) == (str(tmp_path / "sets" / "flowers102"), 1)
+    assert (listed["flowers102"].here, listed["flowers102"].n_found) == (
+        str(tmp_path / "sets" / "flowers102"),
+        1,
+    )
     assert (listed["hymenoptera"].here, listed["hymenoptera"].n_found) == ("hymenoptera_data", 0)
     assert listed["cifar10"].url == "https://www.cs.toronto.edu/~kriz"
 
@@ -502,7 +555,8 @@ def test_without_kaggles_client_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "kaggle", None)
     monkeypatch.setitem(sys.modules, "kaggle.api.kaggle_api_extended", None)
     with pytest.raises(
-        DataError, match="not installed .*\npip install kaggle six\nor bring a copy .*kaggle:birds --from"
+        DataError,
+        match="not installed .*\npip install kaggle six\nor bring a copy .*kaggle:birds --from",
     ):
         get(source_named("kaggle:birds"))
 
@@ -521,7 +575,9 @@ KAGGLE = textwrap.dedent("""
         sys.exit(1)
 """)
 CREDENTIALS = {"KAGGLE_USERNAME": "me", "KAGGLE_KEY": "secret-key"}
-needs_kaggle = pytest.mark.skipif(not importlib.util.find_spec("kaggle"), reason="Kaggle's client is not installed")
+needs_kaggle = pytest.mark.skipif(
+    not importlib.util.find_spec("kaggle"), reason="Kaggle's client is not installed"
+)
 
 
 class Kaggle(Site):
@@ -539,7 +595,9 @@ class Kaggle(Site):
         self.passwords.append(request.headers.get("Authorization"))
         slug = body["competitionName"]
         if slug in self.STATUSES:
-            message = json.dumps({"code": self.STATUSES[slug], "message": "secret-key was not liked"}).encode()
+            message = json.dumps(
+                {"code": self.STATUSES[slug], "message": "secret-key was not liked"}
+            ).encode()
             request.send_response(self.STATUSES[slug])
             request.send_header("Content-Type", "application/json")
             request.send_header("Content-Length", str(len(message)))
@@ -562,7 +620,11 @@ def kaggle(tmp_path):
 
     def run(slug, credentials=CREDENTIALS):
         env = {key: value for key, value in os.environ.items() if not key.startswith("KAGGLE_")}
-        env |= {"HOME": str(tmp_path / "home"), "KAGGLE_CONFIG_DIR": str(tmp_path / "home"), "no_proxy": "*"}
+        env |= {
+            "HOME": str(tmp_path / "home"),
+            "KAGGLE_CONFIG_DIR": str(tmp_path / "home"),
+            "no_proxy": "*",
+        }
         env |= {"KAGGLE_API_ENVIRONMENT": "LOCALHOST"} | (credentials or {})
         (tmp_path / "home").mkdir(exist_ok=True)
         url = f"http://127.0.0.1:{made.server.server_address[1]}"
@@ -590,7 +652,9 @@ def test_a_competitions_files_come_through_kaggles_own_client(kaggle):
 def test_what_kaggle_sends_instead_of_an_archive_is_not_kept(kaggle):
     kaggle.files["/birds.zip"] = b"<html>try again later</html>"
     ended = kaggle.run("birds")
-    assert ended.stdout.startswith("birds: what Kaggle sent is no whole zip archive\nrun the command again\n")
+    assert ended.stdout.startswith(
+        "birds: what Kaggle sent is no whole zip archive\nrun the command again\n"
+    )
     kaggle.files["/birds.zip"] = zipped(PICTURES)
     assert kaggle.run("birds").returncode == 0
 
@@ -599,13 +663,19 @@ def test_what_kaggle_sends_instead_of_an_archive_is_not_kept(kaggle):
 @pytest.mark.parametrize(
     ("slug", "said"),
     [
-        ("unaccepted", "its rules are not accepted, or there is no such competition\naccept them at "
-                       "https://www.kaggle.com/competitions/unaccepted/rules"),
+        (
+            "unaccepted",
+            "its rules are not accepted, or there is no such competition\naccept them at "
+            "https://www.kaggle.com/competitions/unaccepted/rules",
+        ),
         ("nowhere", "Kaggle knows no competition nowhere (404)"),
-        ("stale", "Kaggle refuses the credentials (401)\nmake a token at https://www.kaggle.com/settings/api"),
+        (
+            "stale",
+            "Kaggle refuses the credentials (401)\nmake a token at https://www.kaggle.com/settings/api",
+        ),
         ("broken", "Kaggle answers 500 for broken"),
     ],
-)  # fmt: skip
+)
 def test_what_kaggle_refuses_is_told_in_words_without_the_credentials(kaggle, slug, said):
     ended = kaggle.run(slug)
     assert ended.returncode == 1, ended.stderr
@@ -619,7 +689,9 @@ def test_what_kaggle_refuses_is_told_in_words_without_the_credentials(kaggle, sl
 def test_without_credentials_the_error_says_where_to_get_them(kaggle):
     ended = kaggle.run("birds", credentials=None)
     assert ended.returncode == 1, ended.stderr
-    assert ended.stdout.startswith("Kaggle's client finds no valid credentials\nmake a token at https://www.kaggle.com")
+    assert ended.stdout.startswith(
+        "Kaggle's client finds no valid credentials\nmake a token at https://www.kaggle.com"
+    )
     assert kaggle.ranges == []
 
 

@@ -60,7 +60,9 @@ def test_a_fraction_is_held_out_of_the_class_folders(root):
 
 
 @given(st.floats(0.06, 0.5), st.floats(0.06, 0.5), st.floats(0.5, 1), st.integers(0, 99))
-def test_train_valid_and_test_are_disjoint_and_no_image_is_lost(shared_root, valid, test, sample, seed):
+def test_train_valid_and_test_are_disjoint_and_no_image_is_lost(
+    shared_root, valid, test, sample, seed
+):
     data = load(folder(shared_root, valid=valid, test=test, sample=sample, split_seed=seed))
     ids = [key for images in data.tables for key in images.ids]
     assert len(set(ids)) == len(ids)
@@ -127,7 +129,9 @@ def test_a_changed_byte_label_or_split_gives_another_fingerprint(root):
     original = load(folder(root))
     reseeded = load(folder(root, split_seed=1))
     assert reseeded.fingerprint != original.fingerprint
-    assert load(folder(root, test=0.2)).test.ids != load(folder(root, test=0.2, split_seed=1)).test.ids
+    assert (
+        load(folder(root, test=0.2)).test.ids != load(folder(root, test=0.2, split_seed=1)).test.ids
+    )
     assert reseeded.valid_fingerprint != original.valid_fingerprint
     with original.train.files[0].open("ab") as file:
         file.write(b"one byte more")
@@ -140,7 +144,9 @@ def test_a_corrected_label_gives_another_fingerprint(root):
     data = csv_of(root)
     original = load(data)
     text = (root / "labels.csv").read_text()
-    (root / "labels.csv").write_text(text.replace(",red", ",swap").replace(",blue", ",red").replace(",swap", ",blue"))
+    (root / "labels.csv").write_text(
+        text.replace(",red", ",swap").replace(",blue", ",red").replace(",swap", ",blue")
+    )
     assert load(data).valid.ids == original.valid.ids
     assert load(data).valid_fingerprint != original.valid_fingerprint
 
@@ -151,9 +157,13 @@ def test_what_is_missing_is_named(root):
     assert "not there; looked at" in str(refusal(folder(root / "nowhere")).value)
     assert "training: no such folder" in str(refusal(folder(root, train="training")).value)
     assert "val: no such folder" in str(refusal(folder(root, valid="val")).value)
-    assert "data.sample_submission:" in str(refusal(folder(root, sample_submission="sample.csv")).value)
+    assert "data.sample_submission:" in str(
+        refusal(folder(root, sample_submission="sample.csv")).value
+    )
     (root / "sample.csv").touch()
-    assert load(folder(root, sample_submission="sample.csv")).sample_submission == root / "sample.csv"
+    assert (
+        load(folder(root, sample_submission="sample.csv")).sample_submission == root / "sample.csv"
+    )
 
 
 def test_one_class_and_classes_that_only_validation_has_are_refused(root):
@@ -163,7 +173,9 @@ def test_one_class_and_classes_that_only_validation_has_are_refused(root):
     assert "validation has classes without training images: pink" in str(refused.value)
     shutil.rmtree(root / "train" / "red")
     shutil.rmtree(root / "train" / "blue")
-    assert "only one class ('green'); a classifier needs at least two" in str(refusal(folder(root)).value)
+    assert "only one class ('green'); a classifier needs at least two" in str(
+        refusal(folder(root)).value
+    )
 
 
 def test_a_class_in_another_unicode_form_is_the_same_class_in_all_parts(root):

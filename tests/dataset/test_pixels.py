@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry, RandomCrop
-from ensemble.dataset.looks import looks_of
+from ensemble.dataset.image_info import image_infos
 from ensemble.dataset.pixels import UnreadableImage, decode_pixels, open_store, read_image
-from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 
 SIDES = st.integers(1, 60)
@@ -78,7 +78,10 @@ def test_interpolation_is_the_one_asked_for():
     image = halves((4, 4))
     nearest = np.asarray(Geometry(32, "squish", interpolation="nearest").apply(image))
     assert {tuple(pixel) for pixel in nearest.reshape(-1, 3).tolist()} == {RED, GREEN}
-    smooth = [np.asarray(Geometry(32, "squish", interpolation=name).apply(image)) for name in ("bicubic", "bilinear")]
+    smooth = [
+        np.asarray(Geometry(32, "squish", interpolation=name).apply(image))
+        for name in ("bicubic", "bilinear")
+    ]
     assert not np.array_equal(*smooth)
 
 
@@ -119,21 +122,30 @@ def test_16_bits_are_scaled_to_8(tmp_path, name):
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA"])
 def test_grey_pictures_have_three_equal_channels(tmp_path, mode):
-    pixels = decode_pixels(saved(tmp_path / "a.png", Image.new("L", (3, 2), 255).convert(mode)), None)
+    pixels = decode_pixels(
+        saved(tmp_path / "a.png", Image.new("L", (3, 2), 255).convert(mode)), None
+    )
     assert pixels.tolist() == np.full((2, 3, 3), 255).tolist()
 
 
 def test_a_picture_is_turned_as_its_exif_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown a quarter turn clockwise
-    pixels = np.asarray(read_image(saved(tmp_path / "a.jpg", halves(), exif=exif, quality=95))).astype(int)
+    pixels = np.asarray(
+        read_image(saved(tmp_path / "a.jpg", halves(), exif=exif, quality=95))
+    ).astype(int)
     assert pixels.shape == (20, 10, 3)
     assert np.abs(pixels[:8] - RED).max() <= 30
     assert np.abs(pixels[-8:] - GREEN).max() <= 30
 
 
 def png_chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def broken_files(folder):
@@ -144,7 +156,9 @@ def broken_files(folder):
         "half.jpg": whole[: len(whole) // 2],
         "text.png": b"<html>404</html>",
         "empty.png": b"",
-        "bomb.png": b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", bomb) + png_chunk(b"IDAT", zlib.compress(b"")),
+        "bomb.png": b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", bomb)
+        + png_chunk(b"IDAT", zlib.compress(b"")),
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
@@ -177,22 +191,30 @@ def test_unreadable_files_are_recorded_and_the_others_keep_their_own_pixels(tmp_
     assert set(store.unreadable) == {hashes[path] for path in broken}
     assert all("object at 0x" not in reason for reason in store.unreadable.values())
     for path in tiny[:5]:
-        assert np.array_equal(store.pixels[store.row_of[hashes[path]]], decode_pixels(path, Geometry(16)))
+        assert np.array_equal(
+            store.pixels[store.row_of[hashes[path]]], decode_pixels(path, Geometry(16))
+        )
 
 
-@pytest.mark.parametrize("geometry", [Geometry(32), Geometry(48, "crop", 0.875), Geometry(64)], ids=str)
+@pytest.mark.parametrize(
+    "geometry", [Geometry(32), Geometry(48, "crop", 0.875), Geometry(64)], ids=str
+)
 def test_small_pictures_of_one_size_are_stored_as_they_are(tiny, geometry):
     hashes = hashed(tiny)
     store = open_store(hashes, geometry, quiet)
     assert store.is_native
     assert (store.pixels.shape, store.pixels.dtype) == ((60, 32, 32, 3), np.uint8)
-    assert all(np.array_equal(store.pixels[store.row_of[hashes[path]]], Image.open(path)) for path in tiny)
+    assert all(
+        np.array_equal(store.pixels[store.row_of[hashes[path]]], Image.open(path)) for path in tiny
+    )
 
 
 def test_larger_pictures_or_pictures_of_several_sizes_are_resized(tmp_path, tiny):
     store = open_store(hashed(tiny), Geometry(16), quiet)
     assert (store.is_native, store.pixels.shape) == (False, (60, 16, 16, 3))
-    store = open_store(hashed(tiny), Geometry(32, "crop", 0.875), quiet)  # their own size, but cut out of 36 × 36
+    store = open_store(
+        hashed(tiny), Geometry(32, "crop", 0.875), quiet
+    )  # their own size, but cut out of 36 × 36
     assert (store.is_native, store.pixels.shape) == (False, (60, 32, 32, 3))
     wide = saved(tmp_path / "wide.png", halves())
     store = open_store(hashed([*tiny, wide]), Geometry(64), quiet)
@@ -262,7 +284,7 @@ def test_an_array_whose_sidecar_was_never_written_is_filled_again(tiny):
 @pytest.mark.parametrize("is_known", [False, True], ids=["new", "known"])
 def test_only_the_bytes_that_were_hashed_are_decoded(tiny, budget, is_known):
     if is_known:
-        looks_of(hashed(tiny), quiet)
+        image_infos(hashed(tiny), quiet)
     hashes, whole = hashed(tiny), tiny[7].read_bytes()
     for replacement in (tiny[8].read_bytes(), b"", None):
         tiny[7].unlink()
@@ -273,8 +295,10 @@ def test_only_the_bytes_that_were_hashed_are_decoded(tiny, budget, is_known):
         assert list((cache_root() / "pixels").glob("*")) == []
         tiny[7].write_bytes(whole)
     store = open_store(hashes, Geometry(16), quiet)
-    assert all(np.array_equal(store.pixels[store.row_of[hashes[path]]], decode_pixels(path, Geometry(16)))
-               for path in tiny)  # fmt: skip
+    assert all(
+        np.array_equal(store.pixels[store.row_of[hashes[path]]], decode_pixels(path, Geometry(16)))
+        for path in tiny
+    )
 
 
 def test_stored_pixels_cannot_be_changed_by_accident(tiny):
@@ -291,8 +315,13 @@ def test_past_the_budget_pictures_stream_and_say_the_same(tiny, tmp_path):
             cached.unlink()
         streamed = open_store(hashes, geometry, quiet, budget=1000)
         assert list((cache_root() / "pixels").iterdir()) == []
-        assert (streamed.row_of, streamed.unreadable.keys()) == (stored.row_of, stored.unreadable.keys())
-        rows = np.array([row for content, row in stored.row_of.items() if content not in stored.unreadable])
+        assert (streamed.row_of, streamed.unreadable.keys()) == (
+            stored.row_of,
+            stored.unreadable.keys(),
+        )
+        rows = np.array(
+            [row for content, row in stored.row_of.items() if content not in stored.unreadable]
+        )
         assert streamed.is_native == stored.is_native
         assert np.array_equal(streamed.pixels[rows], stored.pixels[rows])
 
@@ -300,13 +329,19 @@ def test_past_the_budget_pictures_stream_and_say_the_same(tiny, tmp_path):
 def test_a_file_that_changes_while_pictures_stream_is_named(tiny, tmp_path):
     other_size = saved(tmp_path / "other.png", halves()).read_bytes()
     whole, hashes = tiny[0].read_bytes(), hashed(tiny)
-    for geometry, content in ((Geometry(16), b""), (Geometry(48), other_size), (Geometry(48), tiny[1].read_bytes())):
+    for geometry, content in (
+        (Geometry(16), b""),
+        (Geometry(48), other_size),
+        (Geometry(48), tiny[1].read_bytes()),
+    ):
         tiny[0].write_bytes(whole)
         streamed = open_store(hashes, geometry, quiet, budget=1000)
         rows = np.array([streamed.row_of[hashes[tiny[0]]]])
         assert len(streamed.pixels[rows]) == 1
         tiny[0].write_bytes(content)
-        with pytest.raises(DataError, match=f"{tiny[0].name}: was changed while this command was using it"):
+        with pytest.raises(
+            DataError, match=f"{tiny[0].name}: was changed while this command was using it"
+        ):
             streamed.pixels[rows]
 
 
@@ -336,7 +371,9 @@ def test_crops_of_a_square_are_spread_over_it_and_of_all_sizes():
 
 def test_a_large_jpeg_gives_nearly_the_pixels_of_its_full_decoding_known_or_not(tmp_path, rng):
     coarse = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
-    path = saved(tmp_path / "large.jpg", coarse.resize((1200, 900), Image.Resampling.BICUBIC), quality=90)
+    path = saved(
+        tmp_path / "large.jpg", coarse.resize((1200, 900), Image.Resampling.BICUBIC), quality=90
+    )
     geometry = Geometry(64)
     exact = np.asarray(geometry.apply(Image.open(path)))
     first = open_store(hashed([path]), geometry, quiet).pixels[0]  # decoded whole too, for its look

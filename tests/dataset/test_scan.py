@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ensemble.dataset import scan as scan_module
-from ensemble.dataset.layout import recognise
+from ensemble.dataset.detect import recognise
 from ensemble.dataset.load import load
 from ensemble.dataset.scan import image_files, is_image, passed_over_line, scan
 from ensemble.dataset.tables import class_folders, files_by_id, short_names
@@ -34,15 +34,28 @@ def make(folder, files):
     return folder
 
 
-@pytest.mark.parametrize("suffix", ["", ".jfif", ".JPE", ".jpg_large", ".heic", ".dat", ".001", ".jpg?w=300", ".image"])
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "AVIF", "JPEG2000", "WEBP", "BMP", "TIFF", "GIF", "ICO", "PPM", "QOI"])
+@pytest.mark.parametrize(
+    "suffix", ["", ".jfif", ".JPE", ".jpg_large", ".heic", ".dat", ".001", ".jpg?w=300", ".image"]
+)
+@pytest.mark.parametrize(
+    "kind", ["JPEG", "PNG", "AVIF", "JPEG2000", "WEBP", "BMP", "TIFF", "GIF", "ICO", "PPM", "QOI"]
+)
 def test_what_pillow_reads_is_an_image_under_any_suffix_or_none(tmp_path, suffix, kind):
     make(tmp_path, {f"a{suffix}": image(kind)})
     assert image_files(tmp_path) == [tmp_path / f"a{suffix}"]
 
 
 def test_what_is_no_image_is_counted_by_kind_and_tables_and_leftovers_are_not(tmp_path):
-    quiet = ("Thumbs.db", ".DS_Store", "desktop.ini", "labels.csv", "notes.txt", "a.json", "a.xml", "__MACOSX/._a.jpg")
+    quiet = (
+        "Thumbs.db",
+        ".DS_Store",
+        "desktop.ini",
+        "labels.csv",
+        "notes.txt",
+        "a.json",
+        "a.xml",
+        "__MACOSX/._a.jpg",
+    )
     counted = {
         "a.heic": b"\0\0\0\x18ftypheic",
         "b.heic": b"\0\0\0\x18ftypheic",
@@ -110,9 +123,14 @@ def test_broken_links_are_named(tmp_path):
     make(tmp_path, {"cat/1.jpg": PHOTO, "dog/2.jpg": PHOTO})
     (tmp_path / "cat" / "gone.jpg").symlink_to("nowhere.jpg")
     (tmp_path / "dog" / "itself.jpg").symlink_to("itself.jpg")
-    assert passed_over_line(scan(tmp_path)) == f"passed over: 2 broken links, such as {tmp_path}/cat/gone.jpg"
+    assert (
+        passed_over_line(scan(tmp_path))
+        == f"passed over: 2 broken links, such as {tmp_path}/cat/gone.jpg"
+    )
     (tmp_path / "bird").symlink_to("no such folder")
-    with pytest.raises(DataError, match=r"bird: a link that leads nowhere\nremove the link, or put back what it"):
+    with pytest.raises(
+        DataError, match=r"bird: a link that leads nowhere\nremove the link, or put back what it"
+    ):
         class_folders(tmp_path)
     assert "3 broken links" in "".join(recognise(str(tmp_path)).notes)
 
@@ -142,14 +160,27 @@ def test_init_and_a_data_set_say_what_is_passed_over(tmp_path):
 
 @pytest.mark.parametrize("names", [["heic"], ["heic", "mp4"]])
 def test_folders_with_no_image_that_can_be_read_say_what_they_hold(tmp_path, names):
-    make(tmp_path, {f"{folder}/1.{name}": b"\0\0\0\x18ftypheic" for folder in ("cat", "dog") for name in names})
+    make(
+        tmp_path,
+        {
+            f"{folder}/1.{name}": b"\0\0\0\x18ftypheic"
+            for folder in ("cat", "dog")
+            for name in names
+        },
+    )
     for call in (recognise, lambda path: class_folders(tmp_path)):
         with pytest.raises(DataError, match=r"passed over: [12] \.heic") as refused:
             call(str(tmp_path))
         assert str(refused.value).count("\n") < 3
 
 
-@given(st.lists(st.from_regex(r"([ab.]b/)?[ab1.]{1,3}[ab1](\.png|\.odd)?", fullmatch=True), unique=True, max_size=12))
+@given(
+    st.lists(
+        st.from_regex(r"([ab.]b/)?[ab1.]{1,3}[ab1](\.png|\.odd)?", fullmatch=True),
+        unique=True,
+        max_size=12,
+    )
+)
 def test_ids_of_any_names_are_unique_and_whole_without_a_suffix(names):
     ids = short_names(names)
     assert len(set(ids)) == len(ids)
@@ -162,14 +193,20 @@ def test_ids_find_files_without_a_suffix(tmp_path):
     make(tmp_path / "train", {"v1.0/a": PHOTO, "b.jfif": PHOTO, "1.5": PHOTO})
     named = files_by_id(tmp_path, "train")
     assert [named[name][0].name for name in ("v1.0/a", "b", "b.jfif", "1.5", "train/b")] == [
-        "a", "b.jfif", "b.jfif", "1.5", "b.jfif",
-    ]  # fmt: skip
+        "a",
+        "b.jfif",
+        "b.jfif",
+        "1.5",
+        "b.jfif",
+    ]
     assert "v1" not in named
     assert "" not in named
 
 
 @pytest.mark.parametrize("source", ["folder", "csv"])
-def test_a_load_walks_every_folder_once_and_the_next_load_sees_what_is_new(tmp_path, monkeypatch, source):
+def test_a_load_walks_every_folder_once_and_the_next_load_sees_what_is_new(
+    tmp_path, monkeypatch, source
+):
     labelled = [f"train/{name}/{i}.png" for name in "ab" for i in range(4)]
     make(tmp_path, {name: image("PNG") for name in (*labelled, "test/t.png", "train/a/notes.mp4")})
     rows = "".join(f"{name.removeprefix('train/')},{name.split('/')[1]}\n" for name in labelled)

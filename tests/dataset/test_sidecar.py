@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.dataset import sidecar
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.pixels import open_store
-from ensemble.dataset.places import cache_root
 
 
 def quiet(done, n):
@@ -61,7 +61,9 @@ def test_a_sidecar_that_was_changed_is_written_again(tmp_path_factory, tiny_imag
             '{"native": false, "unreadable": [[9, "x"]]}',
             '{"unreadable": [], "native": 1}',
         ]
-        path.write_bytes(data.draw(st.sampled_from([bytes(content), *(text.encode() for text in texts)])))
+        path.write_bytes(
+            data.draw(st.sampled_from([bytes(content), *(text.encode() for text in texts)]))
+        )
         again = open_store(hashed([*tiny, folder / "broken.png"]), Geometry(16), quiet)
         assert (again.unreadable, again.is_native) == (good.unreadable, good.is_native)
         assert np.array_equal(again.pixels, good.pixels)

@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ensemble.dataset import tables
-from ensemble.dataset.names import read_csv
-from ensemble.dataset.tables import class_folders, digits_folder, ids_of, image_files, labelled_files
+from ensemble.dataset.csvfile import read_csv
+from ensemble.dataset.tables import (
+    class_folders,
+    digits_folder,
+    ids_of,
+    image_files,
+    labelled_files,
+)
 from ensemble.errors import DataError
 from ensemble.recipe import LabelsFile
 
@@ -37,25 +43,50 @@ def refusal(call, *args):
 
 
 def test_class_folders_give_labels_and_ids_without_suffix(tmp_path):
-    make(tmp_path, "cat/1.JPG", "dog/deep/2.png", "dog/1.png", "dog/notes.txt", ".git/x.png", "cat/._1.jpg")
+    make(
+        tmp_path,
+        "cat/1.JPG",
+        "dog/deep/2.png",
+        "dog/1.png",
+        "dog/notes.txt",
+        ".git/x.png",
+        "cat/._1.jpg",
+    )
     images = class_folders(tmp_path)
     assert images.ids == ("cat/1", "dog/1", "dog/deep/2")
     assert images.labels == ("cat", "dog", "dog")
-    assert images.files == (tmp_path / "cat/1.JPG", tmp_path / "dog/1.png", tmp_path / "dog/deep/2.png")
+    assert images.files == (
+        tmp_path / "cat/1.JPG",
+        tmp_path / "dog/1.png",
+        tmp_path / "dog/deep/2.png",
+    )
 
 
 def test_a_suffix_stays_where_two_files_differ_by_it_alone(tmp_path):
     make(tmp_path, "a/1.png", "a/1.jpg", "a/2.png", "b/3.png.jpg", "b/3.png", "b/3.gif")
-    assert class_folders(tmp_path).ids == ("a/1.jpg", "a/1.png", "a/2", "b/3.gif", "b/3.png", "b/3.png.jpg")
+    assert class_folders(tmp_path).ids == (
+        "a/1.jpg",
+        "a/1.png",
+        "a/2",
+        "b/3.gif",
+        "b/3.png",
+        "b/3.png.jpg",
+    )
 
 
-@given(st.lists(st.from_regex(r"([ab]/){0,2}[ab]{1,2}(\.png|\.jpg){1,3}", fullmatch=True), unique=True))
+@given(
+    st.lists(st.from_regex(r"([ab]/){0,2}[ab]{1,2}(\.png|\.jpg){1,3}", fullmatch=True), unique=True)
+)
 def test_ids_are_unique_and_the_same_in_any_order_of_the_files(names):
     files = [Path("root") / name for name in names]
     ids = ids_of(files, Path("root"))
     assert len(set(ids)) == len(ids)
-    assert all(name == key or name.rpartition(".")[0] == key for name, key in zip(names, ids, strict=True))
-    assert dict(zip(files[::-1], ids_of(files[::-1], Path("root")), strict=True)) == dict(zip(files, ids, strict=True))
+    assert all(
+        name == key or name.rpartition(".")[0] == key for name, key in zip(names, ids, strict=True)
+    )
+    assert dict(zip(files[::-1], ids_of(files[::-1], Path("root")), strict=True)) == dict(
+        zip(files, ids, strict=True)
+    )
 
 
 @pytest.mark.parametrize(
@@ -83,7 +114,9 @@ def test_a_file_name_that_is_not_utf_8_is_refused_by_name(tmp_path):
             pass
     except OSError:
         pytest.skip("this file system takes UTF-8 names alone")
-    assert "caf\\udce9.png': its name is not text in UTF-8\nrename the file" in refusal(image_files, tmp_path)
+    assert "caf\\udce9.png': its name is not text in UTF-8\nrename the file" in refusal(
+        image_files, tmp_path
+    )
 
 
 def test_names_of_any_script_and_odd_characters_are_fine(tmp_path):
@@ -113,7 +146,11 @@ def test_a_labels_file_joins_by_text_and_keeps_leading_zeros(tmp_path):
     images, rows = labelled_files(tmp_path, "train", "labels.csv")
     assert images.ids == ("001", "1", "sub/2.jpg")
     assert images.labels == ("no", "007", "NA")
-    assert images.files == (tmp_path / "train/001.png", tmp_path / "train/1.png", tmp_path / "train/sub/2.jpg")
+    assert images.files == (
+        tmp_path / "train/001.png",
+        tmp_path / "train/1.png",
+        tmp_path / "train/sub/2.jpg",
+    )
     assert rows["1"] == {"id": "1", "label": "007", "part": "x"}
 
 
@@ -122,7 +159,9 @@ def test_columns_can_be_named(tmp_path):
     labels(tmp_path, "breed,n,file\npug,1,a\n", "meta.csv")
     named = LabelsFile(file="meta.csv", id="file", label="breed")
     assert labelled_files(tmp_path, "train", named)[0].labels == ("pug",)
-    message = refusal(labelled_files, tmp_path, "train", LabelsFile(file="meta.csv", id="file", label="bread"))
+    message = refusal(
+        labelled_files, tmp_path, "train", LabelsFile(file="meta.csv", id="file", label="bread")
+    )
     assert "meta.csv: no column 'bread'; it has breed, n, file" in message
 
 
@@ -171,7 +210,9 @@ def test_a_file_that_is_no_labels_file_is_told(content, said, tmp_path):
 
 def test_a_missing_labels_file_is_told_with_what_is_there(tmp_path):
     make(tmp_path, "train/1.png", "train.csv")
-    assert refusal(read_csv, tmp_path / "labels.csv").endswith(f"no such file\n{tmp_path} holds: train, train.csv")
+    assert refusal(read_csv, tmp_path / "labels.csv").endswith(
+        f"no such file\n{tmp_path} holds: train, train.csv"
+    )
 
 
 def test_rows_about_the_other_folder_are_passed_over_and_rows_about_both_are_refused(tmp_path):
@@ -199,7 +240,9 @@ COMPOSED, DECOMPOSED = "caf\u00e9", "cafe\u0301"  # é as one character, and as 
 
 
 @pytest.mark.parametrize(("on_disk", "in_csv"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
-def test_a_labels_file_finds_its_images_in_either_unicode_form_and_keeps_its_own_spelling(on_disk, in_csv, tmp_path):
+def test_a_labels_file_finds_its_images_in_either_unicode_form_and_keeps_its_own_spelling(
+    on_disk, in_csv, tmp_path
+):
     (tmp_path / "train").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "train" / f"{on_disk}.png")
     (tmp_path / "labels.csv").write_text(f"id,label\n{in_csv},{in_csv}\n", encoding="utf-8")
@@ -211,6 +254,8 @@ def test_two_files_in_two_forms_are_told_apart_by_exact_names(tmp_path):
     (tmp_path / "train").mkdir()
     for name in (COMPOSED, DECOMPOSED):
         Image.new("RGB", (4, 4)).save(tmp_path / "train" / f"{name}.png")
-    (tmp_path / "labels.csv").write_text(f"id,label\n{COMPOSED},a\n{DECOMPOSED},b\n", encoding="utf-8")
+    (tmp_path / "labels.csv").write_text(
+        f"id,label\n{COMPOSED},a\n{DECOMPOSED},b\n", encoding="utf-8"
+    )
     images, _ = labelled_files(tmp_path, "train", "labels.csv")
     assert dict(zip(images.labels, images.files, strict=True))["b"].name == f"{DECOMPOSED}.png"

@@ -52,6 +52,9 @@ def content():
 
     def content(runs):
         parts = [part for run in runs for part in getattr(run, "parts", (run,))]
-        return {part.id: ({name: part.files.get(name) for name in names}, part.threads) for part in parts}
+        return {
+            part.id: ({name: part.files.get(name) for name in names}, part.threads)
+            for part in parts
+        }
 
     return content

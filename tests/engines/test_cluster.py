@@ -25,7 +25,9 @@ def nodes(monkeypatch):
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     small = {"object_store_memory": 150 << 20}
-    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small})
+    made = Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small}
+    )
     nodes = [made.add_node(num_cpus=1, **small) for _ in range(2)]
     ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
     yield made, nodes
@@ -38,7 +40,11 @@ def nodes(monkeypatch):
 def test_a_killed_node_loses_an_epoch_and_nothing_else(nodes, tiny, one_by_one, content, tmp_path):
     made, (first, _) = nodes
     long = ("fit.epochs=24",)
-    recipes = [tiny("one", *long), tiny("two", *long), tiny("after", "model.pretrained=run:one", "refit=true")]
+    recipes = [
+        tiny("one", *long),
+        tiny("two", *long),
+        tiny("after", "model.pretrained=run:one", "refit=true"),
+    ]
     jobs, store, events, is_killed = jobs_of(recipes), RunStore(tmp_path / "runs"), [], []
 
     def listen(event):
@@ -65,7 +71,13 @@ def test_a_killed_node_loses_an_epoch_and_nothing_else(nodes, tiny, one_by_one, 
     assert {type(event) for event in events} == {RunStarted, RunEnded}
     tiny("searched", "fit.epochs=1")
     found = tune(
-        tmp_path / "searched.yaml", 2, ["fit.lr=1e-4..1e-1"], (), store, events.append, Choice("ray").engine(recipes, 2)
+        tmp_path / "searched.yaml",
+        2,
+        ["fit.lr=1e-4..1e-1"],
+        (),
+        store,
+        events.append,
+        Choice("ray").engine(recipes, 2),
     )
     assert [trial.state for trial in found.trials] == ["finished", "finished"]
     assert {trial.note for trial in found.trials} <= {run.id for run in store.finished()}
@@ -82,11 +94,19 @@ def test_a_run_that_fits_no_machine_says_what_it_waits_for(nodes, tiny, tmp_path
             raise Stopped(signal.SIGINT)
 
     with pytest.raises(Stopped):
-        train_all(jobs_of([recipe]), RunStore(tmp_path / "runs"), listen, engine=Choice("ray").engine([recipe], 1))
+        train_all(
+            jobs_of([recipe]),
+            RunStore(tmp_path / "runs"),
+            listen,
+            engine=Choice("ray").engine([recipe], 1),
+        )
 
 
 def test_a_damaged_fold_keeps_no_other_run_from_being_sent(tiny, tmp_path):
-    store, job = RunStore(tmp_path / "runs"), jobs_of([tiny("folds", "data.valid={folds: 2}", "refit=true")])[0]
+    store, job = (
+        RunStore(tmp_path / "runs"),
+        jobs_of([tiny("folds", "data.valid={folds: 2}", "refit=true")])[0],
+    )
     store.folder(job.run_id).mkdir(parents=True)
     (store.folder(job.run_id) / "run.json").write_text("half")
     assert _lock_of(Task(job, is_refit=True), store) == job.run_id
@@ -98,8 +118,10 @@ def test_a_state_that_was_not_fetched_yet_is_replaced_and_keeps_what_still_belon
     mailbox.tell(Told(2, note, {"s/state": {"state": b"x"}}, ("state",)))
     mailbox.tell(Told(1, note, {"r/state": {"state": b"b"}}, ("kept-1", "state")))
     assert [told.state for told in mailbox.take()] == [
-        {}, {"s/state": {"state": b"x"}}, {"r/state": {"kept-1": b"1", "state": b"b"}},
-    ]  # fmt: skip
+        {},
+        {"s/state": {"state": b"x"}},
+        {"r/state": {"kept-1": b"1", "state": b"b"}},
+    ]
     mailbox.cut_off(2)
     assert [mailbox.tell(Told(number, note)) for number in (1, 2)] == [False, True]
 

@@ -53,7 +53,9 @@ def test_three_folds_are_one_run_about_every_row(trained, store):
     assert store.get(f"{run.id}-f1") == run.parts[1]
     valid = run.valid()
     parts = [part.valid() for part in run.parts]
-    assert sorted(valid.ids.tolist()) == sorted(name for part in parts for name in part.ids.tolist())
+    assert sorted(valid.ids.tolist()) == sorted(
+        name for part in parts for name in part.ids.tolist()
+    )
     assert len(valid.ids) == run.data.n_valid == 48
     for part in parts:
         rows = [valid.ids.tolist().index(name) for name in part.ids]
@@ -80,7 +82,9 @@ def test_finished_folds_are_not_trained_again_and_missing_ones_are_named(trained
 
 def test_folds_about_other_images_are_no_run(trained, store):
     (run,) = trained()
-    publish(run.parts[1].model_copy(update={"data": run.data.model_copy(update={"valid": "other"})}))
+    publish(
+        run.parts[1].model_copy(update={"data": run.data.model_copy(update={"valid": "other"})})
+    )
     found = store.all()
     assert found.runs == []
     assert "its folds are about different images" in found.incomplete[0]
@@ -122,16 +126,28 @@ def test_patients_stay_together_in_the_cross_fitted_score(tmp_path, tiny_images,
         lines.append(f"i{number:02d},{path.parent.name},p{number // 4}")
     (tmp_path / "comp" / "labels.csv").write_text("\n".join(lines))
     path = tmp_path / "tiny.yaml"
-    path.write_text(TINY.format(images=tmp_path / "comp").replace("source: folder", "source: csv, group: patient"))
+    path.write_text(
+        TINY.format(images=tmp_path / "comp").replace(
+            "source: folder", "source: csv, group: patient"
+        )
+    )
     (run,), failures = train_all(jobs_of([Recipe.load(path)]), store, ignore)
     assert failures == []
     valid = run.valid()
     assert len(set(valid.groups.tolist())) == 12
     for part in run.parts:
-        others = {name for other in run.parts if other is not part for name in other.valid().groups.tolist()}
+        others = {
+            name
+            for other in run.parts
+            if other is not part
+            for name in other.valid().groups.tolist()
+        }
         assert others.isdisjoint(part.valid().groups.tolist())
     rating = make_blend([run]).best
-    assert rating.accuracy.low < rating.accuracy.value < rating.accuracy.high or rating.accuracy.value == 1
+    assert (
+        rating.accuracy.low < rating.accuracy.value < rating.accuracy.high
+        or rating.accuracy.value == 1
+    )
 
 
 def test_a_forced_refit_follows_the_last_forced_fold(trained, store, tmp_path):
@@ -141,15 +157,26 @@ def test_a_forced_refit_follows_the_last_forced_fold(trained, store, tmp_path):
     (run,), failures = train_all(jobs, store, events.append, force=True)
     assert failures == []
     told = [
-        type(event).__name__ for event in events if isinstance(event, RunEnded) or "refit" in getattr(event, "text", "")
+        type(event).__name__
+        for event in events
+        if isinstance(event, RunEnded) or "refit" in getattr(event, "text", "")
     ]
-    assert told == ["RunEnded", "RunEnded", "Note", "RunEnded"] or told == ["RunEnded", "RunEnded", "RunEnded", "Note"]
+    assert told == ["RunEnded", "RunEnded", "Note", "RunEnded"] or told == [
+        "RunEnded",
+        "RunEnded",
+        "RunEnded",
+        "Note",
+    ]
     assert run.refit_epochs
 
 
 def test_a_folded_run_is_no_start_for_another(trained, store, tmp_path):
     (run,) = trained()
     path = tmp_path / "more.yaml"
-    path.write_text((tmp_path / "tiny.yaml").read_text().replace("pretrained: false", f"pretrained: run:{run.id}"))
+    path.write_text(
+        (tmp_path / "tiny.yaml")
+        .read_text()
+        .replace("pretrained: false", f"pretrained: run:{run.id}")
+    )
     _, failures = train_all(jobs_of([Recipe.load(path)]), store, ignore)
     assert f"has 3 networks; name one fold's, such as run:{run.id}-f0" in failures[0].reason

@@ -84,7 +84,9 @@ def test_a_finished_run_is_skipped_and_stays_as_it_is(recipe_of, store):
         RunStarted(run.id, 1, 1),
         RunEnded(run.id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, skipped=True),
     ]
-    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.folder.iterdir()} == stored
+    assert {
+        path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.folder.iterdir()
+    } == stored
 
 
 def test_a_finished_run_is_skipped_where_nothing_can_be_locked_or_written(recipe_of, store):
@@ -117,7 +119,9 @@ def test_changed_images_are_told_and_force_trains_again(recipe_of, store, images
     runs, (failure,), events = heard([recipe_of()], store)
     assert runs == []
     assert failure.run_id == run.id
-    assert failure.reason.startswith(f"{run.id} is finished, but its images are not the same any more: contents")
+    assert failure.reason.startswith(
+        f"{run.id} is finished, but its images are not the same any more: contents"
+    )
     assert failure.reason.endswith("train it again with --force, or put the old images back")
     assert RunFailed(run.id, failure.reason) in events
     picture.unlink()
@@ -145,7 +149,9 @@ def test_a_recipe_that_fails_is_reported_and_the_others_go_on(recipe_of, store):
     assert [run.recipe for run in runs] == ["good"]
     assert [failure.run_id.split("-")[0] for failure in failures] == ["misspelt", "lost", "later"]
     for failure, word in zip(
-        failures, ("resnet34", "data.path: nowhere is not there", "belongs to strategy gradual"), strict=True
+        failures,
+        ("resnet34", "data.path: nowhere is not there", "belongs to strategy gradual"),
+        strict=True,
     ):
         assert isinstance(failure, Failure)
         assert word in failure.reason
@@ -153,8 +159,11 @@ def test_a_recipe_that_fails_is_reported_and_the_others_go_on(recipe_of, store):
         assert RunFailed(failure.run_id, failure.reason) in events
     assert store.finished() == runs
     assert [(event.number, event.total) for event in events if isinstance(event, RunStarted)] == [
-        (1, 4), (2, 4), (3, 4), (4, 4),
-    ]  # fmt: skip
+        (1, 4),
+        (2, 4),
+        (3, 4),
+        (4, 4),
+    ]
 
 
 def test_a_forced_run_that_fails_half_way_is_unfinished_not_half_new(recipe_of, store):
@@ -182,7 +191,12 @@ def test_run_json_tells_what_the_design_lists(recipe_of, store):
     said = json.loads((run.folder / "run.json").read_text())
     data = load(recipe.data)
     assert (said["format"], said["id"], said["recipe"]) == (1, f"tiny-{recipe.digest}-s5", "tiny")
-    assert (said["arch"], said["strategy"], said["seed"], said["fold"]) == ("test_resnet", "fine_tune", 5, None)
+    assert (said["arch"], said["strategy"], said["seed"], said["fold"]) == (
+        "test_resnet",
+        "fine_tune",
+        5,
+        None,
+    )
     assert said["digest"] == recipe.digest
     assert 0 <= said["scores"]["accuracy"] <= 1
     assert said["scores"]["log_loss"] > 0
@@ -192,7 +206,15 @@ def test_run_json_tells_what_the_design_lists(recipe_of, store):
     assert [said["data"][part] for part in ("n_train", "n_valid", "n_test")] == [38, 10, 12]
     assert said["data"]["majority"] == data.majority
     assert said["preprocessing"]["size"] == 32
-    assert set(said["preprocessing"]) == {"size", "resize", "crop_pct", "interpolation", "mean", "std", "stored"}
+    assert set(said["preprocessing"]) == {
+        "size",
+        "resize",
+        "crop_pct",
+        "interpolation",
+        "mean",
+        "std",
+        "stored",
+    }
     assert said["tta"] == ["flip"]
     assert (said["batch_size"], said["lr"]) == (16, said["lr_find"]["chosen"])
     assert set(said["lr_find"]["suggestions"]) == {"valley", "slide", "steep", "minimum"}
@@ -212,12 +234,25 @@ def test_run_json_tells_what_the_design_lists(recipe_of, store):
     assert set(said["seconds"]) == {"data", "lr_find", "frozen", "unfrozen", "predict"}
     assert said["images_per_second"] > 0
     assert said["created"].endswith("+00:00")
-    assert set(said["files"]) == {"recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz"}
+    assert set(said["files"]) == {
+        "recipe.yaml",
+        "history.csv",
+        "model.safetensors",
+        "valid.npz",
+        "test.npz",
+    }
     assert all(sha256(run.folder / name) == digest for name, digest in said["files"].items())
     assert {path.name for path in run.folder.iterdir()} == {
-        "recipe.yaml", "history.csv", "curves.png", "lr_find.csv", "lr_find.png", "model.safetensors", "valid.npz",
-        "test.npz", "run.json",
-    }  # fmt: skip
+        "recipe.yaml",
+        "history.csv",
+        "curves.png",
+        "lr_find.csv",
+        "lr_find.png",
+        "model.safetensors",
+        "valid.npz",
+        "test.npz",
+        "run.json",
+    }
     with (run.folder / "history.csv").open() as rows:
         assert [row["phase"] for row in csv.DictReader(rows)] == ["frozen", "unfrozen"]
     assert Run.load(run.id, store.root) == run
@@ -226,9 +261,14 @@ def test_run_json_tells_what_the_design_lists(recipe_of, store):
 
 
 def test_the_stored_recipe_is_the_resolved_one_with_the_same_digest(recipe_of, store):
-    said = ("augment={flip: true, rotate: 5.0}", "model.head={pool: avg, hidden: [8], dropout: 0.1}", "tta=[flip]",
-            "data.normalize=[[0.5, 0.5, 0.5], [0.2, 0.2, 0.2]]", "fit.lr={find: steep}",
-            "fit.early_stop={patience: 3}")  # fmt: skip
+    said = (
+        "augment={flip: true, rotate: 5.0}",
+        "model.head={pool: avg, hidden: [8], dropout: 0.1}",
+        "tta=[flip]",
+        "data.normalize=[[0.5, 0.5, 0.5], [0.2, 0.2, 0.2]]",
+        "fit.lr={find: steep}",
+        "fit.early_stop={patience: 3}",
+    )
     recipe = recipe_of(*said)
     (run,), *_ = heard([recipe], store)
     stored = Recipe.load(run.folder / "recipe.yaml")
@@ -258,11 +298,25 @@ def test_two_processes_share_the_work_and_train_nothing_twice(recipe_of, store, 
     long = "fit.epochs=60"
     recipes = [recipe_of(long, name=name) for name in ("first", "second")]
     files = [str(tmp_path / f"{recipe.name}.yaml") for recipe in recipes]
-    command = [sys.executable, "-m", "ensemble", "train", *files, "--set", long, "--runs", str(store.root)]
+    command = [
+        sys.executable,
+        "-m",
+        "ensemble",
+        "train",
+        *files,
+        "--set",
+        long,
+        "--runs",
+        str(store.root),
+    ]
     env = os.environ | {"OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as other:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env
+    ) as other:
         line = ""
-        while "random weights" not in line:  # the other process holds the first run and is about to train it
+        while (
+            "random weights" not in line
+        ):  # the other process holds the first run and is about to train it
             line = other.stderr.readline()
             assert line, other.stdout.read()
         runs, failures, events = heard(recipes, store)

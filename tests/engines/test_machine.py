@@ -44,7 +44,9 @@ class TestWorkerCache:
         assert temporary.stat().st_mode & 0o777 == 0o700
 
     @pytest.mark.parametrize("kind", ["writable", "another user's", "a link", "a file"])
-    def test_one_that_somebody_else_may_write_in_is_refused(self, kind, temporary, tmp_path, monkeypatch):
+    def test_one_that_somebody_else_may_write_in_is_refused(
+        self, kind, temporary, tmp_path, monkeypatch
+    ):
         if kind == "a link":
             (tmp_path / "theirs").mkdir()
             temporary.symlink_to(tmp_path / "theirs")
@@ -57,7 +59,9 @@ class TestWorkerCache:
         if kind == "another user's":
             give_away(temporary, monkeypatch)
             temporary.rename(tmp_path / f"ens-cache-{os.getuid()}")
-        with pytest.raises(EnsembleError, match="somebody else made it or may write in it.*\n.*ENS_CACHE"):
+        with pytest.raises(
+            EnsembleError, match="somebody else made it or may write in it.*\n.*ENS_CACHE"
+        ):
             worker_cache()
 
 
@@ -80,17 +84,23 @@ class TestReceived:
         again = images_here(away, known, read)
         assert asked == [60] + [1] * (planted is not None)
         assert again.hashes == first.hashes
-        assert all(content_hash(path.read_bytes()) == content for path, content in again.hashes.items())
+        assert all(
+            content_hash(path.read_bytes()) == content for path, content in again.hashes.items()
+        )
 
     def test_an_image_that_changed_since_it_was_hashed_is_told_and_not_kept(self, tiny, tmp_path):
         known = load(tiny("sent", f"data.path={tmp_path / 'images'}").data)
         known.valid.files[0].write_bytes(b"another image")
         with pytest.raises(
-            DataError, match=f"{known.valid.files[0].name}: was changed while this command was using it"
+            DataError,
+            match=f"{known.valid.files[0].name}: was changed while this command was using it",
         ):
             images_here(Job(tiny("away", "data.path=nowhere"), 0), known, read_files)
-        assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()
-                    and path.read_bytes() == b"another image"]  # fmt: skip
+        assert not [
+            path
+            for path in (tmp_path / "cache").rglob("*")
+            if path.is_file() and path.read_bytes() == b"another image"
+        ]
 
 
 class TestCluster:
@@ -123,17 +133,24 @@ class TestCluster:
         check_ray()
         monkeypatch.setattr(machine, "FLOOR", (999, 0))
         with pytest.raises(
-            EnsembleError, match="lets everybody who reaches its ports run code.*\npip install 'ray>=2.59'"
+            EnsembleError,
+            match="lets everybody who reaches its ports run code.*\npip install 'ray>=2.59'",
         ):
             check_ray()
 
     @pytest.mark.slow
-    def test_a_new_one_listens_on_loopback_alone_asks_for_a_token_and_keeps_its_session_to_itself(self, tiny, tmp_path):
+    def test_a_new_one_listens_on_loopback_alone_asks_for_a_token_and_keeps_its_session_to_itself(
+        self, tiny, tmp_path
+    ):
         tiny("small", "fit.epochs=1")
         command = [sys.executable, "-m", "ensemble", "train", "small.yaml", "--engine", "ray"]
         hidden = ("RAY_", "ENS_CACHE")
         env = {name: text for name, text in os.environ.items() if not name.startswith(hidden)}
-        env |= {"RAY_ADDRESS": "local", "PYTHONPATH": os.pathsep.join(sys.path), "ENS_CACHE": str(tmp_path / "cache")}
+        env |= {
+            "RAY_ADDRESS": "local",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+            "ENS_CACHE": str(tmp_path / "cache"),
+        }
         with subprocess.Popen(
             command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         ) as process:
@@ -157,13 +174,19 @@ def looked_at(process):
     addresses, modes, tokens = set(), set(), set()
     for own in [process, *process.children(recursive=True)]:
         try:
-            addresses |= {made.laddr.ip for made in own.net_connections("tcp") if made.status == psutil.CONN_LISTEN}
+            addresses |= {
+                made.laddr.ip
+                for made in own.net_connections("tcp")
+                if made.status == psutil.CONN_LISTEN
+            }
             if "raylet" in own.name() or "gcs_server" in own.name():
                 env, words = own.environ(), " ".join(own.cmdline())
                 token = env.get("RAY_AUTH_TOKEN", "")
                 assert token not in words
                 tokens.add((env.get("RAY_AUTH_MODE"), len(token)))
-                folder = next(word for word in words.replace("=", " ").split() if "/ens-ray-" in word)
+                folder = next(
+                    word for word in words.replace("=", " ").split() if "/ens-ray-" in word
+                )
                 around = "/".join(folder.split("/")[:3])
                 modes.add(os.stat(around).st_mode & 0o777)
         except (psutil.Error, FileNotFoundError, StopIteration):

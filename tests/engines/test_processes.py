@@ -24,19 +24,30 @@ from ensemble.learn.device import share_of
 from ensemble.runs import RunStore
 
 
-def test_two_processes_train_what_one_trains_and_skip_what_is_finished(tiny, one_by_one, content, tmp_path):
+def test_two_processes_train_what_one_trains_and_skip_what_is_finished(
+    tiny, one_by_one, content, tmp_path
+):
     folds = tiny("folds", "data.valid={folds: 3}", "refit=true")
-    recipes = [tiny("plain", "seeds=[0, 1]"), folds, tiny("later", "model.pretrained=run:base"), tiny("base")]
+    recipes = [
+        tiny("plain", "seeds=[0, 1]"),
+        folds,
+        tiny("later", "model.pretrained=run:base"),
+        tiny("base"),
+    ]
     recipes.append(tiny("wrong", "model.arch=resnet43"))
     jobs, store, events = jobs_of(recipes), RunStore(tmp_path / "runs"), []
     runs, failures = train_all(jobs, store, events.append, engine=Processes(2, 1))
-    assert [(failure.run_id.split("-")[0], "resnet34" in failure.reason) for failure in failures] == [("wrong", True)]
+    assert [
+        (failure.run_id.split("-")[0], "resnet34" in failure.reason) for failure in failures
+    ] == [("wrong", True)]
     assert [run.recipe for run in runs] == ["plain", "plain", "folds", "later", "base"]
     assert content(runs) == content(one_by_one([*recipes[:2], recipes[3], recipes[2]]))
     counts = Counter(type(event) for event in events)
     assert (counts[RunStarted], counts[RunEnded], counts[RunFailed]) == (8, 7, 1)
     ended = [event.run for event in events if isinstance(event, RunEnded)]
-    assert ended.index(jobs_of([recipes[3]])[0].run_id) < ended.index(jobs_of([recipes[2]])[0].run_id)
+    assert ended.index(jobs_of([recipes[3]])[0].run_id) < ended.index(
+        jobs_of([recipes[2]])[0].run_id
+    )
     assert n_open(jobs, store, force=False) == 1
     again, _ = train_all(jobs, store, events.append, engine=Here())
     assert again == runs
@@ -51,10 +62,14 @@ def test_two_processes_train_what_one_trains_and_skip_what_is_finished(tiny, one
 
         with pytest.raises(Stopped):
             train_all(jobs[:2], store, listen, engine=Processes(2, 1))
-    assert RunLeft(jobs[0].run_id, "another process is training it; going on with the others") in left
+    assert (
+        RunLeft(jobs[0].run_id, "another process is training it; going on with the others") in left
+    )
 
 
-def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_alone(tiny, tmp_path):
+def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_alone(
+    tiny, tmp_path
+):
     recipes = [tiny(name, "fit.epochs=200") for name in ("dies", "cut")] + [tiny("next")]
     runs_of = {recipe.name: jobs_of([recipe])[0].run_id for recipe in recipes}
     epochs, events = Counter(), []
@@ -65,11 +80,15 @@ def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_
             return
         epochs[event.run] += 1
         if event.run == runs_of["dies"] and epochs[event.run] == 2:
-            os.kill(_child_with_lock(tmp_path / "runs" / ".locks" / f"{event.run}.lock"), signal.SIGKILL)
+            os.kill(
+                _child_with_lock(tmp_path / "runs" / ".locks" / f"{event.run}.lock"), signal.SIGKILL
+            )
         if event.run == runs_of["cut"] and epochs[event.run] == 2:
             raise Cut("heard enough")
 
-    runs, failures = train_all(jobs_of(recipes), RunStore(tmp_path / "runs"), listen, engine=Processes(2, 1))
+    runs, failures = train_all(
+        jobs_of(recipes), RunStore(tmp_path / "runs"), listen, engine=Processes(2, 1)
+    )
     assert [run.recipe for run in runs] == ["next"]
     assert [failure.run_id for failure in failures] == [runs_of["dies"]]
     assert failures[0].reason.startswith("the process that trained it was killed (SIGKILL)\n")
@@ -78,7 +97,11 @@ def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_
 
 
 def test_a_process_that_died_while_it_had_nothing_to_do_is_replaced(tiny, tmp_path):
-    recipes = [tiny("first"), tiny("later", "model.pretrained=run:first"), tiny("last", "model.pretrained=run:later")]
+    recipes = [
+        tiny("first"),
+        tiny("later", "model.pretrained=run:first"),
+        tiny("last", "model.pretrained=run:later"),
+    ]
     killed = []
 
     def listen(event):
@@ -88,7 +111,9 @@ def test_a_process_that_died_while_it_had_nothing_to_do_is_replaced(tiny, tmp_pa
             killed[0].kill()
             killed[0].join()
 
-    runs, failures = train_all(jobs_of(recipes), RunStore(tmp_path / "runs"), listen, engine=Processes(2, 1))
+    runs, failures = train_all(
+        jobs_of(recipes), RunStore(tmp_path / "runs"), listen, engine=Processes(2, 1)
+    )
     assert failures == []
     assert [run.recipe for run in runs] == ["first", "later", "last"]
 
@@ -106,9 +131,24 @@ def _child_with_lock(lock):
 def test_stopped_processes_end_with_the_command_and_the_same_command_goes_on(tiny, tmp_path):
     for name in ("one", "two"):
         tiny(name)
-    command = [sys.executable, "-m", "ensemble", "train", "one.yaml", "two.yaml", "--jobs", "2", "--set"]
-    with subprocess.Popen([*command, "fit.epochs=400"], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-                          start_new_session=True) as process:  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "ensemble",
+        "train",
+        "one.yaml",
+        "two.yaml",
+        "--jobs",
+        "2",
+        "--set",
+    ]
+    with subprocess.Popen(
+        [*command, "fit.epochs=400"],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
         seen = set()
         for line in process.stderr:
             seen |= {line.split("-")[0].strip()} if "epoch 2:" in line else set()
@@ -132,12 +172,22 @@ def test_a_search_on_two_processes_has_one_study_and_all_its_trials(tiny, tmp_pa
 
     def search(n_trials):
         emit = lambda event: notes.append(event) if isinstance(event, Note) else None  # noqa: E731
-        return tune(tmp_path / "searched.yaml", n_trials, ["fit.lr=1e-4..1e-1"], (), store, emit, Processes(2, 1))
+        return tune(
+            tmp_path / "searched.yaml",
+            n_trials,
+            ["fit.lr=1e-4..1e-1"],
+            (),
+            store,
+            emit,
+            Processes(2, 1),
+        )
 
     found = search(4)
     assert [trial.number for trial in found.trials] == [0, 1, 2, 3]
     assert found.trials[0].values == {"fit.lr": 0.003}
-    assert {trial.note for trial in found.trials if trial.state == "finished"} == {run.id for run in store.finished()}
+    assert {trial.note for trial in found.trials if trial.state == "finished"} == {
+        run.id for run in store.finished()
+    }
     assert len(list((store.root / ".searches").glob("*.db"))) == 1
     assert search(4) == found
 
@@ -149,9 +199,13 @@ def test_only_weights_of_a_run_are_waited_for(tiny):
         tiny("after", "model.pretrained=run:package"),
     ]
     sweep = Sweep(jobs_of(recipes), ignore)
-    assert [task and task.job.recipe.name for task in (sweep.take(), sweep.take(), sweep.take())] == [
-        "package", "other", None,
-    ]  # fmt: skip
+    assert [
+        task and task.job.recipe.name for task in (sweep.take(), sweep.take(), sweep.take())
+    ] == [
+        "package",
+        "other",
+        None,
+    ]
 
 
 def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkeypatch):
@@ -161,7 +215,11 @@ def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkey
     def made(n_gpus, n_jobs, n_tasks, *recipes):
         monkeypatch.setattr(choose, "_n_gpus", lambda: n_gpus)
         engine = Choice(n_jobs=n_jobs).engine(recipes or [recipe], n_tasks)
-        return (1, engine.threads) if isinstance(engine, Here) else (engine.n, engine.threads, engine.gpus_each)
+        return (
+            (1, engine.threads)
+            if isinstance(engine, Here)
+            else (engine.n, engine.threads, engine.gpus_each)
+        )
 
     assert made(0, None, 5) == (1, None)
     assert made(2, None, 5) == (2, 4, 1)

@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.cli import main
-from ensemble.engines.space import Choice, Range, around, own_values, parse_varied, rounded, usual_space
+from ensemble.engines.search_space import (
+    Choice,
+    Range,
+    around,
+    own_values,
+    parse_varied,
+    rounded,
+    usual_space,
+)
 from ensemble.engines.tune import tune
 from ensemble.errors import EnsembleError, RecipeError
 from ensemble.events import EpochEnded, RunStarted, ignore
@@ -80,7 +88,11 @@ def test_an_interrupted_search_tries_the_lost_values_again_and_goes_on(search, s
         search(4, *RATES, emit=interrupt)
     assert [run.id for run in store.finished()] == lost[:1]
     started = []
-    found = search(4, *RATES, emit=lambda event: started.append(event) if isinstance(event, RunStarted) else None)
+    found = search(
+        4,
+        *RATES,
+        emit=lambda event: started.append(event) if isinstance(event, RunStarted) else None,
+    )
     assert started[0].run == lost[1]
     assert [(event.number, event.total) for event in started] == [(2, 4), (3, 4), (4, 4)]
     assert [trial.state for trial in found.trials] == ["finished"] * 4
@@ -99,7 +111,9 @@ def test_hopeless_trials_are_pruned_and_leave_no_run(search, store):
 
 
 def test_a_recipe_that_cannot_be_trained_ends_the_search(search):
-    with pytest.raises(EnsembleError, match="its first trial, the recipe as it is, failed: the loss became nan"):
+    with pytest.raises(
+        EnsembleError, match="its first trial, the recipe as it is, failed: the loss became nan"
+    ):
         search(3, *RATES, overrides=("data.normalize=[[0, 0, 0], [1.0e-40, 1.0e-40, 1.0e-40]]",))
 
 
@@ -120,19 +134,38 @@ def test_changed_images_end_the_search_as_they_end_training(search, tmp_path):
 def test_the_usual_space_and_the_range_test_make_a_search(search):
     found = search(1, overrides=("fit.lr=find",))
     assert set(found.trials[0].values) == {
-        "fit.lr", "fit.weight_decay", "model.options.drop_rate", "augment", "fit.batch_size",
-    }  # fmt: skip
+        "fit.lr",
+        "fit.weight_decay",
+        "model.options.drop_rate",
+        "augment",
+        "fit.batch_size",
+    }
 
 
 def test_without_optuna_it_is_told_how_to_get_it(search, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(EnsembleError, match="needs Optuna, which is not installed\npip install 'optuna"):
+    with pytest.raises(
+        EnsembleError, match="needs Optuna, which is not installed\npip install 'optuna"
+    ):
         search(1, *RATES)
 
 
 def test_the_command_shows_every_trial_and_how_to_go_on(search, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["ens", "tune", str(tmp_path / "tiny.yaml"), "--trials", "2", "--vary",
-                                      RATES[0], "--runs", str(tmp_path / "runs")])  # fmt: skip
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        [
+            "ens",
+            "tune",
+            str(tmp_path / "tiny.yaml"),
+            "--trials",
+            "2",
+            "--vary",
+            RATES[0],
+            "--runs",
+            str(tmp_path / "runs"),
+        ],
+    )
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
@@ -145,7 +178,16 @@ def test_the_command_shows_every_trial_and_how_to_go_on(search, tmp_path, monkey
 
 @pytest.mark.parametrize(
     "text",
-    ["fit.lr", "=1..2", "fit.lr=2..1", "fit.lr=1..x", "fit.lr=0.1", "augment=none,none", "seeds=[0],[1]", "a=true..2"],
+    [
+        "fit.lr",
+        "=1..2",
+        "fit.lr=2..1",
+        "fit.lr=1..x",
+        "fit.lr=0.1",
+        "augment=none,none",
+        "seeds=[0],[1]",
+        "a=true..2",
+    ],
 )
 def test_what_is_no_space_is_refused_in_two_lines(text):
     with pytest.raises(RecipeError, match="--vary .*\n.*KEY=LOW"):
@@ -154,7 +196,13 @@ def test_what_is_no_space_is_refused_in_two_lines(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["fit.epchs=1..3", "fit.lr=-1..3", "augment=none,hevy", "data.valid=0.2,0.3", "fit.monitor=accuracy,valid_loss"],
+    [
+        "fit.epchs=1..3",
+        "fit.lr=-1..3",
+        "augment=none,hevy",
+        "data.valid=0.2,0.3",
+        "fit.monitor=accuracy,valid_loss",
+    ],
 )
 def test_a_key_or_value_that_no_recipe_has_is_told_before_anything_trains(text, search, store):
     with pytest.raises(RecipeError):
@@ -163,11 +211,15 @@ def test_a_key_or_value_that_no_recipe_has_is_told_before_anything_trains(text, 
 
 
 def test_ranges_and_choices_are_read_as_yaml_reads_them():
-    space = parse_varied(["fit.lr=1e-4..1e-2", "fit.epochs=1..5", "augment=none,light", "fit.batch_size=16,32"])
+    space = parse_varied(
+        ["fit.lr=1e-4..1e-2", "fit.epochs=1..5", "augment=none,light", "fit.batch_size=16,32"]
+    )
     assert space == {
-        "fit.lr": Range(1e-4, 1e-2), "fit.epochs": Range(1, 5),
-        "augment": Choice(("none", "light")), "fit.batch_size": Choice((16, 32)),
-    }  # fmt: skip
+        "fit.lr": Range(1e-4, 1e-2),
+        "fit.epochs": Range(1, 5),
+        "augment": Choice(("none", "light")),
+        "fit.batch_size": Choice((16, 32)),
+    }
     assert space["fit.lr"].is_log
     assert not space["fit.lr"].is_whole
     assert space["fit.epochs"].is_whole
@@ -194,11 +246,23 @@ def test_another_seed_is_another_search(search):
 
 def test_two_processes_search_together(search, tmp_path):
     search(1, *RATES)  # makes the recipe
-    command = [sys.executable, "-m", "ensemble", "tune", str(tmp_path / "tiny.yaml"), "--trials", "4", "--vary",
-               "fit.lr=1e-4..1e-2", "--runs", str(tmp_path / "both")]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "ensemble",
+        "tune",
+        str(tmp_path / "tiny.yaml"),
+        "--trials",
+        "4",
+        "--vary",
+        "fit.lr=1e-4..1e-2",
+        "--runs",
+        str(tmp_path / "both"),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     both = [
-        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path) for _ in range(2)
+        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        for _ in range(2)
     ]
     told = [process.communicate(timeout=120)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], told

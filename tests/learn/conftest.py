@@ -105,7 +105,9 @@ def served():
         data, preprocess = load(recipe.data), weights_config(recipe)
         store = open_store(data.hashes, preprocess.geometry, lambda done, n: None)
         images = catalog(data, store, recipe.data.skip_unreadable)
-        return images, loaders(images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), 0)
+        return images, loaders(
+            images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), 0
+        )
 
     return served
 

@@ -5,7 +5,7 @@ import torch
 
 from ensemble.learn import learner
 from ensemble.learn.amp import Amp, autocast, clean_on_error
-from ensemble.learn.memory import is_out_of_memory
+from ensemble.learn.micro_batch import is_out_of_memory
 
 
 class FailsAt(torch.nn.Module):
@@ -42,7 +42,8 @@ def failing(recipe_of):
 @pytest.mark.filterwarnings("ignore:CUDA is not available:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*GradScaler.*:UserWarning")
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDNN_STATUS_EXECUTION_FAILED")]
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("CUDNN_STATUS_EXECUTION_FAILED")],
 )
 def test_an_error_in_the_forward_pass_leaves_no_autocast_and_no_gradients(error, failing):
     learn, layer = failing(error)
@@ -70,7 +71,9 @@ def test_weights_that_change_after_the_error_are_the_ones_that_predict(failing):
         linear.bias.zero_()
     with torch.no_grad(), autocast("bf16", x.device):
         predicted = linear(x)
-    assert torch.equal(predicted.float(), torch.full_like(predicted, 2.0 * linear.in_features).float())
+    assert torch.equal(
+        predicted.float(), torch.full_like(predicted, 2.0 * linear.in_features).float()
+    )
 
 
 @pytest.mark.parametrize(
@@ -79,8 +82,16 @@ def test_weights_that_change_after_the_error_are_the_ones_that_predict(failing):
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), True),
         (RuntimeError("CUDA error: out of memory"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
-        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
-        (RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"), False),  # no GPU here, so none that is full
+        (
+            RuntimeError(
+                "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"
+            ),
+            True,
+        ),
+        (
+            RuntimeError("cuDNN error: CUDNN_STATUS_NOT_INITIALIZED"),
+            False,
+        ),  # no GPU here, so none that is full
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied (4x8 and 9x2)"), False),
         (ValueError("out of memory"), False),
     ],

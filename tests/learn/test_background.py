@@ -36,14 +36,16 @@ def test_an_error_is_raised_where_the_result_is_asked_for():
 def test_a_process_that_ends_does_not_wait_for_the_search_for_copies():
     script = (
         "import time, numpy as np\n"
-        "from ensemble.dataset.near import near_pairs\n"
+        "from ensemble.dataset.duplicates import near_pairs\n"
         "from ensemble.learn.background import Background\n"
         "thumbs = np.random.default_rng(0).integers(0, 256, (40_000, 16, 16, 3), dtype=np.uint8)\n"
         "Background(lambda: near_pairs(thumbs, thumbs))\n"
         "time.sleep(6)\n"
         "print('ends', flush=True)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout.readline() == "ends\n"
         started = time.monotonic()
         process.wait(60)

@@ -9,7 +9,14 @@ from fastai.torch_core import TensorCategory, TensorImage
 from torch import nn
 
 from ensemble.events import EpochEnded, Step
-from ensemble.learn.callbacks import Best, ChannelsLast, FiniteLoss, SeedEpochs, copy_of, freeze_statistics
+from ensemble.learn.callbacks import (
+    Best,
+    ChannelsLast,
+    FiniteLoss,
+    SeedEpochs,
+    copy_of,
+    freeze_statistics,
+)
 from ensemble.recipe import EarlyStop
 
 NAN = float("nan")
@@ -140,7 +147,11 @@ def test_an_epoch_draws_the_same_numbers_whatever_was_drawn_before():
 def test_a_loss_that_is_no_number_ends_training_with_place_and_rate(loss):
     callback = FiniteLoss("unfrozen", every=2)
     callback.learn = SimpleNamespace(
-        training=True, iter=3, epoch=1, loss=torch.tensor(loss), opt=SimpleNamespace(hypers=[{"lr": 1.0}, {"lr": 0.25}])
+        training=True,
+        iter=3,
+        epoch=1,
+        loss=torch.tensor(loss),
+        opt=SimpleNamespace(hypers=[{"lr": 1.0}, {"lr": 0.25}]),
     )
     callback.after_batch()  # every second batch is looked at
     callback.learn.iter, callback.learn.training = 4, False
@@ -155,7 +166,9 @@ def test_a_loss_that_is_no_number_ends_training_with_place_and_rate(loss):
 
 def test_batches_come_in_the_order_that_convolutions_like():
     callback = ChannelsLast()
-    callback.learn = SimpleNamespace(xb=(TensorImage(torch.zeros(2, 3, 4, 4)),), yb=(TensorCategory([0, 1]),))
+    callback.learn = SimpleNamespace(
+        xb=(TensorImage(torch.zeros(2, 3, 4, 4)),), yb=(TensorCategory([0, 1]),)
+    )
     callback.before_batch()
     assert callback.learn.xb[0].is_contiguous(memory_format=torch.channels_last)
     assert {type(one) for one in (*callback.learn.xb, *callback.learn.yb)} == {torch.Tensor}
@@ -166,8 +179,11 @@ def test_listeners_hear_of_every_batch_and_every_epoch(fit):
     epochs = [event for event in made.events if isinstance(event, EpochEnded)]
     assert epochs == made.trained.history
     assert [(epoch.phase, epoch.epoch) for epoch in epochs] == [
-        ("frozen", 1), ("frozen", 2), ("unfrozen", 3), ("unfrozen", 4),
-    ]  # fmt: skip
+        ("frozen", 1),
+        ("frozen", 2),
+        ("unfrozen", 3),
+        ("unfrozen", 4),
+    ]
     steps = [event for event in made.events if isinstance(event, Step) and event.phase == "frozen"]
     assert [(step.done, step.total) for step in steps] == [(1, 4), (2, 4), (3, 4), (4, 4)]
     assert all(step.loss > 0 for step in steps)

@@ -50,7 +50,10 @@ def recipe_about(tmp_path):
 
 def by_timm(files, arch, **said):
     """What timm's own evaluation transform makes of pictures, as (images, 3, size, size) from 0 to 1."""
-    config = resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(arch).to_dict(), model=None) | said
+    config = (
+        resolve_data_config(pretrained_cfg=timm.get_pretrained_cfg(arch).to_dict(), model=None)
+        | said
+    )
     mean, std = (torch.tensor(config[name])[:, None, None] for name in ("mean", "std"))
     transform = create_transform(**config)
     return torch.stack([transform(Image.open(file).convert("RGB")) for file in files]) * std + mean
@@ -59,7 +62,10 @@ def by_timm(files, arch, **said):
 def as_served(dls, images, part, normalize):
     """What the network is shown of a part, from 0 to 1."""
     mean, std = (torch.tensor(value)[:, None, None] for value in normalize)
-    return torch.cat([x.as_subclass(torch.Tensor) for (x,) in part_loader(dls, images, part, 3)]) * std + mean
+    return (
+        torch.cat([x.as_subclass(torch.Tensor) for (x,) in part_loader(dls, images, part, 3)]) * std
+        + mean
+    )
 
 
 def stats_of(arch):
@@ -70,20 +76,32 @@ def stats_of(arch):
 class TestEvaluationView:
     @pytest.fixture
     def photos(self, rng, photo, tmp_path):
-        named = {f"{name}/{i}.png": photo(rng, *size) for name, size in SHAPES.items() for i in range(2)}
+        named = {
+            f"{name}/{i}.png": photo(rng, *size) for name, size in SHAPES.items() for i in range(2)
+        }
         return saved(tmp_path / "photos", named)
 
     @pytest.mark.parametrize(
         ("arch", "filter_", "crop_pct"),
-        [("tf_efficientnet_lite0", "bicubic", 0.875), ("resnet34", "bicubic", 0.95), ("vgg11_bn", "bilinear", 0.875)],
+        [
+            ("tf_efficientnet_lite0", "bicubic", 0.875),
+            ("resnet34", "bicubic", 0.95),
+            ("vgg11_bn", "bilinear", 0.875),
+        ],
     )
     def test_a_photo_of_any_shape_is_shown_as_timm_shows_it(
         self, arch, filter_, crop_pct, photos, recipe_about, served
     ):
-        recipe = recipe_about(photos, "data.size=auto", f"model.arch={arch}", "model.pretrained=true")
+        recipe = recipe_about(
+            photos, "data.size=auto", f"model.arch={arch}", "model.pretrained=true"
+        )
         images, dls = served(recipe)
         geometry = images.store.geometry
-        assert (geometry.size, geometry.interpolation, geometry.crop_pct) == (224, filter_, crop_pct)
+        assert (geometry.size, geometry.interpolation, geometry.crop_pct) == (
+            224,
+            filter_,
+            crop_pct,
+        )
         assert not images.store.is_native
         expected = by_timm(load(recipe.data).valid.files, arch)
         assert (as_served(dls, images, "valid", stats_of(arch)) - expected).abs().max() <= 2 / 255
@@ -93,7 +111,10 @@ class TestEvaluationView:
     def test_small_pictures_of_one_size_are_enlarged_on_the_device_as_timm_does(
         self, size, arch, rng, photo, tmp_path, recipe_about, served
     ):
-        small = saved(tmp_path / "small", {f"{name}/{i}.png": photo(rng, *size) for name in "ab" for i in range(3)})
+        small = saved(
+            tmp_path / "small",
+            {f"{name}/{i}.png": photo(rng, *size) for name in "ab" for i in range(3)},
+        )
         recipe = recipe_about(small, "data.size=64", f"model.arch={arch}", "model.pretrained=true")
         images, dls = served(recipe)
         expected = by_timm(load(recipe.data).valid.files, arch, input_size=(3, 64, 64))
@@ -105,8 +126,13 @@ class TestEvaluationView:
         self, native, resize, crop_mode, rng, photo, tmp_path, recipe_about, served
     ):
         size = (60, 45) if native else (320, 240)
-        photos = saved(tmp_path / "wide", {f"{name}/{i}.png": photo(rng, *size) for name in "ab" for i in (0, 1)})
-        recipe = recipe_about(photos, "data.size=64", f"data.resize={resize}", "model.arch=vgg11_bn")
+        photos = saved(
+            tmp_path / "wide",
+            {f"{name}/{i}.png": photo(rng, *size) for name in "ab" for i in (0, 1)},
+        )
+        recipe = recipe_about(
+            photos, "data.size=64", f"data.resize={resize}", "model.arch=vgg11_bn"
+        )
         images, dls = served(recipe)
         assert images.store.is_native == native
         said = {"input_size": (3, 64, 64), "crop_mode": crop_mode, "crop_pct": 1.0}
@@ -142,9 +168,14 @@ class TestBatches:
         for part, table in zip(("train", "valid", "test"), data.tables, strict=True):
             pixels = StoredImage(images).read(images.parts[part].tolist())
             shown = pixels.permute(0, 2, 3, 1).numpy()
-            assert all(np.array_equal(mine, Image.open(file)) for mine, file in zip(shown, table.files, strict=True))
+            assert all(
+                np.array_equal(mine, Image.open(file))
+                for mine, file in zip(shown, table.files, strict=True)
+            )
             if part == "test":
-                assert [data.classes[code] for code in images.codes[images.parts[part]]] == list(table.labels)
+                assert [data.classes[code] for code in images.codes[images.parts[part]]] == list(
+                    table.labels
+                )
         x, y = dls.valid.one_batch()
         assert [dls.vocab[code] for code in y] == list(data.valid.labels)
         assert dls.vocab == list(data.classes)
@@ -154,7 +185,9 @@ class TestBatches:
         epochs = [torch.cat([x.as_subclass(torch.Tensor) for x, _ in dls.train]) for _ in range(2)]
         assert len(epochs[0]) == 38
         assert not torch.equal(*epochs)
-        assert torch.allclose(*(epoch.flatten(1).sum(1).sort().values for epoch in epochs), atol=1e-3)
+        assert torch.allclose(
+            *(epoch.flatten(1).sum(1).sort().values for epoch in epochs), atol=1e-3
+        )
 
     def test_augmentation_changes_training_batches_only(self, recipe_of, served):
         plain, changed = (served(recipe_of(f"augment={name}"))[1] for name in ("none", "heavy"))
@@ -171,16 +204,23 @@ class TestBatches:
         images, dls = served(recipe_of(), batch_size=500)
         assert [len(x) for x, _ in dls.train] == [38]
 
-    def test_the_statistics_of_the_data_set_are_those_of_its_training_pixels(self, recipe_of, served):
+    def test_the_statistics_of_the_data_set_are_those_of_its_training_pixels(
+        self, recipe_of, served
+    ):
         recipe = recipe_of()
         images, _ = served(recipe)
         config = ((0.5,) * 3, (0.2,) * 3)
-        pixels = np.concatenate([np.asarray(Image.open(file)).reshape(-1, 3) for file in load(recipe.data).train.files])
+        pixels = np.concatenate(
+            [np.asarray(Image.open(file)).reshape(-1, 3) for file in load(recipe.data).train.files]
+        )
         mean, std = normalisation("dataset", config, images)
         assert np.allclose(mean, pixels.mean(0) / 255)
         assert np.allclose(std, pixels.std(0) / 255)
         assert normalisation("auto", config, images) == config
-        assert normalisation("imagenet", config, images) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        assert normalisation("imagenet", config, images) == (
+            (0.485, 0.456, 0.406),
+            (0.229, 0.224, 0.225),
+        )
         assert normalisation(((0, 0, 0), (1, 1, 1)), config, images) == ((0, 0, 0), (1, 1, 1))
 
 
@@ -189,13 +229,19 @@ class TestStreaming:
 
     @pytest.mark.parametrize("size", [32, 24])  # stored as they are, and resized
     def test_training_past_the_disk_budget_leaves_the_same_bytes_and_says_so(self, fit, size):
-        streamed, cached = (fit(f"data.size={size}", f"resources.disk={disk}") for disk in (0, "null"))
+        streamed, cached = (
+            fit(f"data.size={size}", f"resources.disk={disk}") for disk in (0, "null")
+        )
         assert cached.files == streamed.files
         said = [event.text for event in streamed.events if isinstance(event, Note)]
         assert any("decoded afresh" in text for text in said)
-        assert not any("decoded afresh" in event.text for event in cached.events if isinstance(event, Note))
+        assert not any(
+            "decoded afresh" in event.text for event in cached.events if isinstance(event, Note)
+        )
 
-    def test_random_crops_differ_by_epoch_and_picture_and_come_again_with_the_seed(self, recipe_of, served):
+    def test_random_crops_differ_by_epoch_and_picture_and_come_again_with_the_seed(
+        self, recipe_of, served
+    ):
         images, dls = served(recipe_of("augment={crop: 0.3}"))
         train = dls.train.new(shuffle=False, drop_last=False)
         shown = []
@@ -203,7 +249,9 @@ class TestStreaming:
             train.rng = seed_everything(seed, "crops")
             shown.append(torch.cat([x for x, _ in train]).as_subclass(torch.Tensor))
         assert torch.equal(shown[0], shown[2])
-        assert not any(torch.equal(one, other) for one, other in zip(shown[0], shown[1], strict=True))
+        assert not any(
+            torch.equal(one, other) for one, other in zip(shown[0], shown[1], strict=True)
+        )
         assert shown[0].shape == (38, 3, 32, 32)
         plain = torch.cat([x for x, *_ in part_loader(dls, images, "train", 16)])
         valid = torch.cat([x for x, _ in dls.valid])
@@ -211,7 +259,9 @@ class TestStreaming:
         assert torch.equal(valid, torch.cat([x for x, _ in without.valid]))
         assert not torch.allclose(plain, shown[0], atol=1e-2)
 
-    def test_a_picture_that_is_gone_when_it_is_to_be_cropped_is_an_error_with_its_name(self, recipe_of, served):
+    def test_a_picture_that_is_gone_when_it_is_to_be_cropped_is_an_error_with_its_name(
+        self, recipe_of, served
+    ):
         images, dls = served(recipe_of("augment={crop: 0.3}"))
         for file in images.files:
             file.unlink()
@@ -247,7 +297,9 @@ class TestLearner:
         with learn.no_bar(), learn.no_logging():
             yield learn
 
-    @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning")
+    @pytest.mark.filterwarnings(
+        "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+    )
     def test_batches_and_results_can_be_shown(self, learn):
         import matplotlib.pyplot as plt
 
@@ -262,7 +314,9 @@ class TestLearner:
         found.plot_top_losses(3)
         plt.close("all")
 
-    def test_it_predicts_its_parts_a_test_loader_of_paths_and_single_pictures(self, learn, recipe_of):
+    def test_it_predicts_its_parts_a_test_loader_of_paths_and_single_pictures(
+        self, learn, recipe_of
+    ):
         data = load(recipe_of().data)
         probs, targets = learn.get_preds()
         assert probs.shape == (10, 3)
@@ -285,7 +339,9 @@ class TestLearner:
         loss, accuracy = learn.validate()
         assert 0 <= accuracy <= 1
 
-    def test_a_picture_of_another_size_is_shown_as_if_it_were_stored(self, learn, recipe_of, rng, photo, tmp_path):
+    def test_a_picture_of_another_size_is_shown_as_if_it_were_stored(
+        self, learn, recipe_of, rng, photo, tmp_path
+    ):
         geometry = weights_config(recipe_of("data.size=48")).geometry
         path = tmp_path / "large.jpg"
         photo(rng, 300, 200).save(path)
@@ -313,21 +369,34 @@ class TestUnreadable:
         names = damage("train", 3)
         made = fit()
         assert made.trained.unreadable == {"train": names}
-        (told,) = [event.text for event in made.events if isinstance(event, Note) and "unreadable" in event.text]
+        (told,) = [
+            event.text
+            for event in made.events
+            if isinstance(event, Note) and "unreadable" in event.text
+        ]
         assert told.startswith("3 unreadable train images dropped, the first: ")
         assert str(names[0].split("/")[-1]) in told
 
     def test_a_validation_image_stops_the_run_unless_it_may_be_skipped(self, damage, fit):
         names = damage("valid", 2)
-        with pytest.raises(DataError, match="2 unreadable validation images, the first: .*\nmend or remove them, or"):
+        with pytest.raises(
+            DataError,
+            match="2 unreadable validation images, the first: .*\nmend or remove them, or",
+        ):
             fit()
         made = fit("data.skip_unreadable=true")
         assert made.trained.unreadable == {"valid": names}
         assert len(made.trained.valid.ids) == 8
         assert set(made.trained.valid.ids).isdisjoint(names)
-        assert any("2 unreadable valid images dropped" in event.text for event in made.events if hasattr(event, "text"))
+        assert any(
+            "2 unreadable valid images dropped" in event.text
+            for event in made.events
+            if hasattr(event, "text")
+        )
 
-    def test_a_test_image_keeps_its_row_with_the_class_shares_of_training(self, damage, fit, recipe_of):
+    def test_a_test_image_keeps_its_row_with_the_class_shares_of_training(
+        self, damage, fit, recipe_of
+    ):
         names = damage("test", 2)
         train = load(recipe_of().data).train
         made = fit()
@@ -359,19 +428,26 @@ class TestUnreadable:
 
 
 class TestSamePicture:
-    def test_a_picture_under_two_labels_keeps_the_label_of_each_row(self, rng, photo, tmp_path, recipe_about, served):
+    def test_a_picture_under_two_labels_keeps_the_label_of_each_row(
+        self, rng, photo, tmp_path, recipe_about, served
+    ):
         twice = photo(rng, 32, 32)
         others = {f"{name}/{i}.png": photo(rng, 32, 32) for name in "ab" for i in range(2)}
         folder = saved(tmp_path / "twice", {"a/same.png": twice, "b/same.png": twice, **others})
         images, dls = served(recipe_about(folder, "fit.batch_size=6"))
         assert len(images.store.pixels) == 5
         (x, y), *_ = dls.valid
-        first, second = (i for i, row in enumerate(images.rows[images.parts["valid"]])
-                         if row == images.rows[images.parts["valid"]][2])  # fmt: skip
+        first, second = (
+            i
+            for i, row in enumerate(images.rows[images.parts["valid"]])
+            if row == images.rows[images.parts["valid"]][2]
+        )
         assert torch.equal(x[first], x[second])
         assert [dls.vocab[y[first]], dls.vocab[y[second]]] == ["a", "b"]
 
-    def test_a_picture_in_train_and_test_keeps_the_label_of_each_row(self, rng, photo, tmp_path, recipe_about, served):
+    def test_a_picture_in_train_and_test_keeps_the_label_of_each_row(
+        self, rng, photo, tmp_path, recipe_about, served
+    ):
         twice = photo(rng, 32, 32)
         train = {f"train/{name}/{i}.png": photo(rng, 32, 32) for name in "ab" for i in range(3)}
         test = {"test/b/again.png": twice, "test/a/new.png": photo(rng, 32, 32)}
@@ -380,7 +456,9 @@ class TestSamePicture:
         images, _ = served(recipe)
         data = load(recipe.data)
         for part, table in zip(("train", "valid", "test"), data.tables, strict=True):
-            assert [data.classes[code] for code in images.codes[images.parts[part]]] == list(table.labels)
+            assert [data.classes[code] for code in images.codes[images.parts[part]]] == list(
+                table.labels
+            )
         mine = images.rows[images.parts["train"]][list(data.train.ids).index("a/first")]
         assert images.rows[images.parts["test"]][list(data.test.ids).index("b/again")] == mine
 
@@ -408,7 +486,12 @@ def test_batches_that_are_transformed_together_are_those_of_one_by_one(
 
 @pytest.mark.parametrize(
     ("augment", "n_ranks", "is_grouped"),
-    [("heavy", 1, True), ("{randaug: 5}", 1, False), ("{crop: 0.5}", 1, False), ("heavy", 2, False)],
+    [
+        ("heavy", 1, True),
+        ("{randaug: 5}", 1, False),
+        ("{crop: 0.5}", 1, False),
+        ("heavy", 2, False),
+    ],
     ids=["drawn for each image", "drawn for parts of a batch", "decoded afresh", "several ranks"],
 )
 def test_a_gpu_transforms_small_batches_together_where_that_changes_nothing(
@@ -417,7 +500,9 @@ def test_a_gpu_transforms_small_batches_together_where_that_changes_nothing(
     recipe = recipe_about(tiny_images(tmp_path / "images"), f"augment={augment}")
     train = learner(recipe).dls.train.new(bs=4)
     assert train.n_together == 1, "on the CPU every batch is its own"
-    monkeypatch.setattr(PixelDL, "device", property(lambda _: torch.device("cuda")))  # nothing is sent there
+    monkeypatch.setattr(
+        PixelDL, "device", property(lambda _: torch.device("cuda"))
+    )  # nothing is sent there
     monkeypatch.setattr(GROUP, "size", n_ranks)
     assert (train.n_together > 1) == is_grouped
     monkeypatch.setattr(train, "bs", 100_000)

@@ -8,8 +8,12 @@ from ensemble.learn.device import device
 
 
 def test_a_compiled_network_keeps_its_parameters_names(recipe_of):
-    plain, compiled = (learner(recipe_of(f"fit.compile={said}")).model for said in ("false", "true"))
-    assert compiled._compiled_call_impl is not None  # made at the first call: a minute or two on a CPU
+    plain, compiled = (
+        learner(recipe_of(f"fit.compile={said}")).model for said in ("false", "true")
+    )
+    assert (
+        compiled._compiled_call_impl is not None
+    )  # made at the first call: a minute or two on a CPU
     assert plain._compiled_call_impl is None
     assert list(compiled.state_dict()) == list(plain.state_dict())
 

@@ -7,7 +7,10 @@ from ensemble.events import Note
 from ensemble.learn.features import n_views
 from ensemble.recipe import Augment, Fit
 
-HEADS = {"our head": "model.head={pool: concat, hidden: [16], dropout: 0.5}", "kept": "model.head=keep"}
+HEADS = {
+    "our head": "model.head={pool: concat, hidden: [16], dropout: 0.5}",
+    "kept": "model.head=keep",
+}
 FROZEN = ("fit.strategy=feature_extract", "fit.epochs=4", "fit.lr=0.01")
 
 
@@ -19,7 +22,12 @@ ARCHS = ("resnet10t", "test_efficientnet", "test_convnext", "test_vit", "test_ma
     [(arch, head) for arch in ARCHS for head in HEADS.values()],
 )
 def test_one_plain_view_is_the_frozen_phase_itself(arch, head, fit):
-    said = (f"model.arch={arch}", head, *FROZEN, *(["model.options={drop_rate: 0.3}"] if "keep" in head else []))
+    said = (
+        f"model.arch={arch}",
+        head,
+        *FROZEN,
+        *(["model.options={drop_rate: 0.3}"] if "keep" in head else []),
+    )
     cached, plain = fit(*said).trained, fit(*said, "fit.feature_views=0").trained
     assert (cached.feature_views, plain.feature_views) == (1, 0)
     for mine, theirs in zip(cached.history, plain.history, strict=True):
@@ -32,7 +40,10 @@ def test_one_plain_view_is_the_frozen_phase_itself(arch, head, fit):
 
 def test_several_views_are_cycled_through_and_the_first_is_plain(fit):
     said = ("model.arch=resnet10t", *FROZEN, "augment=heavy")
-    one, three = fit(*said, "fit.feature_views=1").trained, fit(*said, "fit.feature_views=3").trained
+    one, three = (
+        fit(*said, "fit.feature_views=1").trained,
+        fit(*said, "fit.feature_views=3").trained,
+    )
     assert three.feature_views == 3
     assert three.history[0].train_loss == one.history[0].train_loss
     assert three.history[1].train_loss != one.history[1].train_loss
@@ -41,12 +52,23 @@ def test_several_views_are_cycled_through_and_the_first_is_plain(fit):
 
 
 def test_the_rate_is_found_and_the_unfrozen_phase_goes_on_from_the_head_that_was_trained(fit):
-    said = ("model.arch=resnet10t", "fit.strategy=fine_tune", "fit.frozen_epochs=3", "fit.epochs=1", "fit.lr=find")
+    said = (
+        "model.arch=resnet10t",
+        "fit.strategy=fine_tune",
+        "fit.frozen_epochs=3",
+        "fit.epochs=1",
+        "fit.lr=find",
+    )
     cached, plain = fit(*said), fit(*said, "fit.feature_views=0")
     assert cached.trained.lr == pytest.approx(plain.trained.lr, rel=0.05)
-    assert cached.trained.history[-1].valid_loss == pytest.approx(plain.trained.history[-1].valid_loss, abs=0.05)
+    assert cached.trained.history[-1].valid_loss == pytest.approx(
+        plain.trained.history[-1].valid_loss, abs=0.05
+    )
     assert Note("tiny", "frozen phase: 1 cached views, batch norm in eval") in cached.events
-    assert Note("tiny", "frozen phase: images pass the body every epoch, batch norm in eval") in plain.events
+    assert (
+        Note("tiny", "frozen phase: images pass the body every epoch, batch norm in eval")
+        in plain.events
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.load import load
-from ensemble.dataset.places import cache_root
 from ensemble.engines.jobs import Job
 from ensemble.engines.local import recipe_text, train_one
 from ensemble.errors import TrainingError
@@ -184,7 +184,12 @@ def test_training_cut_off_goes_on_to_nearly_the_same_predictions(phases, precisi
 
 @pytest.mark.parametrize("precision_name", ["fp32", "bf16", "fp16"])
 def test_memory_that_runs_out_halves_the_images_at_a_time(precision_name, run_of):
-    overrides = (f"fit.precision={precision_name}", "data.size=256", "fit.batch_size=32", "model.arch=resnet10t")
+    overrides = (
+        f"fit.precision={precision_name}",
+        "data.size=256",
+        "fit.batch_size=32",
+        "model.arch=resnet10t",
+    )
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     run_of(*overrides, into="plenty")
@@ -216,7 +221,12 @@ def test_two_processes_share_a_gpu(recipe_of, tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_a_deterministic_run_gives_the_same_bytes_twice(optimizer, run_of):
-    overrides = ("fit.deterministic=true", f"fit.optimizer={optimizer}", "augment=heavy", "model.arch=resnet10t")
+    overrides = (
+        "fit.deterministic=true",
+        f"fit.optimizer={optimizer}",
+        "augment=heavy",
+        "model.arch=resnet10t",
+    )
     runs = [run_of(*overrides, into=into)[0] for into in ("first", "second")]
     for name in ("model.safetensors", "valid.npz", "test.npz"):
         first, second = ((run.folder / name).read_bytes() for run in runs)
@@ -225,7 +235,12 @@ def test_a_deterministic_run_gives_the_same_bytes_twice(optimizer, run_of):
 
 @pytest.mark.parametrize("precision_name", ["fp32", "bf16", "fp16"])
 def test_replayed_passes_train_as_the_plain_ones_do(precision_name, run_of):
-    overrides = (f"fit.precision={precision_name}", "model.arch=resnet10t", "augment=heavy", "fit.ema=0.9")
+    overrides = (
+        f"fit.precision={precision_name}",
+        "model.arch=resnet10t",
+        "augment=heavy",
+        "fit.ema=0.9",
+    )
     plain, _ = run_of(*overrides)
     replayed, _ = run_of(*overrides, "fit.cuda_graphs=true")
     assert np.abs(replayed.valid().probs - plain.valid().probs).max() <= TOLERANCE["bf16"]

@@ -26,13 +26,25 @@ SMALL = {
     "coat_tiny": {"serial_depths": [1, 1, 1, 1], "parallel_depth": 1},
     "xcit_nano_12_p8_224": {"depth": 1},
 }
-WIDTHS = {"swin_tiny_patch4_window7_224": 32, "swinv2_tiny_window8_256": 32, "test_mambaout": 256, "sequencer2d_s": 384}
-WIDTHS |= {"test_vit": 64, "deit_tiny_distilled_patch16_224": 192, "levit_128s": 384, "efficientvit_b0": 1280}
+WIDTHS = {
+    "swin_tiny_patch4_window7_224": 32,
+    "swinv2_tiny_window8_256": 32,
+    "test_mambaout": 256,
+    "sequencer2d_s": 384,
+}
+WIDTHS |= {
+    "test_vit": 64,
+    "deit_tiny_distilled_patch16_224": 192,
+    "levit_128s": 384,
+    "efficientvit_b0": 1280,
+}
 WIDTHS |= {"coat_tiny": 152, "xcit_nano_12_p8_224": 128}
 
 
 def described(arch, **keys):
-    return Model.model_validate({"arch": arch, "pretrained": False, "options": SMALL.get(arch, {})} | keys)
+    return Model.model_validate(
+        {"arch": arch, "pretrained": False, "options": SMALL.get(arch, {})} | keys
+    )
 
 
 def small(arch, size=32, **keys):
@@ -86,7 +98,9 @@ def test_a_distilled_network_may_keep_its_two_classifiers():
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 4)
 
 
-@pytest.mark.parametrize("arch", ["swin_tiny_patch4_window7_224", "deit_tiny_distilled_patch16_224", "levit_128s"])
+@pytest.mark.parametrize(
+    "arch", ["swin_tiny_patch4_window7_224", "deit_tiny_distilled_patch16_224", "levit_128s"]
+)
 def test_body_and_head_apart_are_the_network(arch):
     network = small(arch).network.eval()
     x, _ = colors(1, 32)
@@ -105,9 +119,15 @@ def test_networks_of_feature_maps_are_named_and_drawn_as_ever(arch):
     body.reset_classifier(0, "")
     width = 2 * body.head_hidden_size
     head = nn.Sequential(
-        Pool("concat"), nn.BatchNorm1d(width), nn.Dropout(0.25), nn.Linear(width, 8), nn.ReLU(),
-        nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 4),
-    )  # fmt: skip
+        Pool("concat"),
+        nn.BatchNorm1d(width),
+        nn.Dropout(0.25),
+        nn.Linear(width, 8),
+        nn.ReLU(),
+        nn.BatchNorm1d(8),
+        nn.Dropout(0.5),
+        nn.Linear(8, 4),
+    )
     expected = {f"body.{name}": tensor for name, tensor in body.state_dict().items()}
     expected |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
     state = network.state_dict()
@@ -116,5 +136,7 @@ def test_networks_of_feature_maps_are_named_and_drawn_as_ever(arch):
 
 
 def test_an_option_that_leaves_no_classifier_is_refused():
-    with pytest.raises(RecipeError, match="model.options: test_resnet with .*features_only.* is not a classifier"):
+    with pytest.raises(
+        RecipeError, match="model.options: test_resnet with .*features_only.* is not a classifier"
+    ):
         build(described("test_resnet", options={"features_only": True}), 4, 64)

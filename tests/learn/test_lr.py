@@ -27,7 +27,9 @@ def rates(n=100, start=1e-7, end=10):
 def a_valley(n=100):
     """A loss that is flat, falls and rises steeply, as a real one does."""
     t = np.arange(n) / n
-    return (2.0 - 1.5 / (1 + np.exp(-20 * (t - 0.5))) + 6 * np.maximum(t - 0.85, 0) ** 2 * 50).tolist()
+    return (
+        2.0 - 1.5 / (1 + np.exp(-20 * (t - 0.5))) + 6 * np.maximum(t - 0.85, 0) ** 2 * 50
+    ).tolist()
 
 
 @pytest.mark.slow
@@ -60,7 +62,9 @@ def test_the_curve_and_every_rule_are_those_of_fastais_lr_find(recipe_of, tmp_pa
     learn = learner(recipe)
     with learn.no_bar(), learn.no_logging():
         learn.add_cbs([SeedEpochs(0, "lr_find"), FrozenInEval()])
-        theirs = learn.lr_find(1e-5, 1, found.n_steps, show_plot=False, suggest_funcs=(valley, slide, steep, minimum))
+        theirs = learn.lr_find(
+            1e-5, 1, found.n_steps, show_plot=False, suggest_funcs=(valley, slide, steep, minimum)
+        )
     assert found.suggestions == theirs._asdict()
     assert found.chosen == theirs.valley
     assert (found.rule, found.note) == ("valley", "")
@@ -93,13 +97,20 @@ def test_the_range_test_is_told_while_it_runs(recipe_of):
     found = find_lr(recipe, load(recipe.data), 0, events.append)
     steps = [event for event in events if isinstance(event, Step) and event.phase == "lr_find"]
     assert [step.done for step in steps] == list(range(1, len(steps) + 1))
-    assert len(steps) >= len(found.losses) - 1  # fastai ends the test before listeners hear of the last step
+    assert (
+        len(steps) >= len(found.losses) - 1
+    )  # fastai ends the test before listeners hear of the last step
     assert {step.total for step in steps} == {40}
     (note,) = [event.text for event in events if isinstance(event, Note)]
-    assert note == f"rate {found.chosen:.2g} by the valley rule, from 40 steps (2000% of the 2 steps of training)"
+    assert (
+        note
+        == f"rate {found.chosen:.2g} by the valley rule, from 40 steps (2000% of the 2 steps of training)"
+    )
 
 
-@pytest.mark.parametrize(("epochs", "n_steps", "start", "end"), [(250, 100, 1e-7, 10), (200, 80, 1e-5, 1)])
+@pytest.mark.parametrize(
+    ("epochs", "n_steps", "start", "end"), [(250, 100, 1e-7, 10), (200, 80, 1e-5, 1)]
+)
 def test_a_long_run_is_tested_over_the_full_range_and_a_shorter_one_over_a_narrower(
     epochs, n_steps, start, end, recipe_of
 ):
@@ -155,7 +166,10 @@ CURVES = {
     ),
     "nan at once": ([NAN] * 100, "only 0 points before the loss was not a number"),
     "nan early": ([2.0, 1.9, 1.8, *[NAN] * 97], "only 0 points before the loss was not a number"),
-    "infinite early": ([2 - 0.05 * i for i in range(16)] + [math.inf] * 4, "only 6 points before the loss was not a"),
+    "infinite early": (
+        [2 - 0.05 * i for i in range(16)] + [math.inf] * 4,
+        "only 6 points before the loss was not a",
+    ),
     "too short": (a_valley()[:14], "only 4 points"),
     "empty": ([], "only 0 points"),
 }
@@ -170,7 +184,9 @@ def test_a_curve_that_says_nothing_falls_back_to_one_thousandth_with_the_reason(
     assert found.chosen == FALLBACK
     assert found.note.startswith(f"the range test gave no answer ({reason}")
     assert found.note.endswith("; using 0.001")
-    json.dumps([found.losses, found.suggestions], allow_nan=False)  # run.json must be able to hold it
+    json.dumps(
+        [found.losses, found.suggestions], allow_nan=False
+    )  # run.json must be able to hold it
 
 
 def test_what_comes_after_a_loss_that_is_no_number_does_not_count():

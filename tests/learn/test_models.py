@@ -21,12 +21,32 @@ from ensemble.recipe import Head, Model, Recipe
 RECIPES = sorted((Path(ensemble.__file__).parent.parent / "recipes").glob("*.yaml"))
 NAMED = {Recipe.load(path).model.arch for path in RECIPES if not path.name.endswith(".base.yaml")}
 PLANNED = {
-    "vgg11_bn", "vgg16", "vgg19", "vgg19_bn", "resnet10t", "resnet34", "resnet50", "densenet121", "efficientnet_b0",
-    "tf_efficientnet_lite0", "mobilenetv2_100", "inception_v3", "test_efficientnet", "test_resnet", "test_convnext",
-}  # fmt: skip
+    "vgg11_bn",
+    "vgg16",
+    "vgg19",
+    "vgg19_bn",
+    "resnet10t",
+    "resnet34",
+    "resnet50",
+    "densenet121",
+    "efficientnet_b0",
+    "tf_efficientnet_lite0",
+    "mobilenetv2_100",
+    "inception_v3",
+    "test_efficientnet",
+    "test_resnet",
+    "test_convnext",
+}
 CONVOLUTIONS = {"vgg11_bn": [1, 1, 2, 2, 2], "vgg16": [2, 2, 3, 3, 3], "vgg19": [2, 2, 4, 4, 4]}
 CONVOLUTIONS["vgg19_bn"] = CONVOLUTIONS["vgg19"]
-N_GROUPS = {"resnet34": 6, "resnet50": 6, "densenet121": 7, "efficientnet_b0": 9, "mobilenetv2_100": 9, "vgg16": 7}
+N_GROUPS = {
+    "resnet34": 6,
+    "resnet50": 6,
+    "densenet121": 7,
+    "efficientnet_b0": 9,
+    "mobilenetv2_100": 9,
+    "vgg16": 7,
+}
 
 
 def described(arch, **said):
@@ -54,7 +74,9 @@ def test_every_parameter_is_in_one_group_and_the_last_group_is_exactly_the_class
     assert len(grouped) == len(set(grouped))
     assert set(grouped) == {id(parameter) for parameter in network.parameters()}
     last = network.head if isinstance(network, BodyAndHead) else network.get_classifier()
-    assert [id(parameter) for parameter in groups[-1]] == [id(parameter) for parameter in last.parameters()]
+    assert [id(parameter) for parameter in groups[-1]] == [
+        id(parameter) for parameter in last.parameters()
+    ]
     assert groups[0][0] is next(network.parameters())
     assert len(groups) >= 4
     assert all(groups)
@@ -73,7 +95,9 @@ def test_the_stages_of_vgg_end_at_its_pools(arch):
     assert size_of(trunk) == 119_545_856  # fc1 and fc2, 7 × 7 maps in
     assert size_of(classifier) == 40_970
     *stages, head = layer_groups(weightless(arch))
-    assert [sum(parameter.ndim == 4 for parameter in stage) for stage in stages] == CONVOLUTIONS[arch]
+    assert [sum(parameter.ndim == 4 for parameter in stage) for stage in stages] == CONVOLUTIONS[
+        arch
+    ]
     assert {parameter.ndim for parameter in head} == {1, 2}
 
 
@@ -131,7 +155,9 @@ def test_unfreezing_may_start_inside_a_stage():
 
 
 def test_a_module_that_is_not_there_is_told_with_the_nearest():
-    with pytest.raises(RecipeError, match=r"fit.unfreeze_from: .* no module 'layr4'\nnearest: layer4"):
+    with pytest.raises(
+        RecipeError, match=r"fit.unfreeze_from: .* no module 'layr4'\nnearest: layer4"
+    ):
         layer_groups(weightless("resnet34"), "layr4")
     with pytest.raises(RecipeError, match=r"no module 'zzz'\nnearest: conv1"):
         layer_groups(weightless("resnet34"), "zzz")
@@ -144,13 +170,21 @@ def test_unfreezing_from_a_module_without_parameters_or_from_the_classifier_is_r
         layer_groups(weightless("resnet34", head="keep"), "fc")
 
 
-STEMS = {"resnet10t": 4, "resnet34": 4, "densenet121": 4, "efficientnet_b0": 2, "test_efficientnet": 2}
+STEMS = {
+    "resnet10t": 4,
+    "resnet34": 4,
+    "densenet121": 4,
+    "efficientnet_b0": 2,
+    "test_efficientnet": 2,
+}
 
 
 @pytest.mark.parametrize("arch", STEMS)
 def test_a_small_stem_keeps_the_resolution(arch):
     image = torch.zeros(1, 3, 32, 32, device="meta")
-    maps = {stem: weightless(arch, size=32, stem=stem).eval().body(image) for stem in ("auto", "small")}
+    maps = {
+        stem: weightless(arch, size=32, stem=stem).eval().body(image) for stem in ("auto", "small")
+    }
     assert maps["auto"].shape[-1] == 1
     assert maps["small"].shape[-1] == STEMS[arch]
     stem = weightless(arch, size=32, stem="small").body
@@ -164,7 +198,11 @@ def test_a_network_with_a_small_stem_trains_a_step(arch, head):
     torch.manual_seed(0)
     network = build(described(arch, stem="small", **HEADS[head]), 3, 16).network
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    first, x, y = next(network.parameters()).clone(), torch.randn(4, 3, 16, 16), torch.tensor([0, 1, 2, 0])
+    first, x, y = (
+        next(network.parameters()).clone(),
+        torch.randn(4, 3, 16, 16),
+        torch.tensor([0, 1, 2, 0]),
+    )
     loss = nn.functional.cross_entropy(network(x), y)
     loss.backward()
     assert all(parameter.grad is not None for parameter in network.parameters())
@@ -181,15 +219,25 @@ def test_a_network_whose_stem_is_not_known_refuses_a_small_one():
 
 @pytest.mark.parametrize(
     ("pool", "hidden", "width"),
-    [("avg", [], 512), ("max", [], 512), ("concat", [], 1024), ("concat", [64], 64), ("avg", [64, 32], 32)],
+    [
+        ("avg", [], 512),
+        ("max", [], 512),
+        ("concat", [], 1024),
+        ("concat", [64], 64),
+        ("avg", [64, 32], 32),
+    ],
 )
 def test_the_head_is_pooled_and_as_deep_as_the_recipe_says(pool, hidden, width):
-    network = build(described("resnet10t", head={"pool": pool, "hidden": hidden, "dropout": 0.4}), 7, 32).network
+    network = build(
+        described("resnet10t", head={"pool": pool, "hidden": hidden, "dropout": 0.4}), 7, 32
+    ).network
     assert isinstance(network, BodyAndHead)
     layers = list(network.head)
     assert [layer.out_features for layer in layers if isinstance(layer, nn.Linear)] == [*hidden, 7]
     assert layers[-1].in_features == width
-    assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.2] * len(hidden) + [0.4]
+    assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == [0.2] * len(hidden) + [
+        0.4
+    ]
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 7)
 
 
@@ -204,7 +252,10 @@ def test_a_new_classifier_of_an_efficientnet_starts_small():
     """timm draws it from ±1/sqrt(classes), which cost up to 30 points with two classes."""
     torch.manual_seed(0)
     network = build(described("test_efficientnet", head="keep"), 2, 32).network
-    assert network.get_classifier().weight.abs().max() <= 1 / network.get_classifier().in_features ** 0.5
+    assert (
+        network.get_classifier().weight.abs().max()
+        <= 1 / network.get_classifier().in_features ** 0.5
+    )
 
 
 def test_building_leaves_the_batch_norm_statistics_untouched_and_the_network_in_training():
@@ -223,7 +274,9 @@ def test_the_same_stream_gives_the_same_network():
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.parametrize(("arch", "near"), [("resnet43", "resnet34"), ("efficientnetb0", "efficientnet_b0")])
+@pytest.mark.parametrize(
+    ("arch", "near"), [("resnet43", "resnet34"), ("efficientnetb0", "efficientnet_b0")]
+)
 def test_an_unknown_arch_is_told_with_the_nearest(arch, near):
     with pytest.raises(
         RecipeError, match=rf"model.arch: '{arch}' is no network that timm {timm.__version__} knows"
@@ -235,7 +288,9 @@ def test_an_unknown_arch_is_told_with_the_nearest(arch, near):
 
 
 def test_a_tag_that_is_not_known_is_told_with_those_that_are():
-    with pytest.raises(RecipeError, match=r"timm knows no weights 'best' of vgg11\nit knows vgg11.tv_in1k"):
+    with pytest.raises(
+        RecipeError, match=r"timm knows no weights 'best' of vgg11\nit knows vgg11.tv_in1k"
+    ):
         build(described("vgg11.best"), 3, 32)
     assert build(described("test_resnet.r160_in1k"), 3, 32)
 
@@ -249,7 +304,9 @@ def test_an_unknown_arch_is_told_before_anything_else(pretrained, recipe_of):
 @pytest.mark.parametrize("head", HEADS)
 def test_a_size_that_a_network_cannot_take_is_refused(head):
     taken = r"\nset data.size to a size that it takes, such as 96, 299 \(auto\)"
-    with pytest.raises(RecipeError, match=r"data.size: inception_v3 cannot take images of 32 px .*" + taken):
+    with pytest.raises(
+        RecipeError, match=r"data.size: inception_v3 cannot take images of 32 px .*" + taken
+    ):
         weightless("inception_v3", size=32, **HEADS[head])
 
 
@@ -268,7 +325,12 @@ def test_options_that_a_network_refuses_are_told(arch, options):
 
 
 def test_options_reach_the_network():
-    assert build(described("test_resnet", head="keep", options={"drop_rate": 0.3}), 3, 32).network.drop_rate == 0.3
+    assert (
+        build(
+            described("test_resnet", head="keep", options={"drop_rate": 0.3}), 3, 32
+        ).network.drop_rate
+        == 0.3
+    )
 
 
 def test_the_default_head_is_fastais():

@@ -49,7 +49,9 @@ def test_the_size_of_the_batch_does_not_matter(views, taught):
     all_at_once = probabilities(network, part_loader(dls, images, "test", 64), views, "fp32")
     for size in (1, 5, 12):
         assert np.allclose(
-            probabilities(network, part_loader(dls, images, "test", size), views, "fp32"), all_at_once, atol=1e-6
+            probabilities(network, part_loader(dls, images, "test", size), views, "fp32"),
+            all_at_once,
+            atol=1e-6,
         )
 
 
@@ -58,7 +60,9 @@ def test_named_views_are_deterministic_and_the_mean_of_their_probabilities(views
     images, dls, network = taught()
     first = probabilities(network, part_loader(dls, images, "test", 64), views, "fp32")
     torch.rand(3)
-    assert np.array_equal(first, probabilities(network, part_loader(dls, images, "test", 64), views, "fp32"))
+    assert np.array_equal(
+        first, probabilities(network, part_loader(dls, images, "test", 64), views, "fp32")
+    )
     (x,) = part_loader(dls, images, "test", 64).one_batch()
     shown = list(all_views(x.as_subclass(torch.Tensor), views))
     assert len(shown) == 1 + sum(N_VIEWS[name] - 1 for name in views)
@@ -88,9 +92,13 @@ def test_every_view_shows_its_part_of_the_picture():
     assert torch.equal(mirrored.flip(-1), x)
     crops = list(VIEWS["crops"](x))
     assert all(crop.shape == x.shape for crop in crops)
-    middles = [crop[..., 7:9, 7:9].mean().item() for crop in crops]  # the mean of a plane is its value in the middle
+    middles = [
+        crop[..., 7:9, 7:9].mean().item() for crop in crops
+    ]  # the mean of a plane is its value in the middle
     top_left = x[..., :14, :14].mean().item()
-    assert middles == pytest.approx([top_left, top_left + 2, top_left + 32, top_left + 34, top_left + 17], abs=1e-3)
+    assert middles == pytest.approx(
+        [top_left, top_left + 2, top_left + 32, top_left + 34, top_left + 17], abs=1e-3
+    )
     assert [scale[..., 7:9, 7:9].mean().item() for scale in VIEWS["scales"](x)] == pytest.approx(
         [127.5 - 8.5, 127.5], abs=1e-3
     )
@@ -119,10 +127,15 @@ def test_the_views_of_the_recipe_serve_validation_and_test_alike(fit):
 def test_an_unreadable_row_gets_the_class_shares_and_the_others_their_own():
     table = Images(("a", "b", "c", "d"), (None,) * 4, None)
     images = Catalog(
-        store=None, files=(), classes=("x", "y"), rows=np.array([0, 1, 2, 3, -1, 4, -1, 5, 6]),
+        store=None,
+        files=(),
+        classes=("x", "y"),
+        rows=np.array([0, 1, 2, 3, -1, 4, -1, 5, 6]),
         codes=np.array([0, 0, 0, 1, 1, -1, -1, -1, -1]),
-        parts={"train": np.arange(5), "test": np.arange(5, 9)}, unreadable={}, hashes={},
-    )  # fmt: skip
+        parts={"train": np.arange(5), "test": np.arange(5, 9)},
+        unreadable={},
+        hashes={},
+    )
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], np.float32)
     found = with_unreadable(probs, table, images, "test")
     assert found.dtype == np.float32

@@ -27,16 +27,23 @@ HALVES = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     ],
 )
 def test_auto_is_what_the_weights_were_made_for(arch, geometry, stats, recipe_of):
-    said = weights_config(recipe_of(f"model.arch={arch}", "model.pretrained=true", "data.size=auto"))
+    said = weights_config(
+        recipe_of(f"model.arch={arch}", "model.pretrained=true", "data.size=auto")
+    )
     assert said == Preprocess(geometry, *stats)
     theirs = resolve_data_config(pretrained_cfg=get_pretrained_cfg(arch).to_dict(), model=None)
-    assert (theirs["crop_pct"], theirs["interpolation"]) == (geometry.crop_pct, geometry.interpolation)
+    assert (theirs["crop_pct"], theirs["interpolation"]) == (
+        geometry.crop_pct,
+        geometry.interpolation,
+    )
     assert (theirs["mean"], theirs["std"]) == stats
 
 
 @pytest.mark.parametrize("pretrained", ["true", "package", "mine.pth", "run:a-1-s0"])
 def test_weights_from_anywhere_are_shown_what_they_know(pretrained, recipe_of):
-    said = weights_config(recipe_of("model.arch=tf_efficientnet_lite0", f"model.pretrained={pretrained}"))
+    said = weights_config(
+        recipe_of("model.arch=tf_efficientnet_lite0", f"model.pretrained={pretrained}")
+    )
     assert said.geometry == Geometry(32, "crop", 0.875, "bicubic")
 
 
@@ -55,25 +62,40 @@ def test_from_scratch_nothing_is_cut_off_the_short_side(recipe_of):
 @pytest.mark.parametrize("resize", ["squish", "pad"])
 def test_the_recipe_wins(resize, recipe_of):
     said = weights_config(
-        recipe_of("model.arch=resnet34", "model.pretrained=true", "data.size=100", f"data.resize={resize}")
+        recipe_of(
+            "model.arch=resnet34", "model.pretrained=true", "data.size=100", f"data.resize={resize}"
+        )
     )
     assert said.geometry == Geometry(100, resize, 1.0, "bicubic")
-    said = weights_config(recipe_of("model.arch=resnet34", "model.pretrained=true", "data.resize=crop"))
+    said = weights_config(
+        recipe_of("model.arch=resnet34", "model.pretrained=true", "data.resize=crop")
+    )
     assert said.geometry == Geometry(32, "crop", 0.95, "bicubic")
 
 
 def test_weights_that_were_made_for_squished_pictures_get_them(recipe_of):
     arch = "convnext_tiny.in12k_ft_in1k_384"  # crop_mode squash
-    assert weights_config(recipe_of(f"model.arch={arch}", "model.pretrained=true")).geometry.resize == "squish"
-    assert weights_config(recipe_of(f"model.arch={arch}", "data.resize=crop")).geometry.resize == "crop"
+    assert (
+        weights_config(recipe_of(f"model.arch={arch}", "model.pretrained=true")).geometry.resize
+        == "squish"
+    )
+    assert (
+        weights_config(recipe_of(f"model.arch={arch}", "data.resize=crop")).geometry.resize
+        == "crop"
+    )
 
 
 def test_what_run_json_says_is_plain_and_complete(recipe_of):
     said = weights_config(recipe_of("model.arch=vgg19", "model.pretrained=true")).as_json()
     assert json.loads(json.dumps(said)) == {
-        "size": 32, "resize": "crop", "crop_pct": 0.875, "interpolation": "bilinear",
-        "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225], "stored": None,
-    }  # fmt: skip
+        "size": 32,
+        "resize": "crop",
+        "crop_pct": 0.875,
+        "interpolation": "bilinear",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+        "stored": None,
+    }
 
 
 @pytest.mark.parametrize("size", [8, 33])

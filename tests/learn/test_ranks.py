@@ -14,22 +14,43 @@ from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.events import EpochEnded, Note, Step, ignore
 from ensemble.learn import ranks
-from ensemble.learn.setup import set_up
+from ensemble.learn.build_learner import set_up
 from ensemble.learn.train import _of_rows
 from ensemble.learn.weights import load_exactly
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 
-LAUNCH = ("accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
-          "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0")  # fmt: skip
+LAUNCH = (
+    "accelerate.commands.launch",
+    "--multi_gpu",
+    "--num_processes",
+    "2",
+    "--num_machines",
+    "1",
+    "--mixed_precision",
+    "no",
+    "--dynamo_backend",
+    "no",
+    "--main_process_port",
+    "0",
+)
 PLAIN = (
-    "model.arch=scratch_plain", "model.options={filters: [8, 16], dense: [16], dense_dropout: 0.0, batch_norm: false}",
+    "model.arch=scratch_plain",
+    "model.options={filters: [8, 16], dense: [16], dense_dropout: 0.0, batch_norm: false}",
     "fit.epochs=2",
-)  # fmt: skip
+)
 RICH = (
-    "model.arch=resnet10t", "fit.strategy=fine_tune", "fit.frozen_epochs=1", "fit.epochs=2", "fit.lr=find",
-    "fit.ema=0.9", "augment=standard", "fit.early_stop={patience: 5}", "tta=flip", "refit=true",
-)  # fmt: skip
+    "model.arch=resnet10t",
+    "fit.strategy=fine_tune",
+    "fit.frozen_epochs=1",
+    "fit.epochs=2",
+    "fit.lr=find",
+    "fit.ema=0.9",
+    "augment=standard",
+    "fit.early_stop={patience: 5}",
+    "tta=flip",
+    "refit=true",
+)
 
 
 def furthest(run, other):
@@ -48,7 +69,17 @@ def test_two_launched_processes_train_what_one_trains(recipe_of, recipe_file, tm
     for name, said in recipes.items():
         recipe_file(name).write_text(_text(recipe_of(*said, name=name)))
     files = [str(tmp_path / f"{name}.yaml") for name in recipes]
-    command = [sys.executable, "-m", *LAUNCH, "-m", "ensemble", "train", *files, "--runs", str(tmp_path / "two")]
+    command = [
+        sys.executable,
+        "-m",
+        *LAUNCH,
+        "-m",
+        "ensemble",
+        "train",
+        *files,
+        "--runs",
+        str(tmp_path / "two"),
+    ]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ENS_CACHE": str(tmp_path / "cache")}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     told = ended.stderr
@@ -61,7 +92,9 @@ def test_two_launched_processes_train_what_one_trains(recipe_of, recipe_file, tm
     two = {run.recipe: run for run in RunStore(tmp_path / "two").finished()}
     assert two.keys() == {"plain", "rich"}
     assert two["plain"].device.startswith("2 × ")
-    (one,), _ = train_all(jobs_of([recipe_of(*PLAIN, name="plain")]), RunStore(tmp_path / "one"), ignore)
+    (one,), _ = train_all(
+        jobs_of([recipe_of(*PLAIN, name="plain")]), RunStore(tmp_path / "one"), ignore
+    )
     weights, probs = furthest(one, two["plain"])
     assert weights < 1e-4
     assert probs < 1e-5
@@ -70,7 +103,9 @@ def test_two_launched_processes_train_what_one_trains(recipe_of, recipe_file, tm
     assert rich.lr_find is not None
     assert len(set(rich.valid().ids.tolist())) == rich.data.n_valid
     recipe = Recipe.load(rich.folder / "recipe.yaml")
-    setup = set_up(recipe, load(recipe.data), 0, ignore, RunStore(tmp_path / "two"), "rich", start="")
+    setup = set_up(
+        recipe, load(recipe.data), 0, ignore, RunStore(tmp_path / "two"), "rich", start=""
+    )
     load_exactly(setup.learn.model, rich)
     for part, stored in (("valid", rich.valid()), ("test", rich.test())):
         mine = _of_rows(setup, recipe, setup.images.readable(part), lambda *_: None)
@@ -88,7 +123,9 @@ class CutOff(BaseException):
 
 
 @pytest.mark.slow
-def test_a_run_led_from_here_goes_on_where_it_was_cut_off_and_its_processes_end(recipe_of, tmp_path, monkeypatch):
+def test_a_run_led_from_here_goes_on_where_it_was_cut_off_and_its_processes_end(
+    recipe_of, tmp_path, monkeypatch
+):
     recipe = recipe_of("model.arch=resnet10t", "augment=light", "fit.epochs=3", "resources.gpu=2")
     monkeypatch.setattr(ranks, "n_wanted", lambda gpus: int(gpus))
     (whole,), failures = train_all(jobs_of([recipe]), RunStore(tmp_path / "whole"), ignore)
@@ -97,7 +134,11 @@ def test_a_run_led_from_here_goes_on_where_it_was_cut_off_and_its_processes_end(
 
     def cut_off(event):
         seen.append(event)
-        if isinstance(event, Step) and event.loss is not None and any(isinstance(own, EpochEnded) for own in seen):
+        if (
+            isinstance(event, Step)
+            and event.loss is not None
+            and any(isinstance(own, EpochEnded) for own in seen)
+        ):
             raise CutOff
 
     with pytest.raises(CutOff):
@@ -105,7 +146,10 @@ def test_a_run_led_from_here_goes_on_where_it_was_cut_off_and_its_processes_end(
     assert ranks.GROUP.size == 1
     notes = []
     (again,), _ = train_all(jobs_of([recipe]), RunStore(tmp_path / "cut"), notes.append)
-    assert any(isinstance(event, Note) and event.text.startswith("going on after epoch 1") for event in notes)
+    assert any(
+        isinstance(event, Note) and event.text.startswith("going on after epoch 1")
+        for event in notes
+    )
     assert furthest(whole, again) == (0, 0)
     assert not {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"} & os.environ.keys()
 
@@ -121,11 +165,20 @@ main()
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_run_on_two_processes_without_a_traceback_and_it_can_go_on(recipe_file, tmp_path):
+def test_ctrl_c_ends_a_run_on_two_processes_without_a_traceback_and_it_can_go_on(
+    recipe_file, tmp_path
+):
     recipe_file()
     environment = os.environ | {"OMP_NUM_THREADS": "1", "ENS_CACHE": str(tmp_path / "cache")}
-    with subprocess.Popen([sys.executable, "-c", LED], cwd=tmp_path, env=environment, stderr=subprocess.PIPE,
-                          stdout=subprocess.DEVNULL, text=True, start_new_session=True) as process:  # fmt: skip
+    with subprocess.Popen(
+        [sys.executable, "-c", LED],
+        cwd=tmp_path,
+        env=environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    ) as process:
         next(line for line in process.stderr if "epoch 2:" in line)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         rest = process.stderr.read()

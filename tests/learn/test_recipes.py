@@ -22,7 +22,8 @@ RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 NAMES = sorted(
     path.stem
     for path in RECIPES.glob("*.yaml")
-    if not path.name.endswith(".base.yaml") and not path.name.startswith("digits_")  # tests/test_quickstart.py
+    if not path.name.endswith(".base.yaml")
+    and not path.name.startswith("digits_")  # tests/test_quickstart.py
 )
 CLASSES = {"cats_dogs": ("cat", "dog"), "hymenoptera_data": ("ants", "bees")}
 
@@ -48,7 +49,9 @@ def generate(data, root):
         return
     pictures(folder / data.train, [name for _, name in named])
     pictures(folder / data.test, ["t1", "t2"])
-    (folder / data.labels).write_text("id,breed\n" + "".join(f"{name},{label}\n" for label, name in named))
+    (folder / data.labels).write_text(
+        "id,breed\n" + "".join(f"{name},{label}\n" for label, name in named)
+    )
     rows = "".join(f"t{i}{',0.25' * len(classes)}\n" for i in (1, 2))
     (folder / data.sample_submission).write_text(f"id,{','.join(classes)}\n{rows}")
 
@@ -57,7 +60,14 @@ def small(name, tmp_path, monkeypatch, *more):
     """The recipe with its images generated, random weights, one epoch a phase and timm's networks at 96 px at most."""
     monkeypatch.setenv("ENS_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("ENS_CACHE", str(tmp_path / "cache"))
-    said = ["model.pretrained=false", "fit.lr=0.001", "fit.epochs=1", "fit.batch_size=4", "data.sample=1.0", *more]
+    said = [
+        "model.pretrained=false",
+        "fit.lr=0.001",
+        "fit.epochs=1",
+        "fit.batch_size=4",
+        "data.sample=1.0",
+        *more,
+    ]
     recipe = Recipe.load(RECIPES / f"{name}.yaml", said)
     said += ["fit.frozen_epochs=1"] if recipe.fit.frozen_epochs else []
     is_large = recipe.data.size == "auto" or recipe.data.size > 96
@@ -86,7 +96,9 @@ def test_every_recipe_trains_what_it_says(name, tmp_path, monkeypatch):
     elif recipe.fit.strategy == "feature_extract":
         assert trainable < 0.3 * everything
     else:
-        frozen = recipe.fit.model_copy(update={"strategy": "feature_extract", "unfreeze_from": None})
+        frozen = recipe.fit.model_copy(
+            update={"strategy": "feature_extract", "unfreeze_from": None}
+        )
         alone = recipe.model_copy(update={"fit": frozen})
         head_alone = train(alone, data, 0, f"{name}-2-s0", RunStore(tmp_path / "runs")).n_trainable
         assert head_alone < trainable < everything
@@ -103,14 +115,29 @@ def fitted(recipe, seed, store):
 def test_a_recipe_goes_on_from_the_run_of_another(tmp_path, monkeypatch):
     store = RunStore(tmp_path / "runs")
     first = fitted(small("dog_breed_mobilenetv2", tmp_path, monkeypatch), 0, store)
-    later = small("dog_breed_mobilenetv2_block16", tmp_path, monkeypatch, "model.pretrained=run:dog_breed_mobilenetv2")
+    later = small(
+        "dog_breed_mobilenetv2_block16",
+        tmp_path,
+        monkeypatch,
+        "model.pretrained=run:dog_breed_mobilenetv2",
+    )
     second = fitted(later, 0, store)
     assert "run:dog_breed_mobilenetv2 (" in second.start
     before, after = (load_file(run.folder / "model.safetensors") for run in (first, second))
     same = {name for name in before if torch.equal(before[name], after[name])}
-    assert {name for name in before if name.startswith(("body.conv_stem", "body.blocks.0", "body.blocks.5"))} <= same
-    assert not same & {name for name in before if name.startswith("body.blocks.6") and name.endswith("conv_pw.weight")}
+    assert {
+        name
+        for name in before
+        if name.startswith(("body.conv_stem", "body.blocks.0", "body.blocks.5"))
+    } <= same
+    assert not same & {
+        name
+        for name in before
+        if name.startswith("body.blocks.6") and name.endswith("conv_pw.weight")
+    }
     other = small("dog_breed_mobilenetv2", tmp_path, monkeypatch, "fit.weight_decay=0.5")
     fitted(other, 0, store)
-    with pytest.raises(RecipeError, match="run:dog_breed_mobilenetv2 could be dog_breed_mobilenetv2-.*write the id"):
+    with pytest.raises(
+        RecipeError, match="run:dog_breed_mobilenetv2 could be dog_breed_mobilenetv2-.*write the id"
+    ):
         fitted(later.model_copy(update={"seeds": (1,)}), 1, store)

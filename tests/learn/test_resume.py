@@ -15,9 +15,19 @@ from ensemble.runs import RunStore
 PLANS = {
     "one cycle": ("fit.epochs=3",),
     "phases": ("fit.strategy=fine_tune", "fit.frozen_epochs=2", "fit.epochs=2", "augment=heavy"),
-    "gradual, found rate": ("fit.strategy=gradual", "fit.frozen_epochs=1", "fit.epochs=2", "fit.lr=find"),
+    "gradual, found rate": (
+        "fit.strategy=gradual",
+        "fit.frozen_epochs=1",
+        "fit.epochs=2",
+        "fit.lr=find",
+    ),
     "flat cosine, average": ("fit.schedule=flat_cosine", "fit.epochs=3", "fit.ema=0.9"),
-    "constant, last, mixed": ("fit.schedule=constant", "fit.epochs=3", "fit.keep=last", "augment={mixup: 0.4}"),
+    "constant, last, mixed": (
+        "fit.schedule=constant",
+        "fit.epochs=3",
+        "fit.keep=last",
+        "augment={mixup: 0.4}",
+    ),
     "early stop": ("fit.epochs=6", "fit.lr=0.05", "fit.early_stop={patience: 1}"),
 }
 
@@ -45,7 +55,9 @@ def trained(recipe_of, tmp_path):
 
     def trained(folder, *said, emit=ignore):
         store = RunStore(tmp_path / folder)
-        (run,), failures = train_all(jobs_of([recipe_of("model.arch=resnet10t", *said)]), store, emit)
+        (run,), failures = train_all(
+            jobs_of([recipe_of("model.arch=resnet10t", *said)]), store, emit
+        )
         assert failures == []
         return run
 
@@ -57,7 +69,13 @@ def content(run):
     names = ("model.safetensors", "valid.npz", "test.npz", "recipe.yaml")
     lines = (run.folder / "history.csv").read_text().splitlines()
     rows = [[*line.split(",")[:5], line.split(",")[6]] for line in lines]  # without the seconds
-    return [(run.folder / name).read_bytes() for name in names], rows, run.scores, run.best_epoch, run.lr
+    return (
+        [(run.folder / name).read_bytes() for name in names],
+        rows,
+        run.scores,
+        run.best_epoch,
+        run.lr,
+    )
 
 
 @pytest.mark.parametrize("said", PLANS.values(), ids=PLANS)
@@ -72,7 +90,9 @@ def test_training_cut_off_after_each_epoch_ends_with_the_same_bytes(said, traine
         assert not (folder / "run.json").exists()
         notes = []
         run = trained(f"cut{n}", *said, emit=notes.append)
-        assert any(isinstance(e, Note) and e.text.startswith(f"going on after epoch {n}") for e in notes)
+        assert any(
+            isinstance(e, Note) and e.text.startswith(f"going on after epoch {n}") for e in notes
+        )
         assert content(run) == content(whole)
         assert not (folder / STATE).exists()
 
@@ -94,7 +114,9 @@ def test_a_refit_cut_off_goes_on_too(trained, tmp_path):
     def cut_in_refit(event):
         nonlocal n_steps
         n_steps += (
-            isinstance(event, Step) and event.loss is not None and (tmp_path / "cut" / whole.id / "run.json").exists()
+            isinstance(event, Step)
+            and event.loss is not None
+            and (tmp_path / "cut" / whole.id / "run.json").exists()
         )
         if n_steps == 5:  # 3 batches an epoch: in its second epoch
             raise CutOff
@@ -102,11 +124,15 @@ def test_a_refit_cut_off_goes_on_too(trained, tmp_path):
     with pytest.raises(CutOff):
         trained("cut", *said, emit=cut_in_refit)
     run = trained("cut", *said)
-    assert (run.folder / "test_refit.npz").read_bytes() == (whole.folder / "test_refit.npz").read_bytes()
+    assert (run.folder / "test_refit.npz").read_bytes() == (
+        whole.folder / "test_refit.npz"
+    ).read_bytes()
     assert content(run) == content(whole)
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "kept lost", "another recipe", "other images"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "empty", "kept lost", "another recipe", "other images"]
+)
 def test_a_state_that_does_not_fit_is_not_taken(damage, trained, tmp_path, recipe_of):
     said = PLANS["one cycle"]
     whole = trained("whole", *said)
@@ -156,7 +182,9 @@ def test_a_loss_that_becomes_nan_keeps_the_best_epoch_before_it(fit, monkeypatch
     made = fit("fit.epochs=4")
     assert made.trained.best_epoch in (1, 2)
     assert len(made.trained.history) == 2
-    assert made.trained.note.startswith("the loss became nan in phase scratch, epoch 3, batch 1, at rate ")
+    assert made.trained.note.startswith(
+        "the loss became nan in phase scratch, epoch 3, batch 1, at rate "
+    )
     assert made.trained.note.endswith(f"; epoch {made.trained.best_epoch} was kept")
 
 

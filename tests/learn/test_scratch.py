@@ -13,7 +13,13 @@ from ensemble.learn import callbacks
 from ensemble.learn.models import build, count_parameters, layer_groups
 from ensemble.recipe import Head, Model
 
-CATS_DOGS = {"filters": [32, 32, 32, 32], "padding": "none", "batch_norm": False, "end": "flatten", "dense": [256]}
+CATS_DOGS = {
+    "filters": [32, 32, 32, 32],
+    "padding": "none",
+    "batch_norm": False,
+    "end": "flatten",
+    "dense": [256],
+}
 
 
 def made(arch="scratch_plain", n_classes=2, size=32, **options):
@@ -40,9 +46,18 @@ def test_a_residual_block_adds_its_input():
     [
         ({"filters": [4], "batch_norm": False, "kernel": 5}, 3 * 4 * 25 + 4 + 4 * 2 + 2),
         ({"filters": [4, 8], "kernel": [5, 3]}, 3 * 4 * 25 + 8 + 4 * 8 * 9 + 16 + 8 * 2 + 2),
-        ({"filters": [4], "batch_norm": False, "dense": [6], "dense_dropout": 0.5}, 112 + 4 * 6 + 6 + 6 * 2 + 2),
-        ({"filters": [4], "batch_norm": False, "end": "max", "convs": 2}, 112 + 4 * 4 * 9 + 4 + 4 * 2 + 2),
-        ({"filters": [4], "batch_norm": False, "end": "flatten", "pool": 4}, 112 + 4 * 8 * 8 * 2 + 2),
+        (
+            {"filters": [4], "batch_norm": False, "dense": [6], "dense_dropout": 0.5},
+            112 + 4 * 6 + 6 + 6 * 2 + 2,
+        ),
+        (
+            {"filters": [4], "batch_norm": False, "end": "max", "convs": 2},
+            112 + 4 * 4 * 9 + 4 + 4 * 2 + 2,
+        ),
+        (
+            {"filters": [4], "batch_norm": False, "end": "flatten", "pool": 4},
+            112 + 4 * 8 * 8 * 2 + 2,
+        ),
     ],
     ids=str,
 )
@@ -83,7 +98,9 @@ def test_stages_are_blocks_and_the_last_group_is_the_classifier():
 @pytest.mark.slow
 @pytest.mark.parametrize("arch", ["scratch_plain", "scratch_residual"])
 def test_scratch_networks_learn_the_colours_of_the_tiny_images(arch, fit):
-    made = fit(f"model.arch={arch}", "model.options={filters: [8, 16]}", "fit.epochs=8", "fit.lr=0.01")
+    made = fit(
+        f"model.arch={arch}", "model.options={filters: [8, 16]}", "fit.epochs=8", "fit.lr=0.01"
+    )
     hits = made.trained.valid.probs.argmax(1) == made.trained.valid.targets
     assert hits.mean() > 0.8  # the majority class is a third
 
@@ -98,9 +115,14 @@ def test_a_penalty_shrinks_the_layers_that_it_names_and_no_others(fit):
         "fit.keep=last",
     )
     free, held = (
-        load_tensors(fit(*said, *more).weights) for more in ((), ("fit.penalty={dense: {l1: 0.1, l2: 0.1}}",))
+        load_tensors(fit(*said, *more).weights)
+        for more in ((), ("fit.penalty={dense: {l1: 0.1, l2: 0.1}}",))
     )
-    sizes = {name: (free[name].abs().mean(), held[name].abs().mean()) for name in free if free[name].ndim > 1}
+    sizes = {
+        name: (free[name].abs().mean(), held[name].abs().mean())
+        for name in free
+        if free[name].ndim > 1
+    }
     for name, (before, after) in sizes.items():
         assert (after < 0.7 * before) == name.startswith("dense"), name
 
@@ -110,7 +132,9 @@ def test_the_penalty_is_added_to_what_is_minimised_alone():
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[3.0, -4.0]]))
     penalty = callbacks.Penalise([(nn.Sequential(layer), 0.1, 0.01)])
-    penalty.learn = SimpleNamespace(training=True, loss=torch.tensor(1.0), loss_grad=torch.tensor(1.0))
+    penalty.learn = SimpleNamespace(
+        training=True, loss=torch.tensor(1.0), loss_grad=torch.tensor(1.0)
+    )
     penalty.after_loss()
     assert penalty.learn.loss_grad.item() == pytest.approx(1 + 0.1 * 7 + 0.01 * 25)
     assert penalty.learn.loss.item() == 1
@@ -120,15 +144,23 @@ def test_the_penalty_is_added_to_what_is_minimised_alone():
 
 
 def test_a_penalty_on_a_part_that_is_not_there_names_those_that_are(fit):
-    with pytest.raises(RecipeError, match=r"fit.penalty: the network has no module 'dens'\nnearest: "):
-        fit("model.arch=scratch_plain", "model.options={filters: [8], dense: [16]}", "fit.penalty={dens: {l2: 0.1}}")
+    with pytest.raises(
+        RecipeError, match=r"fit.penalty: the network has no module 'dens'\nnearest: "
+    ):
+        fit(
+            "model.arch=scratch_plain",
+            "model.options={filters: [8], dense: [16]}",
+            "fit.penalty={dens: {l2: 0.1}}",
+        )
 
 
 @pytest.mark.parametrize(("mixup", "cutmix", "kinds"), [(0.4, 1.0, {MixUp, CutMix})])
 def test_with_mixup_and_cutmix_each_batch_gets_one_of_them(mixup, cutmix, kinds, monkeypatch):
     seen = []
     for kind in kinds:
-        monkeypatch.setattr(kind, "before_batch", lambda self, kind=kind: seen.append((kind, self.distrib)))
+        monkeypatch.setattr(
+            kind, "before_batch", lambda self, kind=kind: seen.append((kind, self.distrib))
+        )
     torch.manual_seed(0)
     both = callbacks.MixUpOrCutMix(mixup, cutmix)
     for _ in range(200):
@@ -136,23 +168,30 @@ def test_with_mixup_and_cutmix_each_batch_gets_one_of_them(mixup, cutmix, kinds,
     for kind, alpha in ((MixUp, mixup), (CutMix, cutmix)):
         own = [distribution for seen_kind, distribution in seen if seen_kind is kind]
         assert 70 < len(own) < 130
-        assert all(float(distribution.concentration0) == pytest.approx(alpha) for distribution in own)
+        assert all(
+            float(distribution.concentration0) == pytest.approx(alpha) for distribution in own
+        )
 
 
 @pytest.mark.slow
-def test_cutmix_smoothing_and_class_weights_together_are_torchs_loss_of_the_mixed_targets(recipe_of, tmp_path):
+def test_cutmix_smoothing_and_class_weights_together_are_torchs_loss_of_the_mixed_targets(
+    recipe_of, tmp_path
+):
     from ensemble.learn import learner
 
     recipe = recipe_of(
-        "augment={cutmix: 1.0}", "fit.label_smoothing=0.1", "fit.class_weights=balanced",
-        "model.arch=scratch_plain", "model.options={filters: [4]}",
-    )  # fmt: skip
+        "augment={cutmix: 1.0}",
+        "fit.label_smoothing=0.1",
+        "fit.class_weights=balanced",
+        "model.arch=scratch_plain",
+        "model.options={filters: [4]}",
+    )
     for i in range(12):
         (tmp_path / "images" / "train" / "red" / f"{i:02d}.png").unlink()
     learn = learner(recipe)
     seen = []
 
-    class Look(callbacks.Callback):
+    class ImageInfo(callbacks.Callback):
         order = 100
 
         def after_loss(self):
@@ -162,11 +201,13 @@ def test_cutmix_smoothing_and_class_weights_together_are_torchs_loss_of_the_mixe
                 target = torch.lerp(other, one, mix.lam.item())
                 weight = mix.old_lf.func.weight
                 assert weight.max() > 1.5 * weight.min()
-                reference = nn.functional.cross_entropy(self.pred, target, weight=weight, label_smoothing=0.1)
+                reference = nn.functional.cross_entropy(
+                    self.pred, target, weight=weight, label_smoothing=0.1
+                )
                 seen.append((self.loss_grad.item(), reference.item()))
 
     with learn.no_bar(), learn.no_logging():
-        learn.fit(1, 1e-3, cbs=[Look()])
+        learn.fit(1, 1e-3, cbs=[ImageInfo()])
     assert seen
     for ours, reference in seen:
         assert ours == pytest.approx(reference, rel=1e-5)

@@ -22,7 +22,9 @@ FIXED = {
 
 
 def described(arch, **keys):
-    return Model.model_validate({"arch": arch, "pretrained": False, "options": FIXED.get(arch, {})} | keys)
+    return Model.model_validate(
+        {"arch": arch, "pretrained": False, "options": FIXED.get(arch, {})} | keys
+    )
 
 
 @pytest.mark.parametrize("head", ["keep", {"hidden": []}], ids=["keep", "ours"])
@@ -42,7 +44,9 @@ def test_only_where_it_must_is_a_network_made_for_another_size():
 
 
 def test_options_that_are_wrong_are_not_taken_for_a_wrong_size():
-    with pytest.raises(RecipeError, match="model.options: vit_tiny_patch16_224 refuses {'nonsense': 1}"):
+    with pytest.raises(
+        RecipeError, match="model.options: vit_tiny_patch16_224 refuses {'nonsense': 1}"
+    ):
         build(described("vit_tiny_patch16_224", options={"nonsense": 1}), 3, 96)
 
 
@@ -55,7 +59,13 @@ def test_trying_sizes_draws_nothing():
 
 
 REFUSED = {
-    "a side that patches do not fill": ("vit_tiny_patch16_224", 70, {}, "data.size: ", "such as 64, 96, 224 (auto)"),
+    "a side that patches do not fill": (
+        "vit_tiny_patch16_224",
+        70,
+        {},
+        "data.size: ",
+        "such as 64, 96, 224 (auto)",
+    ),
     "too small": ("inception_v3", 32, {}, "data.size: ", "such as 96, 299 (auto)"),
     "only one size": ("efficientformer_l1", 96, {}, "data.size: ", "such as 224 (auto)"),
     "a size of its own": (
@@ -97,5 +107,7 @@ def test_hub_weights_that_timm_cannot_bring_to_a_size_are_told(tmp_path):
     save_file(build(described("levit_128s", head="keep"), 1000, 224).network.state_dict(), path)
     weights = Weights("hub", hub_file=path)
     assert build(described("levit_128s"), 3, 224, weights).start.startswith("weights: hub")
-    with pytest.raises(RecipeError, match="data.size: timm cannot bring the weights of levit_128s to 96 px"):
+    with pytest.raises(
+        RecipeError, match="data.size: timm cannot bring the weights of levit_128s to 96 px"
+    ):
         build(described("levit_128s"), 3, 96, weights)

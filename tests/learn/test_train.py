@@ -26,7 +26,7 @@ from ensemble.learn import callbacks, learner
 from ensemble.learn.callbacks import FrozenInEval, copy_of
 from ensemble.learn.data import catalog, part_loader
 from ensemble.learn.fitting import LR_MULT, plan
-from ensemble.learn.memory import device_errors_explained
+from ensemble.learn.micro_batch import device_errors_explained
 from ensemble.learn.models import BodyAndHead
 from ensemble.learn.predict import probabilities
 from ensemble.learn.preprocess import weights_config
@@ -44,7 +44,9 @@ def ens_train(folder, *arguments):
     """`python -m ensemble train`, started."""
     env = os.environ | {"OMP_NUM_THREADS": "1", "ENS_CACHE": str(folder / "cache-of-its-own")}
     command = [sys.executable, "-m", "ensemble", "train", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def ended(process):
@@ -66,7 +68,15 @@ def test_two_processes_end_with_the_same_bytes_and_another_seed_with_others(reci
     (tmp_path / "two").mkdir()
     path = recipe_file()
     processes = [
-        ens_train(tmp_path / "one", path, *said, "--runs", tmp_path / "one" / "runs", "--set", "seeds=[0, 1]"),
+        ens_train(
+            tmp_path / "one",
+            path,
+            *said,
+            "--runs",
+            tmp_path / "one" / "runs",
+            "--set",
+            "seeds=[0, 1]",
+        ),
         ens_train(tmp_path / "two", path, *said, "--runs", tmp_path / "two" / "elsewhere"),
     ]
     for process in processes:
@@ -91,9 +101,9 @@ def test_the_same_seed_gives_the_same_bytes_in_one_process_and_another_seed_othe
 def fits_its_history(made, epoch):
     """Whether the stored predictions are those of this epoch."""
     row, valid = made.trained.history[epoch - 1], made.trained.valid
-    return math.isclose(log_loss(valid.probs, valid.targets), row.valid_loss, rel_tol=1e-3) and math.isclose(
-        accuracy(valid.probs, valid.targets), row.accuracy, rel_tol=1e-5
-    )
+    return math.isclose(
+        log_loss(valid.probs, valid.targets), row.valid_loss, rel_tol=1e-3
+    ) and math.isclose(accuracy(valid.probs, valid.targets), row.accuracy, rel_tol=1e-5)
 
 
 class TestKeptEpoch:
@@ -106,7 +116,9 @@ class TestKeptEpoch:
         assert worse.valid_loss > 2 * best.valid_loss
         assert made.trained.best_epoch == best.epoch
         assert fits_its_history(made, best.epoch)
-        assert made.weights == fit(*self.SAID[:2], "fit.epochs=0", *self.SAID[3:]).weights  # the phase never was
+        assert (
+            made.weights == fit(*self.SAID[:2], "fit.epochs=0", *self.SAID[3:]).weights
+        )  # the phase never was
 
     def test_the_last_epoch_is_kept_where_the_recipe_says_so(self, fit):
         made = fit(*self.SAID, "fit.lr_unfrozen=10", "fit.keep=last")
@@ -130,25 +142,42 @@ class TestKeptEpoch:
             best = min(best, row.valid_loss)
 
     def test_stopping_early_ends_training_keeps_the_best_epoch_and_tells_every_epoch(self, fit):
-        said = ("model.arch=resnet10t", "fit.epochs=9", "fit.lr=0.01", "fit.monitor=accuracy",
-                "fit.early_stop={patience: 2}")  # fmt: skip
+        said = (
+            "model.arch=resnet10t",
+            "fit.epochs=9",
+            "fit.lr=0.01",
+            "fit.monitor=accuracy",
+            "fit.early_stop={patience: 2}",
+        )
         made = fit(*said)
         assert made.trained.best_epoch + 2 == len(made.trained.history) < 9
-        assert [event for event in made.events if isinstance(event, EpochEnded)] == made.trained.history
+        assert [
+            event for event in made.events if isinstance(event, EpochEnded)
+        ] == made.trained.history
         assert fits_its_history(made, made.trained.best_epoch)
         last = fit(*said, "fit.keep=last")
         assert last.trained.best_epoch == len(last.trained.history) == len(made.trained.history)
         assert fits_its_history(last, last.trained.best_epoch)
 
     def test_a_stopped_phase_gives_way_to_the_next(self, fit):
-        made = fit("fit.strategy=fine_tune", "fit.frozen_epochs=6", "fit.epochs=1", "fit.lr=10",
-                   "fit.lr_unfrozen=0.001", "fit.early_stop={patience: 1}", "fit.schedule=constant")  # fmt: skip
+        made = fit(
+            "fit.strategy=fine_tune",
+            "fit.frozen_epochs=6",
+            "fit.epochs=1",
+            "fit.lr=10",
+            "fit.lr_unfrozen=0.001",
+            "fit.early_stop={patience: 1}",
+            "fit.schedule=constant",
+        )
         phases = [row.phase for row in made.trained.history]
         assert 2 <= phases.count("frozen") < 6
         assert phases.count("unfrozen") == 1
 
     def test_a_loss_that_is_no_number_ends_the_run_and_nothing_is_stored(self, fit, tmp_path):
-        with pytest.raises(TrainingError, match="^the loss became nan in phase scratch, epoch 1, batch 1, .*\nset a"):
+        with pytest.raises(
+            TrainingError,
+            match="^the loss became nan in phase scratch, epoch 1, batch 1, .*\nset a",
+        ):
             fit("data.normalize=[[0, 0, 0], [1.0e-40, 1.0e-40, 1.0e-40]]")
         assert not (tmp_path / "runs" / "tiny" / "model.safetensors").exists()
 
@@ -162,7 +191,10 @@ class TestAverage:
         assert made.weights != fit(*self.SAID).weights
 
     def test_it_changes_nothing_in_what_is_trained(self, fit):
-        averaged, plain = fit(*self.SAID, "fit.ema=0.99").trained.history, fit(*self.SAID).trained.history
+        averaged, plain = (
+            fit(*self.SAID, "fit.ema=0.99").trained.history,
+            fit(*self.SAID).trained.history,
+        )
         assert [row.train_loss for row in averaged] == [row.train_loss for row in plain]
         assert [row.valid_loss for row in averaged] != [row.valid_loss for row in plain]
 
@@ -172,7 +204,13 @@ class TestAverage:
 
 
 class TestRefit:
-    SAID = ("fit.strategy=fine_tune", "fit.frozen_epochs=2", "fit.epochs=2", "fit.lr=0.003", "model.arch=resnet10t")
+    SAID = (
+        "fit.strategy=fine_tune",
+        "fit.frozen_epochs=2",
+        "fit.epochs=2",
+        "fit.lr=0.003",
+        "model.arch=resnet10t",
+    )
 
     @pytest.fixture
     def refitted(self, recipe_of, tmp_path):
@@ -200,14 +238,24 @@ class TestRefit:
         learn = run.learner()
         load_exactly(learn.model, run, "refit.safetensors")
         recipe = Recipe.load(run.folder / "recipe.yaml")
-        store = open_store(load(recipe.data).hashes, weights_config(recipe).geometry, lambda done, n: None)
+        store = open_store(
+            load(recipe.data).hashes, weights_config(recipe).geometry, lambda done, n: None
+        )
         loader = part_loader(learn.dls, catalog(load(recipe.data), store, False), "test", 32)
-        np.testing.assert_allclose(probabilities(learn.model, loader, (), "fp32"), again.probs, atol=1e-6)
+        np.testing.assert_allclose(
+            probabilities(learn.model, loader, (), "fp32"), again.probs, atol=1e-6
+        )
 
-    def test_it_equals_a_fit_on_the_joined_images_ended_at_that_epoch(self, refitted, recipe_of, tmp_path):
-        run = refitted("fit.lr_unfrozen=10", "fit.keep=best")  # the unfrozen phase spoils it: a frozen epoch is kept
+    def test_it_equals_a_fit_on_the_joined_images_ended_at_that_epoch(
+        self, refitted, recipe_of, tmp_path
+    ):
+        run = refitted(
+            "fit.lr_unfrozen=10", "fit.keep=best"
+        )  # the unfrozen phase spoils it: a frozen epoch is kept
         assert run.best_epoch in (1, 2)
-        recipe = recipe_of(*self.SAID, "fit.epochs=0", "fit.keep=last")  # the same schedule of the frozen phase
+        recipe = recipe_of(
+            *self.SAID, "fit.epochs=0", "fit.keep=last"
+        )  # the same schedule of the frozen phase
         data = load(recipe.data)
         assert run.best_epoch == 2, "else the schedules differ"
         assert run.kept_by_phase == {"frozen": 2}
@@ -224,7 +272,10 @@ class TestRefit:
 
         monkeypatch.setattr(callbacks.EndAt, "after_cancel_validate", count)
         run = refitted(
-            "fit.frozen_epochs=9", "fit.lr=0.02", "fit.early_stop={patience: 1, min_delta: 5.0}", "fit.keep=last"
+            "fit.frozen_epochs=9",
+            "fit.lr=0.02",
+            "fit.early_stop={patience: 1, min_delta: 5.0}",
+            "fit.keep=last",
         )
         assert run.kept_by_phase["frozen"] < 9  # patience ended the phase
         assert trained == [name for name, n in run.kept_by_phase.items() for _ in range(n)]
@@ -251,14 +302,18 @@ class Probe(Callback):
 
     def before_batch(self):
         if self.training:
-            self.modes = {name: module.training for name, module in self.learn.model.named_modules()}
+            self.modes = {
+                name: module.training for name, module in self.learn.model.named_modules()
+            }
             with torch.no_grad():
                 state = torch.get_rng_state()
                 self.outputs = [self.learn.model(*self.xb) for _ in range(2)]
                 torch.set_rng_state(state)
 
     def after_backward(self):
-        self.has_gradient = {name for name, p in self.learn.model.named_parameters() if p.grad is not None}
+        self.has_gradient = {
+            name for name, p in self.learn.model.named_parameters() if p.grad is not None
+        }
 
 
 class TestFrozenBody:
@@ -277,17 +332,29 @@ class TestFrozenBody:
         in_head = {id(tensor) for tensor in classifier.state_dict(keep_vars=True).values()}
         states = learn.model.state_dict(keep_vars=True)
         head_names = {name for name, tensor in states.items() if id(tensor) in in_head}
-        assert probe.has_gradient == {name for name in head_names if "running" not in name and "num_" not in name}
+        assert probe.has_gradient == {
+            name for name in head_names if "running" not in name and "num_" not in name
+        }
         for name, tensor in states.items():
             assert torch.equal(tensor, before[name]) == (name not in head_names), name
-        norms = [name for name, module in learn.model.named_modules() if isinstance(module, nn.BatchNorm2d)]
+        norms = [
+            name
+            for name, module in learn.model.named_modules()
+            if isinstance(module, nn.BatchNorm2d)
+        ]
         assert len(norms) > 5
         assert not any(probe.modes[name] for name in norms)
         assert probe.modes[""]
         assert not torch.equal(*probe.outputs), "dropout of the head must go on"
 
     def test_a_frozen_run_stores_the_body_it_began_with(self, fit, recipe_of):
-        said = ("fit.strategy=feature_extract", "fit.epochs=3", "fit.lr=0.01", "augment=light", OURS)
+        said = (
+            "fit.strategy=feature_extract",
+            "fit.epochs=3",
+            "fit.lr=0.01",
+            "augment=light",
+            OURS,
+        )
         stored, start = tensors_of(fit(*said).weights), copy_of(learner(recipe_of(*said)).model)
         assert stored.keys() == start.keys()
         for name in stored:
@@ -297,7 +364,13 @@ class TestFrozenBody:
                 assert not torch.equal(stored[name], start[name]), name
 
     def test_only_the_opened_stages_move_in_gradual_unfreezing(self, fit, recipe_of):
-        said = ("fit.strategy=gradual", "fit.unfreeze_from=layer4", "fit.epochs=1", "fit.lr=0.01", "fit.keep=last")
+        said = (
+            "fit.strategy=gradual",
+            "fit.unfreeze_from=layer4",
+            "fit.epochs=1",
+            "fit.lr=0.01",
+            "fit.keep=last",
+        )
         stored, start = tensors_of(fit(*said).weights), copy_of(learner(recipe_of(*said)).model)
         moved = {name for name in stored if not torch.equal(stored[name], start[name])}
         assert moved == {name for name in stored if name.startswith(("layer4.", "fc."))}
@@ -306,8 +379,14 @@ class TestFrozenBody:
         made = fit("fit.strategy=feature_extract", "fit.lr=0.01")
         assert made.trained.n_trainable == 96 * 3 + 3
         assert made.trained.n_parameters > 100_000
-        (note,) = [event.text for event in made.events if isinstance(event, Note) and event.text.startswith("phase")]
-        assert note == f"phase frozen: 1 epochs, 291 of {made.trained.n_parameters:,} parameters train"
+        (note,) = [
+            event.text
+            for event in made.events
+            if isinstance(event, Note) and event.text.startswith("phase")
+        ]
+        assert (
+            note == f"phase frozen: 1 epochs, 291 of {made.trained.n_parameters:,} parameters train"
+        )
         thawed = fit("fit.strategy=fine_tune", "fit.lr=0.01")
         assert thawed.trained.n_trainable == thawed.trained.n_parameters
 
@@ -316,7 +395,12 @@ class TestPlan:
     def test_the_shapes_of_fine_tune_are_fastais(self):
         frozen, unfrozen = plan(Fit(frozen_epochs=2, epochs=5), 6)
         theirs = inspect.signature(Learner.fine_tune).parameters
-        assert (frozen.name, frozen.n_epochs, frozen.first_group, frozen.pct_start) == ("frozen", 2, -1, 0.99)
+        assert (frozen.name, frozen.n_epochs, frozen.first_group, frozen.pct_start) == (
+            "frozen",
+            2,
+            -1,
+            0.99,
+        )
         assert (frozen.share_of_rate, frozen.is_unfrozen) == (1, False)
         assert (unfrozen.n_epochs, unfrozen.first_group, unfrozen.share_of_rate) == (5, 0, 0.5)
         assert unfrozen.pct_start == theirs["pct_start"].default
@@ -331,7 +415,9 @@ class TestPlan:
         assert (frozen.n_epochs, frozen.first_group) == (4, -1)
 
     @given(st.integers(1, 30), st.integers(2, 20), st.integers(0, 3))
-    def test_gradual_opens_the_stages_from_the_end_and_spends_all_epochs(self, epochs, n_groups, frozen_epochs):
+    def test_gradual_opens_the_stages_from_the_end_and_spends_all_epochs(
+        self, epochs, n_groups, frozen_epochs
+    ):
         phases = plan(Fit(strategy="gradual", epochs=epochs, frozen_epochs=frozen_epochs), n_groups)
         opened = [phase for phase in phases if phase.is_unfrozen]
         assert sum(phase.n_epochs for phase in opened) == epochs
@@ -385,7 +471,9 @@ def test_what_a_recipe_may_say_trains_and_changes_the_outcome(said, fit):
 
 
 def test_unfreeze_from_without_gradual_is_refused_never_ignored(fit):
-    with pytest.raises(RecipeError, match="unfreeze_from belongs to strategy gradual, this is scratch"):
+    with pytest.raises(
+        RecipeError, match="unfreeze_from belongs to strategy gradual, this is scratch"
+    ):
         fit("fit.unfreeze_from=layer1")
 
 
@@ -416,11 +504,15 @@ def test_a_run_without_a_test_set_has_no_test_predictions(recipe_of, tmp_path):
     assert train(recipe, load(recipe.data), 0, "tiny", RunStore(tmp_path / "runs")).test is None
 
 
-def test_memory_that_torch_cannot_have_is_told_with_its_size_and_other_errors_are_not_hidden(recipe_of):
+def test_memory_that_torch_cannot_have_is_told_with_its_size_and_other_errors_are_not_hidden(
+    recipe_of,
+):
     recipe = recipe_of()
     with pytest.raises(TrainingError) as told, device_errors_explained(recipe):
         torch.empty(10**15)
     assert str(told.value).startswith("out of memory on cpu")
-    assert "at batch size 16, which asked for 4000000000000000 bytes more\nset a smaller" in str(told.value)
+    assert "at batch size 16, which asked for 4000000000000000 bytes more\nset a smaller" in str(
+        told.value
+    )
     with pytest.raises(RuntimeError, match="mat1 and mat2"), device_errors_explained(recipe):
         torch.ones(2, 3) @ torch.ones(2, 3)

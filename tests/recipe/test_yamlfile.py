@@ -11,11 +11,40 @@ from hypothesis import strategies as st
 from ensemble.errors import RecipeError
 from ensemble.recipe.yamlfile import MAX_BYTES, parse_scalar, parse_yaml, read_mapping
 
-WORDS = ["no", "NA", "yes", "on", "off", "007", "-08", "2024-01-01", "12:30:45", "1_000", "0x10", "0o7", ".inf", ".nan"]
-NUMBERS = {"1e-3": 1e-3, "1E5": 1e5, "1.": 1.0, ".5": 0.5, "-3": -3, "+4": 4, "0": 0, "-0.25": -0.25, "2.5e+1": 25.0}
+WORDS = [
+    "no",
+    "NA",
+    "yes",
+    "on",
+    "off",
+    "007",
+    "-08",
+    "2024-01-01",
+    "12:30:45",
+    "1_000",
+    "0x10",
+    "0o7",
+    ".inf",
+    ".nan",
+]
+NUMBERS = {
+    "1e-3": 1e-3,
+    "1E5": 1e5,
+    "1.": 1.0,
+    ".5": 0.5,
+    "-3": -3,
+    "+4": 4,
+    "0": 0,
+    "-0.25": -0.25,
+    "2.5e+1": 25.0,
+}
 PLAIN = st.text("abcdefghijklmnopqrstuvwxyzäöü0123456789 -_.:#'\"{}[],&*!|>%@~", max_size=12)
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | PLAIN,
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | PLAIN,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(PLAIN, inner, max_size=4),
     max_leaves=10,
 )
@@ -33,7 +62,9 @@ def test_numbers_are_numbers(text):
     assert type(value) is type(NUMBERS[text])
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("False", False), ("null", None), ("~", None), ("", None)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("False", False), ("null", None), ("~", None), ("", None)]
+)
 def test_flags_and_nothing_are_what_they_say(text, value):
     assert parse_scalar(text) is value
 
@@ -45,7 +76,9 @@ def test_json_is_read_as_it_was_written(value):
 
 def test_every_key_has_its_line(tmp_path):
     path = tmp_path / "r.yaml"
-    path.write_bytes(b"\xef\xbb\xbfdata:\n  path: x\n\n  labels: {file: a.csv}\r\nseeds:\n- 1\n- 2\n")
+    path.write_bytes(
+        b"\xef\xbb\xbfdata:\n  path: x\n\n  labels: {file: a.csv}\r\nseeds:\n- 1\n- 2\n"
+    )
     values, lines = read_mapping(path)
     assert values == {"data": {"path": "x", "labels": {"file": "a.csv"}}, "seeds": [1, 2]}
     assert lines["data"] == 1
@@ -55,7 +88,8 @@ def test_every_key_has_its_line(tmp_path):
 
 
 ALIAS_BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n" for below, name in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{name}: &{name} [{', '.join([f'*{below}'] * 9)}]\n"
+    for below, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
 HOSTILE = {
     "alias bomb": (ALIAS_BOMB, "too large or too deep"),
@@ -71,7 +105,10 @@ HOSTILE = {
     "wrong number": ("a: !!int ''", "not valid YAML"),
     "wrong date": ("a: !!timestamp soon", ":1: the tag"),
     "a number of 5000 digits": ("a: " + "1" * 5000, "not valid YAML"),
-    "duplicate key": ("fit:\n  epochs: 1\n  epochs: 2", ":3: fit.epochs stands twice (first in line 2)"),
+    "duplicate key": (
+        "fit:\n  epochs: 1\n  epochs: 2",
+        ":3: fit.epochs stands twice (first in line 2)",
+    ),
     "tab": ("a:\n\tb: 1", ":2: not valid YAML"),
     "list as key": ("? [a, b]\n: 1", ":1: a key must be plain text"),
     "two documents": ("a: 1\n---\nb: 2", ":2: not valid YAML"),

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from ensemble.dataset.load import load
-from ensemble.engines.outside import import_run
 from ensemble.events import EpochEnded
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
@@ -15,6 +14,7 @@ from ensemble.report.collect import collect
 from ensemble.report.page import render
 from ensemble.report.plots import save_history, save_range_test
 from ensemble.runs import LrFind, RunStore, publish
+from ensemble.runs.imported import import_run
 
 RECIPE = "data: {{source: folder, path: '{}', train: ., valid: 0.4}}\nmodel: {{arch: resnet18}}\n"
 HOSTILE = ("<script>alert('x')</script>", "日本テリア & <b>", "كلب سلوقي", "x" * 300)
@@ -25,8 +25,12 @@ RATES = {"valley": 1e-3, "slide": None, "steep": 2e-3, "minimum": 5e-2}
 def trained(tmp_path_factory):
     """trained(run, images): leave in its folder what a training leaves beside run.json."""
     curves = tmp_path_factory.mktemp("curves")
-    history = [EpochEnded("", "frozen" if i < 2 else "unfrozen", i, 4, 1 / i, 1.1 / i, 0.5 + i / 10, 1.0, True)
-               for i in range(1, 5)]  # fmt: skip
+    history = [
+        EpochEnded(
+            "", "frozen" if i < 2 else "unfrozen", i, 4, 1 / i, 1.1 / i, 0.5 + i / 10, 1.0, True
+        )
+        for i in range(1, 5)
+    ]
     save_history(history, curves, "")
     points = np.geomspace(1e-5, 1, 30)
     losses = (2 - np.exp(-((np.log10(points) + 2) ** 2))).tolist()
@@ -50,9 +54,18 @@ def runs_of(fake_run, made_up, trained):
     def make(root, name, n_classes, n_runs, classes=None, n=None, **said):
         names = classes or [f"class_{i:03d}" for i in range(n_classes)]
         for i in range(n_runs):
-            guess = made_up(np.random.default_rng(i), n or max(20, 4 * n_classes), names, 0.7 + 0.02 * i)
-            run = fake_run(root, f"{name}_{i // 2}-{i // 2:08x}-s{i % 2}", predictions=guess, seed=i % 2,
-                           digest=f"{i // 2:08x}", arch=("resnet50.a1_in1k", "vgg19")[i // 2 % 2], **said)  # fmt: skip
+            guess = made_up(
+                np.random.default_rng(i), n or max(20, 4 * n_classes), names, 0.7 + 0.02 * i
+            )
+            run = fake_run(
+                root,
+                f"{name}_{i // 2}-{i // 2:08x}-s{i % 2}",
+                predictions=guess,
+                seed=i % 2,
+                digest=f"{i // 2:08x}",
+                arch=("resnet50.a1_in1k", "vgg19")[i // 2 % 2],
+                **said,
+            )
             run = run.model_copy(update={"data": run.data.model_copy(update={"name": name})})
             trained(run)
         return RunStore(root)
@@ -76,10 +89,17 @@ def photos(tmp_path_factory, tiny_images, fake_run, trained):
     rng = np.random.default_rng(0)
     for name in ("tiny_a-1-s0", "tiny_b-1-s0"):
         probs = rng.dirichlet(np.ones(3), len(targets)) + 0.6 * np.eye(3)[targets]
-        guess = Predictions(np.array(found.valid.ids), found.classes, probs / probs.sum(1, keepdims=True), targets)
+        guess = Predictions(
+            np.array(found.valid.ids), found.classes, probs / probs.sum(1, keepdims=True), targets
+        )
         run = fake_run(root / "runs", name, predictions=guess)
-        data = run.data.model_copy(update={"name": "tiny", "valid": found.valid_fingerprint,
-                                              "fingerprint": found.fingerprint})  # fmt: skip
+        data = run.data.model_copy(
+            update={
+                "name": "tiny",
+                "valid": found.valid_fingerprint,
+                "fingerprint": found.fingerprint,
+            }
+        )
         trained(run.model_copy(update={"data": data}), folder)
     return RunStore(root / "runs")
 
@@ -90,8 +110,14 @@ def odd(tmp_path_factory, runs_of, fake_run):
     root = tmp_path_factory.mktemp("odd")
     store = runs_of(root / "runs", "breeds", 4, 3, classes=HOSTILE)
     alone = fake_run(root / "runs", "alone-1-s0")
-    publish(alone.model_copy(update={"data": alone.data.model_copy(update={"n_test": 0, "name": "<i>alone</i>"})}))
-    rows = "".join(f"i{k},{0.6 + k / 100:.2f},{0.4 - k / 100:.2f},{'ab'[k % 2]}\n" for k in range(20))
+    publish(
+        alone.model_copy(
+            update={"data": alone.data.model_copy(update={"n_test": 0, "name": "<i>alone</i>"})}
+        )
+    )
+    rows = "".join(
+        f"i{k},{0.6 + k / 100:.2f},{0.4 - k / 100:.2f},{'ab'[k % 2]}\n" for k in range(20)
+    )
     (root / "outside.csv").write_text("id,a,b,label\n" + rows)
     import_run("elsewhere", "vit", root / "outside.csv", None, store, "others")
     fake_run(root / "runs", "damaged-1-s0").folder.joinpath("valid.npz").write_bytes(b"no")
@@ -104,7 +130,10 @@ def odd(tmp_path_factory, runs_of, fake_run):
 def pages(tmp_path_factory, runs_of, photos, odd):
     """Pages by name: 2 and 10 classes, 120 classes of nine runs, pictures at hand, odd runs."""
     root = tmp_path_factory.mktemp("shapes")
-    made = {str(n): runs_of(root / str(n), "made", n, n_runs) for n, n_runs in ((2, 2), (10, 2), (120, 9))}
+    made = {
+        str(n): runs_of(root / str(n), "made", n, n_runs)
+        for n, n_runs in ((2, 2), (10, 2), (120, 9))
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENS_CACHE", str(root / "cache"))
         stores = made | {"photos": photos, "odd": odd}

@@ -48,9 +48,10 @@ def test_a_page_asks_for_nothing_says_nothing_and_fits(browser, url, name, schem
         assert page.evaluate(WIDER) == []
         assert page.evaluate(HIDDEN_TEXT) == []
     assert page.evaluate("[...document.images].filter(own => !own.naturalWidth).length") == 0
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == {
-        "light": "rgb(255, 255, 255)", "dark": "rgb(16, 19, 24)"
-    }[scheme]  # fmt: skip
+    assert (
+        page.evaluate("getComputedStyle(document.body).backgroundColor")
+        == {"light": "rgb(255, 255, 255)", "dark": "rgb(16, 19, 24)"}[scheme]
+    )
     assert said == []
     assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
     context.close()
@@ -71,7 +72,13 @@ def test_a_reader_of_the_screen_hears_numbers_and_pictures(browser, url):
     page = browser.new_page()
     page.goto(url("10"))
     told = page.locator("body").aria_snapshot()
-    for heading in ("Leaderboard", "The blend", "Strategies side by side", "Where it goes wrong", "The images"):
+    for heading in (
+        "Leaderboard",
+        "The blend",
+        "Strategies side by side",
+        "Where it goes wrong",
+        "The images",
+    ):
         assert f'heading "{heading}" [level=3]' in told
     assert 'img "Blend ' in told
     assert 'table "Runs and blend by accuracy"' in told

@@ -11,7 +11,9 @@ from ensemble.report.inspect import COLOURS, save_counts, save_samples
 
 def made(n_classes):
     counts = {f"class_{i}": 5 + i for i in range(n_classes)}
-    parts = tuple(Part(name, sum(counts.values()), counts, {}, {}, {}) for name in ("train", "valid"))
+    parts = tuple(
+        Part(name, sum(counts.values()), counts, {}, {}, {}) for name in ("train", "valid")
+    )
     return Audit("$odd_[name]", parts, (), (), (), {}, (), None)
 
 

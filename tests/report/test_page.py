@@ -27,7 +27,14 @@ class Outline(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.ids, self.targets, self.headings, self.open, self.words, self.nameless = [], [], [], [], [], []
+        self.ids, self.targets, self.headings, self.open, self.words, self.nameless = (
+            [],
+            [],
+            [],
+            [],
+            [],
+            [],
+        )
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -56,9 +63,14 @@ def checked(page, n_sets):
     assert outline.open == []
     assert [name for name, n in Counter(outline.ids).items() if n > 1] == []
     assert set(outline.targets) <= set(outline.ids)
-    assert {f"{section}{i}" for section in SECTIONS for i in range(1, n_sets + 1)} <= set(outline.ids)
+    assert {f"{section}{i}" for section in SECTIONS for i in range(1, n_sets + 1)} <= set(
+        outline.ids
+    )
     assert outline.headings[0] == 1
-    assert all(after <= before + 1 for before, after in zip(outline.headings, outline.headings[1:], strict=False))
+    assert all(
+        after <= before + 1
+        for before, after in zip(outline.headings, outline.headings[1:], strict=False)
+    )
     assert outline.nameless == []
     assert re.findall(r'(?:src|href)="(?!#|data:)', page) == []
     assert "url(" not in page
@@ -70,7 +82,14 @@ def test_a_page_is_whole_and_less_than_five_megabytes(pages, n_classes):
     page = pages[str(n_classes)]
     outline = checked(page, 1)
     words = " ".join(outline.words)
-    for said in ("cross-fitted", "chance", "most common class", "95 % interval", "Range test", "Range test, 30 steps"):
+    for said in (
+        "cross-fitted",
+        "chance",
+        "most common class",
+        "95 % interval",
+        "Range test",
+        "Range test, 30 steps",
+    ):
         assert said in words
     assert "not at hand" in words
     assert len(page) < 5e6
@@ -102,7 +121,10 @@ def test_images_that_are_gone_or_others_are_told_and_the_page_goes_on(photos, tm
     report = collect(Listing(gone, [], []), {}, lambda *_: None)
     assert "nowhere is not there" in report.sets[0].data.details
     assert "what the recipe names could not be opened here" in render(report)
-    others = [run.model_copy(update={"data": run.data.model_copy(update={"valid": "other"})}) for run in found.runs]
+    others = [
+        run.model_copy(update={"data": run.data.model_copy(update={"valid": "other"})})
+        for run in found.runs
+    ]
     assert "are not those" in render(collect(Listing(others, [], []), {}, lambda *_: None))
 
 
@@ -132,8 +154,13 @@ def test_the_blend_is_that_of_the_newest_submission(tmp_path, runs_of, page_of):
     runs = [run for run in store.finished() if run.scores.accuracy >= 0.71]
     rows, members = runs[0].data.valid, frozenset(run.id for run in runs)
     page = page_of(store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71), members)})
-    assert "as for <code>mine.csv</code>: greedy weights, arithmetic means, runs from 71.00 % on" in page
-    page = page_of(store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71), members - {runs[0].id})})
+    assert (
+        "as for <code>mine.csv</code>: greedy weights, arithmetic means, runs from 71.00 % on"
+        in page
+    )
+    page = page_of(
+        store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71), members - {runs[0].id})}
+    )
     assert (
         "mine.csv</code>, <b>which has other members</b>: this one is chosen in the same way from the 4 runs here"
         in page
@@ -148,14 +175,17 @@ def test_no_run_is_an_error_with_the_next_step(tmp_path):
 def test_mistakes_count_what_was_taken_for_what():
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
     found = mistakes_of(
-        Predictions(np.array(list("wxyz")), ("a", "b"), probs, np.array([0, 0, 0, 1])), lambda name: name
+        Predictions(np.array(list("wxyz")), ("a", "b"), probs, np.array([0, 0, 0, 1])),
+        lambda name: name,
     )
     assert found.counts.tolist() == [[1, 2], [0, 1]]
     assert [(one.id, one.true, one.named, one.picture) for one in found.wrong] == [
         ("x", "a", "b", "x"),
         ("y", "a", "b", "y"),
     ]
-    assert [(pair.true, pair.named, pair.n, pair.n_true) for pair in found.pairs] == [("a", "b", 2, 3)]
+    assert [(pair.true, pair.named, pair.n, pair.n_true) for pair in found.pairs] == [
+        ("a", "b", 2, 3)
+    ]
     assert sum(own.n for own in found.bins) == 4
 
 
@@ -177,11 +207,15 @@ def luminance(colour):
 def test_text_has_the_contrast_that_wcag_asks_for_in_light_and_dark():
     text = (Path(__file__).parents[2] / TEMPLATE).read_text(encoding="utf-8")
     for theme in re.findall(r":root \{(.*?)\}", text):
-        colours = {name: value if len(value) == 7 else "#" + 2 * value[1:]
-                   for name, value in re.findall(r"--([\w-]+): (#\w+)", theme)}  # fmt: skip
+        colours = {
+            name: value if len(value) == 7 else "#" + 2 * value[1:]
+            for name, value in re.findall(r"--([\w-]+): (#\w+)", theme)
+        }
         for name in ("ink", "muted", "blue", "orange", "green", "pink"):
             for ground in ("paper", "sheet", "glow"):
-                light, dark = sorted((luminance(colours[name]), luminance(colours[ground])), reverse=True)
+                light, dark = sorted(
+                    (luminance(colours[name]), luminance(colours[ground])), reverse=True
+                )
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
 
 
@@ -190,16 +224,22 @@ def test_text_has_the_contrast_that_wcag_asks_for_in_light_and_dark():
     [("nan", "0.1,nan\n"), ("inf", "0.001,2.0\n"), ("1e300", "0.001,2.0\n0.002,2.0\n")],
     ids=["nan", "infinite, one point", "huge, a level curve"],
 )
-def test_curves_that_left_every_scale_are_drawn_as_far_as_they_go(tmp_path, runs_of, page_of, losses, points):
+def test_curves_that_left_every_scale_are_drawn_as_far_as_they_go(
+    tmp_path, runs_of, page_of, losses, points
+):
     store = runs_of(tmp_path, "made", 3, 1)
     (run,) = store.finished()
     rows = "".join(f"{i},unfrozen,{losses},{losses},0.5,1,0\n" for i in (1, 2))
-    (run.folder / "history.csv").write_text("epoch,phase,train_loss,valid_loss,accuracy,seconds,is_best\n" + rows)
+    (run.folder / "history.csv").write_text(
+        "epoch,phase,train_loss,valid_loss,accuracy,seconds,is_best\n" + rows
+    )
     (run.folder / "lr_find.csv").write_text("rate,smoothed_loss\n" + points)
     checked(page_of(store), 1)
 
 
-def test_folds_are_one_run_and_folds_that_do_not_fit_are_named(tmp_path, fake_run, made_up, page_of):
+def test_folds_are_one_run_and_folds_that_do_not_fit_are_named(
+    tmp_path, fake_run, made_up, page_of
+):
     for name, classes in (("good", "ab"), ("bad", "ac")):
         for fold in (0, 1):
             ids = [f"{fold}{i:03d}" for i in range(20)]
@@ -213,7 +253,9 @@ def test_folds_are_one_run_and_folds_that_do_not_fit_are_named(tmp_path, fake_ru
     assert "middle of 2 folds" in words
 
 
-def test_runs_with_other_test_images_are_shown_without_a_blend(tmp_path, fake_run, made_up, rng, page_of):
+def test_runs_with_other_test_images_are_shown_without_a_blend(
+    tmp_path, fake_run, made_up, rng, page_of
+):
     fake_run(tmp_path, "a-1-s0")
     fake_run(tmp_path, "b-1-s0", test=made_up(rng, n=30))
     words = " ".join(checked(page_of(RunStore(tmp_path)), 1).words)

@@ -56,7 +56,9 @@ def test_the_curves_show_training_and_validation(tmp_path):
     assert shows(pixels, "#D55E00")
 
 
-@pytest.mark.parametrize("history", [HISTORY[:1], HISTORY[2:], []], ids=["one epoch", "no best epoch", "none"])
+@pytest.mark.parametrize(
+    "history", [HISTORY[:1], HISTORY[2:], []], ids=["one epoch", "no best epoch", "none"]
+)
 def test_short_histories_are_drawn_too(history, tmp_path):
     save_history(history, tmp_path, "a-1-s0")
     assert len(rows_of(tmp_path / "history.csv")) == len(history)
@@ -75,11 +77,18 @@ def test_the_range_test_shows_the_curve_and_the_rules_that_answered(tmp_path):
     assert np.allclose([float(row["rate"]) for row in rows], RATES, rtol=1e-5)
     assert np.allclose([float(row["smoothed_loss"]) for row in rows], LOSSES, rtol=1e-5)
     pixels = pixels_of(tmp_path / "lr_find.png")
-    assert {rule for rule in RULE_COLOURS if shows(pixels, RULE_COLOURS[rule])} == {"valley", "steep", "minimum"}
+    assert {rule for rule in RULE_COLOURS if shows(pixels, RULE_COLOURS[rule])} == {
+        "valley",
+        "steep",
+        "minimum",
+    }
 
 
-@pytest.mark.parametrize(("rates", "losses"), [((), ()), ((1e-7,), (2.0,)), (RATES, (2.0,) * 30)],
-                         ids=["no point", "one point", "flat"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rates", "losses"),
+    [((), ()), ((1e-7,), (2.0,)), (RATES, (2.0,) * 30)],
+    ids=["no point", "one point", "flat"],
+)
 def test_a_curve_that_says_nothing_is_drawn_with_the_fallback(rates, losses, tmp_path):
     save_range_test(rates, losses, dict.fromkeys(RULE_COLOURS), 1e-3, "fallback", tmp_path)
     assert len(rows_of(tmp_path / "lr_find.csv")) == len(rates)

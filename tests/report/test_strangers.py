@@ -40,13 +40,21 @@ def test_a_recipe_that_names_my_files_shows_nothing_of_them(case, stranger, home
     path = {"archive": table, "missing": str(home / "nothing")}.get(case, str(home))
     if case in ("labels", "sample"):
         more = f", {'labels' if case == 'labels' else 'sample_submission'}: key.csv"
-    text = DATA.format(source="csv" if case == "labels" else "folder", path=path, train="album", valid=0.4, more=more)
+    text = DATA.format(
+        source="csv" if case == "labels" else "folder",
+        path=path,
+        train="album",
+        valid=0.4,
+        more=more,
+    )
     (stranger / "recipe.yaml").write_text((f"base: {table}\n" if case == "base" else "") + text)
     page = page_of(RunStore(stranger.parent))
     assert SECRET not in page
     assert "data:image/webp" not in page
     assert (CHANGED if case == "sample" else NOT_OPENED) in page
-    assert str(home) not in page.replace((stranger / "recipe.yaml").read_text().replace("'", "&#39;"), "")
+    assert str(home) not in page.replace(
+        (stranger / "recipe.yaml").read_text().replace("'", "&#39;"), ""
+    )
 
 
 @pytest.mark.parametrize("name", ["recipe.yaml", "history.csv", "lr_find.csv"])
@@ -77,7 +85,9 @@ def test_predictions_that_are_a_link_to_something_else_make_a_damaged_run(name, 
     shutil.move(stranger / name, home / name)
     (stranger / name).symlink_to(home / name)
     run = RunStore(stranger.parent).get(stranger.name)
-    with pytest.raises(DamagedError, match=f"{name}: is a link, and run.json does not say to which content"):
+    with pytest.raises(
+        DamagedError, match=f"{name}: is a link, and run.json does not say to which content"
+    ):
         run.valid() if name == "valid.npz" else run.test()
 
 
@@ -96,7 +106,9 @@ def test_my_photos_as_training_images_of_a_strangers_validation_rows_are_not_sho
     tiny_images(tmp_path / "home" / "known")
     for file in (home / "album").rglob("*.png"):
         Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(file)
-    (tmp_path / "r.yaml").write_text(DATA.format(source="folder", path=home, train="album", valid="known", more=""))
+    (tmp_path / "r.yaml").write_text(
+        DATA.format(source="folder", path=home, train="album", valid="known", more="")
+    )
     images = load(Recipe.load(tmp_path / "r.yaml").data)
     targets = np.array([images.classes.index(label) for label in images.valid.labels])
     guess = Predictions(np.array(images.valid.ids), images.classes, np.eye(3)[targets], targets)
@@ -113,7 +125,9 @@ def test_my_photos_as_training_images_of_a_strangers_validation_rows_are_not_sho
 
 
 def test_the_terminal_says_what_the_page_does_not(stranger, home):
-    (stranger / "recipe.yaml").write_text(DATA.format(source="folder", path=home / "no", train=".", valid=0.4, more=""))
+    (stranger / "recipe.yaml").write_text(
+        DATA.format(source="folder", path=home / "no", train=".", valid=0.4, more="")
+    )
     reason = images_of(RunStore(stranger.parent).finished())
     assert (reason.reason, str(home / "no") in reason.details) == (NOT_OPENED, True)
     (stranger / "recipe.yaml").unlink()

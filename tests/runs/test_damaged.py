@@ -30,10 +30,20 @@ def replaced(change):
 
     def damage(run):
         valid = run.valid()
-        arrays = change({"ids": valid.ids, "classes": np.array(valid.classes), "probs": valid.probs.copy(),
-                         "targets": valid.targets})  # fmt: skip
+        arrays = change(
+            {
+                "ids": valid.ids,
+                "classes": np.array(valid.classes),
+                "probs": valid.probs.copy(),
+                "targets": valid.targets,
+            }
+        )
         np.savez(run.folder / "valid.npz", **arrays)
-        publish(run.model_copy(update={"files": run.files | {"valid.npz": sha256(run.folder / "valid.npz")}}))
+        publish(
+            run.model_copy(
+                update={"files": run.files | {"valid.npz": sha256(run.folder / "valid.npz")}}
+            )
+        )
 
     return damage
 
@@ -49,16 +59,28 @@ DAMAGES = {
     "weights gone": (lose_weights, "model.safetensors: is missing"),
     "NaN": (replaced(lambda a: spoilt(a, 3, np.nan)), "are not finite numbers"),
     "rows do not sum to 1": (replaced(lambda a: spoilt(a, 3, 0.9)), "sum to 2.7000, not 1"),
-    "wrong shape": (replaced(lambda a: a | {"probs": a["probs"][:, :2]}), "probs is float32 (200, 2), expected"),
-    "no targets": (replaced(lambda a: {k: v for k, v in a.items() if k != "targets"}), "has no targets"),
-    "other predictions": (replaced(lambda a: a | {"probs": a["probs"][::-1]}), "states accuracy 0.9000, valid.npz has"),
+    "wrong shape": (
+        replaced(lambda a: a | {"probs": a["probs"][:, :2]}),
+        "probs is float32 (200, 2), expected",
+    ),
+    "no targets": (
+        replaced(lambda a: {k: v for k, v in a.items() if k != "targets"}),
+        "has no targets",
+    ),
+    "other predictions": (
+        replaced(lambda a: a | {"probs": a["probs"][::-1]}),
+        "states accuracy 0.9000, valid.npz has",
+    ),
     "edited score": (
         lambda run: rewrite(run, scores={"accuracy": 0.999, "log_loss": 0.01}),
         "states accuracy 0.9990, valid.npz has 0.9000",
     ),
     "edited id": (lambda run: rewrite(run, id="other-1-s0"), "says it is 'other-1-s0'"),
     "later format": (lambda run: rewrite(run, format=99), "format 99, this version reads 1"),
-    "half a run.json": (lambda run: (run.folder / "run.json").write_text('{"format": 1,'), "cannot be read"),
+    "half a run.json": (
+        lambda run: (run.folder / "run.json").write_text('{"format": 1,'),
+        "cannot be read",
+    ),
 }
 
 
@@ -78,7 +100,9 @@ def ens(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(("damage", "reason"), DAMAGES.values(), ids=DAMAGES)
-def test_damage_is_listed_with_its_reason_refused_and_left_out_only_when_told(damage, reason, ens, fake_run):
+def test_damage_is_listed_with_its_reason_refused_and_left_out_only_when_told(
+    damage, reason, ens, fake_run
+):
     for name in ("good_a-1-s0", "bad-1-s0", "good_b-1-s0"):
         fake_run("runs", name)
     damage(RunStore("runs").get("bad-1-s0"))

@@ -39,7 +39,11 @@ def test_a_finished_run_is_read_as_it_was_published(tmp_path, fake_run):
     assert found.test().targets is None
     assert found.total_seconds == 2.5
     assert (found.folder / "run.json").read_text() == found.to_json()
-    assert sorted(file.name for file in found.folder.iterdir()) == ["run.json", "test.npz", "valid.npz"]
+    assert sorted(file.name for file in found.folder.iterdir()) == [
+        "run.json",
+        "test.npz",
+        "valid.npz",
+    ]
 
 
 def test_finished_runs_come_sorted_and_by_pattern(tmp_path, fake_run):
@@ -61,7 +65,9 @@ def test_a_folder_without_run_json_is_invisible(tmp_path, fake_run):
 
 def test_a_run_that_is_not_there_is_told_with_the_nearest_ones(tmp_path, fake_run):
     fake_run(tmp_path, "cifar10_densenet-7f3a2c19-s0")
-    with pytest.raises(RunError, match=r"is no finished run in .*\nnearest: cifar10_densenet-7f3a2c19-s0"):
+    with pytest.raises(
+        RunError, match=r"is no finished run in .*\nnearest: cifar10_densenet-7f3a2c19-s0"
+    ):
         RunStore(tmp_path).get("cifar10_densnet-7f3a2c19-s0")
     with pytest.raises(RunError, match="`ens runs` lists what is in"):
         RunStore(tmp_path).get("zzz")
@@ -114,9 +120,15 @@ def test_a_damaged_run_json_is_named_and_hides_no_other_run(case, tmp_path, fake
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"format": 2}, "format 2, this version reads 1; use the version of ens that wrote it, or train again"),
+        (
+            {"format": 2},
+            "format 2, this version reads 1; use the version of ens that wrote it, or train again",
+        ),
         ({"id": "b-1-s0"}, "says it is 'b-1-s0'; the folder was renamed"),
-        ({"scores": {"accuracy": float("nan"), "log_loss": 1}}, "scores.accuracy is missing or wrong"),
+        (
+            {"scores": {"accuracy": float("nan"), "log_loss": 1}},
+            "scores.accuracy is missing or wrong",
+        ),
         ({"scores": {"accuracy": 0.9}}, "scores.log_loss is missing or wrong"),
         ({"data": "made-up"}, "data is missing or wrong"),
         ({"lr": "high"}, "lr is missing or wrong"),
@@ -132,7 +144,9 @@ def test_an_edited_run_json_is_refused_with_the_key(values, said, tmp_path, fake
 
 def test_a_renamed_folder_is_refused(tmp_path, fake_run):
     fake_run(tmp_path, "a-1-s0").folder.rename(tmp_path / "b-1-s0")
-    with pytest.raises(DamagedError, match="b-1-s0/run.json: says it is 'a-1-s0'; the folder was renamed"):
+    with pytest.raises(
+        DamagedError, match="b-1-s0/run.json: says it is 'a-1-s0'; the folder was renamed"
+    ):
         RunStore(tmp_path).get("b-1-s0")
 
 
@@ -141,11 +155,15 @@ def test_keys_of_a_later_version_are_passed_over(tmp_path, fake_run):
     assert read_run(rewrite(made, folder="/elsewhere", invented_later=1)) == made
 
 
-def test_changed_and_missing_predictions_and_validation_without_targets_are_damage(tmp_path, rng, fake_run, made_up):
+def test_changed_and_missing_predictions_and_validation_without_targets_are_damage(
+    tmp_path, rng, fake_run, made_up
+):
     run = fake_run(tmp_path, "a-1-s0")
     valid = made_up(rng)
     Predictions(valid.ids, valid.classes, valid.probs).save(run.folder / "valid.npz")
-    with pytest.raises(DamagedError, match=r"valid.npz: is not the file that run.json was written for"):
+    with pytest.raises(
+        DamagedError, match=r"valid.npz: is not the file that run.json was written for"
+    ):
         run.valid()
     with pytest.raises(DamagedError, match="valid.npz: has no targets"):
         run.model_copy(update={"files": {}}).valid()
@@ -158,13 +176,17 @@ def test_a_run_is_locked_for_others_until_its_holder_is_killed(tmp_path):
     store = RunStore(tmp_path)
     command = [sys.executable, "-c", HOLD, str(tmp_path), "a-1-s0"]
     root = Path(ensemble.__file__).parents[1]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root) as holder:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root
+    ) as holder:
         assert holder.stdout.readline() == "True\n"
         with store.lock("a-1-s0", wait=False) as got:
             assert not got
         with store.lock("b-1-s0", wait=False) as got:
             assert got
-        again = subprocess.run(command, input="", capture_output=True, text=True, cwd=root, timeout=60)
+        again = subprocess.run(
+            command, input="", capture_output=True, text=True, cwd=root, timeout=60
+        )
         assert again.stdout == "False\n"
         holder.send_signal(signal.SIGKILL)
         with store.lock("a-1-s0", wait=True) as got:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ensemble.blending import make_blend
 from ensemble.dataset import sample as sample_module
-from ensemble.dataset.names import read_csv
+from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.sample import COPY, packed_sample, sample_sha256
 from ensemble.errors import DataError, SubmissionError
 from ensemble.files import sha256
@@ -32,11 +32,17 @@ def trained(tmp_path, fake_run, made_up, rng):
         origin.parent.mkdir(exist_ok=True)
         origin.write_bytes(text.encode())
         test = made_up(rng, classes=CLASSES, ids=IDS)
-        run = fake_run(tmp_path / "runs", name, predictions=made_up(rng, 40, CLASSES), test=test, **said)
+        run = fake_run(
+            tmp_path / "runs", name, predictions=made_up(rng, 40, CLASSES), test=test, **said
+        )
         packed = packed_sample(origin)
         (run.folder / COPY).write_bytes(packed.content)
-        data = run.data.model_copy(update={"sample_submission": str(origin), "sample_sha256": packed.sha256})
-        run = run.model_copy(update={"data": data, "files": run.files | {COPY: sha256(run.folder / COPY)}})
+        data = run.data.model_copy(
+            update={"sample_submission": str(origin), "sample_sha256": packed.sha256}
+        )
+        run = run.model_copy(
+            update={"data": data, "files": run.files | {COPY: sha256(run.folder / COPY)}}
+        )
         publish(run)
         shutil.rmtree(origin.parent)
         return run
@@ -50,14 +56,20 @@ def store(tmp_path):
 
 
 def blended(store, tmp_path, chosen=None):
-    return write_submission(make_blend(store.finished()), tmp_path / "submissions", "s", force=True, chosen=chosen)
+    return write_submission(
+        make_blend(store.finished()), tmp_path / "submissions", "s", force=True, chosen=chosen
+    )
 
 
 def without_copy(run):
     """As an older version left it."""
     (run.folder / COPY).unlink()
     files = {name: digest for name, digest in run.files.items() if name != COPY}
-    publish(run.model_copy(update={"files": files, "data": run.data.model_copy(update={"sample_sha256": None})}))
+    publish(
+        run.model_copy(
+            update={"files": files, "data": run.data.model_copy(update={"sample_sha256": None})}
+        )
+    )
 
 
 def test_members_of_two_machines_blend_and_verify_without_their_data(trained, store, tmp_path):
@@ -65,13 +77,19 @@ def test_members_of_two_machines_blend_and_verify_without_their_data(trained, st
     trained("b-1-s0", folder="content")
     submission = blended(store, tmp_path)
     assert submission.path.read_text().splitlines()[0] == "id,bee,ant"
-    assert [line.split(",")[0] for line in submission.path.read_text().splitlines()[1:]] == list(reversed(IDS))
+    assert [line.split(",")[0] for line in submission.path.read_text().splitlines()[1:]] == list(
+        reversed(IDS)
+    )
     assert verify(submission.path, store) == 2
 
 
 @pytest.mark.parametrize(
     "same",
-    [SAMPLE.replace("\n", "\r\n"), "\ufeff" + SAMPLE, SAMPLE.replace("id,", '"id",').replace("t1,", '"t1",')],
+    [
+        SAMPLE.replace("\n", "\r\n"),
+        "\ufeff" + SAMPLE,
+        SAMPLE.replace("id,", '"id",').replace("t1,", '"t1",'),
+    ],
     ids=["line ends", "byte order mark", "quotes"],
 )
 def test_other_bytes_of_the_same_content_are_the_same_sample(same, trained, store, tmp_path):
@@ -83,14 +101,25 @@ def test_other_bytes_of_the_same_content_are_the_same_sample(same, trained, stor
 DIFFERENT = {
     "columns": (SAMPLE.replace("bee,ant", "ant,bee"), "columns 'id, bee, ant' and 'id, ant, bee'"),
     "ids": (SAMPLE.replace("t3,", "t9,"), "6 and 6 rows; ids in only one of them: 't3', 't9'"),
-    "fewer ids": (SAMPLE.replace("t3,0.5,0.5\n", ""), "6 and 5 rows; ids in only one of them: 't3'"),
-    "order": ("id,bee,ant\n" + "".join(f"{name},0.5,0.5\n" for name in IDS), "the same ids in another order"),
-    "cells": (SAMPLE.replace("t3,0.5,0.5", "t3,0,1"), "the cells of 't3': ['0.5', '0.5'] and ['0', '1']"),
+    "fewer ids": (
+        SAMPLE.replace("t3,0.5,0.5\n", ""),
+        "6 and 5 rows; ids in only one of them: 't3'",
+    ),
+    "order": (
+        "id,bee,ant\n" + "".join(f"{name},0.5,0.5\n" for name in IDS),
+        "the same ids in another order",
+    ),
+    "cells": (
+        SAMPLE.replace("t3,0.5,0.5", "t3,0,1"),
+        "the cells of 't3': ['0.5', '0.5'] and ['0', '1']",
+    ),
 }
 
 
 @pytest.mark.parametrize("case", DIFFERENT)
-def test_samples_that_differ_are_refused_named_and_settled_by_a_file(case, trained, store, tmp_path):
+def test_samples_that_differ_are_refused_named_and_settled_by_a_file(
+    case, trained, store, tmp_path
+):
     text, said = DIFFERENT[case]
     trained("a-1-s0")
     trained("b-1-s0", text, folder="content")
@@ -105,11 +134,15 @@ def test_samples_that_differ_are_refused_named_and_settled_by_a_file(case, train
     assert verify(blended(store, tmp_path, tmp_path / "chosen.csv").path, store) == 2
 
 
-def test_a_run_without_a_copy_takes_part_while_its_sample_is_there_and_by_name_afterwards(trained, store, tmp_path):
+def test_a_run_without_a_copy_takes_part_while_its_sample_is_there_and_by_name_afterwards(
+    trained, store, tmp_path
+):
     trained("a-1-s0")
     old = trained("b-1-s0")
     without_copy(old)
-    with pytest.raises(SubmissionError, match=r"sample submission of b-1-s0 is gone(.|\n)*--sample FILE"):
+    with pytest.raises(
+        SubmissionError, match=r"sample submission of b-1-s0 is gone(.|\n)*--sample FILE"
+    ):
         blended(store, tmp_path)
     (tmp_path / "here.csv").write_text(SAMPLE)
     submission = blended(store, tmp_path, tmp_path / "here.csv")
@@ -120,8 +153,12 @@ def test_a_run_without_a_copy_takes_part_while_its_sample_is_there_and_by_name_a
 def test_a_run_with_a_sample_and_one_without_are_refused(trained, store, tmp_path):
     trained("a-1-s0")
     run = trained("b-1-s0")
-    publish(run.model_copy(update={"data": run.data.model_copy(update={"sample_submission": None})}))
-    with pytest.raises(SubmissionError, match=r"a-1-s0 was trained for .*, b-1-s0 for no sample submission"):
+    publish(
+        run.model_copy(update={"data": run.data.model_copy(update={"sample_submission": None})})
+    )
+    with pytest.raises(
+        SubmissionError, match=r"a-1-s0 was trained for .*, b-1-s0 for no sample submission"
+    ):
         blended(store, tmp_path)
 
 
@@ -130,9 +167,13 @@ def test_a_sample_that_changed_since_the_training_is_told(trained, store, tmp_pa
     origin = Path(run.data.sample_submission)
     origin.parent.mkdir()
     origin.write_text(SAMPLE)
-    assert not [line for line in blended(store, tmp_path).warnings if "changed after the training" in line]
+    assert not [
+        line for line in blended(store, tmp_path).warnings if "changed after the training" in line
+    ]
     origin.write_text(SAMPLE.replace("t0,", "t00,"))
-    assert [line for line in blended(store, tmp_path).warnings if "changed after the training" in line]
+    assert [
+        line for line in blended(store, tmp_path).warnings if "changed after the training" in line
+    ]
 
 
 def test_the_folds_of_a_run_must_agree(trained, store, tmp_path, fake_run):
@@ -142,11 +183,15 @@ def test_the_folds_of_a_run_must_agree(trained, store, tmp_path, fake_run):
         run = store.get(f"a-1-s0-f{fold}")
         part = run.valid()
         half = slice(20 * fold, 20 * fold + 20)
-        type(part)(part.ids[half], part.classes, part.probs[half], part.targets[half]).save(run.folder / "valid.npz")
+        type(part)(part.ids[half], part.classes, part.probs[half], part.targets[half]).save(
+            run.folder / "valid.npz"
+        )
         data = run.data.model_copy(update={"n_valid": 20})
         files = run.files | {"valid.npz": sha256(run.folder / "valid.npz")}
         publish(run.model_copy(update={"files": files, "data": data}))
-    with pytest.raises(SubmissionError, match="a-1-s0-f0 and a-1-s0-f1 were trained for different sample"):
+    with pytest.raises(
+        SubmissionError, match="a-1-s0-f0 and a-1-s0-f1 were trained for different sample"
+    ):
         blended(store, tmp_path)
 
 
@@ -198,7 +243,8 @@ def test_an_edited_hash_in_the_manifest_finds_no_sample(trained, store, tmp_path
 
 @given(
     rows=st.lists(
-        st.tuples(st.text("ab\u00fc,\"' \n", min_size=1, max_size=6), st.text("01.x", max_size=4)), min_size=1
+        st.tuples(st.text("ab\u00fc,\"' \n", min_size=1, max_size=6), st.text("01.x", max_size=4)),
+        min_size=1,
     )
 )
 def test_a_copy_reads_as_the_file_did_and_is_the_same_bytes_again(rows, tmp_path_factory):
@@ -223,12 +269,15 @@ def test_a_copy_is_checked_before_it_is_read_and_compared(trained, store, tmp_pa
     (other.folder / COPY).write_bytes(foreign)
     publish(other.model_copy(update={"files": other.files | {COPY: sha256(other.folder / COPY)}}))
     with pytest.raises(
-        SubmissionError, match=r"b-1-s0.sample.csv.gz: is not the sample submission that run.json names"
+        SubmissionError,
+        match=r"b-1-s0.sample.csv.gz: is not the sample submission that run.json names",
     ):
         blended(store, tmp_path)
 
 
-def test_a_copy_that_swells_without_end_is_refused_before_it_is_read(trained, store, tmp_path, monkeypatch):
+def test_a_copy_that_swells_without_end_is_refused_before_it_is_read(
+    trained, store, tmp_path, monkeypatch
+):
     trained("a-1-s0")
     trained("b-1-s0", SAMPLE.replace("\n", "\r\n") + "\r\n" * 2000)
     monkeypatch.setattr(sample_module, "MAX_BYTES", 1000)
@@ -237,13 +286,19 @@ def test_a_copy_that_swells_without_end_is_refused_before_it_is_read(trained, st
 
 
 @pytest.mark.parametrize("size", [10, 2000])
-def test_an_original_that_cannot_be_read_does_not_stop_the_blend_of_copies(size, trained, store, tmp_path, monkeypatch):
+def test_an_original_that_cannot_be_read_does_not_stop_the_blend_of_copies(
+    size, trained, store, tmp_path, monkeypatch
+):
     run = trained("a-1-s0")
     origin = Path(run.data.sample_submission)
     origin.parent.mkdir()
     gone = origin.with_suffix(".csv.gz")
     gone.write_bytes(b"no gzip" * size)
-    publish(run.model_copy(update={"data": run.data.model_copy(update={"sample_submission": str(gone)})}))
+    publish(
+        run.model_copy(
+            update={"data": run.data.model_copy(update={"sample_submission": str(gone)})}
+        )
+    )
     monkeypatch.setattr(sample_module, "MAX_BYTES", 1000)
     submission = blended(store, tmp_path)
     assert any("was changed after the training" in warning for warning in submission.warnings)

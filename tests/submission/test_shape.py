@@ -54,7 +54,10 @@ def test_a_text_column_wants_the_class_name(written):
 
 @pytest.mark.parametrize("cell", ["", "label", "unknown, please fill"])
 def test_any_other_text_in_the_sample_is_a_place_for_a_class_name(cell, written):
-    assert written(f'id,kind\nx,"{cell}"\ny,"{cell}"\n', about(["x", "y"])) == "id,kind\nx,ant\ny,cat\n"
+    assert (
+        written(f'id,kind\nx,"{cell}"\ny,"{cell}"\n', about(["x", "y"]))
+        == "id,kind\nx,ant\ny,cat\n"
+    )
 
 
 def test_whole_numbers_want_the_place_of_the_class_among_the_sorted_names(written):
@@ -74,13 +77,21 @@ def test_a_whole_number_of_two_classes_is_1_for_the_positive_one(written):
     assert written(sample, two_classes(), positive="bee") == "id,label\nx,0\ny,1\n"
 
 
-@pytest.mark.parametrize(("positive", "values"), [("ant", "x,0.75\ny,0.125\n"), ("bee", "x,0.25\ny,0.875\n")])
-def test_fractions_on_two_classes_want_the_probability_of_the_positive_one(positive, values, written):
+@pytest.mark.parametrize(
+    ("positive", "values"), [("ant", "x,0.75\ny,0.125\n"), ("bee", "x,0.25\ny,0.875\n")]
+)
+def test_fractions_on_two_classes_want_the_probability_of_the_positive_one(
+    positive, values, written
+):
     assert written("id,is_it\nx,0.5\ny,0.5\n", two_classes(), positive) == f"id,is_it\n{values}"
 
 
-@pytest.mark.parametrize(("positive", "said"), [(None, "which is not set"), ("bees", "which is 'bees'")])
-def test_fractions_without_a_positive_class_are_refused_with_the_key_and_what_is_allowed(positive, said, written):
+@pytest.mark.parametrize(
+    ("positive", "said"), [(None, "which is not set"), ("bees", "which is 'bees'")]
+)
+def test_fractions_without_a_positive_class_are_refused_with_the_key_and_what_is_allowed(
+    positive, said, written
+):
     with pytest.raises(SubmissionError) as refused:
         written("id,is_it\nx,0.5\n", two_classes(), positive)
     assert "sample.csv: one column of fractions" in str(refused.value)
@@ -89,7 +100,9 @@ def test_fractions_without_a_positive_class_are_refused_with_the_key_and_what_is
 
 
 def test_fractions_on_three_classes_are_refused(written):
-    with pytest.raises(SubmissionError, match=r"one column of fractions needs two classes, the runs have 3"):
+    with pytest.raises(
+        SubmissionError, match=r"one column of fractions needs two classes, the runs have 3"
+    ):
         written("id,is_it\nx,0.5\n", about(["x"]))
 
 
@@ -110,7 +123,9 @@ def test_the_sample_decides_the_order_and_which_rows(written):
 def test_leading_zeros_stay_and_are_never_the_same_as_none(written):
     assert written("id,kind\n007,ant\n7,ant\n", about(["007", "7"])) == "id,kind\n007,ant\n7,cat\n"
     assert written(None, about(["007"])) == "id,label\n007,ant\n"
-    with pytest.raises(SubmissionError, match=r"1 of 1 ids of the sample have no test image, the first: '7'"):
+    with pytest.raises(
+        SubmissionError, match=r"1 of 1 ids of the sample have no test image, the first: '7'"
+    ):
         written("id,kind\n7,ant\n", about(["007"]))
 
 
@@ -123,16 +138,24 @@ def test_ids_are_matched_with_and_without_the_suffix_and_written_as_the_sample_h
 
 
 def test_a_dot_that_is_no_image_suffix_belongs_to_the_id(written):
-    assert written("id,kind\nv1.2,ant\nv1.3,ant\n", about(["v1.2", "v1.3"])) == "id,kind\nv1.2,ant\nv1.3,cat\n"
+    assert (
+        written("id,kind\nv1.2,ant\nv1.3,ant\n", about(["v1.2", "v1.3"]))
+        == "id,kind\nv1.2,ant\nv1.3,cat\n"
+    )
     with pytest.raises(SubmissionError, match="have no test image"):
         written("id,kind\nv1,ant\n", about(["v1.2"]))
 
 
-@pytest.mark.parametrize("suffix", ["heic", "HEIF", "dat", "dcm", "jpg_large", "jpg?w=300", "image"])
+@pytest.mark.parametrize(
+    "suffix", ["heic", "HEIF", "dat", "dcm", "jpg_large", "jpg?w=300", "image"]
+)
 def test_any_suffix_of_a_file_may_stand_in_the_sample_or_in_the_runs(suffix, written):
     asked = f"id,kind\nx1.{suffix},ant\nx2.{suffix},ant\n"
     assert written(asked, about(["x1", "x2"])) == f"id,kind\nx1.{suffix},ant\nx2.{suffix},cat\n"
-    assert written(asked, about(["test/x1", "test/x2"])) == f"id,kind\nx1.{suffix},ant\nx2.{suffix},cat\n"
+    assert (
+        written(asked, about(["test/x1", "test/x2"]))
+        == f"id,kind\nx1.{suffix},ant\nx2.{suffix},cat\n"
+    )
     stored = about([f"x1.{suffix}", f"x2.{suffix}"])
     assert written("id,kind\nx1,ant\nx2,ant\n", stored) == "id,kind\nx1,ant\nx2,cat\n"
 
@@ -141,7 +164,12 @@ def test_ids_with_dots_are_matched_exactly_and_never_guessed(written):
     both = "id,kind\na.b,ant\na.c,ant\n"
     assert written(both, about(["a.b", "a.c"])) == "id,kind\na.b,ant\na.c,cat\n"
     assert written("id,kind\na.b,ant\na,ant\n", about(["a", "a.b"])) == "id,kind\na.b,cat\na,ant\n"
-    for sample, stored in (("a", ["a.b", "a.c"]), ("a.d", ["a.b", "a.c"]), ("a.d", ["a.b"]), ("1.6", ["1.5", "1"])):
+    for sample, stored in (
+        ("a", ["a.b", "a.c"]),
+        ("a.d", ["a.b", "a.c"]),
+        ("a.d", ["a.b"]),
+        ("1.6", ["1.5", "1"]),
+    ):
         with pytest.raises(SubmissionError, match="have no test image"):
             written(f"id,kind\n{sample},ant\n", about(stored))
     with pytest.raises(SubmissionError, match=r"'a.b' and 'a.c' in the sample both mean"):
@@ -163,7 +191,9 @@ def test_an_id_that_may_mean_two_images_is_refused(written):
 
 
 def test_two_ids_never_share_one_images_prediction(written):
-    with pytest.raises(SubmissionError, match=r"'x.jpg' and 'x.png' in the sample both mean the test image 'x'\n"):
+    with pytest.raises(
+        SubmissionError, match=r"'x.jpg' and 'x.png' in the sample both mean the test image 'x'\n"
+    ):
         written("id,kind\nx.jpg,ant\nx.png,ant\n", about(["x"]))
 
 
@@ -225,13 +255,19 @@ awkward = st.text(st.sampled_from(",\"\n\r;=\t 'é0"), min_size=1, max_size=4)
     st.lists(names | awkward, min_size=2, max_size=4, unique=True),
     st.booleans(),
 )
-def test_any_id_and_class_name_reads_back_as_it_was(tmp_path_factory, ids, classes, as_probabilities):
-    predictions = Predictions(np.array(ids), tuple(classes), np.eye(len(classes))[np.arange(len(ids)) % len(classes)])
+def test_any_id_and_class_name_reads_back_as_it_was(
+    tmp_path_factory, ids, classes, as_probabilities
+):
+    predictions = Predictions(
+        np.array(ids), tuple(classes), np.eye(len(classes))[np.arange(len(ids)) % len(classes)]
+    )
     sample = None
     if as_probabilities and "id" not in classes and len(classes) > 2:
         sample = tmp_path_factory.mktemp("sample") / "sample.csv"
         with sample.open("w", encoding="utf-8", newline="") as out:
-            csv.writer(out, quoting=csv.QUOTE_ALL).writerows([["id", *classes], *([i, *classes] for i in ids)])
+            csv.writer(out, quoting=csv.QUOTE_ALL).writerows(
+                [["id", *classes], *([i, *classes] for i in ids)]
+            )
     text = csv_text(shape_of(sample, predictions, None), predictions)
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert header == (["id", *classes] if sample else ["id", "label"])
@@ -240,16 +276,24 @@ def test_any_id_and_class_name_reads_back_as_it_was(tmp_path_factory, ids, class
         assert [row[1] for row in rows] == [classes[i % len(classes)] for i in range(len(ids))]
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from([3, 10, 120]), st.sampled_from([0.01, 1.0, 100.0]))
-def test_probabilities_as_written_sum_to_1_and_a_float32_survives(tmp_path_factory, seed, n_classes, spread):
+@given(
+    st.integers(0, 2**32 - 1), st.sampled_from([3, 10, 120]), st.sampled_from([0.01, 1.0, 100.0])
+)
+def test_probabilities_as_written_sum_to_1_and_a_float32_survives(
+    tmp_path_factory, seed, n_classes, spread
+):
     ids, classes = np.array(list("vwxyz")), tuple(f"c{i:03d}" for i in range(n_classes))
     probs = np.random.default_rng(seed).dirichlet(np.full(n_classes, spread), 5).astype(np.float32)
     sample = tmp_path_factory.mktemp("sample") / "sample.csv"
-    sample.write_text("\n".join([",".join(["id", *classes]), *(f"{i}{',0' * n_classes}" for i in ids)]))
+    sample.write_text(
+        "\n".join([",".join(["id", *classes]), *(f"{i}{',0' * n_classes}" for i in ids)])
+    )
 
     def as_written(predictions):
         text = csv_text(shape_of(sample, predictions, None), predictions)
-        return np.array([[float(cell) for cell in line.split(",")[1:]] for line in text.splitlines()[1:]])
+        return np.array(
+            [[float(cell) for cell in line.split(",")[1:]] for line in text.splitlines()[1:]]
+        )
 
     stored = Predictions(ids, classes, probs)
     assert np.array_equal(as_written(stored).astype(np.float32), probs)

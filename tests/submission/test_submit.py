@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ensemble.cli import main
-from ensemble.dataset.layout import recognise
+from ensemble.dataset.detect import recognise
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
 from ensemble.submission.ledger import Ledger, answers, differing
@@ -45,7 +45,10 @@ def competition(tmp_path, rng, fake_run, made_up, kaggle_site, ens):
             kaggle_site.truth = dict(zip(ids, (CLASSES[i % 3] for i in range(60)), strict=True))
             hidden = Predictions(guess.ids, guess.classes, guess.probs)
             run = fake_run("runs", name, predictions=made_up(rng, 200, CLASSES, 0.9), test=hidden)
-            said = {"sample_submission": "sample_submission.csv", "class_counts": dict.fromkeys(CLASSES, 70)}
+            said = {
+                "sample_submission": "sample_submission.csv",
+                "class_counts": dict.fromkeys(CLASSES, 70),
+            }
             publish(run.model_copy(update={"data": run.data.model_copy(update=said)}))
         return sample.read_bytes()
 
@@ -64,8 +67,13 @@ def test_a_submission_is_checked_shown_sent_scored_and_written_down(competition,
     assert "to birds, as 'one: 2 members, accuracy weights, cross-fitted log loss 0." in out
     assert "quota: 0 submissions made today, 5 left today" in out
     assert "smells" not in out
-    assert kaggle_site.calls == ["GetSubmissionLimits", "ListSubmissions", "StartSubmissionUpload", "CreateSubmission",
-                                 "ListSubmissions"]  # fmt: skip
+    assert kaggle_site.calls == [
+        "GetSubmissionLimits",
+        "ListSubmissions",
+        "StartSubmissionUpload",
+        "CreateSubmission",
+        "ListSubmissions",
+    ]
     (sent,) = kaggle_site.submissions
     text = Path("submissions/one.csv").read_text()
     assert sent["text"] == text
@@ -73,13 +81,20 @@ def test_a_submission_is_checked_shown_sent_scored_and_written_down(competition,
     assert f"one.csv: public score {score}, cross-fitted log loss 0." in out
     (entry,) = Ledger(Path("submissions")).entries()
     manifest = json.loads(Path("submissions/one.json").read_text())
-    assert (entry.public, entry.status, entry.ref, entry.manifest) == (score, "complete", 1000, "one.json")
+    assert (entry.public, entry.status, entry.ref, entry.manifest) == (
+        score,
+        "complete",
+        1000,
+        "one.json",
+    )
     assert entry.sha256 == manifest["csv_sha256"]
     assert entry.log_loss_high == manifest["scores"]["cross_fitted"]["log_loss"]["high"]
     assert Path("sample_submission.csv").read_bytes() == sample
 
 
-def test_a_dry_run_does_all_but_the_upload_and_no_one_to_ask_is_no(competition, ens, kaggle_site, monkeypatch):
+def test_a_dry_run_does_all_but_the_upload_and_no_one_to_ask_is_no(
+    competition, ens, kaggle_site, monkeypatch
+):
     competition("a-1-s0", "b-1-s0")
     other = {
         "ref": 1,
@@ -101,13 +116,17 @@ def test_a_dry_run_does_all_but_the_upload_and_no_one_to_ask_is_no(competition, 
     assert "smells wrong" not in out
     assert not Ledger(Path("submissions")).path.exists()
     kaggle_site.submissions, kaggle_site.n_left = [], 0  # all zero: no team yet
-    assert "quota: Kaggle tells none before a team's first submission" in ens(f"{SUBMIT} --dry-run")[1]
+    assert (
+        "quota: Kaggle tells none before a team's first submission" in ens(f"{SUBMIT} --dry-run")[1]
+    )
     monkeypatch.setattr("builtins.input", lambda: "y")
     assert ens(SUBMIT)[0] == 0
     assert len(kaggle_site.submissions) == 1
 
 
-def test_a_score_that_is_late_is_asked_for_again_and_nothing_is_sent_twice(competition, ens, kaggle_site):
+def test_a_score_that_is_late_is_asked_for_again_and_nothing_is_sent_twice(
+    competition, ens, kaggle_site
+):
     competition("a-1-s0", "b-1-s0")
     kaggle_site.delay = 2  # the list is looked at once before the upload
     ens("blend --name one")
@@ -133,7 +152,9 @@ def test_what_cannot_be_written_down_is_not_sent(competition, ens, kaggle_site):
     assert [one.message for one in Ledger(Path("submissions")).entries()] == ["caf?"]
 
 
-def test_a_file_whose_arrival_was_never_told_is_not_sent_again_unasked(competition, ens, kaggle_site):
+def test_a_file_whose_arrival_was_never_told_is_not_sent_again_unasked(
+    competition, ens, kaggle_site
+):
     competition("a-1-s0", "b-1-s0")
     ens("blend --name one")
     ens(f"{SUBMIT} --yes")
@@ -143,12 +164,16 @@ def test_a_file_whose_arrival_was_never_told_is_not_sent_again_unasked(competiti
     assert "smells wrong: Kaggle has one.csv with this message already, sent on 2024-01-01" in out
 
 
-def test_a_private_score_is_written_down_once_there_is_one(competition, ens, kaggle_site, monkeypatch):
+def test_a_private_score_is_written_down_once_there_is_one(
+    competition, ens, kaggle_site, monkeypatch
+):
     competition("a-1-s0", "b-1-s0")
     ens("blend --name one")
     ens(f"{SUBMIT} --yes")
     public = Ledger(Path("submissions")).entries()[0].public
-    monkeypatch.setattr(kaggle_site, "scored", lambda text: {"status": "COMPLETE", "privateScore": "0.5"})
+    monkeypatch.setattr(
+        kaggle_site, "scored", lambda text: {"status": "COMPLETE", "privateScore": "0.5"}
+    )
     ens(f"{SUBMIT} --yes")
     first = Ledger(Path("submissions")).entries()[0]
     assert (first.public, first.private) == (public, "0.5")
@@ -157,13 +182,19 @@ def test_a_private_score_is_written_down_once_there_is_one(competition, ens, kag
 def test_the_next_command_of_a_dry_run_says_the_same(competition, ens, kaggle_site):
     competition("a-1-s0", "b-1-s0")
     ens("blend --name one")
-    assert "--competition birds --message 'two nets'\n" in ens(f"{SUBMIT} --dry-run --message 'two nets'")[1]
+    assert (
+        "--competition birds --message 'two nets'\n"
+        in ens(f"{SUBMIT} --dry-run --message 'two nets'")[1]
+    )
 
 
 @pytest.mark.parametrize(
     ("refuse", "said"),
     [
-        ({"upload": (403, "")}, "birds: submissions/one.csv was not taken: Could not submit to competition"),
+        (
+            {"upload": (403, "")},
+            "birds: submissions/one.csv was not taken: Could not submit to competition",
+        ),
         (
             {"CreateSubmission": (400, "the deadline has passed")},
             "Kaggle refuses the submission to birds: the deadline",
@@ -174,7 +205,9 @@ def test_the_next_command_of_a_dry_run_says_the_same(competition, ens, kaggle_si
     ],
     ids=["upload", "deadline", "secret", "rules", "credentials"],
 )
-def test_what_kaggle_refuses_is_told_in_words_and_not_written_down(refuse, said, competition, ens, kaggle_site):
+def test_what_kaggle_refuses_is_told_in_words_and_not_written_down(
+    refuse, said, competition, ens, kaggle_site
+):
     competition("a-1-s0", "b-1-s0")
     ens("blend --name one")
     kaggle_site.refuse = refuse
@@ -191,11 +224,18 @@ def test_a_used_up_quota_and_a_file_that_cannot_be_scored_are_errors(competition
     ens("blend --name one")
     kaggle_site.truth = {}
     code, _, err = ens(f"{SUBMIT} --yes")
-    assert (code, "birds: Kaggle could not score one: 2 members" in err, "ids do not match" in err) == (1, True, True)
+    assert (
+        code,
+        "birds: Kaggle could not score one: 2 members" in err,
+        "ids do not match" in err,
+    ) == (1, True, True)
     assert Ledger(Path("submissions")).entries()[0].status == "error"
     kaggle_site.n_left = 1
     code, _, err = ens(f"{SUBMIT} --yes")
-    assert (code, "no submission is left today; there will be more after 00:00 UTC" in err) == (1, True)
+    assert (code, "no submission is left today; there will be more after 00:00 UTC" in err) == (
+        1,
+        True,
+    )
 
 
 def test_a_changed_file_is_never_sent(competition, ens, kaggle_site):
@@ -208,7 +248,9 @@ def test_a_changed_file_is_never_sent(competition, ens, kaggle_site):
     assert kaggle_site.calls == []
 
 
-def test_what_smells_wrong_is_shown_before_writing_and_before_sending(competition, ens, kaggle_site, rng, made_up):
+def test_what_smells_wrong_is_shown_before_writing_and_before_sending(
+    competition, ens, kaggle_site, rng, made_up
+):
     competition("a-1-s0", "b-1-s0")
     ens("blend --name one 'a*' 'b*'")
     ens(f"{SUBMIT} --yes")
@@ -224,7 +266,9 @@ def test_what_smells_wrong_is_shown_before_writing_and_before_sending(competitio
     assert len(kaggle_site.submissions) == 2
 
 
-def test_runs_submissions_shows_the_ledger_and_two_final_picks_with_reasons(competition, ens, kaggle_site):
+def test_runs_submissions_shows_the_ledger_and_two_final_picks_with_reasons(
+    competition, ens, kaggle_site
+):
     competition("a-1-s0", "b-1-s0", "c-1-s0")
     for name, which in (("one", "'a*'"), ("two", "'b*'"), ("three", "'c*'")):
         ens(f"blend --name {name} {which}")
@@ -238,7 +282,10 @@ def test_runs_submissions_shows_the_ledger_and_two_final_picks_with_reasons(comp
     assert [one["file"] for one in said[0]["submissions"]] == ["one.csv", "two.csv", "three.csv"]
     first, second = said[0]["picks"]
     assert (first["file"], first["reason"]) == ("one.csv", "best cross-fitted accuracy of 3")
-    texts = {name: answers(Path(f"submissions/{name}.csv").read_text()) for name in ("one", "two", "three")}
+    texts = {
+        name: answers(Path(f"submissions/{name}.csv").read_text())
+        for name in ("one", "two", "three")
+    }
     most = max(differing(texts["one"], texts["two"]), differing(texts["one"], texts["three"]))
     assert second["reason"] == (
         f"differs from it on {100 * most:.1f} % of the rows, the most of 2 whose accuracy is inside its interval"
@@ -253,7 +300,9 @@ def test_no_blend_is_called_like_a_sample_submission(competition, ens):
     assert Path("sample_submission.csv").read_bytes() == sample
 
 
-def test_of_several_sample_submissions_the_one_with_as_many_rows_as_test_images_is_taken(tmp_path, tiny_images):
+def test_of_several_sample_submissions_the_one_with_as_many_rows_as_test_images_is_taken(
+    tmp_path, tiny_images
+):
     tiny_images(tmp_path / "c" / "train")
     tiny_images(tmp_path / "c" / "test")
     for name, n in (("sampleSubmission.csv", 3), ("sample_submission_stage2.csv", 60)):
@@ -261,7 +310,8 @@ def test_of_several_sample_submissions_the_one_with_as_many_rows_as_test_images_
     found = recognise(str(tmp_path / "c"))
     assert found.sample_submission == "sample_submission_stage2.csv"
     assert (
-        "sampleSubmission.csv, sample_submission_stage2.csv; sample_submission_stage2.csv is taken" in found.doubts[0]
+        "sampleSubmission.csv, sample_submission_stage2.csv; sample_submission_stage2.csv is taken"
+        in found.doubts[0]
     )
 
 
@@ -271,5 +321,7 @@ def test_a_damaged_ledger_does_not_stop_a_blend_and_is_told(competition, ens):
     Path("submissions/ledger.csv").write_text("no,ledger\n1,2\n")
     code, out, err = ens("blend --name one")
     assert code == 0
-    assert "not compared with the last submission: submissions/ledger.csv: not a ledger" in out + err
+    assert (
+        "not compared with the last submission: submissions/ledger.csv: not a ledger" in out + err
+    )
     assert Path("submissions/one.csv").exists()

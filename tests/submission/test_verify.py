@@ -23,10 +23,15 @@ def store(tmp_path):
 def submission(tmp_path, rng, blend_of):
     """The CSV of three members, one column per class."""
     ids = np.array([f"{i:03d}" for i in range(20)])
-    tests = [Predictions(ids, ("a", "b", "c"), rng.dirichlet(np.ones(3), 20).astype(np.float32)) for _ in range(3)]
+    tests = [
+        Predictions(ids, ("a", "b", "c"), rng.dirichlet(np.ones(3), 20).astype(np.float32))
+        for _ in range(3)
+    ]
     sample = tmp_path / "sample.csv"
     sample.write_text("id,c,b,a\n" + "".join(f"{i},0,0,0\n" for i in ids[::-1]))
-    return write_submission(blend_of(*tests, sample_submission=str(sample)), tmp_path / "submissions").path
+    return write_submission(
+        blend_of(*tests, sample_submission=str(sample)), tmp_path / "submissions"
+    ).path
 
 
 def refusal(path, store):
@@ -82,7 +87,9 @@ def test_one_member_without_a_refit_leaves_all_to_their_first_fits(with_refit, s
     assert verify(write_submission(blend, tmp_path / "submissions").path, store) == 3
 
 
-def test_it_is_verified_under_another_name_and_beside_new_runs(submission, store, tmp_path, fake_run):
+def test_it_is_verified_under_another_name_and_beside_new_runs(
+    submission, store, tmp_path, fake_run
+):
     fake_run(store.root, "later-1-s0")
     moved = tmp_path / "elsewhere" / "renamed.v2.csv"
     moved.parent.mkdir()
@@ -145,7 +152,9 @@ def test_a_changed_member_file_is_named(submission, store):
     stored = store.folder("a_1-1-s0") / "test.npz"
     loaded = Predictions.load(stored)
     Predictions(loaded.ids, loaded.classes, loaded.probs[::-1].copy()).save(stored)
-    assert f"{stored} is not the file that the submission was made from" in refusal(submission, store)
+    assert f"{stored} is not the file that the submission was made from" in refusal(
+        submission, store
+    )
     stored.unlink()
     assert f"{stored}: is missing" in refusal(submission, store)
 
@@ -153,7 +162,9 @@ def test_a_changed_member_file_is_named(submission, store):
 def test_changed_validation_predictions_are_named_too(submission, store):
     stored = store.folder("a_1-1-s0") / "valid.npz"
     stored.write_bytes(stored.read_bytes() + b" ")
-    assert f"{stored} is not the file that the submission was made from" in refusal(submission, store)
+    assert f"{stored} is not the file that the submission was made from" in refusal(
+        submission, store
+    )
 
 
 @pytest.mark.parametrize(
@@ -169,7 +180,10 @@ def test_changed_validation_predictions_are_named_too(submission, store):
 )
 def test_every_way_of_averaging_is_derived_again(options, store, tmp_path, rng, blend_of):
     ids = np.array([f"{i:03d}" for i in range(20)])
-    tests = [Predictions(ids, ("a", "b", "c"), rng.dirichlet(np.ones(3), 20).astype(np.float32)) for _ in range(3)]
+    tests = [
+        Predictions(ids, ("a", "b", "c"), rng.dirichlet(np.ones(3), 20).astype(np.float32))
+        for _ in range(3)
+    ]
     sample = tmp_path / "sample.csv"
     sample.write_text("id,c,b,a\n" + "".join(f"{i},0,0,0\n" for i in ids))
     blend = blend_of(*tests, options=options, sample_submission=str(sample))
@@ -189,7 +203,9 @@ def test_a_changed_or_missing_sample_is_named(submission, store, tmp_path):
 
 def test_a_missing_manifest_and_a_missing_file_are_told(submission, store, tmp_path):
     submission.with_suffix(".json").unlink()
-    assert f"cannot verify: its manifest {submission.stem}.json is not beside it" in refusal(submission, store)
+    assert f"cannot verify: its manifest {submission.stem}.json is not beside it" in refusal(
+        submission, store
+    )
     assert "none.csv: no such file" in refusal(tmp_path / "none.csv", store)
     assert "no such file" in refusal(tmp_path / ("x" * 300), store)
     assert "no such file" in refusal(tmp_path, store)
@@ -220,17 +236,23 @@ def test_a_later_format_is_told(submission, store):
 def test_a_manifest_that_says_something_else_is_refused_and_named(change, submission, store):
     manifest = submission.with_suffix(".json")
     manifest.write_text(json.dumps(change(json.loads(manifest.read_text()))))
-    assert refusal(submission, store).startswith(f"{manifest}: not a manifest that `ens blend` wrote")
+    assert refusal(submission, store).startswith(
+        f"{manifest}: not a manifest that `ens blend` wrote"
+    )
 
 
 @pytest.mark.parametrize("content", [b"", b'{"format": 1, "members"', b"\xff", b"[" * 100_000])
 def test_a_damaged_manifest_is_refused_and_named(content, submission, store):
     manifest = submission.with_suffix(".json")
     manifest.write_bytes(content)
-    assert refusal(submission, store).startswith(f"{manifest}: not a manifest that `ens blend` wrote")
+    assert refusal(submission, store).startswith(
+        f"{manifest}: not a manifest that `ens blend` wrote"
+    )
 
 
-@pytest.mark.parametrize("weights", [[1, 1, 1], [0.5, 0.25, 0.25], [float("nan"), 0, 0], [2, -1, 0]])
+@pytest.mark.parametrize(
+    "weights", [[1, 1, 1], [0.5, 0.25, 0.25], [float("nan"), 0, 0], [2, -1, 0]]
+)
 def test_other_weights_in_the_manifest_do_not_verify(weights, submission, store):
     manifest = submission.with_suffix(".json")
     said = json.loads(manifest.read_text())
@@ -258,7 +280,9 @@ def test_a_manifest_about_another_csv_is_told(submission, store):
     assert "its manifest was changed" in refusal(submission, store)
 
 
-@pytest.mark.parametrize("calibration", [{"temperature": 0, "floor": 0}, {"temperature": 1, "floor": -1}])
+@pytest.mark.parametrize(
+    "calibration", [{"temperature": 0, "floor": 0}, {"temperature": 1, "floor": -1}]
+)
 def test_a_manifest_whose_numbers_make_no_blend_is_refused(calibration, submission, store):
     manifest = submission.with_suffix(".json")
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"calibration": calibration}))

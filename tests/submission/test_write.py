@@ -42,14 +42,18 @@ def test_a_submission_is_named_after_its_data_and_its_bytes(tmp_path, blend_of):
 
 def test_the_sample_that_the_runs_were_trained_for_decides(tmp_path, blend_of):
     sample = sample_at(tmp_path, "key,cat,bee,ant\ny,0,0,0\n")
-    written = write_submission(blend_of(predictions_of(), predictions_of(), sample_submission=sample), tmp_path)
+    written = write_submission(
+        blend_of(predictions_of(), predictions_of(), sample_submission=sample), tmp_path
+    )
     assert written.path.read_text() == "key,cat,bee,ant\ny,0.75,0.25,0\n"
     assert (written.shape.kind, written.n_unused) == ("probabilities", 1)
 
 
 def test_the_positive_class_comes_from_the_runs(tmp_path, blend_of):
     sample = sample_at(tmp_path, "id,is_bee\nx,0.5\ny,0.5\n")
-    test = predictions_of(classes=("ant", "bee"), probs=np.array([[0.25, 0.75], [1, 0]], np.float32))
+    test = predictions_of(
+        classes=("ant", "bee"), probs=np.array([[0.25, 0.75], [1, 0]], np.float32)
+    )
     written = write_submission(blend_of(test, sample_submission=sample, positive="bee"), tmp_path)
     assert written.path.read_text() == "id,is_bee\nx,0.75\ny,0\n"
 
@@ -58,7 +62,10 @@ def test_120_classes_written_from_float32_pass_the_check(tmp_path, blend_of):
     classes = tuple(f"breed {i}, {i:03d}" for i in range(120))
     ids = [f"{i:04d}" for i in range(200)]
     rng = np.random.default_rng(0)
-    tests = [predictions_of(ids, classes, rng.dirichlet(np.ones(120), 200).astype(np.float32)) for _ in range(2)]
+    tests = [
+        predictions_of(ids, classes, rng.dirichlet(np.ones(120), 200).astype(np.float32))
+        for _ in range(2)
+    ]
     header = ",".join(["id", *(f'"{name}"' for name in classes)])
     sample = sample_at(tmp_path, "\n".join([header, *(f"{i}{',0' * 120}" for i in ids)]))
     written = write_submission(blend_of(*tests, sample_submission=sample), tmp_path)
@@ -69,7 +76,9 @@ def test_another_blend_under_the_same_name_needs_force(tmp_path, blend_of):
     blend = blend_of(predictions_of())
     mine = tmp_path / "mine.csv"
     mine.write_text("my own work\n")
-    with pytest.raises(SubmissionError, match=r"mine.csv: exists with other content\n.*--name.*--force"):
+    with pytest.raises(
+        SubmissionError, match=r"mine.csv: exists with other content\n.*--name.*--force"
+    ):
         write_submission(blend, tmp_path, "mine")
     assert mine.read_text() == "my own work\n"
     assert not mine.with_suffix(".json").exists()
@@ -99,7 +108,9 @@ def test_the_ledger_of_what_was_sent_is_never_written_over(name, tmp_path, blend
     folder.mkdir()
     (folder / "ledger.csv").write_text("submitted,competition\n")
     for force in (False, True):
-        with pytest.raises(SubmissionError, match=f"--name {name}: ledger.csv is where `ens submit` writes"):
+        with pytest.raises(
+            SubmissionError, match=f"--name {name}: ledger.csv is where `ens submit` writes"
+        ):
             write_submission(blend, folder, name, force)
     assert [path.name for path in folder.iterdir()] == ["ledger.csv"]
     assert (folder / "ledger.csv").read_text() == "submitted,competition\n"
@@ -131,7 +142,9 @@ def test_without_a_test_set_there_is_nothing_to_write(tmp_path, blend_of):
 
 def test_members_trained_for_different_samples_are_refused(tmp_path, blend_of):
     runs = [member.run for member in blend_of(predictions_of(), predictions_of()).members]
-    publish(runs[1].model_copy(update={"data": runs[1].data.model_copy(update={"positive": "bee"})}))
+    publish(
+        runs[1].model_copy(update={"data": runs[1].data.model_copy(update={"positive": "bee"})})
+    )
     with pytest.raises(SubmissionError, match="data.positive: a_0-1-s0 has None, a_1-1-s0 has bee"):
         write_submission(make_blend(RunStore(tmp_path / "runs").finished()), tmp_path)
 
@@ -145,7 +158,11 @@ def test_a_sample_that_is_gone_is_named(tmp_path, blend_of):
 def test_the_manifest_holds_what_explains_the_file(tmp_path, blend_of):
     sample = sample_at(tmp_path, "id,kind\ny,ant\n")
     blend = blend_of(
-        predictions_of(), predictions_of(), name="pets", sample_submission=sample, unreadable={"test": ["y"]}
+        predictions_of(),
+        predictions_of(),
+        name="pets",
+        sample_submission=sample,
+        unreadable={"test": ["y"]},
     )
     written = write_submission(blend, tmp_path, "mine", command=["ens", "blend", "--name", "mine"])
     manifest = json.loads(written.manifest.read_text(encoding="utf-8"))
@@ -157,7 +174,10 @@ def test_the_manifest_holds_what_explains_the_file(tmp_path, blend_of):
     assert manifest["calibration"] is None
     assert manifest["data"]["name"] == "pets"
     assert manifest["data"]["fingerprints"] == [blend.members[0].run.data.fingerprint]
-    assert manifest["sample_submission"] == {"path": sample, "sha256": sha256(tmp_path / "sample.csv")}
+    assert manifest["sample_submission"] == {
+        "path": sample,
+        "sha256": sha256(tmp_path / "sample.csv"),
+    }
     assert [member["run"] for member in manifest["members"]] == ["a_0-1-s0", "a_1-1-s0"]
     for said, member in zip(manifest["members"], blend.members, strict=True):
         assert said["weight"] == member.weight
@@ -169,7 +189,9 @@ def test_the_manifest_holds_what_explains_the_file(tmp_path, blend_of):
     assert accuracy["low"] < accuracy["value"] < accuracy["high"]
     assert set(cross_fitted["log_loss"]) == {"value", "low", "high"}
     assert cross_fitted["optimism"] == blend.valid.optimism
-    assert [rating["name"] for rating in manifest["scores"]["table"]] == [rating.name for rating in blend.table]
+    assert [rating["name"] for rating in manifest["scores"]["table"]] == [
+        rating.name for rating in blend.table
+    ]
     assert manifest["scores"]["test"] is None
     assert manifest["unreadable_test_images"] == ["y"]
     assert set(manifest["versions"]) == {"python", "ens", "numpy"}
@@ -180,12 +202,18 @@ SHAPE = Shape(("id", "ant", "bee"), ("x", "y"), "probabilities")
 GOOD = "id,ant,bee\nx,0.5,0.5\ny,1,0\n"
 REFUSED = {
     "another column": ("id,ant,bees\nx,0.5,0.5\ny,1,0\n", "its columns are ['id', 'ant', 'bees']"),
-    "columns in another order": ("id,bee,ant\nx,0.5,0.5\ny,0,1\n", "its columns are ['id', 'bee', 'ant']"),
+    "columns in another order": (
+        "id,bee,ant\nx,0.5,0.5\ny,0,1\n",
+        "its columns are ['id', 'bee', 'ant']",
+    ),
     "a missing row": ("id,ant,bee\nx,0.5,0.5\n", "1 ids are missing, 0 are not wanted"),
     "another id": ("id,ant,bee\nx,0.5,0.5\nz,1,0\n", "1 ids are missing, 1 are not wanted"),
     "rows in another order": ("id,ant,bee\ny,1,0\nx,0.5,0.5\n", "another order than the sample's"),
     "an id twice": ("id,ant,bee\nx,0.5,0.5\nx,1,0\n", "an id stands more than once"),
-    "a sum of 1.00001": ("id,ant,bee\nx,0.5,0.50001\ny,1,0\n", "csv:2: 'x': its probabilities sum to 1.00001000"),
+    "a sum of 1.00001": (
+        "id,ant,bee\nx,0.5,0.50001\ny,1,0\n",
+        "csv:2: 'x': its probabilities sum to 1.00001000",
+    ),
     "below 0": ("id,ant,bee\nx,0.5,0.5\ny,1.5,-0.5\n", "csv:3: 'y': a probability outside 0 to 1"),
     "NaN": ("id,ant,bee\nx,nan,0.5\ny,1,0\n", "csv:2: 'x': a probability outside 0 to 1"),
     "text": ("id,ant,bee\nx,0.5,0.5\ny,1,no\n", "csv:3: 'y': not a number"),
@@ -214,7 +242,11 @@ def test_what_a_competition_would_refuse_is_refused_with_the_line(case, tmp_path
     [
         ("class name", ["ant", "bee"], ["Ant", "", "0", " ant"]),
         ("class id", ["0", "1"], ["2", "-1", "0.5", "", "ant", "²"]),
-        ("probability of the positive class", ["0", "0.5", "1", "1e-30"], ["1.1", "-0.1", "nan", "inf", "", "ant"]),
+        (
+            "probability of the positive class",
+            ["0", "0.5", "1", "1e-30"],
+            ["1.1", "-0.1", "nan", "inf", "", "ant"],
+        ),
     ],
 )
 def test_one_column_holds_only_what_its_kind_allows(kind, good, bad, tmp_path):
@@ -234,14 +266,22 @@ def test_a_file_that_is_no_table_is_refused(tmp_path):
         check(tmp_path / "a.csv", SHAPE, ("ant", "bee"))
 
 
-def test_a_sample_in_another_unicode_form_is_filled_and_written_as_it_spells(blend_of, tmp_path, rng):
+def test_a_sample_in_another_unicode_form_is_filled_and_written_as_it_spells(
+    blend_of, tmp_path, rng
+):
     ids = np.array(["e\u0301te\u0301", "na\u00efve"])
     classes = ("caf\u00e9", "the\u0301")
     probs = rng.dirichlet(np.ones(2), 2).astype(np.float32)
     sample = tmp_path / "sample.csv"
-    sample.write_text("id,th\u00e9,cafe\u0301\n\u00e9t\u00e9,0,0\nnai\u0308ve,0,0\n", encoding="utf-8")
+    sample.write_text(
+        "id,th\u00e9,cafe\u0301\n\u00e9t\u00e9,0,0\nnai\u0308ve,0,0\n", encoding="utf-8"
+    )
     blend = blend_of(Predictions(ids, classes, probs), sample_submission=str(sample))
-    lines = write_submission(blend, tmp_path / "submissions").path.read_text(encoding="utf-8").splitlines()
+    lines = (
+        write_submission(blend, tmp_path / "submissions")
+        .path.read_text(encoding="utf-8")
+        .splitlines()
+    )
     assert lines[0] == "id,th\u00e9,cafe\u0301"
     name, tea, coffee = lines[1].split(",")
     assert name == "\u00e9t\u00e9"
@@ -249,10 +289,14 @@ def test_a_sample_in_another_unicode_form_is_filled_and_written_as_it_spells(ble
     assert float(tea) == pytest.approx(float(probs[0, 1]))
 
 
-def test_the_newest_submission_says_how_and_of_whom_it_was_made_and_odd_files_beside_it_nothing(tmp_path, blend_of):
+def test_the_newest_submission_says_how_and_of_whom_it_was_made_and_odd_files_beside_it_nothing(
+    tmp_path, blend_of
+):
     blend = blend_of(predictions_of(), predictions_of())
     written = write_submission(blend, tmp_path / "out")
     (tmp_path / "out" / "list.json").write_text("[]")
     (tmp_path / "out" / "broken.json").symlink_to(tmp_path / "nowhere")
     members = frozenset(member.run.id for member in blend.members)
-    assert asked_for(tmp_path / "out") == {blend.group.runs[0].data.valid: (written.path.name, blend.options, members)}
+    assert asked_for(tmp_path / "out") == {
+        blend.group.runs[0].data.valid: (written.path.name, blend.options, members)
+    }

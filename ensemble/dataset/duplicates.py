@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.dataset.depth import measured
-from ensemble.dataset.looks import THUMB, Look, Progress, looks_of
+from ensemble.dataset.image_info import THUMB, ImageInfo, Progress, image_infos
 
 Array = npt.NDArray[Any]
 SIDE = THUMB[0]
@@ -26,13 +26,23 @@ FREQUENCIES = 8  # of the hash; with 6 there are four times as many candidates
 LIKENESS = 0.9  # of two hashes, as a cosine, that makes a candidate
 MISFIT = 0.045  # below it one picture; of the pairs from there to 0.06 a sixth are look-alikes, on CIFAR-10
 FLOOR = 0.05  # of detail: smooth pictures are told apart by this much
-FLAT = 2 * SIDE  # the hash's norm where a picture's standard deviation is 2 of 256 levels: nothing to compare
-ROWS, COLUMNS, MATCHES = 256, 2048, 32  # of a tile; candidates kept of a row in each tile, so that 10,000 blanks fit
+FLAT = (
+    2 * SIDE
+)  # the hash's norm where a picture's standard deviation is 2 of 256 levels: nothing to compare
+ROWS, COLUMNS, MATCHES = (
+    256,
+    2048,
+    32,
+)  # of a tile; candidates kept of a row in each tile, so that 10,000 blanks fit
 TRIED, HOPELESS = 3, 0.2  # views of a candidate that are fitted; a misfit that no other view mends
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
-EDGES = np.array([0.25, 0.75, *[1.0] * (SIDE - 4), 0.75, 0.25], np.float32)  # what a shift brings in counts less
+EDGES = np.array(
+    [0.25, 0.75, *[1.0] * (SIDE - 4), 0.75, 0.25], np.float32
+)  # what a shift brings in counts less
 TAPER = EDGES[:, None] * EDGES
-WAVES = np.cos(np.pi / SIDE * np.outer(np.arange(FREQUENCIES), np.arange(SIDE) + 0.5)).astype(np.float32)
+WAVES = np.cos(np.pi / SIDE * np.outer(np.arange(FREQUENCIES), np.arange(SIDE) + 0.5)).astype(
+    np.float32
+)
 WAVES /= np.linalg.norm(WAVES, axis=1, keepdims=True)
 CHROMA = 0.3  # weight of colour beside luminance: JPEG damages it most
 
@@ -51,7 +61,9 @@ class View:
         return View(self.step, -self.down, -self.right * self.step)
 
 
-VIEWS = [View(step, down, right) for step, down, right in product((1, -1), (0, 1, -1), (0, 1, -1))]  # itself first
+VIEWS = [
+    View(step, down, right) for step, down, right in product((1, -1), (0, 1, -1), (0, 1, -1))
+]  # itself first
 N_VIEWS = len(VIEWS)
 
 
@@ -63,33 +75,44 @@ def duplicate_groups(
     contents: the files' content hashes. The names depend on what the pictures show alone. Raises DataError.
     """
     hashes = dict(zip(files, contents, strict=True))
-    looks, _ = looks_of(hashes, progress, measured(hashes))
+    looks, _ = image_infos(hashes, progress, measured(hashes))
     shown = {look.pixels: look for look in looks.values()}
     names = sorted(shown)
     index = {name: i for i, name in enumerate(names)}
-    pairs = [(index[first], index[second]) for first, second in near_looks(shown.values())]
+    pairs = [(index[first], index[second]) for first, second in near_duplicates(shown.values())]
     group = clusters(len(names), pairs)
-    return [names[group[index[looks[content].pixels]]] if content in looks else content for content in contents]
+    return [
+        names[group[index[looks[content].pixels]]] if content in looks else content
+        for content in contents
+    ]
 
 
-def near_looks(looks: Iterable[Look], others: Iterable[Look] | None = None) -> list[tuple[str, str]]:
+def near_duplicates(
+    looks: Iterable[ImageInfo], others: Iterable[ImageInfo] | None = None
+) -> list[tuple[str, str]]:
     """Near duplicates among looks, or between looks and others, as pairs of their pixel hashes; each hash once in each.
 
     Pictures with a side under 16 pixels take no part: they show too little to tell a copy from a look-alike.
     """
     first = sorted((look for look in looks if _is_comparable(look)), key=lambda look: look.pixels)
-    second = sorted((look for look in others or () if _is_comparable(look)), key=lambda look: look.pixels)
+    second = sorted(
+        (look for look in others or () if _is_comparable(look)), key=lambda look: look.pixels
+    )
     pairs = near_pairs(_thumbs(first), None if others is None else _thumbs(second))
     ends = first if others is None else second
     return [(first[i].pixels, ends[j].pixels) for i, j in pairs.tolist()]
 
 
-def _is_comparable(look: Look) -> bool:
+def _is_comparable(look: ImageInfo) -> bool:
     return min(look.width, look.height) >= SIDE
 
 
-def _thumbs(looks: Sequence[Look]) -> Array:
-    return np.stack([look.thumb for look in looks]) if looks else np.empty((0, SIDE, SIDE, 3), np.uint8)
+def _thumbs(looks: Sequence[ImageInfo]) -> Array:
+    return (
+        np.stack([look.thumb for look in looks])
+        if looks
+        else np.empty((0, SIDE, SIDE, 3), np.uint8)
+    )
 
 
 def near_pairs(thumbs: Array, others: Array | None = None) -> Array:
@@ -98,7 +121,9 @@ def near_pairs(thumbs: Array, others: Array | None = None) -> Array:
 
     is_within = others is None
     first = _prepared(thumbs, N_VIEWS)
-    second = _prepared(others, 1) if others is not None else Prepared(first.hashes[:1], first.fields)
+    second = (
+        _prepared(others, 1) if others is not None else Prepared(first.hashes[:1], first.fields)
+    )
     tiles = [
         (row, column)
         for row in range(0, len(first.fields), ROWS)
@@ -112,7 +137,9 @@ def near_pairs(thumbs: Array, others: Array | None = None) -> Array:
     n_threads = os.cpu_count() or 1
     found = [np.empty((0, 2), np.int64)]
     with threadpool_limits(1), ThreadPoolExecutor(n_threads) as pool:
-        for start in range(0, len(tiles), 2 * n_threads):  # a process that ends waits for what is queued
+        for start in range(
+            0, len(tiles), 2 * n_threads
+        ):  # a process that ends waits for what is queued
             found += pool.map(search, tiles[start : start + 2 * n_threads])
     pairs = np.concatenate(found)
     return pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
@@ -150,7 +177,11 @@ def _prepared(thumbs: Array, n_views: int) -> Prepared:
 
 def _hashes(thumbs: Array, view: View) -> Array:
     """(n, 42) float32 unit vectors; zeros for flat pictures, which are like nothing."""
-    y = np.pad(thumbs[:, :, :: view.step].astype(np.float32) @ LUMINANCE, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    y = np.pad(
+        thumbs[:, :, :: view.step].astype(np.float32) @ LUMINANCE,
+        ((0, 0), (1, 1), (1, 1)),
+        mode="edge",
+    )
     y = y[:, 1 + view.down : 1 + view.down + SIDE, 1 + view.right : 1 + view.right + SIDE]
     y = TAPER * (y - (TAPER * y).sum((1, 2), keepdims=True) / TAPER.sum())
     low = np.add.outer(np.arange(FREQUENCIES), np.arange(FREQUENCIES)) <= FREQUENCIES
@@ -180,7 +211,9 @@ def _candidates(first: Prepared, second: Prepared, row: int, column: int, is_wit
     for view in first.hashes[1:]:
         np.maximum(best, np.matmul(view[row : row + ROWS], columns, out=other), out=best)
     if is_within:
-        best[np.arange(row, row + len(best))[:, None] >= np.arange(column, column + best.shape[1])] = 0
+        best[
+            np.arange(row, row + len(best))[:, None] >= np.arange(column, column + best.shape[1])
+        ] = 0
     for crowded in np.flatnonzero((best > LIKENESS).sum(1) > MATCHES):
         best[crowded, np.argpartition(best[crowded], -MATCHES)[:-MATCHES]] = 0
     return np.argwhere(best > LIKENESS) + (row, column)
@@ -198,7 +231,9 @@ def _misfits(first: Prepared, second: Prepared, pairs: Array) -> Array:
             one, other = first.fields[pairs[rows, 0]], second.fields[pairs[rows, 1]]
             found = _misfit(one, other, VIEWS[number])
             close = found < HOPELESS
-            found[close] = (found[close] + _misfit(other[close], one[close], VIEWS[number].inverse)) / 2
+            found[close] = (
+                found[close] + _misfit(other[close], one[close], VIEWS[number].inverse)
+            ) / 2
             best[rows] = np.minimum(best[rows], found)
         still &= (best >= MISFIT) & (best < HOPELESS)
     return best
@@ -216,7 +251,10 @@ def _misfit(one: Array, other: Array, view: View) -> Array:
         return fields[:, 2 + down : 12 + down, 2 + right : 12 + right]
 
     y, x = view.down, view.right
-    slopes = inner(one, y + 1, x) - inner(one, y - 1, x), inner(one, y, x + 1) - inner(one, y, x - 1)
+    slopes = (
+        inner(one, y + 1, x) - inner(one, y - 1, x),
+        inner(one, y, x + 1) - inner(one, y, x - 1),
+    )
     terms = np.stack([_centred(term) for term in (inner(one, y, x), *slopes)], 1)
     target = _centred(inner(other, 0, 0))
     around = inner(other, 1, 0) + inner(other, -1, 0) + inner(other, 0, 1) + inner(other, 0, -1)
@@ -225,11 +263,15 @@ def _misfit(one: Array, other: Array, view: View) -> Array:
     gram = terms @ terms.transpose(0, 2, 1) + np.float32(0.01) * np.eye(3, dtype=np.float32)
     weights = np.linalg.solve(gram, products[..., None])[..., 0]
     energy = (target**2).sum(1) + 1
-    left = np.where(weights[:, 0] > 0, 1 - (weights * products).sum(1) / energy, 1)  # a negative is another picture
+    left = np.where(
+        weights[:, 0] > 0, 1 - (weights * products).sum(1) / energy, 1
+    )  # a negative is another picture
     return np.asarray(left / (FLOOR + (detail**2).sum(1) / energy))
 
 
 def _centred(fields: Array) -> Array:
     """(n, values): the mean of every channel removed."""
     n, height, width, channels = fields.shape
-    return np.asarray((fields - fields.mean((1, 2), keepdims=True)).reshape(n, height * width * channels))
+    return np.asarray(
+        (fields - fields.mean((1, 2), keepdims=True)).reshape(n, height * width * channels)
+    )

@@ -15,9 +15,9 @@ from PIL import Image
 from ensemble.blending import Options, make_blend
 from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
-from ensemble.engines.predict import BLOCK, images_of, of_blend, of_run, predict
 from ensemble.errors import DamagedError, DataError, RunError, SubmissionError
 from ensemble.events import ignore
+from ensemble.inference import BLOCK, images_of, of_blend, of_run, predict
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 from ensemble.submission import write_submission
@@ -48,7 +48,9 @@ def made(tmp_path_factory, tiny_images):
             path.rename(home / f"{path.parent.name}-{path.name}")
         (folder / "images" / "test" / "broken.jpg").write_text("no picture")
         (folder / "tiny.yaml").write_text(TINY.format(images=folder / "images"))
-        runs, failures = train_all(jobs_of([Recipe.load(folder / "tiny.yaml")]), RunStore(folder / "runs"), ignore)
+        runs, failures = train_all(
+            jobs_of([Recipe.load(folder / "tiny.yaml")]), RunStore(folder / "runs"), ignore
+        )
     assert failures == []
     assert runs[0].preprocessing["stored"] == [32, 32]  # enlarged to 40 px on the device
     return folder
@@ -63,7 +65,11 @@ def read(path):
     """Ids, columns and numbers of a written CSV."""
     with path.open(newline="") as stored:
         header, *rows = csv.reader(stored)
-    return [row[0] for row in rows], tuple(header[1:]), np.array([[float(cell) for cell in row[1:]] for row in rows])
+    return (
+        [row[0] for row in rows],
+        tuple(header[1:]),
+        np.array([[float(cell) for cell in row[1:]] for row in rows]),
+    )
 
 
 def check_same(path, expected, atol=1e-6):
@@ -74,14 +80,26 @@ def check_same(path, expected, atol=1e-6):
 
 def test_a_run_says_of_its_own_test_images_what_its_test_npz_says(made, store, tmp_path):
     for run in store.finished():
-        predicted = predict([made / "images" / "test"], of_run(run.id, store), tmp_path / f"{run.id}.csv", ignore)
+        predicted = predict(
+            [made / "images" / "test"], of_run(run.id, store), tmp_path / f"{run.id}.csv", ignore
+        )
         assert predicted.n_networks == 2
         check_same(predicted.path, run.test().canonical())
         for part in run.parts:
-            path = predict([made / "images" / "test"], of_run(part.id, store), tmp_path / f"{part.id}.csv", ignore).path
+            path = predict(
+                [made / "images" / "test"],
+                of_run(part.id, store),
+                tmp_path / f"{part.id}.csv",
+                ignore,
+            ).path
             check_same(path, part.test().canonical())
         path = predict(
-            [made / "images" / "test"], of_run(run.id, store, True), tmp_path / "refit.csv", ignore, None, True
+            [made / "images" / "test"],
+            of_run(run.id, store, True),
+            tmp_path / "refit.csv",
+            ignore,
+            None,
+            True,
         )
         check_same(path.path, run.test_refit().canonical())
     assert np.abs(run.test().probs - run.test_refit().probs).max() > 1e-4
@@ -100,14 +118,22 @@ def test_large_photos_are_decoded_as_they_were_for_training(tmp_path, tiny_image
     store = RunStore(tmp_path / "runs")
     (run,), _ = train_all(jobs_of([Recipe.load(tmp_path / "large.yaml", said)]), store, ignore)
     stored = run.test().canonical()
-    files = {path.relative_to(tmp_path / "images" / "train").with_suffix("").as_posix(): path
-             for path in (tmp_path / "images" / "train").rglob("*.jpg")}  # fmt: skip
-    (tmp_path / "list.txt").write_text("\n".join(str(files[name.removesuffix(".jpg")]) for name in stored.ids))
-    path = predict([tmp_path / "list.txt"], of_run(run.id, store), tmp_path / "out.csv", ignore).path
+    files = {
+        path.relative_to(tmp_path / "images" / "train").with_suffix("").as_posix(): path
+        for path in (tmp_path / "images" / "train").rglob("*.jpg")
+    }
+    (tmp_path / "list.txt").write_text(
+        "\n".join(str(files[name.removesuffix(".jpg")]) for name in stored.ids)
+    )
+    path = predict(
+        [tmp_path / "list.txt"], of_run(run.id, store), tmp_path / "out.csv", ignore
+    ).path
     np.testing.assert_allclose(read(path)[2], stored.probs, atol=1e-6)
 
 
-def test_a_single_image_of_hounsfield_units_is_scaled_by_the_range_of_its_training_set(tmp_path, monkeypatch):
+def test_a_single_image_of_hounsfield_units_is_scaled_by_the_range_of_its_training_set(
+    tmp_path, monkeypatch
+):
     """By its own range a dark image would look like a light one."""
     monkeypatch.setenv("ENS_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
@@ -115,11 +141,17 @@ def test_a_single_image_of_hounsfield_units_is_scaled_by_the_range_of_its_traini
         (tmp_path / "images" / "train" / name).mkdir(parents=True)
         for i in range(10):
             units = 300 * k - 400 + rng.normal(0, 20, (32, 32))
-            Image.fromarray(units.astype(np.int32)).save(tmp_path / "images" / "train" / name / f"{i}.tif")
-    recipe = TINY.format(images=tmp_path / "images").replace("{folds: 2}, test: test", "0.2, test: 0.2")
+            Image.fromarray(units.astype(np.int32)).save(
+                tmp_path / "images" / "train" / name / f"{i}.tif"
+            )
+    recipe = TINY.format(images=tmp_path / "images").replace(
+        "{folds: 2}, test: test", "0.2, test: 0.2"
+    )
     (tmp_path / "ct.yaml").write_text(recipe)
     store, said = RunStore(tmp_path / "runs"), []
-    (run,), _ = train_all(jobs_of([Recipe.load(tmp_path / "ct.yaml", ("seeds=[0]",))]), store, said.append)
+    (run,), _ = train_all(
+        jobs_of([Recipe.load(tmp_path / "ct.yaml", ("seeds=[0]",))]), store, said.append
+    )
     assert any("32-bit values from" in getattr(event, "text", "") for event in said)
     low, high = run.preprocessing["ranges"]["I"]
     assert -500 < low < -350
@@ -131,40 +163,55 @@ def test_a_single_image_of_hounsfield_units_is_scaled_by_the_range_of_its_traini
         np.testing.assert_allclose(read(path)[2][0], probs, atol=1e-6)
 
 
-def test_a_depth_that_no_training_image_had_and_files_that_are_no_images_are_told(made, store, tmp_path):
+def test_a_depth_that_no_training_image_had_and_files_that_are_no_images_are_told(
+    made, store, tmp_path
+):
     folder = tmp_path / "new"
     folder.mkdir()
     shutil.copy(made / "images" / "test" / "red-11.png", folder / "photo")
     Image.fromarray(np.full((32, 32), 0.5, np.float32)).save(folder / "deep.tif")
     (folder / "film.mp4").write_bytes(b"no image")
     said = []
-    path = predict([folder], of_run(store.finished()[0].id, store), tmp_path / "out.csv", said.append).path
+    path = predict(
+        [folder], of_run(store.finished()[0].id, store), tmp_path / "out.csv", said.append
+    ).path
     assert read(path)[0] == ["deep", "photo"]
     lines = [event.text for event in said if hasattr(event, "text")]
     assert any("more than 8 bits" in line and "deep.tif" in line for line in lines)
     assert any(line.startswith("passed over: 1 .mp4") for line in lines)
 
 
-@pytest.mark.parametrize("options", [Options(), Options(average="geometric", calibrate=True)], ids=["plain", "warm"])
+@pytest.mark.parametrize(
+    "options", [Options(), Options(average="geometric", calibrate=True)], ids=["plain", "warm"]
+)
 def test_a_blend_says_of_the_test_images_what_it_submitted(options, made, store, tmp_path):
     blend = make_blend(store.finished(), options)
     write_submission(blend, tmp_path, "mine")
     source = of_blend("mine", store, tmp_path)
     assert source.mixture.of_refits
-    check_same(predict([made / "images" / "test"], source, tmp_path / "out.csv", ignore).path, blend.predictions)
+    check_same(
+        predict([made / "images" / "test"], source, tmp_path / "out.csv", ignore).path,
+        blend.predictions,
+    )
 
 
 def test_unreadable_images_are_listed_and_get_the_class_shares(made, store, tmp_path):
     run = store.finished()[0]
-    predicted = predict([made / "images" / "test"], of_run(run.id, store), tmp_path / "out.csv", ignore)
+    predicted = predict(
+        [made / "images" / "test"], of_run(run.id, store), tmp_path / "out.csv", ignore
+    )
     assert list(predicted.unreadable) == ["broken"]
     assert predicted.unreadable_path.read_text().startswith("id,reason\nbroken,")
     ids, _, probs = read(predicted.path)
-    np.testing.assert_allclose(probs[ids.index("broken")], np.mean([part.class_shares() for part in run.parts], axis=0))
+    np.testing.assert_allclose(
+        probs[ids.index("broken")], np.mean([part.class_shares() for part in run.parts], axis=0)
+    )
     assert run.data.class_counts == {"blue": 10, "green": 10, "red": 10}
     (tmp_path / "readable").mkdir()
     shutil.copy(made / "images" / "test" / "red-10.png", tmp_path / "readable")
-    again = predict([tmp_path / "readable"], of_run(run.id, store), tmp_path / "out.csv", ignore, force=True)
+    again = predict(
+        [tmp_path / "readable"], of_run(run.id, store), tmp_path / "out.csv", ignore, force=True
+    )
     assert (again.unreadable_path, (tmp_path / "out.unreadable.csv").exists()) == (None, False)
 
 
@@ -177,9 +224,13 @@ def test_more_images_than_a_block_and_of_many_sizes_stay_in_their_rows(made, sto
             shutil.copy(tests[i % len(tests)], folder / f"{i:03d}.png")
         else:
             sides = rng.integers(20, 90, 2)
-            Image.fromarray(rng.integers(0, 255, (*sides, 3), dtype=np.uint8)).save(folder / f"{i:03d}.png")
+            Image.fromarray(rng.integers(0, 255, (*sides, 3), dtype=np.uint8)).save(
+                folder / f"{i:03d}.png"
+            )
     run = store.finished()[0]
-    ids, _, probs = read(predict([folder], of_run(run.id, store), tmp_path / "many.csv", ignore).path)
+    ids, _, probs = read(
+        predict([folder], of_run(run.id, store), tmp_path / "many.csv", ignore).path
+    )
     assert ids == [f"{i:03d}" for i in range(BLOCK + 30)]
     known = dict(zip(run.test().ids.tolist(), run.test().probs, strict=True))
     for i in range(BLOCK + 30):
@@ -190,21 +241,34 @@ def test_more_images_than_a_block_and_of_many_sizes_stay_in_their_rows(made, sto
     np.testing.assert_allclose(few, probs[[279, 0, 100]], atol=1e-6)
 
 
-def test_a_list_keeps_its_order_and_a_sample_submission_gives_shape_and_order(made, store, tmp_path):
+def test_a_list_keeps_its_order_and_a_sample_submission_gives_shape_and_order(
+    made, store, tmp_path
+):
     paths = [str(made / "images" / "test" / name) for name in ("red-11.png", "blue-15.png")]
     (tmp_path / "list.txt").write_text("\n".join(paths) + "\n")
     run = store.finished()[0]
-    ids, _, probs = read(predict([tmp_path / "list.txt"], of_run(run.id, store), tmp_path / "a.csv", ignore).path)
+    ids, _, probs = read(
+        predict([tmp_path / "list.txt"], of_run(run.id, store), tmp_path / "a.csv", ignore).path
+    )
     assert ids == [path.removesuffix(".png") for path in paths]
     sample = tmp_path / "sample_submission.csv"
-    sample.write_text("image,red,blue,green\nred-11.png,0,0,0\nbroken.jpg,0,0,0\nblue-15.png,0,0,0\n")
-    asked = predict([made / "images" / "test"], of_run(run.id, store), tmp_path / "b.csv", ignore, sample)
+    sample.write_text(
+        "image,red,blue,green\nred-11.png,0,0,0\nbroken.jpg,0,0,0\nblue-15.png,0,0,0\n"
+    )
+    asked = predict(
+        [made / "images" / "test"], of_run(run.id, store), tmp_path / "b.csv", ignore, sample
+    )
     ids, columns, shaped = read(asked.path)
     assert (ids, columns) == (["red-11.png", "broken.jpg", "blue-15.png"], ("red", "blue", "green"))
     np.testing.assert_allclose(shaped[[0, 2]], probs[:, [2, 0, 1]], atol=1e-6)
     sample.write_text("image,label\nblue-15.png,red\n")
-    asked = predict([made / "images" / "test"], of_run(run.id, store), tmp_path / "c.csv", ignore, sample)
-    assert asked.path.read_text() == f"image,label\nblue-15.png,{('blue', 'green', 'red')[int(probs[1].argmax())]}\n"
+    asked = predict(
+        [made / "images" / "test"], of_run(run.id, store), tmp_path / "c.csv", ignore, sample
+    )
+    assert (
+        asked.path.read_text()
+        == f"image,label\nblue-15.png,{('blue', 'green', 'red')[int(probs[1].argmax())]}\n"
+    )
 
 
 def test_no_sample_submission_and_no_other_file_is_written_over(made, store, tmp_path):
@@ -212,11 +276,22 @@ def test_no_sample_submission_and_no_other_file_is_written_over(made, store, tmp
     for name in ("sampleSubmission.csv", "there.csv"):
         (tmp_path / name).write_text("id\n")
         with pytest.raises(SubmissionError, match="choose another --out"):
-            predict([made / "images" / "test"], source, tmp_path / name, ignore, force=name.startswith("sample"))
+            predict(
+                [made / "images" / "test"],
+                source,
+                tmp_path / name,
+                ignore,
+                force=name.startswith("sample"),
+            )
         assert (tmp_path / name).read_text() == "id\n"
     (tmp_path / "template.csv").write_text("id,label\nred-11,red\n")
-    for given, sample in (([made / "images" / "test"], tmp_path / "template.csv"), ([tmp_path / "template.csv"], None)):
-        with pytest.raises(SubmissionError, match="template.csv: is what the prediction is made from"):
+    for given, sample in (
+        ([made / "images" / "test"], tmp_path / "template.csv"),
+        ([tmp_path / "template.csv"], None),
+    ):
+        with pytest.raises(
+            SubmissionError, match="template.csv: is what the prediction is made from"
+        ):
             predict(given, source, tmp_path / "template.csv", ignore, sample, force=True)
 
 
@@ -227,8 +302,12 @@ def test_the_list_of_unreadable_images_is_checked_like_the_prediction(made, stor
     before = beside.read_bytes()
     with pytest.raises(SubmissionError, match="mine.unreadable.csv: exists; --force replaces it"):
         predict([made / "images" / "test"], source, tmp_path / "mine.csv", ignore)
-    with pytest.raises(SubmissionError, match="mine.unreadable.csv: is what the prediction is made from"):
-        predict([made / "images" / "test"], source, tmp_path / "mine.csv", ignore, beside, force=True)
+    with pytest.raises(
+        SubmissionError, match="mine.unreadable.csv: is what the prediction is made from"
+    ):
+        predict(
+            [made / "images" / "test"], source, tmp_path / "mine.csv", ignore, beside, force=True
+        )
     sample = tmp_path / "sample_submission.unreadable.csv"
     sample.write_text("id\n")
     for name in ("sample_submission", "sample_submission.tsv"):
@@ -257,7 +336,12 @@ def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
     run = store.finished()[0]
     fake_run(tmp_path / "runs", "a-1-s0", strategy="imported")
     with pytest.raises(RunError, match="a-1-s0 was imported: there is no network"):
-        predict([made / "images"], of_run("a-1-s0", RunStore(tmp_path / "runs")), tmp_path / "a.csv", ignore)
+        predict(
+            [made / "images"],
+            of_run("a-1-s0", RunStore(tmp_path / "runs")),
+            tmp_path / "a.csv",
+            ignore,
+        )
     shutil.copytree(made / "runs", tmp_path / "others")
     weights = tmp_path / "others" / run.parts[0].id / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\1\1")
@@ -269,10 +353,15 @@ def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
         of_blend("your", store, tmp_path)
     refit = tmp_path / "others" / run.parts[0].id / "refit.safetensors"
     refit.write_bytes(b"other")
-    with pytest.raises(SubmissionError, match="mine.json: cannot predict: .* is not the file that the submission"):
+    with pytest.raises(
+        SubmissionError, match="mine.json: cannot predict: .* is not the file that the submission"
+    ):
         of_blend(str(path), other)
-    for given, said in (([tmp_path / "none"], "1 of 1 images are no files"), ([path], "not named like an image"),
-                        ([made / "images" / "test" / "red-11.png"] * 2, "given more than once")):  # fmt: skip
+    for given, said in (
+        ([tmp_path / "none"], "1 of 1 images are no files"),
+        ([path], "not named like an image"),
+        ([made / "images" / "test" / "red-11.png"] * 2, "given more than once"),
+    ):
         with pytest.raises(DataError, match=said):
             images_of(given)
 
@@ -291,7 +380,9 @@ main()
 """
 
 
-def test_a_blend_predicts_where_there_is_no_network_no_data_and_nothing_else_can_be_written(made, store, tmp_path):
+def test_a_blend_predicts_where_there_is_no_network_no_data_and_nothing_else_can_be_written(
+    made, store, tmp_path
+):
     """The README's notebook without internet: run folders and a manifest, brought along as a data set."""
     write_submission(make_blend(store.finished()), tmp_path / "input" / "birds", "final")
     shutil.copytree(store.root, tmp_path / "input" / "birds" / "runs")
@@ -300,9 +391,20 @@ def test_a_blend_predicts_where_there_is_no_network_no_data_and_nothing_else_can
     for run_json in (tmp_path / "input" / "birds" / "runs").glob("*/run.json"):
         assert json.loads(run_json.read_text())["files"]["model.safetensors"]
     sample = tmp_path / "input" / "sample_submission.csv"
-    sample.write_text("id,label\n" + "".join(f"{path.stem},red\n" for path in Path(made / "images/test").glob("*.png")))
+    sample.write_text(
+        "id,label\n"
+        + "".join(f"{path.stem},red\n" for path in Path(made / "images/test").glob("*.png"))
+    )
     (tmp_path / "working").mkdir()
-    command = [sys.executable, "-c", OFFLINE, "predict", "../input/hidden", "--blend", "../input/birds/final.json"]
+    command = [
+        sys.executable,
+        "-c",
+        OFFLINE,
+        "predict",
+        "../input/hidden",
+        "--blend",
+        "../input/birds/final.json",
+    ]
     command += [
         "--runs",
         "../input/birds/runs",
@@ -311,7 +413,9 @@ def test_a_blend_predicts_where_there_is_no_network_no_data_and_nothing_else_can
         "--out",
         "submission.csv",
     ]
-    ended = subprocess.run(command, cwd=tmp_path / "working", capture_output=True, text=True, timeout=120)
+    ended = subprocess.run(
+        command, cwd=tmp_path / "working", capture_output=True, text=True, timeout=120
+    )
     assert ended.returncode == 0, ended.stderr
     assert "network:" not in ended.stderr
     assert [path.name for path in (tmp_path / "working").iterdir()] == ["submission.csv"]

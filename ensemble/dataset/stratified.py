@@ -13,7 +13,9 @@ from ensemble.errors import DataError
 Array = npt.NDArray[Any]
 
 
-def held_out(ids: Sequence[str], labels: Sequence[str], share: float, seed: int, salt: str) -> Array:
+def held_out(
+    ids: Sequence[str], labels: Sequence[str], share: float, seed: int, salt: str
+) -> Array:
     """A mask of the rows that a stratified split holds out, at least one and not all of each class.
 
     Rows are ranked by a hash of seed, salt and id; class counts are rounded by largest remainder so that the total is
@@ -22,8 +24,10 @@ def held_out(ids: Sequence[str], labels: Sequence[str], share: float, seed: int,
     counts = Counter(labels)
     lonely = sorted(name for name, count in counts.items() if count < 2)
     if lonely:
-        raise DataError(f"class {lonely[0]!r} has one image and cannot be split ({len(lonely)} such classes)\n"
-                        f"add images, or give the {salt} images a folder of their own")  # fmt: skip
+        raise DataError(
+            f"class {lonely[0]!r} has one image and cannot be split ({len(lonely)} such classes)\n"
+            f"add images, or give the {salt} images a folder of their own"
+        )
     wanted = _quotas(counts, share)
     ranked = sorted(range(len(ids)), key=lambda i: _hash(seed, salt, ids[i]))
     mask = np.zeros(len(ids), bool)
@@ -66,22 +70,34 @@ def spread(
     bins = np.zeros(len(ids), np.int64)
     for name in sorted(members, key=lambda name: (-len(members[name]), _hash(seed, salt, name))):
         classes = Counter(labels[i] for i in members[name])
-        own = min(range(len(shares)), key=lambda b: (_fill(filled[b], classes, totals, shares[b]), b))
+        own = min(
+            range(len(shares)), key=lambda b: (_fill(filled[b], classes, totals, shares[b]), b)
+        )
         bins[members[name]] = own
         filled[own] += classes
     return bins
 
 
-def _fill(filled: Counter[str], classes: Counter[str], totals: Counter[str], share: float) -> tuple[float, float]:
+def _fill(
+    filled: Counter[str], classes: Counter[str], totals: Counter[str], share: float
+) -> tuple[float, float]:
     """How full a bin is of a group's classes, then how full it is, both as shares of what it should hold."""
     of_classes = sum(count * filled[name] / totals[name] for name, count in classes.items()) / share
     return of_classes, filled.total() / share
 
 
-def folds(ids: Sequence[str], labels: Sequence[str], groups: Sequence[str] | None, n_folds: int, seed: int) -> Array:
+def folds(
+    ids: Sequence[str], labels: Sequence[str], groups: Sequence[str] | None, n_folds: int, seed: int
+) -> Array:
     """The fold that validates each row, (rows,). Raises DataError where a fold would train without a class."""
-    units = Counter(labels) if groups is None else Counter(label for label, _ in set(zip(labels, groups, strict=True)))
-    few = sorted((count, name) for name, count in units.items() if count < (n_folds if groups is None else 2))
+    units = (
+        Counter(labels)
+        if groups is None
+        else Counter(label for label, _ in set(zip(labels, groups, strict=True)))
+    )
+    few = sorted(
+        (count, name) for name, count in units.items() if count < (n_folds if groups is None else 2)
+    )
     if few:
         what = "images" if groups is None else "groups"
         listed = ", ".join(f"{name!r} has {count}" for count, name in few[:5])
@@ -100,7 +116,9 @@ def _check_every_class(labels: Sequence[str], fold: Array, n_folds: int) -> None
         missing = sorted(set(labels) - set(names[fold != k].tolist()))
         if missing or not (fold == k).any():
             problem = f"no image of {missing[0]!r} outside of it" if missing else "no image in it"
-            raise DataError(f"data.valid: fold {k} of {n_folds} has {problem}\nuse fewer folds or smaller groups")
+            raise DataError(
+                f"data.valid: fold {k} of {n_folds} has {problem}\nuse fewer folds or smaller groups"
+            )
 
 
 def _hash(seed: int, salt: str, name: str) -> bytes:

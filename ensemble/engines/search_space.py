@@ -45,7 +45,11 @@ class Range:
 
     def holds(self, value: Any) -> bool:
         """Whether a value lies in it."""
-        return isinstance(value, int | float) and not isinstance(value, bool) and self.low <= value <= self.high
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and self.low <= value <= self.high
+        )
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,13 @@ def parse_varied(texts: Sequence[str]) -> Space:
         low, dots, high = values.partition("..")
         if dots:
             ends = [parse_scalar(low), parse_scalar(high)]
-            if any(isinstance(end, bool) or not isinstance(end, int | float) for end in ends) or not ends[0] < ends[1]:
-                raise RecipeError(f"--vary {text}: {values} is no range from a smaller to a larger number\n{hint}")
+            if (
+                any(isinstance(end, bool) or not isinstance(end, int | float) for end in ends)
+                or not ends[0] < ends[1]
+            ):
+                raise RecipeError(
+                    f"--vary {text}: {values} is no range from a smaller to a larger number\n{hint}"
+                )
             space[key] = Range(*ends)
         else:
             choices = tuple(parse_scalar(value) for value in values.split(","))
@@ -103,7 +112,9 @@ def usual_space(recipe: Recipe) -> Space:
     if isinstance(recipe.augment, str):
         space["augment"] = Choice(("none", "light", "standard", "heavy"))
     if recipe.fit.strategy in ("fine_tune", "gradual"):
-        space["fit.frozen_epochs"] = Range(0 if recipe.fit.epochs else 1, max(3, recipe.fit.frozen_epochs))
+        space["fit.frozen_epochs"] = Range(
+            0 if recipe.fit.epochs else 1, max(3, recipe.fit.frozen_epochs)
+        )
     if isinstance(recipe.fit.batch_size, int):
         sizes = {max(2, recipe.fit.batch_size * share // 4) for share in (1, 2, 4, 8)}
         space["fit.batch_size"] = Choice(tuple(sorted(sizes)))

@@ -10,14 +10,20 @@ import numpy as np
 
 from ensemble.dataset import tables
 from ensemble.dataset.content import content_hashes
-from ensemble.dataset.near import duplicate_groups
-from ensemble.dataset.splits import Array, folds, held_out, spread
+from ensemble.dataset.duplicates import duplicate_groups
+from ensemble.dataset.stratified import Array, folds, held_out, spread
 from ensemble.dataset.tables import Images
 from ensemble.errors import DataError, RecipeError
 from ensemble.recipe import ColumnSplit, Data, Folds
 
 Cells = Mapping[str, Mapping[str, str]]  # the labels file's rows by id
-COLUMN_PARTS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
+COLUMN_PARTS = {
+    "train": "train",
+    "valid": "valid",
+    "val": "valid",
+    "validation": "valid",
+    "test": "test",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +64,9 @@ def _pool(data: Data, root: Path) -> tuple[Images, Cells]:
     """The labelled images that are cut, and what the labels file says about them."""
     if data.source == "folder":
         if isinstance(data.valid, ColumnSplit):
-            raise RecipeError("data.valid: {column: …} needs data.source: csv, a labels file with that column")
+            raise RecipeError(
+                "data.valid: {column: …} needs data.source: csv, a labels file with that column"
+            )
         return tables.class_folders(root / data.train), {}
     others = data.valid if isinstance(data.valid, str) else None
     return tables.labelled_files(root, data.train, data.labels, others)
@@ -82,17 +90,23 @@ def _grouped(pool: Images, cells: Cells, data: Data) -> Images:
     if data.group == "duplicates":
         return replace(pool, groups=tuple(duplicate_groups(pool.files, content_hashes(pool.files))))
     if data.source == "folder":
-        raise RecipeError(f"data.group: {data.group!r}: class folders have no columns; allowed here: duplicates")
+        raise RecipeError(
+            f"data.group: {data.group!r}: class folders have no columns; allowed here: duplicates"
+        )
     groups = _column(pool, cells, data.group, "data.group")
     if not all(groups):
-        raise DataError(f"data.group: {pool.ids[groups.index('')]!r} has no {data.group}; every image needs one")
+        raise DataError(
+            f"data.group: {pool.ids[groups.index('')]!r} has no {data.group}; every image needs one"
+        )
     return replace(pool, groups=groups)
 
 
 def _column(pool: Images, cells: Cells, name: str, key: str) -> tuple[str, ...]:
     columns = list(next(iter(cells.values()), {}))
     if name not in columns:
-        raise DataError(f"{key}: the labels file has no column {name!r}; it has {', '.join(columns)}")
+        raise DataError(
+            f"{key}: the labels file has no column {name!r}; it has {', '.join(columns)}"
+        )
     return tuple(cells[own][name] for own in pool.ids)
 
 
@@ -104,7 +118,9 @@ def _by_column(pool: Images, cells: Cells, data: Data, root: Path) -> Parts:
     part = np.array([COLUMN_PARTS.get(value.strip().lower(), "") for value in said])
     if (part == "").any():
         odd = int(np.flatnonzero(part == "")[0])
-        raise DataError(f"data.valid.column: {pool.ids[odd]!r} has {name} {said[odd]!r}; allowed: train, valid, test")
+        raise DataError(
+            f"data.valid.column: {pool.ids[odd]!r} has {name} {said[odd]!r}; allowed: train, valid, test"
+        )
     for own in ("train", "valid"):
         if not (part == own).any():
             raise DataError(f"data.valid.column: no row has {name} {own}")
@@ -112,7 +128,9 @@ def _by_column(pool: Images, cells: Cells, data: Data, root: Path) -> Parts:
     test = _rows(pool, part == "test") if (part == "test").any() else None
     if data.test is not None:
         if test is not None or not isinstance(data.test, str):
-            raise RecipeError(f"data.test: {data.test}: column {name} states the split; its test rows are the test set")
+            raise RecipeError(
+                f"data.test: {data.test}: column {name} states the split; its test rows are the test set"
+            )
         test = tables.test_folder(root / data.test, sorted(set(pool.classes)))
     train, valid = (_sampled(_rows(pool, part == own), data) for own in ("train", "valid"))
     return Parts(train, valid, test, valid)
@@ -139,7 +157,9 @@ def _test(data: Data, root: Path, pool: Images) -> tuple[Images, Images | None]:
             labelled = set(pool.files)
             is_free = np.array([file not in labelled for file in found.files])
             if not is_free.any():
-                raise DataError(f"data.test: {data.test} is the training folder, and every image in it has a label")
+                raise DataError(
+                    f"data.test: {data.test} is the training folder, and every image in it has a label"
+                )
             return pool, _rows(found, is_free)
         return pool, found
     mask = _held_out(pool, data.test, data.split_seed, "test")
@@ -147,15 +167,23 @@ def _test(data: Data, root: Path, pool: Images) -> tuple[Images, Images | None]:
 
 
 def _sampled(pool: Images, data: Data) -> Images:
-    return pool if data.sample == 1 else _rows(pool, _held_out(pool, data.sample, data.split_seed, "sample"))
+    return (
+        pool
+        if data.sample == 1
+        else _rows(pool, _held_out(pool, data.sample, data.split_seed, "sample"))
+    )
 
 
 def _held_out(pool: Images, share: float, seed: int, salt: str) -> Array:
     if pool.groups is None:
         return held_out(pool.ids, pool.classes, share, seed, salt)
-    mask = np.asarray(spread(pool.ids, pool.classes, pool.groups, [share, 1 - share], seed, salt) == 0)
+    mask = np.asarray(
+        spread(pool.ids, pool.classes, pool.groups, [share, 1 - share], seed, salt) == 0
+    )
     lost = sorted(set(pool.classes) - set(_rows(pool, ~mask).classes))
     if lost or not mask.any():
         problem = f"{lost[0]!r} would be {salt} alone" if lost else f"no group is left for {salt}"
-        raise DataError(f"data.{salt}: groups cannot part, so {problem}\nuse another fraction or smaller groups")
+        raise DataError(
+            f"data.{salt}: groups cannot part, so {problem}\nuse another fraction or smaller groups"
+        )
     return mask

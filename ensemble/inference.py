@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble.blending.mixture import Mixture
-from ensemble.dataset.looks import UnreadableImage, read_picture
-from ensemble.dataset.names import contents, is_sample
+from ensemble.dataset.filenames import contents, is_sample
+from ensemble.dataset.image_info import UnreadableImage, decode_image
 from ensemble.dataset.scan import image_files, is_image, passed_over_line, scan
 from ensemble.dataset.tables import short_names
 from ensemble.errors import DataError, SubmissionError
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from ensemble.learn.stored import Reader, StoredNetwork
 
     Networks = dict[str, list[StoredNetwork]]  # by run id, one for each fold
-    Decoded = dict[Reader, Array] | UnreadableImage  # one image, as each way of reading makes its pixels
+    Decoded = (
+        dict[Reader, Array] | UnreadableImage
+    )  # one image, as each way of reading makes its pixels
 
 BLOCK = 256  # images decoded at a time, while the block before them is predicted
 
@@ -73,17 +75,31 @@ def of_run(run_id: str, store: RunStore, of_refit: bool = False) -> Source:
 
 def of_blend(name: str, store: RunStore, folder: Path = Path("submissions")) -> Source:
     """The blend behind a submission: its name, or its CSV or manifest. Raises EnsembleError."""
-    path = Path(name).with_suffix(".json") if name.endswith((".json", ".csv")) else folder / f"{name}.json"
+    path = (
+        Path(name).with_suffix(".json")
+        if name.endswith((".json", ".csv"))
+        else folder / f"{name}.json"
+    )
     try:
         manifest = read_manifest(path)
     except FileNotFoundError:
         there = ", ".join(sorted(one.stem for one in folder.glob("*.json"))[:8]) or "no manifest"
-        raise SubmissionError(f"{path}: no such manifest\n{folder} holds {there}; `ens blend` writes one") from None
-    return Source(members_of(manifest, store, (manifest.weights,), f"{path}: cannot predict"), manifest.mixture)
+        raise SubmissionError(
+            f"{path}: no such manifest\n{folder} holds {there}; `ens blend` writes one"
+        ) from None
+    return Source(
+        members_of(manifest, store, (manifest.weights,), f"{path}: cannot predict"),
+        manifest.mixture,
+    )
 
 
 def predict(
-    given: Sequence[Path], source: Source, out: Path, emit: Emit, sample: Path | None = None, force: bool = False
+    given: Sequence[Path],
+    source: Source,
+    out: Path,
+    emit: Emit,
+    sample: Path | None = None,
+    force: bool = False,
 ) -> Predicted:
     """Write one row per image: its id and the probability of every class, or what a sample submission asks for.
 
@@ -108,7 +124,9 @@ def predict(
     if sample is not None:
         check(out, shape, source.classes)
     beside = _list_unreadable(out, unreadable)
-    return Predicted(out, shape.columns, len(files), sum(map(len, networks.values())), unreadable, beside)
+    return Predicted(
+        out, shape.columns, len(files), sum(map(len, networks.values())), unreadable, beside
+    )
 
 
 def _notes(given: Sequence[Path], unmeasured: Sequence[str]) -> Iterator[str]:
@@ -157,7 +175,11 @@ def _write(
     writer.writerow(shape.columns)
     for decoded in _decoded(files, readers, unmeasured):
         names = shape.ids[n_done : n_done + len(decoded)]
-        unreadable |= {n: str(one) for n, one in zip(names, decoded, strict=True) if isinstance(one, UnreadableImage)}
+        unreadable |= {
+            n: str(one)
+            for n, one in zip(names, decoded, strict=True)
+            if isinstance(one, UnreadableImage)
+        }
         probs = _mixed(source.mixture, networks, np.array(names), decoded)
         rows = cells(shape, probs, range(len(names)))
         writer.writerows([name, *row] for name, row in zip(names, rows, strict=True))
@@ -184,11 +206,15 @@ def images_of(given: Sequence[Path]) -> tuple[list[str], list[str]]:
         ids = short_names([Path(path).relative_to(given[0]).as_posix() for path in paths])
         order = sorted(range(len(ids)), key=lambda i: ids[i])
         return [ids[i] for i in order], [paths[i] for i in order]
-    paths = [line for path in given for line in (_lines(path) if path.suffix == ".txt" else [str(path)])]
+    paths = [
+        line for path in given for line in (_lines(path) if path.suffix == ".txt" else [str(path)])
+    ]
     lost = [path for path in paths if not os.path.isfile(path)]
     if lost or not paths:
-        raise DataError(f"{len(lost)} of {len(paths)} images are no files: {some(lost)}\n"
-                        "give one folder, image files, or a .txt with a path per line")  # fmt: skip
+        raise DataError(
+            f"{len(lost)} of {len(paths)} images are no files: {some(lost)}\n"
+            "give one folder, image files, or a .txt with a path per line"
+        )
     odd = next((path for path in paths if not is_image(Path(path))), None)
     twice = len(paths) - len(set(paths))
     if odd is not None or twice:
@@ -202,9 +228,15 @@ def images_of(given: Sequence[Path]) -> tuple[list[str], list[str]]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        return [
+            line.strip()
+            for line in path.read_text(encoding="utf-8-sig").splitlines()
+            if line.strip()
+        ]
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a readable list ({getattr(error, 'strerror', None) or 'not UTF-8'})") from None
+        raise DataError(
+            f"{path}: not a readable list ({getattr(error, 'strerror', None) or 'not UTF-8'})"
+        ) from None
 
 
 def _networks(source: Source) -> "Networks":
@@ -215,11 +247,15 @@ def _networks(source: Source) -> "Networks":
     found = {}
     for name, run in source.runs.items():
         parts = run.parts if isinstance(run, Folded) else (run,)
-        found[name] = [stored_network(part, of_refits) for part in (parts[:1] if of_refits else parts)]
+        found[name] = [
+            stored_network(part, of_refits) for part in (parts[:1] if of_refits else parts)
+        ]
     return found
 
 
-def _decoded(files: Sequence[str], readers: "set[Reader]", unmeasured: list[str]) -> "Iterator[list[Decoded]]":
+def _decoded(
+    files: Sequence[str], readers: "set[Reader]", unmeasured: list[str]
+) -> "Iterator[list[Decoded]]":
     """The pixels that each reader makes of the images, block by block; the next block is decoded meanwhile.
 
     unmeasured takes the files of more than 8 bits a pixel whose like was not among the training images.
@@ -229,13 +265,16 @@ def _decoded(files: Sequence[str], readers: "set[Reader]", unmeasured: list[str]
         try:
             images = {}
             for side, ranges in decodings:
-                picture = read_picture(Path(file), side, ranges)
+                picture = decode_image(Path(file), side, ranges)
                 images[side, ranges] = picture.image
                 if not ranges.covers(picture.mode):
                     unmeasured.append(file)
         except UnreadableImage as error:
             return error
-        return {reader: reader.read(images[reader.geometry.least_side, reader.ranges]) for reader in readers}
+        return {
+            reader: reader.read(images[reader.geometry.least_side, reader.ranges])
+            for reader in readers
+        }
 
     decodings = {(reader.geometry.least_side, reader.ranges) for reader in readers}
     waiting = iter(files)
@@ -246,16 +285,24 @@ def _decoded(files: Sequence[str], readers: "set[Reader]", unmeasured: list[str]
             yield block
 
 
-def _mixed(mixture: Mixture, networks: "Networks", ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
+def _mixed(
+    mixture: Mixture, networks: "Networks", ids: Array, decoded: "Sequence[Decoded]"
+) -> Predictions:
     """The blend's probabilities of one block, in the order of its ids."""
 
     def of(network: "StoredNetwork") -> Predictions:
-        pixels = [None if isinstance(one, UnreadableImage) else one[network.reader] for one in decoded]
+        pixels = [
+            None if isinstance(one, UnreadableImage) else one[network.reader] for one in decoded
+        ]
         return Predictions(ids, network.classes, network.probabilities(pixels))
 
     def member(name: str) -> Predictions:
-        parts = list(aligned({str(i): partial(of, network) for i, network in enumerate(networks[name])}))
-        return Predictions(parts[0].ids, parts[0].classes, np.mean([part.probs for part in parts], axis=0))
+        parts = list(
+            aligned({str(i): partial(of, network) for i, network in enumerate(networks[name])})
+        )
+        return Predictions(
+            parts[0].ids, parts[0].classes, np.mean([part.probs for part in parts], axis=0)
+        )
 
     found = mixture.of({name: partial(member, name) for name in networks})
     rows = np.argsort(np.argsort(ids))  # members are aligned by sorted ids
@@ -268,7 +315,10 @@ def _list_unreadable(out: Path, unreadable: dict[str, str]) -> Path | None:
     if not unreadable:
         path.unlink(missing_ok=True)
         return None
-    with atomic_path(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as stored:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as stored,
+    ):
         writer = csv_writer(stored, (*unreadable, *unreadable.values()))
         writer.writerows([("id", "reason"), *unreadable.items()])
     return path

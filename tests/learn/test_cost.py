@@ -8,7 +8,7 @@ import pytest
 from ensemble.cli import main
 from ensemble.dataset.load import load
 from ensemble.events import ignore
-from ensemble.learn.estimate import cost_of
+from ensemble.learn.cost import cost_of
 from ensemble.learn.train import train
 from ensemble.runs import RunStore
 
@@ -31,7 +31,9 @@ def test_what_is_reckoned_is_near_what_it_takes(said, recipe_of, tmp_path):
     trained = train(recipe, data, 0, "real", store)
     seconds = time.perf_counter() - started - trained.seconds["data"]
     assert 0.1 * seconds < cost.seconds < 10 * seconds  # busy machines; a wrong unit is off by more
-    assert [phase.n_epochs for phase in cost.phases] == [int(name.rpartition(" ")[2]) for name in trained.phases]
+    assert [phase.n_epochs for phase in cost.phases] == [
+        int(name.rpartition(" ")[2]) for name in trained.phases
+    ]
     assert cost.disk_bytes > 4 * trained.n_parameters
     assert cost.memory_bytes > 2**20
 
@@ -42,12 +44,22 @@ def test_decoding_is_counted_where_images_are_not_in_the_cache_yet(recipe_of, tm
     first, again = (cost_of(recipe, data, 0, "dry", store, ignore) for _ in range(2))
     assert (first.n_decoded, again.n_decoded) == (60, 0)
     assert first.decode_seconds > 0 == again.decode_seconds
-    rest = first.rate_seconds + first.predict_seconds + first.refit_seconds + sum(p.seconds for p in first.phases)
+    rest = (
+        first.rate_seconds
+        + first.predict_seconds
+        + first.refit_seconds
+        + sum(p.seconds for p in first.phases)
+    )
     assert first.seconds == pytest.approx(rest + first.decode_seconds)
 
 
 def test_cropped_views_are_decoded_once_each(recipe_of, tmp_path):
-    frozen = ("fit.strategy=feature_extract", "fit.epochs=6", "fit.feature_views=3", "augment.crop=0.5")
+    frozen = (
+        "fit.strategy=feature_extract",
+        "fit.epochs=6",
+        "fit.feature_views=3",
+        "augment.crop=0.5",
+    )
     recipe, store = recipe_of("model.arch=resnet10t", *frozen), RunStore(tmp_path / "runs")
     data = load(recipe.data)
     plain = recipe_of("model.arch=resnet10t", *frozen[:2])
@@ -55,7 +67,9 @@ def test_cropped_views_are_decoded_once_each(recipe_of, tmp_path):
     assert cost.phases[0].once_seconds > plain_cost.phases[0].once_seconds
 
 
-def test_it_reckons_what_the_command_would_train_and_names_the_same_command(recipe_file, tmp_path, monkeypatch, capsys):
+def test_it_reckons_what_the_command_would_train_and_names_the_same_command(
+    recipe_file, tmp_path, monkeypatch, capsys
+):
     path, runs = recipe_file(), tmp_path / "runs"
 
     def ens(*said):
@@ -80,7 +94,9 @@ def test_it_reckons_what_the_command_would_train_and_names_the_same_command(reci
 
 def test_the_command_trains_nothing_and_names_the_next(recipe_file, tmp_path, monkeypatch, capsys):
     path = recipe_file()
-    monkeypatch.setattr(sys, "argv", ["ens", "train", str(path), "--dry-run", "--runs", str(tmp_path / "runs")])
+    monkeypatch.setattr(
+        sys, "argv", ["ens", "train", str(path), "--dry-run", "--runs", str(tmp_path / "runs")]
+    )
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code

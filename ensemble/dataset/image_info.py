@@ -1,6 +1,7 @@
 """What a file shows before it becomes training pixels: read once, its look remembered by the content's hash.
 
-`read_picture` is the one place that opens an image. A Look is some 900 bytes, enough to find copies and odd formats.
+`decode_image` is the one place that opens an image. An ImageInfo is some 900 bytes: enough to find copies
+and odd formats.
 """
 
 import errno
@@ -23,20 +24,28 @@ import numpy.typing as npt
 import PIL
 from PIL import Image
 
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import read_hashed
 from ensemble.dataset.decode import open_image, orientation_of, upright, without_metadata
 from ensemble.dataset.depth import Ranges, kind_of, to_8_bits
-from ensemble.dataset.places import cache_root
 from ensemble.errors import DataError
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
 THUMB = (16, 16)
 EIGHT_BITS = Ranges()
-SYSTEM_TROUBLES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES}  # not the file's own
+SYSTEM_TROUBLES = {
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EIO,
+    errno.EACCES,
+}  # not the file's own
 MAX_PIXELS = 200_000_000  # 600 MB as RGB; a larger picture is taken for an attack or a mistake
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow warns from here and refuses twice as much
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # it refuses what is too much
+warnings.filterwarnings(
+    "ignore", category=Image.DecompressionBombWarning
+)  # it refuses what is too much
 
 
 class UnreadableImage(Exception):
@@ -44,7 +53,7 @@ class UnreadableImage(Exception):
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class ImageInfo:
     """How a picture is stored and what it shows.
 
     width and height are in pixels, turned as the EXIF orientation (1: upright) says; contrast is the widest span of
@@ -66,7 +75,7 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
+class DecodedImage:
     """A decoded file: its pixels as upright RGB, and how it was stored."""
 
     image: Image.Image
@@ -76,22 +85,33 @@ class Picture:
     has_alpha: bool
     is_animated: bool
 
-    def look(self) -> Look:
+    def info(self) -> ImageInfo:
         """What is worth remembering of it."""
         digest = hashlib.blake2b(repr(self.image.size).encode(), digest_size=16)
         digest.update(self.image.tobytes())
         thumb = np.asarray(self.image.resize(THUMB, Image.Resampling.BOX))
         spans: Any = self.image.getextrema()  # one for each channel
         contrast, brightest = max(high - low for low, high in spans), max(high for _, high in spans)
-        return Look(
-            self.format, self.mode, *self.image.size, self.orientation, self.has_alpha, self.is_animated,
-            contrast, brightest, digest.hexdigest(), thumb,
-        )  # fmt: skip
+        return ImageInfo(
+            self.format,
+            self.mode,
+            *self.image.size,
+            self.orientation,
+            self.has_alpha,
+            self.is_animated,
+            contrast,
+            brightest,
+            digest.hexdigest(),
+            thumb,
+        )
 
 
-def read_picture(
-    path: Path, least_side: int | None = None, ranges: Ranges = EIGHT_BITS, content: bytes | None = None
-) -> Picture:
+def decode_image(
+    path: Path,
+    least_side: int | None = None,
+    ranges: Ranges = EIGHT_BITS,
+    content: bytes | None = None,
+) -> DecodedImage:
     """A picture as RGB, turned as its EXIF says, alpha dropped; of more than 8 bits a pixel, scaled by the ranges.
 
     Where the file has been read already, content holds its bytes.
@@ -100,7 +120,9 @@ def read_picture(
     """
     try:
         return _decoded(_source(path, content), path.suffix, least_side, ranges)
-    except Exception as error:  # whatever a decoder raises on a damaged file, the file is unreadable
+    except (
+        Exception
+    ) as error:  # whatever a decoder raises on a damaged file, the file is unreadable
         if isinstance(error, OSError) and error.errno in SYSTEM_TROUBLES:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from None
         with suppress(Exception):
@@ -115,7 +137,9 @@ def _source(path: Path, content: bytes | None) -> Path | IO[bytes]:
     return path if content is None else io.BytesIO(content)
 
 
-def _decoded(file: Path | IO[bytes], suffix: str, least_side: int | None, ranges: Ranges) -> Picture:
+def _decoded(
+    file: Path | IO[bytes], suffix: str, least_side: int | None, ranges: Ranges
+) -> DecodedImage:
     with open_image(file, suffix) as opened:
         if least_side is not None:
             opened.draft("RGB", (least_side, least_side))
@@ -130,14 +154,19 @@ def _decoded(file: Path | IO[bytes], suffix: str, least_side: int | None, ranges
         image = image.convert("RGBA" if "transparency" in image.info else "RGB").convert("RGB")
         if opened.format != "TIFF":  # which Pillow turns when it loads
             image = upright(image, orientation)
-        return Picture(image, opened.format or "?", mode, orientation, has_alpha, _is_animated(opened))
+        return DecodedImage(
+            image, opened.format or "?", mode, orientation, has_alpha, _is_animated(opened)
+        )
 
 
 def read_image(
-    path: Path, least_side: int | None = None, ranges: Ranges = EIGHT_BITS, content: bytes | None = None
+    path: Path,
+    least_side: int | None = None,
+    ranges: Ranges = EIGHT_BITS,
+    content: bytes | None = None,
 ) -> Image.Image:
-    """A picture's pixels alone, as read_picture reads them. Raises UnreadableImage, DataError."""
-    return read_picture(path, least_side, ranges, content).image
+    """A picture's pixels alone, as decode_image gives them. Raises UnreadableImage, DataError."""
+    return decode_image(path, least_side, ranges, content).image
 
 
 def _is_animated(opened: Image.Image) -> bool:
@@ -147,16 +176,16 @@ def _is_animated(opened: Image.Image) -> bool:
     return False
 
 
-def looks_of(
+def image_infos(
     hashes: Mapping[Path, str], progress: Progress, ranges: Ranges = EIGHT_BITS
-) -> tuple[dict[str, Look], dict[str, str]]:
+) -> tuple[dict[str, ImageInfo], dict[str, str]]:
     """Looks by content hash, and by content hash the reason why a file has none. Raises DataError.
 
     hashes: the content hash of every file. Only contents that are not known yet are decoded, in threads; progress
     hears how many of these are done.
     """
     by_hash = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
-    looks, reasons = known_looks(by_hash, ranges), dict[str, str]()
+    looks, reasons = known_infos(by_hash, ranges), dict[str, str]()
     unknown = sorted(by_hash.keys() - looks.keys())
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, len(unknown), 512):
@@ -164,17 +193,19 @@ def looks_of(
             files = [by_hash[content] for content in contents]
             found = pool.map(partial(_look_or_reason, ranges), files, contents)
             fresh = dict(zip(contents, found, strict=True))
-            made = {content: look for content, look in fresh.items() if isinstance(look, Look)}
-            remember_looks(made, ranges)
+            made = {content: look for content, look in fresh.items() if isinstance(look, ImageInfo)}
+            store_infos(made, ranges)
             looks |= made
-            reasons |= {content: reason for content, reason in fresh.items() if isinstance(reason, str)}
+            reasons |= {
+                content: reason for content, reason in fresh.items() if isinstance(reason, str)
+            }
             progress(start + len(contents), len(unknown))
     return looks, reasons
 
 
-def _look_or_reason(ranges: Ranges, path: Path, content: str) -> Look | str:
+def _look_or_reason(ranges: Ranges, path: Path, content: str) -> ImageInfo | str:
     try:
-        return read_picture(path, ranges=ranges, content=read_hashed(path, content)).look()
+        return decode_image(path, ranges=ranges, content=read_hashed(path, content)).info()
     except UnreadableImage as error:
         return str(error)
 
@@ -190,9 +221,9 @@ def _index_for(ranges: Ranges) -> Path:
     return _index().with_suffix(f".{digest}.sqlite") if ranges.by_mode else _index()
 
 
-def known_looks(contents: Iterable[str], ranges: Ranges = EIGHT_BITS) -> dict[str, Look]:
+def known_infos(contents: Iterable[str], ranges: Ranges = EIGHT_BITS) -> dict[str, ImageInfo]:
     """The looks that the index holds of these contents; none where it is broken."""
-    wanted, found = list(contents), dict[str, Look]()
+    wanted, found = list(contents), dict[str, ImageInfo]()
     index = _index_for(ranges)
     if not index.exists():
         return found
@@ -201,16 +232,29 @@ def known_looks(contents: Iterable[str], ranges: Ranges = EIGHT_BITS) -> dict[st
             some = wanted[start : start + 500]
             marks = ",".join("?" * len(some))
             for row in db.execute(f"SELECT * FROM looks WHERE content IN ({marks})", some):
-                content, form, mode, width, height, orientation, has_alpha, is_animated, contrast, *more = row
+                (
+                    content,
+                    form,
+                    mode,
+                    width,
+                    height,
+                    orientation,
+                    has_alpha,
+                    is_animated,
+                    contrast,
+                    *more,
+                ) = row
                 brightest, pixels, thumb = more
                 shown = np.frombuffer(thumb, np.uint8).reshape(*THUMB, 3)
                 flags = bool(has_alpha), bool(is_animated)
                 span = contrast, brightest
-                found[content] = Look(form, mode, width, height, orientation, *flags, *span, pixels, shown)
+                found[content] = ImageInfo(
+                    form, mode, width, height, orientation, *flags, *span, pixels, shown
+                )
     return found
 
 
-def remember_looks(looks: Mapping[str, Look], ranges: Ranges = EIGHT_BITS) -> None:
+def store_infos(looks: Mapping[str, ImageInfo], ranges: Ranges = EIGHT_BITS) -> None:
     """Add looks to the index, which only saves time: where it cannot be written, files are decoded again."""
     rows = [(content, *astuple(look)[:-1], look.thumb.tobytes()) for content, look in looks.items()]
     if not rows:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.dataset.splits import held_out
+from ensemble.dataset.stratified import held_out
 from ensemble.errors import DataError
 
 COUNTS = st.lists(st.integers(2, 40), min_size=1, max_size=8)
@@ -54,7 +54,10 @@ def test_the_same_seed_gives_the_same_split(counts, share, seed):
 
 def test_another_seed_or_another_use_gives_another_split():
     ids, labels = rows([50, 50])
-    masks = [held_out(ids, labels, 0.3, seed, use) for seed, use in [(0, "valid"), (1, "valid"), (0, "test")]]
+    masks = [
+        held_out(ids, labels, 0.3, seed, use)
+        for seed, use in [(0, "valid"), (1, "valid"), (0, "test")]
+    ]
     assert len({mask.tobytes() for mask in masks}) == 3
 
 
@@ -66,11 +69,17 @@ def test_a_tiny_class_does_not_take_the_rounding_of_the_others():
 
 def test_a_split_is_the_same_on_every_machine_and_in_every_version():
     ids, labels = rows([5, 5])
-    held = [key for key, is_held in zip(ids, held_out(ids, labels, 0.4, 0, "valid"), strict=True) if is_held]
+    held = [
+        key
+        for key, is_held in zip(ids, held_out(ids, labels, 0.4, 0, "valid"), strict=True)
+        if is_held
+    ]
     assert held == ["class 0/1", "class 0/4", "class 1/5", "class 1/9"]
 
 
 def test_a_class_with_one_image_is_refused_by_name():
     with pytest.raises(DataError) as refused:
         held_out(["1", "2", "3", "4"], ["cat", "cat", "owl", "emu"], 0.5, 0, "valid")
-    assert str(refused.value).startswith("class 'emu' has one image and cannot be split (2 such classes)\nadd images")
+    assert str(refused.value).startswith(
+        "class 'emu' has one image and cannot be split (2 such classes)\nadd images"
+    )

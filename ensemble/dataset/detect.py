@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ensemble.dataset.names import BETWEEN_LABELS, contents, is_sample, read_csv, same_form
-from ensemble.dataset.places import find
+from ensemble.dataset.archives import find
+from ensemble.dataset.csvfile import BETWEEN_LABELS, read_csv
+from ensemble.dataset.filenames import contents, is_sample, same_form
 from ensemble.dataset.scan import image_files, passed_over_line, scan
 from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
@@ -69,7 +70,11 @@ def recognise(path: str) -> Layout:
     train, valid, test = (_named(folders, names) for names in (TRAIN, VALID, TEST))
     samples = [own.name for own in sorted(root.glob("*.csv")) if is_sample(own.name)]
     sample = _fitting(root, samples, test)
-    doubts = (f"sample submissions: {', '.join(samples)}; {sample} is taken",) if len(samples) > 1 else ()
+    doubts = (
+        (f"sample submissions: {', '.join(samples)}; {sample} is taken",)
+        if len(samples) > 1
+        else ()
+    )
     found = _recognised(root, folders, train, valid, test, sample)
     return _with_notes(replace(found, doubts=(*doubts, *found.doubts)))
 
@@ -93,13 +98,21 @@ def _folders(root: Path) -> dict[str, Path]:
     """The folders by name; where one holds the training and test images in folders of their own, these after them."""
 
     def within(folder: Path) -> list[Path]:
-        return [child for child in sorted(folder.iterdir()) if child.is_dir() and child.name[0] not in "._"]
+        return [
+            child
+            for child in sorted(folder.iterdir())
+            if child.is_dir() and child.name[0] not in "._"
+        ]
 
     top = within(root)
     nested = [
-        own for folder in top for own in within(folder)
-        if all(any(other.name.lower() in names for other in within(folder)) for names in (TRAIN, TEST))
-    ]  # fmt: skip
+        own
+        for folder in top
+        for own in within(folder)
+        if all(
+            any(other.name.lower() in names for other in within(folder)) for names in (TRAIN, TEST)
+        )
+    ]
     return {folder.relative_to(root).as_posix(): folder for folder in [*top, *nested]}
 
 
@@ -112,12 +125,23 @@ def _fitting(root: Path, samples: Sequence[str], test: str | None) -> str | None
 
 
 def _recognised(
-    root: Path, folders: dict[str, Path], train: str | None, valid: str | None, test: str | None, sample: str | None
+    root: Path,
+    folders: dict[str, Path],
+    train: str | None,
+    valid: str | None,
+    test: str | None,
+    sample: str | None,
 ) -> Layout:
     labelled = _labels_file(root, train)
     if labelled is not None:
         return _from_csv(root, *labelled, test, sample)
-    if train is None and folders and not valid and not test and all(_has_images(folder) for folder in folders.values()):
+    if (
+        train is None
+        and folders
+        and not valid
+        and not test
+        and all(_has_images(folder) for folder in folders.values())
+    ):
         train = "."
     if train is None or not _class_names(root / train):
         lines = [
@@ -132,7 +156,9 @@ def _recognised(
 def _inner(root: Path) -> Path:
     """Downloads often wrap everything in a folder, or two."""
     while True:
-        children = [child for child in root.iterdir() if not child.name.startswith((".", "__MACOSX"))]
+        children = [
+            child for child in root.iterdir() if not child.name.startswith((".", "__MACOSX"))
+        ]
         if (
             len(children) != 1
             or not children[0].is_dir()
@@ -147,7 +173,9 @@ def _inner(root: Path) -> Path:
 
 def _named(folders: dict[str, Path], names: Sequence[str]) -> str | None:
     """The first folder of such a name that holds images."""
-    by_lower = {Path(name).name.lower(): name for name in reversed(folders)}  # of two, the one that is not nested
+    by_lower = {
+        Path(name).name.lower(): name for name in reversed(folders)
+    }  # of two, the one that is not nested
     found = [by_lower[name] for name in names if name in by_lower]
     return next((name for name in found if _has_images(folders[name])), None)
 
@@ -168,7 +196,9 @@ def _labels_file(root: Path, train: str | None) -> tuple[str, str, str, str] | N
             continue
         header, rows = read_csv(path, BETWEEN_LABELS)
         known = files_by_id(root, train).keys()
-        ids = [column for column in header if all(same_form(row[column]) in known for row in rows[:50])]
+        ids = [
+            column for column in header if all(same_form(row[column]) in known for row in rows[:50])
+        ]
         others = [column for column in header if column not in ids[:1]]
         if ids and others:
             label = next((column for column in others if column.lower() in LABELS), others[0])
@@ -177,13 +207,23 @@ def _labels_file(root: Path, train: str | None) -> tuple[str, str, str, str] | N
 
 
 def _from_csv(
-    root: Path, train: str, file: str, id_column: str, label_column: str, test: str | None, sample: str | None
+    root: Path,
+    train: str,
+    file: str,
+    id_column: str,
+    label_column: str,
+    test: str | None,
+    sample: str | None,
 ) -> Layout:
     header, rows = read_csv(root / file, BETWEEN_LABELS)
     counts = Counter(row[label_column] for row in rows)
     others = [column for column in header if column not in (id_column, label_column)]
     _check_one_label(root / file, rows, [label_column, *others])
-    doubts = [f"{file} has more columns: {', '.join(others[:4])}; data.group can keep rows together"] if others else []
+    doubts = (
+        [f"{file} has more columns: {', '.join(others[:4])}; data.group can keep rows together"]
+        if others
+        else []
+    )
     if len(counts) > max(2, len(rows) // 2):
         doubts.append(
             f"column {label_column} has {len(counts):,} different values in {len(rows):,} rows: is it a label?"
@@ -198,17 +238,31 @@ def _from_csv(
     if sample:
         n_asked = len(read_csv(root / sample)[1])
         if n_asked != n_tests:
-            doubts.append(f"{sample} asks for {n_asked:,} rows, {test or 'no test folder'} holds {n_tests:,} images")
+            doubts.append(
+                f"{sample} asks for {n_asked:,} rows, {test or 'no test folder'} holds {n_tests:,} images"
+            )
     sizes, more = _sizes([*image_files(root / train), *tests])
     return Layout(
-        root, "csv", train, None, test, (file, id_column, label_column), sample, dict(sorted(counts.items())), 0,
-        n_tests, sizes, (*doubts, *more, *_small_classes(counts)),
-    )  # fmt: skip
+        root,
+        "csv",
+        train,
+        None,
+        test,
+        (file, id_column, label_column),
+        sample,
+        dict(sorted(counts.items())),
+        0,
+        n_tests,
+        sizes,
+        (*doubts, *more, *_small_classes(counts)),
+    )
 
 
 def _check_one_label(path: Path, rows: Sequence[dict[str, str]], columns: Sequence[str]) -> None:
     """Raises DataError where a column for each class says 0 or 1."""
-    if len(columns) > 1 and all(sorted(row[name] for name in columns)[-2:] == ["0", "1"] for row in rows):
+    if len(columns) > 1 and all(
+        sorted(row[name] for name in columns)[-2:] == ["0", "1"] for row in rows
+    ):
         raise DataError(
             f"{path}: {', '.join(columns)[:200]}: a column for each class, but one label column is needed\n"
             "with pandas: d['label'] = d.iloc[:, 1:].idxmax(axis=1), then d.iloc[:, [0, -1]].to_csv(…, index=False)"
@@ -222,22 +276,45 @@ def _are_in(root: Path, folder: str, sample: str) -> bool:
     return all(same_form(row[header[0]]) in known for row in rows)
 
 
-def _from_folders(root: Path, train: str, valid: str | None, test: str | None, sample: str | None) -> Layout:
+def _from_folders(
+    root: Path, train: str, valid: str | None, test: str | None, sample: str | None
+) -> Layout:
     files = image_files(root / train)
     counts = Counter(file.relative_to(root / train).parts[0] for file in files)
-    n_valid, tests = len(image_files(root / valid)) if valid else 0, image_files(root / test) if test else []
+    n_valid, tests = (
+        len(image_files(root / valid)) if valid else 0,
+        image_files(root / test) if test else [],
+    )
     sizes, doubts = _sizes([*files, *tests])
     return Layout(
-        root, "folder", train, valid, test, None, sample, dict(sorted(counts.items())), n_valid, len(tests), sizes,
+        root,
+        "folder",
+        train,
+        valid,
+        test,
+        None,
+        sample,
+        dict(sorted(counts.items())),
+        n_valid,
+        len(tests),
+        sizes,
         (*doubts, *_small_classes(counts)),
-    )  # fmt: skip
+    )
 
 
 def _small_classes(counts: Counter[str]) -> list[str]:
     small = [name for name, count in counts.items() if count < 10]
     lone = [name for name in small if counts[name] == 1]
-    few = f"{len(small)} of {len(counts)} classes have fewer than 10 images, such as {min(small)!r}" if small else ""
-    one = f"class {min(lone)!r} has one image, so it cannot be split: add some, or take the class away" if lone else ""
+    few = (
+        f"{len(small)} of {len(counts)} classes have fewer than 10 images, such as {min(small)!r}"
+        if small
+        else ""
+    )
+    one = (
+        f"class {min(lone)!r} has one image, so it cannot be split: add some, or take the class away"
+        if lone
+        else ""
+    )
     return [doubt for doubt in (one, few) if doubt]
 
 
@@ -255,9 +332,14 @@ def _sizes(files: Sequence[Path]) -> tuple[Sizes, list[str]]:
         except Exception:  # whatever a decoder raises on a damaged header, the file is unreadable
             unreadable.append(file)
     if not found:
-        raise DataError(f"{files[0].parent}: no image there can be opened, the first: {files[0].name}")
+        raise DataError(
+            f"{files[0].parent}: no image there can be opened, the first: {files[0].name}"
+        )
     by_area = sorted(found, key=lambda size: (size[0] * size[1], size))
-    median = (round(statistics.median(w for w, _ in found)), round(statistics.median(h for _, h in found)))
+    median = (
+        round(statistics.median(w for w, _ in found)),
+        round(statistics.median(h for _, h in found)),
+    )
     sizes = Sizes(by_area[0], median, by_area[-1], tuple(unreadable))
     return sizes, [
         f"{len(unreadable)} files are no readable images, such as {unreadable[0].name}"

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ensemble.blending import make_blend
-from ensemble.engines.outside import import_run, read_predictions
 from ensemble.errors import EnsembleError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
+from ensemble.runs.imported import import_run, read_predictions
 
 CLASSES = ("ant", "bee", "wasp")
 
@@ -21,7 +21,9 @@ def store(tmp_path):
 def known(store, rng, fake_run, made_up):
     """A run of 30 validation and 8 test images whose ids have leading zeros."""
     valid = made_up(rng, 30, CLASSES, 0.8)
-    test = Predictions(np.array([f"{i:04d}" for i in range(8)]), CLASSES, rng.dirichlet(np.ones(3), 8).astype("f4"))
+    test = Predictions(
+        np.array([f"{i:04d}" for i in range(8)]), CLASSES, rng.dirichlet(np.ones(3), 8).astype("f4")
+    )
     return fake_run(store.root, "known-1-s0", predictions=valid, test=test)
 
 
@@ -30,7 +32,10 @@ def csv_of(path, predictions, change=lambda name: name, label=False, classes=Non
     classes = classes or predictions.classes[::-1]
     lines = [",".join(["id", *classes, *(["label"] if label else [])])]
     for i in range(len(predictions.ids))[::-1]:
-        row = [f"{scale * predictions.probs[i, predictions.classes.index(name)]:.7f}" for name in classes]
+        row = [
+            f"{scale * predictions.probs[i, predictions.classes.index(name)]:.7f}"
+            for name in classes
+        ]
         truth = [predictions.classes[predictions.targets[i]]] if label else []
         lines.append(",".join([change(str(predictions.ids[i])), *row, *truth]))
     path.write_text("\n".join(lines) + "\n")
@@ -44,14 +49,22 @@ def refusal(*arguments, **named):
     return str(refused.value)
 
 
-CHANGES = {"as they are": str, "with .jpg": lambda name: f"{name}.jpg", "with .heic": lambda name: f"{name}.heic"}
+CHANGES = {
+    "as they are": str,
+    "with .jpg": lambda name: f"{name}.jpg",
+    "with .heic": lambda name: f"{name}.heic",
+}
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_csv_in_any_order_joins_the_runs_that_know_its_rows(change, known, store, tmp_path):
     valid, test = known.valid(), known.test()
     made = import_run(
-        "mine", "vit", csv_of(tmp_path / "v.csv", valid, change), csv_of(tmp_path / "t.csv", test, change), store
+        "mine",
+        "vit",
+        csv_of(tmp_path / "v.csv", valid, change),
+        csv_of(tmp_path / "t.csv", test, change),
+        store,
     )
     assert made.scores.accuracy == known.scores.accuracy
     assert made.valid().ids.tolist() == valid.ids.tolist()
@@ -67,7 +80,10 @@ def test_an_npz_in_half_precision_joins_too(known, store, tmp_path):
     valid, test = known.valid(), known.test()
     for name, part in (("v", valid), ("t", test)):
         np.savez(
-            tmp_path / f"{name}.npz", ids=part.ids, classes=np.array(part.classes), probs=part.probs.astype(np.float16)
+            tmp_path / f"{name}.npz",
+            ids=part.ids,
+            classes=np.array(part.classes),
+            probs=part.probs.astype(np.float16),
         )
     made = import_run("mine", "vit", tmp_path / "v.npz", tmp_path / "t.npz", store)
     np.testing.assert_allclose(made.valid().canonical().probs, valid.canonical().probs, atol=1e-3)
@@ -75,8 +91,12 @@ def test_an_npz_in_half_precision_joins_too(known, store, tmp_path):
 
 
 def test_rows_that_sum_to_0_999_are_taken_as_shares(known, store, tmp_path):
-    made = import_run("mine", "vit", csv_of(tmp_path / "v.csv", known.valid(), scale=0.999), None, store)
-    np.testing.assert_allclose(made.valid().canonical().probs, known.valid().canonical().probs, atol=1e-6)
+    made = import_run(
+        "mine", "vit", csv_of(tmp_path / "v.csv", known.valid(), scale=0.999), None, store
+    )
+    np.testing.assert_allclose(
+        made.valid().canonical().probs, known.valid().canonical().probs, atol=1e-6
+    )
     said = refusal("mine", "vit", csv_of(tmp_path / "w.csv", known.valid(), scale=0.9), None, store)
     assert "sum to 0.9000, not 1" in said
 
@@ -88,7 +108,9 @@ def test_ids_that_lost_their_leading_zeros_are_refused_with_the_reason(known, st
     assert "without their leading zeros" in said
     tests = csv_of(tmp_path / "t.csv", known.test(), lambda name: str(int(name)))
     said = refusal("mine", "vit", csv_of(tmp_path / "ok.csv", known.valid()), tests, store)
-    assert said.startswith(f"{tests}: 8 rows for 8: missing '0000', '0001', '0002', … (8); not known '0', '1', '2'")
+    assert said.startswith(
+        f"{tests}: 8 rows for 8: missing '0000', '0001', '0002', … (8); not known '0', '1', '2'"
+    )
     assert said.endswith("read and write ids as text")
 
 
@@ -125,7 +147,10 @@ def test_unknown_rows_with_true_classes_make_a_data_set_of_their_own(store, tmp_
         ("id,ant,bee,wasp\na,0.5,nan,0.5\n", "probabilities of 'a' are not finite"),
         ("id,ant,bee,wasp\na,0.5,0.5,0\na,0.5,0.5,0\n", "id 'a' stands 2 times"),
         ("id,ant\na,1\n", "needs an id column and one column per class"),
-        ("id,ant,bee,label\na,0.5,0.5,fly\n", "'fly' in column label has no column of probabilities"),
+        (
+            "id,ant,bee,label\na,0.5,0.5,fly\n",
+            "'fly' in column label has no column of probabilities",
+        ),
         ("id,ant,bee\na,2,-1\n", "probabilities of 'a' are outside 0 to 1"),
     ],
 )
@@ -138,7 +163,9 @@ def test_a_csv_that_cannot_be_trusted_is_refused_by_file_and_row(text, said, tmp
     assert said in str(refused.value)
 
 
-def test_rows_without_true_classes_in_an_empty_store_are_told_what_to_add(store, tmp_path, rng, made_up):
+def test_rows_without_true_classes_in_an_empty_store_are_told_what_to_add(
+    store, tmp_path, rng, made_up
+):
     path = csv_of(tmp_path / "v.csv", made_up(rng, 9, CLASSES))
     assert "a column `label`" in refusal("mine", "vit", path, None, store)
     assert "'../mine' is no name" in refusal("../mine", "vit", path, None, store)
@@ -160,18 +187,29 @@ def test_the_same_numbers_about_other_rows_are_another_run(store, tmp_path):
     for data in ("one", "two"):
         ids = np.array([f"{data}{i}" for i in range(10)])
         even = Predictions(ids, CLASSES, np.full((10, 3), 1 / 3, np.float32), targets)
-        import_run("same", "vit", csv_of(tmp_path / f"{data}.csv", even, label=True), None, store, data=data)
+        import_run(
+            "same",
+            "vit",
+            csv_of(tmp_path / f"{data}.csv", even, label=True),
+            None,
+            store,
+            data=data,
+        )
     assert sorted(run.data.name for run in store.finished()) == ["one", "two"]
 
 
 def test_scores_are_those_that_a_blend_sees(known, store, tmp_path):
-    made = import_run("mine", "vit", csv_of(tmp_path / "v.csv", known.valid(), scale=0.992), None, store)
+    made = import_run(
+        "mine", "vit", csv_of(tmp_path / "v.csv", known.valid(), scale=0.992), None, store
+    )
     assert made.scores.log_loss == pytest.approx(known.scores.log_loss, abs=1e-5)
     assert make_blend([made]).valid.fitted_log_loss == pytest.approx(made.scores.log_loss, abs=1e-6)
 
 
 def test_test_rows_are_those_of_a_run_that_has_some(known, store, tmp_path):
-    import_run("aa", "vit", csv_of(tmp_path / "v.csv", known.valid()), None, store)  # comes first, has no test set
+    import_run(
+        "aa", "vit", csv_of(tmp_path / "v.csv", known.valid()), None, store
+    )  # comes first, has no test set
     odd = Predictions(np.array(["x", "y"]), CLASSES, np.full((2, 3), 1 / 3, np.float32))
     said = refusal("zz", "vit", tmp_path / "v.csv", csv_of(tmp_path / "t.csv", odd), store)
     assert "2 rows for 8" in said
@@ -179,12 +217,21 @@ def test_test_rows_are_those_of_a_run_that_has_some(known, store, tmp_path):
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\\b", "a\nb", "x" * 300, ".hidden"])
 def test_names_that_make_no_folder_are_refused(name, known, store, tmp_path):
-    assert "is no name" in refusal(name, "vit", csv_of(tmp_path / "v.csv", known.valid()), None, store)
+    assert "is no name" in refusal(
+        name, "vit", csv_of(tmp_path / "v.csv", known.valid()), None, store
+    )
 
 
 def test_a_file_without_rows_and_a_store_that_is_a_file_are_refused(known, store, tmp_path):
-    np.savez(tmp_path / "e.npz", ids=np.array([], "U1"), classes=np.array(CLASSES), probs=np.zeros((0, 3)))
+    np.savez(
+        tmp_path / "e.npz",
+        ids=np.array([], "U1"),
+        classes=np.array(CLASSES),
+        probs=np.zeros((0, 3)),
+    )
     assert "has no rows" in refusal("mine", "vit", tmp_path / "e.npz", None, store)
     (tmp_path / "file").write_text("")
     labelled = csv_of(tmp_path / "v.csv", known.valid(), label=True)
-    assert "cannot be written" in refusal("mine", "vit", labelled, None, RunStore(tmp_path / "file"))
+    assert "cannot be written" in refusal(
+        "mine", "vit", labelled, None, RunStore(tmp_path / "file")
+    )

@@ -18,7 +18,9 @@ from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
 from ensemble.submission.ledger import Ledger, answers
 
-SHIFT = 0.05  # a test set whose classes differ by this much from the training set's is nothing special
+SHIFT = (
+    0.05  # a test set whose classes differ by this much from the training set's is nothing special
+)
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,18 @@ def last_submission(folder: Path, **which: str) -> Last | None:
     entry = ledger.last(**which)
     if entry is None:
         return None
-    return Last(entry.file, answers((folder / entry.file).read_text(encoding="utf-8")), entry.accuracy)
+    return Last(
+        entry.file, answers((folder / entry.file).read_text(encoding="utf-8")), entry.accuracy
+    )
 
 
 def smells(
-    runs: Mapping[str, Run], mixture: Mixture, predictions: Predictions, text: str, accuracy: float, last: Last | None
+    runs: Mapping[str, Run],
+    mixture: Mixture,
+    predictions: Predictions,
+    text: str,
+    accuracy: float,
+    last: Last | None,
 ) -> list[str]:
     """Warnings about a blend's CSV, in words; text is the CSV and accuracy its cross-fitted one."""
     found = [
@@ -57,12 +66,18 @@ def _shares(runs: Mapping[str, Run], valid: Predictions, test: Predictions) -> s
     by_name = dict(zip(one.classes, one.class_shares().tolist(), strict=True))
     trained = np.array([by_name[name] for name in test.classes])
     seen, usual = test.probs.mean(0), valid.probs.mean(0)
-    chance = 0.8 * np.sqrt(trained * (1 - trained) / len(test.ids)).sum()  # twice the mean distance of a sample
+    chance = (
+        0.8 * np.sqrt(trained * (1 - trained) / len(test.ids)).sum()
+    )  # twice the mean distance of a sample
     limit = SHIFT + chance
-    if min(_distance(seen, trained), _distance(seen, usual)) <= limit:  # a weak blend evens out the shares
+    if (
+        min(_distance(seen, trained), _distance(seen, usual)) <= limit
+    ):  # a weak blend evens out the shares
         return ""
     worst = int(np.abs(seen - trained).argmax())
-    sorted_alike = min(_distance(np.sort(seen), np.sort(other)) for other in (trained, usual)) <= limit
+    sorted_alike = (
+        min(_distance(np.sort(seen), np.sort(other)) for other in (trained, usual)) <= limit
+    )
     order = " (as if the classes stood in another order)" if sorted_alike else ""
     return (
         f"class shares{order}: {100 * seen[worst]:.0f} % of the test images are said to be {test.classes[worst]}, "
@@ -81,7 +96,9 @@ def _strangers(runs: Mapping[str, Run], of_refits: bool) -> str:
         return ""
     names = sorted(runs)
     valid = _labels({name: runs[name].valid for name in names})
-    test = _labels({name: runs[name].test_refit if of_refits else runs[name].test for name in names})
+    test = _labels(
+        {name: runs[name].test_refit if of_refits else runs[name].test for name in names}
+    )
     usual, chance = _agreement(valid)
     agree, chance = _agreement(test)
     drop = agree - ((usual + chance) / 2 - 1 / math.sqrt(test.shape[1]))

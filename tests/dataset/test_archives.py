@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.dataset import places
-from ensemble.dataset.places import cache_root, find, unpacked
+from ensemble.dataset import archives
+from ensemble.dataset.archives import cache_root, find, unpacked
 from ensemble.errors import DataError
 
 FILES = {"train/a/1.png": b"one", "train/b/2.png": b"two", "labels.csv": b"id,label\n"}
@@ -39,7 +39,11 @@ def archive_of(path, files, folders=()):
 
 
 def files_in(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_derived_files_go_where_ens_cache_says(tmp_path, monkeypatch):
@@ -64,7 +68,9 @@ def test_what_is_missing_lists_every_place_looked_at(tmp_path, monkeypatch):
     monkeypatch.setenv("ENS_DATA", str(tmp_path / "data"))
     with pytest.raises(DataError) as missing:
         find("birds", get="kaggle:birds")
-    assert f"birds is not there; looked at {tmp_path}/data/birds, {tmp_path}/birds\n" in str(missing.value)
+    assert f"birds is not there; looked at {tmp_path}/data/birds, {tmp_path}/birds\n" in str(
+        missing.value
+    )
     assert "`ens data get kaggle:birds` fetches it" in str(missing.value)
     assert str(missing.value).count("\n") < 3
     with pytest.raises(DataError, match="is not there"):
@@ -73,17 +79,25 @@ def test_what_is_missing_lists_every_place_looked_at(tmp_path, monkeypatch):
 
 def test_a_file_that_is_no_archive_is_refused_with_what_is_allowed(tmp_path):
     (tmp_path / "a.rar").write_bytes(b"Rar!")
-    with pytest.raises(DataError, match=r"a.rar: not a folder and not an archive \(.zip, .tar, .tgz, .tar.gz\)"):
+    with pytest.raises(
+        DataError, match=r"a.rar: not a folder and not an archive \(.zip, .tar, .tgz, .tar.gz\)"
+    ):
         find(str(tmp_path / "a.rar"))
 
 
 @pytest.mark.parametrize("wrapper", ["", "birds-v2/", "./"])
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz", ".tar.gz"])
-def test_an_archive_is_unpacked_with_or_without_a_folder_around_everything(tmp_path, suffix, wrapper):
-    wrapped = {f"{wrapper}{name}": content for name, content in FILES.items()} | {"__MACOSX/._1.png": b"junk"}
+def test_an_archive_is_unpacked_with_or_without_a_folder_around_everything(
+    tmp_path, suffix, wrapper
+):
+    wrapped = {f"{wrapper}{name}": content for name, content in FILES.items()} | {
+        "__MACOSX/._1.png": b"junk"
+    }
     path = archive_of(tmp_path / f"birds.x{suffix}", wrapped, folders=[f"{wrapper}empty"])
     found = find(str(path))
-    assert {name: content for name, content in files_in(found).items() if "MACOSX" not in name} == FILES
+    assert {
+        name: content for name, content in files_in(found).items() if "MACOSX" not in name
+    } == FILES
     assert found.is_relative_to(cache_root() / "unpacked")
     assert [child.name[:6] for child in (cache_root() / "unpacked").iterdir()] == ["birds-"]
 
@@ -127,7 +141,9 @@ def refuse(path, said):
     ],
 )
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
-def test_two_members_that_would_be_one_file_are_refused_and_both_are_named(tmp_path, suffix, first, second):
+def test_two_members_that_would_be_one_file_are_refused_and_both_are_named(
+    tmp_path, suffix, first, second
+):
     path = archive_of(tmp_path / f"a{suffix}", {"cats/0.jpg": b"0", first: b"1", second: b"2"})
     if suffix == ".tar" and "\\" in first + second:
         assert len(files_in(unpacked(path))) == 3
@@ -139,8 +155,8 @@ def test_two_members_that_would_be_one_file_are_refused_and_both_are_named(tmp_p
 def test_a_disk_that_takes_one_name_for_another_overwrites_nothing(tmp_path, monkeypatch):
     """As on a case-insensitive disk: the second name leads to the first's file."""
     path = archive_of(tmp_path / "a.zip", {"cats/a.jpg": b"1", "CATS/A.jpg": b"2"})
-    safe = places._safe
-    monkeypatch.setattr(places, "_safe", lambda name, archive: safe(name.lower(), archive))
+    safe = archives._safe
+    monkeypatch.setattr(archives, "_safe", lambda name, archive: safe(name.lower(), archive))
     refuse(path, "'cats/a.jpg' and 'CATS/A.jpg' would be one file; refused")
 
 
@@ -171,7 +187,10 @@ def test_a_member_outside_the_folder_is_refused_and_nothing_is_left(tmp_path, su
 
 @pytest.mark.parametrize("name", EVIL_TAR_NAMES)
 def test_a_member_that_climbs_by_either_reading_of_a_backslash_is_refused(tmp_path, name):
-    refuse(archive_of(tmp_path / "a.tar", {"good": b"1", name: b"evil"}), "would be written outside the folder")
+    refuse(
+        archive_of(tmp_path / "a.tar", {"good": b"1", name: b"evil"}),
+        "would be written outside the folder",
+    )
 
 
 @pytest.mark.parametrize("kind", ["SYMTYPE", "LNKTYPE", "CHRTYPE", "BLKTYPE", "FIFOTYPE"])
@@ -198,7 +217,9 @@ def test_a_link_or_device_in_a_zip_is_refused(tmp_path, kind):
 def test_a_damaged_archive_is_refused_and_nothing_is_left(tmp_path, suffix, damage):
     path = archive_of(tmp_path / f"a{suffix}", {"x": bytes(range(256)) * 40})
     content = path.read_bytes()
-    path.write_bytes({"garbage": b"hello" * 200, "half": content[: len(content) // 2], "empty": b""}[damage])
+    path.write_bytes(
+        {"garbage": b"hello" * 200, "half": content[: len(content) // 2], "empty": b""}[damage]
+    )
     refuse(path, "damaged or unsupported archive")
 
 
@@ -208,7 +229,9 @@ def test_an_archive_that_has_a_file_where_it_needs_a_folder_is_refused(tmp_path)
 
 @given(st.data())
 def test_any_damage_leaves_a_data_error_or_a_whole_folder(tmp_path_factory, data):
-    path = tmp_path_factory.mktemp("damaged") / data.draw(st.sampled_from(["a.zip", "a.tar", "a.tgz"]))
+    path = tmp_path_factory.mktemp("damaged") / data.draw(
+        st.sampled_from(["a.zip", "a.tar", "a.tgz"])
+    )
     archive_of(path, {"a/x": b"abcabc" * 50, "a/y": b"1234" * 50})
     raw = bytearray(path.read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
@@ -222,32 +245,57 @@ def test_any_damage_leaves_a_data_error_or_a_whole_folder(tmp_path_factory, data
     ("limit", "said"), [("MAX_BYTES", "more than 100 bytes"), ("MAX_FILES", "more than 100 files")]
 )
 def test_an_archive_that_swells_when_unpacked_is_stopped(tmp_path, monkeypatch, limit, said):
-    files = {"zeros": bytes(1_000_000)} if limit == "MAX_BYTES" else {f"{i}": b"" for i in range(101)}
-    monkeypatch.setattr(places, limit, 100)
+    files = (
+        {"zeros": bytes(1_000_000)} if limit == "MAX_BYTES" else {f"{i}": b"" for i in range(101)}
+    )
+    monkeypatch.setattr(archives, limit, 100)
     refuse(archive_of(tmp_path / "bomb.zip", files), said)
 
 
 def test_a_zip_with_windows_strokes_is_the_same_folder(tmp_path):
     """zipfile writes a name as it is; folders have entries of their own, or none."""
     strokes = {f"pets\\{name}".replace("/", "\\"): content for name, content in FILES.items()}
-    for name, folders in (("bare.zip", {}), ("folders.zip", {"pets\\": b"", "pets\\train\\a\\": b""})):
+    for name, folders in (
+        ("bare.zip", {}),
+        ("folders.zip", {"pets\\": b"", "pets\\train\\a\\": b""}),
+    ):
         assert files_in(unpacked(archive_of(tmp_path / name, folders | strokes))) == FILES
-    mixed = {"pets\\train/a\\1.png": b"one", ".\\pets\\train\\b\\2.png": b"two", "pets/labels.csv": b"id,label\n"}
+    mixed = {
+        "pets\\train/a\\1.png": b"one",
+        ".\\pets\\train\\b\\2.png": b"two",
+        "pets/labels.csv": b"id,label\n",
+    }
     assert files_in(unpacked(archive_of(tmp_path / "mixed.zip", mixed))) == FILES
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz"])
 def test_names_that_climb_and_stay_inside_are_no_escape(tmp_path, suffix):
-    names = {"./train/a/1.png": b"one", "x/../train/b/./2.png": b"two", "train/../labels.csv": b"id,label\n"}
+    names = {
+        "./train/a/1.png": b"one",
+        "x/../train/b/./2.png": b"two",
+        "train/../labels.csv": b"id,label\n",
+    }
     assert files_in(unpacked(archive_of(tmp_path / f"a{suffix}", names))) == FILES
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar"])
 @pytest.mark.parametrize(
     "name",
-    ["..\\evil.png", "a\\..\\..\\evil.png", "C:\\evil.png", "c:evil.png", "\\evil.png", "\\\\server\\share\\evil.png",
-     "/evil.png", "../evil.png", "a/../../evil.png", ".\\..\\evil.png", "\\\\?\\C:\\evil.png", "a\\../..\\evil.png"],
-)  # fmt: skip
+    [
+        "..\\evil.png",
+        "a\\..\\..\\evil.png",
+        "C:\\evil.png",
+        "c:evil.png",
+        "\\evil.png",
+        "\\\\server\\share\\evil.png",
+        "/evil.png",
+        "../evil.png",
+        "a/../../evil.png",
+        ".\\..\\evil.png",
+        "\\\\?\\C:\\evil.png",
+        "a\\../..\\evil.png",
+    ],
+)
 def test_a_real_escape_is_refused_however_it_is_written(tmp_path, suffix, name):
     archive = archive_of(tmp_path / f"a{suffix}", FILES | {name: b"evil"})
     with pytest.raises(DataError, match="outside the folder"):

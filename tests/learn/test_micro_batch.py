@@ -8,10 +8,10 @@ from ensemble.dataset.load import load
 from ensemble.errors import TrainingError
 from ensemble.events import Note, ignore
 from ensemble.learn import fitting
+from ensemble.learn.build_learner import set_up
 from ensemble.learn.callbacks import SeedEpochs
 from ensemble.learn.features import feature_learner
-from ensemble.learn.memory import MicroBatch
-from ensemble.learn.setup import set_up
+from ensemble.learn.micro_batch import MicroBatch
 from ensemble.runs import RunStore
 
 NO_NORM = "model.arch=vgg11"  # without batch norm a sum of parts is the whole
@@ -52,7 +52,11 @@ def short(monkeypatch):
 
 
 def notes(made):
-    return [event.text for event in made.events if isinstance(event, Note) and "out of memory" in event.text]
+    return [
+        event.text
+        for event in made.events
+        if isinstance(event, Note) and "out of memory" in event.text
+    ]
 
 
 def test_a_batch_in_parts_steps_as_the_whole(fit, short):
@@ -61,7 +65,10 @@ def test_a_batch_in_parts_steps_as_the_whole(fit, short):
     made = fit(*SAID)
     assert (made.trained.batch_size, made.trained.micro_batch) == (16, 4)
     assert len(notes(made)) == 2
-    assert "4 images at a time from here, the gradients of 16 added up; batch norm sees 4" in notes(made)[1]
+    assert (
+        "4 images at a time from here, the gradients of 16 added up; batch norm sees 4"
+        in notes(made)[1]
+    )
     for mine, theirs in zip(made.trained.history, whole.trained.history, strict=True):
         assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-3)
 
@@ -95,10 +102,15 @@ def test_memory_that_runs_out_later_costs_the_epoch_in_hand_alone(fit, short):
 
 def test_when_a_pair_is_too_much_the_error_says_what_to_change(fit, short):
     short(1)
-    with pytest.raises(TrainingError, match="out of memory .* asked for 2.00 GiB more\nset a smaller fit.batch_size"):
+    with pytest.raises(
+        TrainingError,
+        match="out of memory .* asked for 2.00 GiB more\nset a smaller fit.batch_size",
+    ):
         fit(*SAID)
 
 
 def test_auto_takes_the_usual_batch_where_it_fits(fit):
     made = fit("fit.batch_size=auto")
-    assert made.trained.batch_size == made.trained.micro_batch == 38  # no more than there are images
+    assert (
+        made.trained.batch_size == made.trained.micro_batch == 38
+    )  # no more than there are images

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.dataset import looks as looks_module
+from ensemble.dataset import image_info as looks_module
+from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry
-from ensemble.dataset.looks import known_looks, looks_of, read_picture
+from ensemble.dataset.image_info import decode_image, image_infos, known_infos
 from ensemble.dataset.pixels import open_store
-from ensemble.dataset.places import cache_root
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 FRAME = Image.new("RGB", (40, 20))
@@ -52,12 +52,19 @@ def exif(orientation):
         ("a.png", "RGBA", {}, ("PNG", "RGBA", 1, True, False)),
         ("a.png", "I;16", {}, ("PNG", "I;16", 1, False, False)),
         ("a.jpg", "RGB", {"exif": exif(3)}, ("JPEG", "RGB", 3, False, False)),
-        ("a.gif", "RGB", {"save_all": True, "append_images": [FRAME]}, ("GIF", "P", 1, False, True)),
+        (
+            "a.gif",
+            "RGB",
+            {"save_all": True, "append_images": [FRAME]},
+            ("GIF", "P", 1, False, True),
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_look_says_how_the_file_is_stored(tmp_path, name, mode, options, said):
-    image = Image.fromarray(np.full((20, 40), 40_000, np.uint16)) if mode == "I;16" else halves(mode)
-    look = read_picture(saved(tmp_path / name, image, **options)).look()
+    image = (
+        Image.fromarray(np.full((20, 40), 40_000, np.uint16)) if mode == "I;16" else halves(mode)
+    )
+    look = decode_image(saved(tmp_path / name, image, **options)).info()
     assert (look.format, look.mode, look.orientation, look.has_alpha, look.is_animated) == said
     assert (look.width, look.height) == (40, 20)
 
@@ -67,17 +74,24 @@ def test_16_bits_of_colour_are_told(tmp_path):
     import zlib
 
     def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     header = struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0)
     rows = zlib.compress(b"\0" + struct.pack(">6H", *range(0, 60_000, 10_000)))
     path = tmp_path / "deep.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
-    assert read_picture(path).look().mode == "RGB;16"
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+    assert decode_image(path).info().mode == "RGB;16"
 
 
 def test_size_and_thumbnail_are_those_of_the_upright_picture(tmp_path):
-    look = read_picture(saved(tmp_path / "a.jpg", halves(), exif=exif(6), quality=95)).look()
+    look = decode_image(saved(tmp_path / "a.jpg", halves(), exif=exif(6), quality=95)).info()
     assert (look.width, look.height) == (20, 40)
     assert look.thumb.shape == (16, 16, 3)
     assert look.thumb.dtype == np.uint8
@@ -86,16 +100,18 @@ def test_size_and_thumbnail_are_those_of_the_upright_picture(tmp_path):
 
 
 def test_the_pixel_hash_is_about_size_and_decoded_pixels_alone(tmp_path):
-    png = read_picture(saved(tmp_path / "a.png", halves())).look()
-    bmp = read_picture(saved(tmp_path / "a.bmp", halves())).look()
-    tall = read_picture(saved(tmp_path / "b.png", Image.new("RGB", (4, 8)))).look()
-    wide = read_picture(saved(tmp_path / "c.png", Image.new("RGB", (8, 4)))).look()
+    png = decode_image(saved(tmp_path / "a.png", halves())).info()
+    bmp = decode_image(saved(tmp_path / "a.bmp", halves())).info()
+    tall = decode_image(saved(tmp_path / "b.png", Image.new("RGB", (4, 8)))).info()
+    wide = decode_image(saved(tmp_path / "c.png", Image.new("RGB", (8, 4)))).info()
     assert png.pixels == bmp.pixels
     assert tall.pixels != wide.pixels
 
 
 def same(one, other):
-    return vars(one) | {"thumb": 0} == vars(other) | {"thumb": 0} and np.array_equal(one.thumb, other.thumb)
+    return vars(one) | {"thumb": 0} == vars(other) | {"thumb": 0} and np.array_equal(
+        one.thumb, other.thumb
+    )
 
 
 def test_looks_are_remembered_by_content_and_unreadable_files_have_a_reason(tmp_path):
@@ -104,32 +120,38 @@ def test_looks_are_remembered_by_content_and_unreadable_files_have_a_reason(tmp_
     broken.write_bytes(b"not a picture")
     hashes = hashed([*files, broken])
     told = []
-    first, reasons = looks_of(hashes, lambda done, n: told.append((done, n)))
+    first, reasons = image_infos(hashes, lambda done, n: told.append((done, n)))
     assert told == [(4, 4)]
     assert set(first) == {hashes[file] for file in files}
     assert "broken.jpg" in reasons[hashes[broken]]
     files[0].rename(tmp_path / "moved.png")
-    again, _ = looks_of(hashed([tmp_path / "moved.png", *files[1:]]), lambda done, n: told.append("again"))
+    again, _ = image_infos(
+        hashed([tmp_path / "moved.png", *files[1:]]), lambda done, n: told.append("again")
+    )
     assert told == [(4, 4)]
     assert all(same(first[content], again[content]) for content in first)
 
 
 def test_a_broken_index_is_ignored_and_one_that_cannot_be_written_too(tmp_path, monkeypatch):
     hashes = hashed([saved(tmp_path / "a.png", halves())])
-    looks_of(hashes, quiet)
+    image_infos(hashes, quiet)
     (index,) = cache_root().glob("looks-*.sqlite")
     index.write_bytes(b"no database" * 100)
-    assert looks_of(hashes, quiet)[0].keys() == set(hashes.values())
+    assert image_infos(hashes, quiet)[0].keys() == set(hashes.values())
     monkeypatch.setattr(looks_module, "_index", lambda: tmp_path / "a.png" / "x.sqlite")
-    assert looks_of(hashes, quiet)[0].keys() == set(hashes.values())
+    assert image_infos(hashes, quiet)[0].keys() == set(hashes.values())
 
 
 @pytest.mark.parametrize("side", [8, 64], ids=["resized", "native"])
-def test_filling_the_pixel_cache_makes_the_looks_from_the_same_decoding(tmp_path, tiny_images, side):
+def test_filling_the_pixel_cache_makes_the_looks_from_the_same_decoding(
+    tmp_path, tiny_images, side
+):
     hashes = hashed(sorted(tiny_images(tmp_path / "tiny").rglob("*.png")))
     store = open_store(hashes, Geometry(side), quiet)
     assert store.is_native == (side == 64)
-    looks = known_looks(hashes.values())
+    looks = known_infos(hashes.values())
     assert looks.keys() == set(hashes.values())
-    assert all(same(looks[content], read_picture(path).look()) for path, content in hashes.items())
-    assert looks_of(hashes, lambda done, n: pytest.fail("decoded again"))[0].keys() == looks.keys()
+    assert all(same(looks[content], decode_image(path).info()) for path, content in hashes.items())
+    assert (
+        image_infos(hashes, lambda done, n: pytest.fail("decoded again"))[0].keys() == looks.keys()
+    )

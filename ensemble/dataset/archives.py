@@ -18,7 +18,10 @@ from ensemble.files import ENVIRONMENT, not_written, publish_folder, sha256
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
-FREE_BYTES, MAX_SWELL = 1 << 28, 100  # beyond 256 MB, bytes of content for a byte of archive: pictures hardly shrink
+FREE_BYTES, MAX_SWELL = (
+    1 << 28,
+    100,
+)  # beyond 256 MB, bytes of content for a byte of archive: pictures hardly shrink
 
 
 def cache_root() -> Path:
@@ -63,7 +66,9 @@ def unpacked(archive: Path, inside: str = "") -> Path:
         except OSError as error:
             if error.errno in ENVIRONMENT:
                 raise DataError(not_written(target.parent, error, problem)) from None
-            raise DataError(f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error})") from None
+            raise DataError(
+                f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error})"
+            ) from None
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return _without_wrapper(target, inside)
@@ -89,16 +94,24 @@ def unpack_into(archive: Path, target: Path) -> None:
     """Write an archive's files below a folder, and nothing outside it. Raises DataError for a bad one, and OSError."""
     try:
         _unpack(archive, target)
-    except Exception as error:  # whatever zipfile and tarfile raise on a damaged archive, IndexError among them
-        if isinstance(error, DataError) or (isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)):
+    except (
+        Exception
+    ) as error:  # whatever zipfile and tarfile raise on a damaged archive, IndexError among them
+        if isinstance(error, DataError) or (
+            isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
+        ):
             raise
-        reason = " ".join(str(error).split())[:150]  # tarfile tells of every compression it tried, a line each
+        reason = " ".join(str(error).split())[
+            :150
+        ]  # tarfile tells of every compression it tried, a line each
         raise DataError(f"{archive}: damaged or unsupported archive ({reason})") from None
 
 
 def _unpack(archive: Path, target: Path) -> None:
     n_bytes, limit = 0, min(MAX_BYTES, max(FREE_BYTES, MAX_SWELL * archive.stat().st_size))
-    members = _zip_members(archive) if archive.name.lower().endswith(".zip") else _tar_members(archive)
+    members = (
+        _zip_members(archive) if archive.name.lower().endswith(".zip") else _tar_members(archive)
+    )
     respelt: dict[Path, str] = {}
     for n_files, (name, source) in enumerate(members, start=1):
         if n_files > MAX_FILES:
@@ -106,7 +119,9 @@ def _unpack(archive: Path, target: Path) -> None:
         destination = target / _safe(name, archive)
         destination.parent.mkdir(parents=True, exist_ok=True)
         if os.path.isfile(destination):  # also where the disk takes A.png for a.png
-            first = next(file for file in destination.parent.iterdir() if file.samefile(destination))
+            first = next(
+                file for file in destination.parent.iterdir() if file.samefile(destination)
+            )
             first_name = respelt.get(first, first.relative_to(target).as_posix())
             raise DataError(
                 f"{archive}: {first_name[:200]!r} and {name[:200]!r} would be one file; refused\n"
@@ -168,5 +183,7 @@ def _safe(name: str, archive: Path) -> PurePosixPath:
     for plain in map(posixpath.normpath, (with_strokes, name)):
         path = PurePosixPath(plain)
         if path.is_absolute() or path.parts[:1] in ((), ("..",)) or PureWindowsPath(plain).drive:
-            raise DataError(f"{archive}: {name[:200]!r} would be written outside the folder; refused")
+            raise DataError(
+                f"{archive}: {name[:200]!r} would be written outside the folder; refused"
+            )
     return PurePosixPath(posixpath.normpath(with_strokes if os.name == "nt" else name))

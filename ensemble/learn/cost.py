@@ -12,13 +12,13 @@ from ensemble.dataset.load import DataSet
 from ensemble.events import Emit, Event, Note, Step
 from ensemble.learn import callbacks
 from ensemble.learn.amp import clean_on_error
+from ensemble.learn.build_learner import Setup, set_up
 from ensemble.learn.data import PixelDL, part_loader
 from ensemble.learn.features import cut, n_views
 from ensemble.learn.fitting import Fitting, Phase, freeze, schedule
 from ensemble.learn.lr import n_steps_for
-from ensemble.learn.memory import device_errors_explained
+from ensemble.learn.micro_batch import device_errors_explained
 from ensemble.learn.predict import all_views, probabilities
-from ensemble.learn.setup import Setup, set_up
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 
@@ -61,34 +61,58 @@ class Cost:
     def seconds(self) -> float:
         """Everything, decoding included."""
         phases = sum(phase.seconds for phase in self.phases)
-        return self.decode_seconds + phases + self.rate_seconds + self.predict_seconds + self.refit_seconds
+        return (
+            self.decode_seconds
+            + phases
+            + self.rate_seconds
+            + self.predict_seconds
+            + self.refit_seconds
+        )
 
 
-def cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit) -> Cost:
+def cost_of(
+    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit
+) -> Cost:
     """Decode the images, take at most 20 real steps of each phase, and estimate. Raises EnsembleError."""
     with device_errors_explained(recipe):
         return _cost_of(recipe, data, seed, run_id, store, emit)
 
 
-def _cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit) -> Cost:
+def _cost_of(
+    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit
+) -> Cost:
     decoding = _Decoding(emit)
     setup = set_up(recipe, data, seed, decoding, store, run_id)
     fitting = Fitting(setup, recipe, seed, run_id, emit)
-    image_seconds = _forward(setup, part_loader(setup.learn.dls, setup.images, "valid", 2 * setup.learn.dls.train.bs))
-    n_train, n_valid, n_test = (len(setup.images.readable(part)) if part in setup.images.parts else 0
-                                for part in ("train", "valid", "test"))  # fmt: skip
+    image_seconds = _forward(
+        setup, part_loader(setup.learn.dls, setup.images, "valid", 2 * setup.learn.dls.train.bs)
+    )
+    n_train, n_valid, n_test = (
+        len(setup.images.readable(part)) if part in setup.images.parts else 0
+        for part in ("train", "valid", "test")
+    )
     n_batches = len(setup.learn.dls.train)
     phases, steps = [], []
     for phase in fitting.phases:
-        kept = n_views(recipe.fit, recipe.augmentation, phase.n_epochs) if phase.first_group == -1 else 0
+        kept = (
+            n_views(recipe.fit, recipe.augmentation, phase.n_epochs)
+            if phase.first_group == -1
+            else 0
+        )
         if kept and cut(setup.learn.model, recipe.model):
-            once = (n_train + n_valid) * image_seconds + (kept - 1) * n_train * _augmented(setup, kept)
+            once = (n_train + n_valid) * image_seconds + (kept - 1) * n_train * _augmented(
+                setup, kept
+            )
             phases.append(PhaseCost(phase.name, phase.n_epochs, 0.0, once))
             steps.append(0.0)
         else:
             emit(Note(run_id, f"phase {phase.name}: {N_STEPS} steps to see what they take"))
             steps.append(fitting.micro_batch.fit(partial(_step, fitting, phase), callbacks.nothing))
-            phases.append(PhaseCost(phase.name, phase.n_epochs, steps[-1] * n_batches + n_valid * image_seconds))
+            phases.append(
+                PhaseCost(
+                    phase.name, phase.n_epochs, steps[-1] * n_batches + n_valid * image_seconds
+                )
+            )
     is_found = not isinstance(recipe.fit.lr, float)
     n_run = sum(phase.n_epochs for phase in fitting.phases) * n_batches
     n_shown = sum(1 for _ in all_views(torch.zeros(1, 3, 8, 8), recipe.views))
@@ -98,9 +122,12 @@ def _cost_of(recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunSt
         tuple(phases),
         n_steps_for(n_run) * steps[0] if is_found else 0.0,
         (n_valid + n_test) * n_shown * image_seconds,
-        sum(phase.seconds for phase in phases) * (n_train + n_valid) / n_train if recipe.refit else 0.0,
+        sum(phase.seconds for phase in phases) * (n_train + n_valid) / n_train
+        if recipe.refit
+        else 0.0,
         _peak_memory(),
-        COPIES_IN_STATE * sum(weight.numel() * weight.element_size() for weight in setup.learn.model.parameters()),
+        COPIES_IN_STATE
+        * sum(weight.numel() * weight.element_size() for weight in setup.learn.model.parameters()),
     )
 
 
@@ -139,7 +166,11 @@ class _Timed(Callback):
     def seconds(self) -> float:
         """Of one step; 0 where there was only one."""
         first = min(WARM_UP, len(self.times) - 2)
-        return (self.times[-1] - self.times[first]) / (len(self.times) - 1 - first) if first >= 0 else 0.0
+        return (
+            (self.times[-1] - self.times[first]) / (len(self.times) - 1 - first)
+            if first >= 0
+            else 0.0
+        )
 
 
 class _TrainOnly(Callback):
@@ -193,4 +224,6 @@ def _peak_memory() -> int:
         import resource
     except ImportError:  # Windows does not tell
         return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
+        1 if sys.platform == "darwin" else 1024
+    )

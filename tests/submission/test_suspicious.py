@@ -10,7 +10,7 @@ from ensemble.blending.mixture import Mixture
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
 from ensemble.submission.ledger import answers
-from ensemble.submission.smell import Last, smells
+from ensemble.submission.suspicious import Last, smells
 
 CLASSES = ("ant", "bee", "cat", "dog")
 SKEWED, EVEN = (0.5, 0.25, 0.15, 0.1), (0.25,) * 4
@@ -26,14 +26,23 @@ def world(tmp_path, fake_run):
         for i in range(n_members):
             said = {}
             for part, targets in truth.items():
-                named = np.where(rng.random(len(targets)) < accuracy, targets, rng.integers(0, 4, len(targets)))
+                named = np.where(
+                    rng.random(len(targets)) < accuracy, targets, rng.integers(0, 4, len(targets))
+                )
                 probs = rng.dirichlet(np.ones(4), len(targets))
                 probs[np.arange(len(targets)), named] += 1
                 ids = np.array([f"{part}{k:04d}" for k in range(len(targets))])
                 said[part] = Predictions(ids, CLASSES, (probs / 2).astype(np.float32), targets)
-            run = fake_run(tmp_path / f"{rng.integers(1 << 60)}", f"m{i}-1-s0", predictions=said["v"], test=said["t"])
+            run = fake_run(
+                tmp_path / f"{rng.integers(1 << 60)}",
+                f"m{i}-1-s0",
+                predictions=said["v"],
+                test=said["t"],
+            )
             counts = dict(zip(CLASSES, (np.array(shares) * 1000).astype(int).tolist(), strict=True))
-            runs[run.id] = run.model_copy(update={"data": run.data.model_copy(update={"class_counts": counts})})
+            runs[run.id] = run.model_copy(
+                update={"data": run.data.model_copy(update={"class_counts": counts})}
+            )
         return runs
 
     return world
@@ -62,7 +71,9 @@ def with_test(run, change):
     change(run.test()).save(run.folder / "test.npz")
     from ensemble.files import sha256
 
-    run = run.model_copy(update={"files": run.files | {"test.npz": sha256(run.folder / "test.npz")}})
+    run = run.model_copy(
+        update={"files": run.files | {"test.npz": sha256(run.folder / "test.npz")}}
+    )
     publish(run)
     return run
 
@@ -72,13 +83,16 @@ def permuted(test):
 
 
 def shuffled(test):
-    return Predictions(np.random.default_rng(1).permutation(test.ids), test.classes, test.probs, None)
+    return Predictions(
+        np.random.default_rng(1).permutation(test.ids), test.classes, test.probs, None
+    )
 
 
 def other_targets_gone(runs):
     """Test rows without labels, as in a competition."""
     return {
-        name: with_test(run, lambda test: Predictions(test.ids, test.classes, test.probs)) for name, run in runs.items()
+        name: with_test(run, lambda test: Predictions(test.ids, test.classes, test.probs))
+        for name, run in runs.items()
     }
 
 
@@ -94,7 +108,10 @@ def test_honest_blends_smell_of_nothing(shares, accuracy, world, rng):
 
 
 def test_a_permuted_class_order_shows_in_the_class_shares(world, rng):
-    runs = {name: with_test(run, permuted) for name, run in other_targets_gone(world(rng, SKEWED)).items()}
+    runs = {
+        name: with_test(run, permuted)
+        for name, run in other_targets_gone(world(rng, SKEWED)).items()
+    }
     (warning,) = smelt(runs)
     assert warning.startswith("class shares (as if the classes stood in another order): ")
 

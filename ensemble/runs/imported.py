@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from ensemble import __version__, metrics
-from ensemble.dataset.names import matcher, read_csv
+from ensemble.dataset.csvfile import read_csv
+from ensemble.dataset.filenames import matcher
 from ensemble.dataset.sample import COPY
 from ensemble.errors import DamagedError, DataError, MismatchError
 from ensemble.files import atomic_path, make_folder, sha256
@@ -20,7 +21,9 @@ LABEL = "label"  # the CSV column that holds the true class
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as of a recipe
 
 
-def import_run(name: str, arch: str, valid: Path, test: Path | None, store: RunStore, data: str | None = None) -> Run:
+def import_run(
+    name: str, arch: str, valid: Path, test: Path | None, store: RunStore, data: str | None = None
+) -> Run:
     """Store predictions as a run. Raises DataError, MismatchError, DamagedError.
 
     Rows that other runs were validated on are known by their ids, and so are their true classes; other rows need the
@@ -28,7 +31,9 @@ def import_run(name: str, arch: str, valid: Path, test: Path | None, store: RunS
     """
     for said in (name, data or name):
         if not _NAME.fullmatch(said):
-            raise DataError(f"{said[:100]!r} is no name: letters, digits, dot, dash, underscore, 100 at most")
+            raise DataError(
+                f"{said[:100]!r} is no name: letters, digits, dot, dash, underscore, 100 at most"
+            )
     if not arch.isprintable():
         raise DataError(f"--arch {arch[:100]!r}: not plain text")
     mine = read_predictions(valid)
@@ -58,22 +63,30 @@ def read_predictions(path: Path) -> Predictions:
         if not len(stored.ids):
             raise DataError(f"{path}: has no rows")
         if len(stored.classes) < 2:
-            raise DataError(f"{path}: has one class, {stored.classes[0][:100]!r}; needs two at least")
+            raise DataError(
+                f"{path}: has one class, {stored.classes[0][:100]!r}; needs two at least"
+            )
         return stored
     header, rows = read_csv(path)
     classes = [column for column in header[1:] if column != LABEL]
     if len(classes) < 2:
-        raise DataError(f"{path}: needs an id column and one column per class; it has {', '.join(header)[:200]}")
+        raise DataError(
+            f"{path}: needs an id column and one column per class; it has {', '.join(header)[:200]}"
+        )
     probs = np.empty((len(rows), len(classes)))
     for i, row in enumerate(rows):
         for j, column in enumerate(classes):
             try:
                 probs[i, j] = float(row[column])
             except ValueError:
-                raise DataError(f"{path}: {row[header[0]]!r}: {column} is {row[column][:40]!r}, not a number") from None
+                raise DataError(
+                    f"{path}: {row[header[0]]!r}: {column} is {row[column][:40]!r}, not a number"
+                ) from None
     targets = _targets(path, [row[LABEL] for row in rows], classes) if LABEL in header else None
     try:
-        return Predictions(np.array([row[header[0]] for row in rows]), tuple(classes), probs, targets)
+        return Predictions(
+            np.array([row[header[0]] for row in rows]), tuple(classes), probs, targets
+        )
     except DamagedError as error:
         raise DamagedError(f"{path}: {error}") from None
 
@@ -108,10 +121,15 @@ def _known(path: Path, mine: Predictions, store: RunStore, data: str | None) -> 
     if found:
         return max(found, key=lambda run: set(run.classes) == set(mine.classes))
     if refused or mine.targets is None:
-        why = "; ".join(line.replace("\n", " ") for line in refused[:2]) or f"there is no run in {store.root}"
-        way = "another --data NAME makes a data set of its own" if mine.targets is not None else (
-            f"else add the true classes: a column `{LABEL}`, in an .npz `targets`"
-        )  # fmt: skip
+        why = (
+            "; ".join(line.replace("\n", " ") for line in refused[:2])
+            or f"there is no run in {store.root}"
+        )
+        way = (
+            "another --data NAME makes a data set of its own"
+            if mine.targets is not None
+            else (f"else add the true classes: a column `{LABEL}`, in an .npz `targets`")
+        )
         raise MismatchError(f"{path}: not the validation rows of any run\n{why}\n{way}")
     return None
 
@@ -144,7 +162,9 @@ def _rows(path: Path, mine: Array, known: Array) -> Array:
     """My row of each known id, matched as text: exactly, then without a suffix. Raises MismatchError."""
     places_of = matcher(mine.tolist())
     found = [places_of(name) for name in known.tolist()]
-    if all(len(rows) == 1 for rows in found) and len({rows[0] for rows in found}) == len(mine) == len(known):
+    if all(len(rows) == 1 for rows in found) and len({rows[0] for rows in found}) == len(
+        mine
+    ) == len(known):
         return np.array([row for (row,) in found])
     lost, extra = set(known.tolist()) - set(mine.tolist()), set(mine.tolist()) - set(known.tolist())
     hint = ""
@@ -162,7 +182,14 @@ def _own_data(name: str, mine: Predictions) -> DataInfo:
     text = repr((one.classes, list(zip(one.ids.tolist(), one.targets.tolist(), strict=True))))
     content = hashlib.sha256(text.encode()).hexdigest()
     majority = float(np.bincount(mine.targets).max() / len(mine.ids))
-    return DataInfo(name=name, fingerprint=content, valid=content, n_train=0, n_valid=len(mine.ids), majority=majority)
+    return DataInfo(
+        name=name,
+        fingerprint=content,
+        valid=content,
+        n_train=0,
+        n_valid=len(mine.ids),
+        majority=majority,
+    )
 
 
 def _store(
@@ -176,7 +203,9 @@ def _store(
 ) -> Run:
     assert valid.targets is not None
     parts = {"valid.npz": valid, "test.npz": test}
-    said = [(part.ids.tolist(), part.classes, part.probs.tobytes()) for part in parts.values() if part]
+    said = [
+        (part.ids.tolist(), part.classes, part.probs.tobytes()) for part in parts.values() if part
+    ]
     digest = hashlib.sha256(repr((info.valid, said)).encode()).hexdigest()[:8]
     folder = store.folder(f"{name}-{digest}-s0")
     make_folder(folder)
@@ -187,15 +216,35 @@ def _store(
         with atomic_path(folder / COPY) as temporary:
             temporary.write_bytes(sample.read_bytes())
     run = Run(
-        format=FORMAT, id=folder.name, recipe=name, digest=digest, arch=arch, strategy="imported", seed=0,
+        format=FORMAT,
+        id=folder.name,
+        recipe=name,
+        digest=digest,
+        arch=arch,
+        strategy="imported",
+        seed=0,
         scores=Scores(
-            accuracy=metrics.accuracy(valid.probs, valid.targets), log_loss=metrics.log_loss(valid.probs, valid.targets)
+            accuracy=metrics.accuracy(valid.probs, valid.targets),
+            log_loss=metrics.log_loss(valid.probs, valid.targets),
         ),
-        classes=valid.classes, data=info.model_copy(update={"n_test": len(test.ids) if test else 0}), preprocessing={},
-        batch_size=0, lr=0, best_epoch=0, n_epochs=0, n_parameters=0, n_trainable=0, device="", precision="", threads=0,
-        seconds={}, images_per_second=0, versions={"ens": __version__},
+        classes=valid.classes,
+        data=info.model_copy(update={"n_test": len(test.ids) if test else 0}),
+        preprocessing={},
+        batch_size=0,
+        lr=0,
+        best_epoch=0,
+        n_epochs=0,
+        n_parameters=0,
+        n_trainable=0,
+        device="",
+        precision="",
+        threads=0,
+        seconds={},
+        images_per_second=0,
+        versions={"ens": __version__},
         files={file: sha256(folder / file) for file in (*parts, COPY) if (folder / file).exists()},
-        created=datetime.now(UTC).isoformat(timespec="seconds"), folder=folder,
-    )  # fmt: skip
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        folder=folder,
+    )
     publish(run)
     return run

@@ -13,9 +13,12 @@ Page = Annotated[Path, typer.Option("--report", metavar="FILE", help="where the 
 
 def report(
     patterns: Patterns = None,
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="the page to write")] = Path("report.html"),
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="FILE", help="the page to write")
+    ] = Path("report.html"),
     submissions: Annotated[
-        Path, typer.Option(metavar="DIR", help="where submissions are; the newest says how to blend")
+        Path,
+        typer.Option(metavar="DIR", help="where submissions are; the newest says how to blend"),
     ] = Path("submissions"),
     runs: Runs = None,
 ) -> None:
@@ -23,7 +26,9 @@ def report(
     from ensemble import display
 
     write_page(out, submissions, runs, patterns)
-    display.say(f"{out}: {out.stat().st_size / 2**20:.1f} MB, one file that needs no network; open it in a browser")
+    display.say(
+        f"{out}: {out.stat().st_size / 2**20:.1f} MB, one file that needs no network; open it in a browser"
+    )
     display.next_commands(f"ens blend{same(runs)}")
 
 
@@ -50,15 +55,17 @@ def check_page(out: Path) -> None:
     check_replaceable(out, b'<meta name="generator" content="ens ')
 
 
-def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[str] | None = None) -> None:
+def write_page(
+    out: Path, submissions: Path, runs: Path | None, patterns: list[str] | None = None
+) -> None:
     """Collect what the runs hold and write the page. Raises EnsembleError."""
     from ensemble import display
     from ensemble.display import live
-    from ensemble.engines.stopping import stoppable
     from ensemble.events import Step
     from ensemble.report.collect import collect
     from ensemble.report.page import write_report
     from ensemble.runs import Listing, RunStore
+    from ensemble.signals import stoppable
     from ensemble.submission.made import asked_for
 
     check_page(out)
@@ -66,9 +73,13 @@ def write_page(out: Path, submissions: Path, runs: Path | None, patterns: list[s
     display.warn_left_out(found)
     with live.progress() as show, stoppable(show) as emit:
         made = collect(
-            found, asked_for(submissions), lambda name, done, total: emit(Step(name, "looking at images", done, total))
+            found,
+            asked_for(submissions),
+            lambda name, done, total: emit(Step(name, "looking at images", done, total)),
         )
-    display.warn_left_out(Listing([], [folder for folder in made.damaged if folder not in found.damaged], []))
+    display.warn_left_out(
+        Listing([], [folder for folder in made.damaged if folder not in found.damaged], [])
+    )
     write_report(made, out)
     for view in made.sets:
         if view.data.details:

@@ -56,7 +56,13 @@ def device_errors_explained(recipe: Recipe) -> Iterator[None]:
             raise
         asked_for = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", text)
         is_of_torch = is_of_the_cpu or isinstance(error, torch.OutOfMemoryError)
-        details = f", which asked for {asked_for[1]} more" if asked_for else "" if is_of_torch else f" ({text[:120]})"
+        details = (
+            f", which asked for {asked_for[1]} more"
+            if asked_for
+            else ""
+            if is_of_torch
+            else f" ({text[:120]})"
+        )
         raise TrainingError(
             f"out of memory on {device_name()} at batch size {recipe.fit.batch_size}{details}\n"
             "set a smaller fit.batch_size or data.size"
@@ -118,7 +124,10 @@ class MicroBatch:
             with autocast(precision, x.device):
                 shown = loss(network(x.contiguous(memory_format=torch.channels_last)), y)
             shown.backward()
-            if torch.cuda.max_memory_reserved() > HEAD_ROOM * torch.cuda.get_device_properties(x.device).total_memory:
+            if (
+                torch.cuda.max_memory_reserved()
+                > HEAD_ROOM * torch.cuda.get_device_properties(x.device).total_memory
+            ):
                 raise torch.OutOfMemoryError
 
         state = {name: own.clone() for name, own in network.state_dict().items()}

@@ -6,13 +6,30 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from ensemble.dataset.archives import unpack_into
 from ensemble.dataset.fetch import Progress
-from ensemble.dataset.places import unpack_into
 
-Layout = Callable[[Sequence[Path], Path, Progress], None]  # (the set's files, an empty folder, progress in images)
+Layout = Callable[
+    [Sequence[Path], Path, Progress], None
+]  # (the set's files, an empty folder, progress in images)
 
-CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-FLOWER_SPLITS = {"train": "trnid", "valid": "valid", "test": "tstid"}  # our folder: the name in setid.mat
+CIFAR10_CLASSES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
+FLOWER_SPLITS = {
+    "train": "trnid",
+    "valid": "valid",
+    "test": "tstid",
+}  # our folder: the name in setid.mat
 
 
 def cifar10(files: Sequence[Path], folder: Path, progress: Progress) -> None:
@@ -29,15 +46,21 @@ def cifar10(files: Sequence[Path], folder: Path, progress: Progress) -> None:
             "test": sorted(Path(raw).rglob("test_batch.bin")),
         }
         records = {
-            split: np.concatenate([np.fromfile(path, np.uint8) for path in paths]).reshape(-1, 1 + 3 * 32 * 32)
+            split: np.concatenate([np.fromfile(path, np.uint8) for path in paths]).reshape(
+                -1, 1 + 3 * 32 * 32
+            )
             for split, paths in batches.items()
         }
     n_done, n_total = 0, sum(map(len, records.values()))
     for split, rows in records.items():
         for name in CIFAR10_CLASSES:
             (folder / split / name).mkdir(parents=True)
-        for i, (label, pixels) in enumerate(zip(rows[:, 0], rows[:, 1:].reshape(-1, 3, 32, 32), strict=True)):
-            Image.fromarray(pixels.transpose(1, 2, 0)).save(folder / split / CIFAR10_CLASSES[label] / f"{i:05d}.png")
+        for i, (label, pixels) in enumerate(
+            zip(rows[:, 0], rows[:, 1:].reshape(-1, 3, 32, 32), strict=True)
+        ):
+            Image.fromarray(pixels.transpose(1, 2, 0)).save(
+                folder / split / CIFAR10_CLASSES[label] / f"{i:05d}.png"
+            )
             n_done += 1
             progress(n_done, n_total)
 

@@ -23,8 +23,14 @@ from ensemble.events import Emit, Note, Step, ignore
 from ensemble.learn import callbacks, models
 from ensemble.learn.amp import AMP, Amp
 from ensemble.learn.data import Catalog, catalog, loaders, normalisation
-from ensemble.learn.device import compile_in_place, device, make_deterministic, precision, seed_everything
-from ensemble.learn.memory import AUTO
+from ensemble.learn.device import (
+    compile_in_place,
+    device,
+    make_deterministic,
+    precision,
+    seed_everything,
+)
+from ensemble.learn.micro_batch import AUTO
 from ensemble.learn.preprocess import Preprocess, weights_config
 from ensemble.learn.ranks import check_batch
 from ensemble.learn.weights import find_weights, load_exactly
@@ -54,7 +60,9 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> Learner:
     Raises EnsembleError. Images are decoded on the first call.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    return set_up(recipe, load(recipe.data), recipe.seeds[0] if seed is None else seed, ignore, RunStore()).learn
+    return set_up(
+        recipe, load(recipe.data), recipe.seeds[0] if seed is None else seed, ignore, RunStore()
+    ).learn
 
 
 def trained_learner(run: Run) -> Learner:
@@ -62,7 +70,9 @@ def trained_learner(run: Run) -> Learner:
     run.check_file("recipe.yaml")
     recipe = Recipe.load(run.folder / "recipe.yaml")
     runs = RunStore(run.folder.parent)
-    learn = set_up(recipe, load(recipe.data, run.fold or 0), run.seed, ignore, runs, start=run.start).learn
+    learn = set_up(
+        recipe, load(recipe.data, run.fold or 0), run.seed, ignore, runs, start=run.start
+    ).learn
     load_exactly(learn.model, run)
     return learn
 
@@ -119,14 +129,21 @@ def _images(recipe: Recipe, data: DataSet, run_id: str, emit: Emit) -> tuple[Cat
     budget = None if disk is None else int(disk * 1e9)
     store = open_store(data.hashes, wanted.geometry, progress, budget, data.ranges)
     if isinstance(store.pixels, Streamed):
-        emit(Note(run_id, "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch"))
+        emit(
+            Note(
+                run_id,
+                "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch",
+            )
+        )
     images = catalog(data, store, recipe.data.skip_unreadable)
     mean, std = normalisation(recipe.data.normalize, (wanted.mean, wanted.std), images)
     stored = store.pixels.shape[1:3] if store.is_native else None
     return images, replace(wanted, mean=mean, std=std, stored=stored, ranges=data.ranges)
 
 
-def _learner(recipe: Recipe, dls: DataLoaders, network: nn.Module, images: Catalog, chosen: str) -> Learner:
+def _learner(
+    recipe: Recipe, dls: DataLoaders, network: nn.Module, images: Catalog, chosen: str
+) -> Learner:
     fit = recipe.fit
     return Learner(
         dls,
@@ -151,14 +168,17 @@ def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:
     weight = None
     if fit.class_weights == "balanced":
         counts = np.bincount(images.codes[images.readable("train")], minlength=len(images.classes))
-        weight = torch.tensor(counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32)
+        weight = torch.tensor(
+            counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32
+        )
         weight = weight.to(device())
     return CrossEntropyLossFlat(weight=weight, label_smoothing=fit.label_smoothing)
 
 
 def _penalties(fit: Fit, network: nn.Module) -> list[Callback]:
     parts = [
-        (models.module_named(network, name, "fit.penalty"), cost.l1, cost.l2) for name, cost in fit.penalty.items()
+        (models.module_named(network, name, "fit.penalty"), cost.l1, cost.l2)
+        for name, cost in fit.penalty.items()
     ]
     return [callbacks.Penalise(parts)] if parts else []
 
@@ -167,7 +187,9 @@ def _mixing(recipe: Recipe) -> list[Callback]:
     augment = recipe.augmentation
     if augment.mixup and augment.cutmix:
         return [callbacks.MixUpOrCutMix(augment.mixup, augment.cutmix)]
-    return ([MixUp(augment.mixup)] if augment.mixup else []) + ([CutMix(augment.cutmix)] if augment.cutmix else [])
+    return ([MixUp(augment.mixup)] if augment.mixup else []) + (
+        [CutMix(augment.cutmix)] if augment.cutmix else []
+    )
 
 
 def _amp(chosen: str) -> list[Callback]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.dataset.load import load
-from ensemble.dataset.splits import folds, spread
+from ensemble.dataset.stratified import folds, spread
 from ensemble.errors import DataError, EnsembleError, RecipeError
 from ensemble.recipe import ColumnSplit, Data, Folds
 
@@ -19,23 +19,33 @@ CLASSES = st.sampled_from(["ants", "bees", "cats"])
 def grouped_rows(draw):
     """Ids, labels and groups in any order."""
     n = draw(st.integers(2, 80))
-    ids = draw(st.lists(st.text("abc0é/ ", min_size=1, max_size=6), min_size=n, max_size=n, unique=True))
+    ids = draw(
+        st.lists(st.text("abc0é/ ", min_size=1, max_size=6), min_size=n, max_size=n, unique=True)
+    )
     labels = draw(st.lists(CLASSES, min_size=n, max_size=n))
     groups = draw(st.lists(st.integers(0, 25).map(str), min_size=n, max_size=n))
     return ids, labels, groups
 
 
 @given(grouped_rows(), st.integers(2, 6), st.integers(0, 5), st.randoms())
-def test_a_group_is_never_parted_and_the_order_of_the_rows_does_not_matter(rows, n_bins, seed, random):
+def test_a_group_is_never_parted_and_the_order_of_the_rows_does_not_matter(
+    rows, n_bins, seed, random
+):
     ids, labels, groups = rows
     bins = spread(ids, labels, groups, [1 / n_bins] * n_bins, seed, "x")
-    assert all(len({b for b, own in zip(bins, groups, strict=True) if own == name}) == 1 for name in groups)
+    assert all(
+        len({b for b, own in zip(bins, groups, strict=True) if own == name}) == 1 for name in groups
+    )
     order = list(range(len(ids)))
     random.shuffle(order)
     shuffled = spread(
-        [ids[i] for i in order], [labels[i] for i in order], [groups[i] for i in order],
-        [1 / n_bins] * n_bins, seed, "x",
-    )  # fmt: skip
+        [ids[i] for i in order],
+        [labels[i] for i in order],
+        [groups[i] for i in order],
+        [1 / n_bins] * n_bins,
+        seed,
+        "x",
+    )
     assert shuffled.tolist() == bins[order].tolist()
 
 
@@ -111,16 +121,23 @@ def test_folds_validate_every_row_once_and_are_one_set_of_rows(csv_of):
 
 
 def test_out_of_fold_rows_blend_whatever_the_folds_and_not_with_held_out_ones(csv_of):
-    five, three = load(csv_of(valid=Folds(folds=5))), load(csv_of(valid=Folds(folds=3), split_seed=4))
+    five, three = (
+        load(csv_of(valid=Folds(folds=5))),
+        load(csv_of(valid=Folds(folds=3), split_seed=4)),
+    )
     assert five.valid_fingerprint == three.valid_fingerprint
     assert load(csv_of(valid=0.2)).valid_fingerprint != five.valid_fingerprint
 
 
 def test_more_folds_than_images_of_a_class_are_refused_with_the_counts(competition, csv_of):
     text = (competition / "labels.csv").read_text()
-    (competition / "labels.csv").write_text(text.replace("i00,blue", "i00,rare").replace("i01,blue", "i01,rare"))
+    (competition / "labels.csv").write_text(
+        text.replace("i00,blue", "i00,rare").replace("i01,blue", "i01,rare")
+    )
     message = refusal(csv_of(valid=Folds(folds=3)))
-    assert message.startswith("data.valid: 3 folds need 3 images of every class: 'rare' has 2 (1 such classes)")
+    assert message.startswith(
+        "data.valid: 3 folds need 3 images of every class: 'rare' has 2 (1 such classes)"
+    )
 
 
 def test_a_column_states_the_split_in_any_spelling(csv_of):
@@ -133,16 +150,28 @@ def test_a_column_states_the_split_in_any_spelling(csv_of):
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ({"valid": ColumnSplit(column="prat")}, "data.valid.column: the labels file has no column 'prat'; it has id, "),
-        ({"valid": ColumnSplit(column="patient")}, "'i00' has patient 'p0'; allowed: train, valid, test"),
-        ({"valid": ColumnSplit(column="part"), "test": 0.1}, "data.test: 0.1: column part states the split"),
+        (
+            {"valid": ColumnSplit(column="prat")},
+            "data.valid.column: the labels file has no column 'prat'; it has id, ",
+        ),
+        (
+            {"valid": ColumnSplit(column="patient")},
+            "'i00' has patient 'p0'; allowed: train, valid, test",
+        ),
+        (
+            {"valid": ColumnSplit(column="part"), "test": 0.1},
+            "data.test: 0.1: column part states the split",
+        ),
         (
             {"valid": ColumnSplit(column="part"), "group": "patient"},
             "'p0' is in train ('i00') and in valid",
         ),
         ({"group": "doctor"}, "data.group: the labels file has no column 'doctor'"),
         ({"group": "label"}, "data.valid: groups cannot part, so 'blue' would be valid alone"),
-        ({"valid": Folds(folds=3), "group": "label"}, "3 folds need 2 groups of every class: 'blue' has 1"),
+        (
+            {"valid": Folds(folds=3), "group": "label"},
+            "3 folds need 2 groups of every class: 'blue' has 1",
+        ),
     ],
 )
 def test_a_split_that_cannot_be_made_says_why(said, told, csv_of):
@@ -151,12 +180,18 @@ def test_a_split_that_cannot_be_made_says_why(said, told, csv_of):
 
 def test_what_class_folders_cannot_have_is_refused(tmp_path, tiny_images):
     tiny_images(tmp_path / "images" / "train")
-    for said in ({"valid": ColumnSplit(column="part")}, {"group": "patient"}, {"group": "duplicates", "valid": "val"}):
+    for said in (
+        {"valid": ColumnSplit(column="part")},
+        {"group": "patient"},
+        {"group": "duplicates", "valid": "val"},
+    ):
         with pytest.raises(RecipeError, match="data\\.(valid|group): "):
             load(Data(source="folder", path=str(tmp_path / "images"), **said))
 
 
-@pytest.mark.parametrize("said", [{"valid": 0.25}, {"valid": Folds(folds=3)}, {"valid": 0.25, "sample": 0.5}])
+@pytest.mark.parametrize(
+    "said", [{"valid": 0.25}, {"valid": Folds(folds=3)}, {"valid": 0.25, "sample": 0.5}]
+)
 def test_patients_stay_together_in_every_part(said, csv_of):
     data = load(csv_of(group="patient", test=0.2, **said))
     seen = [set(part.groups) for part in (data.train, data.valid, data.test)]

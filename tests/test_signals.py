@@ -8,9 +8,9 @@ import threading
 
 import pytest
 
-from ensemble.engines.stopping import SIGNALS, stoppable
 from ensemble.errors import Stopped
 from ensemble.events import Note, ignore
+from ensemble.signals import SIGNALS, stoppable
 
 TINY = """
 data: {{source: folder, path: {images}, valid: 0.2, test: 0.2, size: 32}}
@@ -64,14 +64,26 @@ def test_outside_the_main_thread_nothing_is_installed():
 
 
 def ens(folder, *arguments):
-    environment = os.environ | {"ENS_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {
+        "ENS_CACHE": str(folder / "cache"),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
     command = [sys.executable, "-m", "ensemble", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=folder, env=environment, stderr=subprocess.PIPE, text=True,
-                            stdout=subprocess.DEVNULL)  # fmt: skip
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(number, status, tmp_path, tiny_images):
+def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(
+    number, status, tmp_path, tiny_images
+):
     tiny_images(tmp_path / "images" / "train")
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(TINY.format(images=tmp_path / "images", epochs=80))

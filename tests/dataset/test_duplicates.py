@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from ensemble.dataset.content import content_hashes
-from ensemble.dataset.near import clusters, duplicate_groups, near_pairs
+from ensemble.dataset.duplicates import clusters, duplicate_groups, near_pairs
 
 
 def photo(seed, size=(64, 64)):
@@ -39,7 +39,9 @@ COPIES = {
     "mirrored": ImageOps.mirror,
     "cut and moved": lambda image: image.crop((1, 1, 64, 63)),
     "darker": lambda image: image.point(lambda level: 0.6 * level + 20),
-    "all at once": lambda image: ImageOps.mirror(recompressed(image, 60).resize((40, 40)).point(lambda v: 0.8 * v)),
+    "all at once": lambda image: ImageOps.mirror(
+        recompressed(image, 60).resize((40, 40)).point(lambda v: 0.8 * v)
+    ),
 }
 
 
@@ -63,7 +65,9 @@ def test_a_negative_is_another_picture():
 
 def test_blank_pictures_are_like_nothing(rng):
     blanks = [Image.new("RGB", (32, 32), (level,) * 3) for level in (0, 128, 255)]
-    noisy = [Image.fromarray(rng.integers(250, 253, (32, 32, 3)).astype(np.uint8)) for _ in range(5)]
+    noisy = [
+        Image.fromarray(rng.integers(250, 253, (32, 32, 3)).astype(np.uint8)) for _ in range(5)
+    ]
     assert near_pairs(thumbs([*blanks, *noisy, photo(0)])).tolist() == []
 
 
@@ -84,9 +88,13 @@ def test_no_picture_and_one_picture_have_no_pair():
 
 @given(st.permutations(range(12)))
 def test_the_order_of_pictures_does_not_matter(order):
-    images = [photo(seed) for seed in range(9)] + [recompressed(photo(seed), 50) for seed in range(3)]
+    images = [photo(seed) for seed in range(9)] + [
+        recompressed(photo(seed), 50) for seed in range(3)
+    ]
     pairs = near_pairs(thumbs([images[i] for i in order]))
-    assert {frozenset((order[i], order[j])) for i, j in pairs} == {frozenset((i, 9 + i)) for i in range(3)}
+    assert {frozenset((order[i], order[j])) for i, j in pairs} == {
+        frozenset((i, 9 + i)) for i in range(3)
+    }
 
 
 @given(st.integers(1, 12), st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=15))
