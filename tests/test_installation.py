@@ -193,7 +193,6 @@ def error_of(done):
 
 def test_the_optional_packages_are_those_that_only_extras_name():
     assert {
-        "accelerate",
         "optuna",
         "kaggle",
         "six",
@@ -303,14 +302,6 @@ def test_submitting_without_kaggles_client_says_the_pip_line(base_only, tmp_path
         "-m", "ensemble", "submit", "submissions/mine.csv", "--competition", "birds", "--yes"
     )
     assert "pip install kaggle six" in error_of(submitted)
-
-
-def test_training_on_several_gpus_without_accelerate_says_the_pip_line(base_only):
-    ended = base_only("-c", "from ensemble.learn import ranks\nwith ranks.group(2): pass")
-    needed = (
-        "TrainingError: training on several GPUs needs accelerate\npip install 'accelerate>=1.0'"
-    )
-    assert ended.stderr.rstrip().endswith(needed)
 
 
 @pytest.mark.slow

@@ -1,13 +1,12 @@
 """Which engine a command means: this process, several, or a cluster."""
 
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from ensemble.engines.jobs import Engine, Job
-from ensemble.engines.local import Here, Launched
+from ensemble.engines.local import Here
 from ensemble.engines.processes import Processes
 from ensemble.errors import EnsembleError
 from ensemble.recipe import Recipe
@@ -27,8 +26,8 @@ class Choice:
     def engine(self, recipes: Sequence[Recipe], n_tasks: int) -> Engine:
         """The engine for so many tasks of these recipes. Raises EnsembleError.
 
-        Locally there are by default as many processes as GPUs, each with those that the recipes' resources ask for; one
-        on a CPU. A process has its share of the cores, however few tasks there are: their bytes do not change.
+        Locally there are by default as many processes as GPUs, more where the recipes' resources share one; one on a
+        CPU. A process has its share of the cores, however few tasks there are: their bytes do not change.
         """
         if self.name == "ray":
             if self.n_jobs:
@@ -38,19 +37,12 @@ class Choice:
             from ensemble.engines.cluster import Cluster
 
             return Cluster(self.address)
-        if "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            return Launched()
         if self.address:
             raise EnsembleError("--address names a Ray cluster; add --engine ray")
         share = max(recipe.resources.gpu for recipe in recipes) or 1
-        gpus_each = math.ceil(share)
-        n = self.n_jobs or (int(_n_gpus() / min(share, 1)) // gpus_each if n_tasks > 1 else 1)
+        n = self.n_jobs or (int(_n_gpus() / share) if n_tasks > 1 else 1)
         threads = max(1, n_cores() // n) if n > 1 else None
-        return (
-            Processes(min(n, n_tasks), threads or 1, gpus_each)
-            if min(n, n_tasks) > 1
-            else Here(threads)
-        )
+        return Processes(min(n, n_tasks), threads or 1) if min(n, n_tasks) > 1 else Here(threads)
 
 
 def n_open(jobs: Sequence[Job], store: RunStore, force: bool) -> int:

@@ -5,7 +5,6 @@ at the end the run's folder. Ray itself starts a lost task from its beginning; h
 """
 
 import logging
-import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -301,8 +300,7 @@ class _Desk:
 def _share(job: Job) -> dict[str, float]:
     """What a run takes of the cluster; no GPU where there is none."""
     own = job.recipe.resources
-    gpus = own.gpu if own.gpu <= 1 else math.ceil(own.gpu)
-    return {"CPU": own.cpu or 1, "GPU": gpus if _whole().get("GPU") else 0}
+    return {"CPU": own.cpu or 1, "GPU": own.gpu if _whole().get("GPU") else 0}
 
 
 def _whole() -> dict[str, float]:

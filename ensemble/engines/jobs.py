@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
+from ensemble.errors import RecipeError
 from ensemble.events import Emit, Event, RunFailed, RunLeft, RunStarted
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
@@ -39,7 +40,13 @@ class Failure:
 
 
 def jobs_of(recipes: Sequence[Recipe], search: str = "") -> list[Job]:
-    """One job per recipe, seed and fold, each run id once."""
+    """One job per recipe, seed and fold, each run id once. Raises RecipeError."""
+    for recipe in recipes:
+        if recipe.resources.gpu > 1:
+            raise RecipeError(
+                f"recipe {recipe.name}: resources.gpu: {recipe.resources.gpu:g}; a run trains on one GPU\n"
+                "several GPUs train several runs at once; set it to 1, or below 1 to share a GPU"
+            )
     jobs = [
         Job(recipe, seed, fold, search)
         for recipe in recipes

@@ -69,20 +69,6 @@ class Here:
             work.end(task, perform(task, store, data, partial(work.hear, task), self.threads))
 
 
-class Launched(Here):
-    """The processes that `accelerate launch` or torchrun began: one does everything, the others help it to train."""
-
-    def carry_out(self, work: Work, store: RunStore) -> None:
-        """Work until there is nothing to take; those that only help leave the command when the first one is done."""
-        from ensemble.learn import ranks
-
-        if ranks.join():
-            ranks.follow()
-            raise SystemExit(0)
-        super().carry_out(work, store)
-        ranks.dismiss()
-
-
 def perform(
     task: Task, store: RunStore, data: "DataSets", emit: Emit, threads: int | None = None
 ) -> Outcome:

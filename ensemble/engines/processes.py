@@ -49,8 +49,8 @@ class _Worker:
 class Processes:
     """So many processes, started as tasks come up; threads are torch's in each of them."""
 
-    def __init__(self, n: int, threads: int, gpus_each: int = 1) -> None:
-        self.n, self.threads, self.gpus_each = n, threads, gpus_each
+    def __init__(self, n: int, threads: int) -> None:
+        self.n, self.threads = n, threads
 
     def carry_out(self, work: Work, store: RunStore) -> None:
         """Work until there is nothing to take and nothing under way."""
@@ -84,9 +84,7 @@ class Processes:
             "spawn"
         )  # a fork would share what CUDA and OpenMP have begun
         ours, theirs = context.Pipe()
-        process = context.Process(
-            target=_serve, args=(theirs, place, self.gpus_each, self.threads), daemon=True
-        )
+        process = context.Process(target=_serve, args=(theirs, place, self.threads), daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)
@@ -125,10 +123,10 @@ def _end(workers: Sequence[_Worker]) -> None:
         worker.process.kill()
 
 
-def _serve(pipe: Connection, place: int, gpus_each: int, threads: int) -> None:
+def _serve(pipe: Connection, place: int, threads: int) -> None:
     """The life of a worker: one task after the other until the pipe closes or SIGTERM comes; SIGINT is the parent's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from ensemble.learn.device import take_gpus
+    from ensemble.learn.device import take_gpu
 
     def tell(event: Event) -> None:
         try:
@@ -138,7 +136,7 @@ def _serve(pipe: Connection, place: int, gpus_each: int, threads: int) -> None:
         except (OSError, EOFError):  # nobody listens any more
             raise Stopped(signal.SIGTERM) from None
 
-    take_gpus(place, gpus_each)
+    take_gpu(place)
     data = DataSets()
     try:
         with stoppable(sparse(tell)) as emit:

@@ -32,7 +32,6 @@ from ensemble.learn.device import (
 )
 from ensemble.learn.micro_batch import AUTO
 from ensemble.learn.preprocess import Preprocess, weights_config
-from ensemble.learn.ranks import check_batch
 from ensemble.learn.weights import find_weights, load_exactly
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import Run, RunStore
@@ -102,7 +101,6 @@ def set_up(
     weights = find_weights(recipe.model, runs) if start is None else None
     images, preprocess = _images(recipe, data, run_id, emit)
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
-    check_batch(batch_size)
     dls = loaders(images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), seed)
     make_deterministic(recipe.fit.deterministic)
     seed_everything(seed, "network")

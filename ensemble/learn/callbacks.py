@@ -17,7 +17,6 @@ from fastai.learner import AvgLoss, AvgMetric, AvgSmoothLoss, Learner, Recorder
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn, tensor
 from torch.distributions import Beta
-from torch.nn.parallel import DistributedDataParallel
 
 from ensemble.learn.device import seed_everything
 from ensemble.recipe import EarlyStop
@@ -247,8 +246,7 @@ class Averaged(Callback):
 
 
 def copy_of(network: nn.Module) -> State:
-    """The network's weights and statistics, apart from it, on the CPU; without what wraps it on several processes."""
-    network = network.module if isinstance(network, DistributedDataParallel) else network
+    """The network's weights and statistics, apart from it, on the CPU."""
     return {
         name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()
     }

@@ -38,7 +38,6 @@ from ensemble.dataset.pixels import (
 from ensemble.errors import DataError
 from ensemble.learn.augment import batch_transforms
 from ensemble.learn.device import device, seed_everything
-from ensemble.learn.ranks import GROUP
 from ensemble.recipe import Augment
 
 Array = npt.NDArray[Any]
@@ -271,7 +270,7 @@ class PixelDL(TfmdDL):
     @property
     def n_together(self) -> int:
         """How many batches are transformed in one go: more than one of small batches on one GPU."""
-        is_grouped = self.device.type == "cuda" and GROUP.size == 1 and self.is_drawn_per_image
+        is_grouped = self.device.type == "cuda" and self.is_drawn_per_image
         if not is_grouped or self.is_decoded_afresh:
             return 1
         float_bytes = 4 * 3 * self.stored.images.store.geometry.size**2 * self.bs

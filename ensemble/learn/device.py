@@ -3,7 +3,7 @@
 import hashlib
 import os
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 
@@ -35,16 +35,11 @@ def visible_gpus() -> list[str]:
     return said[:n] or [str(i) for i in range(n)]
 
 
-def share_of(gpus: Sequence[str], place: int, n_each: int) -> list[str]:
-    """The GPUs of the process at a place: the next n_each, from the beginning again where there are too few."""
-    return [gpus[(place * n_each + i) % len(gpus)] for i in range(min(n_each, len(gpus)))]
-
-
-def take_gpus(place: int, n_each: int) -> None:
-    """Leave this process only its share of the GPUs; before CUDA starts in it."""
+def take_gpu(worker: int) -> None:
+    """Leave this process one GPU, the workers in turn; before CUDA starts in it."""
     gpus = visible_gpus()
     if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(share_of(gpus, place, n_each))
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker % len(gpus)]
 
 
 def precision(wanted: str) -> str:

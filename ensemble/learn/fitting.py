@@ -13,7 +13,7 @@ from fastai.learner import Learner
 
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step
-from ensemble.learn import callbacks, models, ranks
+from ensemble.learn import callbacks, models
 from ensemble.learn.amp import clean_on_error
 from ensemble.learn.build_learner import Setup
 from ensemble.learn.clock import Clock
@@ -129,7 +129,7 @@ class Fitting:
             emit,
         )
         self.fit = fit = recipe.fit
-        self.network, self.states = setup.learn.model, states if ranks.is_first() else None
+        self.network, self.states = setup.learn.model, states
         self.keeper = keeper or callbacks.Best(fit.monitor, fit.early_stop, fit.keep)
         self.average = callbacks.Averaged(self.network, fit.ema) if fit.ema else None
         self.phases = plan(fit, len(setup.learn.opt.param_lists))
@@ -150,7 +150,7 @@ class Fitting:
         if saved is not None:
             rate = self._go_on(saved)
         else:
-            if self.fit.batch_size == "auto" and ranks.GROUP.size == 1:
+            if self.fit.batch_size == "auto":
                 self.micro_batch.probe(self.setup.precision)
             if rate is None:
                 with self.clock.measure("lr_find"):
@@ -270,7 +270,6 @@ class Fitting:
             callbacks.nothing,
         )
         streams = [callbacks.SeedEpochs(self.seed, "lr_find"), callbacks.FrozenInEval(), watch]
-        streams += ranks.parallel(learn is self.setup.learn)
         with clean_on_error(learn):
             found = range_test(learn, rule, n_steps, streams)
         self._note(
@@ -308,21 +307,18 @@ class Fitting:
             )
         ]
         cbs += [Restore(saved, self.keeper)] if saved else []
-        cbs += ranks.parallel(learn is self.setup.learn)
         cbs += schedule(
             learn, fit.schedule, phase, slice(peak / LR_MULT, peak) if phase.is_unfrozen else peak
         )
         with clean_on_error(learn), self.recorded(learn):
             learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
-        self.keeper.recall(*ranks.shared(lambda: (self.keeper.memory(), self.keeper.state)))
         if finite.problem:
             self._stop(finite.problem)
 
     def recorded(self, learn: Learner) -> AbstractContextManager[None]:
         """CUDA graphs where the recipe wants them; not of parts of a batch, whose gradients would overwrite."""
         is_whole = learn is self.setup.learn and self.micro_batch.size == self.micro_batch.batch
-        is_alone = ranks.GROUP.size == 1 and device().type == "cuda"
-        if self.fit.cuda_graphs and is_whole and is_alone:
+        if self.fit.cuda_graphs and is_whole and device().type == "cuda":
             return recorded(learn, self.setup.precision)
         return nullcontext()
 

@@ -11,7 +11,6 @@ from fastai.callback.training import GradientAccumulation
 from fastai.learner import Learner
 
 from ensemble.errors import TrainingError
-from ensemble.learn import ranks
 from ensemble.learn.amp import autocast
 from ensemble.learn.device import device_name
 from ensemble.recipe import Recipe
@@ -100,7 +99,7 @@ class MicroBatch:
                 if not is_out_of_memory(error):
                     raise
                 parts = [n for n in range(2, self.size // 2 + 1) if self.batch % n == 0]
-                if not parts or ranks.GROUP.size > 1:  # the others would not know
+                if not parts:
                     raise
             self.shrink(parts[-1])  # outside of except, whose traceback holds the tensors
             free_memory()

@@ -14,7 +14,7 @@ from ensemble.dataset.load import DataSet
 from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
 from ensemble.events import Emit, EpochEnded, Event, Note, Step, ignore
-from ensemble.learn import models, ranks
+from ensemble.learn import models
 from ensemble.learn.background import Background
 from ensemble.learn.build_learner import Setup, set_up
 from ensemble.learn.callbacks import EndAt
@@ -79,8 +79,8 @@ def train(
 
     Raises EnsembleError.
     """
-    with device_errors_explained(recipe), ranks.group(ranks.n_wanted(recipe.resources.gpu)):
-        return ranks.together(_train, recipe, data, seed, run_id, store, force, emit=emit)
+    with device_errors_explained(recipe):
+        return _train(recipe, data, seed, run_id, store, force, emit)
 
 
 def _train(
@@ -88,12 +88,10 @@ def _train(
 ) -> Trained:
     folder = store.folder(run_id)
     states = StateFolder(folder / STATE, _key(recipe, data, seed, force))
-    saved = ranks.shared(states.read)
+    saved = states.read()
     clock = Clock()
     with clock.measure("data"):
-        setup = ranks.in_turn(
-            lambda: set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start)
-        )
+        setup = set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start)
     emit(Note(run_id, setup.start))
     for line in (*_dropped(setup.images), data.passed_over, str(data.ranges)):
         if line:
@@ -104,11 +102,8 @@ def _train(
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
-        if ranks.is_first():
-            (folder / "run.json").unlink(
-                missing_ok=True
-            )  # --force: unfinished until all files are new
-            save_weights(state, folder / MODEL)
+        (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
+        save_weights(state, folder / MODEL)
         valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
     with_leaks.tell(None)
     fitted = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
@@ -128,7 +123,7 @@ def _train(
         note=fitting.note,
         feature_views=fitting.n_views,
         kept_by_phase=fitting.kept_by_phase,
-        device=ranks.named(device_name()),
+        device=device_name(),
         precision=setup.precision,
         threads=torch.get_num_threads(),
         batch_size=fitting.micro_batch.batch,
@@ -195,12 +190,8 @@ def refit(
     pinned = recipe.model_copy(
         update={"data": recipe.data.model_copy(update={"normalize": mean_std})}
     )
-    with (
-        clock.measure("refit"),
-        device_errors_explained(recipe),
-        ranks.group(ranks.n_wanted(recipe.resources.gpu)),
-    ):
-        test = ranks.together(_refit, pinned, recipe, data, run, by_phase, store, emit=emit)
+    with clock.measure("refit"), device_errors_explained(recipe):
+        test = _refit(pinned, recipe, data, run, by_phase, store, emit)
     return Refitted(test, clock.rounded["refit"])
 
 
@@ -213,21 +204,18 @@ def _refit(
     store: RunStore,
     emit: Emit,
 ) -> Predictions | None:
-    """The part of a refit that all processes do; pinned has the run's own normalisation."""
+    """The refit itself; pinned has the run's own normalisation."""
     states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, by_phase))
-    saved = ranks.shared(states.read)
+    saved = states.read()
     start = saved and saved.start
-    setup = ranks.in_turn(
-        lambda: set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=start)
-    )
+    setup = set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=start)
     n_images = len(setup.images.readable("train"))
     told = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
     emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {told}"))
     fitting = Fitting(setup, recipe, run.seed, run.id, emit, EndAt(by_phase), states)
     fitting.train(run.lr, saved)
     state = fitting.keep_epoch()
-    if ranks.is_first():
-        save_weights(state, store.folder(run.id) / "refit.safetensors")
+    save_weights(state, store.folder(run.id) / "refit.safetensors")
     return _test(setup, recipe, data, _watch(run.id, emit))
 
 
@@ -271,8 +259,7 @@ def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predi
 
 
 def _probabilities(setup: Setup, recipe: Recipe, part: str, watch: Progress) -> Any:
-    rows = ranks.own_rows(setup.images.readable(part))
-    return ranks.all_rows(_of_rows(setup, recipe, rows, watch))
+    return _of_rows(setup, recipe, setup.images.readable(part), watch)
 
 
 def _of_rows(setup: Setup, recipe: Recipe, rows: np.ndarray, watch: Progress) -> Any:

@@ -361,7 +361,7 @@ class Resources(Section):
     """What one run of this recipe needs on a machine with several runs at once."""
 
     gpu: float = Field(
-        1, ge=0, description="GPUs of one run: above 1 it trains on several, below 1 it shares one"
+        1, ge=0, description="GPUs of one run, at most 1; below 1 several runs share one"
     )
     cpu: int | None = Field(
         None, ge=1, description="cores of one run: torch's threads, on which a CPU's bytes depend"

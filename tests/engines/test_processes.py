@@ -18,9 +18,9 @@ from ensemble.engines.jobs import Cut, Sweep, jobs_of
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
 from ensemble.engines.tune import tune
-from ensemble.errors import EnsembleError, Stopped
+from ensemble.errors import EnsembleError, RecipeError, Stopped
 from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted, ignore
-from ensemble.learn.device import share_of
+from ensemble.learn import device
 from ensemble.runs import RunStore
 
 
@@ -210,28 +210,32 @@ def test_only_weights_of_a_run_are_waited_for(tiny):
 
 def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkeypatch):
     monkeypatch.setattr(choose, "n_cores", lambda: 8)
-    recipe, wide = tiny("r"), tiny("w", "resources.gpu=2")
+    recipe = tiny("r")
 
     def made(n_gpus, n_jobs, n_tasks, *recipes):
         monkeypatch.setattr(choose, "_n_gpus", lambda: n_gpus)
         engine = Choice(n_jobs=n_jobs).engine(recipes or [recipe], n_tasks)
-        return (
-            (1, engine.threads)
-            if isinstance(engine, Here)
-            else (engine.n, engine.threads, engine.gpus_each)
-        )
+        return (1, engine.threads) if isinstance(engine, Here) else (engine.n, engine.threads)
 
     assert made(0, None, 5) == (1, None)
-    assert made(2, None, 5) == (2, 4, 1)
+    assert made(2, None, 5) == (2, 4)
     assert made(2, None, 1) == (1, None)
-    assert made(4, None, 5, recipe, wide) == (2, 4, 2)
-    assert made(2, None, 5, tiny("half", "resources.gpu=0.5")) == (4, 2, 1)
-    assert made(0, 4, 5) == (4, 2, 1)
+    assert made(2, None, 5, tiny("half", "resources.gpu=0.5")) == (4, 2)
+    assert made(0, 4, 5) == (4, 2)
     assert made(0, 4, 1) == (1, 2)  # the same bytes as among others
-    assert share_of(["0", "1", "2", "3"], 1, 2) == ["2", "3"]
-    assert share_of(["a", "b"], 3, 1) == ["b"]
-    assert share_of(["a"], 0, 4) == ["a"]
     with pytest.raises(EnsembleError, match="--jobs 4 is for local processes"):
         Choice("ray", n_jobs=4).engine([recipe], 2)
     with pytest.raises(EnsembleError, match="add --engine ray"):
         Choice(address="1.2.3.4:5").engine([recipe], 2)
+
+
+def test_workers_take_the_gpus_in_turn(monkeypatch):
+    monkeypatch.setattr(device, "visible_gpus", lambda: ["a", "b"])
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "a,b")
+    device.take_gpu(3)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "b"
+
+
+def test_a_run_on_several_gpus_is_refused(tiny):
+    with pytest.raises(RecipeError, match=r"recipe w: resources.gpu: 2; a run trains on one GPU"):
+        jobs_of([tiny("w", "resources.gpu=2")])

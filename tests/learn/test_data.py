@@ -19,7 +19,6 @@ from ensemble.learn import learner
 from ensemble.learn.data import PixelDL, StoredImage, normalisation, one_ahead, part_loader
 from ensemble.learn.device import seed_everything
 from ensemble.learn.preprocess import weights_config
-from ensemble.learn.ranks import GROUP
 from ensemble.recipe import Recipe
 
 SHAPES = {"landscape": (460, 300), "portrait": (290, 431), "square": (377, 377)}
@@ -485,17 +484,16 @@ def test_batches_that_are_transformed_together_are_those_of_one_by_one(
 
 
 @pytest.mark.parametrize(
-    ("augment", "n_ranks", "is_grouped"),
+    ("augment", "is_grouped"),
     [
-        ("heavy", 1, True),
-        ("{randaug: 5}", 1, False),
-        ("{crop: 0.5}", 1, False),
-        ("heavy", 2, False),
+        ("heavy", True),
+        ("{randaug: 5}", False),
+        ("{crop: 0.5}", False),
     ],
-    ids=["drawn for each image", "drawn for parts of a batch", "decoded afresh", "several ranks"],
+    ids=["drawn for each image", "drawn for parts of a batch", "decoded afresh"],
 )
 def test_a_gpu_transforms_small_batches_together_where_that_changes_nothing(
-    augment, n_ranks, is_grouped, recipe_about, tiny_images, tmp_path, monkeypatch
+    augment, is_grouped, recipe_about, tiny_images, tmp_path, monkeypatch
 ):
     recipe = recipe_about(tiny_images(tmp_path / "images"), f"augment={augment}")
     train = learner(recipe).dls.train.new(bs=4)
@@ -503,7 +501,6 @@ def test_a_gpu_transforms_small_batches_together_where_that_changes_nothing(
     monkeypatch.setattr(
         PixelDL, "device", property(lambda _: torch.device("cuda"))
     )  # nothing is sent there
-    monkeypatch.setattr(GROUP, "size", n_ranks)
     assert (train.n_together > 1) == is_grouped
     monkeypatch.setattr(train, "bs", 100_000)
     assert train.n_together == 1, "a large batch fills the room alone"
