@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 from ensemble.engines.choose import Choice
-from ensemble.engines.jobs import Engine, jobs_of
+from ensemble.engines.jobs import Engine
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.parcels import put
 from ensemble.engines.processes import Processes
@@ -27,6 +27,7 @@ from ensemble.engines.worker import Mailbox, Told
 from ensemble.events import Event, Note, RunEnded, RunStarted, ignore
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 
 RECIPE = """
 data: {source: digits, path: null, valid: 0.2, size: 32}

@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 
 from ensemble.blending import Options, make_blend
-from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.errors import DamagedError, DataError, RunError, SubmissionError
 from ensemble.events import ignore
 from ensemble.inference import BLOCK, images_of, of_blend, of_run, predict
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 from ensemble.submission import write_submission
 
 torch.set_num_threads(1)

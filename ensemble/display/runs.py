@@ -24,10 +24,11 @@ from ensemble.numbers import millions
 from ensemble.runs import Damaged, Listing, Run, history_of
 
 if TYPE_CHECKING:
-    from ensemble.engines.jobs import Failure, Job
+    from ensemble.engines.jobs import Failure
     from ensemble.engines.tune import Search
     from ensemble.learn.cost import Cost, PhaseCost
     from ensemble.learn.lr import RangeTest
+    from ensemble.runs.job import Job
 
 
 def warn_left_out(found: Listing) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from ensemble import __version__
 from ensemble.dataset.load import DataSet
-from ensemble.engines.jobs import Cut, Job, Outcome, Task, Work
+from ensemble.engines.jobs import Cut, Outcome, Task, Work
 from ensemble.engines.local import DataSets, ended, finished_run, refit_due, skipped_run
 from ensemble.engines.machine import check_ray, cluster_here, new_cluster
 from ensemble.engines.parcels import STATES, arrive, packed, put
@@ -22,6 +22,7 @@ from ensemble.engines.worker import Mailbox, Parcel, Told, read_files, work_on
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Note
 from ensemble.runs import Run, RunStore
+from ensemble.runs.job import Job
 
 SECONDS = 0.2  # between two looks at what the tasks have told
 MAX_LOST = 3  # workers of one run in a row, without an epoch between

@@ -5,30 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from ensemble.errors import RecipeError
 from ensemble.events import Emit, Event, RunFailed, RunLeft, RunStarted
-from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to make: a recipe with one of its seeds and folds; search names the `ens tune` that it is a trial of."""
-
-    recipe: Recipe
-    seed: int
-    fold: int | None = None
-    search: str = ""
-
-    @property
-    def run_id(self) -> str:
-        """The run's folder name."""
-        return self.whole_id if self.fold is None else f"{self.whole_id}-f{self.fold}"
-
-    @property
-    def whole_id(self) -> str:
-        """The id that it shares with its other folds."""
-        return f"{self.recipe.name}-{self.recipe.digest}-s{self.seed}"
+from ensemble.runs.job import Job
 
 
 @dataclass(frozen=True)
@@ -37,23 +16,6 @@ class Failure:
 
     run_id: str
     reason: str
-
-
-def jobs_of(recipes: Sequence[Recipe], search: str = "") -> list[Job]:
-    """One job per recipe, seed and fold, each run id once. Raises RecipeError."""
-    for recipe in recipes:
-        if recipe.resources.gpu > 1:
-            raise RecipeError(
-                f"recipe {recipe.name}: resources.gpu: {recipe.resources.gpu:g}; a run trains on one GPU\n"
-                "several GPUs train several runs at once; set it to 1, or below 1 to share a GPU"
-            )
-    jobs = [
-        Job(recipe, seed, fold, search)
-        for recipe in recipes
-        for seed in recipe.seeds
-        for fold in (range(recipe.data.n_folds) if recipe.data.n_folds else [None])
-    ]
-    return list({job.run_id: job for job in jobs}.values())
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,13 @@ import yaml
 from ensemble import __version__, metrics
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.sample import COPY
-from ensemble.engines.jobs import Cut, Engine, Failure, Job, Outcome, Sweep, Task, Work
+from ensemble.engines.jobs import Cut, Engine, Failure, Outcome, Sweep, Task, Work
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunStarted
 from ensemble.files import atomic_path, sha256, write_text
 from ensemble.recipe import Recipe
 from ensemble.runs import FORMAT, DataInfo, Folded, LrFind, Run, RunStore, Scores, publish
+from ensemble.runs.job import Job
 
 if TYPE_CHECKING:
     from ensemble.learn.cost import Cost

@@ -11,9 +11,9 @@ from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.tables import Images
-from ensemble.engines.jobs import Job
 from ensemble.errors import DataError, EnsembleError
 from ensemble.files import atomic_path
+from ensemble.runs.job import Job
 
 Files = dict[str, bytes]
 Read = Callable[[Sequence[Path]], list[bytes]]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Cut, Engine, Job, Outcome, Sweep, Task, jobs_of
+from ensemble.engines.jobs import Cut, Engine, Outcome, Sweep, Task
 from ensemble.engines.local import Here, finished_of
 from ensemble.engines.search_space import (
     Space,
@@ -29,6 +29,7 @@ from ensemble.events import Emit, EpochEnded, Event, Note, RunStarted
 from ensemble.files import make_folder
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job, jobs_of
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

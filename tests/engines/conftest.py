@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.events import ignore
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 
 torch.set_num_threads(1)  # on busy cores two threads wait for each other
 

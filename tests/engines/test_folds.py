@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from ensemble.blending import make_blend
-from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.errors import RunError
 from ensemble.events import RunEnded, ignore
 from ensemble.metrics import accuracy, log_loss
 from ensemble.recipe import Recipe
 from ensemble.runs import Folded, RunStore, publish
+from ensemble.runs.job import jobs_of
 from ensemble.submission import verify, write_submission
 
 torch.set_num_threads(1)

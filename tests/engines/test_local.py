@@ -15,12 +15,13 @@ from PIL import Image
 
 import ensemble
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Failure, Job, jobs_of
+from ensemble.engines.jobs import Failure
 from ensemble.engines.local import find_rate, recipe_text, train_all
 from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted, Step, ignore
 from ensemble.files import sha256
 from ensemble.recipe import Recipe
 from ensemble.runs import Run, RunStore
+from ensemble.runs.job import Job, jobs_of
 
 torch.set_num_threads(1)  # on busy cores two threads wait for each other
 

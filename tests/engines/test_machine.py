@@ -12,11 +12,11 @@ import pytest
 from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import load
 from ensemble.engines import machine
-from ensemble.engines.jobs import Job
 from ensemble.engines.machine import check_ray, cluster_here, worker_cache
 from ensemble.engines.parcels import images_here
 from ensemble.engines.worker import read_files
 from ensemble.errors import DataError, EnsembleError
+from ensemble.runs.job import Job
 
 
 def give_away(path, monkeypatch):

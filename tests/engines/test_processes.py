@@ -14,7 +14,7 @@ import pytest
 
 from ensemble.engines import choose
 from ensemble.engines.choose import Choice, n_open
-from ensemble.engines.jobs import Cut, Sweep, jobs_of
+from ensemble.engines.jobs import Cut, Sweep
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
 from ensemble.engines.tune import tune
@@ -22,6 +22,7 @@ from ensemble.errors import EnsembleError, RecipeError, Stopped
 from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted, ignore
 from ensemble.learn import device
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 
 
 def test_two_processes_train_what_one_trains_and_skip_what_is_finished(

@@ -13,7 +13,6 @@ from torch.nn import functional
 
 from ensemble.dataset.archives import cache_root
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Job
 from ensemble.engines.local import recipe_text, train_one
 from ensemble.errors import TrainingError
 from ensemble.events import EpochEnded, Note, ignore
@@ -24,6 +23,7 @@ from ensemble.learn.device import device, precision
 from ensemble.learn.graphs import recorded
 from ensemble.learn.predict import probabilities
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 pytestmark = [
     pytest.mark.gpu,

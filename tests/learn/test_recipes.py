@@ -9,13 +9,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Job
 from ensemble.engines.local import train_one
 from ensemble.errors import RecipeError
 from ensemble.events import ignore
 from ensemble.learn.train import train
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 torch.set_num_threads(1)
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"

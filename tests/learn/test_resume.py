@@ -3,7 +3,6 @@
 import pytest
 
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.errors import TrainingError
 from ensemble.events import EpochEnded, Note, Step, ignore
@@ -11,6 +10,7 @@ from ensemble.learn import resume
 from ensemble.learn.resume import FILE, StateFolder
 from ensemble.learn.train import STATE, train
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 
 PLANS = {
     "one cycle": ("fit.epochs=3",),

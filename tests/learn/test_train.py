@@ -18,7 +18,6 @@ from torch import nn
 
 from ensemble.dataset.load import load
 from ensemble.dataset.pixels import open_store
-from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import EpochEnded, Note, ignore
@@ -35,6 +34,7 @@ from ensemble.learn.weights import load_exactly
 from ensemble.metrics import accuracy, log_loss
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import RunStore, publish
+from ensemble.runs.job import jobs_of
 
 OURS = "model.head={pool: concat, hidden: [16], dropout: 0.5}"
 FILES = ("model.safetensors", "valid.npz", "test.npz")

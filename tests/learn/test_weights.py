@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from torch.torch_version import TorchVersion
 
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Job
 from ensemble.engines.local import train_one
 from ensemble.errors import DamagedError, RecipeError, RunError, TrainingError
 from ensemble.events import ignore
@@ -28,6 +27,7 @@ from ensemble.learn.stored import stored_network
 from ensemble.learn.weights import PACKAGES, Weights, find_weights, load_exactly
 from ensemble.recipe import Model
 from ensemble.runs import RunStore, publish
+from ensemble.runs.job import Job
 
 LITE = "tf_efficientnet_lite0"
 HEADS = {"keep": {"head": "keep"}, "ours": {}}
