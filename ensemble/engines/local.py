@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -173,7 +174,7 @@ def train_one(
 
     recipe, folder = job.recipe, store.folder(job.run_id)
     with threads_at_most(recipe.resources.cpu or threads):
-        trained = train(recipe, data, job.seed, job.run_id, store, emit, force)
+        trained = train(job, data, store, emit, force)
     write_text(folder / "recipe.yaml", recipe_text(recipe))
     save_history(trained.history, folder, job.run_id)
     found = trained.range_test
@@ -209,7 +210,7 @@ def _refit_locked(
         return
     with store.lock(due[0].id, wait=True):
         if store.get(due[0].id).refit_epochs is None:
-            refit_one(job, *due, store, data.of(job), emit, threads)
+            refit_one(job, *due, data.of(job), emit, threads)
 
 
 def refit_due(job: Job, store: RunStore) -> tuple[Run, dict[str, int]] | None:
@@ -226,7 +227,6 @@ def refit_one(
     job: Job,
     run: Run,
     by_phase: dict[str, int],
-    store: RunStore,
     data: DataSet,
     emit: Emit,
     threads: int | None = None,
@@ -236,7 +236,7 @@ def refit_one(
     from ensemble.learn.train import forget, refit
 
     with threads_at_most(job.recipe.resources.cpu or threads):
-        refitted = refit(job.recipe, data, run, by_phase, store, emit)
+        refitted = refit(replace(job, fold=run.fold), data, run, by_phase, emit)
     if refitted.test is not None:
         refitted.test.save(run.folder / "test_refit.npz")
     write_text(run.folder / "recipe.yaml", recipe_text(job.recipe))
@@ -268,9 +268,7 @@ def costs_of(
             if finished_run(job, store, data.of(job), force):
                 emit(Note(job.run_id, "finished already"))
                 continue
-            costs.append(
-                (job, cost_of(job.recipe, data.of(job), job.seed, job.run_id, store, emit))
-            )
+            costs.append((job, cost_of(job, data.of(job), store, emit)))
         except EnsembleError as error:
             failures.append(Failure(job.run_id, str(error)))
     return costs, failures
@@ -281,9 +279,9 @@ def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
     from ensemble.learn.train import find_lr
     from ensemble.report.plots import save_range_test
 
-    data = load(recipe.data)
-    emit(RunStarted(recipe.name, 1, 1))
-    found = find_lr(recipe, data, recipe.seeds[0], emit)
+    data, job = load(recipe.data), Job(recipe, recipe.seeds[0])
+    emit(RunStarted(job.run_id, 1, 1))
+    found = find_lr(job, data, emit)
     save_range_test(found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder)
     return found
 

@@ -223,7 +223,7 @@ def _rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
     if found is None:
         from ensemble.learn.train import find_lr
 
-        found = find_lr(recipe, load(recipe.data), recipe.seeds[0], emit).chosen
+        found = find_lr(Job(recipe, recipe.seeds[0]), load(recipe.data), emit).chosen
         study.set_user_attr("rate", found)
     if not (isinstance(found, float) and found > 0 and math.isfinite(found)):
         raise EnsembleError(

@@ -107,7 +107,7 @@ def work_on(parcel: Parcel, data: DataSet, mailbox: Any, reader: Any) -> tuple[O
                 train_one(job, store, images, told, task.force, threads=1)
             else:
                 finished = parcel.finished.model_copy(update={"folder": store.folder(run_id)})
-                refit_one(job, finished, parcel.by_phase, store, images, told, threads=1)
+                refit_one(job, finished, parcel.by_phase, images, told, threads=1)
         except EnsembleError as error:
             return Outcome("failed", str(error)), run_id, {}
         except Cut:

@@ -19,8 +19,8 @@ from ensemble.learn.fitting import Fitting, Phase, freeze, schedule
 from ensemble.learn.lr import n_steps_for
 from ensemble.learn.micro_batch import device_errors_explained
 from ensemble.learn.predict import all_views, probabilities
-from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 N_STEPS, WARM_UP = 20, 3
 COPIES_IN_STATE = 5  # of the weights while training: the network's, two averages of AdamW, the kept epoch, the result
@@ -70,20 +70,17 @@ class Cost:
         )
 
 
-def cost_of(
-    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit
-) -> Cost:
+def cost_of(job: Job, data: DataSet, store: RunStore, emit: Emit) -> Cost:
     """Decode the images, take at most 20 real steps of each phase, and estimate. Raises EnsembleError."""
-    with device_errors_explained(recipe):
-        return _cost_of(recipe, data, seed, run_id, store, emit)
+    with device_errors_explained(job.recipe):
+        return _cost_of(job, data, store, emit)
 
 
-def _cost_of(
-    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit
-) -> Cost:
+def _cost_of(job: Job, data: DataSet, store: RunStore, emit: Emit) -> Cost:
+    recipe = job.recipe
     decoding = _Decoding(emit)
-    setup = set_up(recipe, data, seed, decoding, store, run_id)
-    fitting = Fitting(setup, recipe, seed, run_id, emit)
+    setup = set_up(job, data, store, decoding)
+    fitting = Fitting(setup, job, emit)
     image_seconds = _forward(
         setup, part_loader(setup.learn.dls, setup.images, "valid", 2 * setup.learn.dls.train.bs)
     )
@@ -106,7 +103,7 @@ def _cost_of(
             phases.append(PhaseCost(phase.name, phase.n_epochs, 0.0, once))
             steps.append(0.0)
         else:
-            emit(Note(run_id, f"phase {phase.name}: {N_STEPS} steps to see what they take"))
+            emit(Note(job.run_id, f"phase {phase.name}: {N_STEPS} steps to see what they take"))
             steps.append(fitting.micro_batch.fit(partial(_step, fitting, phase), callbacks.nothing))
             phases.append(
                 PhaseCost(

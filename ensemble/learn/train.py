@@ -32,6 +32,7 @@ from ensemble.learn.weights import MODEL
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.runs import Run, RunStore
+from ensemble.runs.job import Job
 
 STATE, REFIT_STATE = "state", "refit-state"
 LEAKS_WAIT = 2.0  # seconds; 60,000 images take some 40, for which a GPU would wait
@@ -67,38 +68,30 @@ class Trained:
 
 
 def train(
-    recipe: Recipe,
-    data: DataSet,
-    seed: int,
-    run_id: str,
-    store: RunStore,
-    emit: Emit = ignore,
-    force: bool = False,
+    job: Job, data: DataSet, store: RunStore, emit: Emit = ignore, force: bool = False
 ) -> Trained:
-    """Train, store `model.safetensors` in the run's folder, and predict; goes on where a killed training stopped.
+    """Train, store `model.safetensors` in the run's folder, and predict.
 
-    Raises EnsembleError.
+    A training that was killed resumes from its last stored epoch. Raises EnsembleError.
     """
-    with device_errors_explained(recipe):
-        return _train(recipe, data, seed, run_id, store, force, emit)
+    with device_errors_explained(job.recipe):
+        return _train(job, data, store, emit, force)
 
 
-def _train(
-    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, force: bool, emit: Emit
-) -> Trained:
-    folder = store.folder(run_id)
-    states = StateFolder(folder / STATE, _key(recipe, data, seed, force))
+def _train(job: Job, data: DataSet, store: RunStore, emit: Emit, force: bool) -> Trained:
+    recipe, run_id, folder = job.recipe, job.run_id, store.folder(job.run_id)
+    states = StateFolder(folder / STATE, _key(recipe, data, job.seed, force))
     saved = states.read()
     clock = Clock()
     with clock.measure("data"):
-        setup = set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start)
+        setup = set_up(job, data, store, emit, start=saved and saved.start)
     emit(Note(run_id, setup.start))
     for line in (*_dropped(setup.images), data.passed_over, str(data.ranges)):
         if line:
             emit(Note(run_id, line))
     with_leaks = _WithLeaks(data, run_id, emit)
     with_leaks.tell(LEAKS_WAIT)
-    fitting = Fitting(setup, recipe, seed, run_id, with_leaks, states=states)
+    fitting = Fitting(setup, job, with_leaks, states=states)
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
@@ -172,58 +165,43 @@ class Refitted:
 
 
 def refit(
-    recipe: Recipe,
-    data: DataSet,
-    run: Run,
-    by_phase: dict[str, int],
-    store: RunStore,
-    emit: Emit = ignore,
+    job: Job, data: DataSet, run: Run, by_phase: dict[str, int], emit: Emit = ignore
 ) -> Refitted:
-    """Train a finished run's recipe again on train + valid, at its rate and on its schedule.
+    """Train the recipe of a finished run again on train + valid, at its rate and on its schedule.
 
-    by_phase says for how many epochs each phase trains.
-
-    Nothing is validated: no row is left that was not trained on. Raises EnsembleError.
+    job is that of the run; by_phase says for how many epochs each phase trains. Nothing is
+    validated: every labeled row is trained on. Raises EnsembleError.
     """
     clock = Clock()
-    mean_std = tuple(tuple(run.preprocessing[key]) for key in ("mean", "std"))
-    pinned = recipe.model_copy(
-        update={"data": recipe.data.model_copy(update={"normalize": mean_std})}
-    )
-    with clock.measure("refit"), device_errors_explained(recipe):
-        test = _refit(pinned, recipe, data, run, by_phase, store, emit)
+    with clock.measure("refit"), device_errors_explained(job.recipe):
+        test = _refit(job, data, run, by_phase, emit)
     return Refitted(test, clock.rounded["refit"])
 
 
 def _refit(
-    pinned: Recipe,
-    recipe: Recipe,
-    data: DataSet,
-    run: Run,
-    by_phase: dict[str, int],
-    store: RunStore,
-    emit: Emit,
+    job: Job, data: DataSet, run: Run, by_phase: dict[str, int], emit: Emit
 ) -> Predictions | None:
-    """The refit itself; pinned has the run's own normalisation."""
-    states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, by_phase))
+    states = StateFolder(run.folder / REFIT_STATE, _key(job.recipe, data, job.seed, by_phase))
     saved = states.read()
-    start = saved and saved.start
-    setup = set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=start)
+    store, start = RunStore(run.folder.parent), saved and saved.start
+    preprocess = Preprocess.of(run)
+    mean_std = (preprocess.mean, preprocess.std)
+    setup = set_up(job, data.joined(), store, emit, start, mean_std)
     n_images = len(setup.images.readable("train"))
-    told = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
-    emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {told}"))
-    fitting = Fitting(setup, recipe, run.seed, run.id, emit, EndAt(by_phase), states)
+    epochs = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
+    emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {epochs}"))
+    fitting = Fitting(setup, job, emit, EndAt(by_phase), states)
     fitting.train(run.lr, saved)
     state = fitting.keep_epoch()
-    save_weights(state, store.folder(run.id) / "refit.safetensors")
-    return _test(setup, recipe, data, _watch(run.id, emit))
+    save_weights(state, run.folder / "refit.safetensors")
+    return _test(setup, job.recipe, data, _watch(run.id, emit))
 
 
-def find_lr(recipe: Recipe, data: DataSet, seed: int, emit: Emit = ignore) -> RangeTest:
-    """The range test alone, with fastai's valley where the recipe names a number. Raises EnsembleError."""
-    with device_errors_explained(recipe):
-        setup = set_up(recipe, data, seed, emit, RunStore(), recipe.name)
-        return Fitting(setup, recipe, seed, recipe.name, emit).find_rate()
+def find_lr(job: Job, data: DataSet, emit: Emit = ignore) -> RangeTest:
+    """The range test alone, by fastai's valley where the recipe names a number. Raises EnsembleError."""
+    with device_errors_explained(job.recipe):
+        setup = set_up(job, data, RunStore(), emit)
+        return Fitting(setup, job, emit).find_rate()
 
 
 def _watch(run_id: str, emit: Emit) -> Progress:

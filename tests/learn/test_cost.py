@@ -11,6 +11,7 @@ from ensemble.events import ignore
 from ensemble.learn.cost import cost_of
 from ensemble.learn.train import train
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 
 @pytest.mark.parametrize(
@@ -25,10 +26,11 @@ from ensemble.runs import RunStore
 def test_what_is_reckoned_is_near_what_it_takes(said, recipe_of, tmp_path):
     recipe, store = recipe_of("model.arch=resnet10t", *said), RunStore(tmp_path / "runs")
     data = load(recipe.data)
-    cost = cost_of(recipe, data, 0, "dry", store, ignore)
+    job = Job(recipe, 0)
+    cost = cost_of(job, data, store, ignore)
     assert not store.root.exists()
     started = time.perf_counter()
-    trained = train(recipe, data, 0, "real", store)
+    trained = train(job, data, store)
     seconds = time.perf_counter() - started - trained.seconds["data"]
     assert 0.1 * seconds < cost.seconds < 10 * seconds  # busy machines; a wrong unit is off by more
     assert [phase.n_epochs for phase in cost.phases] == [
@@ -41,7 +43,7 @@ def test_what_is_reckoned_is_near_what_it_takes(said, recipe_of, tmp_path):
 def test_decoding_is_counted_where_images_are_not_in_the_cache_yet(recipe_of, tmp_path):
     recipe, store = recipe_of("model.arch=resnet10t"), RunStore(tmp_path / "runs")
     data = load(recipe.data)
-    first, again = (cost_of(recipe, data, 0, "dry", store, ignore) for _ in range(2))
+    first, again = (cost_of(Job(recipe, 0), data, store, ignore) for _ in range(2))
     assert (first.n_decoded, again.n_decoded) == (60, 0)
     assert first.decode_seconds > 0 == again.decode_seconds
     rest = (
@@ -63,7 +65,7 @@ def test_cropped_views_are_decoded_once_each(recipe_of, tmp_path):
     recipe, store = recipe_of("model.arch=resnet10t", *frozen), RunStore(tmp_path / "runs")
     data = load(recipe.data)
     plain = recipe_of("model.arch=resnet10t", *frozen[:2])
-    cost, plain_cost = (cost_of(one, data, 0, "dry", store, ignore) for one in (recipe, plain))
+    cost, plain_cost = (cost_of(Job(r, 0), data, store, ignore) for r in (recipe, plain))
     assert cost.phases[0].once_seconds > plain_cost.phases[0].once_seconds
 
 

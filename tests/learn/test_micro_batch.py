@@ -13,6 +13,7 @@ from ensemble.learn.callbacks import SeedEpochs
 from ensemble.learn.features import feature_learner
 from ensemble.learn.micro_batch import MicroBatch
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 NO_NORM = "model.arch=vgg11"  # without batch norm a sum of parts is the whole
 # a schedule moves with every part of a batch, by less than one step
@@ -85,7 +86,7 @@ def test_the_parts_of_an_odd_batch_make_up_the_batch(fit, short):
 
 def test_the_head_on_cached_views_steps_on_the_whole_batch_though_images_pass_in_parts(recipe_of):
     recipe = recipe_of("model.arch=resnet10t", "fit.strategy=feature_extract")
-    setup = set_up(recipe, load(recipe.data), 0, ignore, RunStore())
+    setup = set_up(Job(recipe, 0), load(recipe.data), RunStore(), ignore)
     MicroBatch(setup.learn, print).shrink(4)
     learn = feature_learner(setup, recipe.model, 1, 0, lambda *_: None)
     assert (setup.learn.dls.train.bs, learn.dls.train.bs) == (4, 16)

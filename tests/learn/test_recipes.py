@@ -85,7 +85,7 @@ PUBLISHED = {"cats_dogs_scratch": (1_209_058, 1_209_058), "cats_dogs_vgg16": (8_
 def test_every_recipe_trains_what_it_says(name, tmp_path, monkeypatch):
     recipe = small(name, tmp_path, monkeypatch)
     data = load(recipe.data)
-    made = train(recipe, data, 0, f"{name}-1-s0", RunStore(tmp_path / "runs"))
+    made = train(Job(recipe, 0), data, RunStore(tmp_path / "runs"))
     assert np.isfinite(made.valid.probs).all()
     assert (made.test is not None) == (recipe.data.test is not None)
     trainable, everything = made.n_trainable, made.n_parameters
@@ -100,7 +100,7 @@ def test_every_recipe_trains_what_it_says(name, tmp_path, monkeypatch):
             update={"strategy": "feature_extract", "unfreeze_from": None}
         )
         alone = recipe.model_copy(update={"fit": frozen})
-        head_alone = train(alone, data, 0, f"{name}-2-s0", RunStore(tmp_path / "runs")).n_trainable
+        head_alone = train(Job(alone, 0), data, RunStore(tmp_path / "runs")).n_trainable
         assert head_alone < trainable < everything
 
 

@@ -10,7 +10,7 @@ from ensemble.learn import resume
 from ensemble.learn.resume import FILE, StateFolder
 from ensemble.learn.train import STATE, train
 from ensemble.runs import RunStore
-from ensemble.runs.job import jobs_of
+from ensemble.runs.job import Job, jobs_of
 
 PLANS = {
     "one cycle": ("fit.epochs=3",),
@@ -191,8 +191,8 @@ def test_a_loss_that_becomes_nan_keeps_the_best_epoch_before_it(fit, monkeypatch
 def test_without_a_good_epoch_a_nan_fails_and_leaves_no_state(recipe_of, tmp_path):
     recipe = recipe_of("data.normalize=[[0, 0, 0], [1.0e-40, 1.0e-40, 1.0e-40]]")
     with pytest.raises(TrainingError, match="the loss became nan"):
-        train(recipe, load(recipe.data), 0, "tiny", RunStore(tmp_path / "runs"))
-    assert not (tmp_path / "runs" / "tiny").exists()
+        train(Job(recipe, 0), load(recipe.data), RunStore(tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_storing_takes_at_most_its_share_of_the_time(tmp_path, monkeypatch):
