@@ -130,14 +130,15 @@ def show_per_class(run: Run) -> None:
 
 
 def _training(run: Run) -> list[str]:
-    if not run.n_epochs:
+    training = run.training
+    if training is None:
         return ["–", "–", "–"]  # imported
     refit = f" × {run.n_folds} folds" if run.n_folds else ""
     refit += "" if run.refit_epochs is None else ", refit"
     return [
-        f"{run.best_epoch} of {run.n_epochs}{refit}",
-        millions(run.n_trainable),
-        f"{run.lr:.1e}",
+        f"{training.best_epoch} of {training.n_epochs}{refit}",
+        millions(training.n_trainable),
+        f"{training.lr:.1e}",
     ]
 
 
@@ -175,9 +176,9 @@ def _curve(found: "RangeTest") -> None:
 def show_curves(runs: Sequence[Run]) -> None:
     """Where each run's curves are, and in a terminal its losses in a few lines."""
     for run in runs:
-        if (run.folder / "curves.png").is_file():
+        if len(run.folds) == 1 and (run.folder / "curves.png").is_file():
             try:
-                history = history_of(run)
+                history = history_of(run.folds[0])
             except DamagedError as error:
                 err.print(f"[bold red]left out, damaged:[/] {escape(str(error))}", soft_wrap=True)
                 continue

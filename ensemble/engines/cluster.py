@@ -17,11 +17,11 @@ from ensemble.dataset.load import DataSet
 from ensemble.engines.jobs import Cut, Outcome, Task, Work
 from ensemble.engines.local import DataSets, ended, finished_run, refit_due, skipped_run
 from ensemble.engines.machine import check_ray, cluster_here, new_cluster
-from ensemble.engines.parcels import STATES, arrive, packed, put
+from ensemble.engines.parcels import packed, put
 from ensemble.engines.worker import Mailbox, Parcel, Told, read_files, work_on
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Note
-from ensemble.runs import Run, RunStore
+from ensemble.runs import Run, RunStore, StoredRun, writer
 from ensemble.runs.job import Job
 
 SECONDS = 0.2  # between two looks at what the tasks have told
@@ -187,7 +187,7 @@ class _Desk:
         self,
         sent: _Sent,
         data: DataSet,
-        finished: Run | None = None,
+        finished: StoredRun | None = None,
         by_phase: dict[str, int] | None = None,
     ) -> None:
         import ray
@@ -197,7 +197,9 @@ class _Desk:
         self.n_sent += 1
         sent.number = self.n_sent
         run_id = finished.id if finished else sent.task.job.run_id
-        folders = {f"{run_id}/{name}": packed(self.store.folder(run_id) / name) for name in STATES}
+        folders = {
+            f"{run_id}/{name}": packed(self.store.folder(run_id) / name) for name in writer.STATES
+        }
         folders |= {run.id: packed(run.folder) for run in _first_weights(sent.task.job, self.store)}
         parcel = Parcel(sent.number, sent.task, __version__, folders, finished, by_phase or {})
         options = {"num_cpus": sent.share["CPU"], "num_gpus": sent.share["GPU"], "max_retries": 0}
@@ -254,12 +256,7 @@ class _Desk:
         try:
             outcome, run_id, files = ray.get(reference)
             if files:
-                folder = self.store.folder(run_id)
-                if not sent.task.is_refit:
-                    (folder / "run.json").unlink(
-                        missing_ok=True
-                    )  # --force: unfinished until all files are new
-                arrive(files, folder)
+                writer.receive(self.store.folder(run_id), files, sent.task.is_refit)
                 if not sent.task.is_refit:
                     self.work.hear(sent.task, ended(self.store.get(run_id), skipped=False))
         except lost as error:

@@ -1,36 +1,23 @@
 """Train runs in this process: skip what is finished, keep failures apart, publish what is whole."""
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
-from ensemble import __version__, metrics
 from ensemble.dataset.load import DataSet, load
-from ensemble.dataset.sample import COPY
 from ensemble.engines.jobs import Cut, Engine, Failure, Outcome, Sweep, Task, Work
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunStarted
-from ensemble.files import atomic_path, sha256, write_text
 from ensemble.recipe import Recipe
-from ensemble.runs import FORMAT, DataInfo, Folded, LrFind, Run, RunStore, Scores, publish
+from ensemble.runs import Run, RunStore, StoredRun, Trained, writer
 from ensemble.runs.job import Job
 
 if TYPE_CHECKING:
     from ensemble.learn.cost import Cost
     from ensemble.learn.lr import RangeTest
-    from ensemble.learn.train import Trained
-
-RECORDED = ("torch", "fastai", "timm", "numpy", "pillow")
-FILES = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz", COPY)
-REFIT_FILES = ("recipe.yaml", "refit.safetensors", "test_refit.npz")
 
 
 def train_all(
@@ -166,39 +153,31 @@ def train_one(
     emit: Emit,
     force: bool = False,
     threads: int | None = None,
-) -> Run:
-    """Train one run, or go on with it, and publish it. Raises EnsembleError."""
+) -> StoredRun:
+    """Train one run, or resume it, and publish it. Raises EnsembleError."""
     from ensemble.learn.device import threads_at_most
-    from ensemble.learn.train import forget, train
+    from ensemble.learn.train import train
+
+    with threads_at_most(job.recipe.resources.cpu or threads):
+        trained = train(job, data, store, emit, force)
+    folder = store.folder(job.run_id)
+    writer.write_recipe(folder, job.recipe)
+    _save_curves(folder, job, trained)
+    writer.write_predictions(folder, trained.valid, trained.test)
+    writer.write_sample(folder, data.sample.content if data.sample else None)
+    return writer.finish(folder, job, data, trained)
+
+
+def _save_curves(folder: Path, job: Job, trained: Trained) -> None:
     from ensemble.report.plots import save_history, save_range_test
 
-    recipe, folder = job.recipe, store.folder(job.run_id)
-    with threads_at_most(recipe.resources.cpu or threads):
-        trained = train(job, data, store, emit, force)
-    write_text(folder / "recipe.yaml", recipe_text(recipe))
     save_history(trained.history, folder, job.run_id)
-    found = trained.range_test
-    if found is not None:
-        save_range_test(
-            found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder
-        )
-    trained.valid.save(folder / "valid.npz")
-    if trained.test is not None:
-        trained.test.save(folder / "test.npz")
-    _keep_sample(data, folder)
-    run = _describe(job, data, trained, folder)
-    publish(run)
-    forget(folder)
-    return run
-
-
-def _keep_sample(data: DataSet, folder: Path) -> None:
-    """Store the copy of the sample submission, or remove that of an earlier training. Raises EnsembleError."""
-    if data.sample is None:
-        (folder / COPY).unlink(missing_ok=True)
-        return
-    with atomic_path(folder / COPY) as temporary:
-        temporary.write_bytes(data.sample.content)
+    lr_find = trained.record.lr_find
+    if lr_find is not None:
+        rates = [rate for rate, _ in trained.range_test]
+        losses = [loss for _, loss in trained.range_test]
+        suggestions, chosen = lr_find.suggestions, lr_find.chosen
+        save_range_test(rates, losses, suggestions, chosen, lr_find.rule, folder)
 
 
 def _refit_locked(
@@ -213,46 +192,35 @@ def _refit_locked(
             refit_one(job, *due, data.of(job), emit, threads)
 
 
-def refit_due(job: Job, store: RunStore) -> tuple[Run, dict[str, int]] | None:
-    """The run that a refit is added to, and for how many epochs each phase trains; None where there is none to add."""
+def refit_due(job: Job, store: RunStore) -> tuple[StoredRun, dict[str, int]] | None:
+    """The run that a refit is added to, and for how many epochs each phase trains; None if none is due."""
     try:
-        whole = store.get(job.whole_id)
+        run = store.get(job.whole_id)
     except RunError:
-        return None  # other folds are still to come
-    first = whole.parts[0] if isinstance(whole, Folded) else whole
-    return (first, whole.kept_by_phase) if first.refit_epochs is None else None
+        return None  # some folds are not finished yet
+    return (run.folds[0], run.record().kept_by_phase) if run.refit_epochs is None else None
 
 
 def refit_one(
     job: Job,
-    run: Run,
+    run: StoredRun,
     by_phase: dict[str, int],
     data: DataSet,
     emit: Emit,
     threads: int | None = None,
-) -> Run:
-    """Add the refit on train + valid to a finished run, which stays as it is until then. Raises EnsembleError."""
+) -> StoredRun:
+    """Add the refit on train + valid to a finished run, which stays usable until then.
+
+    Raises EnsembleError.
+    """
     from ensemble.learn.device import threads_at_most
-    from ensemble.learn.train import forget, refit
+    from ensemble.learn.train import refit
 
     with threads_at_most(job.recipe.resources.cpu or threads):
         refitted = refit(replace(job, fold=run.fold), data, run, by_phase, emit)
-    if refitted.test is not None:
-        refitted.test.save(run.folder / "test_refit.npz")
-    write_text(run.folder / "recipe.yaml", recipe_text(job.recipe))
-    more = {
-        "refit_epochs": sum(by_phase.values()),
-        "seconds": run.seconds | {"refit": refitted.seconds},
-        "files": run.files | _hashes(run.folder, REFIT_FILES),
-    }
-    run = run.model_copy(update=more)
-    publish(run)
-    forget(run.folder)
-    return run
-
-
-def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    return {name: sha256(folder / name) for name in names if (folder / name).exists()}
+    writer.write_recipe(run.folder, job.recipe)
+    n_epochs = sum(by_phase.values())
+    return writer.finish_refit(run, refitted.test, n_epochs, refitted.seconds)
 
 
 def costs_of(
@@ -284,80 +252,3 @@ def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
     found = find_lr(job, data, emit)
     save_range_test(found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder)
     return found
-
-
-def recipe_text(recipe: Recipe) -> str:
-    """The resolved recipe as YAML that `Recipe.load` reads back to the same value."""
-    return yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False, allow_unicode=True)
-
-
-def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
-    recipe, valid = job.recipe, trained.valid
-    found = trained.range_test
-    assert valid.targets is not None  # the validation rows are always labelled
-    n_batches = max(1, len(data.train) // trained.batch_size)
-    return Run(
-        format=FORMAT,
-        id=job.run_id,
-        recipe=recipe.name,
-        digest=recipe.digest,
-        arch=recipe.model.arch,
-        strategy=recipe.fit.strategy,
-        seed=job.seed,
-        search=job.search,
-        fold=job.fold,
-        n_folds=recipe.data.n_folds,
-        scores=Scores(
-            accuracy=metrics.accuracy(valid.probs, valid.targets),
-            log_loss=metrics.log_loss(valid.probs, valid.targets),
-        ),
-        classes=data.classes,
-        data=DataInfo(
-            name=data.name,
-            fingerprint=data.fingerprint,
-            valid=data.valid_fingerprint,
-            majority=data.majority,
-            n_train=len(data.train),
-            n_valid=len(data.valid),
-            n_test=len(data.test or ()),
-            sample_submission=str(data.sample_submission) if data.sample_submission else None,
-            sample_sha256=data.sample and data.sample.sha256,
-            positive=recipe.data.positive,
-            class_counts=trained.class_counts,
-            is_grouped=data.valid.groups is not None,
-            unreadable=trained.unreadable,
-        ),
-        preprocessing=trained.preprocess.as_json(),
-        tta=recipe.views,
-        batch_size=trained.batch_size,
-        micro_batch=trained.micro_batch,
-        lr=trained.lr,
-        lr_find=None
-        if found is None
-        else LrFind(
-            suggestions=found.suggestions,
-            chosen=found.chosen,
-            rule=found.rule,
-            steps=found.n_steps,
-            note=found.note,
-            share_of_run=round(found.n_steps / (n_batches * len(trained.history)), 4),
-        ),
-        best_epoch=trained.best_epoch,
-        n_epochs=len(trained.history),
-        n_parameters=trained.n_parameters,
-        n_trainable=trained.n_trainable,
-        phases=trained.phases,
-        start=trained.start,
-        note=trained.note,
-        feature_views=trained.feature_views,
-        kept_by_phase=trained.kept_by_phase,
-        device=trained.device,
-        precision=trained.precision,
-        threads=trained.threads,
-        seconds=trained.seconds,
-        images_per_second=trained.images_per_second,
-        versions={"ens": __version__} | {name: version(name) for name in RECORDED},
-        files=_hashes(folder, FILES),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        folder=folder,
-    )

@@ -1,6 +1,5 @@
 """What travels between machines that share no disk: folders as bytes, images by the hash of their content."""
 
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,7 +16,6 @@ from ensemble.runs.job import Job
 
 Files = dict[str, bytes]
 Read = Callable[[Sequence[Path]], list[bytes]]
-STATES = ("state", "refit-state")  # what an unfinished run goes on from
 AT_ONCE = 200  # images asked for in one piece
 
 
@@ -38,13 +36,6 @@ def put(files: Files, folder: Path) -> None:
     for name in sorted(files, key=lambda name: (name == "run.json", name)):
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(files[name])
-
-
-def arrive(files: Files, folder: Path) -> None:
-    """A run that was trained elsewhere enters the store, whole when its run.json is there. Raises EnsembleError."""
-    put(files, folder)
-    for name in STATES:
-        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def images_here(job: Job, known: DataSet, read: Read) -> DataSet:

@@ -12,10 +12,11 @@ from ensemble.dataset.load import DataSet
 from ensemble.engines.jobs import Cut, Outcome, Task
 from ensemble.engines.local import refit_one, train_one
 from ensemble.engines.machine import worker_cache
-from ensemble.engines.parcels import STATES, Files, images_here, packed, put
+from ensemble.engines.parcels import Files, images_here, packed, put
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit, Event, Note, sparse
-from ensemble.runs import Run, RunStore
+from ensemble.runs import RunStore, StoredRun
+from ensemble.runs.writer import STATES
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +27,7 @@ class Parcel:
     task: Task
     version: str
     folders: dict[str, Files]
-    finished: Run | None = None
+    finished: StoredRun | None = None
     by_phase: dict[str, int] = field(default_factory=dict)
 
 

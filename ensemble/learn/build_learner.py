@@ -67,12 +67,13 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> Learner:
 
 def trained_learner(run: Run) -> Learner:
     """The Learner of a finished run with its weights. Raises EnsembleError."""
-    run.check_file("recipe.yaml")
-    recipe = Recipe.load(run.folder / "recipe.yaml")
+    stored, start = run.single(), run.record().start
+    stored.check_file("recipe.yaml")
+    recipe = Recipe.load(stored.folder / "recipe.yaml")
     job = Job(recipe, run.seed, run.fold)
     data = load(recipe.data, run.fold or 0)
-    learn = set_up(job, data, RunStore(run.folder.parent), ignore, start=run.start).learn
-    load_exactly(learn.model, run)
+    learn = set_up(job, data, RunStore(stored.folder.parent), ignore, start).learn
+    load_exactly(learn.model, stored)
     return _with_progress(learn)
 
 

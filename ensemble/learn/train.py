@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from ensemble.dataset.audit import leak_warnings
 from ensemble.dataset.load import DataSet
 from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
-from ensemble.events import Emit, EpochEnded, Event, Note, Step, ignore
+from ensemble.events import Emit, Event, Note, Step, ignore
 from ensemble.learn import models
 from ensemble.learn.background import Background
 from ensemble.learn.build_learner import Setup, set_up
@@ -28,43 +27,12 @@ from ensemble.learn.micro_batch import device_errors_explained, free_memory, is_
 from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.resume import StateFolder
-from ensemble.learn.weights import MODEL
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
-from ensemble.runs import Run, RunStore
+from ensemble.runs import LrFind, RunStore, StoredRun, Trained, TrainingRecord, writer
 from ensemble.runs.job import Job
 
-STATE, REFIT_STATE = "state", "refit-state"
 LEAKS_WAIT = 2.0  # seconds; 60,000 images take some 40, for which a GPU would wait
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What training leaves behind besides the weights it stored."""
-
-    valid: Predictions
-    test: Predictions | None
-    history: list[EpochEnded]
-    range_test: RangeTest | None
-    lr: float
-    preprocess: Preprocess
-    best_epoch: int
-    n_parameters: int
-    n_trainable: int
-    phases: tuple[str, ...]
-    start: str
-    note: str
-    feature_views: int | None
-    kept_by_phase: dict[str, int]
-    device: str
-    precision: str
-    threads: int
-    batch_size: int
-    micro_batch: int
-    seconds: dict[str, float]
-    images_per_second: float
-    class_counts: dict[str, int]
-    unreadable: dict[str, list[str]]
 
 
 def train(
@@ -80,7 +48,7 @@ def train(
 
 def _train(job: Job, data: DataSet, store: RunStore, emit: Emit, force: bool) -> Trained:
     recipe, run_id, folder = job.recipe, job.run_id, store.folder(job.run_id)
-    states = StateFolder(folder / STATE, _key(recipe, data, job.seed, force))
+    states = StateFolder(folder / writer.STATE, _key(recipe, data, job.seed, force))
     saved = states.read()
     clock = Clock()
     with clock.measure("data"):
@@ -95,36 +63,67 @@ def _train(job: Job, data: DataSet, store: RunStore, emit: Emit, force: bool) ->
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
-        (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
-        save_weights(state, folder / MODEL)
+        writer.begin(folder)
+        save_weights(state, folder / writer.MODEL)
         valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
     with_leaks.tell(None)
-    fitted = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
-    n_images = len(setup.images.readable("train")) * len(fitting.history)
     return Trained(
-        valid,
-        test,
-        fitting.history,
-        fitting.range_test,
-        rate,
-        setup.preprocess,
+        record=_record(setup, fitting, recipe, data, rate, clock),
+        valid=valid,
+        test=test,
+        history=fitting.history,
+        range_test=_points(fitting.range_test),
+        class_counts=setup.images.class_counts,
+        unreadable={part: sorted(bad) for part, bad in setup.images.unreadable.items() if bad},
+    )
+
+
+def _points(curve: RangeTest | None) -> list[tuple[float, float]]:
+    return list(zip(curve.rates, curve.losses, strict=True)) if curve else []
+
+
+def _record(
+    setup: Setup, fitting: Fitting, recipe: Recipe, data: DataSet, rate: float, clock: Clock
+) -> TrainingRecord:
+    train_seconds = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
+    n_images = len(setup.images.readable("train")) * len(fitting.history)
+    return TrainingRecord(
+        preprocessing=setup.preprocess.as_json(),
+        tta=recipe.views,
+        batch_size=fitting.micro_batch.batch,
+        micro_batch=fitting.micro_batch.size,
+        lr=rate,
+        lr_find=_lr_find(fitting, len(data.train)),
         best_epoch=fitting.keeper.kept_epoch,
+        n_epochs=len(fitting.history),
+        kept_by_phase=fitting.kept_by_phase,
         n_parameters=models.count_parameters(setup.learn.model),
         n_trainable=fitting.n_trainable,
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
         start=setup.start,
-        note=fitting.note,
         feature_views=fitting.n_views,
-        kept_by_phase=fitting.kept_by_phase,
+        note=fitting.note,
         device=device_name(),
         precision=setup.precision,
         threads=torch.get_num_threads(),
-        batch_size=fitting.micro_batch.batch,
-        micro_batch=fitting.micro_batch.size,
         seconds=clock.rounded | fitting.clock.rounded,
-        images_per_second=round(n_images / fitted, 1) if fitted else 0.0,
-        class_counts=setup.images.class_counts,
-        unreadable={part: sorted(bad) for part, bad in setup.images.unreadable.items() if bad},
+        images_per_second=round(n_images / train_seconds, 1) if train_seconds else 0.0,
+    )
+
+
+def _lr_find(fitting: Fitting, n_train: int) -> LrFind | None:
+    range_test = fitting.range_test
+    if range_test is None:
+        return None
+    n_batches = max(1, n_train // fitting.micro_batch.batch)
+    n_run_steps = n_batches * len(fitting.history)
+    return LrFind(
+        suggestions=range_test.suggestions,
+        chosen=range_test.chosen,
+        rule=range_test.rule,
+        steps=range_test.n_steps,
+        share_of_run=round(range_test.n_steps / n_run_steps, 4),
+        note=range_test.note,
     )
 
 
@@ -145,12 +144,6 @@ class _WithLeaks:
             self.emit(Note(self.run_id, warning))
 
 
-def forget(folder: Path) -> None:
-    """Remove what a run stored to go on from, once it is finished or given up."""
-    for name in (STATE, REFIT_STATE):
-        StateFolder(folder / name, "").remove()
-
-
 def _key(recipe: Recipe, data: DataSet, *more: object) -> str:
     """What a state belongs to: the same recipe and images, and numbers that come out the same."""
     return repr((recipe.digest, data.fingerprint, torch.__version__, device_name(), *more))
@@ -165,7 +158,7 @@ class Refitted:
 
 
 def refit(
-    job: Job, data: DataSet, run: Run, by_phase: dict[str, int], emit: Emit = ignore
+    job: Job, data: DataSet, run: StoredRun, by_phase: dict[str, int], emit: Emit = ignore
 ) -> Refitted:
     """Train the recipe of a finished run again on train + valid, at its rate and on its schedule.
 
@@ -179,21 +172,24 @@ def refit(
 
 
 def _refit(
-    job: Job, data: DataSet, run: Run, by_phase: dict[str, int], emit: Emit
+    job: Job, data: DataSet, run: StoredRun, by_phase: dict[str, int], emit: Emit
 ) -> Predictions | None:
-    states = StateFolder(run.folder / REFIT_STATE, _key(job.recipe, data, job.seed, by_phase))
+    states = StateFolder(
+        run.folder / writer.REFIT_STATE, _key(job.recipe, data, job.seed, by_phase)
+    )
     saved = states.read()
     store, start = RunStore(run.folder.parent), saved and saved.start
-    preprocess = Preprocess.of(run)
+    record = run.record()
+    preprocess = Preprocess.of(record)
     mean_std = (preprocess.mean, preprocess.std)
     setup = set_up(job, data.joined(), store, emit, start, mean_std)
     n_images = len(setup.images.readable("train"))
     epochs = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
     emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {epochs}"))
     fitting = Fitting(setup, job, emit, EndAt(by_phase), states)
-    fitting.train(run.lr, saved)
+    fitting.train(record.lr, saved)
     state = fitting.keep_epoch()
-    save_weights(state, run.folder / "refit.safetensors")
+    save_weights(state, run.folder / writer.REFIT_MODEL)
     return _test(setup, job.recipe, data, _watch(run.id, emit))
 
 

@@ -3,19 +3,18 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from ensemble import __version__, metrics
+from ensemble import __version__
 from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.filenames import matcher
 from ensemble.dataset.sample import COPY
 from ensemble.errors import DamagedError, DataError, MismatchError
-from ensemble.files import atomic_path, make_folder, sha256
+from ensemble.files import make_folder
 from ensemble.predictions import Array, Predictions, some
-from ensemble.runs import FORMAT, DataInfo, Run, RunStore, Scores, publish
+from ensemble.runs import DataInfo, Run, RunStore, StoredRun, writer
 
 LABEL = "label"  # the CSV column that holds the true class
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as of a recipe
@@ -201,50 +200,28 @@ def _store(
     store: RunStore,
     sample: Path | None,
 ) -> Run:
-    assert valid.targets is not None
-    parts = {"valid.npz": valid, "test.npz": test}
-    said = [
-        (part.ids.tolist(), part.classes, part.probs.tobytes()) for part in parts.values() if part
-    ]
-    digest = hashlib.sha256(repr((info.valid, said)).encode()).hexdigest()[:8]
-    folder = store.folder(f"{name}-{digest}-s0")
-    make_folder(folder)
-    for file, part in parts.items():
-        if part:
-            part.save(folder / file)
-    if sample:
-        with atomic_path(folder / COPY) as temporary:
-            temporary.write_bytes(sample.read_bytes())
-    run = Run(
-        format=FORMAT,
+    predictions = [valid] if test is None else [valid, test]
+    content = [(part.ids.tolist(), part.classes, part.probs.tobytes()) for part in predictions]
+    digest = hashlib.sha256(repr((info.valid, content)).encode()).hexdigest()[:8]
+    folder = make_folder(store.folder(f"{name}-{digest}-s0"))
+    writer.write_predictions(folder, valid, test)
+    if sample is not None:
+        writer.write_sample(folder, sample.read_bytes())
+    run = StoredRun(
         id=folder.name,
         recipe=name,
         digest=digest,
         arch=arch,
         strategy="imported",
         seed=0,
-        scores=Scores(
-            accuracy=metrics.accuracy(valid.probs, valid.targets),
-            log_loss=metrics.log_loss(valid.probs, valid.targets),
-        ),
+        scores=writer.scores_of(valid),
         classes=valid.classes,
         data=info.model_copy(update={"n_test": len(test.ids) if test else 0}),
-        preprocessing={},
-        batch_size=0,
-        lr=0,
-        best_epoch=0,
-        n_epochs=0,
-        n_parameters=0,
-        n_trainable=0,
-        device="",
-        precision="",
-        threads=0,
-        seconds={},
-        images_per_second=0,
+        training=None,
         versions={"ens": __version__},
-        files={file: sha256(folder / file) for file in (*parts, COPY) if (folder / file).exists()},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        files=writer.hashes(folder, ("valid.npz", "test.npz", COPY)),
+        created=writer.now(),
         folder=folder,
     )
-    publish(run)
+    writer.publish(run)
     return run

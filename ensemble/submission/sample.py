@@ -10,7 +10,7 @@ from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.sample import sample_sha256
 from ensemble.errors import DataError, SubmissionError
 from ensemble.predictions import some
-from ensemble.runs import Folded, Run
+from ensemble.runs import Run
 
 _WAY = "`ens blend --sample FILE` names the sample submission to write by"
 
@@ -46,7 +46,7 @@ def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
     if chosen is not None:
         _check_file(chosen, f"--sample {str(chosen)[:200]}: no such file")
         return Sample(chosen, str(chosen), sample_sha256(chosen))
-    parts = [part for run in runs for part in (run.parts if isinstance(run, Folded) else (run,))]
+    parts = [part for run in runs for part in run.folds]
     with_sample = [part for part in parts if part.data.sample_submission is not None]
     if not with_sample:
         return None
@@ -66,7 +66,7 @@ def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
 def find_sample(runs: Iterable[Run], origin: str, sha256: str) -> Path | None:
     """A file with this content: a copy in one of the runs, else what is at the path. Raises SubmissionError."""
     for run in runs:
-        for part in run.parts if isinstance(run, Folded) else (run,):
+        for part in run.folds:
             copy = part.sample_copy()
             if copy is not None and part.data.sample_sha256 == sha256:
                 Sample(copy, origin, sha256).check()

@@ -51,9 +51,9 @@ def content():
     names = ("model.safetensors", "valid.npz", "test.npz", "recipe.yaml", "test_refit.npz")
 
     def content(runs):
-        parts = [part for run in runs for part in getattr(run, "parts", (run,))]
+        parts = [part for run in runs for part in run.folds]
         return {
-            part.id: ({name: part.files.get(name) for name in names}, part.threads)
+            part.id: ({name: part.files.get(name) for name in names}, part.training.threads)
             for part in parts
         }
 

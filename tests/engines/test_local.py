@@ -16,12 +16,13 @@ from PIL import Image
 import ensemble
 from ensemble.dataset.load import load
 from ensemble.engines.jobs import Failure
-from ensemble.engines.local import find_rate, recipe_text, train_all
+from ensemble.engines.local import find_rate, train_all
 from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted, Step, ignore
 from ensemble.files import sha256
 from ensemble.recipe import Recipe
 from ensemble.runs import Run, RunStore
 from ensemble.runs.job import Job, jobs_of
+from ensemble.runs.writer import recipe_text
 
 torch.set_num_threads(1)  # on busy cores two threads wait for each other
 
@@ -190,8 +191,8 @@ def test_run_json_tells_what_the_design_lists(recipe_of, store):
     recipe = recipe_of("fit.lr=find", "fit.strategy=fine_tune", "tta=flip", "seeds=[5]")
     (run,), *_ = heard([recipe], store)
     said = json.loads((run.folder / "run.json").read_text())
-    data = load(recipe.data)
-    assert (said["format"], said["id"], said["recipe"]) == (1, f"tiny-{recipe.digest}-s5", "tiny")
+    data, training = load(recipe.data), said["training"]
+    assert (said["format"], said["id"], said["recipe"]) == (2, f"tiny-{recipe.digest}-s5", "tiny")
     assert (said["arch"], said["strategy"], said["seed"], said["fold"]) == (
         "test_resnet",
         "fine_tune",
@@ -206,8 +207,8 @@ def test_run_json_tells_what_the_design_lists(recipe_of, store):
     assert said["data"]["valid"] == data.valid_fingerprint
     assert [said["data"][part] for part in ("n_train", "n_valid", "n_test")] == [38, 10, 12]
     assert said["data"]["majority"] == data.majority
-    assert said["preprocessing"]["size"] == 32
-    assert set(said["preprocessing"]) == {
+    assert training["preprocessing"]["size"] == 32
+    assert set(training["preprocessing"]) == {
         "size",
         "resize",
         "crop_pct",
@@ -216,24 +217,24 @@ def test_run_json_tells_what_the_design_lists(recipe_of, store):
         "std",
         "stored",
     }
-    assert said["tta"] == ["flip"]
-    assert (said["batch_size"], said["lr"]) == (16, said["lr_find"]["chosen"])
-    assert set(said["lr_find"]["suggestions"]) == {"valley", "slide", "steep", "minimum"}
-    assert (said["lr_find"]["rule"], said["lr_find"]["steps"]) == ("valley", 40)
-    assert said["lr_find"]["share_of_run"] == 40 / 4
-    assert said["phases"] == ["frozen 1", "unfrozen 1"]
-    assert said["n_epochs"] == 2
-    assert said["best_epoch"] in (1, 2)
-    assert said["n_trainable"] == said["n_parameters"] > 100_000
-    assert said["start"] == "random weights"
+    assert training["tta"] == ["flip"]
+    assert (training["batch_size"], training["lr"]) == (16, training["lr_find"]["chosen"])
+    assert set(training["lr_find"]["suggestions"]) == {"valley", "slide", "steep", "minimum"}
+    assert (training["lr_find"]["rule"], training["lr_find"]["steps"]) == ("valley", 40)
+    assert training["lr_find"]["share_of_run"] == 40 / 4
+    assert training["phases"] == ["frozen 1", "unfrozen 1"]
+    assert training["n_epochs"] == 2
+    assert training["best_epoch"] in (1, 2)
+    assert training["n_trainable"] == training["n_parameters"] > 100_000
+    assert training["start"] == "random weights"
     assert said["versions"] == {"ens": ensemble.__version__} | {
         name: version(name) for name in ("torch", "fastai", "timm", "numpy", "pillow")
     }
-    assert said["device"]
-    assert said["precision"] in ("fp32", "bf16", "fp16")
-    assert said["threads"] == 1
-    assert set(said["seconds"]) == {"data", "lr_find", "frozen", "unfrozen", "predict"}
-    assert said["images_per_second"] > 0
+    assert training["device"]
+    assert training["precision"] in ("fp32", "bf16", "fp16")
+    assert training["threads"] == 1
+    assert set(training["seconds"]) == {"data", "lr_find", "frozen", "unfrozen", "predict"}
+    assert training["images_per_second"] > 0
     assert said["created"].endswith("+00:00")
     assert set(said["files"]) == {
         "recipe.yaml",

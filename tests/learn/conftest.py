@@ -14,11 +14,12 @@ from ensemble.events import Event, Note
 from ensemble.learn import resume
 from ensemble.learn.data import Catalog, catalog, loaders
 from ensemble.learn.preprocess import weights_config
-from ensemble.learn.train import Trained, forget, train
+from ensemble.learn.train import train
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
-from ensemble.runs import RunStore
+from ensemble.runs import RunStore, Trained
 from ensemble.runs.job import Job
+from ensemble.runs.writer import discard_states
 
 torch.set_num_threads(1)
 
@@ -92,7 +93,7 @@ def fit(recipe_of, tmp_path):
         store = RunStore(tmp_path / "runs")
         folder = store.folder(job.run_id)
         trained = train(job, load(job.recipe.data), store, events.append)
-        forget(folder)
+        discard_states(folder)
         return Fitted(
             trained,
             (folder / "model.safetensors").read_bytes(),

@@ -31,12 +31,12 @@ def test_what_is_reckoned_is_near_what_it_takes(said, recipe_of, tmp_path):
     assert not store.root.exists()
     started = time.perf_counter()
     trained = train(job, data, store)
-    seconds = time.perf_counter() - started - trained.seconds["data"]
+    seconds = time.perf_counter() - started - trained.record.seconds["data"]
     assert 0.1 * seconds < cost.seconds < 10 * seconds  # busy machines; a wrong unit is off by more
     assert [phase.n_epochs for phase in cost.phases] == [
-        int(name.rpartition(" ")[2]) for name in trained.phases
+        int(name.rpartition(" ")[2]) for name in trained.record.phases
     ]
-    assert cost.disk_bytes > 4 * trained.n_parameters
+    assert cost.disk_bytes > 4 * trained.record.n_parameters
     assert cost.memory_bytes > 2**20
 
 

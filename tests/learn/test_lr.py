@@ -45,10 +45,10 @@ def a_valley(n=100):
 )
 def test_a_found_rate_gives_the_same_bytes_as_that_rate_written_in_the_recipe(said, fit):
     found = fit(*said, "fit.lr=find")
-    written = fit(*said, f"fit.lr={found.trained.lr!r}")
-    assert found.trained.range_test is not None
-    assert written.trained.range_test is None
-    assert written.trained.lr == found.trained.lr
+    written = fit(*said, f"fit.lr={found.trained.record.lr!r}")
+    assert found.trained.range_test
+    assert not written.trained.range_test
+    assert written.trained.record.lr == found.trained.record.lr
     assert written.files == found.files
 
 

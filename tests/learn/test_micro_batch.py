@@ -64,7 +64,7 @@ def test_a_batch_in_parts_steps_as_the_whole(fit, short):
     whole = fit(*SAID)
     short(4)
     made = fit(*SAID)
-    assert (made.trained.batch_size, made.trained.micro_batch) == (16, 4)
+    assert (made.trained.record.batch_size, made.trained.record.micro_batch) == (16, 4)
     assert len(notes(made)) == 2
     assert (
         "4 images at a time from here, the gradients of 16 added up; batch norm sees 4"
@@ -79,7 +79,7 @@ def test_the_parts_of_an_odd_batch_make_up_the_batch(fit, short):
     whole = fit(*said)
     short(7)
     made = fit(*said)
-    assert (made.trained.batch_size, made.trained.micro_batch) == (15, 5)
+    assert (made.trained.record.batch_size, made.trained.record.micro_batch) == (15, 5)
     for mine, theirs in zip(made.trained.history, whole.trained.history, strict=True):
         assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-3)
 
@@ -96,7 +96,7 @@ def test_memory_that_runs_out_later_costs_the_epoch_in_hand_alone(fit, short):
     short(8, first=5)  # two steps an epoch: in the third
     made = fit(*SAID)
     assert [row.epoch for row in made.trained.history] == [1, 2, 3]
-    assert made.trained.micro_batch == 8
+    assert made.trained.record.micro_batch == 8
     first_two = fit(*SAID).trained.history[:2]
     assert len(first_two) == 2
 
@@ -113,5 +113,5 @@ def test_when_a_pair_is_too_much_the_error_says_what_to_change(fit, short):
 def test_auto_takes_the_usual_batch_where_it_fits(fit):
     made = fit("fit.batch_size=auto")
     assert (
-        made.trained.batch_size == made.trained.micro_batch == 38
+        made.trained.record.batch_size == made.trained.record.micro_batch == 38
     )  # no more than there are images

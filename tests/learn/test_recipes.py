@@ -88,7 +88,7 @@ def test_every_recipe_trains_what_it_says(name, tmp_path, monkeypatch):
     made = train(Job(recipe, 0), data, RunStore(tmp_path / "runs"))
     assert np.isfinite(made.valid.probs).all()
     assert (made.test is not None) == (recipe.data.test is not None)
-    trainable, everything = made.n_trainable, made.n_parameters
+    trainable, everything = made.record.n_trainable, made.record.n_parameters
     if name in PUBLISHED:
         assert (trainable, everything) == PUBLISHED[name]
     elif recipe.fit.strategy in ("scratch", "fine_tune"):
@@ -100,7 +100,7 @@ def test_every_recipe_trains_what_it_says(name, tmp_path, monkeypatch):
             update={"strategy": "feature_extract", "unfreeze_from": None}
         )
         alone = recipe.model_copy(update={"fit": frozen})
-        head_alone = train(Job(alone, 0), data, RunStore(tmp_path / "runs")).n_trainable
+        head_alone = train(Job(alone, 0), data, RunStore(tmp_path / "runs")).record.n_trainable
         assert head_alone < trainable < everything
 
 
@@ -122,7 +122,7 @@ def test_a_recipe_goes_on_from_the_run_of_another(tmp_path, monkeypatch):
         "model.pretrained=run:dog_breed_mobilenetv2",
     )
     second = fitted(later, 0, store)
-    assert "run:dog_breed_mobilenetv2 (" in second.start
+    assert "run:dog_breed_mobilenetv2 (" in second.training.start
     before, after = (load_file(run.folder / "model.safetensors") for run in (first, second))
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert {

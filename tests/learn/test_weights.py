@@ -326,7 +326,7 @@ class TestRun:
             match=f"run:{run.id} is a test_resnet, this recipe's model.arch is resnet34",
         ):
             find_weights(described("resnet34", pretrained=f"run:{run.id}"), store)
-        with pytest.raises(RunError, match="is no finished run"):
+        with pytest.raises(RunError, match="is not a finished run"):
             find_weights(described(pretrained="run:gone"), store)
         (run.folder / "model.safetensors").unlink()
         with pytest.raises(DamagedError, match="model.safetensors: is missing"):
@@ -362,7 +362,7 @@ class TestRun:
                 load_weights(run)
 
     def test_an_imported_run_has_no_weights_to_go_on_from(self, store, fake_run):
-        fake_run(store.root, "outside-1-s0", arch="test_resnet", strategy="imported")
+        fake_run(store.root, "outside-1-s0", arch="test_resnet", strategy="imported", training=None)
         with pytest.raises(
             RunError, match="outside-1-s0 was imported: there is no network to load"
         ):

@@ -66,12 +66,12 @@ def test_a_folder_without_run_json_is_invisible(tmp_path, fake_run):
 def test_a_run_that_is_not_there_is_told_with_the_nearest_ones(tmp_path, fake_run):
     fake_run(tmp_path, "cifar10_densenet-7f3a2c19-s0")
     with pytest.raises(
-        RunError, match=r"is no finished run in .*\nnearest: cifar10_densenet-7f3a2c19-s0"
+        RunError, match=r"is not a finished run in .*\nnearest: cifar10_densenet-7f3a2c19-s0"
     ):
         RunStore(tmp_path).get("cifar10_densnet-7f3a2c19-s0")
     with pytest.raises(RunError, match="`ens runs` lists what is in"):
         RunStore(tmp_path).get("zzz")
-    with pytest.raises(RunError, match="is no finished run"):
+    with pytest.raises(RunError, match="is not a finished run"):
         RunStore(tmp_path).get("x" * 5000)
 
 
@@ -79,7 +79,7 @@ def test_a_run_that_is_not_there_is_told_with_the_nearest_ones(tmp_path, fake_ru
 def test_a_run_outside_the_store_is_not_read(outside, tmp_path, fake_run):
     fake_run(tmp_path / "other", "a-1-s0")
     fake_run(tmp_path / "runs" / "sub", "a-1-s0")
-    with pytest.raises(RunError, match="is no finished run"):
+    with pytest.raises(RunError, match="is not a finished run"):
         RunStore(tmp_path / "runs").get(outside)
 
 
@@ -98,7 +98,7 @@ DAMAGES = {
     "a list": (b"[1, 2]", "not a run"),
     "very deep": (b"[" * 200_000, "cannot be read"),
     "a number of 5000 digits": (b'{"format": ' + b"1" * 5000 + b"}", "cannot be read"),
-    "no format": (b"{}", "format None, this version reads 1"),
+    "no format": (b"{}", "format None, this version reads 1 and 2"),
     "nothing else": (b'{"format": 1}', "is missing or wrong"),
 }
 
@@ -121,8 +121,8 @@ def test_a_damaged_run_json_is_named_and_hides_no_other_run(case, tmp_path, fake
     ("values", "said"),
     [
         (
-            {"format": 2},
-            "format 2, this version reads 1; use the version of ens that wrote it, or train again",
+            {"format": 3},
+            "format 3, this version reads 1 and 2; use the version of ens that wrote it, or train again",
         ),
         ({"id": "b-1-s0"}, "says it is 'b-1-s0'; the folder was renamed"),
         (
@@ -131,7 +131,7 @@ def test_a_damaged_run_json_is_named_and_hides_no_other_run(case, tmp_path, fake
         ),
         ({"scores": {"accuracy": 0.9}}, "scores.log_loss is missing or wrong"),
         ({"data": "made-up"}, "data is missing or wrong"),
-        ({"lr": "high"}, "lr is missing or wrong"),
+        ({"training": {}}, "training.preprocessing is missing or wrong"),
         ({"classes": None}, "classes is missing or wrong"),
     ],
 )
