@@ -14,7 +14,7 @@ from typing import Any
 
 from ensemble import __version__
 from ensemble.dataset.load import DataSet
-from ensemble.engines.jobs import Cut, Outcome, Task, Work
+from ensemble.engines.jobs import Outcome, Pruned, Task, Work
 from ensemble.engines.local import DataSets, ended, finished_run, refit_due, skipped_run
 from ensemble.engines.machine import check_ray, cluster_here, new_cluster
 from ensemble.engines.parcels import packed, put
@@ -238,7 +238,7 @@ class _Desk:
                     path.unlink()
         try:
             self.work.hear(sent.task, told.event)
-        except Cut:
+        except Pruned:
             self.mailbox.cut_off.remote(sent.number)
 
     def _receive(self, sent: _Sent, reference: Any) -> None:

@@ -1,4 +1,4 @@
-"""Train runs in this process: skip what is finished, keep failures apart, publish what is whole."""
+"""Train runs in this process: skip finished ones, report failures, publish what is complete."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble.dataset.load import DataSet, load
-from ensemble.engines.jobs import Cut, Engine, Failure, Outcome, Sweep, Task, Work
+from ensemble.engines.jobs import Engine, Failure, Outcome, Pruned, Sweep, Task, Work
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunStarted
 from ensemble.recipe import Recipe
@@ -29,7 +29,8 @@ def train_all(
 ) -> tuple[list[Run], list[Failure]]:
     """The finished runs of these jobs, complete sets of folds as one, and the failures.
 
-    Jobs that another process is training are waited for at the end. Without an engine: in this process.
+    The default engine is this process. Runs that another process is training are waited for at the
+    end.
     """
     sweep = Sweep(jobs, emit, force)
     (engine or Here()).carry_out(sweep, store)
@@ -37,11 +38,12 @@ def train_all(
 
 
 def finished_of(sweep: Sweep, jobs: Sequence[Job], store: RunStore) -> list[Run]:
-    """The runs that a sweep finished, in the order of its jobs; sets of folds that lack some are left out."""
+    """The runs that a sweep finished, in the order of its jobs, without incomplete sets of folds."""
     runs = []
-    for name in dict.fromkeys(job.whole_id for job in jobs if job.whole_id in sweep.done):
-        with suppress(RunError):
-            runs.append(store.get(name))
+    for run_id in dict.fromkeys(job.whole_id for job in jobs):
+        if run_id in sweep.done:
+            with suppress(RunError):
+                runs.append(store.get(run_id))
     return runs
 
 
@@ -52,7 +54,7 @@ class Here:
         self.threads = threads
 
     def carry_out(self, work: Work, store: RunStore) -> None:
-        """Work until there is nothing to take."""
+        """Work until no task is left."""
         data = DataSets()
         while task := work.take():
             work.end(task, perform(task, store, data, partial(work.hear, task), self.threads))
@@ -61,18 +63,20 @@ class Here:
 def perform(
     task: Task, store: RunStore, data: "DataSets", emit: Emit, threads: int | None = None
 ) -> Outcome:
-    """Carry out a task in this process; threads are torch's where the recipe's resources do not say, None: as it is."""
+    """Carry out a task in this process.
+
+    threads is how many torch uses if the recipe's resources do not say; None leaves torch as it is.
+    """
     try:
         if task.is_refit:
             _refit_locked(task.job, store, data, emit, threads)
             return Outcome("done")
-        return Outcome(
-            "busy" if _train_locked(task, store, data, emit, threads) is None else "done"
-        )
+        run = _train_locked(task, store, data, emit, threads)
+        return Outcome("busy" if run is None else "done")
     except EnsembleError as error:
         return Outcome("failed", str(error))
-    except Cut:
-        return Outcome("cut")
+    except Pruned:
+        return Outcome("pruned")
 
 
 class DataSets:
@@ -108,38 +112,43 @@ def _train_locked(
 
 
 def skipped_run(task: Task, store: RunStore, data: DataSets) -> Run | None:
-    """The finished run of a task that has nothing to do. It needs no lock, so the folder may be read-only.
+    """The finished run of a task that needs no training.
 
-    Raises RunError, DataError, DamagedError.
+    It takes no lock, so the folder may be read-only. Raises RunError, DataError, DamagedError.
     """
     if task.force or not (store.folder(task.job.run_id) / "run.json").exists():
-        return None  # the images need not be looked at yet
+        return None  # without loading the images
     return finished_run(task.job, store, data.of(task.job), task.force)
 
 
 def ended(run: Run, skipped: bool) -> RunEnded:
-    """What is told of a run that is finished."""
+    """The event of a finished run."""
     return RunEnded(run.id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, skipped)
 
 
 def finished_run(job: Job, store: RunStore, data: DataSet, force: bool) -> Run | None:
-    """The finished run of a job where it is still about the same images. Raises RunError, DamagedError."""
+    """The finished run of a job, None if it is to be trained.
+
+    Raises RunError where its images have changed, DamagedError.
+    """
     if force or not (store.folder(job.run_id) / "run.json").exists():
         return None
     run = store.get(job.run_id)
     if run.data.fingerprint != data.fingerprint:
-        was = _counts(run.data.n_train, run.data.n_valid, run.data.n_test)
-        now = _counts(len(data.train), len(data.valid), len(data.test or ()))
-        difference = (
-            f"it saw {was}; now there are {now}"
-            if was != now
-            else "contents, labels or the split differ"
-        )
         raise RunError(
-            f"{job.run_id} is finished, but its images are not the same any more: {difference}\n"
+            f"{job.run_id} is finished, but its images have changed: {_change(run, data)}\n"
             "train it again with --force, or put the old images back"
         )
     return run
+
+
+def _change(run: Run, data: DataSet) -> str:
+    """What changed in the images of a run."""
+    before = _counts(run.data.n_train, run.data.n_valid, run.data.n_test)
+    now = _counts(len(data.train), len(data.valid), len(data.test or ()))
+    if before == now:
+        return "contents, labels or the split differ"
+    return f"it was trained on {before}; now there are {now}"
 
 
 def _counts(n_train: int, n_valid: int, n_test: int) -> str:
@@ -183,17 +192,18 @@ def _save_curves(folder: Path, job: Job, trained: Trained) -> None:
 def _refit_locked(
     job: Job, store: RunStore, data: DataSets, emit: Emit, threads: int | None
 ) -> None:
-    """Give a finished run, or the first of its folds when all are finished, the refit that its recipe asks for."""
+    """Add the refit that a recipe asks for to its finished run, with folds to the first of them."""
     due = refit_due(job, store)
     if due is None:
         return
     with store.lock(due[0].id, wait=True):
-        if store.get(due[0].id).refit_epochs is None:
+        is_due = store.get(due[0].id).refit_epochs is None  # another process may have added it
+        if is_due:
             refit_one(job, *due, data.of(job), emit, threads)
 
 
 def refit_due(job: Job, store: RunStore) -> tuple[StoredRun, dict[str, int]] | None:
-    """The run that a refit is added to, and for how many epochs each phase trains; None if none is due."""
+    """The run that needs a refit, and its epochs by phase; None if no refit is due."""
     try:
         run = store.get(job.whole_id)
     except RunError:
@@ -218,15 +228,14 @@ def refit_one(
 
     with threads_at_most(job.recipe.resources.cpu or threads):
         refitted = refit(replace(job, fold=run.fold), data, run, by_phase, emit)
-    writer.write_recipe(run.folder, job.recipe)
     n_epochs = sum(by_phase.values())
-    return writer.finish_refit(run, refitted.test, n_epochs, refitted.seconds)
+    return writer.finish_refit(run, job.recipe, refitted.test, n_epochs, refitted.seconds)
 
 
 def costs_of(
     jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = False
 ) -> "tuple[list[tuple[Job, Cost]], list[Failure]]":
-    """What each unfinished job (forced: each) would cost, reckoned from some real steps, and what cannot be."""
+    """The estimated cost of each unfinished job (force: of each job), and the failures."""
     from ensemble.learn.cost import cost_of
 
     data, costs, failures = DataSets(), [], []
@@ -234,7 +243,7 @@ def costs_of(
         emit(RunStarted(job.run_id, number, len(jobs)))
         try:
             if finished_run(job, store, data.of(job), force):
-                emit(Note(job.run_id, "finished already"))
+                emit(Note(job.run_id, "already finished"))
                 continue
             costs.append((job, cost_of(job, data.of(job), store, emit)))
         except EnsembleError as error:
@@ -243,12 +252,12 @@ def costs_of(
 
 
 def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
-    """The range test of a recipe's first seed; its curve is stored in the folder. Raises EnsembleError."""
+    """The range test of a recipe's first seed, with its curve stored in folder. Raises EnsembleError."""
     from ensemble.learn.train import find_lr
     from ensemble.report.plots import save_range_test
 
     data, job = load(recipe.data), Job(recipe, recipe.seeds[0])
     emit(RunStarted(job.run_id, 1, 1))
-    found = find_lr(job, data, emit)
-    save_range_test(found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder)
-    return found
+    curve = find_lr(job, data, emit)
+    save_range_test(curve.rates, curve.losses, curve.suggestions, curve.chosen, curve.rule, folder)
+    return curve

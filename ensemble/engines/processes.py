@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from ensemble.engines.jobs import Cut, Outcome, Task, Work
+from ensemble.engines.jobs import Outcome, Pruned, Task, Work
 from ensemble.engines.local import DataSets, perform
 from ensemble.errors import Stopped
 from ensemble.events import Event, sparse
@@ -106,7 +106,7 @@ def _heard(worker: _Worker, work: Work) -> bool:
         return True
     try:
         work.hear(task, said)
-    except Cut:
+    except Pruned:
         with suppress(OSError):
             worker.pipe.send(None)
     return True
@@ -132,7 +132,7 @@ def _serve(pipe: Connection, place: int, threads: int) -> None:
         try:
             pipe.send(event)
             if pipe.poll() and pipe.recv() is None:
-                raise Cut
+                raise Pruned
         except (OSError, EOFError):  # nobody listens any more
             raise Stopped(signal.SIGTERM) from None
 

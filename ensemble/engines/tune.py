@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Cut, Engine, Outcome, Sweep, Task
+from ensemble.engines.jobs import Engine, Outcome, Pruned, Sweep, Task
 from ensemble.engines.local import Here, finished_of
 from ensemble.engines.search_space import (
     Space,
@@ -290,7 +290,7 @@ class _Trials:
         return self.take()
 
     def hear(self, task: Task, event: Event) -> None:
-        """An event of a trial under way. Raises Cut where it is pruned."""
+        """An event of a trial under way. Raises Pruned where it is pruned."""
         self.owner[id(task)].sweep.hear(task, event)
 
     def end(self, task: Task, outcome: Outcome) -> None:
@@ -340,7 +340,9 @@ class _Trials:
             is_phased = fit.strategy in ("fine_tune", "gradual")
             n_epochs = fit.epochs + (fit.frozen_epochs if is_phased else 0)
             if event.epoch < n_epochs and own.trial.should_prune():
-                raise Cut(f"pruned: worse than the median of the others after epoch {event.epoch}")
+                raise Pruned(
+                    f"pruned: worse than the median of the others after epoch {event.epoch}"
+                )
 
     def _tell(self, own: _Open) -> None:
         """The study learns how a trial ended. Raises TrainingError."""
@@ -354,7 +356,7 @@ class _Trials:
                 raise TrainingError(
                     f"{self.plan.path}: its first trial, the recipe as it is, failed: {reason}"
                 )
-        elif own.sweep.cut:
+        elif own.sweep.pruned_reason:
             self.study.tell(own.trial, state=TrialState.PRUNED)
         else:
             runs = finished_of(own.sweep, own.jobs, self.store)

@@ -9,7 +9,7 @@ from typing import Any
 
 from ensemble import __version__
 from ensemble.dataset.load import DataSet
-from ensemble.engines.jobs import Cut, Outcome, Task
+from ensemble.engines.jobs import Outcome, Pruned, Task
 from ensemble.engines.local import refit_one, train_one
 from ensemble.engines.machine import worker_cache
 from ensemble.engines.parcels import Files, images_here, packed, put
@@ -111,13 +111,13 @@ def work_on(parcel: Parcel, data: DataSet, mailbox: Any, reader: Any) -> tuple[O
                 refit_one(job, finished, parcel.by_phase, images, told, threads=1)
         except EnsembleError as error:
             return Outcome("failed", str(error)), run_id, {}
-        except Cut:
-            return Outcome("cut"), run_id, {}
+        except Pruned:
+            return Outcome("pruned"), run_id, {}
         return Outcome("done"), run_id, packed(store.folder(run_id))
 
 
 def _teller(number: int, store: RunStore, run_id: str, mailbox: Any) -> Emit:
-    """A listener that sends events to the mailbox, and each state of the run once. Raises Cut."""
+    """A listener that sends events to the mailbox, and each state of the run once. Raises Pruned."""
     import ray
 
     def files_of(name: str) -> dict[str, int]:
@@ -139,6 +139,6 @@ def _teller(number: int, store: RunStore, run_id: str, mailbox: Any) -> Emit:
                 )
                 seen[name] = now
         if ray.get(mailbox.tell.remote(Told(number, event, state, names))):
-            raise Cut
+            raise Pruned
 
     return sparse(tell, 0.5)

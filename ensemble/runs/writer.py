@@ -86,14 +86,12 @@ def finish(folder: Path, job: "Job", data: "DataSet", trained: Trained) -> Store
 
 
 def finish_refit(
-    run: StoredRun, test: Predictions | None, n_epochs: int, seconds: float
+    run: StoredRun, recipe: "Recipe", test: Predictions | None, n_epochs: int, seconds: float
 ) -> StoredRun:
-    """Add a refit whose weights and recipe are stored to a finished run. Raises EnsembleError.
-
-    The run stays as it is until run.json is replaced.
-    """
+    """Add a refit, whose weights are stored already, to a finished run. Raises EnsembleError."""
     if test is not None:
         test.save(run.folder / "test_refit.npz")
+    write_recipe(run.folder, recipe)
     record = run.record()
     changes = {
         "refit_epochs": n_epochs,

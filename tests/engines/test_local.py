@@ -121,16 +121,16 @@ def test_changed_images_are_told_and_force_trains_again(recipe_of, store, images
     runs, (failure,), events = heard([recipe_of()], store)
     assert runs == []
     assert failure.run_id == run.id
-    assert failure.reason.startswith(
-        f"{run.id} is finished, but its images are not the same any more: contents"
-    )
+    assert failure.reason.startswith(f"{run.id} is finished, but its images have changed: contents")
     assert failure.reason.endswith("train it again with --force, or put the old images back")
     assert RunFailed(run.id, failure.reason) in events
     picture.unlink()
     _, (failure,), _ = heard([recipe_of()], store)
     now = load(recipe_of().data)
     counts = f"{len(now.train)} train, {len(now.valid)} valid, {len(now.test)} test"
-    assert f"it saw 38 train, 10 valid, 12 test; now there are {counts}\n" in failure.reason
+    assert (
+        f"it was trained on 38 train, 10 valid, 12 test; now there are {counts}\n" in failure.reason
+    )
     picture.write_bytes(old)
     assert heard([recipe_of()], store)[0] == [run]
     picture.unlink()

@@ -14,7 +14,7 @@ import pytest
 
 from ensemble.engines import choose
 from ensemble.engines.choose import Choice, n_open
-from ensemble.engines.jobs import Cut, Sweep
+from ensemble.engines.jobs import Pruned, Sweep
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
 from ensemble.engines.tune import tune
@@ -85,7 +85,7 @@ def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_
                 _child_with_lock(tmp_path / "runs" / ".locks" / f"{event.run}.lock"), signal.SIGKILL
             )
         if event.run == runs_of["cut"] and epochs[event.run] == 2:
-            raise Cut("heard enough")
+            raise Pruned("heard enough")
 
     runs, failures = train_all(
         jobs_of(recipes), RunStore(tmp_path / "runs"), listen, engine=Processes(2, 1)

@@ -126,7 +126,7 @@ def test_another_space_is_another_search(search):
 def test_changed_images_end_the_search_as_they_end_training(search, tmp_path):
     search(1, *RATES)
     next((tmp_path / "images").glob("*/red/*")).unlink()
-    with pytest.raises(EnsembleError, match="images are not the same any more") as refused:
+    with pytest.raises(EnsembleError, match="images have changed") as refused:
         search(1, *RATES)
     assert str(refused.value).count("\n") < 3
 
