@@ -123,7 +123,7 @@ def test_the_command_lines_of_a_document_run(document, world, monkeypatch, capsy
 
 def test_there_are_command_lines_to_run():
     names = {words[0] for lines in LINES.values() for words in lines}
-    assert len(LINES[ROOT / "README.md"]) > 15
+    assert len(LINES[ROOT / "README.md"]) >= 5
     assert names >= {
         "quickstart",
         "init",

@@ -1,4 +1,4 @@
-"""A competition from the folder to the final picks: the README's story, line by line, against a local Kaggle."""
+"""A competition from the folder to the final picks: the lines of docs/competitions.md against a local Kaggle."""
 
 import re
 import shlex
@@ -15,8 +15,8 @@ from ensemble.inference import images_of
 from ensemble.runs import RunStore
 from ensemble.submission.ledger import Ledger, answers
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-STORY = re.search(r"## A competition, the whole way\n.*?```\n(.*?)```", README, re.DOTALL)[
+PAGE = (Path(__file__).parents[1] / "docs" / "competitions.md").read_text(encoding="utf-8")
+STORY = re.search(r"## From the folder to the final picks\n.*?```\n(.*?)```", PAGE, re.DOTALL)[
     1
 ].splitlines()
 BIRDS = {"crow": (50, 50, 60), "finch": (190, 150, 60), "heron": (130, 150, 190)}
