@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from ensemble.engines.choose import Choice
-from ensemble.engines.cluster import _lock_of
+from ensemble.engines.cluster import _locked_run
 from ensemble.engines.jobs import Task, jobs_of
 from ensemble.engines.local import train_all
 from ensemble.engines.tune import tune
-from ensemble.engines.worker import Mailbox, Told
+from ensemble.engines.worker import EventActor, Report, StateUpdate
 from ensemble.errors import EnsembleError, Stopped
 from ensemble.events import EpochEnded, Note, RunEnded, RunStarted
 from ensemble.runs import RunStore
@@ -109,29 +109,43 @@ def test_a_damaged_fold_keeps_no_other_run_from_being_sent(tiny, tmp_path):
     )
     store.folder(job.run_id).mkdir(parents=True)
     (store.folder(job.run_id) / "run.json").write_text("half")
-    assert _lock_of(Task(job, is_refit=True), store) == job.run_id
+    assert _locked_run(Task(job, is_refit=True), store) == job.run_id
 
 
-def test_a_state_that_was_not_fetched_yet_is_replaced_and_keeps_what_still_belongs_to_it():
-    mailbox, note = Mailbox(), Note("r", "")
-    mailbox.tell(Told(1, note, {"r/state": {"kept-1": b"1", "state": b"a"}}, ("kept-1", "state")))
-    mailbox.tell(Told(2, note, {"s/state": {"state": b"x"}}, ("state",)))
-    mailbox.tell(Told(1, note, {"r/state": {"state": b"b"}}, ("kept-1", "state")))
-    assert [told.state for told in mailbox.take()] == [
-        {},
-        {"s/state": {"state": b"x"}},
-        {"r/state": {"kept-1": b"1", "state": b"b"}},
-    ]
-    mailbox.cut_off(2)
-    assert [mailbox.tell(Told(number, note)) for number in (1, 2)] == [False, True]
+def test_a_newer_state_replaces_one_that_was_not_fetched_and_keeps_the_files_that_still_belong_to_it():
+    actor, note = EventActor(), Note("r", "")
+    first = StateUpdate(
+        "r/state", {"kept-1": b"1", "old-1": b"0", "state": b"a"}, ("kept-1", "old-1", "state")
+    )
+    second = StateUpdate("r/state", {"state": b"b"}, ("kept-1", "state"))
+    of_another_task = StateUpdate("s/state", {"state": b"x"}, ("state",))
+    actor.report(Report(1, note, first))
+    actor.report(Report(2, note, of_another_task))
+    actor.report(Report(1, note, second))
+    merged = StateUpdate("r/state", {"kept-1": b"1", "state": b"b"}, ("kept-1", "state"))
+    assert [report.state for report in actor.fetch()] == [None, of_another_task, merged]
+    assert actor.fetch() == []
 
 
-def test_without_ray_it_is_told_how_to_get_it(tiny, monkeypatch):
+def test_a_pruned_task_learns_it_from_its_next_report():
+    actor = EventActor()
+    actor.prune(2)
+    assert [actor.report(Report(number, Note("r", ""))) for number in (1, 2)] == [False, True]
+
+
+def test_a_stored_state_keeps_only_the_files_that_belong_to_it(tmp_path):
+    StateUpdate("r/state", {"kept": b"1", "old": b"0"}, ("kept", "old")).store(tmp_path)
+    StateUpdate("r/state", {"new": b"2"}, ("kept", "new")).store(tmp_path)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "r" / "state").iterdir()}
+    assert files == {"kept": b"1", "new": b"2"}
+
+
+def test_without_ray_the_error_says_how_to_install_it(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EnsembleError, match="needs Ray, which is not installed\npip install 'ray"):
         Choice("ray").engine([tiny("r")], 2)
 
 
-def test_an_address_that_is_none_is_refused(tiny):
-    with pytest.raises(EnsembleError, match="run ens on a machine of the cluster"):
+def test_a_url_is_not_an_address(tiny):
+    with pytest.raises(EnsembleError, match="run ens on a machine of the cluster\nwrite HOST:PORT"):
         Choice("ray", address="ray://1.2.3.4:10001").engine([tiny("r")], 2)
