@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from ensemble.engines import choose
-from ensemble.engines.choose import Choice, n_open
+from ensemble.engines.choose import EngineOptions, n_unfinished
 from ensemble.engines.jobs import Cut, Sweep, jobs_of
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
 from ensemble.engines.tune import tune
 from ensemble.errors import EnsembleError, RecipeError, Stopped
-from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted, ignore
+from ensemble.events import EpochEnded, RunEnded, RunFailed, RunLeft, RunStarted, ignore
 from ensemble.learn import device
 from ensemble.runs import RunStore
 
@@ -48,7 +48,7 @@ def test_two_processes_train_what_one_trains_and_skip_what_is_finished(
     assert ended.index(jobs_of([recipes[3]])[0].run_id) < ended.index(
         jobs_of([recipes[2]])[0].run_id
     )
-    assert n_open(jobs, store, force=False) == 1
+    assert n_unfinished(jobs, store, force=False) == 1
     again, _ = train_all(jobs, store, events.append, engine=Here())
     assert again == runs
     (store.folder(jobs[0].run_id) / "run.json").unlink()  # a finished run would need no lock
@@ -84,7 +84,7 @@ def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_
                 _child_with_lock(tmp_path / "runs" / ".locks" / f"{event.run}.lock"), signal.SIGKILL
             )
         if event.run == runs_of["cut"] and epochs[event.run] == 2:
-            raise Cut("heard enough")
+            raise Cut("enough events")
 
     runs, failures = train_all(
         jobs_of(recipes), RunStore(tmp_path / "runs"), listen, engine=Processes(2, 1)
@@ -92,7 +92,7 @@ def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_
     assert [run.recipe for run in runs] == ["next"]
     assert [failure.run_id for failure in failures] == [runs_of["dies"]]
     assert failures[0].reason.startswith("the process that trained it was killed (SIGKILL)\n")
-    assert RunLeft(runs_of["cut"], "heard enough") in events
+    assert RunLeft(runs_of["cut"], "enough events") in events
     assert (tmp_path / "runs" / runs_of["dies"] / "state").exists()
 
 
@@ -105,7 +105,7 @@ def test_a_process_that_died_while_it_had_nothing_to_do_is_replaced(tiny, tmp_pa
     killed = []
 
     def listen(event):
-        if isinstance(event, RunEnded) and not killed:  # it has one more word to say
+        if isinstance(event, RunEnded) and not killed:  # its outcome is still to come
             killed.append(multiprocessing.active_children()[0])
             time.sleep(1)
             killed[0].kill()
@@ -167,29 +167,19 @@ def test_stopped_processes_end_with_the_command_and_the_same_command_goes_on(tin
 
 
 def test_a_search_on_two_processes_has_one_study_and_all_its_trials(tiny, tmp_path):
-    tiny("searched", "fit.epochs=1")
-    store, notes = RunStore(tmp_path / "runs"), []
+    recipe = tiny("searched", "fit.epochs=1")
+    store = RunStore(tmp_path / "runs")
 
-    def search(n_trials):
-        emit = lambda event: notes.append(event) if isinstance(event, Note) else None  # noqa: E731
-        return tune(
-            tmp_path / "searched.yaml",
-            n_trials,
-            ["fit.lr=1e-4..1e-1"],
-            (),
-            store,
-            emit,
-            Processes(2, 1),
-        )
+    def search():
+        return tune(recipe, 4, ["fit.lr=1e-4..1e-1"], store, ignore, Processes(2, 1))
 
-    found = search(4)
-    assert [trial.number for trial in found.trials] == [0, 1, 2, 3]
-    assert found.trials[0].values == {"fit.lr": 0.003}
-    assert {trial.note for trial in found.trials if trial.state == "finished"} == {
-        run.id for run in store.finished()
-    }
+    first = search()
+    assert [trial.number for trial in first.trials] == [0, 1, 2, 3]
+    assert first.trials[0].values == {"fit.lr": 0.003}
+    runs = {trial.note for trial in first.trials if trial.state == "finished"}
+    assert runs == {run.id for run in store.finished()}
     assert len(list((store.root / ".searches").glob("*.db"))) == 1
-    assert search(4) == found
+    assert search() == first
 
 
 def test_only_weights_of_a_run_are_waited_for(tiny):
@@ -212,21 +202,22 @@ def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkey
     monkeypatch.setattr(choose, "n_cores", lambda: 8)
     recipe = tiny("r")
 
-    def made(n_gpus, n_jobs, n_tasks, *recipes):
+    def workers_and_threads(n_gpus, n_jobs, n_tasks, *recipes):
         monkeypatch.setattr(choose, "_n_gpus", lambda: n_gpus)
-        engine = Choice(n_jobs=n_jobs).engine(recipes or [recipe], n_tasks)
-        return (1, engine.threads) if isinstance(engine, Here) else (engine.n, engine.threads)
+        engine = EngineOptions(n_jobs=n_jobs).engine(recipes or [recipe], n_tasks)
+        n_workers = 1 if isinstance(engine, Here) else engine.n_workers
+        return n_workers, engine.threads
 
-    assert made(0, None, 5) == (1, None)
-    assert made(2, None, 5) == (2, 4)
-    assert made(2, None, 1) == (1, None)
-    assert made(2, None, 5, tiny("half", "resources.gpu=0.5")) == (4, 2)
-    assert made(0, 4, 5) == (4, 2)
-    assert made(0, 4, 1) == (1, 2)  # the same bytes as among others
+    assert workers_and_threads(0, None, 5) == (1, None)
+    assert workers_and_threads(2, None, 5) == (2, 4)
+    assert workers_and_threads(2, None, 1) == (1, None)
+    assert workers_and_threads(2, None, 5, tiny("half", "resources.gpu=0.5")) == (4, 2)
+    assert workers_and_threads(0, 4, 5) == (4, 2)
+    assert workers_and_threads(0, 4, 1) == (1, 2)  # the same bytes as beside other runs
     with pytest.raises(EnsembleError, match="--jobs 4 is for local processes"):
-        Choice("ray", n_jobs=4).engine([recipe], 2)
+        EngineOptions("ray", n_jobs=4).engine([recipe], 2)
     with pytest.raises(EnsembleError, match="add --engine ray"):
-        Choice(address="1.2.3.4:5").engine([recipe], 2)
+        EngineOptions(address="1.2.3.4:5").engine([recipe], 2)
 
 
 def test_workers_take_the_gpus_in_turn(monkeypatch):
