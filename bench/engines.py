@@ -1,9 +1,9 @@
-"""What engines cost and save: the same runs one after the other, on two processes, on two Ray nodes.
+"""What engines cost and save: the same runs in one process, in two, on two Ray nodes.
 
     python bench/engines.py --runs 6 --turns 3
 
-Every run trains the same small network from scratch on scikit-learn's digits with one thread. A task's overhead is the
-time between its hand-out and its end that the run does not account for.
+Every run trains the same small network from scratch on scikit-learn's digits with one thread. The
+overhead of a task is the time from its start to its end, less the run's own seconds.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def ray_nodes() -> Iterator[None]:
 
 
 def sweep(engine: Engine, recipe: Path, n_runs: int) -> dict[str, Any]:
-    """Seconds of a sweep: wall time, the runs' own times added up, and each task's overhead, sorted."""
+    """Seconds of a sweep: wall time, sum of the runs' own times, sorted overheads of the tasks."""
     began, ended = dict[str, float](), dict[str, float]()
 
     def listen(event: Event) -> None:
@@ -79,7 +79,7 @@ def sweep(engine: Engine, recipe: Path, n_runs: int) -> dict[str, Any]:
 
 
 def send_states(event_actor: Any, n: int, n_bytes: int) -> float:
-    """Seconds that a worker waits while it sends n states of n_bytes each, of n tasks: none replaces another."""
+    """Seconds that sending n states of n_bytes takes, of n tasks, so that none replaces another."""
     import ray
 
     content = os.urandom(n_bytes)

@@ -1,9 +1,10 @@
-"""The arithmetic of docs/scaling.md: time, memory, disk and network of three competitions on 1, 8 and 64 workers.
+"""The arithmetic of docs/scaling.md: time, memory, disk and network of three competitions.
 
     python bench/scaling.py --rate 33
     python bench/scaling.py --rate 1000
 
-rate is the images a second that one worker (a GPU, a machine) trains on; `ens train RECIPE --dry-run` measures yours.
+rate is the images a second that one worker (a GPU, a machine) trains on; `ens train RECIPE
+--dry-run` measures yours.
 """
 
 import argparse
@@ -64,13 +65,14 @@ def table_row(competition: Competition, n_workers: int, rate: float) -> str:
     n_open, n_nodes = min(n_workers, n_runs), math.ceil(n_workers / PER_NODE)
     epoch_seconds = run_seconds / competition.n_epochs
     weight_bytes = 4 * N_PARAMETERS
+    open_bytes = n_open * WORK_COPIES * weight_bytes
     cells = [
         f"{competition.name}, {n_workers}",
         duration(n_rounds * run_seconds),
         f"{n_runs / (n_rounds * n_workers):.0%}",
         duration(competition.n_images / competition.decoded_per_second),
         f"{competition.n_images * competition.stored_bytes / 1e9:.1f} GB × {n_nodes}",
-        f"{n_runs * weight_bytes / 1e9:.1f} GB + {n_open * WORK_COPIES * weight_bytes / 1e9:.1f} GB",
+        f"{n_runs * weight_bytes / 1e9:.1f} GB + {open_bytes / 1e9:.1f} GB",
         f"{n_open * STATE_COPIES * weight_bytes / 1e6 / epoch_seconds:.1f} MB/s",
     ]
     return f"| {' | '.join(cells)} |"

@@ -41,10 +41,9 @@ class EngineOptions:
         return Cluster(self.address)
 
     def _local(self, recipes: Sequence[Recipe], n_tasks: int) -> Engine:
-        """By default one process per GPU, more if runs share a GPU (resources.gpu below 1), one on a CPU.
+        """By default one process per GPU, more if resources.gpu is below 1, and one on a CPU.
 
-        A process keeps its share of the cores if there are fewer tasks than processes: on a CPU the bytes of a run
-        depend on its threads.
+        The threads of a process do not depend on n_tasks, since a CPU's bytes depend on them.
         """
         gpu_share = max(recipe.resources.gpu for recipe in recipes) or 1
         default = int(_n_gpus() / gpu_share) if n_tasks > 1 else 1

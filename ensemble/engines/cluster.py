@@ -1,7 +1,8 @@
-"""The driver's side of a Ray cluster whose machines share no disk: send tasks, store the states and runs they send.
+"""Send tasks to a Ray cluster whose machines share no disk, and store the states and runs they return.
 
-A task travels with the training state to resume from. After each epoch the worker sends its new state, at the end
-the files of its run. Ray would restart a lost task from its beginning; the driver sends it again with its last state.
+A task travels with the training state to resume from. After each epoch the worker sends its new
+state, at the end the files of its run. Ray would restart a task from its beginning if its worker
+dies; the driver sends it again with its last state.
 """
 
 import shutil
@@ -33,7 +34,7 @@ MAX_LOST = 3  # workers of one run in a row, without a new state between
 
 
 class Cluster:
-    """The Ray cluster at an address, else the one that this machine belongs to, else a new one on this machine."""
+    """The Ray cluster at an address, else the one of this machine, else a new one on it."""
 
     def __init__(self, address: str | None = None) -> None:
         """Raises EnsembleError if Ray is missing or too old, or the address is not HOST:PORT."""
@@ -54,9 +55,10 @@ class Cluster:
 
 @dataclass(eq=False)
 class _Running:
-    """A task of the cluster, what it takes of it, the lock of its run, and how often its worker was lost in a row.
+    """A task on the cluster, the resources it uses and the lock of its run.
 
-    number tells the reports of a task from those of a worker that counts as lost.
+    number is new each time the task is sent: reports of a worker that counts as lost are ignored.
+    n_lost counts lost workers in a row.
     """
 
     task: Task
@@ -102,7 +104,7 @@ class _Driver:
         return True
 
     def _may_take(self) -> bool:
-        """Whether another task like the last one has room: a search proposes its trials as late as possible."""
+        """Whether another task like the last one has room: a search proposes its trials late."""
         if self.next_task or not self.running:
             return True
         last = list(self.running.values())[-1]
@@ -130,7 +132,7 @@ class _Driver:
         return True
 
     def _end_without_lock(self, task: Task) -> bool:
-        """End a task whose run is finished or cannot be skipped; its folder may be read-only."""
+        """End a task whose run is finished, or failed that check; the folder may be read-only."""
         try:
             run = None if task.is_refit else skipped_run(task, self.store, self.data_sets)
         except EnsembleError as error:
@@ -153,7 +155,7 @@ class _Driver:
             self._end(running, Outcome("done"))
 
     def _send_if_due(self, running: _Running) -> bool:
-        """Send a task, unless another process has done it meanwhile; returns whether it was sent."""
+        """Send a task, unless another process has finished its run; returns whether it was sent."""
         task = running.task
         data = self.data_sets.of(task.job)
         if task.is_refit:
@@ -199,7 +201,7 @@ class _Driver:
             self.work.hear(running.task, Note(running.run_id, text))
 
     def collect(self) -> None:
-        """Wait a moment, then pass on reports, store new states and end the tasks that have returned."""
+        """Wait briefly, then pass on reports, store new states and end the tasks that returned."""
         import ray
 
         results = list(self.running)
@@ -221,7 +223,7 @@ class _Driver:
             self.event_actor.prune.remote(running.number)
 
     def _receive(self, running: _Running, result: Any) -> None:
-        """Store the run of a task that has returned and end the task; send it again if its worker was lost."""
+        """End a task that returned and store its run; send it again if its worker was lost."""
         import ray
         from ray import exceptions
 
@@ -246,7 +248,7 @@ class _Driver:
         self._end(running, outcome)
 
     def _store_run(self, running: _Running, files: Files) -> None:
-        """Write a run's files, run.json last, and remove its training state. Raises EnsembleError."""
+        """Write a run's files, run.json last; remove its training state. Raises EnsembleError."""
         task, folder = running.task, self.store.folder(running.run_id)
         if not task.is_refit:  # --force: an unfinished run until all its files are new
             (folder / "run.json").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Connecting to Ray on a machine with other users: which cluster is joined, what a new one opens."""
+"""Connect to Ray on a machine with other users: which cluster is joined, what a new one opens."""
 
 import logging
 import os
@@ -18,7 +18,10 @@ INSTALL = f"pip install 'ray>={MINIMUM[0]}.{MINIMUM[1]}'"
 
 
 def check_ray() -> None:
-    """Raise EnsembleError if Ray is missing or too old. Ray reads the environment when imported, so this does not."""
+    """Raise EnsembleError if Ray is missing or too old.
+
+    This does not import Ray, which reads the environment at import.
+    """
     spec = None
     with suppress(ImportError, ValueError):
         spec = find_spec("ray")
@@ -33,7 +36,7 @@ def check_ray() -> None:
 
 
 def check_address(address: str | None) -> None:
-    """Raise EnsembleError for a URL: Ray's client protocol would run the driver on the other machine."""
+    """Raise EnsembleError for a URL: Ray Client would read this machine's images on another one."""
     if address and "://" in address:
         raise EnsembleError(
             f"--address {address[:100]}: is a URL; run ens on a machine of the cluster\n"
@@ -83,9 +86,9 @@ def _initialized(address: str | None, session_folder: str | None) -> Iterator[No
 
 
 def running_cluster() -> str | None:
-    """The address in RAY_ADDRESS, else that of the cluster which `ray start` started here, else None.
+    """The address in RAY_ADDRESS, else of the cluster that `ray start` started here, else None.
 
-    Raises EnsembleError if another user started it: whoever runs a cluster runs code in what connects to it.
+    Raises EnsembleError if another user started it: a cluster runs code in what connects to it.
     """
     address = os.environ.get("RAY_ADDRESS") or "auto"
     if address != "auto":
@@ -118,7 +121,7 @@ def _ray_folder() -> Path:
 
 @contextmanager
 def private_session() -> Iterator[str]:
-    """Set what Ray must find in the environment, before it is imported, to start a cluster for this user alone.
+    """Prepare a new cluster for this user alone: set Ray's environment before Ray is imported.
 
     Yields the folder for its session: Ray's own, /tmp/ray, is writable for everyone.
     """

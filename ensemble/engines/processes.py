@@ -1,4 +1,4 @@
-"""Several processes of this machine, each with one GPU or a share of the cores; each trains one task after another."""
+"""Train tasks in several processes of this machine, each with one GPU or a share of the cores."""
 
 import multiprocessing
 import signal
@@ -47,7 +47,7 @@ class _Worker:
 
 
 class Processes:
-    """Up to n_workers processes, started when tasks need them; `threads` is the number of torch threads in each."""
+    """Up to n_workers processes with `threads` torch threads each, started when tasks need them."""
 
     def __init__(self, n_workers: int, threads: int) -> None:
         self.n_workers, self.threads = n_workers, threads
@@ -125,7 +125,7 @@ def _stop(workers: Sequence[_Worker]) -> None:
 
 
 def _worker_main(pipe: Connection, index: int, threads: int) -> None:
-    """Train one task after another until the pipe closes or SIGTERM comes; SIGINT is left to the parent."""
+    """Train one task after another until the pipe closes or SIGTERM comes; ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from ensemble.learn.device import take_gpu
 
@@ -141,7 +141,7 @@ def _worker_main(pipe: Connection, index: int, threads: int) -> None:
     data_sets = DataSets()
     try:
         with stoppable(sparse(send)) as emit:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # stoppable handles it
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # again, as stoppable handles it
             while True:
                 message = pipe.recv()
                 if message is not None:  # None prunes a task that has ended meanwhile

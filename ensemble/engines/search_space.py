@@ -1,4 +1,4 @@
-"""What a hyper-parameter search varies: recipe keys, each with a range of numbers or a list of values."""
+"""What a hyper-parameter search varies: recipe keys, each with a range or a list of values."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +26,10 @@ def rounded(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, both included; whole numbers if both ends are, logarithmic if they span tenfold."""
+    """Numbers from low to high, both included.
+
+    Whole numbers if both ends are whole; drawn on a log scale if high is at least ten times low.
+    """
 
     low: float
     high: float
@@ -118,10 +121,7 @@ def _parse_categorical(text: str, values: str) -> Categorical:
 
 
 def default_space(recipe: Recipe) -> Space:
-    """What a search varies without --vary: weight decay, dropout, augmentation, frozen epochs, batch size.
-
-    The range of learning rates depends on a range test; `rates_around` gives it.
-    """
+    """What a search varies without --vary, apart from the learning rate (see rates_around)."""
     space: Space = {"fit.weight_decay": Range(1e-4, 0.3), _dropout_key(recipe): Range(0.0, 0.7)}
     fit = recipe.fit
     if isinstance(recipe.augment, str):

@@ -45,7 +45,7 @@ def open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
 
 
 def open_database(database: Path, name: str, direction: Direction) -> "Study":
-    """The study in a file, or a new one; every stored trial is read once as a check. Raises EnsembleError."""
+    """The study in a file, or a new one; reads every stored trial once. Raises EnsembleError."""
     import optuna
 
     _check_database(database)
@@ -85,7 +85,7 @@ def _damaged_text(database: Path, reason: object) -> str:
 
 
 def center_rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
-    """The learning rate that the search varies: the recipe's, else that of one range test per search.
+    """The rate that a search varies: the recipe's, else that of one range test per search.
 
     Raises EnsembleError.
     """
@@ -104,7 +104,7 @@ def center_rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
 
 
 def queue_interrupted_trials(study: "Study", store: RunStore) -> None:
-    """Queue the values of trials whose process has ended, which their free locks show."""
+    """Queue the values of trials whose process has ended, as their free locks show."""
     from optuna.trial import TrialState
 
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):

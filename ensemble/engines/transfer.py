@@ -1,4 +1,4 @@
-"""Files between machines that share no disk: folders travel as bytes, images by the hash of their content."""
+"""Files between machines that share no disk: folders travel as bytes, images by content hash."""
 
 import os
 import stat
@@ -25,7 +25,7 @@ IMAGES_PER_REQUEST = 200
 
 
 def required_folders(job: Job, run_id: str, store: RunStore) -> dict[str, Files]:
-    """What a worker needs of runs/: the state that a run resumes from, and the run whose weights it starts from."""
+    """What a worker needs of runs/: the state to resume from, the run with the initial weights."""
     folders = {
         f"{run_id}/{name}": read_folder(store.folder(run_id) / name) for name in STATE_FOLDERS
     }
@@ -45,7 +45,7 @@ def _initial_weights(job: Job, store: RunStore) -> list[Run]:
 
 
 def read_folder(folder: Path, names: Collection[str] | None = None) -> Files:
-    """The files of a folder, only the named ones if names are given; none if the folder does not exist."""
+    """The files of a folder (all, or the named ones); none if the folder does not exist."""
     if not folder.is_dir():
         return {}
     paths = [path for path in sorted(folder.iterdir()) if names is None or path.name in names]
@@ -69,9 +69,10 @@ def read_files(paths: Sequence[Path]) -> list[bytes]:
 
 
 def local_images(job: Job, data: DataSet, read_files: ReadFiles) -> DataSet:
-    """The driver's data set with files of this machine: those at the recipe's path if they are the same, else copies.
+    """The driver's data set with files of this machine. Raises DataError.
 
-    Copies are fetched once, by hash, into the cache. Raises DataError.
+    The images at the recipe's path are used if they are the same; otherwise copies are fetched
+    once, by hash, into the cache.
     """
     with suppress(EnsembleError, OSError):
         local = load(job.recipe.data, job.fold or 0)
@@ -142,7 +143,7 @@ def with_paths(data: DataSet, new_path: Callable[[Path], Path]) -> DataSet:
 
 
 def private_cache() -> Path:
-    """A folder of this user alone for what a worker keeps when ENS_CACHE is not set. Raises EnsembleError."""
+    """The cache of a worker without ENS_CACHE: a folder of this user alone. Raises EnsembleError."""
     if not hasattr(os, "getuid"):  # Windows: the temporary folder belongs to the user
         return Path(tempfile.gettempdir()) / "ens-cache"
     folder = Path(tempfile.gettempdir()) / f"ens-cache-{os.getuid()}"

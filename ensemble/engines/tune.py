@@ -1,6 +1,7 @@
-"""Hyper-parameter search by Optuna: every trial is a run, bad trials are pruned, an interrupted search resumes.
+"""Hyper-parameter search by Optuna: every trial is a run, bad trials are pruned.
 
-The first trial is the unchanged recipe, so that the result shows what the search gained.
+The first trial is the unchanged recipe, so that the result shows what the search gained. An
+interrupted search resumes.
 """
 
 import hashlib
@@ -46,7 +47,7 @@ STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}
 
 @dataclass(frozen=True)
 class TrialSummary:
-    """A trial that is finished (with its score; note is its run), pruned, or failed (note is the reason)."""
+    """A trial: finished (note is its run), pruned, or failed (note is the reason)."""
 
     number: int
     state: str
@@ -80,9 +81,10 @@ def tune(
     emit: Emit,
     engine: Engine | None = None,
 ) -> Search:
-    """Train until the search has n_trials trials, pruned and failed ones included; by default in this process.
+    """Train until the search has n_trials trials, pruned and failed ones included.
 
-    The study stays on this machine, wherever its trials are trained. Raises EnsembleError.
+    Trials are trained in this process without an engine; the study stays on this machine with any.
+    Raises EnsembleError.
     """
     require_optuna()
     space = parse_space(varied) or default_space(recipe)
@@ -120,7 +122,10 @@ def _override(key: str, value: Any) -> str:
 
 
 def search_name(recipe: Recipe, space: Space) -> str:
-    """The name of the search with this recipe, seed, space and set of images; the text it hashes may not change."""
+    """The name of the search with this recipe, seed, space and set of images.
+
+    The hashed text may not change: stored searches would start again.
+    """
     fingerprint = load(recipe.data).fingerprint
     parts = (recipe.digest, recipe.seeds[0], recipe.refit, sorted(space.items()), fingerprint)
     return f"{recipe.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
@@ -141,7 +146,7 @@ def _summary(trial: "FrozenTrial") -> TrialSummary:
 
 @dataclass(eq=False)
 class _OpenTrial:
-    """A trial that is not finished: its jobs as a sweep, and the lock that shows other processes that it runs."""
+    """A trial in training: its jobs as a sweep, and the lock that shows other processes so."""
 
     optuna_trial: "Trial"
     recipe: Recipe
@@ -159,7 +164,7 @@ class _OpenTrial:
 
 
 class _Trials:
-    """The trials of a search as work for an engine; a trial is proposed when the engine has room for it."""
+    """The trials of a search as work for an engine, each proposed when the engine has room."""
 
     def __init__(
         self,
@@ -193,7 +198,7 @@ class _Trials:
         self.trial_of[id(task)].sweep.hear(task, event)
 
     def end(self, task: Task, outcome: Outcome) -> None:
-        """A fold has ended, and perhaps its trial. Raises TrainingError if the first trial failed."""
+        """A fold has ended, and perhaps its trial. Raises TrainingError if the recipe failed."""
         trial = self.trial_of.pop(id(task))
         trial.sweep.end(task, outcome)
         if trial.sweep.is_over:
@@ -219,7 +224,7 @@ class _Trials:
         self.open.append(trial)
 
     def _watch(self, trial: _OpenTrial, event: Event) -> None:
-        """Pass on an event of a trial's run; prune the trial if an epoch is worse than those of others. Raises Cut."""
+        """Pass on an event of a trial's run. Raises Cut if an epoch is worse than the median."""
         if isinstance(event, RunStarted):
             number = len(finished_trials(self.study)) + self.open.index(trial) + 1
             self.emit(replace(event, number=number, total=self.n_trials))

@@ -1,4 +1,4 @@
-"""The worker's side of a Ray cluster: train a task in a temporary folder, report events and states to the driver."""
+"""Train a task on a worker of a Ray cluster, and report events and training states to the driver."""
 
 import os
 import tempfile
@@ -28,9 +28,9 @@ STEP_SECONDS = 0.5  # at least, between two reports of training steps
 
 @dataclass(frozen=True)
 class Payload:
-    """What a worker gets: a task, the files it needs by their folder in runs/, the version of ens that sent it.
+    """What a worker gets: a task, the files it needs by their folder in runs/, the driver's version.
 
-    A refit also names the finished run that it is added to, and for how many epochs each phase trains.
+    A refit also names the run that it is added to, and for how many epochs each phase trains.
     """
 
     number: int
@@ -47,7 +47,7 @@ class Payload:
 
 @dataclass(frozen=True)
 class StateUpdate:
-    """A changed training state: its folder in runs/, the changed files, and the names of all files that it has now."""
+    """A changed training state: its folder in runs/, the changed files, the names of all its files."""
 
     folder: str
     files: Files
@@ -61,7 +61,7 @@ class StateUpdate:
                 path.unlink()
 
     def on_top_of(self, older: "StateUpdate") -> "StateUpdate":
-        """This update with those files of an older one, not fetched yet, that the state still has."""
+        """This update with the files of an older, unfetched one that the state still has."""
         if older.folder != self.folder:
             return self
         files = {**older.files, **self.files}
@@ -78,7 +78,10 @@ class Report:
 
 
 class EventActor:
-    """A Ray actor beside the driver: tasks report to it, the driver fetches. It holds at most one state per task."""
+    """A Ray actor that tasks report to and the driver fetches from.
+
+    It runs on the driver's machine and holds at most one state per task.
+    """
 
     def __init__(self) -> None:
         self.reports: list[Report] = []
@@ -107,7 +110,7 @@ class EventActor:
 def run_task(
     payload: Payload, data: DataSet, event_actor: Any, file_reader: Any
 ) -> tuple[Outcome, Files]:
-    """Carry out a task on this worker; returns its outcome and, if it succeeded, the files of its run."""
+    """Carry out a task in a temporary folder; returns its outcome and, if done, its run's files."""
     import ray
 
     node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
@@ -146,7 +149,7 @@ def _train(
 
 
 def _reporter(number: int, run_folder: Path, event_actor: Any) -> Emit:
-    """A listener that reports events, and each new state of the run once. Raises Cut if the task was pruned."""
+    """An Emit that reports events, and each new state once. It raises Cut if the task was pruned."""
     import ray
 
     watch = _StateWatch(run_folder)

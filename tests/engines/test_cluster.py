@@ -19,7 +19,7 @@ from ensemble.runs import RunStore
 
 @pytest.fixture
 def nodes(monkeypatch):
-    """Two nodes of one core, and a head without any; they start in a folder without the test's images."""
+    """Two nodes of one core and a head without any, started in a folder without the images."""
     import ray
     from ray.cluster_utils import Cluster as TestCluster
 
@@ -99,7 +99,7 @@ def test_a_refit_with_a_damaged_fold_locks_its_own_job(tiny, tmp_path):
     assert _locked_run(Task(job, is_refit=True), store) == job.run_id
 
 
-def test_a_newer_state_replaces_one_that_was_not_fetched_and_keeps_the_files_that_still_belong_to_it():
+def test_a_newer_state_replaces_an_unfetched_one_and_keeps_the_files_that_both_have():
     actor, note = EventActor(), Note("r", "")
     first = StateUpdate(
         "r/state", {"kept-1": b"1", "old-1": b"0", "state": b"a"}, ("kept-1", "old-1", "state")

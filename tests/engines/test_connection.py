@@ -115,7 +115,7 @@ def session_modes(process):
 
 
 def token_lengths(process):
-    """The kind and length of the token that one of Ray's servers requires; its command line does not show it."""
+    """The kind and length of the token of one of Ray's servers, hidden from its command line."""
     try:
         env, command_line = process.environ(), " ".join(process.cmdline())
         if not is_ray_server(process):

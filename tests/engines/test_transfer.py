@@ -1,4 +1,4 @@
-"""What a worker receives stays this user's own: its cache is private, and planted images are fetched again."""
+"""A worker's cache is private to this user, and planted images are fetched again."""
 
 import os
 import tempfile

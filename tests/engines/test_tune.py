@@ -1,4 +1,4 @@
-"""A search: the recipe first, every trial a run, bad trials pruned, resumed where it was interrupted."""
+"""A search: the recipe first, every trial a run, bad trials pruned, interrupted ones resumed."""
 
 import os
 import subprocess
@@ -156,24 +156,11 @@ def test_without_optuna_the_error_says_how_to_install_it(run_search, monkeypatch
         run_search(1, *RATES)
 
 
-def test_the_command_shows_every_trial_and_the_next_commands(
-    run_search, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        [
-            "ens",
-            "tune",
-            str(tmp_path / "tiny.yaml"),
-            "--trials",
-            "2",
-            "--vary",
-            RATES[0],
-            "--runs",
-            str(tmp_path / "runs"),
-        ],
-    )
+@pytest.mark.usefixtures("run_search")
+def test_the_command_shows_every_trial_and_the_next_commands(tmp_path, monkeypatch, capsys):
+    paths = {"RECIPE": str(tmp_path / "tiny.yaml"), "RUNS": str(tmp_path / "runs")}
+    words = f"ens tune RECIPE --trials 2 --vary {RATES[0]} --runs RUNS".split()
+    monkeypatch.setattr(sys, "argv", [paths.get(word, word) for word in words])
     with pytest.raises(SystemExit) as ended:
         main()
     assert not ended.value.code
@@ -262,26 +249,20 @@ def test_another_seed_is_another_search(run_search):
     assert run_search(1, *RATES).name != run_search(1, *RATES, overrides=("seeds=[5]",)).name
 
 
-def test_two_processes_search_together(run_search, tmp_path):
-    run_search(1, *RATES)  # makes the recipe
-    command = [
-        sys.executable,
-        "-m",
-        "ensemble",
-        "tune",
-        str(tmp_path / "tiny.yaml"),
-        "--trials",
-        "4",
-        "--vary",
-        "fit.lr=1e-4..1e-2",
-        "--runs",
-        str(tmp_path / "both"),
-    ]
+@pytest.mark.usefixtures("run_search")
+def test_two_commands_share_a_search(tmp_path):
+    words = ["tune", "tiny.yaml", "--trials", "4", "--vary", "fit.lr=1e-4..1e-2", "--runs", "both"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    both = [
-        subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "ensemble", *words],
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+        )
         for _ in range(2)
     ]
-    errors = [process.communicate(timeout=120)[1] for process in both]
-    assert [process.returncode for process in both] == [0, 0], errors
+    errors = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
     assert 4 <= len(RunStore(tmp_path / "both").finished()) <= 5
