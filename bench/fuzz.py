@@ -167,7 +167,7 @@ def sidecar(raw: bytes, folder: Path) -> None:
 
 def search(raw: bytes, folder: Path) -> None:
     """EnsembleError, or trials that can be listed. Bytes of a good database are overwritten by these."""
-    from ensemble.engines.tune import open_database
+    from ensemble.engines.study import open_database
 
     path = folder / "s.db"
     path.write_bytes(raw)

@@ -12,7 +12,7 @@ import typer
 
 from ensemble.cli import app, main
 from ensemble.dataset.download import source_named
-from ensemble.engines.search_space import parse_varied
+from ensemble.engines.search_space import parse_space
 from ensemble.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,7 +101,7 @@ def run_line(words, monkeypatch, capsys):
         assert [
             Recipe.load(path, overrides) for path in paths if not path.name.endswith(".base.yaml")
         ] or not paths
-        assert parse_varied(varied) is not None
+        assert list(parse_space(varied)) == [text.partition("=")[0] for text in varied]
         return
     if rest[:1] == ["get"]:
         source_named(rest[1])

@@ -350,7 +350,7 @@ SEARCHES = {
 @pytest.mark.parametrize("case", SEARCHES)
 def test_a_search_that_cannot_be_read_is_named_with_the_way_out(case, work):
     optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
-    from ensemble.engines.tune import open_database
+    from ensemble.engines.study import open_database
     from ensemble.errors import EnsembleError
 
     path = work / "s.db"
@@ -366,7 +366,7 @@ def test_a_search_that_cannot_be_read_is_named_with_the_way_out(case, work):
 
 def test_a_search_of_another_table_is_named(work):
     pytest.importorskip("optuna", reason="Optuna is not installed")
-    from ensemble.engines.tune import open_database
+    from ensemble.engines.study import open_database
     from ensemble.errors import EnsembleError
 
     with sqlite3.connect(work / "s.db") as database:
