@@ -22,6 +22,7 @@ LAYERS = [
         "memory",
         "events",
         "signals",
+        "kaggle",
         "metrics",
         "numbers",
         "predictions",
