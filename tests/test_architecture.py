@@ -18,6 +18,7 @@ LAYERS = [
         "memory",
         "events",
         "signals",
+        "kaggle",
         "metrics",
         "numbers",
         "predictions",

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from ensemble.cli import app, main
-from ensemble.dataset.download import source_named
+from ensemble.dataset.known_sets import set_named
 from ensemble.engines.search_space import parse_space
 from ensemble.recipe import Recipe
 
@@ -104,7 +104,7 @@ def run_line(words, monkeypatch, capsys):
         assert list(parse_space(varied)) == [text.partition("=")[0] for text in varied]
         return
     if rest[:1] == ["get"]:
-        source_named(rest[1])
+        set_named(rest[1])
         return
     monkeypatch.setattr(sys, "argv", ["ens", *words])
     with pytest.raises(SystemExit) as ended:

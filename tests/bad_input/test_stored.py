@@ -20,7 +20,7 @@ from ensemble.report.charts import loss_chart
 from ensemble.report.collect import collect
 from ensemble.report.plots import save_history
 from ensemble.runs import RunStore, history_of
-from ensemble.submission.made import asked_for
+from ensemble.submission.stored_blends import newest_blends
 
 BAD = Path("runs", "bad-1-s0", "run.json")
 
@@ -266,13 +266,13 @@ def test_a_manifest_of_impossible_values_is_refused_and_no_report_follows_it(cas
     for name in ("a-1-s0", "b-1-s0"):
         fake_run("runs", name)
     assert ens("blend --name s")[0] == 0
-    assert len(asked_for(Path("submissions"))) == 1
+    assert len(newest_blends(Path("submissions"))) == 1
     change(MANIFEST, *where)
     code, _, err = ens("verify submissions/s.csv")
     assert code == 1
     assert "s.json: not a manifest that `ens blend` wrote" in err
     assert key in err
-    assert asked_for(Path("submissions")) == {}
+    assert newest_blends(Path("submissions")) == {}
 
 
 PLACES = {
