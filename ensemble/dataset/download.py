@@ -131,7 +131,8 @@ def _download(file: WebFile, folder: Path, progress: Progress) -> Path:
         try:
             request(url, output_file, cache)
         except requests.HTTPError as error:
-            error.response.close()  # pooch leaves the connection open
+            if error.response is not None:
+                error.response.close()  # pooch leaves the connection open
             if not _is_temporary(error):
                 raise DataError(_refusal(url, error)) from None
             raise
