@@ -26,9 +26,9 @@ from ensemble.recipe import Recipe
 from ensemble.runs import StoredRun, history_of, range_test_of
 from ensemble.runs.imported import read_predictions
 from ensemble.runs.read import read_run
-from ensemble.submission.made import asked_for
 from ensemble.submission.manifest import read_manifest
 from ensemble.submission.shape import rows_for, shape_of
+from ensemble.submission.stored_blends import newest_blends
 
 CLASSES = ("a", "b")
 TESTED = Predictions(np.array(["t0", "t1.png", "t2"]), CLASSES, np.full((3, 2), 0.5))
@@ -135,7 +135,7 @@ def manifest(raw: bytes, folder: Path) -> None:
         found = read_manifest(path)
         assert abs(sum(found.mixture.weights.values()) - 1) < 1e-6
         assert found.files.keys() == found.mixture.weights.keys()
-    for _, options, members in asked_for(folder).values():
+    for _, options, members in newest_blends(folder).values():
         assert isinstance(options.per_arch, int)
         assert members
     path.unlink()
@@ -167,7 +167,7 @@ def sidecar(raw: bytes, folder: Path) -> None:
 
 def search(raw: bytes, folder: Path) -> None:
     """EnsembleError, or trials that can be listed. Bytes of a good database are overwritten by these."""
-    from ensemble.engines.tune import open_database
+    from ensemble.engines.study import open_database
 
     path = folder / "s.db"
     path.write_bytes(raw)

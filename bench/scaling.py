@@ -1,9 +1,10 @@
-"""The arithmetic of docs/scaling.md: time, memory, disk and network of three competitions on 1, 8 and 64 workers.
+"""The arithmetic of docs/scaling.md: time, memory, disk and network of three competitions.
 
     python bench/scaling.py --rate 33
     python bench/scaling.py --rate 1000
 
-rate is images a second that one worker (a GPU, a machine) trains with; `ens train RECIPE --dry-run` measures yours.
+rate is the images a second that one worker (a GPU, a machine) trains on; `ens train RECIPE
+--dry-run` measures yours.
 """
 
 import argparse
@@ -31,13 +32,13 @@ class Competition:
 
     @property
     def passes(self) -> float:
-        """Images of one training, as many as take the time of a training step each."""
-        each = self.n_train + FORWARD * self.n_valid
-        return self.n_epochs * each + FORWARD * (self.n_valid + self.n_test)
+        """Images of one training, each counted as the time of its training step."""
+        per_epoch = self.n_train + FORWARD * self.n_valid
+        return self.n_epochs * per_epoch + FORWARD * (self.n_valid + self.n_test)
 
     @property
     def n_images(self) -> int:
-        """All there are."""
+        """Training, validation and test images."""
         return self.n_train + self.n_valid + self.n_test
 
 
@@ -48,36 +49,31 @@ COMPETITIONS = (
 )
 
 
-def waves(competition: Competition, n_workers: int) -> tuple[float, int]:
-    """In how many turns the runs are trained, and how many workers each has."""
-    each = max(1, n_workers // competition.n_runs)
-    return math.ceil(competition.n_runs / (n_workers // each)) / each, each
-
-
-def time(seconds: float) -> str:
-    """A duration as people say it."""
+def duration(seconds: float) -> str:
+    """A duration in the largest unit of which there are two."""
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:,.1f} {unit}"
     return f"{seconds:.0f} s"
 
 
-def line(own: Competition, n_workers: int, rate: float) -> str:
+def table_row(competition: Competition, n_workers: int, rate: float) -> str:
     """One row of the table."""
-    turns, each = waves(own, n_workers)
-    run_seconds = own.passes / rate
-    n_open, n_nodes = min(n_workers, own.n_runs), math.ceil(n_workers / PER_NODE)
-    epoch_seconds = run_seconds / own.n_epochs / each
-    used = own.n_runs / (turns * n_workers)
-    weights = 4 * N_PARAMETERS
+    n_runs = competition.n_runs
+    n_rounds = math.ceil(n_runs / n_workers)
+    run_seconds = competition.passes / rate
+    n_open, n_nodes = min(n_workers, n_runs), math.ceil(n_workers / PER_NODE)
+    epoch_seconds = run_seconds / competition.n_epochs
+    weight_bytes = 4 * N_PARAMETERS
+    open_bytes = n_open * WORK_COPIES * weight_bytes
     cells = [
-        f"{own.name}, {n_workers}" + (f" ({each} a run)" if each > 1 else ""),
-        time(turns * run_seconds),
-        f"{used:.0%}",
-        time(own.n_images / own.decoded_per_second),
-        f"{own.n_images * own.stored_bytes / 1e9:.1f} GB × {n_nodes}",
-        f"{own.n_runs * weights / 1e9:.1f} GB + {n_open * WORK_COPIES * weights / 1e9:.1f} GB",
-        f"{n_open * STATE_COPIES * weights / 1e6 / epoch_seconds:.1f} MB/s",
+        f"{competition.name}, {n_workers}",
+        duration(n_rounds * run_seconds),
+        f"{n_runs / (n_rounds * n_workers):.0%}",
+        duration(competition.n_images / competition.decoded_per_second),
+        f"{competition.n_images * competition.stored_bytes / 1e9:.1f} GB × {n_nodes}",
+        f"{n_runs * weight_bytes / 1e9:.1f} GB + {open_bytes / 1e9:.1f} GB",
+        f"{n_open * STATE_COPIES * weight_bytes / 1e6 / epoch_seconds:.1f} MB/s",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -93,9 +89,9 @@ def main() -> None:
         "| set, workers | training | workers busy | decoding, a core | pixels × disks | runs + open states | states |"
     )
     print("|---|---|---|---|---|---|---|")
-    for own in COMPETITIONS:
+    for competition in COMPETITIONS:
         for n_workers in (1, 8, 64):
-            print(line(own, n_workers, rate))
+            print(table_row(competition, n_workers, rate))
 
 
 if __name__ == "__main__":

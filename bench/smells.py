@@ -12,8 +12,8 @@ import numpy as np
 
 from ensemble.blending.mixture import Mixture
 from ensemble.predictions import Array, Predictions
-from ensemble.submission.ledger import answers
-from ensemble.submission.suspicious import Last, smells
+from ensemble.submission.answers import answers
+from ensemble.submission.suspicious import PreviousSubmission, suspicions
 
 CLASSES, N_WORLDS = ("a", "b", "c", "d"), 200
 SHARES = {"even": (0.25,) * 4, "skewed": (0.5, 0.25, 0.15, 0.1)}
@@ -86,10 +86,10 @@ def text_of(test: Predictions) -> str:
     return out.getvalue()
 
 
-def smelt(members: dict[str, Member], accuracy: float, last: Last | None) -> bool:
+def smelt(members: dict[str, Member], accuracy: float, last: PreviousSubmission | None) -> bool:
     mixture = Mixture(dict.fromkeys(members, 1 / len(members)), False, None)
     test = mixture.of({name: one.test for name, one in members.items()})
-    return bool(smells(members, mixture, test, text_of(test), accuracy, last))
+    return bool(suspicions(members, mixture, test, text_of(test), accuracy, last))
 
 
 def main() -> None:
@@ -106,7 +106,7 @@ def main() -> None:
                     mine, others = dict(list(members.items())[:3]), dict(list(members.items())[3:])
                     mixture = Mixture(dict.fromkeys(others, 1 / 3), False, None)
                     before = mixture.of({key: one.test for key, one in others.items()})
-                    last = Last("last.csv", answers(text_of(before)), accuracy)
+                    last = PreviousSubmission("last.csv", answers(text_of(before)), accuracy)
                     wrong = [
                         {key: change(one) for key, one in mine.items()}
                         for change in (permuted, shuffled)

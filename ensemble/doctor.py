@@ -12,9 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ensemble.dataset.archives import cache_root
-from ensemble.dataset.download import datasets
-from ensemble.dataset.kaggle import CREDENTIALS
+from ensemble.dataset.known_sets import list_sets
 from ensemble.init import Machine
+from ensemble.kaggle import CREDENTIALS
 from ensemble.runs import RunStore
 
 # the versions that constraints.txt holds; a test keeps the two alike
@@ -146,7 +146,7 @@ def _runs(runs: Path | None) -> Finding:
 
 
 def _data() -> Finding:
-    listed = datasets()
+    listed = list_sets()
     here = [f"{one.name} in {one.here}" for one in listed if one.n_found >= one.n_images]
     partly = [
         f"{one.name} ({one.n_found:,} of {one.n_images:,} images)"

@@ -8,6 +8,7 @@ EnsembleError
 ├── RunError           a run that is missing, unfinished or busy
 ├── SelectionError     no run, or no group of runs, to blend
 ├── SubmissionError    a submission that the competition would refuse
+├── KaggleError        Kaggle's client is missing, or Kaggle refuses or cannot be reached
 └── TrainingError      a training that could not start or did not end well
 
 The text names the file, the key, the value, what is allowed and the next step, in at most three lines.
@@ -44,6 +45,10 @@ class SelectionError(EnsembleError):
 
 class SubmissionError(EnsembleError):
     """A submission that the competition would refuse."""
+
+
+class KaggleError(EnsembleError):
+    """Kaggle's client is missing, or Kaggle refuses or cannot be reached."""
 
 
 class TrainingError(EnsembleError):

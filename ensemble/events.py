@@ -77,6 +77,7 @@ class RunLeft:
 
 Event = RunStarted | Note | Step | EpochEnded | RunEnded | RunFailed | RunLeft
 Emit = Callable[[Event], None]
+Progress = Callable[[int, int], None]  # (units done, units in total)
 
 
 def ignore(event: Event) -> None:

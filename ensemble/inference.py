@@ -88,7 +88,7 @@ def of_blend(name: str, store: RunStore, folder: Path = Path("submissions")) -> 
             f"{path}: no such manifest\n{folder} holds {there}; `ens blend` writes one"
         ) from None
     return Source(
-        members_of(manifest, store, (manifest.weights,), f"{path}: cannot predict"),
+        members_of(manifest, store, (manifest.network_file,), f"{path}: cannot predict"),
         manifest.mixture,
     )
 

@@ -161,16 +161,17 @@ def tiny_images():
 
 
 class KaggleSite:
-    """The few calls of Kaggle's that submitting makes, spoken by a server on this machine.
+    """A local server with the calls to Kaggle that downloading and submitting need.
 
-    truth is the hidden label of each id; a submission of class columns is scored by its log loss, one of labels by its
-    accuracy. delay counts how often a score is still pending when asked for; refuse maps a call, or "upload", to a
-    status and a message; n_left is the quota of a day.
+    archives are the files of competitions, by slug. truth is the hidden label of each id; a submission of class
+    columns is scored by its log loss, one of labels by its accuracy. delay counts how often a score is still pending;
+    refuse maps a call, or "upload", to a status and a message; n_left is the quota of a day.
     """
 
     def __init__(self, truth=None):
         self.truth, self.delay, self.refuse, self.n_left = truth or {}, 1, {}, 5
         self.uploads, self.names, self.submissions, self.calls = {}, {}, [], []
+        self.archives = {}
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -181,8 +182,17 @@ class KaggleSite:
                 if call in site.refuse:
                     status, message = site.refuse[call]
                     self.reply(status, {"code": status, "message": message})
+                elif call == "DownloadDataFiles":
+                    self.send_response(302)
+                    self.send_header("Location", f"/{body['competitionName']}.zip?signature=1")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
                 else:
                     self.reply(200, getattr(site, call)(body))
+
+            def do_GET(self):
+                slug = self.path.partition(".zip")[0].removeprefix("/")
+                self.send(200, site.archives[slug], "application/zip")
 
             def do_PUT(self):
                 content = self.rfile.read(int(self.headers["Content-Length"]))
@@ -190,9 +200,11 @@ class KaggleSite:
                 self.reply(site.refuse.get("upload", (200, ""))[0], {})
 
             def reply(self, status, value):
-                content = json.dumps(value).encode()
+                self.send(status, json.dumps(value).encode(), "application/json")
+
+            def send(self, status, content, kind):
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
@@ -235,11 +247,10 @@ class KaggleSite:
     def ListSubmissions(self, body):  # noqa: N802
         self.delay -= 1
         listed = []
-        for one in reversed(self.submissions):
-            said = {key: one[key] for key in ("ref", "description", "date", "fileName")}
-            listed.append(
-                said | (self.scored(one["text"]) if self.delay < 0 else {"status": "PENDING"})
-            )
+        for upload in reversed(self.submissions):
+            fields = {key: upload[key] for key in ("ref", "description", "date", "fileName")}
+            score = self.scored(upload["text"]) if self.delay < 0 else {"status": "PENDING"}
+            listed.append(fields | score)
         return {"submissions": listed}
 
     def scored(self, text):
@@ -255,17 +266,15 @@ class KaggleSite:
 
 @pytest.fixture
 def kaggle_site(tmp_path, monkeypatch):
-    """A KaggleSite, to which Kaggle's real client in this process goes, signed in as nobody's account."""
+    """A KaggleSite, which Kaggle's real client in this process uses, with made-up credentials."""
     site = KaggleSite()
     for name in [name for name in os.environ if name.startswith("KAGGLE_")]:
         monkeypatch.delenv(name)
-    said = {
-        "KAGGLE_API_ENVIRONMENT": "LOCALHOST",
-        "KAGGLE_USERNAME": "me",
-        "KAGGLE_KEY": "secret-key",
-    }
-    for name, value in (said | {"KAGGLE_CONFIG_DIR": str(tmp_path), "no_proxy": "*"}).items():
-        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    monkeypatch.setenv("KAGGLE_USERNAME", "me")
+    monkeypatch.setenv("KAGGLE_KEY", "secret-key")
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("no_proxy", "*")
     pytest.importorskip("kaggle", reason="Kaggle's client is not installed", exc_type=ImportError)
     from kagglesdk import kaggle_env
 

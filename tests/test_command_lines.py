@@ -11,8 +11,8 @@ import pytest
 import typer
 
 from ensemble.cli import app, main
-from ensemble.dataset.download import source_named
-from ensemble.engines.search_space import parse_varied
+from ensemble.dataset.known_sets import set_named
+from ensemble.engines.search_space import parse_space
 from ensemble.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -101,10 +101,10 @@ def run_line(words, monkeypatch, capsys):
         assert [
             Recipe.load(path, overrides) for path in paths if not path.name.endswith(".base.yaml")
         ] or not paths
-        assert parse_varied(varied) is not None
+        assert list(parse_space(varied)) == [text.partition("=")[0] for text in varied]
         return
     if rest[:1] == ["get"]:
-        source_named(rest[1])
+        set_named(rest[1])
         return
     monkeypatch.setattr(sys, "argv", ["ens", *words])
     with pytest.raises(SystemExit) as ended:
@@ -123,7 +123,7 @@ def test_the_command_lines_of_a_document_run(document, world, monkeypatch, capsy
 
 def test_there_are_command_lines_to_run():
     names = {words[0] for lines in LINES.values() for words in lines}
-    assert len(LINES[ROOT / "README.md"]) > 15
+    assert len(LINES[ROOT / "README.md"]) >= 5
     assert names >= {
         "quickstart",
         "init",

@@ -1,4 +1,4 @@
-"""A competition from the folder to the final picks: the README's story, line by line, against a local Kaggle."""
+"""A competition from the folder to the final picks: the lines of docs/competitions.md against a local Kaggle."""
 
 import re
 import shlex
@@ -13,10 +13,11 @@ from PIL import Image
 from ensemble.cli import main
 from ensemble.inference import images_of
 from ensemble.runs import RunStore
-from ensemble.submission.ledger import Ledger, answers
+from ensemble.submission.answers import answers
+from ensemble.submission.ledger import Ledger
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-STORY = re.search(r"## A competition, the whole way\n.*?```\n(.*?)```", README, re.DOTALL)[
+PAGE = (Path(__file__).parents[1] / "docs" / "competitions.md").read_text(encoding="utf-8")
+COMMANDS = re.search(r"## From the folder to the final picks\n.*?```\n(.*?)```", PAGE, re.DOTALL)[
     1
 ].splitlines()
 BIRDS = {"crow": (50, 50, 60), "finch": (190, 150, 60), "heron": (130, 150, 190)}
@@ -25,52 +26,52 @@ torch.set_num_threads(1)
 
 
 def unpack_competition(folder):
-    """labels.csv, train/, test/, sample_submission.csv of 72 + 30 pictures of 32 px; returns the hidden labels."""
+    """labels.csv, train/, test/, sample_submission.csv of 72 + 30 images of 32 px; returns the hidden labels."""
     rng, truth, labels = np.random.default_rng(0), {}, ["id,species"]
-    for part, n in (("train", 72), ("test", 30)):
-        (folder / part).mkdir(parents=True)
+    for split, n in (("train", 72), ("test", 30)):
+        (folder / split).mkdir(parents=True)
         for i in range(n):
-            name, species = f"{part}_{i:03d}", list(BIRDS)[i % 3]
+            name, species = f"{split}_{i:03d}", list(BIRDS)[i % 3]
             colour = np.array(BIRDS[species]) + rng.normal(
                 0, 40, 3
             )  # so that no network knows them all
             pixels = (colour + rng.normal(0, 60, (32, 32, 3))).clip(0, 255).astype(np.uint8)
-            Image.fromarray(pixels).save(folder / part / f"{name}.png")
-            if part == "train":
+            Image.fromarray(pixels).save(folder / split / f"{name}.png")
+            if split == "train":
                 labels.append(f"{name},{species}")
             else:
                 truth[name] = species
     (folder / "labels.csv").write_text("\n".join(labels) + "\n")
-    third = ",0.34,0.33,0.33\n"
+    cells = ",0.34,0.33,0.33\n"
     (folder / "sample_submission.csv").write_text(
-        "id,heron,finch,crow\n" + "".join(name + third for name in truth)
+        "id,heron,finch,crow\n" + "".join(name + cells for name in truth)
     )
     return truth
 
 
 def make_smaller():
-    """The recipes are the user's to edit: fewer epochs, and no range tests."""
+    """Edit the recipes as a user may: fewer epochs, no range tests."""
     for path in Path("recipes").glob("birds_*.yaml"):
         text = re.sub(r"epochs: \d+", "epochs: 6", path.read_text())
         path.write_text(re.sub(r"lr: find .*", "lr: 0.01", text))
 
 
-def test_the_readmes_competition_is_played_line_by_line(tmp_path, monkeypatch, capsys, kaggle_site):
+def test_the_readmes_competition_runs_line_by_line(tmp_path, monkeypatch, capsys, kaggle_site):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("builtins.input", lambda: "y")
     kaggle_site.truth = unpack_competition(Path("birds"))
     sample = Path("birds/sample_submission.csv").read_bytes()
     shown = {}
-    for line in STORY:
+    for line in COMMANDS:
         ens, *arguments = shlex.split(line)
         assert ens == "ens"
         monkeypatch.setattr(sys, "argv", ["ens", *arguments])
         with pytest.raises(SystemExit) as ended:
             main()
-        said = capsys.readouterr()
-        assert not ended.value.code, f"{line}\n{said.err}"
-        shown[line] = said.out
+        output = capsys.readouterr()
+        assert not ended.value.code, f"{line}\n{output.err}"
+        shown[line] = output.out
         if arguments[0] == "init":
             make_smaller()
 
@@ -81,11 +82,11 @@ def test_the_readmes_competition_is_played_line_by_line(tmp_path, monkeypatch, c
     assert "no unreadable files" in by_command["inspect"]
     assert "the same bytes again" in by_command["verify"]
 
-    assert [one["text"] for one in kaggle_site.submissions] == [
+    assert [upload["text"] for upload in kaggle_site.submissions] == [
         Path(f"submissions/{name}.csv").read_text() for name in ("first", "second")
     ]
     entries = Ledger(Path("submissions")).entries()
-    assert [(one.file, one.competition, one.metric) for one in entries] == [
+    assert [(entry.file, entry.competition, entry.metric) for entry in entries] == [
         ("first.csv", "birds", "log_loss"),
         ("second.csv", "birds", "log_loss"),
     ]

@@ -18,6 +18,11 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RECIPES = sorted(
     path for path in (ROOT / "recipes").glob("*.yaml") if not path.name.endswith(".base.yaml")
 )
+WRITTEN = [
+    page.read_text(encoding="utf-8")
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    if page.name not in ("commands.md", "log.md")
+]
 COMMANDS = typer.main.get_command(app).commands
 
 
@@ -27,9 +32,15 @@ def test_every_shipped_recipe_loads_and_is_named_after_its_file(path):
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
-def test_every_command_has_help_and_stands_in_the_readme(name):
+def test_every_command_has_help_and_is_explained_in_a_written_page(name):
     assert COMMANDS[name].help
-    assert f"ens {name}" in README
+    assert any(f"ens {name}" in page for page in WRITTEN)
+
+
+def test_the_readme_is_a_front_page():
+    lines = README.splitlines()
+    assert len(lines) <= 110
+    assert max(map(len, lines)) <= 110
 
 
 def test_every_command_line_of_the_documents_is_one_that_exists():
@@ -58,8 +69,9 @@ def test_every_command_line_of_the_documents_is_one_that_exists():
                 assert is_there, f"{document.name}: {word}"
 
 
-def test_the_readme_tree_is_the_real_tree():
-    block = README.split("## What stands where")[1].split("```")[1]
+def test_the_tree_of_contributing_is_the_real_tree():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    block = text.split("## Where things are")[1].split("```")[1]
     named = set(re.findall(r"[├└]── (\S+)", block))
     package = ROOT / "ensemble"
     modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}

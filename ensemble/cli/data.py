@@ -1,4 +1,4 @@
-"""What a data set is: get it, look at it, write recipes for it."""
+"""Commands for data sets: download, inspect, write recipes."""
 
 import shlex
 from dataclasses import asdict
@@ -13,10 +13,10 @@ from ensemble.cli.options import Json, OneRecipe, Set, one_present_or_shipped, s
 def init(
     path: Annotated[str, typer.Argument(metavar="PATH", help="a folder of images or an archive")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="what the recipes are called (the folder)")
+        str | None, typer.Option(metavar="NAME", help="the name of the recipes (the folder's)")
     ] = None,
 ) -> None:
-    """Look at a folder or archive, say what it found, and write recipes for it."""
+    """Inspect a folder or archive, report what is in it, and write recipes for it."""
     from ensemble import display
     from ensemble.display import starts
     from ensemble.init import start
@@ -53,79 +53,79 @@ def recipes(
             )
             return
         for path, new in is_new.items():
-            display.say(f"{path}: written" if new else f"{path}: here already, as it ships")
+            display.say(f"{path}: written" if new else f"{path}: unchanged, already as shipped")
         display.next_commands(f"ens train {next(iter(is_new))}")
         return
-    listed = shipped_recipes()
+    shipped = shipped_recipes()
     if json:
-        display.show_json([asdict(recipe) for recipe in listed])
+        display.show_json([asdict(recipe) for recipe in shipped])
         return
-    starts.show_recipes(listed)
+    starts.show_recipes(shipped)
     display.next_commands(
         "ens train recipes/digits_resnet.yaml", "ens recipes --copy digits_resnet"
     )
 
 
 def list_data(json: Json = False) -> None:
-    """The sets that `ens data get` knows, and which of them are on this machine."""
+    """The sets that `ens data get` can download, and which of them are on this machine."""
     from ensemble import display
-    from ensemble.dataset.download import datasets
+    from ensemble.dataset.known_sets import list_sets
     from ensemble.display import starts
 
-    listed = datasets()
+    statuses = list_sets()
     if json:
-        display.show_json([asdict(one) for one in listed])
+        display.show_json([asdict(status) for status in statuses])
         return
-    starts.show_datasets(listed)
-    missing = [one.name for one in listed if one.n_found < one.n_images]
+    starts.show_datasets(statuses)
+    missing = [status.name for status in statuses if status.n_found < status.n_images]
     display.next_commands(f"ens data get {missing[0]}" if missing else "ens train RECIPE")
 
 
-def get_data(
-    name: Annotated[
-        str,
-        typer.Argument(metavar="NAME", help="cifar10, flowers102, hymenoptera or kaggle:<slug>"),
-    ],
-    given: Annotated[
-        Path | None,
-        typer.Option(
-            "--from", metavar="FILE", help="an archive, or a folder of files, already here"
-        ),
-    ] = None,
-    to: Annotated[
-        Path | None, typer.Option("--to", metavar="DIR", help="where it goes (ENS_DATA, else here)")
-    ] = None,
-) -> None:
-    """Download a set, check it, and lay it out as the recipes expect; what is there stays as it is."""
+SetName = Annotated[
+    str, typer.Argument(metavar="NAME", help="cifar10, flowers102, hymenoptera or kaggle:<slug>")
+]
+LocalFiles = Annotated[
+    Path | None,
+    typer.Option(
+        "--from", metavar="FILE", help="use this archive, or this folder of files, as the download"
+    ),
+]
+Destination = Annotated[
+    Path | None,
+    typer.Option("--to", metavar="DIR", help="where the set's folder goes (ENS_DATA, else here)"),
+]
+
+
+def get_data(name: SetName, local_files: LocalFiles = None, to: Destination = None) -> None:
+    """Download a set, check it, and unpack it as the recipes expect; an existing folder stays unchanged."""
     from ensemble import display
-    from ensemble.dataset.download import get, source_named
+    from ensemble.dataset.download import get
+    from ensemble.dataset.known_sets import set_named
     from ensemble.display import live
     from ensemble.signals import stoppable
 
-    source = source_named(name)
+    dataset = set_named(name)
     with live.progress() as show, stoppable(show) as emit:
-        got = get(source, given, to, emit)
-    display.say(
-        f"{got.folder}: {got.n_images:,} images" + (", there already" if got.was_there else "")
-    )
-    elsewhere = f" --set {shlex.quote(f'data.path={got.folder}')}" if to else ""
-    recipe = (
-        f"ens train {source.recipe}{elsewhere}"
-        if source.recipe
-        else f"ens init {shlex.quote(str(got.folder))}"
-    )
-    display.next_commands(recipe)
+        local = get(dataset, local_files, to, emit)
+    state = ", present already" if local.was_present else ""
+    display.say(f"{local.folder}: {local.n_images:,} images{state}")
+    if dataset.recipe:
+        path = f" --set {shlex.quote(f'data.path={local.folder}')}" if to else ""
+        display.next_commands(f"ens train {dataset.recipe}{path}")
+    else:
+        display.next_commands(f"ens init {shlex.quote(str(local.folder))}")
 
 
 def inspect(
     recipe: OneRecipe,
     set_: Set = None,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="where the PNGs go (inspect/NAME)")
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="where the figures go (inspect/NAME)"),
     ] = None,
     json: Json = False,
 ) -> None:
-    """The data: counts, sizes, odd and unreadable files, copies within and across the parts, a sample of each class."""
+    """The data: counts, sizes, odd and unreadable files, copies within and across splits, samples of each class."""
     from ensemble import display
     from ensemble.dataset.audit import audit
     from ensemble.dataset.load import load
@@ -136,21 +136,25 @@ def inspect(
     from ensemble.report.inspect import save_counts, save_samples
     from ensemble.signals import stoppable
 
-    file = one_present_or_shipped(recipe)
-    described = Recipe.load(file, tuple(set_ or ()))
-    folder = out or Path("inspect") / described.name
-    for name in ("classes.png", "samples.png") if out else ():
-        check_replaceable(folder / name, PNG_MARK)
-    images = load(described.data)
+    path = one_present_or_shipped(recipe)
+    loaded = Recipe.load(path, tuple(set_ or ()))
+    folder = out or Path("inspect") / loaded.name
+    counts_png, samples_png = folder / "classes.png", folder / "samples.png"
+    if out:
+        check_replaceable(counts_png, PNG_MARK)
+        check_replaceable(samples_png, PNG_MARK)
+    images = load(loaded.data)
     with live.progress() as show, stoppable(show) as emit:
-        found = audit(
-            images, lambda done, total: emit(Step(described.name, "decoding", done, total))
-        )
-    save_counts(found, folder / "classes.png")
-    save_samples(images.train, folder / "samples.png", images.ranges)
+
+        def report(n_done: int, n_images: int) -> None:
+            emit(Step(loaded.name, "decoding", n_done, n_images))
+
+        image_audit = audit(images, report)
+    save_counts(image_audit, counts_png)
+    save_samples(images.train, samples_png, images.ranges)
     if json:
-        display.show_json(audits.audit_json(found))
+        display.show_json(audits.audit_json(image_audit))
         return
-    audits.show_audit(found)
-    display.say(f"pictures: {folder / 'classes.png'}, {folder / 'samples.png'}")
+    audits.show_audit(image_audit)
+    display.say(f"figures: {counts_png}, {samples_png}")
     display.next_commands(f"ens train {shlex.quote(str(recipe))}{said('--set', set_)}")

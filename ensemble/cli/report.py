@@ -66,7 +66,7 @@ def write_page(
     from ensemble.report.page import write_report
     from ensemble.runs import Listing, RunStore
     from ensemble.signals import stoppable
-    from ensemble.submission.made import asked_for
+    from ensemble.submission.stored_blends import newest_blends
 
     check_page(out)
     found = RunStore(runs).all(patterns or (), check=True)
@@ -74,7 +74,7 @@ def write_page(
     with live.progress() as show, stoppable(show) as emit:
         made = collect(
             found,
-            asked_for(submissions),
+            newest_blends(submissions),
             lambda name, done, total: emit(Step(name, "looking at images", done, total)),
         )
     display.warn_left_out(

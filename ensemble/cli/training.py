@@ -73,7 +73,7 @@ def train(
     """Train one run per recipe, seed and fold; finished runs are skipped, interrupted ones go on."""
     from ensemble import display
     from ensemble.display import live
-    from ensemble.engines.choose import Choice, n_open
+    from ensemble.engines.choose import EngineOptions, n_unfinished
     from ensemble.engines.local import train_all
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
@@ -90,7 +90,9 @@ def train(
         )
     described = [Recipe.load(path, tuple(set_ or ())) for path in paths]
     wanted, store = jobs_of(described), RunStore(runs)
-    chosen = Choice(engine, jobs, address).engine(described, n_open(wanted, store, force))
+    chosen = EngineOptions(engine, jobs, address).engine(
+        described, n_unfinished(wanted, store, force)
+    )
     if dry_run:
         _reckon(wanted, store, force)
         named = " ".join(shlex.quote(str(path)) for path in recipes)
@@ -179,7 +181,7 @@ def tune(
     """Search hyper-parameters; every trial is a run, and the same command goes on after an interruption."""
     from ensemble import display
     from ensemble.display import live
-    from ensemble.engines.choose import Choice
+    from ensemble.engines.choose import EngineOptions
     from ensemble.engines.tune import tune as search_for
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
@@ -187,11 +189,9 @@ def tune(
 
     file = one_present_or_shipped(recipe)
     described = Recipe.load(file, tuple(set_ or ()))
-    chosen = Choice(engine, jobs, address).engine([described], trials)
+    chosen = EngineOptions(engine, jobs, address).engine([described], trials)
     with live.progress() as show, stoppable(show) as emit:
-        search = search_for(
-            file, trials, vary or (), tuple(set_ or ()), RunStore(runs), emit, chosen
-        )
+        search = search_for(described, trials, vary or (), RunStore(runs), emit, chosen)
     display.show_search(search)
     given = f"{said('--set', set_)}{same(runs)}"
     more = f"--trials {2 * trials}{said('--vary', vary)}{given}{placed(engine, jobs, address)}"

@@ -25,7 +25,7 @@ from ensemble.display.text import (
     show_error,
     show_json,
     show_stopped,
-    warn_smells,
+    warn_suspicious,
 )
 
 __all__ = [
@@ -48,5 +48,5 @@ __all__ = [
     "show_search",
     "show_stopped",
     "warn_left_out",
-    "warn_smells",
+    "warn_suspicious",
 ]

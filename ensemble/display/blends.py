@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble.blending import Blend
 from ensemble.blending.blend import TestScores
-from ensemble.display.text import count, escape, interval, out, percent, say, table, warn_smells
+from ensemble.display.text import count, escape, interval, out, percent, say, table, warn_suspicious
 from ensemble.submission import Submission
 
 if TYPE_CHECKING:
@@ -186,7 +186,7 @@ def show_submission(submission: Submission) -> None:
     say(
         f"{submission.path}: {len(shape.ids):,} rows, {shape.kind}, checked; {submission.manifest.name} explains it"
     )
-    warn_smells(submission.warnings)
+    warn_suspicious(submission.warnings)
     if submission.n_unused:
         say(
             f"{submission.n_unused:,} test images are not in the sample submission and were left out"

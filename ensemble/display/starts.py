@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from ensemble.display.text import count, escape, out, percent, say, table
 
 if TYPE_CHECKING:
-    from ensemble.dataset.download import Listed
+    from ensemble.dataset.known_sets import SetStatus
     from ensemble.init import Started
     from ensemble.recipe.shipped import Shipped
 
@@ -68,7 +68,7 @@ def show_recipes(listed: "Sequence[Shipped]") -> None:
     out.print(shown)
 
 
-def show_datasets(listed: "Sequence[Listed]") -> None:
+def show_datasets(listed: "Sequence[SetStatus]") -> None:
     """What `ens data get` knows, and what is on this machine."""
     shown = table("sets", "name", "what", "images", "download", "licence", "from", "here")
     for one in listed:

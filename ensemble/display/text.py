@@ -87,10 +87,10 @@ def note(text: str) -> None:
     err.print(plain(text), soft_wrap=True, markup=False)
 
 
-def warn_smells(warnings: Sequence[str]) -> None:
-    """What smells wrong about a submission whose format is right."""
+def warn_suspicious(warnings: Sequence[str]) -> None:
+    """What looks suspicious about a submission of the right format."""
     for warning in warnings:
-        out.print(f"[bold red]smells wrong:[/] {escape(warning)}", soft_wrap=True)
+        out.print(f"[bold red]looks suspicious:[/] {escape(warning)}", soft_wrap=True)
 
 
 def ask(question: str) -> bool:

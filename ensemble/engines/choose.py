@@ -1,4 +1,4 @@
-"""Which engine a command means: this process, several, or a cluster."""
+"""Which engine the options of a command mean: this process, several processes, or a Ray cluster."""
 
 import os
 from collections.abc import Sequence
@@ -13,41 +13,50 @@ from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 from ensemble.runs.job import Job
 
-Name = Literal["local", "ray"]
+EngineName = Literal["local", "ray"]
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What a command line says about the engine; nothing of it changes what is computed."""
+class EngineOptions:
+    """The options --engine, --jobs and --address; none of them changes what is computed."""
 
-    name: Name = "local"
+    name: EngineName = "local"
     n_jobs: int | None = None
     address: str | None = None
 
     def engine(self, recipes: Sequence[Recipe], n_tasks: int) -> Engine:
-        """The engine for so many tasks of these recipes. Raises EnsembleError.
-
-        Locally there are by default as many processes as GPUs, more where the recipes' resources share one; one on a
-        CPU. A process has its share of the cores, however few tasks there are: their bytes do not change.
-        """
+        """The engine for n_tasks tasks of these recipes. Raises EnsembleError."""
         if self.name == "ray":
-            if self.n_jobs:
-                raise EnsembleError(
-                    f"--jobs {self.n_jobs} is for local processes; Ray runs as many as it has room for"
-                )
-            from ensemble.engines.cluster import Cluster
-
-            return Cluster(self.address)
+            return self._cluster()
         if self.address:
             raise EnsembleError("--address names a Ray cluster; add --engine ray")
-        share = max(recipe.resources.gpu for recipe in recipes) or 1
-        n = self.n_jobs or (int(_n_gpus() / share) if n_tasks > 1 else 1)
-        threads = max(1, n_cores() // n) if n > 1 else None
-        return Processes(min(n, n_tasks), threads or 1) if min(n, n_tasks) > 1 else Here(threads)
+        return self._local(recipes, n_tasks)
+
+    def _cluster(self) -> Engine:
+        if self.n_jobs:
+            raise EnsembleError(
+                f"--jobs {self.n_jobs} is for local processes; Ray runs as many tasks as fit"
+            )
+        from ensemble.engines.cluster import Cluster
+
+        return Cluster(self.address)
+
+    def _local(self, recipes: Sequence[Recipe], n_tasks: int) -> Engine:
+        """By default one process per GPU, more if resources.gpu is below 1, and one on a CPU.
+
+        The threads of a process do not depend on n_tasks, since a CPU's bytes depend on them.
+        """
+        gpu_share = max(recipe.resources.gpu for recipe in recipes) or 1
+        default = int(_n_gpus() / gpu_share) if n_tasks > 1 else 1
+        n_processes = self.n_jobs or default
+        threads = max(1, n_cores() // n_processes) if n_processes > 1 else None
+        if threads and min(n_processes, n_tasks) > 1:
+            return Processes(min(n_processes, n_tasks), threads)
+        return Here(threads)
 
 
-def n_open(jobs: Sequence[Job], store: RunStore, force: bool) -> int:
-    """How many of the jobs are not finished."""
+def n_unfinished(jobs: Sequence[Job], store: RunStore, force: bool) -> int:
+    """How many of the jobs are to be trained; with force all."""
     return sum(force or not (store.folder(job.run_id) / "run.json").exists() for job in jobs)
 
 

@@ -1,252 +1,230 @@
-"""Runs as tasks of a Ray cluster whose machines share no disk.
+"""Send tasks to a Ray cluster whose machines share no disk, and store the states and runs they return.
 
-A task gets the images by their hashes and the state that its run goes on from; after each epoch it sends the new one,
-at the end the run's folder. Ray itself starts a lost task from its beginning; here it is sent again with its state.
+A task travels with the training state to resume from. After each epoch the worker sends its new
+state, at the end the files of its run. Ray would restart a task from its beginning if its worker
+dies; the driver sends it again with its last state.
 """
 
-import logging
-import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from ensemble import __version__
 from ensemble.dataset.load import DataSet
+from ensemble.engines.connection import check_address, check_ray, connected
 from ensemble.engines.jobs import Outcome, Pruned, Task, Work
 from ensemble.engines.local import DataSets, ended, finished_run, refit_due, skipped_run
-from ensemble.engines.machine import check_ray, cluster_here, new_cluster
-from ensemble.engines.parcels import packed, put
-from ensemble.engines.worker import Mailbox, Parcel, Told, read_files, work_on
-from ensemble.errors import EnsembleError, RunError
+from ensemble.engines.resources import Resources, fit_in_cluster, fit_on_a_machine, needed
+from ensemble.engines.transfer import (
+    Files,
+    read_files,
+    required_folders,
+    with_paths,
+)
+from ensemble.engines.worker import EventActor, Payload, Report, run_task
+from ensemble.errors import EnsembleError
 from ensemble.events import Note
-from ensemble.runs import Run, RunStore, StoredRun, writer
-from ensemble.runs.job import Job
+from ensemble.runs import RunStore, StoredRun, writer
 
-SECONDS = 0.2  # between two looks at what the tasks have told
-MAX_LOST = 3  # workers of one run in a row, without an epoch between
-
-
-@dataclass(eq=False)
-class _Sent:
-    """A task under way, its run's lock, and how often its worker was lost since the last whole epoch."""
-
-    number: int
-    task: Task
-    share: dict[str, float]
-    held: ExitStack
-    n_lost: int = 0
+POLL_SECONDS = 0.2
+MAX_LOST = 3  # workers of one run in a row, without a new state between
 
 
 class Cluster:
-    """A Ray cluster: the one at an address, else the one this machine belongs to, else a new one here."""
+    """The Ray cluster at an address, else the one of this machine, else a new one on it."""
 
     def __init__(self, address: str | None = None) -> None:
-        """Raises EnsembleError where Ray is missing or too old, or the address is none that works."""
+        """Raises EnsembleError if Ray is missing or too old, or the address is not HOST:PORT."""
         check_ray()
-        if address and "://" in address:
-            raise EnsembleError(
-                f"--address {address[:100]}: run ens on a machine of the cluster and name HOST:PORT, or leave it out"
-            )
+        check_address(address)
         self.address = address
 
     def carry_out(self, work: Work, store: RunStore) -> None:
-        """Work until there is nothing to take and nothing under way."""
-        with _connected(self.address), ExitStack() as held:
-            desk = _Desk(work, store, held)
+        """Work until no task is left or running."""
+        with connected(self.address), ExitStack() as locks:
+            driver = _Driver(work, store, locks)
             try:
-                while desk.hand_out():
-                    desk.listen()
+                while driver.send_tasks():
+                    driver.collect()
             finally:
-                desk.give_up()
+                driver.cancel_all()
 
 
-@contextmanager
-def _connected(address: str | None) -> Iterator[None]:
-    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
-        yield
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = address or cluster_here()
-    with ExitStack() as held:
-        more = {} if address else {"_temp_dir": held.enter_context(new_cluster())}
-        with _initialized(address, **more):
-            yield
+@dataclass(eq=False)
+class _Running:
+    """A task on the cluster, the resources it uses and the lock of its run.
+
+    number is new each time the task is sent: reports of a worker that counts as lost are ignored.
+    n_lost counts lost workers in a row.
+    """
+
+    task: Task
+    resources: Resources
+    lock: ExitStack
+    refit: tuple[StoredRun, dict[str, int]] | None = None
+    number: int = 0
+    n_lost: int = 0
+
+    @property
+    def run_id(self) -> str:
+        """The run that the task writes: with folds, a refit is added to the first."""
+        return self.refit[0].id if self.refit else self.task.job.run_id
 
 
-@contextmanager
-def _initialized(address: str | None, **more: Any) -> Iterator[None]:
-    import ray
+class _Driver:
+    """Sends tasks while the cluster has room, stores states, takes finished runs into the store."""
 
-    options = {
-        "log_to_driver": False,
-        "include_dashboard": False,
-        "logging_level": logging.ERROR,
-        **more,
-    }
-    try:
-        ray.init(address=address or "local", **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:150]
-        raise EnsembleError(
-            f"--engine ray: no Ray cluster answers at {address or 'this machine'} ({reason})\n"
-            "it was named by --address, RAY_ADDRESS or `ray start` on this machine\n"
-            "--address HOST:PORT names another one; RAY_ADDRESS=local begins a new one"
-        ) from None
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-class _Desk:
-    """The command's side: hands out what the cluster has room for, keeps states, takes finished runs in."""
-
-    def __init__(self, work: Work, store: RunStore, held: ExitStack) -> None:
+    def __init__(self, work: Work, store: RunStore, locks: ExitStack) -> None:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        self.work, self.store, self.held = work, store, held
-        here = {
-            "num_cpus": 0,
-            "scheduling_strategy": NodeAffinitySchedulingStrategy(
-                ray.get_runtime_context().get_node_id(), soft=False
-            ),
-        }
-        self.mailbox: Any = ray.remote(Mailbox).options(**here).remote()
-        self.reader = ray.remote(read_files).options(**here)
-        self.data, self.shipped = DataSets(), dict[int, Any]()
-        self.sent: dict[Any, _Sent] = {}  # by what Ray will return for it
-        self.next: Task | None = None
+        self.work, self.store, self.locks = work, store, locks
+        node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        on_this_node = {"num_cpus": 0, "scheduling_strategy": node}
+        self.event_actor: Any = ray.remote(EventActor).options(**on_this_node).remote()
+        self.file_reader = ray.remote(read_files).options(**on_this_node)
+        self.data_sets = DataSets()
+        self.data_references: dict[int, Any] = {}  # by the id() of a data set
+        self.running: dict[Any, _Running] = {}  # by Ray's reference to what the task returns
+        self.next_task: Task | None = None
         self.n_sent = 0
 
-    def hand_out(self) -> bool:
-        """Send tasks while there is room; whether anything is under way or waits."""
-        while True:
-            others = [sent.share for sent in self.sent.values()]
-            if others and not self.next and not _has_room(others[-1], others):
-                return True  # room for another like the last one is awaited before one is taken
-            self.next = self.next or self.work.take()
-            if self.next is None:
-                return bool(self.sent)
-            share = _share(self.next.job)
-            if others and not _has_room(share, others):
+    def send_tasks(self) -> bool:
+        """Send tasks while the cluster has room; returns whether any task is running."""
+        while self._may_take():
+            self.next_task = self.next_task or self.work.take()
+            if self.next_task is None:
+                return bool(self.running)
+            if not self._has_room(needed(self.next_task.job)) or not self._start(self.next_task):
                 return True
-            task = self.next
-            if self._is_skipped(task, share):
-                self.next = None
-                continue
-            held = self.held.enter_context(ExitStack())
-            if not held.enter_context(
-                self.store.lock(_lock_of(task, self.store), wait=task.wait and not self.sent)
-            ):
-                if task.wait and self.sent:
-                    return True  # asked again at the next look
-                self._end(_Sent(0, task, share, held), Outcome("busy"))
-            else:
-                self._begin(_Sent(0, task, share, held))
-            self.next = None
+            self.next_task = None
+        return True
 
-    def _is_skipped(self, task: Task, share: dict[str, float]) -> bool:
-        """Whether a task is over without a lock, because its run is finished or cannot be skipped."""
-        sent = _Sent(0, task, share, ExitStack())
+    def _may_take(self) -> bool:
+        """Whether another task like the last one has room: a search proposes its trials late."""
+        if self.next_task or not self.running:
+            return True
+        last = list(self.running.values())[-1]
+        return self._has_room(last.resources)
+
+    def _has_room(self, resources: Resources) -> bool:
+        """Whether a task fits beside the running ones; a task alone may wait for a new machine."""
+        running = [task.resources for task in self.running.values()]
+        return not running or fit_in_cluster([*running, resources])
+
+    def _start(self, task: Task) -> bool:
+        """Send a task, or end it; returns False if it waits for the lock of another process."""
+        if self._end_without_lock(task):
+            return True
+        lock = ExitStack()
+        may_block = task.wait and not self.running
+        is_ours = lock.enter_context(self.store.lock(_locked_run(task, self.store), may_block))
+        if not is_ours and task.wait:
+            return False
+        running = _Running(task, needed(task.job), self.locks.enter_context(lock))
+        if is_ours:
+            self._send_or_end(running)
+        else:
+            self._end(running, Outcome("busy"))
+        return True
+
+    def _end_without_lock(self, task: Task) -> bool:
+        """End a task whose run is finished, or failed that check; the folder may be read-only."""
         try:
-            run = None if task.is_refit else skipped_run(task, self.store, self.data)
+            run = None if task.is_refit else skipped_run(task, self.store, self.data_sets)
         except EnsembleError as error:
-            self._end(sent, Outcome("failed", str(error)))
+            self.work.end(task, Outcome("failed", str(error)))
             return True
         if run is None:
             return False
         self.work.hear(task, ended(run, skipped=True))
-        self._end(sent, Outcome("done"))
+        self.work.end(task, Outcome("done"))
         return True
 
-    def _begin(self, sent: _Sent) -> None:
-        """Send a task, unless its run is finished or cannot be begun."""
-        task = sent.task
+    def _send_or_end(self, running: _Running) -> None:
+        """Send a task whose lock is held, or end it if it is done or cannot be sent."""
         try:
-            data = self.data.of(task.job)
-            if task.is_refit:
-                due = refit_due(task.job, self.store)
-                if due is None:
-                    self._end(sent, Outcome("done"))
-                    return
-                self._send(sent, data, *due)
-                return
+            is_sent = self._send_if_due(running)
+        except EnsembleError as error:
+            self._end(running, Outcome("failed", str(error)))
+            return
+        if not is_sent:
+            self._end(running, Outcome("done"))
+
+    def _send_if_due(self, running: _Running) -> bool:
+        """Send a task, unless another process has finished its run; returns whether it was sent."""
+        task = running.task
+        data = self.data_sets.of(task.job)
+        if task.is_refit:
+            running.refit = refit_due(task.job, self.store)
+            if running.refit is None:
+                return False
+        else:
             run = finished_run(task.job, self.store, data, task.force)
             if run is not None:
                 self.work.hear(task, ended(run, skipped=True))
-                self._end(sent, Outcome("done"))
-                return
-            self._send(sent, data)
-        except EnsembleError as error:
-            self._end(sent, Outcome("failed", str(error)))
+                return False
+        self._send(running, data)
+        return True
 
-    def _send(
-        self,
-        sent: _Sent,
-        data: DataSet,
-        finished: StoredRun | None = None,
-        by_phase: dict[str, int] | None = None,
-    ) -> None:
+    def _send(self, running: _Running, data: DataSet) -> None:
         import ray
 
-        if id(data) not in self.shipped:
-            self.shipped[id(data)] = ray.put(_with_whole_paths(data))
         self.n_sent += 1
-        sent.number = self.n_sent
-        run_id = finished.id if finished else sent.task.job.run_id
-        folders = {
-            f"{run_id}/{name}": packed(self.store.folder(run_id) / name) for name in writer.STATES
-        }
-        folders |= {run.id: packed(run.folder) for run in _first_weights(sent.task.job, self.store)}
-        parcel = Parcel(sent.number, sent.task, __version__, folders, finished, by_phase or {})
-        options = {"num_cpus": sent.share["CPU"], "num_gpus": sent.share["GPU"], "max_retries": 0}
-        if not any(
-            all(node.get(name, 0) >= own for name, own in sent.share.items()) for node in _nodes()
-        ):
-            asked = ", ".join(f"{own:g} {name}" for name, own in sent.share.items() if own)
-            self.work.hear(
-                sent.task, Note(run_id, f"waits: no machine of the cluster has {asked} (resources)")
-            )
-        work = ray.remote(work_on).options(**options)
-        self.sent[work.remote(parcel, self.shipped[id(data)], self.mailbox, self.reader)] = sent
+        running.number = self.n_sent
+        folders = required_folders(running.task.job, running.run_id, self.store)
+        payload = Payload(running.number, __version__, running.task, folders, running.refit)
+        self._note_if_too_large(running)
+        cpu, gpu = running.resources["CPU"], running.resources["GPU"]
+        task = ray.remote(run_task).options(num_cpus=cpu, num_gpus=gpu, max_retries=0)
+        data_reference = self._data_reference(data)
+        result = task.remote(payload, data_reference, self.event_actor, self.file_reader)
+        self.running[result] = running
 
-    def listen(self) -> None:
-        """Wait a moment; pass on what was told, keep new states, take in what has ended."""
+    def _data_reference(self, data: DataSet) -> Any:
+        """Ray's reference to a data set, which is sent to each machine once."""
         import ray
 
-        ready, _ = (
-            ray.wait(list(self.sent), num_returns=len(self.sent), timeout=SECONDS)
-            if self.sent
-            else ([], [])
-        )
-        by_number = {sent.number: sent for sent in self.sent.values()}
-        for told in ray.get(self.mailbox.take.remote()):
-            if told.number in by_number:  # else of a worker that was given up
-                self._hear(by_number[told.number], told)
-        for reference in ready:
-            self._receive(self.sent.pop(reference), reference)
+        if id(data) not in self.data_references:
+            self.data_references[id(data)] = ray.put(with_paths(data, lambda path: path.absolute()))
+        return self.data_references[id(data)]
 
-    def _hear(self, sent: _Sent, told: Told) -> None:
-        for name, files in told.state.items():
-            sent.n_lost = 0
-            put(files, self.store.root / name)
-            for path in (self.store.root / name).iterdir():
-                if path.name not in told.names:
-                    path.unlink()
+    def _note_if_too_large(self, running: _Running) -> None:
+        """Say that a task waits, if no machine of the cluster is large enough for it."""
+        resources = running.resources
+        if not fit_on_a_machine(resources):
+            needs = ", ".join(f"{amount:g} {name}" for name, amount in resources.items() if amount)
+            text = f"waits: no machine of the cluster has {needs} (resources)"
+            self.work.hear(running.task, Note(running.run_id, text))
+
+    def collect(self) -> None:
+        """Wait briefly, then pass on reports, store new states and end the tasks that returned."""
+        import ray
+
+        results = list(self.running)
+        returned, _ = ray.wait(results, num_returns=len(results), timeout=POLL_SECONDS)
+        by_number = {running.number: running for running in self.running.values()}
+        for report in ray.get(self.event_actor.fetch.remote()):
+            if report.number in by_number:  # not from a worker that counts as lost
+                self._handle(by_number[report.number], report)
+        for result in returned:
+            self._receive(self.running.pop(result), result)
+
+    def _handle(self, running: _Running, report: Report) -> None:
+        if report.state:
+            running.n_lost = 0
+            report.state.store(self.store.root)
         try:
-            self.work.hear(sent.task, told.event)
+            self.work.hear(running.task, report.event)
         except Pruned:
-            self.mailbox.cut_off.remote(sent.number)
+            self.event_actor.prune.remote(running.number)
 
-    def _receive(self, sent: _Sent, reference: Any) -> None:
-        """A task has ended: its run enters the store, or its worker was lost."""
+    def _receive(self, running: _Running, result: Any) -> None:
+        """End a task that returned and store its run; send it again if its worker was lost."""
         import ray
         from ray import exceptions
 
-        lost = (
+        worker_lost = (
             exceptions.WorkerCrashedError,
             exceptions.NodeDiedError,
             exceptions.LocalRayletDiedError,
@@ -254,99 +232,55 @@ class _Desk:
             exceptions.ObjectLostError,
         )
         try:
-            outcome, run_id, files = ray.get(reference)
+            outcome, files = ray.get(result)
             if files:
-                writer.receive(self.store.folder(run_id), files, sent.task.is_refit)
-                if not sent.task.is_refit:
-                    self.work.hear(sent.task, ended(self.store.get(run_id), skipped=False))
-        except lost as error:
-            self._send_again(sent, type(error).__name__)
+                self._store_run(running, files)
+        except worker_lost as error:
+            self._send_again(running, type(error).__name__)
             return
         except exceptions.RayError as error:
             outcome = Outcome("failed", f"Ray: {' '.join(str(error).split())[-200:]}")
         except EnsembleError as error:
             outcome = Outcome("failed", str(error))
-        self._end(sent, outcome)
+        self._end(running, outcome)
 
-    def _send_again(self, sent: _Sent, how: str) -> None:
-        sent.n_lost += 1
-        run_id = sent.task.job.run_id
-        if sent.n_lost == MAX_LOST:
-            reason = f"{MAX_LOST} workers in a row were lost while they trained it ({how})\nthe same command goes on"
-            self._end(sent, Outcome("failed", reason))
+    def _store_run(self, running: _Running, files: Files) -> None:
+        """Store the files of a run and remove its training state. Raises EnsembleError."""
+        task = running.task
+        writer.receive(self.store.folder(running.run_id), files, task.is_refit)
+        if not task.is_refit:
+            self.work.hear(task, ended(self.store.get(running.run_id), skipped=False))
+
+    def _send_again(self, running: _Running, error: str) -> None:
+        running.n_lost += 1
+        if running.n_lost == MAX_LOST:
+            reason = (
+                f"{MAX_LOST} workers in a row were lost while training it ({error})\n"
+                "the same command resumes from the last completed epoch"
+            )
+            self._end(running, Outcome("failed", reason))
             return
-        self.work.hear(
-            sent.task,
-            Note(run_id, f"its worker was lost ({how}); sent again, with the last whole epoch"),
-        )
-        self._begin(sent)
+        text = f"its worker was lost ({error}); sent again with the last completed epoch"
+        self.work.hear(running.task, Note(running.run_id, text))
+        self._send_or_end(running)
 
-    def _end(self, sent: _Sent, outcome: Outcome) -> None:
-        with sent.held:
-            self.work.end(sent.task, outcome)
+    def _end(self, running: _Running, outcome: Outcome) -> None:
+        with running.lock:
+            self.work.end(running.task, outcome)
 
-    def give_up(self) -> None:
-        """Whatever is still under way ends."""
+    def cancel_all(self) -> None:
+        """End the tasks that are still running."""
         import ray
 
         with suppress(Exception):  # the cluster may be gone
-            for reference in self.sent:
-                ray.cancel(reference, force=True)
-            ray.kill(self.mailbox)
+            for result in self.running:
+                ray.cancel(result, force=True)
+            ray.kill(self.event_actor)
 
 
-def _share(job: Job) -> dict[str, float]:
-    """What a run takes of the cluster; no GPU where there is none."""
-    own = job.recipe.resources
-    return {"CPU": own.cpu or 1, "GPU": own.gpu if _whole().get("GPU") else 0}
-
-
-def _whole() -> dict[str, float]:
-    """What the cluster has, busy or not."""
-    import ray
-
-    return dict(ray.cluster_resources())  # type: ignore[no-untyped-call]
-
-
-def _nodes() -> list[dict[str, float]]:
-    """What each machine that is there has, busy or not."""
-    import ray
-
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
-
-
-def _has_room(share: dict[str, float], others: Sequence[dict[str, float]]) -> bool:
-    whole = _whole()
-    return all(
-        sum(other[name] for other in others) + own <= whole.get(name, 0)
-        for name, own in share.items()
-    )
-
-
-def _lock_of(task: Task, store: RunStore) -> str:
-    """The run whose lock a task holds: with folds, a refit is added to the first."""
-    with suppress(EnsembleError):  # of a damaged fold: told when the refit is begun
-        due = refit_due(task.job, store) if task.is_refit else None
-        return due[0].id if due else task.job.run_id
-    return task.job.run_id
-
-
-def _with_whole_paths(data: DataSet) -> DataSet:
-    def whole(images: Any) -> Any:
-        return images and replace(images, files=tuple(path.absolute() for path in images.files))
-
-    hashes = {path.absolute(): digest for path, digest in data.hashes.items()}
-    return replace(
-        data, train=whole(data.train), valid=whole(data.valid), test=whole(data.test), hashes=hashes
-    )
-
-
-def _first_weights(job: Job, store: RunStore) -> list[Run]:
-    """The runs that `pretrained: run:<id or recipe>` may mean."""
-    wanted = str(job.recipe.model.pretrained)
-    if not wanted.startswith("run:"):
-        return []
-    name = wanted.removeprefix("run:")
-    with suppress(RunError):
-        return [run for run in store.finished() if run.recipe == name] or [store.get(name)]
-    return []
+def _locked_run(task: Task, store: RunStore) -> str:
+    """The run whose lock a task needs."""
+    refit = None
+    with suppress(EnsembleError):  # a damaged fold: reported when the refit is sent
+        refit = refit_due(task.job, store) if task.is_refit else None
+    return refit[0].id if refit else task.job.run_id

@@ -1,4 +1,4 @@
-"""Several processes of this machine, each with its own GPU or its share of the cores; each takes task after task."""
+"""Train tasks in several processes of this machine, each with one GPU or a share of the cores."""
 
 import multiprocessing
 import signal
@@ -16,136 +16,137 @@ from ensemble.events import Event, sparse
 from ensemble.runs import RunStore
 from ensemble.signals import stoppable
 
-END_SECONDS = 30.0  # for a worker that was asked to stop to end the batch in hand
+STOP_SECONDS = 30.0  # that a stopped worker has to finish its batch
 
 
 @dataclass
 class _Worker:
-    """A process, our end of its pipe, and what it works on."""
+    """A process, the parent's end of its pipe, and the task it is training."""
 
     process: SpawnProcess
     pipe: Any  # a Connection, on Windows a PipeConnection
     task: Task | None = None
 
-    def give(self, task: Task, store: RunStore) -> None:
-        """A task to work on."""
+    def assign(self, task: Task, store: RunStore) -> None:
+        """Send the worker a task."""
         self.task = task
-        with suppress(OSError):  # it has just died: its pipe says so when it is listened to
+        with suppress(OSError):  # a dead worker is noticed when its pipe is read
             self.pipe.send((task, store))
 
-    @property
-    def last_words(self) -> str:
-        """Why a task has no outcome."""
+    def death_reason(self) -> str:
+        """Why the process ended before its task."""
         self.process.join()
-        code = self.process.exitcode or 0
-        how = (
-            f"was killed ({signal.Signals(-code).name})"
-            if code < 0
-            else f"ended with status {code}"
+        status = self.process.exitcode or 0
+        end = f"ended with status {status}"
+        if status < 0:
+            end = f"was killed ({signal.Signals(-status).name})"
+        return (
+            f"the process that trained it {end}\n"
+            "the same command resumes from the last completed epoch"
         )
-        return f"the process that trained it {how}\nthe same command goes on after the last whole epoch"
 
 
 class Processes:
-    """So many processes, started as tasks come up; threads are torch's in each of them."""
+    """Up to n_workers processes with `threads` torch threads each, started when tasks need them."""
 
-    def __init__(self, n: int, threads: int) -> None:
-        self.n, self.threads = n, threads
+    def __init__(self, n_workers: int, threads: int) -> None:
+        self.n_workers, self.threads = n_workers, threads
 
     def carry_out(self, work: Work, store: RunStore) -> None:
-        """Work until there is nothing to take and nothing under way."""
-        workers: dict[int, _Worker] = {}  # by place: the GPUs go by it
+        """Work until no task is left or running."""
+        workers: dict[int, _Worker] = {}  # by index, which decides the GPU
         try:
             while True:
-                self._hand_out(work, store, workers)
-                busy = {worker.pipe: place for place, worker in workers.items() if worker.task}
+                self._assign_tasks(work, store, workers)
+                busy = {worker.pipe: i for i, worker in workers.items() if worker.task}
                 if not busy:
                     return
                 for pipe in wait(list(busy)):
-                    place = busy[pipe]
-                    if not _heard(workers[place], work):
-                        del workers[place]
+                    is_alive = _receive(workers[busy[pipe]], work)
+                    if not is_alive:
+                        del workers[busy[pipe]]
         finally:
-            _end(list(workers.values()))
+            _stop(list(workers.values()))
 
-    def _hand_out(self, work: Work, store: RunStore, workers: dict[int, _Worker]) -> None:
-        for place in range(self.n):
-            if place in workers and workers[place].task:
+    def _assign_tasks(self, work: Work, store: RunStore, workers: dict[int, _Worker]) -> None:
+        """Give every idle worker a task, while there are tasks."""
+        for i in range(self.n_workers):
+            if i in workers and workers[i].task:
                 continue
             task = work.take()
             if task is None:
                 return
-            if place not in workers or not workers[place].process.is_alive():
-                workers[place] = self._started(place)
-            workers[place].give(task, store)
+            if i not in workers or not workers[i].process.is_alive():
+                workers[i] = self._start(i)
+            workers[i].assign(task, store)
 
-    def _started(self, place: int) -> _Worker:
-        context = multiprocessing.get_context(
-            "spawn"
-        )  # a fork would share what CUDA and OpenMP have begun
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, place, self.threads), daemon=True)
+    def _start(self, index: int) -> _Worker:
+        # a fork would share what CUDA and OpenMP have started
+        context = multiprocessing.get_context("spawn")
+        parent_end, worker_end = context.Pipe()
+        arguments = (worker_end, index, self.threads)
+        process = context.Process(target=_worker_main, args=arguments, daemon=True)
         process.start()
-        theirs.close()
-        return _Worker(process, ours)
+        worker_end.close()
+        return _Worker(process, parent_end)
 
 
-def _heard(worker: _Worker, work: Work) -> bool:
-    """Pass on what a worker says; False where it says nothing any more."""
+def _receive(worker: _Worker, work: Work) -> bool:
+    """Pass on one message of a worker; returns False if the worker has died."""
     task = worker.task
-    assert task is not None  # only those with a task are listened to
+    assert task is not None  # only busy workers are waited for
     try:
-        said: Event | Outcome = worker.pipe.recv()
+        message: Event | Outcome = worker.pipe.recv()
     except (EOFError, OSError):
         worker.task = None
-        work.end(task, Outcome("failed", worker.last_words))
+        work.end(task, Outcome("failed", worker.death_reason()))
         return False
-    if isinstance(said, Outcome):
+    if isinstance(message, Outcome):
         worker.task = None
-        work.end(task, said)
+        work.end(task, message)
         return True
     try:
-        work.hear(task, said)
+        work.hear(task, message)
     except Pruned:
         with suppress(OSError):
             worker.pipe.send(None)
     return True
 
 
-def _end(workers: Sequence[_Worker]) -> None:
-    """Idle workers leave when their pipe closes; those at work end the batch in hand."""
+def _stop(workers: Sequence[_Worker]) -> None:
+    """End idle workers by closing their pipes, busy ones by SIGTERM after their batch."""
     for worker in workers:
         if worker.task:
             worker.process.terminate()
         worker.pipe.close()
     for worker in workers:
-        worker.process.join(END_SECONDS)
+        worker.process.join(STOP_SECONDS)
         worker.process.kill()
 
 
-def _serve(pipe: Connection, place: int, threads: int) -> None:
-    """The life of a worker: one task after the other until the pipe closes or SIGTERM comes; SIGINT is the parent's."""
+def _worker_main(pipe: Connection, index: int, threads: int) -> None:
+    """Train one task after another until the pipe closes or SIGTERM comes; ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from ensemble.learn.device import take_gpu
 
-    def tell(event: Event) -> None:
+    def send(event: Event) -> None:
         try:
             pipe.send(event)
             if pipe.poll() and pipe.recv() is None:
                 raise Pruned
-        except (OSError, EOFError):  # nobody listens any more
+        except (OSError, EOFError):  # the parent has ended
             raise Stopped(signal.SIGTERM) from None
 
-    take_gpu(place)
-    data = DataSets()
+    take_gpu(index)
+    data_sets = DataSets()
     try:
-        with stoppable(sparse(tell)) as emit:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with stoppable(sparse(send)) as emit:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # again, as stoppable handles it
             while True:
-                given = pipe.recv()
-                if given is not None:  # else a cut that came too late
-                    task, store = given
-                    pipe.send(perform(task, store, data, emit, threads))
+                message = pipe.recv()
+                if message is not None:  # None prunes a task that has ended meanwhile
+                    task, store = message
+                    pipe.send(perform(task, store, data_sets, emit, threads))
     except EOFError:
         return
     except Stopped as stopped:

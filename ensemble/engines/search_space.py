@@ -1,4 +1,4 @@
-"""What a hyper-parameter search varies: recipe keys with a range or choices."""
+"""What a hyper-parameter search varies: recipe keys, each with a range or a list of values."""
 
 import math
 from collections.abc import Sequence
@@ -12,17 +12,24 @@ from ensemble.recipe.yamlfile import parse_scalar
 if TYPE_CHECKING:
     from optuna import Trial
 
-DIGITS = 3  # of a drawn number: a recipe stays readable, and a third digit never mattered
+DIGITS = 3  # of a drawn number: recipes stay readable, and a fourth digit never mattered
+HINT = (
+    "write KEY=LOW..HIGH or KEY=VALUE,VALUE, "
+    "such as --vary fit.lr=1e-4..1e-2 --vary augment=none,light"
+)
 
 
 def rounded(value: Any) -> Any:
-    """A drawn value as a recipe says it."""
+    """A drawn value as it is written into a recipe."""
     return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers from low to high, both included; whole ones where both ends are; logarithmic where they span tenfold."""
+    """Numbers from low to high, both included.
+
+    Whole numbers if both ends are whole; drawn on a log scale if high is at least ten times low.
+    """
 
     low: float
     high: float
@@ -34,107 +41,123 @@ class Range:
 
     @property
     def is_whole(self) -> bool:
-        """Whether only whole numbers count."""
+        """Whether it holds whole numbers only."""
         return isinstance(self.low, int) and isinstance(self.high, int)
 
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """If a recipe allows these values, it allows all."""
+        return self.low, self.high
+
     def draw(self, trial: "Trial", key: str) -> Any:
-        """The trial's number, as it stands in a recipe."""
+        """The number that a trial uses, as it is written into its recipe."""
         if self.is_whole:
             return trial.suggest_int(key, int(self.low), int(self.high), log=self.is_log)
         return rounded(trial.suggest_float(key, self.low, self.high, log=self.is_log))
 
-    def holds(self, value: Any) -> bool:
-        """Whether a value lies in it."""
-        return (
-            isinstance(value, int | float)
-            and not isinstance(value, bool)
-            and self.low <= value <= self.high
-        )
+    def contains(self, value: Any) -> bool:
+        """Whether a value lies in the range."""
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return is_number and self.low <= value <= self.high
 
 
 @dataclass(frozen=True)
-class Choice:
-    """One of some plain values."""
+class Categorical:
+    """One of several plain values."""
 
     values: tuple[Any, ...]
 
+    def __repr__(self) -> str:
+        """The text that the names of stored searches were hashed from: it may not change."""
+        return f"Choice(values={self.values!r})"
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """If a recipe allows these values, it allows all."""
+        return self.values
+
     def draw(self, trial: "Trial", key: str) -> Any:
-        """The trial's value."""
+        """The value that a trial uses."""
         return trial.suggest_categorical(key, self.values)
 
-    def holds(self, value: Any) -> bool:
-        """Whether a value is one of them."""
+    def contains(self, value: Any) -> bool:
+        """Whether a value is among them."""
         return value in self.values
 
 
-Space = dict[str, Range | Choice]
+Space = dict[str, Range | Categorical]  # by dotted key
 
 
-def parse_varied(texts: Sequence[str]) -> Space:
-    """`KEY=LOW..HIGH` or `KEY=VALUE,VALUE,…` as a space. Raises RecipeError."""
+def parse_space(texts: Sequence[str]) -> Space:
+    """The space that `KEY=LOW..HIGH` and `KEY=VALUE,VALUE,…` describe. Raises RecipeError."""
     space: Space = {}
     for text in texts:
         key, equals, values = text.partition("=")
-        hint = "write KEY=LOW..HIGH or KEY=VALUE,VALUE, such as --vary fit.lr=1e-4..1e-2 --vary augment=none,light"
         if not equals or not key:
-            raise RecipeError(f"--vary {text}: names no key and values\n{hint}")
-        low, dots, high = values.partition("..")
-        if dots:
-            ends = [parse_scalar(low), parse_scalar(high)]
-            if (
-                any(isinstance(end, bool) or not isinstance(end, int | float) for end in ends)
-                or not ends[0] < ends[1]
-            ):
-                raise RecipeError(
-                    f"--vary {text}: {values} is no range from a smaller to a larger number\n{hint}"
-                )
-            space[key] = Range(*ends)
+            raise RecipeError(f"--vary {text}: a key or its values are missing\n{HINT}")
+        if ".." in values:
+            space[key] = _parse_range(text, values)
         else:
-            choices = tuple(parse_scalar(value) for value in values.split(","))
-            if any(isinstance(choice, list | dict) for choice in choices) or len(set(choices)) < 2:
-                raise RecipeError(f"--vary {text}: needs two plain values at least\n{hint}")
-            space[key] = Choice(choices)
+            space[key] = _parse_categorical(text, values)
     return space
 
 
-def usual_space(recipe: Recipe) -> Space:
-    """What a search varies when nobody says: weight decay, dropout, augmentation, frozen epochs, batch size.
-
-    The rate, around what the range test or the recipe says, comes from around().
-    """
-    space: Space = {"fit.weight_decay": Range(1e-4, 0.3)}
-    if recipe.model.arch.startswith("scratch_"):
-        space["model.options.dense_dropout"] = Range(0.0, 0.7)
-    elif isinstance(recipe.model.head, Head):
-        space["model.head.dropout"] = Range(0.0, 0.7)
-    else:
-        space["model.options.drop_rate"] = Range(0.0, 0.7)
-    if isinstance(recipe.augment, str):
-        space["augment"] = Choice(("none", "light", "standard", "heavy"))
-    if recipe.fit.strategy in ("fine_tune", "gradual"):
-        space["fit.frozen_epochs"] = Range(
-            0 if recipe.fit.epochs else 1, max(3, recipe.fit.frozen_epochs)
+def _parse_range(text: str, values: str) -> Range:
+    low, _, high = values.partition("..")
+    ends = [parse_scalar(low), parse_scalar(high)]
+    are_numbers = all(isinstance(end, int | float) and not isinstance(end, bool) for end in ends)
+    if not are_numbers or not ends[0] < ends[1]:
+        raise RecipeError(
+            f"--vary {text}: {values} is not a range from a smaller to a larger number\n{HINT}"
         )
-    if isinstance(recipe.fit.batch_size, int):
-        sizes = {max(2, recipe.fit.batch_size * share // 4) for share in (1, 2, 4, 8)}
-        space["fit.batch_size"] = Choice(tuple(sorted(sizes)))
+    return Range(*ends)
+
+
+def _parse_categorical(text: str, values: str) -> Categorical:
+    parsed = tuple(parse_scalar(value) for value in values.split(","))
+    if any(isinstance(value, list | dict) for value in parsed) or len(set(parsed)) < 2:
+        raise RecipeError(f"--vary {text}: needs at least two different plain values\n{HINT}")
+    return Categorical(parsed)
+
+
+def default_space(recipe: Recipe) -> Space:
+    """What a search varies without --vary, apart from the learning rate (see rates_around)."""
+    space: Space = {"fit.weight_decay": Range(1e-4, 0.3), _dropout_key(recipe): Range(0.0, 0.7)}
+    fit = recipe.fit
+    if isinstance(recipe.augment, str):
+        space["augment"] = Categorical(("none", "light", "standard", "heavy"))
+    if fit.strategy in ("fine_tune", "gradual"):
+        fewest = 0 if fit.epochs else 1
+        space["fit.frozen_epochs"] = Range(fewest, max(3, fit.frozen_epochs))
+    if isinstance(fit.batch_size, int):
+        sizes = {max(2, fit.batch_size * quarters // 4) for quarters in (1, 2, 4, 8)}
+        space["fit.batch_size"] = Categorical(tuple(sorted(sizes)))
     return space
 
 
-def around(rate: float) -> Range:
-    """Rates from a tenth of this one to ten times it, at most 10."""
+def _dropout_key(recipe: Recipe) -> str:
+    if recipe.model.arch.startswith("scratch_"):
+        return "model.options.dense_dropout"
+    if isinstance(recipe.model.head, Head):
+        return "model.head.dropout"
+    return "model.options.drop_rate"
+
+
+def rates_around(rate: float) -> Range:
+    """Learning rates from a tenth of this one to ten times it, at most 10."""
     low = float(f"{rate / 10:.1g}")
     return Range(low, min(10.0, 10 ** (2 + math.log10(low))))
 
 
-def own_values(recipe: Recipe, space: Space) -> dict[str, Any]:
-    """What the recipe itself says about the varied keys, as far as the space holds it."""
-    said = recipe.model_dump(mode="json")
-    own = {key: _at(said, key) for key in space}
-    return {key: value for key, value in own.items() if space[key].holds(value)}
+def recipe_values(recipe: Recipe, space: Space) -> dict[str, Any]:
+    """The recipe's own values of the varied keys, without those outside the space."""
+    recipe_map = recipe.model_dump(mode="json")
+    values = {key: _value_at(recipe_map, key) for key in space}
+    return {key: value for key, value in values.items() if space[key].contains(value)}
 
 
-def _at(said: Any, key: str) -> Any:
-    for part in key.split("."):
-        said = said.get(part) if isinstance(said, dict) else None
-    return said
+def _value_at(section: Any, key: str) -> Any:
+    """The value at a dotted key, None if there is none."""
+    for name in key.split("."):
+        section = section.get(name) if isinstance(section, dict) else None
+    return section

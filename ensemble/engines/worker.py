@@ -1,9 +1,8 @@
-"""The worker's side of a cluster, and what is said between it and the command: parcels, events, states."""
+"""Train a task on a worker of a Ray cluster, and report events and training states to the driver."""
 
 import os
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,134 +10,175 @@ from ensemble import __version__
 from ensemble.dataset.load import DataSet
 from ensemble.engines.jobs import Outcome, Pruned, Task
 from ensemble.engines.local import refit_one, train_one
-from ensemble.engines.machine import worker_cache
-from ensemble.engines.parcels import Files, images_here, packed, put
+from ensemble.engines.transfer import (
+    Files,
+    ReadFiles,
+    local_images,
+    private_cache,
+    read_folder,
+    write_folder,
+)
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit, Event, Note, sparse
 from ensemble.runs import RunStore, StoredRun
 from ensemble.runs.writer import STATES
 
+STEP_SECONDS = 0.5  # at least, between two reports of training steps
 
-@dataclass(frozen=True, eq=False)
-class Parcel:
-    """A task as it travels: files by the folder of runs/ they belong to, and the run that a refit is added to."""
+
+@dataclass(frozen=True)
+class Payload:
+    """What a worker gets: a task, the files it needs by their folder in runs/, the driver's version.
+
+    A refit also names the run that it is added to, and for how many epochs each phase trains.
+    """
 
     number: int
-    task: Task
     version: str
+    task: Task
     folders: dict[str, Files]
-    finished: StoredRun | None = None
-    by_phase: dict[str, int] = field(default_factory=dict)
+    refit: tuple[StoredRun, dict[str, int]] | None = None
+
+    @property
+    def run_id(self) -> str:
+        """The run that the task writes."""
+        return self.refit[0].id if self.refit else self.task.job.run_id
 
 
-@dataclass(frozen=True, eq=False)
-class Told:
-    """What a task says while it works: an event, the files of its run's state that are new, the names of all."""
+@dataclass(frozen=True)
+class StateUpdate:
+    """A changed training state: its folder in runs/, the changed files, the names of all its files."""
+
+    folder: str
+    files: Files
+    names: tuple[str, ...]
+
+    def store(self, root: Path) -> None:
+        """Bring the folder under this root up to date. Raises EnsembleError."""
+        write_folder(self.files, root / self.folder)
+        for path in (root / self.folder).iterdir():
+            if path.name not in self.names:
+                path.unlink()
+
+    def on_top_of(self, older: "StateUpdate") -> "StateUpdate":
+        """This update with the files of an older, unfetched one that the state still has."""
+        if older.folder != self.folder:
+            return self
+        files = {**older.files, **self.files}
+        return replace(self, files={name: files[name] for name in files if name in self.names})
+
+
+@dataclass(frozen=True)
+class Report:
+    """What task `number` reports: an event, and its training state if that has changed."""
 
     number: int
     event: Event
-    state: dict[str, Files] = field(default_factory=dict)
-    names: tuple[str, ...] = ()
+    state: StateUpdate | None = None
 
 
-class Mailbox:
-    """An actor beside the command that tasks write to and the command empties; it holds one state of a run at most."""
+class EventActor:
+    """A Ray actor that tasks report to and the driver fetches from.
+
+    It runs on the driver's machine and holds at most one state per task.
+    """
 
     def __init__(self) -> None:
-        self.messages: list[Told] = []
-        self.cut: set[int] = set()
+        self.reports: list[Report] = []
+        self.pruned: set[int] = set()
 
-    def tell(self, told: Told) -> bool:
-        """Leave a message; whether the task has been cut off."""
-        for i, older in enumerate(self.messages):
-            if told.state and older.state and older.number == told.number:
-                self.messages[i] = replace(older, state={})
-                told = replace(told, state=_newest(older, told))
-        self.messages.append(told)
-        return told.number in self.cut
+    def report(self, report: Report) -> bool:
+        """Keep a report until the driver fetches it; returns whether the task has been pruned."""
+        state = report.state
+        for i, older in enumerate(self.reports):
+            if state and older.state and older.number == report.number:
+                state = state.on_top_of(older.state)
+                self.reports[i] = replace(older, state=None)
+        self.reports.append(replace(report, state=state))
+        return report.number in self.pruned
 
-    def take(self) -> list[Told]:
-        """All messages since the last time."""
-        messages, self.messages = self.messages, []
-        return messages
+    def fetch(self) -> list[Report]:
+        """All reports since the last call."""
+        reports, self.reports = self.reports, []
+        return reports
 
-    def cut_off(self, number: int) -> None:
-        """Tell a task to end when it next says something."""
-        self.cut.add(number)
-
-
-def _newest(older: Told, newer: Told) -> dict[str, Files]:
-    """The files of a newer state, with those of the older one that still belong to it."""
-    whole = {name: older.state.get(name, {}) | files for name, files in newer.state.items()}
-    return {
-        name: {file: content for file, content in files.items() if file in newer.names}
-        for name, files in whole.items()
-    }
+    def prune(self, number: int) -> None:
+        """End a task at its next report."""
+        self.pruned.add(number)
 
 
-def read_files(paths: Sequence[Path]) -> list[bytes]:
-    """The content of files of the machine that the command runs on."""
-    return [path.read_bytes() for path in paths]
-
-
-def work_on(parcel: Parcel, data: DataSet, mailbox: Any, reader: Any) -> tuple[Outcome, str, Files]:
-    """A task on its worker: the outcome, and the files of the run where it is finished."""
+def run_task(
+    payload: Payload, data: DataSet, event_actor: Any, file_reader: Any
+) -> tuple[Outcome, Files]:
+    """Carry out a task in a temporary folder; returns its outcome and, if done, its run's files."""
     import ray
 
-    task = parcel.task
-    job, run_id = task.job, parcel.finished.id if parcel.finished else task.job.run_id
     node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
-    if parcel.version != __version__:
-        return (
-            Outcome("failed", f"{node} has ens {__version__}, this machine {parcel.version}"),
-            run_id,
-            {},
-        )
+    if payload.version != __version__:
+        reason = f"{node} has ens {__version__}, this machine has {payload.version}"
+        return Outcome("failed", reason), {}
     with tempfile.TemporaryDirectory(prefix="ens-") as folder:
         store = RunStore(folder)
-        for name, files in parcel.folders.items():
-            put(files, store.root / name)
-        told = _teller(parcel.number, store, run_id, mailbox)
+        run_folder = store.folder(payload.run_id)
         try:
-            if not os.environ.get("ENS_CACHE"):
-                os.environ["ENS_CACHE"] = str(worker_cache())
-            told(Note(run_id, f"on {node}"))
-            images = images_here(job, data, lambda paths: ray.get(reader.remote(paths)))
-            if parcel.finished is None:
-                train_one(job, store, images, told, task.force, threads=1)
-            else:
-                finished = parcel.finished.model_copy(update={"folder": store.folder(run_id)})
-                refit_one(job, finished, parcel.by_phase, images, told, threads=1)
+            for name, files in payload.folders.items():
+                write_folder(files, store.root / name)
+            emit = _reporter(payload.number, run_folder, event_actor)
+            emit(Note(payload.run_id, f"on {node}"))
+            _train(payload, data, store, emit, lambda paths: ray.get(file_reader.remote(paths)))
         except EnsembleError as error:
-            return Outcome("failed", str(error)), run_id, {}
+            return Outcome("failed", str(error)), {}
         except Pruned:
-            return Outcome("pruned"), run_id, {}
-        return Outcome("done"), run_id, packed(store.folder(run_id))
+            return Outcome("pruned"), {}
+        return Outcome("done"), read_folder(run_folder)
 
 
-def _teller(number: int, store: RunStore, run_id: str, mailbox: Any) -> Emit:
-    """A listener that sends events to the mailbox, and each state of the run once. Raises Pruned."""
+def _train(
+    payload: Payload, data: DataSet, store: RunStore, emit: Emit, read_files: ReadFiles
+) -> None:
+    task = payload.task
+    if not os.environ.get("ENS_CACHE"):
+        os.environ["ENS_CACHE"] = str(private_cache())
+    images = local_images(task.job, data, read_files)
+    if payload.refit is None:
+        train_one(task.job, store, images, emit, task.force, threads=1)
+        return
+    run, epochs_by_phase = payload.refit
+    run = run.model_copy(update={"folder": store.folder(run.id)})
+    refit_one(task.job, run, epochs_by_phase, images, emit, threads=1)
+
+
+def _reporter(number: int, run_folder: Path, event_actor: Any) -> Emit:
+    """An Emit that reports events, and each new state once. It raises Pruned if the task was pruned."""
     import ray
 
-    def files_of(name: str) -> dict[str, int]:
-        folder = store.folder(run_id) / name
-        return {path.name: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
+    watch = _StateWatch(run_folder)
 
-    seen = {name: files_of(name) for name in STATES}
-
-    def tell(event: Event) -> None:
-        state: dict[str, Files] = {}
-        names: tuple[str, ...] = ()
-        for name in STATES:
-            now = files_of(name)
-            if now and now != seen[name]:
-                changed = [file for file, time in now.items() if seen[name].get(file) != time]
-                state[f"{run_id}/{name}"], names = (
-                    packed(store.folder(run_id) / name, changed),
-                    tuple(now),
-                )
-                seen[name] = now
-        if ray.get(mailbox.tell.remote(Told(number, event, state, names))):
+    def report(event: Event) -> None:
+        if ray.get(event_actor.report.remote(Report(number, event, watch.update()))):
             raise Pruned
 
-    return sparse(tell, 0.5)
+    return sparse(report, STEP_SECONDS)
+
+
+class _StateWatch:
+    """Notices changes of a run's training state by the modification times of its files."""
+
+    def __init__(self, run_folder: Path) -> None:
+        self.run_folder = run_folder
+        self.times = {name: self._modified(name) for name in STATES}
+
+    def _modified(self, name: str) -> dict[str, int]:
+        files = (self.run_folder / name).glob("*.safetensors")
+        return {file.name: file.stat().st_mtime_ns for file in files}
+
+    def update(self) -> StateUpdate | None:
+        """What has changed since the last call, None if nothing has."""
+        for name in STATES:
+            before, now = self.times[name], self._modified(name)
+            if now and now != before:
+                self.times[name] = now
+                changed = [file for file, time in now.items() if before.get(file) != time]
+                files = read_folder(self.run_folder / name, changed)
+                return StateUpdate(f"{self.run_folder.name}/{name}", files, tuple(now))
+        return None

@@ -52,7 +52,7 @@ def read_with_bases(
         merged = _merge(merged, values)
         where |= lines
     for override in overrides:
-        _apply(override, merged, where)
+        apply_override(override, merged, where)
     return merged, where
 
 
@@ -65,7 +65,8 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _apply(override: str, values: dict[str, Any], lines: Lines) -> None:
+def apply_override(override: str, values: dict[str, Any], lines: Lines) -> None:
+    """Set the dotted key of a `KEY=VALUE` in these values, and its line to "--set". Raises RecipeError."""
     key, equals, text = override.partition("=")
     if not equals or not key or not all(key.split(".")):
         raise RecipeError(

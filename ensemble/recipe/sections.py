@@ -6,6 +6,7 @@ declared; the error for a wrong value quotes that explanation.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Annotated, Any, Literal
 
@@ -20,7 +21,7 @@ from pydantic import (
 )
 
 from ensemble.errors import RecipeError
-from ensemble.recipe.bases import read_with_bases
+from ensemble.recipe.bases import Lines, apply_override, read_with_bases
 from ensemble.recipe.explain import explain
 
 
@@ -415,12 +416,24 @@ class Recipe(Section):
         values, lines = read_with_bases(
             path, overrides, [name for name in cls.model_fields if name != "name"]
         )
+        return cls._validated(values, path.name.removesuffix(path.suffix), path, lines)
+
+    def with_overrides(self, overrides: Sequence[str]) -> "Recipe":
+        """This recipe as if it were loaded with `KEY=VALUE` overrides. Raises RecipeError."""
+        values = self.model_dump(mode="json", exclude_unset=True)
+        lines: Lines = {}
+        for override in overrides:
+            apply_override(override, values, lines)
+        return self._validated(values, self.name, Path(self.name), lines)
+
+    @classmethod
+    def _validated(cls, values: dict[str, Any], name: str, path: Path, lines: Lines) -> "Recipe":
         if "name" in values:
             raise RecipeError(
                 f"{lines['name']}: name is not a key of a recipe\nthe file's name is the recipe's name"
             )
         try:
-            return cls.model_validate({**values, "name": path.name.removesuffix(path.suffix)})
+            return cls.model_validate({**values, "name": name})
         except ValidationError as error:
             raise RecipeError(explain(error, cls, path, lines)) from None
 

@@ -12,41 +12,51 @@ SUM_TOLERANCE = 1e-6
 
 
 def check(path: Path, shape: Shape, classes: Sequence[str]) -> None:
-    """Columns and order, ids and order, range, sums, spelling of labels. Raises SubmissionError."""
+    """Check columns, ids, their order, ranges, sums and the spelling of labels. Raises SubmissionError."""
     header, rows = read_csv(path)
     if tuple(header) != shape.columns:
         raise SubmissionError(
-            f"{path}: its columns are {header[:5]}, wanted {list(shape.columns[:5])}"
+            f"{path}: its columns are {header[:5]}, expected {list(shape.columns[:5])}"
         )
     ids = tuple(row[header[0]] for row in rows)
     if ids != shape.ids:
         raise SubmissionError(f"{path}: {_difference(ids, shape.ids)}")
     for line, row in enumerate(rows, start=2):
-        problem = _problem([row[column] for column in header[1:]], shape, classes)
+        cells = [row[column] for column in header[1:]]
+        problem = _problem(cells, shape, classes)
         if problem:
             raise SubmissionError(f"{path}:{line}: {row[header[0]][:100]!r}: {problem}")
 
 
-def _difference(ids: tuple[str, ...], wanted: tuple[str, ...]) -> str:
+def _difference(ids: tuple[str, ...], expected: tuple[str, ...]) -> str:
     if len(set(ids)) < len(ids):
-        return "an id stands more than once"
-    if set(ids) != set(wanted):
-        return f"{len(set(wanted) - set(ids))} ids are missing, {len(set(ids) - set(wanted))} are not wanted"
+        return "an id appears more than once"
+    n_missing = len(set(expected) - set(ids))
+    n_extra = len(set(ids) - set(expected))
+    if n_missing or n_extra:
+        return f"{n_missing} ids of the sample are missing, {n_extra} are not in the sample"
     return "its rows are in another order than the sample's"
 
 
 def _problem(cells: list[str], shape: Shape, classes: Sequence[str]) -> str:
+    """What is wrong with a row's cells, or ""."""
+    cell = cells[0]
     if shape.kind == "class name":
-        return "" if cells[0] in classes else f"{cells[0]!r} is no class"
+        return "" if cell in classes else f"{cell!r} is not a class"
     if shape.kind == "class id":
-        is_number = cells[0].isascii() and cells[0].isdigit()
-        return "" if is_number and int(cells[0]) < len(classes) else f"{cells[0]!r} is no class id"
+        is_id = cell.isascii() and cell.isdigit() and int(cell) < len(classes)
+        return "" if is_id else f"{cell!r} is not a class id"
+    return _problem_of_probabilities(cells, shape.kind == "probabilities")
+
+
+def _problem_of_probabilities(cells: list[str], must_sum_to_1: bool) -> str:
     try:
-        values = [float(cell) for cell in cells]
+        probs = [float(cell) for cell in cells]
     except ValueError:
         return "not a number"
-    if not all(math.isfinite(value) and 0 <= value <= 1 for value in values):
+    if not all(math.isfinite(prob) and 0 <= prob <= 1 for prob in probs):
         return "a probability outside 0 to 1"
-    if shape.kind == "probabilities" and abs(math.fsum(values) - 1) > SUM_TOLERANCE:
-        return f"its probabilities sum to {math.fsum(values):.8f}"
+    total = math.fsum(probs)
+    if must_sum_to_1 and abs(total - 1) > SUM_TOLERANCE:
+        return f"its probabilities sum to {total:.8f}"
     return ""

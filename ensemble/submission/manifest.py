@@ -1,176 +1,238 @@
-"""The manifest beside a submission: which runs it was made of, how, and what may be said of it."""
+"""The manifest beside a submission: which runs it was made of, how, and how good the blend is."""
 
 import json
 import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ensemble.blending import Options
+from ensemble import __version__
+from ensemble.blending import Blend, Options
 from ensemble.blending.calibration import Calibration
 from ensemble.blending.mixture import Mixture
 from ensemble.errors import DamagedError, RunError, SelectionError, SubmissionError
 from ensemble.files import sha256
 from ensemble.runs import Run, RunStore
+from ensemble.submission.sample import Sample
 
 FORMAT = 1
-PREDICTIONS, REFIT = ("valid.npz", "test.npz"), "test_refit.npz"
+PREDICTIONS, REFIT_PREDICTIONS = ("valid.npz", "test.npz"), "test_refit.npz"
+NETWORK, REFIT_NETWORK = "model.safetensors", "refit.safetensors"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a CSV is derived from; files holds the hashes of each member's files, those of every fold by its folder.
+    """What a CSV is derived from.
 
-    said is all that the file says.
+    hashes are the SHA-256 of each member's files, by run id and file name (with folds: folder and file name); content
+    is the whole JSON object.
     """
 
     path: Path
     mixture: Mixture
-    files: dict[str, dict[str, str]]
+    hashes: dict[str, dict[str, str]]
     sample: dict[str, str] | None
     csv_sha256: str
-    said: Mapping[str, Any]
+    content: Mapping[str, Any]
 
     @property
-    def needed(self) -> tuple[str, ...]:
-        """The files of each member that the CSV hangs on."""
-        return (*PREDICTIONS, REFIT) if self.mixture.of_refits else PREDICTIONS
+    def prediction_files(self) -> tuple[str, ...]:
+        """The files of each member that the CSV is derived from."""
+        return (*PREDICTIONS, REFIT_PREDICTIONS) if self.mixture.of_refits else PREDICTIONS
 
     @property
-    def weights(self) -> str:
-        """The file of each member that holds the network which predicts other images as it did the test set's."""
-        return "refit.safetensors" if self.mixture.of_refits else "model.safetensors"
+    def network_file(self) -> str:
+        """The file of each member that holds the network behind its test predictions."""
+        return REFIT_NETWORK if self.mixture.of_refits else NETWORK
 
 
 class _Stored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class _Member(_Stored):
+class _StoredMember(_Stored):
     run: str = Field(min_length=1)
     weight: float = Field(ge=0, le=1)
     sha256: dict[str, str]
 
 
-class _Calibration(_Stored):
+class _StoredCalibration(_Stored):
     temperature: float = Field(1, ge=1e-3, le=1e3)
     floor: float = Field(1, ge=0, le=1)
 
 
-class _Sample(_Stored):
+class _StoredSample(_Stored):
     path: str
     sha256: str
 
 
-class _Data(_Stored):
+class _StoredData(_Stored):
     valid: str = ""
 
 
-class _File(_Stored):
-    """All that is read of a manifest; the rest is for people."""
+class _StoredManifest(_Stored):
+    """The keys that are read back; the others are for people."""
 
-    members: tuple[_Member, ...] = Field(min_length=1)
+    members: tuple[_StoredMember, ...] = Field(min_length=1)
     options: Options
-    data: _Data = _Data()
-    calibration: _Calibration | None
-    sample_submission: _Sample | None
+    data: _StoredData = _StoredData()
+    calibration: _StoredCalibration | None
+    sample_submission: _StoredSample | None
     csv_sha256: str
     refits: bool = False
 
 
-def _file(path: Path) -> tuple[_File, dict[str, Any]]:
-    """A manifest whose every key has its type and range, and all that it says. Raises SubmissionError."""
+def manifest_content(
+    blend: Blend,
+    sample: Sample | None,
+    csv_sha256: str,
+    unreadable: Sequence[str],
+    command: Sequence[str],
+) -> dict[str, Any]:
+    """The JSON object that describes a blend's CSV."""
+    members = [
+        {
+            "run": member.run.id,
+            "weight": member.weight,
+            "reason": member.reason,
+            "valid_accuracy": member.run.scores.accuracy,
+            "valid_log_loss": member.run.scores.log_loss,
+            "sha256": member.run.files,
+        }
+        for member in blend.members
+    ]
+    return {
+        "format": FORMAT,
+        "csv_sha256": csv_sha256,
+        "command": [argument.encode("utf-8", "replace").decode() for argument in command],
+        "options": asdict(blend.options),
+        "weighting": blend.learnt_by,
+        "refits": blend.of_refits,
+        "calibration": asdict(blend.calibration) if blend.calibration else None,
+        "data": {
+            "name": blend.group.name,
+            "valid": blend.group.runs[0].data.valid,
+            "fingerprints": sorted({member.run.data.fingerprint for member in blend.members}),
+        },
+        "sample_submission": {"path": sample.origin, "sha256": sample.sha256} if sample else None,
+        "members": members,
+        "scores": {
+            "cross_fitted": blend.valid.as_dict(),
+            "table": [rating.as_dict() for rating in blend.table],
+            "calibrated": asdict(blend.calibrated),
+            "test": asdict(blend.test) if blend.test else None,
+        },
+        "unreadable_test_images": list(unreadable),
+        "versions": _versions(),
+    }
+
+
+def _versions() -> dict[str, str]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(values, dict):
-            raise ValueError("not a map")
-        if values.get("format") != FORMAT:
-            raise SubmissionError(
-                f"{path}: format {str(values.get('format'))[:20]}, this version reads {FORMAT}"
-            )
-        options = values.get("options")
-        if (
-            isinstance(options, dict) and "average" not in options
-        ):  # a default could be another mean than the blend's
-            raise SelectionError("average is missing")
-        return _File.model_validate(values), values
-    except FileNotFoundError:
-        raise
-    except ValidationError as error:
-        keys = ".".join(str(key)[:60] for key in error.errors()[0]["loc"])
-        raise SubmissionError(
-            f"{path}: not a manifest that `ens blend` wrote ({keys} is missing or wrong)"
-        ) from None
-    except SelectionError as error:
-        raise SubmissionError(
-            f"{path}: not a manifest that `ens blend` wrote\noptions: {error}"
-        ) from None
-    except (OSError, ValueError, TypeError, RecursionError):
-        raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote") from None
+        numpy = version("numpy")
+    except PackageNotFoundError:
+        numpy = "unknown"
+    return {"python": sys.version.split()[0], "ens": __version__, "numpy": numpy}
 
 
 def read_manifest(path: Path) -> Manifest:
     """The manifest in a JSON file that `ens blend` wrote. Raises SubmissionError, FileNotFoundError."""
-    file, values = _file(path)
-    weights = {member.run: member.weight for member in file.members}
-    sample, calibration = file.sample_submission, file.calibration
+    stored, content = _read(path)
+    weights = {member.run: member.weight for member in stored.members}
+    sums_to_1 = math.isclose(sum(weights.values()), 1, abs_tol=1e-9)
+    if len(weights) < len(stored.members) or not sums_to_1:
+        raise _not_a_manifest(path)
+    calibration, sample = stored.calibration, stored.sample_submission
+    mixture = Mixture(
+        weights,
+        stored.options.is_log,
+        Calibration(calibration.temperature, calibration.floor) if calibration else None,
+        stored.refits,
+    )
     manifest = Manifest(
-        path,
-        Mixture(
-            weights,
-            file.options.is_log,
-            Calibration(calibration.temperature, calibration.floor) if calibration else None,
-            file.refits,
-        ),
-        {member.run: member.sha256 for member in file.members},
-        {"path": sample.path, "sha256": sample.sha256} if sample else None,
-        file.csv_sha256,
-        values,
+        path=path,
+        mixture=mixture,
+        hashes={member.run: member.sha256 for member in stored.members},
+        sample=sample.model_dump() if sample else None,
+        csv_sha256=stored.csv_sha256,
+        content=content,
     )
-    is_mean = len(weights) == len(file.members) and math.isclose(
-        sum(weights.values()), 1, abs_tol=1e-9
-    )
-    hashed = [{name.rpartition("/")[2] for name in files} for files in manifest.files.values()]
-    if not is_mean or not all(set(manifest.needed) <= names for names in hashed):
-        raise SubmissionError(f"{path}: not a manifest that `ens blend` wrote")
+    for hashes in manifest.hashes.values():
+        names = {name.rpartition("/")[2] for name in hashes}
+        if not names.issuperset(manifest.prediction_files):
+            raise _not_a_manifest(path)
     return manifest
 
 
-def asked_options(path: Path) -> tuple[str, Options, frozenset[str]]:
-    """The fingerprint of the validation rows that a blend is about, its options and members. Raises SubmissionError."""
-    file, _ = _file(path)
-    return file.data.valid, file.options, frozenset(member.run for member in file.members)
+def read_options(path: Path) -> tuple[str, Options, frozenset[str]]:
+    """The fingerprint of a blend's validation rows, its options and its run ids. Raises SubmissionError, OSError."""
+    stored, _ = _read(path)
+    run_ids = frozenset(member.run for member in stored.members)
+    return stored.data.valid, stored.options, run_ids
+
+
+def _read(path: Path) -> tuple[_StoredManifest, dict[str, Any]]:
+    """The checked keys and the whole JSON object. Raises SubmissionError, FileNotFoundError."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError("not a map")
+        if content.get("format") != FORMAT:
+            stored_format = str(content.get("format"))[:20]
+            raise SubmissionError(f"{path}: format {stored_format}, this version reads {FORMAT}")
+        options = content.get("options")
+        if isinstance(options, dict) and "average" not in options:
+            raise SelectionError("average is missing")  # the default may be another average
+        return _StoredManifest.model_validate(content), content
+    except FileNotFoundError:
+        raise
+    except ValidationError as error:
+        key = ".".join(str(part)[:60] for part in error.errors()[0]["loc"])
+        raise _not_a_manifest(path, f" ({key} is missing or wrong)") from None
+    except SelectionError as error:
+        raise _not_a_manifest(path, f"\noptions: {error}") from None
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise _not_a_manifest(path) from None
+
+
+def _not_a_manifest(path: Path, problem: str = "") -> SubmissionError:
+    return SubmissionError(f"{path}: not a manifest that `ens blend` wrote{problem}")
 
 
 def members_of(
-    manifest: Manifest, store: RunStore, names: Sequence[str], problem: str
+    manifest: Manifest, store: RunStore, file_names: Sequence[str], problem: str
 ) -> dict[str, Run]:
-    """The members by run id, whose files of these names are those that the blend was made from.
+    """The members by run id; their files of these names are still those that the blend was made from.
 
-    Raises SubmissionError, which begins with the problem that it makes.
+    Raises SubmissionError, which starts with `problem`.
     """
-    found: dict[str, Run] = {}
+    runs: dict[str, Run] = {}
     missing: list[str] = []
-    for run_id in manifest.files:
+    for run_id in manifest.hashes:
         try:
-            found[run_id] = store.get(run_id)
+            runs[run_id] = store.get(run_id)
         except RunError:
             missing.append(run_id)
         except DamagedError as error:
             raise SubmissionError(f"{problem}: {error}") from None
     if missing:
-        raise SubmissionError(
-            f"{problem}: {len(missing)} members missing in {store.root}: {', '.join(missing[:5])[:300]}"
-        )
-    for run_id, run in found.items():
-        for name, digest in manifest.files[run_id].items():
-            stored = run.folder / name
-            if stored.name in names and not (os.path.isfile(stored) and sha256(stored) == digest):
+        ids = ", ".join(missing[:5])[:300]
+        raise SubmissionError(f"{problem}: {len(missing)} members missing in {store.root}: {ids}")
+    for run_id, run in runs.items():
+        for name, expected in manifest.hashes[run_id].items():
+            path = run.folder / name
+            if path.name in file_names and not _has_hash(path, expected):
                 raise SubmissionError(
-                    f"{problem}: {stored} is not the file that the submission was made from"
+                    f"{problem}: {path} is not the file that the submission was made from"
                 )
-    return found
+    return runs
+
+
+def _has_hash(path: Path, expected: str) -> bool:
+    return os.path.isfile(path) and sha256(path) == expected

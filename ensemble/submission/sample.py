@@ -1,4 +1,4 @@
-"""Which sample submission a blend is written by: its members' own copies, compared by content, or a file named."""
+"""The sample submission of a blend: the copies in its members, compared by content, or a file that the user names."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,51 +12,55 @@ from ensemble.errors import DataError, SubmissionError
 from ensemble.predictions import some
 from ensemble.runs import Run
 
-_WAY = "`ens blend --sample FILE` names the sample submission to write by"
+_NEXT_STEP = "`ens blend --sample FILE` uses that sample submission"
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample submission: the file to read, which may be a run's copy, where it came from, its content's SHA-256."""
+    """A sample submission: the file to read (it may be a run's copy), where it came from, its content's SHA-256."""
 
     file: Path
     origin: str
     sha256: str
 
     def check(self) -> None:
-        """Whether the file has the bytes that the hash is about. Raises SubmissionError."""
+        """Check the file's hash. Raises SubmissionError."""
         if sample_sha256(self.file) != self.sha256:
             raise SubmissionError(
-                f"{self.file}: is not the sample submission that run.json names\n{_WAY}"
+                f"{self.file}: is not the sample submission that run.json names\n{_NEXT_STEP}"
             )
 
     def changed_origin(self) -> str:
-        """A warning where the file that was copied now has other content, else "" ."""
+        """A warning where the file that was copied has other content now, else ""."""
         origin = Path(self.origin)
         if origin == self.file or not os.path.isfile(origin):
             return ""
-        with suppress(DataError):  # one that cannot be read was changed as well; the copy is used
+        with suppress(DataError):  # a file that cannot be read has changed, too
             if sample_sha256(origin) == self.sha256:
                 return ""
-        return f"{origin} was changed after the training; the copy in the runs is used (--sample {origin} takes it)"
+        return (
+            f"{origin} has changed since the training; the copy in the runs is used "
+            f"(--sample {origin} uses the new one)"
+        )
 
 
 def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
-    """The sample submission that all of these runs were trained for, or the one chosen. Raises SubmissionError."""
+    """The chosen sample submission, else the one that all runs were trained for. Raises SubmissionError."""
     if chosen is not None:
         _check_file(chosen, f"--sample {str(chosen)[:200]}: no such file")
         return Sample(chosen, str(chosen), sample_sha256(chosen))
-    parts = [part for run in runs for part in run.folds]
-    with_sample = [part for part in parts if part.data.sample_submission is not None]
+    folds = [fold for run in runs for fold in run.folds]
+    with_sample = [fold for fold in folds if fold.data.sample_submission is not None]
     if not with_sample:
         return None
-    if len(with_sample) < len(parts):
-        without = next(part.id for part in parts if part.data.sample_submission is None)
-        raise SubmissionError(
-            f"{with_sample[0].id} was trained for {with_sample[0].data.sample_submission}, {without} for no sample "
-            f"submission\n{_WAY}"
-        )
-    samples = {part.id: _stored(part) for part in with_sample}
+    for fold in folds:
+        if fold.data.sample_submission is None:
+            first = with_sample[0]
+            raise SubmissionError(
+                f"{first.id} was trained for {first.data.sample_submission}, {fold.id} for no sample "
+                f"submission\n{_NEXT_STEP}"
+            )
+    samples = {fold.id: _sample_of_run(fold) for fold in with_sample}
     _check_same(samples)
     sample = next(iter(samples.values()))
     sample.check()
@@ -64,31 +68,31 @@ def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
 
 
 def find_sample(runs: Iterable[Run], origin: str, sha256: str) -> Path | None:
-    """A file with this content: a copy in one of the runs, else what is at the path. Raises SubmissionError."""
+    """A file with this content: a copy in one of the runs, else the origin itself. Raises SubmissionError."""
     for run in runs:
-        for part in run.folds:
-            copy = part.sample_copy()
-            if copy is not None and part.data.sample_sha256 == sha256:
+        for fold in run.folds:
+            copy = fold.sample_copy()
+            if copy is not None and fold.data.sample_sha256 == sha256:
                 Sample(copy, origin, sha256).check()
                 return copy
-    return (
-        Path(origin) if os.path.isfile(origin) and sample_sha256(Path(origin)) == sha256 else None
-    )
+    path = Path(origin)
+    return path if os.path.isfile(path) and sample_sha256(path) == sha256 else None
 
 
 def positive_of(runs: Sequence[Run]) -> str | None:
-    """The class that one column of probabilities is about. Raises SubmissionError where the runs disagree."""
-    by_class = {run.data.positive: run.id for run in runs}
-    if len(by_class) > 1:
-        named = ", ".join(f"{run_id} has {positive}" for positive, run_id in by_class.items())
+    """The class whose probability is written, where there is one column. Raises SubmissionError where runs disagree."""
+    run_ids = {run.data.positive: run.id for run in runs}
+    if len(run_ids) > 1:
+        settings = ", ".join(f"{run_id} has {positive}" for positive, run_id in run_ids.items())
         raise SubmissionError(
-            f"the members name different classes as data.positive: {named}\n"
-            "blend those that agree: `ens blend PATTERN`, or train the others again"
+            f"the members have different values of data.positive: {settings}\n"
+            "blend runs with the same value: `ens blend PATTERN`, or train some of them again"
         )
-    return next(iter(by_class))
+    return next(iter(run_ids))
 
 
-def _stored(run: Run) -> Sample:
+def _sample_of_run(run: Run) -> Sample:
+    """The run's copy, else the file that its recipe named. Raises SubmissionError."""
     origin = str(run.data.sample_submission)
     copy = run.sample_copy()
     if copy is not None:
@@ -96,63 +100,60 @@ def _stored(run: Run) -> Sample:
     path = Path(origin)
     _check_file(
         path,
-        f"{origin[:200]}: the sample submission of {run.id} is gone, and the run holds no copy of it",
+        f"{origin[:200]}: the sample submission of {run.id} is gone, and the run has no copy of it",
     )
     return Sample(path, origin, sample_sha256(path))
 
 
 def _check_file(path: Path, problem: str) -> None:
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
-        raise SubmissionError(f"{problem}\n{_WAY}")
+        raise SubmissionError(f"{problem}\n{_NEXT_STEP}")
 
 
 def _check_same(samples: Mapping[str, Sample]) -> None:
-    """Other bytes may be the same content: line ends, quotes. Raises SubmissionError naming what differs, DataError."""
+    """Check that all samples have the same rows; line ends and quotes may differ. Raises SubmissionError, DataError."""
     by_hash: dict[str, tuple[str, Sample]] = {}
     for run_id, sample in samples.items():
         by_hash.setdefault(sample.sha256, (run_id, sample))
-    (first_id, first), *others = by_hash.values()
-    if not others:
+    if len(by_hash) < 2:
         return
     for _, sample in by_hash.values():
         sample.check()
-    header, rows = _table(first)
-    for run_id, sample in others:
-        other_header, other_rows = _table(sample)
-        difference = _difference(header, rows, other_header, other_rows)
+    (first_id, first), *rest = by_hash.values()
+    first_table = _table(first)
+    for run_id, sample in rest:
+        difference = _difference(first_table, _table(sample))
         if difference:
             raise SubmissionError(
                 f"{first_id} and {run_id} were trained for different sample submissions: {difference}\n"
-                f"{first.origin[:200]} and {sample.origin[:200]}\n{_WAY}"
+                f"{first.origin[:200]} and {sample.origin[:200]}\n{_NEXT_STEP}"
             )
 
 
-def _table(sample: Sample) -> tuple[list[str], list[list[str]]]:
+_Table = tuple[list[str], list[list[str]]]  # header and rows
+
+
+def _table(sample: Sample) -> _Table:
     try:
         header, rows = read_csv(sample.file)
     except DataError as error:
-        raise SubmissionError(f"{error}\n{_WAY}") from None
+        raise SubmissionError(f"{error}\n{_NEXT_STEP}") from None
     return header, [list(row.values()) for row in rows]
 
 
-def _difference(
-    header: list[str], rows: list[list[str]], other_header: list[str], other_rows: list[list[str]]
-) -> str:
+def _difference(a: _Table, b: _Table) -> str:
     """What differs between two samples, in words; "" where nothing does."""
-    if header != other_header:
-        return f"columns {', '.join(header)[:80]!r} and {', '.join(other_header)[:80]!r}"
-    ids = [row[0] for row in rows]
-    other_ids = [row[0] for row in other_rows]
-    if set(ids) != set(other_ids):
-        only = set(ids) ^ set(other_ids)
-        return (
-            f"{len(ids):,} and {len(other_ids):,} rows; ids in only one of them: {some(only, 40)}"
-        )
-    if ids != other_ids:
+    (header_a, rows_a), (header_b, rows_b) = a, b
+    if header_a != header_b:
+        return f"columns {', '.join(header_a)[:80]!r} and {', '.join(header_b)[:80]!r}"
+    ids_a, ids_b = [row[0] for row in rows_a], [row[0] for row in rows_b]
+    in_one_only = set(ids_a) ^ set(ids_b)
+    if in_one_only:
+        counts = f"{len(ids_a):,} and {len(ids_b):,} rows"
+        return f"{counts}; ids in only one of them: {some(in_one_only, 40)}"
+    if ids_a != ids_b:
         return "the same ids in another order"
-    changed = next((i for i, row in enumerate(rows) if row != other_rows[i]), None)
-    if changed is None:
-        return ""
-    return (
-        f"the cells of {ids[changed][:60]!r}: {rows[changed][1:4]} and {other_rows[changed][1:4]}"
-    )
+    for row_a, row_b in zip(rows_a, rows_b, strict=True):
+        if row_a != row_b:
+            return f"the cells of {row_a[0][:60]!r}: {row_a[1:4]} and {row_b[1:4]}"
+    return ""

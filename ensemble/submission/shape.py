@@ -1,4 +1,4 @@
-"""What a competition wants to read: columns, ids and their order, and what the numbers mean. The sample decides."""
+"""What a competition expects: columns, ids and their order, and the meaning of the cells. The sample decides."""
 
 import re
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from ensemble.metrics import predicted
 from ensemble.predictions import Array, Predictions
 
 Kind = Literal["probabilities", "class name", "class id", "probability of the positive class"]
-_WHOLE = re.compile(r"[+-]?\d+")
+_WHOLE_NUMBER = re.compile(r"[+-]?\d+")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Columns in order, the rows' ids in order as they must be written, and the meaning of the cells."""
+    """Columns in order, the rows' ids in order and as the sample spells them, and the meaning of the cells."""
 
     columns: tuple[str, ...]
     ids: tuple[str, ...]
@@ -37,9 +37,9 @@ def shape_of_sample(sample: Path, classes: Sequence[str], positive: str | None) 
     """The shape of a sample submission for these classes. Raises SubmissionError."""
     header, rows = read_csv(sample)
     ids = tuple(row[header[0]] for row in rows)
-    repeated = _repeated(ids)
+    repeated = _first_repeated(ids)
     if repeated:
-        raise SubmissionError(f"{sample}: the id {repeated!r} stands more than once")
+        raise SubmissionError(f"{sample}: the id {repeated!r} appears more than once")
     if len(header) < 2:
         raise SubmissionError(
             f"{sample}: needs an id column and at least one more; it has only {header[0]!r}"
@@ -55,12 +55,13 @@ def shape_of_sample(sample: Path, classes: Sequence[str], positive: str | None) 
 
 
 def _check_columns(sample: Path, columns: Sequence[str], classes: Sequence[str]) -> None:
-    known, there = ({same_form(name) for name in names} for names in (classes, columns))
-    missing, extra = sorted(known - there), sorted(there - known)
+    class_names = {same_form(name) for name in classes}
+    column_names = {same_form(name) for name in columns}
+    missing, extra = sorted(class_names - column_names), sorted(column_names - class_names)
     if missing or extra:
         raise SubmissionError(
             f"{sample}: its columns are not the classes: {len(missing)} classes have no column {missing[:3]}, "
-            f"{len(extra)} columns are no class {extra[:3]}"
+            f"{len(extra)} columns are not classes {extra[:3]}"
         )
 
 
@@ -70,18 +71,18 @@ def _check_positive(sample: Path, positive: str | None, classes: Sequence[str]) 
             f"{sample}: one column of fractions needs two classes, the runs have {len(classes)}"
         )
     if positive not in classes:
-        said = "is not set" if positive is None else f"is {positive!r}"
+        state = "is not set" if positive is None else f"is {positive!r}"
         raise SubmissionError(
-            f"{sample}: one column of fractions: the probability of data.positive, which {said}\n"
+            f"{sample}: one column of fractions: the probability of data.positive, which {state}\n"
             f"set data.positive in the recipe to one of {', '.join(classes)} and train again"
         )
 
 
 def _kind(cells: set[str], classes: Sequence[str]) -> Kind:
-    """Class names first: digits as classes are names that look like numbers."""
+    """Class names come first: where the classes are digits, a number is a name."""
     if {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}:
         return "class name"
-    if all(_WHOLE.fullmatch(cell) for cell in cells):
+    if all(_WHOLE_NUMBER.fullmatch(cell) for cell in cells):
         return "class id"
     return "probability of the positive class" if all(map(_is_number, cells)) else "class name"
 
@@ -94,29 +95,31 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def rows_for(shape: Shape, stored: Sequence[str]) -> list[int]:
-    """The place among the stored ids of each id of the shape.
+def rows_for(shape: Shape, stored_ids: Sequence[str]) -> list[int]:
+    """For each id of the shape the position of its stored id.
 
-    Matched as text, exactly, then without suffix, then without the folders before the file's name.
-
-    Raises SubmissionError naming the ids without a prediction of their own.
+    Ids are matched as text: exactly, then without suffix, then without the folders before the file name. Raises
+    SubmissionError naming the ids without exactly one prediction of their own.
     """
-    by_path, by_file = matcher(stored), matcher(map(_file_name, stored))
-    found = [by_path(name) or by_file(_file_name(name)) for name in shape.ids]
-    lost = [name for name, rows in zip(shape.ids, found, strict=True) if len(rows) != 1]
-    if lost:
+    by_path, by_file = matcher(stored_ids), matcher(map(_file_name, stored_ids))
+    matches = [by_path(name) or by_file(_file_name(name)) for name in shape.ids]
+    unmatched = [name for name, rows in zip(shape.ids, matches, strict=True) if len(rows) != 1]
+    if unmatched:
         raise SubmissionError(
-            f"{len(lost):,} of {len(shape.ids):,} ids of the sample have no test image, the first: {lost[0][:100]!r}\n"
-            f"test ids look like {stored[0][:100]!r}; check data.test and data.sample_submission"
+            f"{len(unmatched):,} of {len(shape.ids):,} ids of the sample match no test image, the first: "
+            f"{unmatched[0][:100]!r}\n"
+            f"test ids look like {stored_ids[0][:100]!r}; check data.test and data.sample_submission"
         )
-    asked: dict[int, str] = {}
-    for name, (row,) in zip(shape.ids, found, strict=True):
-        if asked.setdefault(row, name) != name:
+    rows = [match[0] for match in matches]
+    sample_ids: dict[int, str] = {}
+    for name, row in zip(shape.ids, rows, strict=True):
+        earlier = sample_ids.setdefault(row, name)
+        if earlier != name:
             raise SubmissionError(
-                f"{asked[row][:100]!r} and {name[:100]!r} in the sample both mean the test image "
-                f"{stored[row][:100]!r}\ncheck data.test and data.sample_submission"
+                f"{earlier[:100]!r} and {name[:100]!r} in the sample both match the test image "
+                f"{stored_ids[row][:100]!r}\ncheck data.test and data.sample_submission"
             )
-    return [row for (row,) in found]
+    return rows
 
 
 def _file_name(name: str) -> str:
@@ -127,11 +130,11 @@ def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[l
     """The text of every cell after the id, row by row."""
     probs, classes = predictions.probs[list(rows)], predictions.classes
     if shape.kind == "probabilities":
-        place = {same_form(name): i for i, name in enumerate(classes)}
-        order = [place[same_form(name)] for name in shape.columns[1:]]
-        return [[_text(value) for value in row] for row in probs[:, order].tolist()]
+        positions = {same_form(name): i for i, name in enumerate(classes)}
+        order = [positions[same_form(name)] for name in shape.columns[1:]]
+        return [[_text(prob) for prob in row] for row in probs[:, order].tolist()]
     if shape.kind == "probability of the positive class":
-        return [[_text(value)] for value in probs[:, classes.index(str(shape.positive))].tolist()]
+        return [[_text(prob)] for prob in probs[:, classes.index(str(shape.positive))].tolist()]
     labels = best_class(probs, classes)
     if shape.kind == "class name":
         return [[classes[i]] for i in labels]
@@ -139,13 +142,13 @@ def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[l
 
 
 def best_class(probs: Array, classes: Sequence[str]) -> list[int]:
-    """Positions of the most probable classes; ties go to the first class name."""
+    """Positions of the most probable classes; ties go to the first class name. probs is (images, classes)."""
     by_name = sorted(range(len(classes)), key=lambda i: classes[i])
     return [by_name[i] for i in predicted(probs[:, by_name]).tolist()]
 
 
 def class_id(position: int, classes: Sequence[str], positive: str | None) -> int:
-    """The number of a class: its place among the sorted names, or 1 for the positive of two."""
+    """The number of a class: its position among the sorted names; of two classes, 1 for the positive one."""
     if len(classes) == 2 and positive in classes:
         return int(classes[position] == positive)
     return sorted(classes).index(classes[position])
@@ -156,10 +159,10 @@ def _text(probability: float) -> str:
     return f"{probability:.9g}"
 
 
-def _repeated(ids: Sequence[str]) -> str | None:
-    seen: set[str] = set()
+def _first_repeated(ids: Sequence[str]) -> str | None:
+    earlier: set[str] = set()
     for name in ids:
-        if name in seen:
+        if name in earlier:
             return name
-        seen.add(name)
+        earlier.add(name)
     return None

@@ -1,7 +1,8 @@
-"""What smells wrong about a submission, though its format is right: a permuted class order, rows under other ids.
+"""What looks suspicious about a submission, though its format is right: permuted classes, rows under other ids.
 
-Three looks, none of which needs a label of the test set: the class shares against those of the training images, the
-members among each other, and the last submission. Each limit allows for what the validation rows show and for chance.
+Three checks, none of which needs a label of the test set: the class shares against those of the training images, the
+members against each other, and the CSV against the previous submission. Each limit allows for what the validation rows
+show and for chance.
 """
 
 import math
@@ -16,82 +17,77 @@ from ensemble.blending.mixture import Mixture
 from ensemble.metrics import predicted
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
-from ensemble.submission.ledger import Ledger, answers
+from ensemble.submission.answers import answers
+from ensemble.submission.ledger import Ledger
 
-SHIFT = (
-    0.05  # a test set whose classes differ by this much from the training set's is nothing special
-)
+# A test set whose class shares differ by this much from the training set's is nothing special.
+USUAL_SHIFT = 0.05
 
 
 @dataclass(frozen=True)
-class Last:
-    """The last submission: its name, what it says of each id, and its cross-fitted accuracy."""
+class PreviousSubmission:
+    """An earlier submission: its file name, its answer for each id, and its cross-fitted accuracy."""
 
     name: str
-    said: Mapping[str, str]
+    answers: Mapping[str, str]
     accuracy: float
 
 
-def last_submission(folder: Path, **which: str) -> Last | None:
-    """The newest submission of a competition, or about a data set, that the ledger knows and that is still here."""
-    ledger = Ledger(folder)
-    entry = ledger.last(**which)
+def previous_submission(folder: Path, **fields: str) -> PreviousSubmission | None:
+    """The newest upload with these fields (data or competition) whose file is unchanged. Raises SubmissionError."""
+    entry = Ledger(folder).last_unchanged(**fields)
     if entry is None:
         return None
-    return Last(
-        entry.file, answers((folder / entry.file).read_text(encoding="utf-8")), entry.accuracy
-    )
+    text = (folder / entry.file).read_text(encoding="utf-8")
+    return PreviousSubmission(entry.file, answers(text), entry.accuracy)
 
 
-def smells(
+def suspicions(
     runs: Mapping[str, Run],
     mixture: Mixture,
     predictions: Predictions,
-    text: str,
+    csv_text: str,
     accuracy: float,
-    last: Last | None,
+    previous: PreviousSubmission | None,
 ) -> list[str]:
-    """Warnings about a blend's CSV, in words; text is the CSV and accuracy its cross-fitted one."""
-    found = [
-        _shares(runs, mixture.of_valid(runs), predictions),
-        _strangers({name: runs[name] for name in mixture.weights}, mixture.of_refits),
-        _beside_last(answers(text), accuracy, last) if last else "",
+    """Warnings about a blend's CSV, in words. accuracy is the blend's cross-fitted one."""
+    members = {run_id: runs[run_id] for run_id in mixture.weights}
+    warnings = [
+        _unusual_shares(runs, mixture.of_valid(runs), predictions),
+        _disagreeing_member(members, mixture.of_refits),
+        _unlike_previous(answers(csv_text), accuracy, previous) if previous else "",
     ]
-    return [warning for warning in found if warning]
+    return [warning for warning in warnings if warning]
 
 
-def _shares(runs: Mapping[str, Run], valid: Predictions, test: Predictions) -> str:
-    """The classes that the blend sees in the test set against the training images', and what it sees in validation."""
-    one = next(iter(runs.values()))
-    by_name = dict(zip(one.classes, one.class_shares().tolist(), strict=True))
-    trained = np.array([by_name[name] for name in test.classes])
-    seen, usual = test.probs.mean(0), valid.probs.mean(0)
-    chance = (
-        0.8 * np.sqrt(trained * (1 - trained) / len(test.ids)).sum()
-    )  # twice the mean distance of a sample
-    limit = SHIFT + chance
-    if (
-        min(_distance(seen, trained), _distance(seen, usual)) <= limit
-    ):  # a weak blend evens out the shares
+def _unusual_shares(runs: Mapping[str, Run], valid: Predictions, test: Predictions) -> str:
+    """Compare the blend's class shares on the test images with the training images' and with those on validation."""
+    run = next(iter(runs.values()))
+    share_by_class = dict(zip(run.classes, run.class_shares().tolist(), strict=True))
+    train_shares = np.array([share_by_class[name] for name in test.classes])
+    test_shares, valid_shares = test.probs.mean(0), valid.probs.mean(0)
+    # twice the mean distance of a random sample of this size
+    chance = 0.8 * np.sqrt(train_shares * (1 - train_shares) / len(test.ids)).sum()
+    limit = USUAL_SHIFT + chance
+    references = (train_shares, valid_shares)  # a weak blend makes the shares more even
+    if min(_distance(test_shares, shares) for shares in references) <= limit:
         return ""
-    worst = int(np.abs(seen - trained).argmax())
-    sorted_alike = (
-        min(_distance(np.sort(seen), np.sort(other)) for other in (trained, usual)) <= limit
-    )
-    order = " (as if the classes stood in another order)" if sorted_alike else ""
+    sorted_distances = [_distance(np.sort(test_shares), np.sort(shares)) for shares in references]
+    order = " (as if the classes were in another order)" if min(sorted_distances) <= limit else ""
+    worst = int(np.abs(test_shares - train_shares).argmax())
     return (
-        f"class shares{order}: {100 * seen[worst]:.0f} % of the test images are said to be {test.classes[worst]}, "
-        f"{100 * trained[worst]:.0f} % of the training images are"
+        f"class shares{order}: {100 * test_shares[worst]:.0f} % of the test images are predicted as "
+        f"{test.classes[worst]}, {100 * train_shares[worst]:.0f} % of the training images are"
     )
 
 
-def _distance(one: Array, other: Array) -> float:
+def _distance(a: Array, b: Array) -> float:
     """Total variation: the share that would have to change its class."""
-    return float(np.abs(one - other).sum() / 2)
+    return float(np.abs(a - b).sum() / 2)
 
 
-def _strangers(runs: Mapping[str, Run], of_refits: bool) -> str:
-    """A member that agrees with the others on the validation rows, and hardly on the test rows."""
+def _disagreeing_member(runs: Mapping[str, Run], of_refits: bool) -> str:
+    """Find a member that agrees with the rest on the validation rows, and hardly on the test rows."""
     if len(runs) < 2:
         return ""
     names = sorted(runs)
@@ -99,46 +95,55 @@ def _strangers(runs: Mapping[str, Run], of_refits: bool) -> str:
     test = _labels(
         {name: runs[name].test_refit if of_refits else runs[name].test for name in names}
     )
-    usual, chance = _agreement(valid)
-    agree, chance = _agreement(test)
-    drop = agree - ((usual + chance) / 2 - 1 / math.sqrt(test.shape[1]))
-    worst = int(drop.argmin())
-    if drop[worst] >= 0:
+    on_valid, _ = _agreement(valid)
+    on_test, by_chance = _agreement(test)
+    limit = (on_valid + by_chance) / 2 - 1 / math.sqrt(test.shape[1])
+    worst = int((on_test - limit).argmin())
+    if on_test[worst] >= limit[worst]:
         return ""
-    who = names[worst] if len(names) > 2 else " or ".join(names)
+    member = names[worst] if len(names) > 2 else " or ".join(names)
     return (
-        f"{who}: agrees with the other members on {100 * agree[worst]:.0f} % of the test rows, "
-        f"on {100 * usual[worst]:.0f} % of the validation rows: are its test rows or classes in another order?"
+        f"{member}: agrees with the other members on {100 * on_test[worst]:.0f} % of the test rows, "
+        f"on {100 * on_valid[worst]:.0f} % of the validation rows: are its test rows or classes in another order?"
     )
 
 
 def _labels(members: Mapping[str, Callable[[], Predictions]]) -> Array:
-    """(members, rows): the class that each member names."""
-    return np.stack([predicted(one.probs) for one in aligned(members)])
+    """(members, rows): the most probable class of each member."""
+    return np.stack([predicted(predictions.probs) for predictions in aligned(members)])
 
 
 def _agreement(labels: Array) -> tuple[Array, Array]:
-    """Each member's mean share of rows on which another agrees, and what chance would give, (members,)."""
-    n, n_rows = labels.shape
-    shares = np.stack([np.bincount(own, minlength=labels.max() + 1) for own in labels]) / n_rows
-    same = np.array([(labels == own).mean(1) for own in labels])
+    """Each member's mean share of rows on which another agrees, and the share expected by chance, (members,) each."""
+    n_members, n_rows = labels.shape
+    n_classes = labels.max() + 1
+    shares = np.stack([np.bincount(row, minlength=n_classes) for row in labels]) / n_rows
+    observed = np.array([(labels == row).mean(1) for row in labels])
     by_chance = shares @ shares.T
-    return (same.sum(1) - 1) / (n - 1), (by_chance.sum(1) - np.diag(by_chance)) / (n - 1)
+    n_rest = n_members - 1
+    return (observed.sum(1) - 1) / n_rest, (by_chance.sum(1) - np.diag(by_chance)) / n_rest
 
 
-def _beside_last(said: Mapping[str, str], accuracy: float, last: Last) -> str:
-    """What the last submission said of the same ids; two agree at least as often as if they erred independently."""
-    common = [name for name in said if name in last.said]
-    if len(common) < max(len(said), len(last.said)):
-        return f"ids: {len(common):,} of {len(said):,} are also in {last.name}, which has {len(last.said):,}"
-    agreement = sum(said[name] == last.said[name] for name in common) / len(common)
-    mine, others = Counter(said.values()), Counter(last.said.values())
-    chance = sum(n * others[value] for value, n in mine.items()) / len(common) ** 2
-    wrong_alike = (1 - accuracy) * (1 - last.accuracy) / max(1, len(mine | others) - 1)
-    expected = max(accuracy * last.accuracy + wrong_alike, chance)
+def _unlike_previous(
+    current: Mapping[str, str], accuracy: float, previous: PreviousSubmission
+) -> str:
+    """Compare the answers with the previous ones; two blends agree at least as often as if they erred independently."""
+    common = [name for name in current if name in previous.answers]
+    if len(common) < max(len(current), len(previous.answers)):
+        return (
+            f"ids: {len(common):,} of {len(current):,} are also in {previous.name}, "
+            f"which has {len(previous.answers):,}"
+        )
+    agreement = sum(current[name] == previous.answers[name] for name in common) / len(common)
+    counts, previous_counts = Counter(current.values()), Counter(previous.answers.values())
+    n_equal_by_chance = sum(n * previous_counts[answer] for answer, n in counts.items())
+    chance = n_equal_by_chance / len(common) ** 2
+    n_other_answers = max(1, len(counts | previous_counts) - 1)
+    same_error = (1 - accuracy) * (1 - previous.accuracy) / n_other_answers
+    expected = max(accuracy * previous.accuracy + same_error, chance)
     if agreement >= (expected + chance) / 2 - 1 / math.sqrt(len(common)):
         return ""
     return (
-        f"the last submission, {last.name}, says the same of {100 * agreement:.0f} % of the images, chance alone of "
-        f"{100 * chance:.0f} %: is the class order or the id column another one?"
+        f"the last submission, {previous.name}, agrees on {100 * agreement:.0f} % of the images, by chance alone it "
+        f"would on {100 * chance:.0f} %: is the class order or the id column another one?"
     )

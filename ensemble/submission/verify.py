@@ -14,7 +14,7 @@ from ensemble.submission.ledger import COMPLETE, Ledger
 from ensemble.submission.manifest import Manifest, members_of, read_manifest
 from ensemble.submission.sample import find_sample
 from ensemble.submission.shape import Shape, shape_of
-from ensemble.submission.suspicious import last_submission, smells
+from ensemble.submission.suspicious import previous_submission, suspicions
 from ensemble.submission.write import csv_text
 
 
@@ -36,80 +36,95 @@ def verify(path: Path, store: RunStore) -> int:
 
 def verified(path: Path, store: RunStore) -> Verified:
     """Derive the file again from its members' predictions; the bytes must be the same. Raises SubmissionError."""
+    manifest = _manifest_of(path)
+    problem = f"{path}: cannot verify"
+    runs = members_of(manifest, store, manifest.prediction_files, problem)
+    predictions = manifest.mixture.of_test(runs)
+    if predictions is None:
+        raise SubmissionError(f"{problem}: its runs have no test predictions")
+    positive = next(iter(runs.values())).data.positive
+    shape = shape_of(_sample_file(manifest, runs, problem), predictions, positive)
+    _compare(path, csv_text(shape, predictions))
+    if sha256(path) != manifest.csv_sha256:
+        raise SubmissionError(
+            f"{path}: its manifest has changed since it was written: csv_sha256 belongs to another file"
+        )
+    return Verified(path, manifest, runs, predictions, shape)
+
+
+def _manifest_of(path: Path) -> Manifest:
+    """The manifest beside a CSV. Raises SubmissionError."""
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
         raise SubmissionError(f"{str(path)[:300]}: no such file")
     if path.suffix != ".csv":
         raise SubmissionError(
             f"{path}: not a submission; did you mean {path.with_suffix('.csv').name}?"
         )
+    manifest = path.with_suffix(".json")
     try:
-        manifest = read_manifest(path.with_suffix(".json"))
+        return read_manifest(manifest)
     except FileNotFoundError:
-        manifest_name = path.with_suffix(".json").name
         raise SubmissionError(
-            f"{path}: cannot verify: its manifest {manifest_name} is not beside it"
+            f"{path}: cannot verify: its manifest {manifest.name} is not beside it"
         ) from None
-    runs = members_of(manifest, store, manifest.needed, f"{path}: cannot verify")
-    predictions = manifest.mixture.of_test(runs)
-    if predictions is None:
-        raise SubmissionError(f"{path}: cannot verify: its runs have no test predictions")
-    sample = manifest.sample
-    sample_file = find_sample(runs.values(), sample["path"], sample["sha256"]) if sample else None
-    if sample and sample_file is None:
+
+
+def _sample_file(manifest: Manifest, runs: dict[str, Run], problem: str) -> Path | None:
+    """A file with the sample submission's content, None for a blend without a sample. Raises SubmissionError."""
+    if manifest.sample is None:
+        return None
+    origin = manifest.sample["path"]
+    path = find_sample(runs.values(), origin, manifest.sample["sha256"])
+    if path is None:
         raise SubmissionError(
-            f"{path}: cannot verify: {sample['path'][:200]} is gone or changed since, and no member holds a copy of it"
+            f"{problem}: {origin[:200]} is gone or has changed, and no member has a copy of it"
         )
-    positive = next(iter(runs.values())).data.positive
-    shape = shape_of(sample_file, predictions, positive)
-    _compare(path, csv_text(shape, predictions))
-    if sha256(path) != manifest.csv_sha256:
-        raise SubmissionError(
-            f"{path}: its manifest was changed since it was written: csv_sha256 is another file's"
-        )
-    return Verified(path, manifest, runs, predictions, shape)
+    return path
 
 
 def recheck(path: Path, store: RunStore, competition: str) -> tuple[Verified, list[str]]:
-    """The full check before a file is sent: its bytes, its shape, and what smells wrong. Raises SubmissionError."""
+    """The full check before an upload: bytes and shape, and warnings about what looks suspicious.
+
+    Raises SubmissionError.
+    """
     checked = verified(path, store)
+    manifest = checked.manifest
     check(path, checked.shape, checked.predictions.classes)
     try:
-        accuracy = float(checked.manifest.said["scores"]["cross_fitted"]["accuracy"]["value"])
+        accuracy = float(manifest.content["scores"]["cross_fitted"]["accuracy"]["value"])
     except (KeyError, TypeError, ValueError):
         raise SubmissionError(
-            f"{checked.manifest.path}: does not say how good the blend is; blend again"
+            f"{manifest.path}: does not say how good the blend is; blend again"
         ) from None
-    text, last = (
-        path.read_text(encoding="utf-8"),
-        last_submission(path.parent, competition=competition),
+    text = path.read_text(encoding="utf-8")
+    previous = previous_submission(path.parent, competition=competition)
+    warnings = suspicions(
+        checked.runs, manifest.mixture, checked.predictions, text, accuracy, previous
     )
-    found = smells(
-        checked.runs, checked.manifest.mixture, checked.predictions, text, accuracy, last
-    )
-    for one in Ledger(path.parent).entries():
-        if (one.competition, one.sha256, one.status) == (
-            competition,
-            checked.manifest.csv_sha256,
-            COMPLETE,
-        ):
-            found.append(
-                f"the same file was sent as {one.file} on {one.submitted[:10]}: public score {one.public}"
-            )
-    return checked, found
+    for upload in Ledger(path.parent).uploads_of(manifest.csv_sha256, competition):
+        if upload.status == COMPLETE:
+            when = f"{upload.submitted[:10]}: public score {upload.public}"
+            warnings.append(f"the same file was sent as {upload.file} on {when}")
+    return checked, warnings
 
 
 def _compare(path: Path, expected: str) -> None:
+    """Compare a file with the text that its members give. Raises SubmissionError naming the first difference."""
     actual = path.read_bytes()
     if actual == expected.encode():
         return
-    ours, theirs = expected.splitlines(), actual.decode("utf-8", "replace").splitlines()
-    if len(ours) != len(theirs):
-        raise SubmissionError(f"{path}: has {len(theirs)} lines, its members give {len(ours)}")
-    line = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=True), 1) if a != b), 0)
-    what = (
-        f"line {line} is {theirs[line - 1][:80]!r}, its members give {ours[line - 1][:80]!r}"
-        if line
-        else "line ends"
-    )
+    expected_lines = expected.splitlines()
+    actual_lines = actual.decode("utf-8", "replace").splitlines()
+    if len(actual_lines) != len(expected_lines):
+        raise SubmissionError(
+            f"{path}: has {len(actual_lines)} lines, its members give {len(expected_lines)}"
+        )
+    difference = "line ends"
+    for number, (line, expected_line) in enumerate(
+        zip(actual_lines, expected_lines, strict=True), start=1
+    ):
+        if line != expected_line:
+            difference = f"line {number} is {line[:80]!r}, its members give {expected_line[:80]!r}"
+            break
     digest = hashlib.sha256(actual).hexdigest()[:8]
-    raise SubmissionError(f"{path}: changed since it was written ({digest}): {what}")
+    raise SubmissionError(f"{path}: changed since it was written ({digest}): {difference}")

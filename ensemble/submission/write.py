@@ -4,14 +4,11 @@ import csv
 import hashlib
 import io
 import json
-import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from ensemble import __version__
 from ensemble.blending import Blend
 from ensemble.dataset.filenames import is_sample
 from ensemble.errors import SubmissionError
@@ -19,17 +16,17 @@ from ensemble.files import not_written, write_text
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
 from ensemble.submission.ledger import NAME as LEDGER
-from ensemble.submission.manifest import FORMAT
+from ensemble.submission.manifest import manifest_content
 from ensemble.submission.sample import Sample, positive_of, sample_of
 from ensemble.submission.shape import Shape, cells, rows_for, shape_of
-from ensemble.submission.suspicious import last_submission, smells
+from ensemble.submission.suspicious import previous_submission, suspicions
 
 
 @dataclass(frozen=True)
 class Submission:
     """The written file, its manifest and its shape; n_unused counts test images that the sample does not ask for.
 
-    warnings say what smells wrong about it.
+    warnings say what looks suspicious about it.
     """
 
     path: Path
@@ -48,7 +45,7 @@ def write_submission(
     command: Sequence[str] = (),
     chosen: Path | None = None,
 ) -> Submission:
-    """Write, check and explain a blend's CSV, by the members' sample submission or the one chosen.
+    """Write and check a blend's CSV and its manifest, by the members' sample submission or the chosen one.
 
     Raises SubmissionError.
     """
@@ -63,70 +60,84 @@ def write_submission(
     text = csv_text(shape, predictions)
     digest = hashlib.sha256(text.encode()).hexdigest()
     stem = name or f"{blend.group.name}-{digest[:8]}"
+    _check_name(stem)
+    path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
+    _check_replaceable(path, manifest, text, sample, force)
+    warnings = _warnings(blend, folder, text, sample)
+    write_text(path, text)
+    check(path, shape, predictions.classes)
+    unreadable = _unreadable_test_images(blend)
+    content = manifest_content(blend, sample, digest, unreadable, command)
+    write_text(manifest, json.dumps(content, indent=1, ensure_ascii=False))
+    n_unused = len(predictions.ids) - len(shape.ids)
+    return Submission(path, manifest, shape, n_unused, unreadable, warnings)
+
+
+def _check_name(stem: str) -> None:
+    """Refuse a --name that is not a file name or belongs to another file. Raises SubmissionError."""
     if Path(stem).name != stem or stem.startswith("."):
         raise SubmissionError(f"--name {stem!r} is not a plain file name")
     if is_sample(stem):
         raise SubmissionError(
-            f"--name {stem}: called like a sample submission, and these are never written over"
+            f"--name {stem}: named like a sample submission, which is never overwritten"
         )
     if f"{stem}.csv".casefold() == LEDGER.casefold():
         raise SubmissionError(
-            f"--name {stem}: {LEDGER} is where `ens submit` writes what was sent\nchoose another --name"
+            f"--name {stem}: `ens submit` keeps its ledger in {LEDGER}\nchoose another --name"
         )
-    path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
-    if not force and (
-        _holds_other(path, text.encode()) or (manifest.exists() and not path.exists())
-    ):
-        there = path if path.exists() else manifest
-        raise SubmissionError(
-            f"{there}: exists with other content\nchoose another --name, or --force to replace it"
-        )
+
+
+def _check_replaceable(
+    path: Path, manifest: Path, text: str, sample: Sample | None, force: bool
+) -> None:
+    """Refuse to overwrite other content without --force, and the sample always. Raises SubmissionError."""
+    if not force and _has_other_content(path, text.encode()):
+        raise _exists(path)
+    if not force and manifest.exists() and not path.exists():
+        raise _exists(manifest)
     if sample and path.resolve() == Path(sample.origin).resolve():
         raise SubmissionError(
-            f"{path}: is the sample submission, which is never written over\nchoose another --name"
+            f"{path}: is the sample submission, which is never overwritten\nchoose another --name"
         )
-    warnings = _warnings(blend, folder, text)
-    changed_sample = sample.changed_origin() if sample else ""
-    warnings = (*warnings, changed_sample) if changed_sample else warnings
-    write_text(path, text)
-    check(path, shape, predictions.classes)
-    unreadable = tuple(
-        sorted({i for m in blend.members for i in m.run.data.unreadable.get("test", [])})
-    )
-    write_text(
-        manifest,
-        json.dumps(
-            _manifest(blend, sample, digest, unreadable, command), indent=1, ensure_ascii=False
-        ),
-    )
-    return Submission(
-        path, manifest, shape, len(predictions.ids) - len(shape.ids), unreadable, warnings
+
+
+def _exists(path: Path) -> SubmissionError:
+    return SubmissionError(
+        f"{path}: exists with other content\nchoose another --name, or --force to replace it"
     )
 
 
-def _warnings(blend: Blend, folder: Path, text: str) -> tuple[str, ...]:
-    """What smells wrong; a ledger that cannot be read is no reason not to write."""
-    assert blend.predictions is not None
-    last, unread = None, list[str]()
-    try:
-        last = last_submission(folder, data=blend.group.name)
-    except SubmissionError as error:
-        unread.append(f"not compared with the last submission: {error}")
-    runs = {m.run.id: m.run for m in blend.members}
-    return (
-        *smells(runs, blend.mixture, blend.predictions, text, blend.valid.accuracy.value, last),
-        *unread,
-    )
-
-
-def _holds_other(path: Path, content: bytes) -> bool:
-    """Whether the file is there with other content. Raises SubmissionError."""
+def _has_other_content(path: Path, content: bytes) -> bool:
+    """Whether the file exists with other content. Raises SubmissionError."""
     try:
         return path.read_bytes() != content
     except FileNotFoundError:
         return False
     except OSError as error:
         raise SubmissionError(not_written(path, error)) from None
+
+
+def _warnings(blend: Blend, folder: Path, text: str, sample: Sample | None) -> tuple[str, ...]:
+    """What looks suspicious; a ledger that cannot be read does not stop the writing."""
+    assert blend.predictions is not None
+    previous, ledger_problems = None, list[str]()
+    try:
+        previous = previous_submission(folder, data=blend.group.name)
+    except SubmissionError as error:
+        ledger_problems.append(f"not compared with the last submission: {error}")
+    runs = {member.run.id: member.run for member in blend.members}
+    accuracy = blend.valid.accuracy.value
+    warnings = suspicions(runs, blend.mixture, blend.predictions, text, accuracy, previous)
+    changed_sample = sample.changed_origin() if sample else ""
+    return (*warnings, *ledger_problems, *([changed_sample] if changed_sample else []))
+
+
+def _unreadable_test_images(blend: Blend) -> tuple[str, ...]:
+    """The ids that any member could not read, sorted."""
+    ids: set[str] = set()
+    for member in blend.members:
+        ids.update(member.run.data.unreadable.get("test", []))
+    return tuple(sorted(ids))
 
 
 def csv_text(shape: Shape, predictions: Predictions) -> str:
@@ -142,61 +153,8 @@ def csv_text(shape: Shape, predictions: Predictions) -> str:
 
 def csv_writer(out: TextIO, texts: Iterable[str]) -> Any:
     """A writer with plain newlines; texts are all that may need quotes."""
-    has_return = any(
-        "\r" in text for text in texts
-    )  # Python 3.11 does not quote a lone one by itself
+    # Python 3.11 does not quote a cell because of a lone carriage return
+    has_return = any("\r" in text for text in texts)
     return csv.writer(
         out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL
     )
-
-
-def _manifest(
-    blend: Blend,
-    sample: Sample | None,
-    digest: str,
-    unreadable: Sequence[str],
-    command: Sequence[str],
-) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "csv_sha256": digest,
-        "command": [argument.encode("utf-8", "replace").decode() for argument in command],
-        "options": asdict(blend.options),
-        "weighting": blend.learnt_by,
-        "refits": blend.of_refits,
-        "calibration": asdict(blend.calibration) if blend.calibration else None,
-        "data": {
-            "name": blend.group.name,
-            "valid": blend.group.runs[0].data.valid,
-            "fingerprints": sorted({m.run.data.fingerprint for m in blend.members}),
-        },
-        "sample_submission": {"path": sample.origin, "sha256": sample.sha256} if sample else None,
-        "members": [
-            {
-                "run": m.run.id,
-                "weight": m.weight,
-                "reason": m.reason,
-                "valid_accuracy": m.run.scores.accuracy,
-                "valid_log_loss": m.run.scores.log_loss,
-                "sha256": m.run.files,
-            }
-            for m in blend.members
-        ],
-        "scores": {
-            "cross_fitted": blend.valid.as_dict(),
-            "table": [rating.as_dict() for rating in blend.table],
-            "calibrated": asdict(blend.calibrated),
-            "test": asdict(blend.test) if blend.test else None,
-        },
-        "unreadable_test_images": list(unreadable),
-        "versions": versions(),
-    }
-
-
-def versions() -> dict[str, str]:
-    """What wrote the file: Python, ens, numpy."""
-    try:
-        numpy = version("numpy")
-    except PackageNotFoundError:
-        numpy = "unknown"
-    return {"python": sys.version.split()[0], "ens": __version__, "numpy": numpy}

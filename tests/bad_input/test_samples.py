@@ -1,4 +1,4 @@
-"""Sample submissions that are broken, or ask for something else than the runs predict."""
+"""Sample submissions that are broken, or do not fit what the runs predict."""
 
 from pathlib import Path
 
@@ -10,14 +10,14 @@ IDS = [f"t{i}" for i in range(6)]
 
 
 def sample(header, cell, ids=IDS):
-    return f"{header}\n" + "".join(f"{own},{cell}\n" for own in ids)
+    return f"{header}\n" + "".join(f"{name},{cell}\n" for name in ids)
 
 
 TWO, THREE = ("a", "b"), ("a", "b", "c")
 SAMPLES = {
     "empty": (TWO, "", ["s.csv", "a header and at least one row"]),
     "only a header": (TWO, "id,label\n", ["s.csv", "a header and at least one row"]),
-    "a picture": (TWO, b"\x89PNG\xff", ["s.csv", "not a readable CSV in UTF-8"]),
+    "an image": (TWO, b"\x89PNG\xff", ["s.csv", "not a readable CSV in UTF-8"]),
     "UTF-16": (
         TWO,
         sample("id,label", "a").encode("utf-16"),
@@ -57,7 +57,7 @@ SAMPLES = {
     "two ids for one image": (
         TWO,
         sample("id,label", "a", ["t0", "t0.png"]),
-        ["'t0' and 't0.png'", "both mean"],
+        ["'t0' and 't0.png'", "both match"],
     ),
     "an id for two images": (TWO, sample("id,label", "a", ["u"]), ["1 of 1 ids", "'u'"]),
     "a class without a column": (
@@ -68,7 +68,7 @@ SAMPLES = {
     "a column that is no class": (
         TWO,
         sample("id,a,b,x", "0,1,0"),
-        ["s.csv", "1 columns are no class ['x']"],
+        ["s.csv", "1 columns are not classes ['x']"],
     ),
     "classes by number": (
         TWO,
@@ -85,12 +85,16 @@ SAMPLES = {
         sample("id,label", "0.5"),
         ["s.csv", "two classes", "the runs have 3"],
     ),
-    "a fraction of who knows what": (
+    "a fraction of an unknown class": (
         TWO,
         sample("id,label", "0.5"),
         ["s.csv", "data.positive", "is not set"],
     ),
-    "two samples' columns": (TWO, sample("id,a,b,label", "0,1,a"), ["s.csv", "no class ['label']"]),
+    "two samples' columns": (
+        TWO,
+        sample("id,a,b,label", "0,1,a"),
+        ["s.csv", "not classes ['label']"],
+    ),
 }
 
 
@@ -102,21 +106,21 @@ def runs_for(work, fake_run, rng, made_up):
         for i in range(n):
             test = made_up(rng, classes=classes, ids=[*IDS, "u.png", "u.jpg"])
             run = fake_run("runs", f"r{i}-1-s0", predictions=made_up(rng, 40, classes), test=test)
-            said = {"sample_submission": path, "positive": positive}
-            publish(run.model_copy(update={"data": run.data.model_copy(update=said)}))
+            fields = {"sample_submission": path, "positive": positive}
+            publish(run.model_copy(update={"data": run.data.model_copy(update=fields)}))
 
     return make
 
 
 @pytest.mark.parametrize("case", SAMPLES)
 def test_a_sample_that_does_not_fit(case, refused, write, runs_for):
-    classes, content, said = SAMPLES[case]
+    classes, content, expected = SAMPLES[case]
     write("s.csv", content)
     runs_for("s.csv", classes)
-    refused("blend", *said)
+    refused("blend", *expected)
 
 
-PLACES = {
+PATHS = {
     "gone": ("gone/s.csv", ["gone/s.csv", "is gone"]),
     "a folder": ("runs", ["runs", "is gone"]),
     "a device": ("/dev/zero", ["/dev/zero", "is gone"]),
@@ -129,11 +133,11 @@ PLACES = {
 }
 
 
-@pytest.mark.parametrize("case", PLACES)
-def test_a_sample_that_is_not_there(case, refused, runs_for):
-    path, said = PLACES[case]
+@pytest.mark.parametrize("case", PATHS)
+def test_a_sample_that_does_not_exist(case, refused, runs_for):
+    path, expected = PATHS[case]
     runs_for(path)
-    refused("blend", *said)
+    refused("blend", *expected)
 
 
 MEMBERS = {
@@ -143,7 +147,7 @@ MEMBERS = {
     ),
     "two positive classes": (
         {"positive": "b"},
-        ["as data.positive", "r0-1-s0 has b", "r1-1-s0 has None"],
+        ["different values of data.positive", "r0-1-s0 has b", "r1-1-s0 has None"],
     ),
 }
 
@@ -152,15 +156,15 @@ MEMBERS = {
 def test_members_that_were_trained_for_different_samples(case, refused, write, runs_for):
     from ensemble.runs import RunStore
 
-    other, said = MEMBERS[case]
+    update, expected = MEMBERS[case]
     write("s.csv", sample("id,label", "a"))
     runs_for("s.csv")
     run = RunStore().get("r0-1-s0")
-    publish(run.model_copy(update={"data": run.data.model_copy(update=other)}))
-    refused("blend", *said)
+    publish(run.model_copy(update={"data": run.data.model_copy(update=update)}))
+    refused("blend", *expected)
 
 
-def test_a_positive_class_that_is_none(refused, write, runs_for):
+def test_a_positive_class_that_is_not_a_class(refused, write, runs_for):
     write("s.csv", sample("id,label", "0.5"))
     runs_for("s.csv", positive="=cmd()")
     refused("blend", "s.csv", "data.positive, which is '=cmd()'", "one of a, b")
@@ -181,14 +185,14 @@ NAMES = {
 
 
 @pytest.mark.parametrize("case", NAMES)
-def test_a_submission_that_is_named_wrongly(case, refused, write, runs_for):
-    command, said = NAMES[case]
+def test_a_submission_name_that_is_not_allowed(case, refused, write, runs_for):
+    command, expected = NAMES[case]
     write("s.csv", sample("id,label", "a"))
     runs_for("s.csv")
-    refused(command, *said)
+    refused(command, *expected)
 
 
-def test_ids_and_classes_that_look_like_harm_are_written_exactly_and_name_no_file(
+def test_ids_and_classes_that_look_harmful_are_written_exactly_and_create_no_file(
     work, fake_run, rng, made_up, monkeypatch, capsys
 ):
     import csv
@@ -227,8 +231,8 @@ def test_ids_and_classes_that_look_like_harm_are_written_exactly_and_name_no_fil
         rows = list(csv.reader(stored))
     assert sorted(row[0] for row in rows[1:]) == sorted(ids)
     assert {row[1] for row in rows[1:]} <= set(classes)
-    found = {path.name for path in work.parent.rglob("*") if path.is_file()}
-    assert found == {"mine.csv", "mine.json", "run.json", "valid.npz", "test.npz", "secret.txt"}
+    files = {path.name for path in work.parent.rglob("*") if path.is_file()}
+    assert files == {"mine.csv", "mine.json", "run.json", "valid.npz", "test.npz", "secret.txt"}
 
 
-CASES = SAMPLES | PLACES | MEMBERS | NAMES
+CASES = SAMPLES | PATHS | MEMBERS | NAMES

@@ -20,7 +20,7 @@ from ensemble.report.charts import loss_chart
 from ensemble.report.collect import collect
 from ensemble.report.plots import save_history
 from ensemble.runs import RunStore, history_of
-from ensemble.submission.made import asked_for
+from ensemble.submission.stored_blends import newest_blends
 
 BAD = Path("runs", "bad-1-s0", "run.json")
 
@@ -278,13 +278,13 @@ def test_a_manifest_of_impossible_values_is_refused_and_no_report_follows_it(cas
     for name in ("a-1-s0", "b-1-s0"):
         fake_run("runs", name)
     assert ens("blend --name s")[0] == 0
-    assert len(asked_for(Path("submissions"))) == 1
+    assert len(newest_blends(Path("submissions"))) == 1
     change(MANIFEST, *where)
     code, _, err = ens("verify submissions/s.csv")
     assert code == 1
     assert "s.json: not a manifest that `ens blend` wrote" in err
     assert key in err
-    assert asked_for(Path("submissions")) == {}
+    assert newest_blends(Path("submissions")) == {}
 
 
 PLACES = {
@@ -362,7 +362,7 @@ SEARCHES = {
 @pytest.mark.parametrize("case", SEARCHES)
 def test_a_search_that_cannot_be_read_is_named_with_the_way_out(case, work):
     optuna = pytest.importorskip("optuna", reason="Optuna is not installed")
-    from ensemble.engines.tune import open_database
+    from ensemble.engines.study import open_database
     from ensemble.errors import EnsembleError
 
     path = work / "s.db"
@@ -378,7 +378,7 @@ def test_a_search_that_cannot_be_read_is_named_with_the_way_out(case, work):
 
 def test_a_search_of_another_table_is_named(work):
     pytest.importorskip("optuna", reason="Optuna is not installed")
-    from ensemble.engines.tune import open_database
+    from ensemble.engines.study import open_database
     from ensemble.errors import EnsembleError
 
     with sqlite3.connect(work / "s.db") as database:

@@ -1,5 +1,7 @@
 """A small recipe about the tiny images, and what must not depend on where it was trained."""
 
+import os
+
 import pytest
 import torch
 
@@ -58,3 +60,16 @@ def content():
         }
 
     return content
+
+
+@pytest.fixture
+def give_to_another_user(monkeypatch):
+    """give_to_another_user(path): from now on the path does not belong to the user of this process."""
+
+    def give(path):
+        if os.getuid() == 0:
+            os.chown(path, 12345, 12345, follow_symlinks=False)
+        else:
+            monkeypatch.setattr(os, "getuid", lambda: 12345)
+
+    return give

@@ -6,12 +6,12 @@ import sys
 
 import pytest
 
-from ensemble.engines.choose import Choice
-from ensemble.engines.cluster import _lock_of
+from ensemble.engines.choose import EngineOptions
+from ensemble.engines.cluster import Cluster, _locked_run
 from ensemble.engines.jobs import Task
 from ensemble.engines.local import train_all
 from ensemble.engines.tune import tune
-from ensemble.engines.worker import Mailbox, Told
+from ensemble.engines.worker import EventActor, Report, StateUpdate
 from ensemble.errors import EnsembleError, Stopped
 from ensemble.events import EpochEnded, Note, RunEnded, RunStarted
 from ensemble.runs import RunStore
@@ -20,26 +20,26 @@ from ensemble.runs.job import jobs_of
 
 @pytest.fixture
 def nodes(monkeypatch):
-    """Two nodes of one core, and a head without any; they begin where the test's images are not."""
+    """Two nodes of one core and a head without any, started in a folder without the images."""
     import ray
-    from ray.cluster_utils import Cluster
+    from ray.cluster_utils import Cluster as TestCluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     small = {"object_store_memory": 150 << 20}
-    made = Cluster(
+    cluster = TestCluster(
         initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False, **small}
     )
-    nodes = [made.add_node(num_cpus=1, **small) for _ in range(2)]
-    ray.init(address=made.address, log_to_driver=False, logging_level=logging.ERROR)
-    yield made, nodes
+    nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    yield cluster, nodes
     ray.shutdown()
-    made.shutdown()
+    cluster.shutdown()
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
-def test_a_killed_node_loses_an_epoch_and_nothing_else(nodes, tiny, one_by_one, content, tmp_path):
-    made, (first, _) = nodes
+def test_a_killed_node_costs_an_epoch_and_nothing_else(nodes, tiny, one_by_one, content, tmp_path):
+    cluster, (first_node, _) = nodes
     long = ("fit.epochs=24",)
     recipes = [
         tiny("one", *long),
@@ -50,12 +50,13 @@ def test_a_killed_node_loses_an_epoch_and_nothing_else(nodes, tiny, one_by_one, 
 
     def listen(event):
         events.append(event)
-        reached = {own.run for own in events if isinstance(own, EpochEnded) and own.epoch >= 5}
-        if len(reached) == 2 and not is_killed:
+        epochs = [event for event in events if isinstance(event, EpochEnded)]
+        runs_past_five = {epoch.run for epoch in epochs if epoch.epoch >= 5}
+        if len(runs_past_five) == 2 and not is_killed:
             is_killed.append(True)
-            made.remove_node(first, allow_graceful=False)
+            cluster.remove_node(first_node, allow_graceful=False)
 
-    runs, failures = train_all(jobs, store, listen, engine=Choice("ray").engine(recipes, 3))
+    runs, failures = train_all(jobs, store, listen, engine=Cluster())
     assert failures == []
     assert is_killed
     assert [run.recipe for run in runs] == ["one", "two", "after"]
@@ -68,25 +69,18 @@ def test_a_killed_node_loses_an_epoch_and_nothing_else(nodes, tiny, one_by_one, 
     assert not list((tmp_path / "runs").glob("*/state"))
     assert list((tmp_path / "cache" / "received").rglob("*.png")), "the images came by their hashes"
     events.clear()
-    assert train_all(jobs, store, events.append, engine=Choice("ray").engine(recipes, 3))[0] == runs
+    again, _ = train_all(jobs, store, events.append, engine=Cluster())
+    assert again == runs
     assert {type(event) for event in events} == {RunStarted, RunEnded}
-    tiny("searched", "fit.epochs=1")
-    found = tune(
-        tmp_path / "searched.yaml",
-        2,
-        ["fit.lr=1e-4..1e-1"],
-        (),
-        store,
-        events.append,
-        Choice("ray").engine(recipes, 2),
-    )
-    assert [trial.state for trial in found.trials] == ["finished", "finished"]
-    assert {trial.note for trial in found.trials} <= {run.id for run in store.finished()}
+    searched = tiny("searched", "fit.epochs=1")
+    search = tune(searched, 2, ["fit.lr=1e-4..1e-1"], store, events.append, Cluster())
+    assert [trial.state for trial in search.trials] == ["finished", "finished"]
+    assert {trial.note for trial in search.trials} <= {run.id for run in store.finished()}
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::FutureWarning")
-def test_a_run_that_fits_no_machine_says_what_it_waits_for(nodes, tiny, tmp_path):
+def test_a_run_that_fits_on_no_machine_says_what_it_waits_for(nodes, tiny, tmp_path):
     recipe = tiny("large", "resources.cpu=2")
 
     def listen(event):
@@ -95,44 +89,51 @@ def test_a_run_that_fits_no_machine_says_what_it_waits_for(nodes, tiny, tmp_path
             raise Stopped(signal.SIGINT)
 
     with pytest.raises(Stopped):
-        train_all(
-            jobs_of([recipe]),
-            RunStore(tmp_path / "runs"),
-            listen,
-            engine=Choice("ray").engine([recipe], 1),
-        )
+        train_all(jobs_of([recipe]), RunStore(tmp_path / "runs"), listen, engine=Cluster())
 
 
-def test_a_damaged_fold_keeps_no_other_run_from_being_sent(tiny, tmp_path):
-    store, job = (
-        RunStore(tmp_path / "runs"),
-        jobs_of([tiny("folds", "data.valid={folds: 2}", "refit=true")])[0],
-    )
+def test_a_refit_with_a_damaged_fold_locks_its_own_job(tiny, tmp_path):
+    store = RunStore(tmp_path / "runs")
+    job = jobs_of([tiny("folds", "data.valid={folds: 2}", "refit=true")])[0]
     store.folder(job.run_id).mkdir(parents=True)
     (store.folder(job.run_id) / "run.json").write_text("half")
-    assert _lock_of(Task(job, is_refit=True), store) == job.run_id
+    assert _locked_run(Task(job, is_refit=True), store) == job.run_id
 
 
-def test_a_state_that_was_not_fetched_yet_is_replaced_and_keeps_what_still_belongs_to_it():
-    mailbox, note = Mailbox(), Note("r", "")
-    mailbox.tell(Told(1, note, {"r/state": {"kept-1": b"1", "state": b"a"}}, ("kept-1", "state")))
-    mailbox.tell(Told(2, note, {"s/state": {"state": b"x"}}, ("state",)))
-    mailbox.tell(Told(1, note, {"r/state": {"state": b"b"}}, ("kept-1", "state")))
-    assert [told.state for told in mailbox.take()] == [
-        {},
-        {"s/state": {"state": b"x"}},
-        {"r/state": {"kept-1": b"1", "state": b"b"}},
-    ]
-    mailbox.cut_off(2)
-    assert [mailbox.tell(Told(number, note)) for number in (1, 2)] == [False, True]
+def test_a_newer_state_replaces_an_unfetched_one_and_keeps_the_files_that_both_have():
+    actor, note = EventActor(), Note("r", "")
+    first = StateUpdate(
+        "r/state", {"kept-1": b"1", "old-1": b"0", "state": b"a"}, ("kept-1", "old-1", "state")
+    )
+    second = StateUpdate("r/state", {"state": b"b"}, ("kept-1", "state"))
+    of_another_task = StateUpdate("s/state", {"state": b"x"}, ("state",))
+    actor.report(Report(1, note, first))
+    actor.report(Report(2, note, of_another_task))
+    actor.report(Report(1, note, second))
+    merged = StateUpdate("r/state", {"kept-1": b"1", "state": b"b"}, ("kept-1", "state"))
+    assert [report.state for report in actor.fetch()] == [None, of_another_task, merged]
+    assert actor.fetch() == []
 
 
-def test_without_ray_it_is_told_how_to_get_it(tiny, monkeypatch):
+def test_a_pruned_task_learns_it_from_its_next_report():
+    actor = EventActor()
+    actor.prune(2)
+    assert [actor.report(Report(number, Note("r", ""))) for number in (1, 2)] == [False, True]
+
+
+def test_a_stored_state_keeps_only_the_files_that_belong_to_it(tmp_path):
+    StateUpdate("r/state", {"kept": b"1", "old": b"0"}, ("kept", "old")).store(tmp_path)
+    StateUpdate("r/state", {"new": b"2"}, ("kept", "new")).store(tmp_path)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "r" / "state").iterdir()}
+    assert files == {"kept": b"1", "new": b"2"}
+
+
+def test_without_ray_the_error_says_how_to_install_it(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EnsembleError, match="needs Ray, which is not installed\npip install 'ray"):
-        Choice("ray").engine([tiny("r")], 2)
+        EngineOptions("ray").engine([tiny("r")], 2)
 
 
-def test_an_address_that_is_none_is_refused(tiny):
-    with pytest.raises(EnsembleError, match="run ens on a machine of the cluster"):
-        Choice("ray", address="ray://1.2.3.4:10001").engine([tiny("r")], 2)
+def test_a_url_is_not_an_address(tiny):
+    with pytest.raises(EnsembleError, match="run ens on a machine of the cluster\nwrite HOST:PORT"):
+        EngineOptions("ray", address="ray://1.2.3.4:10001").engine([tiny("r")], 2)

@@ -1,4 +1,4 @@
-"""Several processes: the same bytes as one after the other, failures stay apart, stopping and dying lose an epoch."""
+"""Several processes: the same bytes as in one, failures stay apart, a kill costs an epoch."""
 
 import multiprocessing
 import os
@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from ensemble.engines import choose
-from ensemble.engines.choose import Choice, n_open
+from ensemble.engines.choose import EngineOptions, n_unfinished
 from ensemble.engines.jobs import Pruned, Sweep
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
 from ensemble.engines.tune import tune
 from ensemble.errors import EnsembleError, RecipeError, Stopped
-from ensemble.events import EpochEnded, Note, RunEnded, RunFailed, RunLeft, RunStarted, ignore
+from ensemble.events import EpochEnded, RunEnded, RunFailed, RunLeft, RunStarted, ignore
 from ensemble.learn import device
 from ensemble.runs import RunStore
 from ensemble.runs.job import jobs_of
@@ -28,76 +28,70 @@ from ensemble.runs.job import jobs_of
 def test_two_processes_train_what_one_trains_and_skip_what_is_finished(
     tiny, one_by_one, content, tmp_path
 ):
+    plain = tiny("plain", "seeds=[0, 1]")
     folds = tiny("folds", "data.valid={folds: 3}", "refit=true")
-    recipes = [
-        tiny("plain", "seeds=[0, 1]"),
-        folds,
-        tiny("later", "model.pretrained=run:base"),
-        tiny("base"),
-    ]
-    recipes.append(tiny("wrong", "model.arch=resnet43"))
-    jobs, store, events = jobs_of(recipes), RunStore(tmp_path / "runs"), []
+    later = tiny("later", "model.pretrained=run:base")
+    base = tiny("base")
+    wrong = tiny("wrong", "model.arch=resnet43")
+    jobs = jobs_of([plain, folds, later, base, wrong])
+    store, events = RunStore(tmp_path / "runs"), []
     runs, failures = train_all(jobs, store, events.append, engine=Processes(2, 1))
-    assert [
-        (failure.run_id.split("-")[0], "resnet34" in failure.reason) for failure in failures
-    ] == [("wrong", True)]
+    assert [failure.run_id.split("-")[0] for failure in failures] == ["wrong"]
+    assert "resnet34" in failures[0].reason
     assert [run.recipe for run in runs] == ["plain", "plain", "folds", "later", "base"]
-    assert content(runs) == content(one_by_one([*recipes[:2], recipes[3], recipes[2]]))
+    assert content(runs) == content(one_by_one([plain, folds, base, later]))
     counts = Counter(type(event) for event in events)
     assert (counts[RunStarted], counts[RunEnded], counts[RunFailed]) == (8, 7, 1)
     ended = [event.run for event in events if isinstance(event, RunEnded)]
-    assert ended.index(jobs_of([recipes[3]])[0].run_id) < ended.index(
-        jobs_of([recipes[2]])[0].run_id
-    )
-    assert n_open(jobs, store, force=False) == 1
+    assert ended.index(jobs_of([base])[0].run_id) < ended.index(jobs_of([later])[0].run_id)
+    assert n_unfinished(jobs, store, force=False) == 1
+    assert n_unfinished(jobs, store, force=True) == len(jobs)
     again, _ = train_all(jobs, store, events.append, engine=Here())
     assert again == runs
-    (store.folder(jobs[0].run_id) / "run.json").unlink()  # a finished run would need no lock
-    with store.lock(jobs[0].run_id, wait=True):
-        left = []
-
-        def listen(event):
-            left.append(event)
-            if isinstance(event, RunLeft):
-                raise Stopped(signal.SIGTERM)
-
-        with pytest.raises(Stopped):
-            train_all(jobs[:2], store, listen, engine=Processes(2, 1))
-    assert (
-        RunLeft(jobs[0].run_id, "another process is training it; going on with the others") in left
-    )
 
 
-def test_a_process_that_dies_fails_its_run_alone_and_a_cut_leaves_the_next_task_alone(
+def test_a_run_that_another_process_trains_is_left_for_later(tiny, tmp_path):
+    jobs, store, events = jobs_of([tiny("busy"), tiny("free")]), RunStore(tmp_path / "runs"), []
+
+    def stop_when_left(event):
+        events.append(event)
+        if isinstance(event, RunLeft):
+            raise Stopped(signal.SIGTERM)
+
+    with store.lock(jobs[0].run_id, wait=True), pytest.raises(Stopped):
+        train_all(jobs, store, stop_when_left, engine=Processes(2, 1))
+    assert [event.run for event in events if isinstance(event, RunLeft)] == [jobs[0].run_id]
+
+
+def test_a_process_that_dies_fails_its_run_alone_and_the_next_task_follows_a_pruned_one(
     tiny, tmp_path
 ):
-    recipes = [tiny(name, "fit.epochs=200") for name in ("dies", "cut")] + [tiny("next")]
-    runs_of = {recipe.name: jobs_of([recipe])[0].run_id for recipe in recipes}
-    epochs, events = Counter(), []
+    recipes = [tiny("dies", "fit.epochs=200"), tiny("pruned", "fit.epochs=200"), tiny("next")]
+    dies, pruned, _ = (job.run_id for job in jobs_of(recipes))
+    store, epochs, events = RunStore(tmp_path / "runs"), Counter(), []
 
     def listen(event):
         events.append(event)
         if not isinstance(event, EpochEnded):
             return
         epochs[event.run] += 1
-        if event.run == runs_of["dies"] and epochs[event.run] == 2:
-            os.kill(
-                _child_with_lock(tmp_path / "runs" / ".locks" / f"{event.run}.lock"), signal.SIGKILL
-            )
-        if event.run == runs_of["cut"] and epochs[event.run] == 2:
-            raise Pruned("heard enough")
+        if event.run == dies and epochs[dies] == 2:
+            os.kill(process_that_locks(store.root / ".locks" / f"{dies}.lock"), signal.SIGKILL)
+        if event.run == pruned and epochs[pruned] == 2:
+            raise Pruned("enough events")
 
-    runs, failures = train_all(
-        jobs_of(recipes), RunStore(tmp_path / "runs"), listen, engine=Processes(2, 1)
-    )
+    runs, failures = train_all(jobs_of(recipes), store, listen, engine=Processes(2, 1))
     assert [run.recipe for run in runs] == ["next"]
-    assert [failure.run_id for failure in failures] == [runs_of["dies"]]
-    assert failures[0].reason.startswith("the process that trained it was killed (SIGKILL)\n")
-    assert RunLeft(runs_of["cut"], "heard enough") in events
-    assert (tmp_path / "runs" / runs_of["dies"] / "state").exists()
+    assert [failure.run_id for failure in failures] == [dies]
+    assert failures[0].reason == (
+        "the process that trained it was killed (SIGKILL)\n"
+        "the same command resumes from the last completed epoch"
+    )
+    assert RunLeft(pruned, "enough events") in events
+    assert (store.folder(dies) / "state").exists()
 
 
-def test_a_process_that_died_while_it_had_nothing_to_do_is_replaced(tiny, tmp_path):
+def test_an_idle_process_that_died_is_replaced(tiny, tmp_path):
     recipes = [
         tiny("first"),
         tiny("later", "model.pretrained=run:first"),
@@ -106,7 +100,7 @@ def test_a_process_that_died_while_it_had_nothing_to_do_is_replaced(tiny, tmp_pa
     killed = []
 
     def listen(event):
-        if isinstance(event, RunEnded) and not killed:  # it has one more word to say
+        if isinstance(event, RunEnded) and not killed:  # its outcome is still to come
             killed.append(multiprocessing.active_children()[0])
             time.sleep(1)
             killed[0].kill()
@@ -119,41 +113,33 @@ def test_a_process_that_died_while_it_had_nothing_to_do_is_replaced(tiny, tmp_pa
     assert [run.recipe for run in runs] == ["first", "later", "last"]
 
 
-def _child_with_lock(lock):
-    """The process that holds a lock file open."""
-    held = os.stat(lock)
+def process_that_locks(path):
+    """The id of another process that holds a lock file open."""
+    lock_file = os.stat(path)
     for handle in Path("/proc").glob("[0-9]*/fd/*"):
         with suppress(OSError):
-            if handle.parts[2] != str(os.getpid()) and os.path.samestat(handle.stat(), held):
-                return int(handle.parts[2])
-    raise AssertionError("nobody holds it")
+            pid = int(handle.parts[2])
+            if pid != os.getpid() and os.path.samestat(handle.stat(), lock_file):
+                return pid
+    raise AssertionError(f"no process holds {path}")
 
 
-def test_stopped_processes_end_with_the_command_and_the_same_command_goes_on(tiny, tmp_path):
-    for name in ("one", "two"):
-        tiny(name)
-    command = [
-        sys.executable,
-        "-m",
-        "ensemble",
-        "train",
-        "one.yaml",
-        "two.yaml",
-        "--jobs",
-        "2",
-        "--set",
-    ]
+def test_stopped_processes_end_with_the_command_and_the_same_command_resumes(tiny, tmp_path):
+    tiny("one")
+    tiny("two")
+    words = ["train", "one.yaml", "two.yaml", "--jobs", "2", "--set", "fit.epochs=400"]
     with subprocess.Popen(
-        [*command, "fit.epochs=400"],
+        [sys.executable, "-m", "ensemble", *words],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
         start_new_session=True,
     ) as process:
-        seen = set()
+        in_epoch_two = set()
         for line in process.stderr:
-            seen |= {line.split("-")[0].strip()} if "epoch 2:" in line else set()
-            if seen == {"one", "two"}:
+            if "epoch 2:" in line:
+                in_epoch_two.add(line.split("-")[0].strip())
+            if in_epoch_two == {"one", "two"}:
                 break
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
         rest = process.stderr.read()
@@ -168,66 +154,50 @@ def test_stopped_processes_end_with_the_command_and_the_same_command_goes_on(tin
 
 
 def test_a_search_on_two_processes_has_one_study_and_all_its_trials(tiny, tmp_path):
-    tiny("searched", "fit.epochs=1")
-    store, notes = RunStore(tmp_path / "runs"), []
+    recipe = tiny("searched", "fit.epochs=1")
+    store = RunStore(tmp_path / "runs")
 
-    def search(n_trials):
-        emit = lambda event: notes.append(event) if isinstance(event, Note) else None  # noqa: E731
-        return tune(
-            tmp_path / "searched.yaml",
-            n_trials,
-            ["fit.lr=1e-4..1e-1"],
-            (),
-            store,
-            emit,
-            Processes(2, 1),
-        )
+    def search():
+        return tune(recipe, 4, ["fit.lr=1e-4..1e-1"], store, ignore, Processes(2, 1))
 
-    found = search(4)
-    assert [trial.number for trial in found.trials] == [0, 1, 2, 3]
-    assert found.trials[0].values == {"fit.lr": 0.003}
-    assert {trial.note for trial in found.trials if trial.state == "finished"} == {
-        run.id for run in store.finished()
-    }
+    first = search()
+    assert [trial.number for trial in first.trials] == [0, 1, 2, 3]
+    assert first.trials[0].values == {"fit.lr": 0.003}
+    runs = {trial.note for trial in first.trials if trial.state == "finished"}
+    assert runs == {run.id for run in store.finished()}
     assert len(list((store.root / ".searches").glob("*.db"))) == 1
-    assert search(4) == found
+    assert search() == first
 
 
-def test_only_weights_of_a_run_are_waited_for(tiny):
-    recipes = [
-        tiny("package"),
-        tiny("other", "model.pretrained=package"),
-        tiny("after", "model.pretrained=run:package"),
-    ]
-    sweep = Sweep(jobs_of(recipes), ignore)
-    assert [
-        task and task.job.recipe.name for task in (sweep.take(), sweep.take(), sweep.take())
-    ] == [
-        "package",
-        "other",
-        None,
-    ]
+def test_a_recipe_waits_for_the_run_whose_weights_it_starts_from_and_for_no_other(tiny):
+    package = tiny("package")
+    weights_file = tiny("file", "model.pretrained=package")
+    after = tiny("after", "model.pretrained=run:package")
+    sweep = Sweep(jobs_of([package, weights_file, after]), ignore)
+    tasks = [sweep.take() for _ in range(3)]
+    assert [task and task.job.recipe.name for task in tasks] == ["package", "file", None]
 
 
 def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkeypatch):
     monkeypatch.setattr(choose, "n_cores", lambda: 8)
     recipe = tiny("r")
 
-    def made(n_gpus, n_jobs, n_tasks, *recipes):
+    def workers_and_threads(n_gpus, n_jobs, n_tasks, *recipes):
         monkeypatch.setattr(choose, "_n_gpus", lambda: n_gpus)
-        engine = Choice(n_jobs=n_jobs).engine(recipes or [recipe], n_tasks)
-        return (1, engine.threads) if isinstance(engine, Here) else (engine.n, engine.threads)
+        engine = EngineOptions(n_jobs=n_jobs).engine(recipes or [recipe], n_tasks)
+        n_workers = 1 if isinstance(engine, Here) else engine.n_workers
+        return n_workers, engine.threads
 
-    assert made(0, None, 5) == (1, None)
-    assert made(2, None, 5) == (2, 4)
-    assert made(2, None, 1) == (1, None)
-    assert made(2, None, 5, tiny("half", "resources.gpu=0.5")) == (4, 2)
-    assert made(0, 4, 5) == (4, 2)
-    assert made(0, 4, 1) == (1, 2)  # the same bytes as among others
+    assert workers_and_threads(0, None, 5) == (1, None)
+    assert workers_and_threads(2, None, 5) == (2, 4)
+    assert workers_and_threads(2, None, 1) == (1, None)
+    assert workers_and_threads(2, None, 5, tiny("half", "resources.gpu=0.5")) == (4, 2)
+    assert workers_and_threads(0, 4, 5) == (4, 2)
+    assert workers_and_threads(0, 4, 1) == (1, 2)  # the same bytes as beside other runs
     with pytest.raises(EnsembleError, match="--jobs 4 is for local processes"):
-        Choice("ray", n_jobs=4).engine([recipe], 2)
+        EngineOptions("ray", n_jobs=4).engine([recipe], 2)
     with pytest.raises(EnsembleError, match="add --engine ray"):
-        Choice(address="1.2.3.4:5").engine([recipe], 2)
+        EngineOptions(address="1.2.3.4:5").engine([recipe], 2)
 
 
 def test_workers_take_the_gpus_in_turn(monkeypatch):

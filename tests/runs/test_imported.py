@@ -105,7 +105,7 @@ def test_ids_that_lost_their_leading_zeros_are_refused_with_the_reason(known, st
     path = csv_of(tmp_path / "v.csv", known.valid(), lambda name: str(int(name)))
     said = refusal("mine", "vit", path, None, store)
     assert said.startswith(f"{path}: not the validation rows of any run")
-    assert "without their leading zeros" in said
+    assert "without leading zeros" in said
     tests = csv_of(tmp_path / "t.csv", known.test(), lambda name: str(int(name)))
     said = refusal("mine", "vit", csv_of(tmp_path / "ok.csv", known.valid()), tests, store)
     assert said.startswith(
@@ -168,7 +168,7 @@ def test_rows_without_true_classes_in_an_empty_store_are_told_what_to_add(
 ):
     path = csv_of(tmp_path / "v.csv", made_up(rng, 9, CLASSES))
     assert "a column `label`" in refusal("mine", "vit", path, None, store)
-    assert "'../mine' is no name" in refusal("../mine", "vit", path, None, store)
+    assert "'../mine' is not a valid name" in refusal("../mine", "vit", path, None, store)
 
 
 def test_known_rows_in_other_clothes_are_refused_even_with_true_classes(known, store, tmp_path):
@@ -217,7 +217,7 @@ def test_test_rows_are_those_of_a_run_that_has_some(known, store, tmp_path):
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\\b", "a\nb", "x" * 300, ".hidden"])
 def test_names_that_make_no_folder_are_refused(name, known, store, tmp_path):
-    assert "is no name" in refusal(
+    assert "is not a valid name" in refusal(
         name, "vit", csv_of(tmp_path / "v.csv", known.valid()), None, store
     )
 

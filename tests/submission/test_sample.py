@@ -1,4 +1,4 @@
-"""The sample submission travels with the run: blends and checks need no data folder, members agree by content."""
+"""A copy of the sample submission is kept with the run: blends and checks need no data folder."""
 
 import gzip
 import json
@@ -25,15 +25,15 @@ SAMPLE = "id,bee,ant\n" + "".join(f"{name},0.5,0.5\n" for name in reversed(IDS))
 
 @pytest.fixture
 def trained(tmp_path, fake_run, made_up, rng):
-    """trained(name, text, folder, **said): a run with a copy of a sample whose data folder is gone again."""
+    """trained(name, text, folder, **fields): a run with a copy of a sample whose data folder is gone again."""
 
-    def trained(name, text=SAMPLE, folder="kaggle", **said):
+    def trained(name, text=SAMPLE, folder="kaggle", **fields):
         origin = tmp_path / folder / "sample_submission.csv"
         origin.parent.mkdir(exist_ok=True)
         origin.write_bytes(text.encode())
         test = made_up(rng, classes=CLASSES, ids=IDS)
         run = fake_run(
-            tmp_path / "runs", name, predictions=made_up(rng, 40, CLASSES), test=test, **said
+            tmp_path / "runs", name, predictions=made_up(rng, 40, CLASSES), test=test, **fields
         )
         packed = packed_sample(origin)
         (run.folder / COPY).write_bytes(packed.content)
@@ -62,7 +62,7 @@ def blended(store, tmp_path, chosen=None):
 
 
 def without_copy(run):
-    """As an older version left it."""
+    """Remove the copy, as in runs of older versions."""
     (run.folder / COPY).unlink()
     files = {name: digest for name, digest in run.files.items() if name != COPY}
     publish(
@@ -117,26 +117,24 @@ DIFFERENT = {
 
 
 @pytest.mark.parametrize("case", DIFFERENT)
-def test_samples_that_differ_are_refused_named_and_settled_by_a_file(
+def test_samples_that_differ_are_refused_with_the_difference_and_a_named_file_decides(
     case, trained, store, tmp_path
 ):
-    text, said = DIFFERENT[case]
+    text, expected = DIFFERENT[case]
     trained("a-1-s0")
     trained("b-1-s0", text, folder="content")
     with pytest.raises(SubmissionError) as refused:
         blended(store, tmp_path)
     message = str(refused.value)
     assert "a-1-s0 and b-1-s0 were trained for different sample submissions" in message
-    assert said in message
+    assert expected in message
     assert "--sample FILE" in message
     assert len(message.splitlines()) <= 3
     (tmp_path / "chosen.csv").write_text(SAMPLE)
     assert verify(blended(store, tmp_path, tmp_path / "chosen.csv").path, store) == 2
 
 
-def test_a_run_without_a_copy_takes_part_while_its_sample_is_there_and_by_name_afterwards(
-    trained, store, tmp_path
-):
+def test_a_run_without_a_copy_needs_its_sample_file_or_a_named_one(trained, store, tmp_path):
     trained("a-1-s0")
     old = trained("b-1-s0")
     without_copy(old)
@@ -147,7 +145,7 @@ def test_a_run_without_a_copy_takes_part_while_its_sample_is_there_and_by_name_a
     (tmp_path / "here.csv").write_text(SAMPLE)
     submission = blended(store, tmp_path, tmp_path / "here.csv")
     (tmp_path / "here.csv").unlink()
-    assert verify(submission.path, store) == 2, "the other member holds the same sample"
+    assert verify(submission.path, store) == 2, "the other member has the same sample"
 
 
 def test_a_run_with_a_sample_and_one_without_are_refused(trained, store, tmp_path):
@@ -162,17 +160,21 @@ def test_a_run_with_a_sample_and_one_without_are_refused(trained, store, tmp_pat
         blended(store, tmp_path)
 
 
-def test_a_sample_that_changed_since_the_training_is_told(trained, store, tmp_path):
+def test_a_sample_that_has_changed_since_the_training_is_a_warning(trained, store, tmp_path):
     run = trained("a-1-s0")
     origin = Path(run.data.sample_submission)
     origin.parent.mkdir()
     origin.write_text(SAMPLE)
     assert not [
-        line for line in blended(store, tmp_path).warnings if "changed after the training" in line
+        line
+        for line in blended(store, tmp_path).warnings
+        if "has changed since the training" in line
     ]
     origin.write_text(SAMPLE.replace("t0,", "t00,"))
     assert [
-        line for line in blended(store, tmp_path).warnings if "changed after the training" in line
+        line
+        for line in blended(store, tmp_path).warnings
+        if "has changed since the training" in line
     ]
 
 
@@ -181,9 +183,9 @@ def test_the_folds_of_a_run_must_agree(trained, store, tmp_path, fake_run):
         trained(f"a-1-s0-f{fold}", text, fold=fold, n_folds=2)
     for fold in range(2):
         run = store.get(f"a-1-s0-f{fold}")
-        part = run.valid()
+        valid = run.valid()
         half = slice(20 * fold, 20 * fold + 20)
-        type(part)(part.ids[half], part.classes, part.probs[half], part.targets[half]).save(
+        type(valid)(valid.ids[half], valid.classes, valid.probs[half], valid.targets[half]).save(
             run.folder / "valid.npz"
         )
         data = run.data.model_copy(update={"n_valid": 20})
@@ -214,19 +216,19 @@ def test_a_copy_that_cannot_be_unpacked_is_one_error(content, trained, store, tm
         blended(store, tmp_path)
 
 
-def test_a_copy_that_swells_is_refused(tmp_path, monkeypatch):
+def test_a_copy_that_unpacks_to_too_many_bytes_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("ensemble.dataset.sample.MAX_BYTES", 10_000)
     (tmp_path / COPY).write_bytes(gzip.compress(b"0" * 20_000))
     with pytest.raises(DataError, match="more than 10,000 bytes"):
         sample_sha256(tmp_path / COPY)
 
 
-def test_a_blend_is_not_written_over_the_sample_that_it_names(trained, store, tmp_path):
+def test_a_blend_never_overwrites_the_sample_that_it_names(trained, store, tmp_path):
     trained("a-1-s0")
     chosen = tmp_path / "submissions" / "s.csv"
     chosen.parent.mkdir()
     chosen.write_text(SAMPLE)
-    with pytest.raises(SubmissionError, match="never written over"):
+    with pytest.raises(SubmissionError, match="never overwritten"):
         blended(store, tmp_path, chosen)
     assert chosen.read_text() == SAMPLE
 
@@ -237,7 +239,7 @@ def test_an_edited_hash_in_the_manifest_finds_no_sample(trained, store, tmp_path
     manifest = json.loads(submission.manifest.read_text())
     manifest["sample_submission"]["sha256"] = "0" * 64
     submission.manifest.write_text(json.dumps(manifest))
-    with pytest.raises(SubmissionError, match="no member holds a copy"):
+    with pytest.raises(SubmissionError, match="no member has a copy"):
         verify(submission.path, store)
 
 
@@ -247,7 +249,7 @@ def test_an_edited_hash_in_the_manifest_finds_no_sample(trained, store, tmp_path
         min_size=1,
     )
 )
-def test_a_copy_reads_as_the_file_did_and_is_the_same_bytes_again(rows, tmp_path_factory):
+def test_a_copy_reads_like_the_file_and_packs_to_the_same_bytes_again(rows, tmp_path_factory):
     import csv
 
     path = tmp_path_factory.mktemp("sample") / "s.csv"
@@ -264,10 +266,11 @@ def test_a_copy_reads_as_the_file_did_and_is_the_same_bytes_again(rows, tmp_path
 
 def test_a_copy_is_checked_before_it_is_read_and_compared(trained, store, tmp_path):
     trained("a-1-s0")
-    other = trained("b-1-s0", SAMPLE.replace("\n", "\r\n"))
+    second = trained("b-1-s0", SAMPLE.replace("\n", "\r\n"))
     foreign = gzip.compress(SAMPLE.encode() + b"t9,0.5,0.5\n")
-    (other.folder / COPY).write_bytes(foreign)
-    publish(other.model_copy(update={"files": other.files | {COPY: sha256(other.folder / COPY)}}))
+    (second.folder / COPY).write_bytes(foreign)
+    files = second.files | {COPY: sha256(second.folder / COPY)}
+    publish(second.model_copy(update={"files": files}))
     with pytest.raises(
         SubmissionError,
         match=r"b-1-s0.sample.csv.gz: is not the sample submission that run.json names",
@@ -275,7 +278,7 @@ def test_a_copy_is_checked_before_it_is_read_and_compared(trained, store, tmp_pa
         blended(store, tmp_path)
 
 
-def test_a_copy_that_swells_without_end_is_refused_before_it_is_read(
+def test_a_copy_of_too_many_bytes_is_refused_before_it_is_parsed(
     trained, store, tmp_path, monkeypatch
 ):
     trained("a-1-s0")
@@ -301,4 +304,4 @@ def test_an_original_that_cannot_be_read_does_not_stop_the_blend_of_copies(
     )
     monkeypatch.setattr(sample_module, "MAX_BYTES", 1000)
     submission = blended(store, tmp_path)
-    assert any("was changed after the training" in warning for warning in submission.warnings)
+    assert any("has changed since the training" in warning for warning in submission.warnings)

@@ -1,4 +1,4 @@
-"""What the sample submission asks for, and the text that answers it."""
+"""The shape of a sample submission, and the CSV that fits it."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ def two_classes(ids=("x", "y")):
 
 @pytest.fixture
 def written(tmp_path):
-    """written(sample text, predictions, positive): the CSV that answers this sample."""
+    """written(sample text, predictions, positive): the CSV that fits this sample."""
 
     def written(sample, predictions, positive=None):
         path = None
@@ -38,29 +38,29 @@ def written(tmp_path):
     return written
 
 
-def test_one_column_per_class_wants_probabilities(written):
+def test_one_column_per_class_gets_probabilities(written):
     text = written("id,ant,bee,cat\nx,0,0,0\ny,0,0,0\n", about(["x", "y"]))
     assert text == "id,ant,bee,cat\nx,0.7,0.2,0.1\ny,0.1,0.3,0.6\n"
 
 
-def test_probability_columns_stand_where_the_sample_has_them(written):
+def test_probability_columns_are_in_the_order_of_the_sample(written):
     text = written("img,cat,ant,bee\nx,0,0,0\n", about(["x"]))
     assert text == "img,cat,ant,bee\nx,0.1,0.7,0.2\n"
 
 
-def test_a_text_column_wants_the_class_name(written):
+def test_a_text_column_gets_the_class_name(written):
     assert written("id,kind\nx,ant\ny,ant\n", about(["x", "y"])) == "id,kind\nx,ant\ny,cat\n"
 
 
 @pytest.mark.parametrize("cell", ["", "label", "unknown, please fill"])
-def test_any_other_text_in_the_sample_is_a_place_for_a_class_name(cell, written):
+def test_any_other_text_in_the_sample_stands_for_a_class_name(cell, written):
     assert (
         written(f'id,kind\nx,"{cell}"\ny,"{cell}"\n', about(["x", "y"]))
         == "id,kind\nx,ant\ny,cat\n"
     )
 
 
-def test_whole_numbers_want_the_place_of_the_class_among_the_sorted_names(written):
+def test_whole_numbers_get_the_position_of_the_class_among_the_sorted_names(written):
     predictions = about(["x", "y", "z"], ("cat", "ant", "bee"))
     assert written("id,label\nx,0\ny,0\nz,2\n", predictions) == "id,label\nx,2\ny,1\nz,0\n"
 
@@ -80,22 +80,22 @@ def test_a_whole_number_of_two_classes_is_1_for_the_positive_one(written):
 @pytest.mark.parametrize(
     ("positive", "values"), [("ant", "x,0.75\ny,0.125\n"), ("bee", "x,0.25\ny,0.875\n")]
 )
-def test_fractions_on_two_classes_want_the_probability_of_the_positive_one(
+def test_fractions_on_two_classes_get_the_probability_of_the_positive_one(
     positive, values, written
 ):
     assert written("id,is_it\nx,0.5\ny,0.5\n", two_classes(), positive) == f"id,is_it\n{values}"
 
 
 @pytest.mark.parametrize(
-    ("positive", "said"), [(None, "which is not set"), ("bees", "which is 'bees'")]
+    ("positive", "expected"), [(None, "which is not set"), ("bees", "which is 'bees'")]
 )
 def test_fractions_without_a_positive_class_are_refused_with_the_key_and_what_is_allowed(
-    positive, said, written
+    positive, expected, written
 ):
     with pytest.raises(SubmissionError) as refused:
         written("id,is_it\nx,0.5\n", two_classes(), positive)
     assert "sample.csv: one column of fractions" in str(refused.value)
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
     assert "set data.positive in the recipe to one of ant, bee" in str(refused.value)
 
 
@@ -110,21 +110,21 @@ def test_without_a_sample_every_test_image_gets_its_class_name(written):
     assert written(None, about(["x", "y", "z"])) == "id,label\nx,ant\ny,cat\nz,bee\n"
 
 
-def test_ties_go_to_the_first_class_name_wherever_it_stands(written):
+def test_ties_go_to_the_first_class_name_in_any_order_of_classes(written):
     predictions = about(["x"], ("cat", "bee", "ant"), [[0.2, 0.4, 0.4]])
     assert written(None, predictions) == "id,label\nx,ant\n"
     assert written("id,label\nx,0\n", predictions) == "id,label\nx,0\n"
 
 
-def test_the_sample_decides_the_order_and_which_rows(written):
+def test_the_sample_decides_which_rows_and_their_order(written):
     assert written("id,kind\nz,ant\nx,ant\n", about(["x", "y", "z"])) == "id,kind\nz,bee\nx,ant\n"
 
 
-def test_leading_zeros_stay_and_are_never_the_same_as_none(written):
+def test_leading_zeros_stay_and_never_match_an_id_without_them(written):
     assert written("id,kind\n007,ant\n7,ant\n", about(["007", "7"])) == "id,kind\n007,ant\n7,cat\n"
     assert written(None, about(["007"])) == "id,label\n007,ant\n"
     with pytest.raises(
-        SubmissionError, match=r"1 of 1 ids of the sample have no test image, the first: '7'"
+        SubmissionError, match=r"1 of 1 ids of the sample match no test image, the first: '7'"
     ):
         written("id,kind\n7,ant\n", about(["007"]))
 
@@ -137,23 +137,23 @@ def test_ids_are_matched_with_and_without_the_suffix_and_written_as_the_sample_h
     assert written(both, about(["x.jpg", "x.png"], probs=PROBS[[1, 0]])) == both
 
 
-def test_a_dot_that_is_no_image_suffix_belongs_to_the_id(written):
+def test_a_dot_without_an_image_suffix_belongs_to_the_id(written):
     assert (
         written("id,kind\nv1.2,ant\nv1.3,ant\n", about(["v1.2", "v1.3"]))
         == "id,kind\nv1.2,ant\nv1.3,cat\n"
     )
-    with pytest.raises(SubmissionError, match="have no test image"):
+    with pytest.raises(SubmissionError, match="match no test image"):
         written("id,kind\nv1,ant\n", about(["v1.2"]))
 
 
 @pytest.mark.parametrize(
     "suffix", ["heic", "HEIF", "dat", "dcm", "jpg_large", "jpg?w=300", "image"]
 )
-def test_any_suffix_of_a_file_may_stand_in_the_sample_or_in_the_runs(suffix, written):
-    asked = f"id,kind\nx1.{suffix},ant\nx2.{suffix},ant\n"
-    assert written(asked, about(["x1", "x2"])) == f"id,kind\nx1.{suffix},ant\nx2.{suffix},cat\n"
+def test_the_sample_or_the_runs_may_have_any_file_suffix(suffix, written):
+    sample = f"id,kind\nx1.{suffix},ant\nx2.{suffix},ant\n"
+    assert written(sample, about(["x1", "x2"])) == f"id,kind\nx1.{suffix},ant\nx2.{suffix},cat\n"
     assert (
-        written(asked, about(["test/x1", "test/x2"]))
+        written(sample, about(["test/x1", "test/x2"]))
         == f"id,kind\nx1.{suffix},ant\nx2.{suffix},cat\n"
     )
     stored = about([f"x1.{suffix}", f"x2.{suffix}"])
@@ -170,9 +170,9 @@ def test_ids_with_dots_are_matched_exactly_and_never_guessed(written):
         ("a.d", ["a.b"]),
         ("1.6", ["1.5", "1"]),
     ):
-        with pytest.raises(SubmissionError, match="have no test image"):
+        with pytest.raises(SubmissionError, match="match no test image"):
             written(f"id,kind\n{sample},ant\n", about(stored))
-    with pytest.raises(SubmissionError, match=r"'a.b' and 'a.c' in the sample both mean"):
+    with pytest.raises(SubmissionError, match=r"'a.b' and 'a.c' in the sample both match"):
         written(both, about(["a"]))
 
 
@@ -180,25 +180,25 @@ def test_an_id_without_a_test_image_is_named(written):
     with pytest.raises(SubmissionError) as refused:
         written("id,kind\nx,ant\nq,ant\nr,ant\n", about(["x", "y", "z"]))
     assert str(refused.value) == (
-        "2 of 3 ids of the sample have no test image, the first: 'q'\n"
+        "2 of 3 ids of the sample match no test image, the first: 'q'\n"
         "test ids look like 'x'; check data.test and data.sample_submission"
     )
 
 
-def test_an_id_that_may_mean_two_images_is_refused(written):
+def test_an_id_that_matches_two_images_is_refused(written):
     with pytest.raises(SubmissionError, match="'x'"):
         written("id,kind\nx,ant\n", about(["x.jpg", "x.png"]))
 
 
 def test_two_ids_never_share_one_images_prediction(written):
     with pytest.raises(
-        SubmissionError, match=r"'x.jpg' and 'x.png' in the sample both mean the test image 'x'\n"
+        SubmissionError, match=r"'x.jpg' and 'x.png' in the sample both match the test image 'x'\n"
     ):
         written("id,kind\nx.jpg,ant\nx.png,ant\n", about(["x"]))
 
 
 def test_an_id_twice_in_the_sample_is_refused_and_named(written):
-    with pytest.raises(SubmissionError, match=r"sample.csv: the id 'y' stands more than once"):
+    with pytest.raises(SubmissionError, match=r"sample.csv: the id 'y' appears more than once"):
         written("id,kind\nx,ant\ny,ant\ny,ant\n", about(["x", "y"]))
 
 
@@ -207,11 +207,11 @@ def test_columns_that_are_not_the_classes_are_refused_with_the_difference(writte
         written("id,ant,bee,Cat,dog\nx,0,0,0,0\n", about(["x"]))
     assert "its columns are not the classes" in str(refused.value)
     assert "1 classes have no column ['cat']" in str(refused.value)
-    assert "2 columns are no class ['Cat', 'dog']" in str(refused.value)
+    assert "2 columns are not classes ['Cat', 'dog']" in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("sample", "said"),
+    ("sample", "expected"),
     [
         ("id\nx\n", "needs an id column and at least one more; it has only 'id'"),
         ("id,ant,ant\nx,0,0\n", "a column name stands twice in id, ant, ant"),
@@ -220,11 +220,11 @@ def test_columns_that_are_not_the_classes_are_refused_with_the_difference(writte
         ("id,kind\nx,ant,bee\n", "row 2 has 3 cells, the header 2"),
     ],
 )
-def test_a_sample_that_is_no_table_is_refused(sample, said, written):
+def test_a_sample_that_is_not_a_table_is_refused(sample, expected, written):
     with pytest.raises((SubmissionError, DataError)) as refused:
         written(sample, about(["x"]))
     assert "sample.csv: " in str(refused.value)
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
 
 
 def test_a_sample_from_windows_is_read_and_answered_with_plain_newlines(written):
@@ -236,7 +236,7 @@ def test_a_cell_that_a_spreadsheet_would_run_is_written_exactly(written):
     assert written(None, predictions) == "id,label\n=cmd(),=1+1\n@x,'c\n-1,+b\n"
 
 
-def test_what_csv_gives_a_meaning_survives(written):
+def test_commas_quotes_and_line_ends_survive(written):
     predictions = about(['a,"b"', "c\nd"], ("one, two", 'the "third"', "cat"))
     text = written(None, predictions)
     assert list(csv.reader(io.StringIO(text, newline=""))) == [

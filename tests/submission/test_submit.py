@@ -1,4 +1,4 @@
-"""`ens submit` with Kaggle's real client and a server on this machine: quota, question, upload, score, ledger."""
+"""`ens submit` with Kaggle's real client and a local server: quota, question, upload, score, ledger."""
 
 import json
 import shlex
@@ -12,7 +12,8 @@ from ensemble.cli import main
 from ensemble.dataset.detect import recognise
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
-from ensemble.submission.ledger import Ledger, answers, differing
+from ensemble.submission.answers import answers, share_differing
+from ensemble.submission.ledger import Ledger
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -45,11 +46,11 @@ def competition(tmp_path, rng, fake_run, made_up, kaggle_site, ens):
             kaggle_site.truth = dict(zip(ids, (CLASSES[i % 3] for i in range(60)), strict=True))
             hidden = Predictions(guess.ids, guess.classes, guess.probs)
             run = fake_run("runs", name, predictions=made_up(rng, 200, CLASSES, 0.9), test=hidden)
-            said = {
+            fields = {
                 "sample_submission": "sample_submission.csv",
                 "class_counts": dict.fromkeys(CLASSES, 70),
             }
-            publish(run.model_copy(update={"data": run.data.model_copy(update=said)}))
+            publish(run.model_copy(update={"data": run.data.model_copy(update=fields)}))
         return sample.read_bytes()
 
     return competition
@@ -58,7 +59,7 @@ def competition(tmp_path, rng, fake_run, made_up, kaggle_site, ens):
 SUBMIT = "submit submissions/one.csv --competition birds"
 
 
-def test_a_submission_is_checked_shown_sent_scored_and_written_down(competition, ens, kaggle_site):
+def test_a_submission_is_checked_shown_sent_scored_and_recorded(competition, ens, kaggle_site):
     sample = competition("a-1-s0", "b-1-s0")
     ens("blend --name one --metric log_loss")
     code, out, err = ens(f"{SUBMIT} --yes")
@@ -66,7 +67,7 @@ def test_a_submission_is_checked_shown_sent_scored_and_written_down(competition,
     assert "submissions/one.csv: 60 rows, probabilities, the same bytes again from 2 members" in out
     assert "to birds, as 'one: 2 members, accuracy weights, cross-fitted log loss 0." in out
     assert "quota: 0 submissions made today, 5 left today" in out
-    assert "smells" not in out
+    assert "suspicious" not in out
     assert kaggle_site.calls == [
         "GetSubmissionLimits",
         "ListSubmissions",
@@ -92,18 +93,18 @@ def test_a_submission_is_checked_shown_sent_scored_and_written_down(competition,
     assert Path("sample_submission.csv").read_bytes() == sample
 
 
-def test_a_dry_run_does_all_but_the_upload_and_no_one_to_ask_is_no(
+def test_a_dry_run_does_all_but_the_upload_and_without_a_terminal_the_answer_is_no(
     competition, ens, kaggle_site, monkeypatch
 ):
     competition("a-1-s0", "b-1-s0")
-    other = {
+    by_hand = {
         "ref": 1,
         "description": "by hand",
         "date": "2024-01-01T00:00:00Z",
         "fileName": "x.csv",
         "text": "id,label",
     }
-    kaggle_site.submissions = [other]
+    kaggle_site.submissions = [by_hand]
     ens("blend --name one")
     code, out, _ = ens(f"{SUBMIT} --dry-run")
     assert code == 0
@@ -113,34 +114,33 @@ def test_a_dry_run_does_all_but_the_upload_and_no_one_to_ask_is_no(
     assert (code, err) == (1, "error: nothing was sent\n--yes sends without asking\n")
     assert "send it to birds? [y/N]" in out
     assert set(kaggle_site.calls) == {"GetSubmissionLimits", "ListSubmissions"}
-    assert "smells wrong" not in out
+    assert "looks suspicious" not in out
     assert not Ledger(Path("submissions")).path.exists()
     kaggle_site.submissions, kaggle_site.n_left = [], 0  # all zero: no team yet
     assert (
-        "quota: Kaggle tells none before a team's first submission" in ens(f"{SUBMIT} --dry-run")[1]
+        "quota: unknown, Kaggle gives none before a team's first submission"
+        in ens(f"{SUBMIT} --dry-run")[1]
     )
     monkeypatch.setattr("builtins.input", lambda: "y")
     assert ens(SUBMIT)[0] == 0
     assert len(kaggle_site.submissions) == 1
 
 
-def test_a_score_that_is_late_is_asked_for_again_and_nothing_is_sent_twice(
-    competition, ens, kaggle_site
-):
+def test_a_late_score_is_requested_again_and_nothing_is_sent_twice(competition, ens, kaggle_site):
     competition("a-1-s0", "b-1-s0")
-    kaggle_site.delay = 2  # the list is looked at once before the upload
+    kaggle_site.delay = 2  # the list is read once before the upload
     ens("blend --name one")
     out = ens(f"{SUBMIT} --yes --wait 0")[1]
-    assert "no score yet; the same `ens submit` asks again" in out
+    assert "no score yet; repeat the same `ens submit` to ask again" in out
     assert "pending" in ens("runs --submissions")[1]
     out = ens(f"{SUBMIT} --yes --wait 0")[1]
     assert "one.csv: public score" in out
     assert len(kaggle_site.submissions) == 1
     out = ens(f"{SUBMIT} --dry-run")[1]
-    assert "smells wrong: the same file was sent as one.csv on" in out
+    assert "looks suspicious: the same file was sent as one.csv on" in out
 
 
-def test_what_cannot_be_written_down_is_not_sent(competition, ens, kaggle_site):
+def test_what_cannot_be_recorded_is_not_sent(competition, ens, kaggle_site):
     competition("a-1-s0", "b-1-s0")
     ens("blend --name one")
     Path("submissions/.ledger.csv.lock").mkdir()
@@ -149,10 +149,10 @@ def test_what_cannot_be_written_down_is_not_sent(competition, ens, kaggle_site):
     assert kaggle_site.submissions == []
     Path("submissions/.ledger.csv.lock").rmdir()
     assert ens(f"{SUBMIT} --yes --message 'caf\udce9'")[0] == 0  # an argument that is not UTF-8
-    assert [one.message for one in Ledger(Path("submissions")).entries()] == ["caf?"]
+    assert [entry.message for entry in Ledger(Path("submissions")).entries()] == ["caf?"]
 
 
-def test_a_file_whose_arrival_was_never_told_is_not_sent_again_unasked(
+def test_an_upload_missing_from_the_ledger_is_not_repeated_without_asking(
     competition, ens, kaggle_site
 ):
     competition("a-1-s0", "b-1-s0")
@@ -161,12 +161,12 @@ def test_a_file_whose_arrival_was_never_told_is_not_sent_again_unasked(
     Path("submissions/ledger.csv").unlink()  # as where the connection was cut before the answer
     code, out, _ = ens(SUBMIT)
     assert (code, len(kaggle_site.submissions)) == (1, 1)
-    assert "smells wrong: Kaggle has one.csv with this message already, sent on 2024-01-01" in out
+    assert (
+        "looks suspicious: Kaggle has one.csv with this message already, sent on 2024-01-01" in out
+    )
 
 
-def test_a_private_score_is_written_down_once_there_is_one(
-    competition, ens, kaggle_site, monkeypatch
-):
+def test_a_private_score_is_recorded_once_it_exists(competition, ens, kaggle_site, monkeypatch):
     competition("a-1-s0", "b-1-s0")
     ens("blend --name one")
     ens(f"{SUBMIT} --yes")
@@ -179,7 +179,7 @@ def test_a_private_score_is_written_down_once_there_is_one(
     assert (first.public, first.private) == (public, "0.5")
 
 
-def test_the_next_command_of_a_dry_run_says_the_same(competition, ens, kaggle_site):
+def test_the_next_command_of_a_dry_run_keeps_the_message(competition, ens, kaggle_site):
     competition("a-1-s0", "b-1-s0")
     ens("blend --name one")
     assert (
@@ -189,31 +189,31 @@ def test_the_next_command_of_a_dry_run_says_the_same(competition, ens, kaggle_si
 
 
 @pytest.mark.parametrize(
-    ("refuse", "said"),
+    ("refuse", "expected"),
     [
         (
             {"upload": (403, "")},
-            "birds: submissions/one.csv was not taken: Could not submit to competition",
+            "birds: Kaggle did not accept submissions/one.csv: Could not submit to competition",
         ),
         (
             {"CreateSubmission": (400, "the deadline has passed")},
-            "Kaggle refuses the submission to birds: the deadline",
+            "Kaggle refuses the request about birds (400): the deadline",
         ),
         ({"CreateSubmission": (400, "bad secret-key")}, "Kaggle answers 400 for birds"),
-        ({"StartSubmissionUpload": (403, "rules")}, "its rules are not accepted"),
+        ({"StartSubmissionUpload": (403, "rules")}, "you have not accepted its rules"),
         ({"GetSubmissionLimits": (401, "no")}, "Kaggle refuses the credentials (401)"),
     ],
     ids=["upload", "deadline", "secret", "rules", "credentials"],
 )
-def test_what_kaggle_refuses_is_told_in_words_and_not_written_down(
-    refuse, said, competition, ens, kaggle_site
+def test_a_refusal_by_kaggle_is_explained_and_not_recorded(
+    refuse, expected, competition, ens, kaggle_site
 ):
     competition("a-1-s0", "b-1-s0")
     ens("blend --name one")
     kaggle_site.refuse = refuse
     code, _, err = ens(f"{SUBMIT} --yes")
     assert code == 1
-    assert said in err
+    assert expected in err
     assert err.count("\n") <= 3
     assert "secret-key" not in err
     assert Ledger(Path("submissions")).entries() == []
@@ -232,7 +232,7 @@ def test_a_used_up_quota_and_a_file_that_cannot_be_scored_are_errors(competition
     assert Ledger(Path("submissions")).entries()[0].status == "error"
     kaggle_site.n_left = 1
     code, _, err = ens(f"{SUBMIT} --yes")
-    assert (code, "no submission is left today; there will be more after 00:00 UTC" in err) == (
+    assert (code, "no submissions left today; more after 00:00 UTC" in err) == (
         1,
         True,
     )
@@ -248,7 +248,7 @@ def test_a_changed_file_is_never_sent(competition, ens, kaggle_site):
     assert kaggle_site.calls == []
 
 
-def test_what_smells_wrong_is_shown_before_writing_and_before_sending(
+def test_what_looks_suspicious_is_shown_before_writing_and_before_sending(
     competition, ens, kaggle_site, rng, made_up
 ):
     competition("a-1-s0", "b-1-s0")
@@ -258,10 +258,10 @@ def test_what_smells_wrong_is_shown_before_writing_and_before_sending(
     ids = np.array([f"t{i:03d}" for i in range(60)])
     competition("c-1-s0", test=Predictions(ids, ("bee", "cat", "ant"), probs))
     out = ens("blend --name two 'c*'")[1]
-    assert "smells wrong: the last submission, one.csv, says the same of" in out
+    assert "looks suspicious: the last submission, one.csv, agrees on" in out
     code, out, err = ens("submit submissions/two.csv --competition birds")
     assert (code, "nothing was sent" in err) == (1, True)
-    assert "smells wrong: the last submission, one.csv, says the same of" in out
+    assert "looks suspicious: the last submission, one.csv, agrees on" in out
     assert ens("submit submissions/two.csv --competition birds --yes")[0] == 0
     assert len(kaggle_site.submissions) == 2
 
@@ -278,25 +278,27 @@ def test_runs_submissions_shows_the_ledger_and_two_final_picks_with_reasons(
     assert "birds: 3 submissions" in out
     assert "first final pick: " in out
     assert "second final pick: " in out
-    said = json.loads(ens("runs --submissions --json")[1])
-    assert [one["file"] for one in said[0]["submissions"]] == ["one.csv", "two.csv", "three.csv"]
-    first, second = said[0]["picks"]
+    (birds,) = json.loads(ens("runs --submissions --json")[1])
+    assert [entry["file"] for entry in birds["submissions"]] == ["one.csv", "two.csv", "three.csv"]
+    first, second = birds["picks"]
     assert (first["file"], first["reason"]) == ("one.csv", "best cross-fitted accuracy of 3")
     texts = {
         name: answers(Path(f"submissions/{name}.csv").read_text())
         for name in ("one", "two", "three")
     }
-    most = max(differing(texts["one"], texts["two"]), differing(texts["one"], texts["three"]))
-    assert second["reason"] == (
-        f"differs from it on {100 * most:.1f} % of the rows, the most of 2 whose accuracy is inside its interval"
+    most = max(
+        share_differing(texts["one"], texts["two"]), share_differing(texts["one"], texts["three"])
     )
-    assert "nothing was submitted from elsewhere" in ens("runs --submissions --out elsewhere")[1]
+    assert second["reason"] == (
+        f"differs from it on {100 * most:.1f} % of the rows, the most of 2 whose accuracy is within its interval"
+    )
+    assert "no submissions from elsewhere" in ens("runs --submissions --out elsewhere")[1]
 
 
-def test_no_blend_is_called_like_a_sample_submission(competition, ens):
+def test_no_blend_is_named_like_a_sample_submission(competition, ens):
     sample = competition("a-1-s0", "b-1-s0")
     code, _, err = ens("blend --name sample_submission --out . --force")
-    assert (code, "called like a sample submission" in err) == (1, True)
+    assert (code, "named like a sample submission" in err) == (1, True)
     assert Path("sample_submission.csv").read_bytes() == sample
 
 
@@ -307,15 +309,15 @@ def test_of_several_sample_submissions_the_one_with_as_many_rows_as_test_images_
     tiny_images(tmp_path / "c" / "test")
     for name, n in (("sampleSubmission.csv", 3), ("sample_submission_stage2.csv", 60)):
         (tmp_path / "c" / name).write_text("id,label\n" + "".join(f"{i},red\n" for i in range(n)))
-    found = recognise(str(tmp_path / "c"))
-    assert found.sample_submission == "sample_submission_stage2.csv"
+    layout = recognise(str(tmp_path / "c"))
+    assert layout.sample_submission == "sample_submission_stage2.csv"
     assert (
         "sampleSubmission.csv, sample_submission_stage2.csv; sample_submission_stage2.csv is taken"
-        in found.doubts[0]
+        in layout.doubts[0]
     )
 
 
-def test_a_damaged_ledger_does_not_stop_a_blend_and_is_told(competition, ens):
+def test_a_damaged_ledger_does_not_stop_a_blend_and_is_reported(competition, ens):
     competition("a-1-s0", "b-1-s0")
     Path("submissions").mkdir()
     Path("submissions/ledger.csv").write_text("no,ledger\n1,2\n")

@@ -1,4 +1,4 @@
-"""A permuted class order and rows under other ids are smelt where they can be, and honest blends are left in peace."""
+"""A permuted class order and rows under other ids look suspicious; honest blends do not."""
 
 import csv
 import io
@@ -9,8 +9,8 @@ import pytest
 from ensemble.blending.mixture import Mixture
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
-from ensemble.submission.ledger import answers
-from ensemble.submission.suspicious import Last, smells
+from ensemble.submission.answers import answers
+from ensemble.submission.suspicious import PreviousSubmission, suspicions
 
 CLASSES = ("ant", "bee", "cat", "dog")
 SKEWED, EVEN = (0.5, 0.25, 0.15, 0.1), (0.25,) * 4
@@ -24,7 +24,7 @@ def world(tmp_path, fake_run):
         truth = {"v": rng.choice(4, n_valid, p=shares), "t": rng.choice(4, n_test, p=shares)}
         runs = {}
         for i in range(n_members):
-            said = {}
+            stored = {}
             for part, targets in truth.items():
                 named = np.where(
                     rng.random(len(targets)) < accuracy, targets, rng.integers(0, 4, len(targets))
@@ -32,12 +32,12 @@ def world(tmp_path, fake_run):
                 probs = rng.dirichlet(np.ones(4), len(targets))
                 probs[np.arange(len(targets)), named] += 1
                 ids = np.array([f"{part}{k:04d}" for k in range(len(targets))])
-                said[part] = Predictions(ids, CLASSES, (probs / 2).astype(np.float32), targets)
+                stored[part] = Predictions(ids, CLASSES, (probs / 2).astype(np.float32), targets)
             run = fake_run(
                 tmp_path / f"{rng.integers(1 << 60)}",
                 f"m{i}-1-s0",
-                predictions=said["v"],
-                test=said["t"],
+                predictions=stored["v"],
+                test=stored["t"],
             )
             counts = dict(zip(CLASSES, (np.array(shares) * 1000).astype(int).tolist(), strict=True))
             runs[run.id] = run.model_copy(
@@ -55,15 +55,15 @@ def csv_of(predictions):
     return out.getvalue()
 
 
-def smelt(runs, last=None, accuracy=0.75):
+def suspicions_of(runs, previous=None, accuracy=0.75):
     mixture = Mixture({name: 1 / len(runs) for name in runs}, False, None)
     predictions = mixture.of_test(runs)
-    return smells(runs, mixture, predictions, csv_of(predictions), accuracy, last)
+    return suspicions(runs, mixture, predictions, csv_of(predictions), accuracy, previous)
 
 
-def last_of(runs, accuracy=0.75):
+def previous_of(runs, accuracy=0.75):
     mixture = Mixture({name: 1 / len(runs) for name in runs}, False, None)
-    return Last("last.csv", answers(csv_of(mixture.of_test(runs))), accuracy)
+    return PreviousSubmission("last.csv", answers(csv_of(mixture.of_test(runs))), accuracy)
 
 
 def with_test(run, change):
@@ -88,7 +88,7 @@ def shuffled(test):
     )
 
 
-def other_targets_gone(runs):
+def without_targets(runs):
     """Test rows without labels, as in a competition."""
     return {
         name: with_test(run, lambda test: Predictions(test.ids, test.classes, test.probs))
@@ -98,48 +98,49 @@ def other_targets_gone(runs):
 
 @pytest.mark.parametrize("shares", [SKEWED, EVEN], ids=["skewed", "even"])
 @pytest.mark.parametrize("accuracy", [0.05, 0.4, 0.95])
-def test_honest_blends_smell_of_nothing(shares, accuracy, world, rng):
+def test_honest_blends_do_not_look_suspicious(shares, accuracy, world, rng):
     for n_test in (12, 60, 400):
         runs = world(rng, shares, 3, accuracy, n_test=n_test)
-        first, *others = runs
-        last = last_of({name: runs[name] for name in others}, accuracy)
-        assert smelt({first: runs[first]}, last, accuracy) == []
-        assert smelt(runs, last, accuracy) == []
+        first, *rest = runs
+        previous = previous_of({name: runs[name] for name in rest}, accuracy)
+        assert suspicions_of({first: runs[first]}, previous, accuracy) == []
+        assert suspicions_of(runs, previous, accuracy) == []
 
 
 def test_a_permuted_class_order_shows_in_the_class_shares(world, rng):
     runs = {
-        name: with_test(run, permuted)
-        for name, run in other_targets_gone(world(rng, SKEWED)).items()
+        name: with_test(run, permuted) for name, run in without_targets(world(rng, SKEWED)).items()
     }
-    (warning,) = smelt(runs)
-    assert warning.startswith("class shares (as if the classes stood in another order): ")
+    (warning,) = suspicions_of(runs)
+    assert warning.startswith("class shares (as if the classes were in another order): ")
 
 
 @pytest.mark.parametrize("change", [permuted, shuffled])
-def test_one_member_in_another_order_shows_beside_the_others(change, world, rng):
-    runs = other_targets_gone(world(rng, EVEN, 3))
+def test_one_member_in_another_order_is_found_by_the_rest(change, world, rng):
+    runs = without_targets(world(rng, EVEN, 3))
     runs["m1-1-s0"] = with_test(runs["m1-1-s0"], change)
-    (warning,) = smelt(runs)
+    (warning,) = suspicions_of(runs)
     assert warning.startswith("m1-1-s0: agrees with the other members on ")
     del runs["m2-1-s0"]
-    (warning,) = smelt(runs)
+    (warning,) = suspicions_of(runs)
     assert warning.startswith("m0-1-s0 or m1-1-s0: ")
 
 
 @pytest.mark.parametrize("change", [permuted, shuffled])
-def test_a_whole_blend_in_another_order_shows_beside_the_last_submission(change, world, rng):
-    runs = other_targets_gone(world(rng, EVEN))
-    last = last_of(runs)
+def test_a_whole_blend_in_another_order_is_found_by_the_previous_submission(change, world, rng):
+    runs = without_targets(world(rng, EVEN))
+    previous = previous_of(runs)
     wrong = {name: with_test(run, change) for name, run in runs.items()}
-    (warning,) = smelt(wrong, last)
-    assert warning.startswith("the last submission, last.csv, says the same of ")
-    other_ids = Last("last.csv", {f"x{name}": said for name, said in last.said.items()}, 0.75)
-    assert smelt(wrong, other_ids) == ["ids: 0 of 300 are also in last.csv, which has 300"]
+    (warning,) = suspicions_of(wrong, previous)
+    assert warning.startswith("the last submission, last.csv, agrees on ")
+    other_ids = PreviousSubmission(
+        "last.csv", {f"x{name}": answer for name, answer in previous.answers.items()}, 0.75
+    )
+    assert suspicions_of(wrong, other_ids) == ["ids: 0 of 300 are also in last.csv, which has 300"]
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("id,a,b\nx,0.2,0.8\ny,0.5,0.5\n", {"x": "b", "y": "a"}),
         ("id,label\nx,a.b\ny,0\n", {"x": "a.b", "y": "0"}),
@@ -148,5 +149,5 @@ def test_a_whole_blend_in_another_order_shows_beside_the_last_submission(change,
     ],
     ids=["class columns", "names", "numbers", "one probability"],
 )
-def test_what_a_submission_says_of_each_id(text, said):
-    assert answers(text) == said
+def test_the_answers_of_a_submission_for_each_id(text, expected):
+    assert answers(text) == expected

@@ -1,4 +1,4 @@
-"""A submission is derived again from what is stored; whatever differs is named."""
+"""A submission is derived again from the stored predictions; any difference is named."""
 
 import json
 import shutil
@@ -48,13 +48,13 @@ def test_an_untouched_submission_gives_the_same_bytes_from_all_its_members(submi
 @pytest.fixture
 def with_refit(blend_of, rng, store):
     """with_refit(*which): a blend of three members of which these have a refit with other test predictions."""
-    tests = [other_test(rng) for _ in range(3)]
+    tests = [random_test(rng) for _ in range(3)]
 
     def with_refit(*which):
         blend_of(*tests)
         for i in which:
             run = store.get(f"a_{i}-1-s0")
-            other_test(rng).save(run.folder / "test_refit.npz")
+            random_test(rng).save(run.folder / "test_refit.npz")
             files = run.files | {"test_refit.npz": sha256(run.folder / "test_refit.npz")}
             publish(run.model_copy(update={"refit_epochs": 2, "files": files}))
         return make_blend(store.finished())
@@ -62,7 +62,7 @@ def with_refit(blend_of, rng, store):
     return with_refit
 
 
-def other_test(rng):
+def random_test(rng):
     ids = np.array([f"{i:03d}" for i in range(20)])
     return Predictions(ids, ("a", "b", "c"), rng.dirichlet(np.ones(3), 20).astype(np.float32))
 
@@ -75,11 +75,13 @@ def test_refits_predict_where_every_member_has_one_and_are_verified(with_refit, 
     path = write_submission(blend, tmp_path / "submissions").path
     assert verify(path, store) == 3
     changed = blend.members[1].run.folder / "test_refit.npz"
-    other_test(np.random.default_rng(5)).save(changed)
+    random_test(np.random.default_rng(5)).save(changed)
     assert str(changed) in refusal(path, store)
 
 
-def test_one_member_without_a_refit_leaves_all_to_their_first_fits(with_refit, store, tmp_path):
+def test_without_a_refit_of_every_member_all_predict_by_their_first_fits(
+    with_refit, store, tmp_path
+):
     blend = with_refit(0, 2)
     assert not blend.of_refits
     mean = sum(member.weight * member.run.test().probs for member in blend.members)
@@ -100,12 +102,12 @@ def test_it_is_verified_under_another_name_and_beside_new_runs(
 
 def test_the_order_of_the_members_in_the_manifest_does_not_matter(submission, store):
     manifest = submission.with_suffix(".json")
-    said = json.loads(manifest.read_text())
-    said["members"][0]["weight"] += 0.01
-    said["members"][1]["weight"] -= 0.01
-    manifest.write_text(json.dumps(said))
+    content = json.loads(manifest.read_text())
+    content["members"][0]["weight"] += 0.01
+    content["members"][1]["weight"] -= 0.01
+    manifest.write_text(json.dumps(content))
     expected = refusal(submission, store)
-    manifest.write_text(json.dumps(said | {"members": said["members"][::-1]}))
+    manifest.write_text(json.dumps(content | {"members": content["members"][::-1]}))
     assert refusal(submission, store) == expected
 
 
@@ -113,9 +115,9 @@ def test_a_changed_row_is_shown_with_its_line(submission, store):
     lines = submission.read_text().splitlines()
     lines[4] = "016,1,0,0"
     submission.write_text("\n".join(lines) + "\n")
-    said = refusal(submission, store)
-    assert f"{submission}: changed since it was written" in said
-    assert "line 5 is '016,1,0,0', its members give '016,0." in said
+    message = refusal(submission, store)
+    assert f"{submission}: changed since it was written" in message
+    assert "line 5 is '016,1,0,0', its members give '016,0." in message
 
 
 def test_a_changed_header_is_line_1(submission, store):
@@ -124,12 +126,12 @@ def test_a_changed_header_is_line_1(submission, store):
 
 
 @pytest.mark.parametrize("change", [lambda raw: raw.replace(b"\n", b"\r\n"), lambda raw: raw[:-1]])
-def test_changed_line_ends_are_told_as_such(change, submission, store):
+def test_changed_line_ends_are_reported(change, submission, store):
     submission.write_bytes(change(submission.read_bytes()))
     assert refusal(submission, store).endswith("line ends")
 
 
-def test_a_missing_row_is_told_by_the_number_of_lines(submission, store):
+def test_a_missing_row_is_reported_by_the_number_of_lines(submission, store):
     submission.write_text("".join(submission.read_text().splitlines(keepends=True)[:-1]))
     assert "has 20 lines, its members give 21" in refusal(submission, store)
 
@@ -143,9 +145,9 @@ def test_another_file_under_its_name_is_refused(content, submission, store):
 def test_missing_members_are_counted_and_named(submission, store):
     shutil.rmtree(store.folder("a_0-1-s0"))
     (store.folder("a_2-1-s0") / "run.json").unlink()
-    said = refusal(submission, store)
-    assert f"{submission}: cannot verify: 2 members missing in {store.root}" in said
-    assert said.endswith("a_0-1-s0, a_2-1-s0")
+    message = refusal(submission, store)
+    assert f"{submission}: cannot verify: 2 members missing in {store.root}" in message
+    assert message.endswith("a_0-1-s0, a_2-1-s0")
 
 
 def test_a_changed_member_file_is_named(submission, store):
@@ -196,12 +198,12 @@ def test_every_way_of_averaging_is_derived_again(options, store, tmp_path, rng, 
 def test_a_changed_or_missing_sample_is_named(submission, store, tmp_path):
     sample = tmp_path / "sample.csv"
     sample.write_text(sample.read_text().replace("id,c,b,a", "id,a,b,c"))
-    assert f"cannot verify: {sample} is gone or changed since" in refusal(submission, store)
+    assert f"cannot verify: {sample} is gone or has changed" in refusal(submission, store)
     sample.unlink()
-    assert f"cannot verify: {sample} is gone or changed since" in refusal(submission, store)
+    assert f"cannot verify: {sample} is gone or has changed" in refusal(submission, store)
 
 
-def test_a_missing_manifest_and_a_missing_file_are_told(submission, store, tmp_path):
+def test_a_missing_manifest_and_a_missing_file_are_reported(submission, store, tmp_path):
     submission.with_suffix(".json").unlink()
     assert f"cannot verify: its manifest {submission.stem}.json is not beside it" in refusal(
         submission, store
@@ -211,7 +213,7 @@ def test_a_missing_manifest_and_a_missing_file_are_told(submission, store, tmp_p
     assert "no such file" in refusal(tmp_path, store)
 
 
-def test_a_later_format_is_told(submission, store):
+def test_a_later_format_is_refused(submission, store):
     manifest = submission.with_suffix(".json")
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 2}))
     assert "format 2, this version reads 1" in refusal(submission, store)
@@ -233,7 +235,7 @@ def test_a_later_format_is_told(submission, store):
         lambda manifest: manifest | {"sample_submission": {}, "members": [{}]},
     ],
 )
-def test_a_manifest_that_says_something_else_is_refused_and_named(change, submission, store):
+def test_a_manifest_with_other_content_is_refused_and_named(change, submission, store):
     manifest = submission.with_suffix(".json")
     manifest.write_text(json.dumps(change(json.loads(manifest.read_text()))))
     assert refusal(submission, store).startswith(
@@ -255,15 +257,15 @@ def test_a_damaged_manifest_is_refused_and_named(content, submission, store):
 )
 def test_other_weights_in_the_manifest_do_not_verify(weights, submission, store):
     manifest = submission.with_suffix(".json")
-    said = json.loads(manifest.read_text())
-    for member, weight in zip(said["members"], weights, strict=True):
+    content = json.loads(manifest.read_text())
+    for member, weight in zip(content["members"], weights, strict=True):
         member["weight"] = weight
-    manifest.write_text(json.dumps(said))
+    manifest.write_text(json.dumps(content))
     with pytest.raises(EnsembleError):
         verify(submission, store)
 
 
-def test_missing_members_are_told_before_changed_ones_and_damaged_ones_as_such(submission, store):
+def test_missing_members_are_reported_before_changed_ones(submission, store):
     shutil.rmtree(store.folder("a_0-1-s0"))
     (store.folder("a_1-1-s0") / "test.npz").write_bytes(b"")
     assert "cannot verify: 1 members missing" in refusal(submission, store)
@@ -274,16 +276,16 @@ def test_a_damaged_member_is_not_called_missing(submission, store):
     assert "a_1-1-s0/run.json: cannot be read" in refusal(submission, store)
 
 
-def test_a_manifest_about_another_csv_is_told(submission, store):
+def test_a_manifest_of_another_csv_is_refused(submission, store):
     manifest = submission.with_suffix(".json")
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"csv_sha256": "0" * 64}))
-    assert "its manifest was changed" in refusal(submission, store)
+    assert "its manifest has changed" in refusal(submission, store)
 
 
 @pytest.mark.parametrize(
     "calibration", [{"temperature": 0, "floor": 0}, {"temperature": 1, "floor": -1}]
 )
-def test_a_manifest_whose_numbers_make_no_blend_is_refused(calibration, submission, store):
+def test_a_manifest_with_impossible_calibration_is_refused(calibration, submission, store):
     manifest = submission.with_suffix(".json")
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"calibration": calibration}))
     assert "not a manifest that `ens blend` wrote" in refusal(submission, store)

@@ -1,4 +1,4 @@
-"""The written submission: checked, explained, and never replacing another one unasked."""
+"""Writing a submission: checked, with a manifest, and never over another file without --force."""
 
 import dataclasses
 import hashlib
@@ -14,8 +14,8 @@ from ensemble.predictions import Predictions
 from ensemble.runs import RunStore, publish
 from ensemble.submission import write_submission
 from ensemble.submission.check import check
-from ensemble.submission.made import asked_for
 from ensemble.submission.shape import Shape
+from ensemble.submission.stored_blends import newest_blends
 
 CLASSES = ("ant", "bee", "cat")
 PROBS = np.array([[0.75, 0.125, 0.125], [0.0, 0.25, 0.75]], np.float32)
@@ -103,13 +103,13 @@ def test_a_name_that_is_a_path_is_refused(name, tmp_path, blend_of):
 
 
 @pytest.mark.parametrize("name", ["ledger", "LEDGER", "Ledger"])
-def test_the_ledger_of_what_was_sent_is_never_written_over(name, tmp_path, blend_of):
+def test_the_ledger_is_never_overwritten(name, tmp_path, blend_of):
     blend, folder = blend_of(predictions_of()), tmp_path / "out"
     folder.mkdir()
     (folder / "ledger.csv").write_text("submitted,competition\n")
     for force in (False, True):
         with pytest.raises(
-            SubmissionError, match=f"--name {name}: ledger.csv is where `ens submit` writes"
+            SubmissionError, match=f"--name {name}: `ens submit` keeps its ledger in ledger.csv"
         ):
             write_submission(blend, folder, name, force)
     assert [path.name for path in folder.iterdir()] == ["ledger.csv"]
@@ -125,7 +125,7 @@ def test_any_plain_name_is_taken_as_it_is(name, tmp_path, blend_of):
     assert written.manifest.is_file()
 
 
-def test_a_place_that_cannot_be_written_is_named(tmp_path, blend_of):
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, blend_of):
     blend = blend_of(predictions_of())
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "dir.csv").mkdir()
@@ -155,7 +155,7 @@ def test_a_sample_that_is_gone_is_named(tmp_path, blend_of):
         write_submission(blend_of(predictions_of(), sample_submission=gone), tmp_path)
 
 
-def test_the_manifest_holds_what_explains_the_file(tmp_path, blend_of):
+def test_the_manifest_holds_members_options_scores_and_hashes(tmp_path, blend_of):
     sample = sample_at(tmp_path, "id,kind\ny,ant\n")
     blend = blend_of(
         predictions_of(),
@@ -179,11 +179,11 @@ def test_the_manifest_holds_what_explains_the_file(tmp_path, blend_of):
         "sha256": sha256(tmp_path / "sample.csv"),
     }
     assert [member["run"] for member in manifest["members"]] == ["a_0-1-s0", "a_1-1-s0"]
-    for said, member in zip(manifest["members"], blend.members, strict=True):
-        assert said["weight"] == member.weight
-        assert said["sha256"]["test.npz"] == sha256(member.run.folder / "test.npz")
-        assert said["sha256"]["valid.npz"] == sha256(member.run.folder / "valid.npz")
-        assert said["valid_accuracy"] == member.run.scores.accuracy
+    for stored, member in zip(manifest["members"], blend.members, strict=True):
+        assert stored["weight"] == member.weight
+        assert stored["sha256"]["test.npz"] == sha256(member.run.folder / "test.npz")
+        assert stored["sha256"]["valid.npz"] == sha256(member.run.folder / "valid.npz")
+        assert stored["valid_accuracy"] == member.run.scores.accuracy
     cross_fitted = manifest["scores"]["cross_fitted"]
     accuracy = cross_fitted["accuracy"]
     assert accuracy["low"] < accuracy["value"] < accuracy["high"]
@@ -206,10 +206,16 @@ REFUSED = {
         "id,bee,ant\nx,0.5,0.5\ny,0,1\n",
         "its columns are ['id', 'bee', 'ant']",
     ),
-    "a missing row": ("id,ant,bee\nx,0.5,0.5\n", "1 ids are missing, 0 are not wanted"),
-    "another id": ("id,ant,bee\nx,0.5,0.5\nz,1,0\n", "1 ids are missing, 1 are not wanted"),
+    "a missing row": (
+        "id,ant,bee\nx,0.5,0.5\n",
+        "1 ids of the sample are missing, 0 are not in the sample",
+    ),
+    "another id": (
+        "id,ant,bee\nx,0.5,0.5\nz,1,0\n",
+        "1 ids of the sample are missing, 1 are not in the sample",
+    ),
     "rows in another order": ("id,ant,bee\ny,1,0\nx,0.5,0.5\n", "another order than the sample's"),
-    "an id twice": ("id,ant,bee\nx,0.5,0.5\nx,1,0\n", "an id stands more than once"),
+    "an id twice": ("id,ant,bee\nx,0.5,0.5\nx,1,0\n", "an id appears more than once"),
     "a sum of 1.00001": (
         "id,ant,bee\nx,0.5,0.50001\ny,1,0\n",
         "csv:2: 'x': its probabilities sum to 1.00001000",
@@ -229,12 +235,12 @@ def test_a_good_file_passes_the_check(tmp_path):
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_a_competition_would_refuse_is_refused_with_the_line(case, tmp_path):
-    text, said = REFUSED[case]
+    text, expected = REFUSED[case]
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(SubmissionError) as refused:
         check(tmp_path / "a.csv", SHAPE, ("ant", "bee"))
     assert str(refused.value).startswith(str(tmp_path / "a.csv"))
-    assert said in str(refused.value)
+    assert expected in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +266,7 @@ def test_one_column_holds_only_what_its_kind_allows(kind, good, bad, tmp_path):
             check(path, shape, ("ant", "bee"))
 
 
-def test_a_file_that_is_no_table_is_refused(tmp_path):
+def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("id,ant,bee\nx,0.5\n")
     with pytest.raises(DataError, match="a.csv: row 2 has 2 cells"):
         check(tmp_path / "a.csv", SHAPE, ("ant", "bee"))
@@ -289,14 +295,12 @@ def test_a_sample_in_another_unicode_form_is_filled_and_written_as_it_spells(
     assert float(tea) == pytest.approx(float(probs[0, 1]))
 
 
-def test_the_newest_submission_says_how_and_of_whom_it_was_made_and_odd_files_beside_it_nothing(
-    tmp_path, blend_of
-):
+def test_the_newest_blend_is_read_from_its_manifest_and_other_files_are_skipped(tmp_path, blend_of):
     blend = blend_of(predictions_of(), predictions_of())
     written = write_submission(blend, tmp_path / "out")
     (tmp_path / "out" / "list.json").write_text("[]")
     (tmp_path / "out" / "broken.json").symlink_to(tmp_path / "nowhere")
     members = frozenset(member.run.id for member in blend.members)
-    assert asked_for(tmp_path / "out") == {
+    assert newest_blends(tmp_path / "out") == {
         blend.group.runs[0].data.valid: (written.path.name, blend.options, members)
     }

@@ -1,0 +1,59 @@
+"""Which two submissions to select for the end of a competition. Public scores take no part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ensemble.submission.answers import answers, share_differing
+from ensemble.submission.ledger import FAILED, Entry, Ledger
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A submission for the final selection, and the reason."""
+
+    entry: Entry
+    reason: str
+
+
+def final_picks(ledger: Ledger, entries: Sequence[Entry]) -> list[Pick]:
+    """The submission with the best cross-fitted score, and of those within its interval the most different one.
+
+    entries belong to one competition; the metric is that of the newest.
+    """
+    uploads = [entry for entry in entries if entry.status != FAILED and ledger.is_unchanged(entry)]
+    candidates = list({entry.sha256: entry for entry in uploads}.values())
+    if not candidates:
+        return []
+    metric = entries[-1].metric
+    sign = 1 if metric == "log_loss" else -1
+    best = min(candidates, key=lambda entry: sign * entry.score(metric).value)
+    reason = f"best cross-fitted {metric.replace('_', ' ')} of {len(candidates)}"
+    second = _most_different(ledger, best, candidates, metric)
+    return [Pick(best, reason), *([second] if second else [])]
+
+
+def _most_different(
+    ledger: Ledger, best: Entry, candidates: Sequence[Entry], metric: str
+) -> Pick | None:
+    """Of the submissions within the best one's interval, the one that differs from it on the most rows."""
+    interval = best.score(metric)
+    equals = [
+        entry
+        for entry in candidates
+        if entry is not best and interval.low <= entry.score(metric).value <= interval.high
+    ]
+    if not equals:
+        return None
+    best_answers = _answers(ledger, best)
+    shares = [share_differing(best_answers, _answers(ledger, entry)) for entry in equals]
+    largest = max(shares)
+    name = metric.replace("_", " ")
+    reason = (
+        f"differs from it on {100 * largest:.1f} % of the rows, the most of {len(equals)} "
+        f"whose {name} is within its interval"
+    )
+    return Pick(equals[shares.index(largest)], reason)
+
+
+def _answers(ledger: Ledger, entry: Entry) -> dict[str, str]:
+    return answers((ledger.folder / entry.file).read_text(encoding="utf-8"))

@@ -1,0 +1,22 @@
+"""The blends behind the submissions of a folder, read from their manifests."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from ensemble.blending import Options
+from ensemble.errors import SubmissionError
+from ensemble.submission.manifest import read_options
+
+
+def newest_blends(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]]:
+    """By fingerprint of the validation rows the newest submission's CSV name, its blend's options and its run ids.
+
+    Files that are not manifests are skipped.
+    """
+    blends: dict[str, tuple[str, Options, frozenset[str]]] = {}
+    files = [path for path in folder.glob("*.json") if path.is_file()]  # a link may be broken
+    for path in sorted(files, key=lambda path: (path.stat().st_mtime, path.name)):
+        with suppress(OSError, SubmissionError):
+            valid_fingerprint, options, run_ids = read_options(path)
+            blends[valid_fingerprint] = (path.with_suffix(".csv").name, options, run_ids)
+    return blends
