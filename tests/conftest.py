@@ -48,11 +48,6 @@ RECORD = TrainingRecord(
 )
 
 
-def trained_as(run, **changes):
-    """The run with these fields of its training record changed."""
-    return run.model_copy(update={"training": run.training.model_copy(update=changes)})
-
-
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("ENS_CACHE", str(tmp_path / "cache"))
@@ -93,7 +88,9 @@ def _content(predictions):
     return f"{zlib.crc32(repr([predictions.classes, rows]).encode()):08x}"
 
 
-def _fake_run(store_root, name, accuracy=0.9, arch="resnet18", predictions=None, test=None, **said):
+def _fake_run(
+    store_root, name, accuracy=0.9, arch="resnet18", predictions=None, test=None, **fields
+):
     folder = Path(store_root) / name
     folder.mkdir(parents=True)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
@@ -132,14 +129,14 @@ def _fake_run(store_root, name, accuracy=0.9, arch="resnet18", predictions=None,
         "created": "2024-01-01T00:00:00+00:00",
         "folder": folder,
     }
-    run = StoredRun.model_validate(values | said)
+    run = StoredRun.model_validate(values | fields)
     publish(run)
     return run
 
 
 @pytest.fixture(scope="session")
 def fake_run():
-    """fake_run(store_root, name, accuracy, arch, predictions, test, **said): a finished run's folder, without torch."""
+    """A finished run's folder, without torch: fake_run(root, name, accuracy, arch, predictions, test, **fields)."""
     return _fake_run
 
 

@@ -1,4 +1,4 @@
-"""Train one run: phases of a strategy, the rate from a range test, the best epoch restored, predictions by row id."""
+"""Train one run: find the rate, train the phases, restore the best epoch, predict by row id."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -52,13 +52,13 @@ def _train(job: Job, data: DataSet, store: RunStore, emit: Emit, force: bool) ->
     saved = states.read()
     clock = Clock()
     with clock.measure("data"):
-        setup = set_up(job, data, store, emit, start=saved and saved.start)
+        setup = set_up(job, data, store, emit, start=saved.start if saved else None)
     emit(Note(run_id, setup.start))
     for line in (*_dropped(setup.images), data.passed_over, str(data.ranges)):
         if line:
             emit(Note(run_id, line))
     with_leaks = _WithLeaks(data, run_id, emit)
-    with_leaks.tell(LEAKS_WAIT)
+    with_leaks.report(LEAKS_WAIT)
     fitting = Fitting(setup, job, with_leaks, states=states)
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
@@ -66,7 +66,7 @@ def _train(job: Job, data: DataSet, store: RunStore, emit: Emit, force: bool) ->
         writer.begin(folder)
         save_weights(state, folder / writer.MODEL)
         valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
-    with_leaks.tell(None)
+    with_leaks.report(None)
     return Trained(
         record=_record(setup, fitting, recipe, data, rate, clock),
         valid=valid,
@@ -128,7 +128,10 @@ def _lr_find(fitting: Fitting, n_train: int) -> LrFind | None:
 
 
 class _WithLeaks:
-    """Passes events on, and tells of images with copies across the parts once the search beside the training ends."""
+    """Passes events on, and warns of images with copies in other splits.
+
+    The search for them runs in the background of the training.
+    """
 
     def __init__(self, data: DataSet, run_id: str, emit: Emit) -> None:
         self.search = Background(partial(leak_warnings, data))
@@ -136,22 +139,22 @@ class _WithLeaks:
 
     def __call__(self, event: Event) -> None:
         self.emit(event)
-        self.tell(0.0)
+        self.report(0.0)
 
-    def tell(self, wait: float | None) -> None:
-        """The warnings, if they are there after so many seconds; None waits for them. Raises EnsembleError."""
+    def report(self, wait: float | None) -> None:
+        """Report the warnings if found after this many seconds; None waits. Raises EnsembleError."""
         for warning in self.search.take(wait) or ():
             self.emit(Note(self.run_id, warning))
 
 
 def _key(recipe: Recipe, data: DataSet, *more: object) -> str:
-    """What a state belongs to: the same recipe and images, and numbers that come out the same."""
+    """What a state belongs to; another recipe, data set, torch or device would compute other numbers."""
     return repr((recipe.digest, data.fingerprint, torch.__version__, device_name(), *more))
 
 
 @dataclass(frozen=True)
 class Refitted:
-    """What training again on train + valid gives: the test predictions of the stored `refit.safetensors`."""
+    """A refit: its test predictions and its wall time."""
 
     test: Predictions | None
     seconds: float
@@ -178,11 +181,11 @@ def _refit(
         run.folder / writer.REFIT_STATE, _key(job.recipe, data, job.seed, by_phase)
     )
     saved = states.read()
-    store, start = RunStore(run.folder.parent), saved and saved.start
+    start = saved.start if saved else None
     record = run.record()
     preprocess = Preprocess.of(record)
     mean_std = (preprocess.mean, preprocess.std)
-    setup = set_up(job, data.joined(), store, emit, start, mean_std)
+    setup = set_up(job, data.joined(), RunStore(run.folder.parent), emit, start, mean_std)
     n_images = len(setup.images.readable("train"))
     epochs = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
     emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {epochs}"))
@@ -194,7 +197,7 @@ def _refit(
 
 
 def find_lr(job: Job, data: DataSet, emit: Emit = ignore) -> RangeTest:
-    """The range test alone, by fastai's valley where the recipe names a number. Raises EnsembleError."""
+    """The range test alone, by the valley rule where the recipe sets a rate. Raises EnsembleError."""
     with device_errors_explained(job.recipe):
         setup = set_up(job, data, RunStore(), emit)
         return Fitting(setup, job, emit).find_rate()
@@ -208,17 +211,10 @@ def _valid(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Pred
     images = setup.images
     positions = images.readable("valid")
     rows = positions - images.parts["valid"][0]
-    ids, groups = (
-        None if names is None else np.array(names)[rows]
-        for names in (data.valid.ids, data.valid.groups)
-    )
-    return Predictions(
-        ids,
-        data.classes,
-        _probabilities(setup, recipe, "valid", watch),
-        images.codes[positions],
-        groups,
-    )
+    ids = np.array(data.valid.ids)[rows]
+    groups = None if data.valid.groups is None else np.array(data.valid.groups)[rows]
+    probs = _probabilities(setup, recipe, "valid", watch)
+    return Predictions(ids, data.classes, probs, images.codes[positions], groups)
 
 
 def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions | None:

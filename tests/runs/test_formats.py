@@ -92,7 +92,7 @@ def test_they_are_reported(ens):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "problem"),
+    ("field", "content", "problem"),
     [
         ("lr", -1, "lr is missing or wrong"),
         ("seconds", {"data": -1}, "seconds.data is missing or wrong"),
@@ -101,10 +101,10 @@ def test_they_are_reported(ens):
         ("format", 0, "format 0, this version reads 1 and 2; use the version"),
     ],
 )
-def test_a_damaged_key_of_format_1_is_named_as_the_file_has_it(field, value, problem, tmp_path):
+def test_a_damaged_key_of_format_1_is_named_as_the_file_has_it(field, content, problem, tmp_path):
     shutil.copytree(STORED / "runs" / TRAINED, tmp_path / TRAINED)
     path = tmp_path / TRAINED / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: content}))
     with pytest.raises(DamagedError) as refused:
         read_run(path)
     assert str(refused.value).startswith(f"{path}: {problem}")
