@@ -19,13 +19,14 @@ from statistics import median
 from typing import Any
 
 from ensemble.engines.cluster import Cluster
-from ensemble.engines.jobs import Engine, jobs_of
+from ensemble.engines.jobs import Engine
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
 from ensemble.engines.worker import EventActor, Report, StateUpdate
 from ensemble.events import Event, Note, RunEnded, RunStarted, ignore
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 
 RECIPE = """
 data: {source: digits, path: null, valid: 0.2, size: 32}

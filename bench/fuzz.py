@@ -23,9 +23,9 @@ from ensemble.dataset.pixels import _stored
 from ensemble.errors import DamagedError, DataError, EnsembleError, RecipeError, SubmissionError
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
-from ensemble.runs import Run, history_of, range_test_of
+from ensemble.runs import StoredRun, history_of, range_test_of
 from ensemble.runs.imported import read_predictions
-from ensemble.runs.run import read_run
+from ensemble.runs.read import read_run
 from ensemble.submission.manifest import read_manifest
 from ensemble.submission.shape import rows_for, shape_of
 from ensemble.submission.stored_blends import newest_blends
@@ -146,7 +146,7 @@ def curves(raw: bytes, folder: Path) -> None:
     for name, read in (("history.csv", history_of), ("lr_find.csv", range_test_of)):
         (folder / name).write_bytes(raw)
         with suppress(DamagedError):
-            for row in read(Run.model_construct(folder=folder, id="r", files={})):
+            for row in read(StoredRun.model_construct(folder=folder, id="r", files={})):
                 numbers = (
                     row
                     if isinstance(row, tuple)

@@ -50,6 +50,7 @@ from ensemble.learn.graphs import recorded
 from ensemble.learn.predict import probabilities
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 ARCHS = ("resnet34", "densenet121", "efficientnet_b0", "vgg19", "convnext_tiny")
 SIDES = ("ours", "graphs", "bound", "fastai", "timm", "compiled")
@@ -127,7 +128,7 @@ class Bench:
             path = Path(folder) / "bench.yaml"
             path.write_text(text)
             self.recipe = Recipe.load(path)
-        return set_up(self.recipe, load(self.recipe.data), 0, ignore, RunStore(), "bench")
+        return set_up(Job(self.recipe, 0), load(self.recipe.data), RunStore(), ignore)
 
     def steps(self, share: float = 1.0) -> Steps:
         return Steps(self.flags.warm_up, max(4, int(self.flags.steps * share)))

@@ -51,6 +51,7 @@ from ensemble.learn.fitting import Fitting
 from ensemble.memory import keep_activations
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 RATE = 3e-3
 ON_GPU = torch.cuda.is_available()
@@ -89,9 +90,10 @@ def ours(said: argparse.Namespace) -> dict[str, float]:
         path = Path(folder) / "bench.yaml"
         path.write_text(text)
         recipe = Recipe.load(path)
-        setup = set_up(recipe, load(recipe.data), said.seed, ignore, RunStore(), "bench")
+        job = Job(recipe, said.seed)
+        setup = set_up(job, load(recipe.data), RunStore(), ignore)
         bound = [] if frozen else [compute_bound(setup, epochs)]
-        fitting = Fitting(setup, recipe, said.seed, "bench", ignore)
+        fitting = Fitting(setup, job, ignore)
         fitting.train(RATE)
         found = {**fitting.clock.seconds, "accuracy": fitting.history[-1].accuracy}
         if bound:

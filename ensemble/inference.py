@@ -20,7 +20,7 @@ from ensemble.errors import DataError, SubmissionError
 from ensemble.events import Emit, Note, Step
 from ensemble.files import atomic_path
 from ensemble.predictions import Array, Predictions, aligned, some
-from ensemble.runs import Folded, Run, RunStore
+from ensemble.runs import Run, RunStore
 from ensemble.submission.check import check
 from ensemble.submission.manifest import members_of, read_manifest
 from ensemble.submission.shape import Shape, cells, rows_for, shape_of_sample
@@ -246,7 +246,7 @@ def _networks(source: Source) -> "Networks":
     of_refits = source.mixture.of_refits
     found = {}
     for name, run in source.runs.items():
-        parts = run.parts if isinstance(run, Folded) else (run,)
+        parts = run.folds
         found[name] = [
             stored_network(part, of_refits) for part in (parts[:1] if of_refits else parts)
         ]

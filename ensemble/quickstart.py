@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.blending import Blend, make_blend
-from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit
 from ensemble.recipe import Recipe
 from ensemble.recipe.shipped import recipes_folder
 from ensemble.runs import Run, RunStore
+from ensemble.runs.job import jobs_of
 from ensemble.submission import Submission, write_submission
 
 COMMAND = ["ens", "quickstart"]  # as the manifest has it

@@ -17,7 +17,7 @@ from ensemble.files import sha256
 from ensemble.metrics import accuracy as accuracy_of
 from ensemble.metrics import log_loss
 from ensemble.predictions import Predictions
-from ensemble.runs import FORMAT, DataInfo, Run, Scores, publish
+from ensemble.runs import DataInfo, Scores, StoredRun, TrainingRecord, publish
 
 settings.register_profile(
     "quick",
@@ -30,6 +30,22 @@ settings.register_profile(
 settings.load_profile("quick")
 
 COLOURS = {"blue": (60, 60, 180), "green": (60, 180, 60), "red": (180, 60, 60)}
+
+
+RECORD = TrainingRecord(
+    preprocessing={"size": 32},
+    batch_size=64,
+    lr=1e-3,
+    best_epoch=2,
+    n_epochs=3,
+    n_parameters=1000,
+    n_trainable=1000,
+    device="cpu",
+    precision="fp32",
+    threads=1,
+    seconds={"train": 2.0, "predict": 0.5},
+    images_per_second=100.0,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +88,9 @@ def _content(predictions):
     return f"{zlib.crc32(repr([predictions.classes, rows]).encode()):08x}"
 
 
-def _fake_run(store_root, name, accuracy=0.9, arch="resnet18", predictions=None, test=None, **said):
+def _fake_run(
+    store_root, name, accuracy=0.9, arch="resnet18", predictions=None, test=None, **fields
+):
     folder = Path(store_root) / name
     folder.mkdir(parents=True)
     rng = np.random.default_rng(zlib.crc32(name.encode()))
@@ -84,7 +102,6 @@ def _fake_run(store_root, name, accuracy=0.9, arch="resnet18", predictions=None,
     test.save(folder / "test.npz")
     content = _content(valid)
     values = {
-        "format": FORMAT,
         "id": name,
         "recipe": name.split("-")[0],
         "digest": f"{zlib.crc32(name.encode()):08x}",
@@ -106,31 +123,20 @@ def _fake_run(store_root, name, accuracy=0.9, arch="resnet18", predictions=None,
             majority=float(np.bincount(valid.targets).max() / len(valid.ids)),
             is_grouped=valid.groups is not None,
         ),
-        "preprocessing": {"size": 32},
-        "batch_size": 64,
-        "lr": 1e-3,
-        "best_epoch": 2,
-        "n_epochs": 3,
-        "n_parameters": 1000,
-        "n_trainable": 1000,
-        "device": "cpu",
-        "precision": "fp32",
-        "threads": 1,
-        "seconds": {"train": 2.0, "predict": 0.5},
-        "images_per_second": 100.0,
+        "training": RECORD,
         "versions": {"ensemble": "0.1.0"},
         "files": {file: sha256(folder / file) for file in ("valid.npz", "test.npz")},
         "created": "2024-01-01T00:00:00+00:00",
         "folder": folder,
     }
-    run = Run.model_validate(values | said)
+    run = StoredRun.model_validate(values | fields)
     publish(run)
     return run
 
 
 @pytest.fixture(scope="session")
 def fake_run():
-    """fake_run(store_root, name, accuracy, arch, predictions, test, **said): a finished run's folder, without torch."""
+    """A finished run's folder, without torch: fake_run(root, name, accuracy, arch, predictions, test, **fields)."""
     return _fake_run
 
 

@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 
 from ensemble.blending import Options, make_blend
-from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.errors import DamagedError, DataError, RunError, SubmissionError
 from ensemble.events import ignore
 from ensemble.inference import BLOCK, images_of, of_blend, of_run, predict
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 from ensemble.submission import write_submission
 
 torch.set_num_threads(1)
@@ -52,7 +52,7 @@ def made(tmp_path_factory, tiny_images):
             jobs_of([Recipe.load(folder / "tiny.yaml")]), RunStore(folder / "runs"), ignore
         )
     assert failures == []
-    assert runs[0].preprocessing["stored"] == [32, 32]  # enlarged to 40 px on the device
+    assert runs[0].training.preprocessing["stored"] == [32, 32]  # enlarged to 40 px on the device
     return folder
 
 
@@ -85,7 +85,7 @@ def test_a_run_says_of_its_own_test_images_what_its_test_npz_says(made, store, t
         )
         assert predicted.n_networks == 2
         check_same(predicted.path, run.test().canonical())
-        for part in run.parts:
+        for part in run.folds:
             path = predict(
                 [made / "images" / "test"],
                 of_run(part.id, store),
@@ -153,7 +153,7 @@ def test_a_single_image_of_hounsfield_units_is_scaled_by_the_range_of_its_traini
         jobs_of([Recipe.load(tmp_path / "ct.yaml", ("seeds=[0]",))]), store, said.append
     )
     assert any("32-bit values from" in getattr(event, "text", "") for event in said)
-    low, high = run.preprocessing["ranges"]["I"]
+    low, high = run.training.preprocessing["ranges"]["I"]
     assert -500 < low < -350
     assert -150 < high < 0
     stored = run.test().canonical()
@@ -204,7 +204,7 @@ def test_unreadable_images_are_listed_and_get_the_class_shares(made, store, tmp_
     assert predicted.unreadable_path.read_text().startswith("id,reason\nbroken,")
     ids, _, probs = read(predicted.path)
     np.testing.assert_allclose(
-        probs[ids.index("broken")], np.mean([part.class_shares() for part in run.parts], axis=0)
+        probs[ids.index("broken")], np.mean([part.class_shares() for part in run.folds], axis=0)
     )
     assert run.data.class_counts == {"blue": 10, "green": 10, "red": 10}
     (tmp_path / "readable").mkdir()
@@ -343,7 +343,7 @@ def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
             ignore,
         )
     shutil.copytree(made / "runs", tmp_path / "others")
-    weights = tmp_path / "others" / run.parts[0].id / "model.safetensors"
+    weights = tmp_path / "others" / run.folds[0].id / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\1\1")
     other = RunStore(tmp_path / "others")
     with pytest.raises(DamagedError, match="is not the file that run.json was written for"):
@@ -351,7 +351,7 @@ def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
     path = write_submission(make_blend(store.finished()), tmp_path, "mine").path
     with pytest.raises(SubmissionError, match=r"no such manifest\n.* holds mine"):
         of_blend("your", store, tmp_path)
-    refit = tmp_path / "others" / run.parts[0].id / "refit.safetensors"
+    refit = tmp_path / "others" / run.folds[0].id / "refit.safetensors"
     refit.write_bytes(b"other")
     with pytest.raises(
         SubmissionError, match="mine.json: cannot predict: .* is not the file that the submission"

@@ -84,7 +84,7 @@ class Stress:
         store = RunStore(self.folder / "runs")
         assert store.all(check=True).damaged == []
         for run in store.finished():
-            for part in getattr(run, "parts", (run,)):
+            for part in run.folds:
                 for name in STORED:
                     if name in part.files:
                         own = hashlib.sha256((part.folder / name).read_bytes()).hexdigest()

@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from ensemble.engines.jobs import jobs_of
 from ensemble.errors import EnsembleError
 from ensemble.events import ignore
 from ensemble.quickstart import NAMES, run_quickstart
 from ensemble.recipe import Recipe
 from ensemble.recipe.shipped import recipes_folder
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 
 FAMILIES = ("vgg", "resnet", "densenet", "efficientnet")
 

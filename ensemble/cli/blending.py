@@ -48,9 +48,7 @@ def list_runs(
             {"per_class": [asdict(one) for one in run.per_class()]} if per_class else {}
             for run in finished
         ]
-        display.show_json(
-            [run.model_dump(mode="json") | own for run, own in zip(finished, classes, strict=True)]
-        )
+        display.show_json([run.as_row() | own for run, own in zip(finished, classes, strict=True)])
         return
     display.show_runs(finished, found.damaged, found.incomplete)
     for run in finished if per_class else ():

@@ -25,8 +25,8 @@ from ensemble.cli.report import Page, check_page, write_page
 from ensemble.errors import EnsembleError
 
 if TYPE_CHECKING:
-    from ensemble.engines.jobs import Job
     from ensemble.runs import RunStore
+    from ensemble.runs.job import Job
 
 
 def quickstart(
@@ -74,10 +74,10 @@ def train(
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.choose import EngineOptions, n_unfinished
-    from ensemble.engines.jobs import jobs_of
     from ensemble.engines.local import train_all
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
+    from ensemble.runs.job import jobs_of
     from ensemble.signals import stoppable
 
     files = [file for path in recipes for file in present_or_shipped(path)]

@@ -29,7 +29,7 @@ def show_blend(blend: Blend) -> None:
     if blend.missing:
         say(f"not in the table: {blend.missing}")
     of_first = ", of the first fits" if blend.of_refits else ""
-    kept = sum(member.run.n_epochs > 1 for member in blend.members)
+    kept = sum(member.run.is_epoch_chosen for member in blend.members)
     say(
         f"cross-fitted on {count(valid.n_rows, 'validation row')}{of_first}: learnt on four fifths, "
         "scored on the rest, 10 times over (best: 3 times, nested);\n  slightly pessimistic; intervals know the "

@@ -24,10 +24,11 @@ from ensemble.numbers import millions
 from ensemble.runs import Damaged, Listing, Run, history_of
 
 if TYPE_CHECKING:
-    from ensemble.engines.jobs import Failure, Job
+    from ensemble.engines.jobs import Failure
     from ensemble.engines.tune import Search
     from ensemble.learn.cost import Cost, PhaseCost
     from ensemble.learn.lr import RangeTest
+    from ensemble.runs.job import Job
 
 
 def warn_left_out(found: Listing) -> None:
@@ -129,14 +130,15 @@ def show_per_class(run: Run) -> None:
 
 
 def _training(run: Run) -> list[str]:
-    if not run.n_epochs:
+    training = run.training
+    if training is None:
         return ["–", "–", "–"]  # imported
     refit = f" × {run.n_folds} folds" if run.n_folds else ""
     refit += "" if run.refit_epochs is None else ", refit"
     return [
-        f"{run.best_epoch} of {run.n_epochs}{refit}",
-        millions(run.n_trainable),
-        f"{run.lr:.1e}",
+        f"{training.best_epoch} of {training.n_epochs}{refit}",
+        millions(training.n_trainable),
+        f"{training.lr:.1e}",
     ]
 
 
@@ -174,9 +176,9 @@ def _curve(found: "RangeTest") -> None:
 def show_curves(runs: Sequence[Run]) -> None:
     """Where each run's curves are, and in a terminal its losses in a few lines."""
     for run in runs:
-        if (run.folder / "curves.png").is_file():
+        if len(run.folds) == 1 and (run.folder / "curves.png").is_file():
             try:
-                history = history_of(run)
+                history = history_of(run.folds[0])
             except DamagedError as error:
                 err.print(f"[bold red]left out, damaged:[/] {escape(str(error))}", soft_wrap=True)
                 continue

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ensemble.engines.jobs import Engine, Job
+from ensemble.engines.jobs import Engine
 from ensemble.engines.local import Here
 from ensemble.engines.processes import Processes
 from ensemble.errors import EnsembleError
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 EngineName = Literal["local", "ray"]
 

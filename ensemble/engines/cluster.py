@@ -5,7 +5,6 @@ state, at the end the files of its run. Ray would restart a task from its beginn
 dies; the driver sends it again with its last state.
 """
 
-import shutil
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -13,21 +12,19 @@ from typing import Any
 from ensemble import __version__
 from ensemble.dataset.load import DataSet
 from ensemble.engines.connection import check_address, check_ray, connected
-from ensemble.engines.jobs import Cut, Outcome, Task, Work
+from ensemble.engines.jobs import Outcome, Pruned, Task, Work
 from ensemble.engines.local import DataSets, ended, finished_run, refit_due, skipped_run
 from ensemble.engines.resources import Resources, fit_in_cluster, fit_on_a_machine, needed
 from ensemble.engines.transfer import (
-    STATE_FOLDERS,
     Files,
     read_files,
     required_folders,
     with_paths,
-    write_folder,
 )
 from ensemble.engines.worker import EventActor, Payload, Report, run_task
 from ensemble.errors import EnsembleError
 from ensemble.events import Note
-from ensemble.runs import Run, RunStore
+from ensemble.runs import RunStore, StoredRun, writer
 
 POLL_SECONDS = 0.2
 MAX_LOST = 3  # workers of one run in a row, without a new state between
@@ -64,7 +61,7 @@ class _Running:
     task: Task
     resources: Resources
     lock: ExitStack
-    refit: tuple[Run, dict[str, int]] | None = None
+    refit: tuple[StoredRun, dict[str, int]] | None = None
     number: int = 0
     n_lost: int = 0
 
@@ -219,7 +216,7 @@ class _Driver:
             report.state.store(self.store.root)
         try:
             self.work.hear(running.task, report.event)
-        except Cut:
+        except Pruned:
             self.event_actor.prune.remote(running.number)
 
     def _receive(self, running: _Running, result: Any) -> None:
@@ -248,13 +245,9 @@ class _Driver:
         self._end(running, outcome)
 
     def _store_run(self, running: _Running, files: Files) -> None:
-        """Write a run's files, run.json last; remove its training state. Raises EnsembleError."""
-        task, folder = running.task, self.store.folder(running.run_id)
-        if not task.is_refit:  # --force: an unfinished run until all its files are new
-            (folder / "run.json").unlink(missing_ok=True)
-        write_folder(files, folder)
-        for name in STATE_FOLDERS:
-            shutil.rmtree(folder / name, ignore_errors=True)
+        """Store the files of a run and remove its training state. Raises EnsembleError."""
+        task = running.task
+        writer.receive(self.store.folder(running.run_id), files, task.is_refit)
         if not task.is_refit:
             self.work.hear(task, ended(self.store.get(running.run_id), skipped=False))
 

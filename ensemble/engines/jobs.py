@@ -1,34 +1,13 @@
-"""What is to be trained: jobs, the tasks that engines carry out, and which task comes next."""
+"""The tasks of engines: what is to be done, how it ended, and which task comes next."""
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
-from ensemble.errors import RecipeError
 from ensemble.events import Emit, Event, RunFailed, RunLeft, RunStarted
-from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to make: a recipe with one of its seeds and folds; search names the `ens tune` that it is a trial of."""
-
-    recipe: Recipe
-    seed: int
-    fold: int | None = None
-    search: str = ""
-
-    @property
-    def run_id(self) -> str:
-        """The run's folder name."""
-        return self.whole_id if self.fold is None else f"{self.whole_id}-f{self.fold}"
-
-    @property
-    def whole_id(self) -> str:
-        """The id that it shares with its other folds."""
-        return f"{self.recipe.name}-{self.recipe.digest}-s{self.seed}"
+from ensemble.runs.job import Job
 
 
 @dataclass(frozen=True)
@@ -39,26 +18,9 @@ class Failure:
     reason: str
 
 
-def jobs_of(recipes: Sequence[Recipe], search: str = "") -> list[Job]:
-    """One job per recipe, seed and fold, each run id once. Raises RecipeError."""
-    for recipe in recipes:
-        if recipe.resources.gpu > 1:
-            raise RecipeError(
-                f"recipe {recipe.name}: resources.gpu: {recipe.resources.gpu:g}; a run trains on one GPU\n"
-                "several GPUs train several runs at once; set it to 1, or below 1 to share a GPU"
-            )
-    jobs = [
-        Job(recipe, seed, fold, search)
-        for recipe in recipes
-        for seed in recipe.seeds
-        for fold in (range(recipe.data.n_folds) if recipe.data.n_folds else [None])
-    ]
-    return list({job.run_id: job for job in jobs}.values())
-
-
 @dataclass(frozen=True)
 class Task:
-    """A job to train, or the refit of its finished run; wait: for another process that is training it."""
+    """A job to train, or the refit of its finished run; wait: until another process releases it."""
 
     job: Job
     is_refit: bool = False
@@ -68,24 +30,27 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended; busy: another process is training that run; cut: whoever listened had heard enough."""
+    """How a task ended; busy: another process is training that run."""
 
-    state: Literal["done", "busy", "cut", "failed"]
+    state: Literal["done", "busy", "pruned", "failed"]
     reason: str = ""
 
 
-class Cut(BaseException):
-    """Ends a training that whoever listens has given up; the text says why. No error: fastai would add its words."""
+class Pruned(BaseException):
+    """Raised by a listener to end one training; its text is the reason.
+
+    It is not an Exception: fastai would put its own words before the text.
+    """
 
 
 class Work(Protocol):
-    """Where an engine gets its tasks, and whom it tells how they go; all in one thread."""
+    """Where an engine gets its tasks and reports events and outcomes; all in one thread."""
 
     def take(self) -> Task | None:
-        """The next task; None while there is none. One that ends may bring up another."""
+        """The next task, None if there is none now. A task that ends may bring up another."""
 
     def hear(self, task: Task, event: Event) -> None:
-        """An event of a task under way. Raises Cut to end the task, Stopped to end everything."""
+        """An event of a running task. Raises Pruned to end the task, Stopped to end everything."""
 
     def end(self, task: Task, outcome: Outcome) -> None:
         """A task is over."""
@@ -95,85 +60,90 @@ class Engine(Protocol):
     """Where tasks run: this process, several processes, a cluster."""
 
     def carry_out(self, work: Work, store: RunStore) -> None:
-        """Work until there is nothing to take and nothing under way; finished runs are in the store."""
+        """Work until no task is left or running; finished runs are in the store."""
 
 
 class Sweep:
-    """Jobs in their order, those that another process trains again at the end, a refit after the last of its folds.
+    """Jobs in their order, and the refit of a run after the last of its folds.
 
-    A job whose first weights are another job's run waits for that one.
+    A run that another process is training comes again at the end. A job that begins with the
+    weights of another job's run waits for that one.
     """
 
     def __init__(self, jobs: Sequence[Job], emit: Emit, force: bool = False) -> None:
         self.waiting = deque(Task(job, force=force) for job in jobs)
         self.busy: deque[Task] = deque()
         self.number = {job.run_id: number for number, job in enumerate(jobs, start=1)}
-        self.open = {job.run_id: job for job in jobs}
-        self.last_fold = {
-            job.whole_id: job for job in jobs
-        }  # a refit joins its images, in its order
-        self.n_under_way = 0
+        self.unfinished = {job.run_id: job for job in jobs}
+        # a refit joins the images of the last fold, in its order
+        self.last_fold = {job.whole_id: job for job in jobs}
+        self.n_running = 0
         self.done: set[str] = set()
         self.failures: list[Failure] = []
-        self.cut = ""  # why
+        self.pruned_reason = ""
         self.emit = emit
 
     def take(self) -> Task | None:
-        """The next task, None while there is none."""
+        """The next task, None if there is none now."""
         if not self.waiting:
             self.waiting, self.busy = self.busy, self.waiting
-        ready = [task for task in self.waiting if not self._needs_another(task.job)]
-        if not ready and (self.n_under_way or not self.waiting):
+        ready = [task for task in self.waiting if not self._waits_for_weights(task.job)]
+        if not ready and (self.n_running or not self.waiting):
             return None
         task = (ready or self.waiting)[0]
         self.waiting.remove(task)
-        self.n_under_way += 1
+        self.n_running += 1
         if not task.is_refit:
             self.emit(RunStarted(task.job.run_id, self.number[task.job.run_id], len(self.number)))
         return task
 
-    def _needs_another(self, job: Job) -> bool:
-        said = str(job.recipe.model.pretrained)
-        wanted = said.removeprefix("run:")
-        return said != wanted and any(
-            wanted in (other.recipe.name, other.run_id, other.whole_id)
-            for other in self.open.values()
+    def _waits_for_weights(self, job: Job) -> bool:
+        """Whether the weights that a job begins with are still to be trained by another job."""
+        pretrained = str(job.recipe.model.pretrained)
+        if not pretrained.startswith("run:"):
+            return False
+        name = pretrained.removeprefix("run:")
+        return any(
+            name in (unfinished.recipe.name, unfinished.run_id, unfinished.whole_id)
+            for unfinished in self.unfinished.values()
         )
 
     def hear(self, task: Task, event: Event) -> None:
-        """An event of a task under way. Raises Cut."""
+        """An event of a running task. Raises Pruned."""
         try:
             self.emit(event)
-        except Cut as cut:
-            self.cut = str(cut)
+        except Pruned as pruned:
+            self.pruned_reason = str(pruned)
             raise
 
     def end(self, task: Task, outcome: Outcome) -> None:
         """A task is over."""
-        job = task.job
-        self.n_under_way -= 1
+        run_id, whole_id = task.job.run_id, task.job.whole_id
+        self.n_running -= 1
         if outcome.state == "busy":
             self.busy.append(replace(task, force=False, wait=True))
-            self.emit(
-                RunLeft(job.run_id, "another process is training it; going on with the others")
-            )
+            self.emit(RunLeft(run_id, "another process is training it; going on with the others"))
             return
         if outcome.state == "failed":
-            self.done.discard(job.whole_id)
-            self.failures.append(Failure(job.run_id, outcome.reason))
-            self.emit(RunFailed(job.run_id, outcome.reason))
-        if outcome.state == "cut":
-            self.emit(RunLeft(job.run_id, self.cut))
+            self.done.discard(whole_id)
+            self.failures.append(Failure(run_id, outcome.reason))
+            self.emit(RunFailed(run_id, outcome.reason))
+        if outcome.state == "pruned":
+            self.emit(RunLeft(run_id, self.pruned_reason))
         if task.is_refit:
             return
-        del self.open[job.run_id]
+        del self.unfinished[run_id]
         if outcome.state == "done":
-            self.done.add(job.whole_id)
-            is_last = all(other.whole_id != job.whole_id for other in self.open.values())
-            if job.recipe.refit and is_last:
-                self.waiting.appendleft(Task(self.last_fold[job.whole_id], is_refit=True))
+            self.done.add(whole_id)
+            self._queue_refit(task.job)
+
+    def _queue_refit(self, job: Job) -> None:
+        """Queue the refit that a recipe asks for once its last fold is finished."""
+        is_last = all(other.whole_id != job.whole_id for other in self.unfinished.values())
+        if job.recipe.refit and is_last:
+            self.waiting.appendleft(Task(self.last_fold[job.whole_id], is_refit=True))
 
     @property
     def is_over(self) -> bool:
         """Whether no task is left."""
-        return not (self.waiting or self.busy or self.n_under_way)
+        return not (self.waiting or self.busy or self.n_running)

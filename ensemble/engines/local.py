@@ -1,34 +1,23 @@
-"""Train runs in this process: skip what is finished, keep failures apart, publish what is whole."""
+"""Train runs in this process: skip finished ones, report failures, publish what is complete."""
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
-from ensemble import __version__, metrics
 from ensemble.dataset.load import DataSet, load
-from ensemble.dataset.sample import COPY
-from ensemble.engines.jobs import Cut, Engine, Failure, Job, Outcome, Sweep, Task, Work
+from ensemble.engines.jobs import Engine, Failure, Outcome, Pruned, Sweep, Task, Work
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunStarted
-from ensemble.files import atomic_path, sha256, write_text
 from ensemble.recipe import Recipe
-from ensemble.runs import FORMAT, DataInfo, Folded, LrFind, Run, RunStore, Scores, publish
+from ensemble.runs import Run, RunStore, StoredRun, Trained, writer
+from ensemble.runs.job import Job
 
 if TYPE_CHECKING:
     from ensemble.learn.cost import Cost
     from ensemble.learn.lr import RangeTest
-    from ensemble.learn.train import Trained
-
-RECORDED = ("torch", "fastai", "timm", "numpy", "pillow")
-FILES = ("recipe.yaml", "history.csv", "model.safetensors", "valid.npz", "test.npz", COPY)
-REFIT_FILES = ("recipe.yaml", "refit.safetensors", "test_refit.npz")
 
 
 def train_all(
@@ -40,7 +29,8 @@ def train_all(
 ) -> tuple[list[Run], list[Failure]]:
     """The finished runs of these jobs, complete sets of folds as one, and the failures.
 
-    Jobs that another process is training are waited for at the end. Without an engine: in this process.
+    The default engine is this process. Runs that another process is training are waited for at the
+    end.
     """
     sweep = Sweep(jobs, emit, force)
     (engine or Here()).carry_out(sweep, store)
@@ -48,11 +38,12 @@ def train_all(
 
 
 def finished_of(sweep: Sweep, jobs: Sequence[Job], store: RunStore) -> list[Run]:
-    """The runs that a sweep finished, in the order of its jobs; sets of folds that lack some are left out."""
+    """The runs that a sweep finished, in the order of its jobs, without incomplete sets of folds."""
     runs = []
-    for name in dict.fromkeys(job.whole_id for job in jobs if job.whole_id in sweep.done):
-        with suppress(RunError):
-            runs.append(store.get(name))
+    for run_id in dict.fromkeys(job.whole_id for job in jobs):
+        if run_id in sweep.done:
+            with suppress(RunError):
+                runs.append(store.get(run_id))
     return runs
 
 
@@ -63,7 +54,7 @@ class Here:
         self.threads = threads
 
     def carry_out(self, work: Work, store: RunStore) -> None:
-        """Work until there is nothing to take."""
+        """Work until no task is left."""
         data = DataSets()
         while task := work.take():
             work.end(task, perform(task, store, data, partial(work.hear, task), self.threads))
@@ -72,18 +63,20 @@ class Here:
 def perform(
     task: Task, store: RunStore, data: "DataSets", emit: Emit, threads: int | None = None
 ) -> Outcome:
-    """Carry out a task in this process; threads are torch's where the recipe's resources do not say, None: as it is."""
+    """Carry out a task in this process.
+
+    threads is how many torch uses if the recipe's resources do not say; None leaves torch as it is.
+    """
     try:
         if task.is_refit:
             _refit_locked(task.job, store, data, emit, threads)
             return Outcome("done")
-        return Outcome(
-            "busy" if _train_locked(task, store, data, emit, threads) is None else "done"
-        )
+        run = _train_locked(task, store, data, emit, threads)
+        return Outcome("busy" if run is None else "done")
     except EnsembleError as error:
         return Outcome("failed", str(error))
-    except Cut:
-        return Outcome("cut")
+    except Pruned:
+        return Outcome("pruned")
 
 
 class DataSets:
@@ -119,38 +112,43 @@ def _train_locked(
 
 
 def skipped_run(task: Task, store: RunStore, data: DataSets) -> Run | None:
-    """The finished run of a task that has nothing to do. It needs no lock, so the folder may be read-only.
+    """The finished run of a task that needs no training.
 
-    Raises RunError, DataError, DamagedError.
+    It takes no lock, so the folder may be read-only. Raises RunError, DataError, DamagedError.
     """
     if task.force or not (store.folder(task.job.run_id) / "run.json").exists():
-        return None  # the images need not be looked at yet
+        return None  # without loading the images
     return finished_run(task.job, store, data.of(task.job), task.force)
 
 
 def ended(run: Run, skipped: bool) -> RunEnded:
-    """What is told of a run that is finished."""
+    """The event of a finished run."""
     return RunEnded(run.id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, skipped)
 
 
 def finished_run(job: Job, store: RunStore, data: DataSet, force: bool) -> Run | None:
-    """The finished run of a job where it is still about the same images. Raises RunError, DamagedError."""
+    """The finished run of a job, None if it is to be trained.
+
+    Raises RunError where its images have changed, DamagedError.
+    """
     if force or not (store.folder(job.run_id) / "run.json").exists():
         return None
     run = store.get(job.run_id)
     if run.data.fingerprint != data.fingerprint:
-        was = _counts(run.data.n_train, run.data.n_valid, run.data.n_test)
-        now = _counts(len(data.train), len(data.valid), len(data.test or ()))
-        difference = (
-            f"it saw {was}; now there are {now}"
-            if was != now
-            else "contents, labels or the split differ"
-        )
         raise RunError(
-            f"{job.run_id} is finished, but its images are not the same any more: {difference}\n"
+            f"{job.run_id} is finished, but its images have changed: {_change(run, data)}\n"
             "train it again with --force, or put the old images back"
         )
     return run
+
+
+def _change(run: Run, data: DataSet) -> str:
+    """What changed in the images of a run."""
+    before = _counts(run.data.n_train, run.data.n_valid, run.data.n_test)
+    now = _counts(len(data.train), len(data.valid), len(data.test or ()))
+    if before == now:
+        return "contents, labels or the split differ"
+    return f"it was trained on {before}; now there are {now}"
 
 
 def _counts(n_train: int, n_valid: int, n_test: int) -> str:
@@ -164,100 +162,80 @@ def train_one(
     emit: Emit,
     force: bool = False,
     threads: int | None = None,
-) -> Run:
-    """Train one run, or go on with it, and publish it. Raises EnsembleError."""
+) -> StoredRun:
+    """Train one run, or resume it, and publish it. Raises EnsembleError."""
     from ensemble.learn.device import threads_at_most
-    from ensemble.learn.train import forget, train
+    from ensemble.learn.train import train
+
+    with threads_at_most(job.recipe.resources.cpu or threads):
+        trained = train(job, data, store, emit, force)
+    folder = store.folder(job.run_id)
+    writer.write_recipe(folder, job.recipe)
+    _save_curves(folder, job, trained)
+    writer.write_predictions(folder, trained.valid, trained.test)
+    writer.write_sample(folder, data.sample.content if data.sample else None)
+    return writer.finish(folder, job, data, trained)
+
+
+def _save_curves(folder: Path, job: Job, trained: Trained) -> None:
     from ensemble.report.plots import save_history, save_range_test
 
-    recipe, folder = job.recipe, store.folder(job.run_id)
-    with threads_at_most(recipe.resources.cpu or threads):
-        trained = train(recipe, data, job.seed, job.run_id, store, emit, force)
-    write_text(folder / "recipe.yaml", recipe_text(recipe))
     save_history(trained.history, folder, job.run_id)
-    found = trained.range_test
-    if found is not None:
-        save_range_test(
-            found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder
-        )
-    trained.valid.save(folder / "valid.npz")
-    if trained.test is not None:
-        trained.test.save(folder / "test.npz")
-    _keep_sample(data, folder)
-    run = _describe(job, data, trained, folder)
-    publish(run)
-    forget(folder)
-    return run
-
-
-def _keep_sample(data: DataSet, folder: Path) -> None:
-    """Store the copy of the sample submission, or remove that of an earlier training. Raises EnsembleError."""
-    if data.sample is None:
-        (folder / COPY).unlink(missing_ok=True)
-        return
-    with atomic_path(folder / COPY) as temporary:
-        temporary.write_bytes(data.sample.content)
+    lr_find = trained.record.lr_find
+    if lr_find is not None:
+        rates = [rate for rate, _ in trained.range_test]
+        losses = [loss for _, loss in trained.range_test]
+        suggestions, chosen = lr_find.suggestions, lr_find.chosen
+        save_range_test(rates, losses, suggestions, chosen, lr_find.rule, folder)
 
 
 def _refit_locked(
     job: Job, store: RunStore, data: DataSets, emit: Emit, threads: int | None
 ) -> None:
-    """Give a finished run, or the first of its folds when all are finished, the refit that its recipe asks for."""
+    """Add the refit that a recipe asks for to its finished run, with folds to the first of them."""
     due = refit_due(job, store)
     if due is None:
         return
     with store.lock(due[0].id, wait=True):
-        if store.get(due[0].id).refit_epochs is None:
-            refit_one(job, *due, store, data.of(job), emit, threads)
+        is_due = store.get(due[0].id).refit_epochs is None  # another process may have added it
+        if is_due:
+            refit_one(job, *due, data.of(job), emit, threads)
 
 
-def refit_due(job: Job, store: RunStore) -> tuple[Run, dict[str, int]] | None:
-    """The run that a refit is added to, and for how many epochs each phase trains; None where there is none to add."""
+def refit_due(job: Job, store: RunStore) -> tuple[StoredRun, dict[str, int]] | None:
+    """The run that needs a refit, and its epochs by phase; None if no refit is due."""
     try:
-        whole = store.get(job.whole_id)
+        run = store.get(job.whole_id)
     except RunError:
-        return None  # other folds are still to come
-    first = whole.parts[0] if isinstance(whole, Folded) else whole
-    return (first, whole.kept_by_phase) if first.refit_epochs is None else None
+        return None  # some folds are not finished yet
+    return (run.folds[0], run.record().kept_by_phase) if run.refit_epochs is None else None
 
 
 def refit_one(
     job: Job,
-    run: Run,
+    run: StoredRun,
     by_phase: dict[str, int],
-    store: RunStore,
     data: DataSet,
     emit: Emit,
     threads: int | None = None,
-) -> Run:
-    """Add the refit on train + valid to a finished run, which stays as it is until then. Raises EnsembleError."""
+) -> StoredRun:
+    """Add the refit on train + valid to a finished run, which stays usable until then.
+
+    Raises EnsembleError.
+    """
     from ensemble.learn.device import threads_at_most
-    from ensemble.learn.train import forget, refit
+    from ensemble.learn.train import refit
 
     with threads_at_most(job.recipe.resources.cpu or threads):
-        refitted = refit(job.recipe, data, run, by_phase, store, emit)
-    if refitted.test is not None:
-        refitted.test.save(run.folder / "test_refit.npz")
-    write_text(run.folder / "recipe.yaml", recipe_text(job.recipe))
-    more = {
-        "refit_epochs": sum(by_phase.values()),
-        "seconds": run.seconds | {"refit": refitted.seconds},
-        "files": run.files | _hashes(run.folder, REFIT_FILES),
-    }
-    run = run.model_copy(update=more)
-    publish(run)
-    forget(run.folder)
-    return run
-
-
-def _hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
-    return {name: sha256(folder / name) for name in names if (folder / name).exists()}
+        refitted = refit(replace(job, fold=run.fold), data, run, by_phase, emit)
+    n_epochs = sum(by_phase.values())
+    return writer.finish_refit(run, job.recipe, refitted.test, n_epochs, refitted.seconds)
 
 
 def costs_of(
     jobs: Sequence[Job], store: RunStore, emit: Emit, force: bool = False
 ) -> "tuple[list[tuple[Job, Cost]], list[Failure]]":
-    """What each unfinished job (forced: each) would cost, reckoned from some real steps, and what cannot be."""
+    """The estimated cost of each unfinished job (force: of each job), and the failures."""
     from ensemble.learn.cost import cost_of
 
     data, costs, failures = DataSets(), [], []
@@ -265,100 +243,21 @@ def costs_of(
         emit(RunStarted(job.run_id, number, len(jobs)))
         try:
             if finished_run(job, store, data.of(job), force):
-                emit(Note(job.run_id, "finished already"))
+                emit(Note(job.run_id, "already finished"))
                 continue
-            costs.append(
-                (job, cost_of(job.recipe, data.of(job), job.seed, job.run_id, store, emit))
-            )
+            costs.append((job, cost_of(job, data.of(job), store, emit)))
         except EnsembleError as error:
             failures.append(Failure(job.run_id, str(error)))
     return costs, failures
 
 
 def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
-    """The range test of a recipe's first seed; its curve is stored in the folder. Raises EnsembleError."""
+    """The range test of a recipe's first seed, with its curve stored in folder. Raises EnsembleError."""
     from ensemble.learn.train import find_lr
     from ensemble.report.plots import save_range_test
 
-    data = load(recipe.data)
-    emit(RunStarted(recipe.name, 1, 1))
-    found = find_lr(recipe, data, recipe.seeds[0], emit)
-    save_range_test(found.rates, found.losses, found.suggestions, found.chosen, found.rule, folder)
-    return found
-
-
-def recipe_text(recipe: Recipe) -> str:
-    """The resolved recipe as YAML that `Recipe.load` reads back to the same value."""
-    return yaml.safe_dump(json.loads(recipe.model_dump_json()), sort_keys=False, allow_unicode=True)
-
-
-def _describe(job: Job, data: DataSet, trained: "Trained", folder: Path) -> Run:
-    recipe, valid = job.recipe, trained.valid
-    found = trained.range_test
-    assert valid.targets is not None  # the validation rows are always labelled
-    n_batches = max(1, len(data.train) // trained.batch_size)
-    return Run(
-        format=FORMAT,
-        id=job.run_id,
-        recipe=recipe.name,
-        digest=recipe.digest,
-        arch=recipe.model.arch,
-        strategy=recipe.fit.strategy,
-        seed=job.seed,
-        search=job.search,
-        fold=job.fold,
-        n_folds=recipe.data.n_folds,
-        scores=Scores(
-            accuracy=metrics.accuracy(valid.probs, valid.targets),
-            log_loss=metrics.log_loss(valid.probs, valid.targets),
-        ),
-        classes=data.classes,
-        data=DataInfo(
-            name=data.name,
-            fingerprint=data.fingerprint,
-            valid=data.valid_fingerprint,
-            majority=data.majority,
-            n_train=len(data.train),
-            n_valid=len(data.valid),
-            n_test=len(data.test or ()),
-            sample_submission=str(data.sample_submission) if data.sample_submission else None,
-            sample_sha256=data.sample and data.sample.sha256,
-            positive=recipe.data.positive,
-            class_counts=trained.class_counts,
-            is_grouped=data.valid.groups is not None,
-            unreadable=trained.unreadable,
-        ),
-        preprocessing=trained.preprocess.as_json(),
-        tta=recipe.views,
-        batch_size=trained.batch_size,
-        micro_batch=trained.micro_batch,
-        lr=trained.lr,
-        lr_find=None
-        if found is None
-        else LrFind(
-            suggestions=found.suggestions,
-            chosen=found.chosen,
-            rule=found.rule,
-            steps=found.n_steps,
-            note=found.note,
-            share_of_run=round(found.n_steps / (n_batches * len(trained.history)), 4),
-        ),
-        best_epoch=trained.best_epoch,
-        n_epochs=len(trained.history),
-        n_parameters=trained.n_parameters,
-        n_trainable=trained.n_trainable,
-        phases=trained.phases,
-        start=trained.start,
-        note=trained.note,
-        feature_views=trained.feature_views,
-        kept_by_phase=trained.kept_by_phase,
-        device=trained.device,
-        precision=trained.precision,
-        threads=trained.threads,
-        seconds=trained.seconds,
-        images_per_second=trained.images_per_second,
-        versions={"ens": __version__} | {name: version(name) for name in RECORDED},
-        files=_hashes(folder, FILES),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        folder=folder,
-    )
+    data, job = load(recipe.data), Job(recipe, recipe.seeds[0])
+    emit(RunStarted(job.run_id, 1, 1))
+    curve = find_lr(job, data, emit)
+    save_range_test(curve.rates, curve.losses, curve.suggestions, curve.chosen, curve.rule, folder)
+    return curve

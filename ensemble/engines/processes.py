@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from ensemble.engines.jobs import Cut, Outcome, Task, Work
+from ensemble.engines.jobs import Outcome, Pruned, Task, Work
 from ensemble.engines.local import DataSets, perform
 from ensemble.errors import Stopped
 from ensemble.events import Event, sparse
@@ -107,7 +107,7 @@ def _receive(worker: _Worker, work: Work) -> bool:
         return True
     try:
         work.hear(task, message)
-    except Cut:
+    except Pruned:
         with suppress(OSError):
             worker.pipe.send(None)
     return True
@@ -133,7 +133,7 @@ def _worker_main(pipe: Connection, index: int, threads: int) -> None:
         try:
             pipe.send(event)
             if pipe.poll() and pipe.recv() is None:
-                raise Cut
+                raise Pruned
         except (OSError, EOFError):  # the parent has ended
             raise Stopped(signal.SIGTERM) from None
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ensemble.engines.jobs import Job
+from ensemble.runs.job import Job
 
 Resources = dict[str, float]  # by Ray's names: CPU, GPU
 

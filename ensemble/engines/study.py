@@ -12,6 +12,7 @@ from ensemble.events import Emit
 from ensemble.files import make_folder
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -95,7 +96,7 @@ def center_rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
     if rate is None:
         from ensemble.learn.train import find_lr
 
-        rate = find_lr(recipe, load(recipe.data), recipe.seeds[0], emit).chosen
+        rate = find_lr(Job(recipe, recipe.seeds[0]), load(recipe.data), emit).chosen
         study.set_user_attr("rate", rate)
     if not (isinstance(rate, float) and rate > 0 and math.isfinite(rate)):
         database = Path(FOLDER) / f"{study.study_name}.db"

@@ -13,22 +13,20 @@ from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.tables import Images
-from ensemble.engines.jobs import Job
 from ensemble.errors import DataError, EnsembleError, RunError
 from ensemble.files import atomic_path
 from ensemble.runs import Run, RunStore
+from ensemble.runs.job import Job
+from ensemble.runs.writer import STATES
 
 Files = dict[str, bytes]  # contents by file name
 ReadFiles = Callable[[Sequence[Path]], list[bytes]]
-STATE_FOLDERS = ("state", "refit-state")  # of an unfinished run: what it resumes from
 IMAGES_PER_REQUEST = 200
 
 
 def required_folders(job: Job, run_id: str, store: RunStore) -> dict[str, Files]:
     """What a worker needs of runs/: the state to resume from, the run with the initial weights."""
-    folders = {
-        f"{run_id}/{name}": read_folder(store.folder(run_id) / name) for name in STATE_FOLDERS
-    }
+    folders = {f"{run_id}/{name}": read_folder(store.folder(run_id) / name) for name in STATES}
     for run in _initial_weights(job, store):
         folders[run.id] = read_folder(run.folder)
     return folders

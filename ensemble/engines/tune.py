@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Cut, Engine, Job, Outcome, Sweep, Task, jobs_of
+from ensemble.engines.jobs import Engine, Outcome, Pruned, Sweep, Task
 from ensemble.engines.local import Here, finished_of
 from ensemble.engines.search_space import (
     Space,
@@ -34,6 +34,7 @@ from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Event, Note, RunStarted
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job, jobs_of
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -194,7 +195,7 @@ class _Trials:
         return self.take()
 
     def hear(self, task: Task, event: Event) -> None:
-        """An event of a running task. Raises Cut if its trial is pruned."""
+        """An event of a running task. Raises Pruned if its trial is pruned."""
         self.trial_of[id(task)].sweep.hear(task, event)
 
     def end(self, task: Task, outcome: Outcome) -> None:
@@ -224,7 +225,7 @@ class _Trials:
         self.open.append(trial)
 
     def _watch(self, trial: _OpenTrial, event: Event) -> None:
-        """Pass on an event of a trial's run. Raises Cut if an epoch is worse than the median."""
+        """Pass on an event of a trial's run. Raises Pruned if an epoch is worse than the median."""
         if isinstance(event, RunStarted):
             number = len(finished_trials(self.study)) + self.open.index(trial) + 1
             self.emit(replace(event, number=number, total=self.n_trials))
@@ -237,7 +238,7 @@ class _Trials:
             score = event.valid_loss if monitors_loss else event.accuracy
             trial.optuna_trial.report(score, event.epoch)
             if event.epoch < trial.n_epochs and trial.optuna_trial.should_prune():
-                raise Cut(f"pruned: worse than the median trial after epoch {event.epoch}")
+                raise Pruned(f"pruned: worse than the median trial after epoch {event.epoch}")
 
     def _record(self, trial: _OpenTrial) -> None:
         """Store in the study how a trial ended. Raises TrainingError."""
@@ -251,7 +252,7 @@ class _Trials:
             if trial.is_first:
                 name = self.recipe.name
                 raise TrainingError(f"{name}: the first trial, the recipe itself, failed: {reason}")
-        elif sweep.cut:
+        elif sweep.pruned_reason:
             self.study.tell(trial.optuna_trial, state=TrialState.PRUNED)
         else:
             runs = finished_of(sweep, trial.jobs, self.store)

@@ -8,10 +8,9 @@ from typing import Any
 
 from ensemble import __version__
 from ensemble.dataset.load import DataSet
-from ensemble.engines.jobs import Cut, Outcome, Task
+from ensemble.engines.jobs import Outcome, Pruned, Task
 from ensemble.engines.local import refit_one, train_one
 from ensemble.engines.transfer import (
-    STATE_FOLDERS,
     Files,
     ReadFiles,
     local_images,
@@ -21,7 +20,8 @@ from ensemble.engines.transfer import (
 )
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit, Event, Note, sparse
-from ensemble.runs import Run, RunStore
+from ensemble.runs import RunStore, StoredRun
+from ensemble.runs.writer import STATES
 
 STEP_SECONDS = 0.5  # at least, between two reports of training steps
 
@@ -37,7 +37,7 @@ class Payload:
     version: str
     task: Task
     folders: dict[str, Files]
-    refit: tuple[Run, dict[str, int]] | None = None
+    refit: tuple[StoredRun, dict[str, int]] | None = None
 
     @property
     def run_id(self) -> str:
@@ -128,8 +128,8 @@ def run_task(
             _train(payload, data, store, emit, lambda paths: ray.get(file_reader.remote(paths)))
         except EnsembleError as error:
             return Outcome("failed", str(error)), {}
-        except Cut:
-            return Outcome("cut"), {}
+        except Pruned:
+            return Outcome("pruned"), {}
         return Outcome("done"), read_folder(run_folder)
 
 
@@ -145,18 +145,18 @@ def _train(
         return
     run, epochs_by_phase = payload.refit
     run = run.model_copy(update={"folder": store.folder(run.id)})
-    refit_one(task.job, run, epochs_by_phase, store, images, emit, threads=1)
+    refit_one(task.job, run, epochs_by_phase, images, emit, threads=1)
 
 
 def _reporter(number: int, run_folder: Path, event_actor: Any) -> Emit:
-    """An Emit that reports events, and each new state once. It raises Cut if the task was pruned."""
+    """An Emit that reports events, and each new state once. It raises Pruned if the task was pruned."""
     import ray
 
     watch = _StateWatch(run_folder)
 
     def report(event: Event) -> None:
         if ray.get(event_actor.report.remote(Report(number, event, watch.update()))):
-            raise Cut
+            raise Pruned
 
     return sparse(report, STEP_SECONDS)
 
@@ -166,7 +166,7 @@ class _StateWatch:
 
     def __init__(self, run_folder: Path) -> None:
         self.run_folder = run_folder
-        self.times = {name: self._modified(name) for name in STATE_FOLDERS}
+        self.times = {name: self._modified(name) for name in STATES}
 
     def _modified(self, name: str) -> dict[str, int]:
         files = (self.run_folder / name).glob("*.safetensors")
@@ -174,7 +174,7 @@ class _StateWatch:
 
     def update(self) -> StateUpdate | None:
         """What has changed since the last call, None if nothing has."""
-        for name in STATE_FOLDERS:
+        for name in STATES:
             before, now = self.times[name], self._modified(name)
             if now and now != before:
                 self.times[name] = now

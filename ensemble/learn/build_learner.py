@@ -22,7 +22,7 @@ from ensemble.errors import RecipeError
 from ensemble.events import Emit, Note, Step, ignore
 from ensemble.learn import callbacks, models
 from ensemble.learn.amp import AMP, Amp
-from ensemble.learn.data import Catalog, catalog, loaders, normalisation
+from ensemble.learn.data import Catalog, Stats, catalog, loaders, normalisation
 from ensemble.learn.device import (
     compile_in_place,
     device,
@@ -35,6 +35,7 @@ from ensemble.learn.preprocess import Preprocess, weights_config
 from ensemble.learn.weights import find_weights, load_exactly
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import Run, RunStore
+from ensemble.runs.job import Job
 
 OPTIMISERS = {
     "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True),
@@ -59,36 +60,44 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> Learner:
     Raises EnsembleError. Images are decoded on the first call.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    return set_up(
-        recipe, load(recipe.data), recipe.seeds[0] if seed is None else seed, ignore, RunStore()
-    ).learn
+    job = Job(recipe, recipe.seeds[0] if seed is None else seed)
+    learn = set_up(job, load(recipe.data), RunStore(), ignore).learn
+    return _with_progress(learn)
 
 
 def trained_learner(run: Run) -> Learner:
     """The Learner of a finished run with its weights. Raises EnsembleError."""
-    run.check_file("recipe.yaml")
-    recipe = Recipe.load(run.folder / "recipe.yaml")
-    runs = RunStore(run.folder.parent)
-    learn = set_up(
-        recipe, load(recipe.data, run.fold or 0), run.seed, ignore, runs, start=run.start
-    ).learn
-    load_exactly(learn.model, run)
+    stored, start = run.single(), run.record().start
+    stored.check_file("recipe.yaml")
+    recipe = Recipe.load(stored.folder / "recipe.yaml")
+    job = Job(recipe, run.seed, run.fold)
+    data = load(recipe.data, run.fold or 0)
+    learn = set_up(job, data, RunStore(stored.folder.parent), ignore, start).learn
+    load_exactly(learn.model, stored)
+    return _with_progress(learn)
+
+
+def _with_progress(learn: Learner) -> Learner:
+    """The Learner with fastai's own progress bar and table, as a notebook expects."""
+    learn.add_cb(ProgressCallback())
+    learn.logger = print
     return learn
 
 
 def set_up(
-    recipe: Recipe,
+    job: Job,
     data: DataSet,
-    seed: int,
+    store: RunStore,
     emit: Emit,
-    runs: RunStore,
-    run_id: str = "",
     start: str | None = None,
+    mean_std: Stats | None = None,
 ) -> Setup:
-    """Find the first weights, decode the images, build network and Learner. Raises EnsembleError.
+    """Find the initial weights, decode the images, build network and Learner. Raises EnsembleError.
 
-    Where other weights will replace the first ones, start says which those were, and they are not looked for.
+    start describes the initial weights where stored ones will replace them; none are looked for.
+    mean_std replaces the normalization that the recipe asks for.
     """
+    recipe = job.recipe
     if recipe.fit.unfreeze_from and recipe.fit.strategy != "gradual":
         raise RecipeError(
             f"recipe {recipe.name}: fit.unfreeze_from belongs to strategy gradual, this is {recipe.fit.strategy}"
@@ -98,30 +107,34 @@ def set_up(
             f"recipe {recipe.name}: fit.compile and fit.cuda_graphs both say how passes are launched\nset one of them"
         )
     models.check_arch(recipe.model.arch)
-    weights = find_weights(recipe.model, runs) if start is None else None
-    images, preprocess = _images(recipe, data, run_id, emit)
+    weights = find_weights(recipe.model, store) if start is None else None
+    images, preprocess = _images(job, data, emit, mean_std)
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
-    dls = loaders(images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), seed)
+    dls = loaders(
+        images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), job.seed
+    )
     make_deterministic(recipe.fit.deterministic)
-    seed_everything(seed, "network")
+    seed_everything(job.seed, "network")
     built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
     network = built.network.to(device(), memory_format=torch.channels_last)
     if recipe.fit.compile:
         compile_in_place(network)
     chosen = precision(recipe.fit.precision)
     learn = _learner(recipe, dls, network, images, chosen)
-    if run_id:
-        learn.remove_cb(ProgressCallback)
-        learn.logger = callbacks.nothing
+    learn.remove_cb(ProgressCallback)  # progress leaves as events
+    learn.logger = callbacks.nothing
     learn.create_opt()
     return Setup(learn, built.start if start is None else start, images, preprocess, chosen)
 
 
-def _images(recipe: Recipe, data: DataSet, run_id: str, emit: Emit) -> tuple[Catalog, Preprocess]:
+def _images(
+    job: Job, data: DataSet, emit: Emit, mean_std: Stats | None
+) -> tuple[Catalog, Preprocess]:
     """The decoded images, and how they reach the network."""
+    recipe = job.recipe
 
     def progress(done: int, total: int) -> None:
-        emit(Step(run_id, "decoding", done, total))
+        emit(Step(job.run_id, "decoding", done, total))
 
     wanted, disk = weights_config(recipe), recipe.resources.disk
     budget = None if disk is None else int(disk * 1e9)
@@ -129,12 +142,12 @@ def _images(recipe: Recipe, data: DataSet, run_id: str, emit: Emit) -> tuple[Cat
     if isinstance(store.pixels, Streamed):
         emit(
             Note(
-                run_id,
+                job.run_id,
                 "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch",
             )
         )
     images = catalog(data, store, recipe.data.skip_unreadable)
-    mean, std = normalisation(recipe.data.normalize, (wanted.mean, wanted.std), images)
+    mean, std = mean_std or normalisation(recipe.data.normalize, (wanted.mean, wanted.std), images)
     stored = store.pixels.shape[1:3] if store.is_native else None
     return images, replace(wanted, mean=mean, std=std, stored=stored, ranges=data.ranges)
 

@@ -1,12 +1,13 @@
-"""What a training will cost, reckoned from some real steps of it; nothing is stored."""
+"""What a training will cost, estimated from a few real steps of it; nothing is stored."""
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import torch
-from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.core import Callback, CancelFitException, CancelValidException
 
 from ensemble.dataset.load import DataSet
 from ensemble.events import Emit, Event, Note, Step
@@ -21,14 +22,19 @@ from ensemble.learn.micro_batch import device_errors_explained
 from ensemble.learn.predict import all_views, probabilities
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 N_STEPS, WARM_UP = 20, 3
-COPIES_IN_STATE = 5  # of the weights while training: the network's, two averages of AdamW, the kept epoch, the result
+# of the weights while training: the network's, two averages of AdamW, the kept epoch, the result
+COPIES_IN_STATE = 5
 
 
 @dataclass(frozen=True)
 class PhaseCost:
-    """A phase's epochs and the seconds that one takes; cached views are passed once, in front of all epochs."""
+    """A phase's epochs and the seconds of each.
+
+    once_seconds is what filling the cached augmentations takes before the first epoch.
+    """
 
     name: str
     n_epochs: int
@@ -43,9 +49,9 @@ class PhaseCost:
 
 @dataclass(frozen=True)
 class Cost:
-    """Decoding, the phases, the rate test and prediction; memory is the peak so far, disk what will be written.
+    """Seconds of each part of a training; memory is the peak so far, disk what will be written.
 
-    Decoding is that of the n_decoded images that were not in the cache yet; now they are, and a training skips it.
+    Decoding covers the n_decoded images that were not cached; now they are, so a training skips it.
     """
 
     decode_seconds: float
@@ -60,79 +66,128 @@ class Cost:
     @property
     def seconds(self) -> float:
         """Everything, decoding included."""
-        phases = sum(phase.seconds for phase in self.phases)
-        return (
-            self.decode_seconds
-            + phases
-            + self.rate_seconds
-            + self.predict_seconds
-            + self.refit_seconds
-        )
+        phase_seconds = sum(phase.seconds for phase in self.phases)
+        run_seconds = self.rate_seconds + phase_seconds + self.predict_seconds
+        return self.decode_seconds + run_seconds + self.refit_seconds
 
 
-def cost_of(
-    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit
-) -> Cost:
-    """Decode the images, take at most 20 real steps of each phase, and estimate. Raises EnsembleError."""
-    with device_errors_explained(recipe):
-        return _cost_of(recipe, data, seed, run_id, store, emit)
+@dataclass(frozen=True)
+class Sizes:
+    """Readable images by split, and the batches of an epoch."""
+
+    n_train: int
+    n_valid: int
+    n_test: int
+    n_batches: int
 
 
-def _cost_of(
-    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, emit: Emit
-) -> Cost:
-    decoding = _Decoding(emit)
-    setup = set_up(recipe, data, seed, decoding, store, run_id)
-    fitting = Fitting(setup, recipe, seed, run_id, emit)
-    image_seconds = _forward(
-        setup, part_loader(setup.learn.dls, setup.images, "valid", 2 * setup.learn.dls.train.bs)
-    )
-    n_train, n_valid, n_test = (
-        len(setup.images.readable(part)) if part in setup.images.parts else 0
-        for part in ("train", "valid", "test")
-    )
-    n_batches = len(setup.learn.dls.train)
-    phases, steps = [], []
-    for phase in fitting.phases:
-        kept = (
-            n_views(recipe.fit, recipe.augmentation, phase.n_epochs)
-            if phase.first_group == -1
-            else 0
-        )
-        if kept and cut(setup.learn.model, recipe.model):
-            once = (n_train + n_valid) * image_seconds + (kept - 1) * n_train * _augmented(
-                setup, kept
-            )
-            phases.append(PhaseCost(phase.name, phase.n_epochs, 0.0, once))
-            steps.append(0.0)
-        else:
-            emit(Note(run_id, f"phase {phase.name}: {N_STEPS} steps to see what they take"))
-            steps.append(fitting.micro_batch.fit(partial(_step, fitting, phase), callbacks.nothing))
-            phases.append(
-                PhaseCost(
-                    phase.name, phase.n_epochs, steps[-1] * n_batches + n_valid * image_seconds
-                )
-            )
-    is_found = not isinstance(recipe.fit.lr, float)
-    n_run = sum(phase.n_epochs for phase in fitting.phases) * n_batches
-    n_shown = sum(1 for _ in all_views(torch.zeros(1, 3, 8, 8), recipe.views))
+@dataclass(frozen=True)
+class PhaseTimes:
+    """What was measured of a phase: seconds of a step of the optimizer.
+
+    Where the head trains on cached augmentations, n_cached is how many each image has,
+    augmented_seconds what an image of them takes, and the steps themselves take next to nothing.
+    """
+
+    name: str
+    n_epochs: int
+    step_seconds: float
+    n_cached: int = 0
+    augmented_seconds: float = 0.0
+
+
+def phase_cost(times: PhaseTimes, sizes: Sizes, image_seconds: float) -> PhaseCost:
+    """The cost of a phase; image_seconds is what predicting one image takes.
+
+    The first of the cached augmentations is the plain image, also of the validation images.
+    """
+    if times.n_cached:
+        plain = (sizes.n_train + sizes.n_valid) * image_seconds
+        augmented = (times.n_cached - 1) * sizes.n_train * times.augmented_seconds
+        return PhaseCost(times.name, times.n_epochs, 0.0, plain + augmented)
+    train_seconds = times.step_seconds * sizes.n_batches
+    return PhaseCost(times.name, times.n_epochs, train_seconds + sizes.n_valid * image_seconds)
+
+
+def rate_seconds(times: Sequence[PhaseTimes], sizes: Sizes) -> float:
+    """What the range test takes: its steps are those of the first phase."""
+    n_run_steps = sum(phase.n_epochs for phase in times) * sizes.n_batches
+    return n_steps_for(n_run_steps) * times[0].step_seconds
+
+
+def refit_seconds(phases: Sequence[PhaseCost], sizes: Sizes) -> float:
+    """What the refit takes: the phases again on train + valid."""
+    growth = (sizes.n_train + sizes.n_valid) / sizes.n_train
+    return sum(phase.seconds for phase in phases) * growth
+
+
+def cost_of(job: Job, data: DataSet, store: RunStore, emit: Emit) -> Cost:
+    """Decode the images, take at most 20 real steps of each phase, and estimate.
+
+    Raises EnsembleError.
+    """
+    with device_errors_explained(job.recipe):
+        return _cost_of(job, data, store, emit)
+
+
+def _cost_of(job: Job, data: DataSet, store: RunStore, emit: Emit) -> Cost:
+    recipe, decoding = job.recipe, _Decoding(emit)
+    setup = set_up(job, data, store, decoding)
+    fitting = Fitting(setup, job, emit)
+    dls = setup.learn.dls
+    sizes = _sizes(setup)
+    image_seconds = _forward(setup, part_loader(dls, setup.images, "valid", 2 * dls.train.bs))
+    times = [_phase_times(fitting, phase, emit) for phase in fitting.phases]
+    phases = tuple(phase_cost(phase, sizes, image_seconds) for phase in times)
+    is_rate_given = isinstance(recipe.fit.lr, float)
+    n_views_shown = sum(1 for _ in all_views(torch.zeros(1, 3, 8, 8), recipe.views))
     return Cost(
-        decoding.seconds,
-        decoding.n_images,
-        tuple(phases),
-        n_steps_for(n_run) * steps[0] if is_found else 0.0,
-        (n_valid + n_test) * n_shown * image_seconds,
-        sum(phase.seconds for phase in phases) * (n_train + n_valid) / n_train
-        if recipe.refit
-        else 0.0,
-        _peak_memory(),
-        COPIES_IN_STATE
-        * sum(weight.numel() * weight.element_size() for weight in setup.learn.model.parameters()),
+        decode_seconds=decoding.seconds,
+        n_decoded=decoding.n_images,
+        phases=phases,
+        rate_seconds=0.0 if is_rate_given else rate_seconds(times, sizes),
+        predict_seconds=(sizes.n_valid + sizes.n_test) * n_views_shown * image_seconds,
+        refit_seconds=refit_seconds(phases, sizes) if recipe.refit else 0.0,
+        memory_bytes=_peak_memory(),
+        disk_bytes=COPIES_IN_STATE * _n_bytes(setup),
     )
+
+
+def _sizes(setup: Setup) -> Sizes:
+    images = setup.images
+    n_train, n_valid, n_test = (
+        len(images.readable(split)) if split in images.parts else 0
+        for split in ("train", "valid", "test")
+    )
+    return Sizes(n_train, n_valid, n_test, len(setup.learn.dls.train))
+
+
+def _n_bytes(setup: Setup) -> int:
+    """Bytes of the network's weights."""
+    return sum(weight.numel() * weight.element_size() for weight in setup.learn.model.parameters())
+
+
+def _phase_times(fitting: Fitting, phase: Phase, emit: Emit) -> PhaseTimes:
+    n_cached = _n_cached(fitting, phase)
+    if n_cached:
+        seconds = _augmented(fitting.setup, n_cached)
+        return PhaseTimes(phase.name, phase.n_epochs, 0.0, n_cached, seconds)
+    emit(Note(fitting.run_id, f"phase {phase.name}: timing {N_STEPS} steps"))
+    seconds = fitting.micro_batch.fit(partial(_step, fitting, phase), callbacks.nothing)
+    return PhaseTimes(phase.name, phase.n_epochs, seconds)
+
+
+def _n_cached(fitting: Fitting, phase: Phase) -> int:
+    """Cached augmentations of an image, 0 where images pass the body in every epoch."""
+    recipe: Recipe = fitting.recipe
+    if phase.first_group != -1:
+        return 0
+    n_cached = n_views(recipe.fit, recipe.augmentation, phase.n_epochs)
+    return n_cached if n_cached and cut(fitting.network, recipe.model) else 0
 
 
 class _Decoding:
-    """Passes events on; seconds and n_images are what decoding took, 0 where every image was in the cache."""
+    """Passes events on; seconds and n_images are what decoding took, 0 if all images were cached."""
 
     def __init__(self, emit: Emit) -> None:
         self.emit = emit
@@ -147,8 +202,8 @@ class _Decoding:
         self.emit(event)
 
 
-class _Timed(Callback):
-    """Ends a fit after some steps; seconds are those of one, the first ones left out."""
+class StepTimer(Callback):
+    """Ends a fit after some steps; seconds is the mean of one step, the first few left out."""
 
     order = 80
 
@@ -164,43 +219,44 @@ class _Timed(Callback):
 
     @property
     def seconds(self) -> float:
-        """Of one step; 0 where there was only one."""
+        """Of one step; 0 if there was only one."""
         first = min(WARM_UP, len(self.times) - 2)
-        return (
-            (self.times[-1] - self.times[first]) / (len(self.times) - 1 - first)
-            if first >= 0
-            else 0.0
-        )
+        if first < 0:
+            return 0.0
+        return (self.times[-1] - self.times[first]) / (len(self.times) - 1 - first)
 
 
 class _TrainOnly(Callback):
-    """Passes validation over."""
+    """Skips validation."""
 
     def before_validate(self) -> None:  # noqa: D102
-        raise callbacks.CancelValidException
+        raise CancelValidException
 
 
 def _step(fitting: Fitting, phase: Phase) -> float:
-    """Seconds of a step of the optimiser."""
+    """Seconds of a step of the optimizer."""
     learn, seed, name = fitting.setup.learn, fitting.seed, fitting.fit.schedule
     freeze(learn, phase)
-    timed, n_epochs = _Timed(), -(-N_STEPS // len(learn.dls.train)) + 1
-    cbs = [callbacks.SeedEpochs(seed, phase.name), callbacks.FrozenInEval(), timed, _TrainOnly()]
+    timer, n_epochs = StepTimer(), -(-N_STEPS // len(learn.dls.train)) + 1
+    cbs = [callbacks.SeedEpochs(seed, phase.name), callbacks.FrozenInEval(), timer, _TrainOnly()]
     with clean_on_error(learn), fitting.recorded(learn):
         learn.fit(n_epochs, cbs=[*cbs, *schedule(learn, name, phase, 1e-6)])
-    return timed.seconds * fitting.micro_batch.batch / fitting.micro_batch.size
+    return timer.seconds * fitting.micro_batch.batch / fitting.micro_batch.size
 
 
-def _augmented(setup: Setup, n_views: int) -> float:
-    """Seconds that one image of a cached view takes: augmented, and decoded where it is cropped. 0 for one view."""
-    if n_views == 1:
+def _augmented(setup: Setup, n_cached: int) -> float:
+    """Seconds to augment one image, decode it where it is cropped, and pass it through the network.
+
+    0 where the plain image is the only one that is cached.
+    """
+    if n_cached == 1:
         return 0.0
     train = setup.learn.dls.train
     return _forward(setup, train.new(shuffle=False, drop_last=False, bs=2 * train.bs))
 
 
 def _forward(setup: Setup, loader: PixelDL) -> float:
-    """Seconds that one image of a loader takes in prediction, from some batches."""
+    """Seconds to predict one image of a loader, from some batches."""
     times: list[float] = []
 
     def watch(done: int, total: int) -> None:
@@ -218,12 +274,12 @@ def _forward(setup: Setup, loader: PixelDL) -> float:
 
 
 def _peak_memory() -> int:
+    """Bytes; 0 on Windows, which does not report them."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
     try:
         import resource
-    except ImportError:  # Windows does not tell
+    except ImportError:
         return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux KiB

@@ -23,7 +23,8 @@ from ensemble.learn.graphs import recorded
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
 from ensemble.learn.micro_batch import MicroBatch
 from ensemble.learn.resume import Restore, Saved, StateFolder, optimiser_tensors
-from ensemble.recipe import Find, Fit, Recipe
+from ensemble.recipe import Find, Fit
+from ensemble.runs.job import Job
 
 LR_MULT = 100.0  # fastai's fine_tune: the first stage trains at a hundredth of the last one's rate
 
@@ -114,21 +115,14 @@ class Fitting:
     def __init__(
         self,
         setup: Setup,
-        recipe: Recipe,
-        seed: int,
-        run_id: str,
+        job: Job,
         emit: Emit,
         keeper: callbacks.Keeper | None = None,
         states: StateFolder | None = None,
     ) -> None:
-        self.setup, self.recipe, self.seed, self.run_id, self.emit = (
-            setup,
-            recipe,
-            seed,
-            run_id,
-            emit,
-        )
-        self.fit = fit = recipe.fit
+        self.setup, self.emit = setup, emit
+        self.recipe, self.seed, self.run_id = job.recipe, job.seed, job.run_id
+        self.fit = fit = job.recipe.fit
         self.network, self.states = setup.learn.model, states
         self.keeper = keeper or callbacks.Best(fit.monitor, fit.early_stop, fit.keep)
         self.average = callbacks.Averaged(self.network, fit.ema) if fit.ema else None

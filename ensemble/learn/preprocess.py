@@ -11,7 +11,7 @@ from ensemble.dataset.geometry import FILTERS, Geometry
 from ensemble.dataset.image_info import EIGHT_BITS
 from ensemble.errors import RecipeError
 from ensemble.recipe import Recipe
-from ensemble.runs import Run
+from ensemble.runs import TrainingRecord
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Preprocess:
         return {**asdict(self.geometry), **normalised, "stored": stored, **ranges}
 
     @classmethod
-    def of(cls, run: Run) -> "Preprocess":
-        """What as_json said of a run."""
-        said = dict(run.preprocessing)
+    def of(cls, record: TrainingRecord) -> "Preprocess":
+        """The preprocessing that a training recorded by as_json."""
+        said = dict(record.preprocessing)
         mean, std, stored = (
             tuple(said.pop("mean")),
             tuple(said.pop("std")),

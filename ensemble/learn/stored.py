@@ -20,7 +20,7 @@ from ensemble.learn.predict import probabilities
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.weights import MODEL, check_has_weights, load_exactly
 from ensemble.recipe import Recipe
-from ensemble.runs import Run
+from ensemble.runs import StoredRun
 
 
 @dataclass(frozen=True)
@@ -76,12 +76,13 @@ class StoredNetwork:
         return probabilities(self.network, [(x,)], self.views, self.precision)
 
 
-def stored_network(run: Run, of_refit: bool = False) -> StoredNetwork:
+def stored_network(run: StoredRun, of_refit: bool = False) -> StoredNetwork:
     """The network of a run, or of its refit. Raises RunError, DamagedError, TrainingError."""
     weights = "refit.safetensors" if of_refit else MODEL
     check_has_weights(run, weights)  # before the network is built
     run.check_file("recipe.yaml")
-    recipe, preprocess = Recipe.load(run.folder / "recipe.yaml"), Preprocess.of(run)
+    record = run.record()
+    recipe, preprocess = Recipe.load(run.folder / "recipe.yaml"), Preprocess.of(record)
     network = models.build(recipe.model, len(run.classes), preprocess.geometry.size).network
     load_exactly(network, run, weights)
     on_gpu = device().type == "cuda"
@@ -92,7 +93,7 @@ def stored_network(run: Run, of_refit: bool = False) -> StoredNetwork:
         run.class_shares(with_valid=of_refit),
         network.to(device(), memory_format=torch.channels_last).eval(),
         [IntToFloatTensor(), ToSize(preprocess.geometry), normalize],
-        run.tta,
-        run.precision if on_gpu else "fp32",
-        2 * (run.micro_batch or run.batch_size),
+        record.tta,
+        record.precision if on_gpu else "fp32",
+        2 * (record.micro_batch or record.batch_size),
     )

@@ -1,9 +1,8 @@
-"""Train one run: phases of a strategy, the rate from a range test, the best epoch restored, predictions by row id."""
+"""Train one run: find the rate, train the phases, restore the best epoch, predict by row id."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from ensemble.dataset.audit import leak_warnings
 from ensemble.dataset.load import DataSet
 from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
-from ensemble.events import Emit, EpochEnded, Event, Note, Step, ignore
+from ensemble.events import Emit, Event, Note, Step, ignore
 from ensemble.learn import models
 from ensemble.learn.background import Background
 from ensemble.learn.build_learner import Setup, set_up
@@ -28,115 +27,111 @@ from ensemble.learn.micro_batch import device_errors_explained, free_memory, is_
 from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.resume import StateFolder
-from ensemble.learn.weights import MODEL
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
-from ensemble.runs import Run, RunStore
+from ensemble.runs import LrFind, RunStore, StoredRun, Trained, TrainingRecord, writer
+from ensemble.runs.job import Job
 
-STATE, REFIT_STATE = "state", "refit-state"
 LEAKS_WAIT = 2.0  # seconds; 60,000 images take some 40, for which a GPU would wait
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What training leaves behind besides the weights it stored."""
-
-    valid: Predictions
-    test: Predictions | None
-    history: list[EpochEnded]
-    range_test: RangeTest | None
-    lr: float
-    preprocess: Preprocess
-    best_epoch: int
-    n_parameters: int
-    n_trainable: int
-    phases: tuple[str, ...]
-    start: str
-    note: str
-    feature_views: int | None
-    kept_by_phase: dict[str, int]
-    device: str
-    precision: str
-    threads: int
-    batch_size: int
-    micro_batch: int
-    seconds: dict[str, float]
-    images_per_second: float
-    class_counts: dict[str, int]
-    unreadable: dict[str, list[str]]
-
-
 def train(
-    recipe: Recipe,
-    data: DataSet,
-    seed: int,
-    run_id: str,
-    store: RunStore,
-    emit: Emit = ignore,
-    force: bool = False,
+    job: Job, data: DataSet, store: RunStore, emit: Emit = ignore, force: bool = False
 ) -> Trained:
-    """Train, store `model.safetensors` in the run's folder, and predict; goes on where a killed training stopped.
+    """Train, store `model.safetensors` in the run's folder, and predict.
 
-    Raises EnsembleError.
+    A training that was killed resumes from its last stored epoch. Raises EnsembleError.
     """
-    with device_errors_explained(recipe):
-        return _train(recipe, data, seed, run_id, store, force, emit)
+    with device_errors_explained(job.recipe):
+        return _train(job, data, store, emit, force)
 
 
-def _train(
-    recipe: Recipe, data: DataSet, seed: int, run_id: str, store: RunStore, force: bool, emit: Emit
-) -> Trained:
-    folder = store.folder(run_id)
-    states = StateFolder(folder / STATE, _key(recipe, data, seed, force))
+def _train(job: Job, data: DataSet, store: RunStore, emit: Emit, force: bool) -> Trained:
+    recipe, run_id, folder = job.recipe, job.run_id, store.folder(job.run_id)
+    states = StateFolder(folder / writer.STATE, _key(recipe, data, job.seed, force))
     saved = states.read()
     clock = Clock()
     with clock.measure("data"):
-        setup = set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start)
+        setup = set_up(job, data, store, emit, start=saved.start if saved else None)
     emit(Note(run_id, setup.start))
     for line in (*_dropped(setup.images), data.passed_over, str(data.ranges)):
         if line:
             emit(Note(run_id, line))
     with_leaks = _WithLeaks(data, run_id, emit)
-    with_leaks.tell(LEAKS_WAIT)
-    fitting = Fitting(setup, recipe, seed, run_id, with_leaks, states=states)
+    with_leaks.report(LEAKS_WAIT)
+    fitting = Fitting(setup, job, with_leaks, states=states)
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
-        (folder / "run.json").unlink(missing_ok=True)  # --force: unfinished until all files are new
-        save_weights(state, folder / MODEL)
+        writer.begin(folder)
+        save_weights(state, folder / writer.MODEL)
         valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
-    with_leaks.tell(None)
-    fitted = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
-    n_images = len(setup.images.readable("train")) * len(fitting.history)
+    with_leaks.report(None)
     return Trained(
-        valid,
-        test,
-        fitting.history,
-        fitting.range_test,
-        rate,
-        setup.preprocess,
-        best_epoch=fitting.keeper.kept_epoch,
-        n_parameters=models.count_parameters(setup.learn.model),
-        n_trainable=fitting.n_trainable,
-        phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
-        start=setup.start,
-        note=fitting.note,
-        feature_views=fitting.n_views,
-        kept_by_phase=fitting.kept_by_phase,
-        device=device_name(),
-        precision=setup.precision,
-        threads=torch.get_num_threads(),
-        batch_size=fitting.micro_batch.batch,
-        micro_batch=fitting.micro_batch.size,
-        seconds=clock.rounded | fitting.clock.rounded,
-        images_per_second=round(n_images / fitted, 1) if fitted else 0.0,
+        record=_record(setup, fitting, recipe, data, rate, clock),
+        valid=valid,
+        test=test,
+        history=fitting.history,
+        range_test=_points(fitting.range_test),
         class_counts=setup.images.class_counts,
         unreadable={part: sorted(bad) for part, bad in setup.images.unreadable.items() if bad},
     )
 
 
+def _points(curve: RangeTest | None) -> list[tuple[float, float]]:
+    return list(zip(curve.rates, curve.losses, strict=True)) if curve else []
+
+
+def _record(
+    setup: Setup, fitting: Fitting, recipe: Recipe, data: DataSet, rate: float, clock: Clock
+) -> TrainingRecord:
+    train_seconds = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
+    n_images = len(setup.images.readable("train")) * len(fitting.history)
+    return TrainingRecord(
+        preprocessing=setup.preprocess.as_json(),
+        tta=recipe.views,
+        batch_size=fitting.micro_batch.batch,
+        micro_batch=fitting.micro_batch.size,
+        lr=rate,
+        lr_find=_lr_find(fitting, len(data.train)),
+        best_epoch=fitting.keeper.kept_epoch,
+        n_epochs=len(fitting.history),
+        kept_by_phase=fitting.kept_by_phase,
+        n_parameters=models.count_parameters(setup.learn.model),
+        n_trainable=fitting.n_trainable,
+        phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
+        start=setup.start,
+        feature_views=fitting.n_views,
+        note=fitting.note,
+        device=device_name(),
+        precision=setup.precision,
+        threads=torch.get_num_threads(),
+        seconds=clock.rounded | fitting.clock.rounded,
+        images_per_second=round(n_images / train_seconds, 1) if train_seconds else 0.0,
+    )
+
+
+def _lr_find(fitting: Fitting, n_train: int) -> LrFind | None:
+    range_test = fitting.range_test
+    if range_test is None:
+        return None
+    n_batches = max(1, n_train // fitting.micro_batch.batch)
+    n_run_steps = n_batches * len(fitting.history)
+    return LrFind(
+        suggestions=range_test.suggestions,
+        chosen=range_test.chosen,
+        rule=range_test.rule,
+        steps=range_test.n_steps,
+        share_of_run=round(range_test.n_steps / n_run_steps, 4),
+        note=range_test.note,
+    )
+
+
 class _WithLeaks:
-    """Passes events on, and tells of images with copies across the parts once the search beside the training ends."""
+    """Passes events on, and warns of images with copies in other splits.
+
+    The search for them runs in the background of the training.
+    """
 
     def __init__(self, data: DataSet, run_id: str, emit: Emit) -> None:
         self.search = Background(partial(leak_warnings, data))
@@ -144,86 +139,68 @@ class _WithLeaks:
 
     def __call__(self, event: Event) -> None:
         self.emit(event)
-        self.tell(0.0)
+        self.report(0.0)
 
-    def tell(self, wait: float | None) -> None:
-        """The warnings, if they are there after so many seconds; None waits for them. Raises EnsembleError."""
+    def report(self, wait: float | None) -> None:
+        """Report the warnings if found after this many seconds; None waits. Raises EnsembleError."""
         for warning in self.search.take(wait) or ():
             self.emit(Note(self.run_id, warning))
 
 
-def forget(folder: Path) -> None:
-    """Remove what a run stored to go on from, once it is finished or given up."""
-    for name in (STATE, REFIT_STATE):
-        StateFolder(folder / name, "").remove()
-
-
 def _key(recipe: Recipe, data: DataSet, *more: object) -> str:
-    """What a state belongs to: the same recipe and images, and numbers that come out the same."""
+    """What a state belongs to; another recipe, data set, torch or device would compute other numbers."""
     return repr((recipe.digest, data.fingerprint, torch.__version__, device_name(), *more))
 
 
 @dataclass(frozen=True)
 class Refitted:
-    """What training again on train + valid gives: the test predictions of the stored `refit.safetensors`."""
+    """A refit: its test predictions and its wall time."""
 
     test: Predictions | None
     seconds: float
 
 
 def refit(
-    recipe: Recipe,
-    data: DataSet,
-    run: Run,
-    by_phase: dict[str, int],
-    store: RunStore,
-    emit: Emit = ignore,
+    job: Job, data: DataSet, run: StoredRun, by_phase: dict[str, int], emit: Emit = ignore
 ) -> Refitted:
-    """Train a finished run's recipe again on train + valid, at its rate and on its schedule.
+    """Train the recipe of a finished run again on train + valid, at its rate and on its schedule.
 
-    by_phase says for how many epochs each phase trains.
-
-    Nothing is validated: no row is left that was not trained on. Raises EnsembleError.
+    job is that of the run; by_phase says for how many epochs each phase trains. Nothing is
+    validated: every labeled row is trained on. Raises EnsembleError.
     """
     clock = Clock()
-    mean_std = tuple(tuple(run.preprocessing[key]) for key in ("mean", "std"))
-    pinned = recipe.model_copy(
-        update={"data": recipe.data.model_copy(update={"normalize": mean_std})}
-    )
-    with clock.measure("refit"), device_errors_explained(recipe):
-        test = _refit(pinned, recipe, data, run, by_phase, store, emit)
+    with clock.measure("refit"), device_errors_explained(job.recipe):
+        test = _refit(job, data, run, by_phase, emit)
     return Refitted(test, clock.rounded["refit"])
 
 
 def _refit(
-    pinned: Recipe,
-    recipe: Recipe,
-    data: DataSet,
-    run: Run,
-    by_phase: dict[str, int],
-    store: RunStore,
-    emit: Emit,
+    job: Job, data: DataSet, run: StoredRun, by_phase: dict[str, int], emit: Emit
 ) -> Predictions | None:
-    """The refit itself; pinned has the run's own normalisation."""
-    states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, by_phase))
+    states = StateFolder(
+        run.folder / writer.REFIT_STATE, _key(job.recipe, data, job.seed, by_phase)
+    )
     saved = states.read()
-    start = saved and saved.start
-    setup = set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=start)
+    start = saved.start if saved else None
+    record = run.record()
+    preprocess = Preprocess.of(record)
+    mean_std = (preprocess.mean, preprocess.std)
+    setup = set_up(job, data.joined(), RunStore(run.folder.parent), emit, start, mean_std)
     n_images = len(setup.images.readable("train"))
-    told = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
-    emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {told}"))
-    fitting = Fitting(setup, recipe, run.seed, run.id, emit, EndAt(by_phase), states)
-    fitting.train(run.lr, saved)
+    epochs = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
+    emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {epochs}"))
+    fitting = Fitting(setup, job, emit, EndAt(by_phase), states)
+    fitting.train(record.lr, saved)
     state = fitting.keep_epoch()
-    save_weights(state, store.folder(run.id) / "refit.safetensors")
-    return _test(setup, recipe, data, _watch(run.id, emit))
+    save_weights(state, run.folder / writer.REFIT_MODEL)
+    return _test(setup, job.recipe, data, _watch(run.id, emit))
 
 
-def find_lr(recipe: Recipe, data: DataSet, seed: int, emit: Emit = ignore) -> RangeTest:
-    """The range test alone, with fastai's valley where the recipe names a number. Raises EnsembleError."""
-    with device_errors_explained(recipe):
-        setup = set_up(recipe, data, seed, emit, RunStore(), recipe.name)
-        return Fitting(setup, recipe, seed, recipe.name, emit).find_rate()
+def find_lr(job: Job, data: DataSet, emit: Emit = ignore) -> RangeTest:
+    """The range test alone, by the valley rule where the recipe sets a rate. Raises EnsembleError."""
+    with device_errors_explained(job.recipe):
+        setup = set_up(job, data, RunStore(), emit)
+        return Fitting(setup, job, emit).find_rate()
 
 
 def _watch(run_id: str, emit: Emit) -> Progress:
@@ -234,17 +211,10 @@ def _valid(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Pred
     images = setup.images
     positions = images.readable("valid")
     rows = positions - images.parts["valid"][0]
-    ids, groups = (
-        None if names is None else np.array(names)[rows]
-        for names in (data.valid.ids, data.valid.groups)
-    )
-    return Predictions(
-        ids,
-        data.classes,
-        _probabilities(setup, recipe, "valid", watch),
-        images.codes[positions],
-        groups,
-    )
+    ids = np.array(data.valid.ids)[rows]
+    groups = None if data.valid.groups is None else np.array(data.valid.groups)[rows]
+    probs = _probabilities(setup, recipe, "valid", watch)
+    return Predictions(ids, data.classes, probs, images.codes[positions], groups)
 
 
 def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions | None:

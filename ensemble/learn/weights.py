@@ -23,7 +23,7 @@ from ensemble.files import sha256
 from ensemble.learn.checkpoint import read_weights
 from ensemble.learn.sizes import resampling
 from ensemble.recipe import Model
-from ensemble.runs import Folded, Run, RunStore
+from ensemble.runs import Run, RunStore, StoredRun
 
 State = dict[str, Tensor]
 HUB_SECONDS = 4.0  # timm's own retries wait 46 s before they give up
@@ -94,17 +94,18 @@ def find_weights(model: Model, runs: RunStore) -> Weights | None:
             raise RecipeError(
                 f"model.pretrained: {wanted} is a {run.arch}, this recipe's model.arch is {model.arch}"
             )
-        if isinstance(run, Folded):
+        first, n_networks = run.folds[0], len(run.folds)
+        if n_networks > 1:
             raise RecipeError(
-                f"model.pretrained: {wanted} has {len(run.parts)} networks; "
-                f"name one fold's, such as run:{run.parts[0].id}\n"
+                f"model.pretrained: {wanted} has {n_networks} networks; "
+                f"name one fold's, such as run:{first.id}\n"
                 "it has been trained on the rows that the other folds validate"
             )
-        return Weights(f"{wanted} ({run.files.get(MODEL, '')[:8]})", stored_weights(run))
+        return Weights(f"{wanted} ({first.files.get(MODEL, '')[:8]})", stored_weights(first))
     return _from_file(str(wanted))
 
 
-def stored_weights(run: Run, name: str = MODEL) -> State:
+def stored_weights(run: StoredRun, name: str = MODEL) -> State:
     """The weights that a finished run stored, as its run.json knows them. Raises RunError, DamagedError."""
     check_has_weights(run, name)
     run.check_file(name)
@@ -350,6 +351,6 @@ def _load(network: nn.Module, state: State, head: tuple[str, ...], source: str) 
     return "" if fits else "; its classifier is new"
 
 
-def load_exactly(network: nn.Module, run: Run, name: str = MODEL) -> None:
+def load_exactly(network: nn.Module, run: StoredRun, name: str = MODEL) -> None:
     """A run's own weights back into its own network. Raises RunError, TrainingError, DamagedError."""
     _load(network, stored_weights(run, name), (), str(run.folder / name))

@@ -17,7 +17,7 @@ from ensemble.report.images import Progress, images_of, thumbnails_of, view_of
 from ensemble.report.mistakes import mistakes_of
 from ensemble.report.pictures import Thumbnails
 from ensemble.report.values import BlendView, Report, RunView, SetView, Strategy
-from ensemble.runs import Damaged, Folded, Listing, Run, history_of, range_test_of
+from ensemble.runs import Damaged, Listing, Run, StoredRun, history_of, range_test_of
 
 MAX_COMPARED = 12  # recipes; beyond, Holm's correction leaves little to tell apart
 MAX_PICTURED = 16  # runs whose mistakes are shown as pictures, for the page's size
@@ -51,7 +51,7 @@ def _readable(found: Listing) -> Listing:
     damaged = {}
     for run in found.runs:
         try:
-            if isinstance(run, Folded):
+            if len(run.folds) > 1:
                 run.valid()
         except EnsembleError as error:
             damaged[run.id] = Damaged(run.folder, f"{run.id}: {str(error).splitlines()[0]}")
@@ -79,7 +79,7 @@ def _set(runs: Sequence[Run], asked: Asked, progress: Progress) -> SetView:
 def _run(number: int, run: Run, thumbnails: Thumbnails) -> RunView:
     valid = run.valid()
     n_pictures = 12 if number <= MAX_PICTURED else 0
-    first = run.parts[0] if isinstance(run, Folded) else run
+    first = run.folds[0]
     return RunView(
         number=number,
         run=run,
@@ -101,7 +101,7 @@ def _accuracy(valids: Sequence[Predictions], run: Run) -> metrics.Interval:
     return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
 
 
-def _curves(run: Run, read: Callable[[Run], tuple[Any, ...]]) -> tuple[Any, ...]:
+def _curves(run: StoredRun, read: Callable[[StoredRun], tuple[Any, ...]]) -> tuple[Any, ...]:
     """The rows of a curve; none where its file is damaged, which `_damaged_curves` names."""
     with suppress(DamagedError):
         return read(run)
@@ -112,7 +112,7 @@ def _damaged_curves(runs: Sequence[Run]) -> list[Damaged]:
     """The files of curves that cannot be trusted."""
     damaged = []
     for run in runs:
-        first = run.parts[0] if isinstance(run, Folded) else run
+        first = run.folds[0]
         for read in (history_of, range_test_of):
             try:
                 read(first)

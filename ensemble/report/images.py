@@ -19,7 +19,7 @@ from ensemble.numbers import count
 from ensemble.recipe import Recipe
 from ensemble.report.pictures import Thumbnails
 from ensemble.report.values import CopyView, DataView, PartView, Sample
-from ensemble.runs import Folded, Run
+from ensemble.runs import Run
 
 N_SAMPLES, MAX_SAMPLED, N_COPIES = 60, 60, 6  # thumbnails of the grid, classes in it, pairs shown
 Progress = Callable[[str, int, int], None]
@@ -42,7 +42,7 @@ def images_of(runs: Sequence[Run]) -> DataSet | NotAtHand:
     """The data set that one of these runs was trained and validated on, or why it is not at hand."""
     reasons: dict[str, NotAtHand] = {}
     for run in runs:
-        first = run.parts[0] if isinstance(run, Folded) else run
+        first = run.folds[0]
         if not (first.folder / "recipe.yaml").is_file():
             continue
         try:
@@ -68,9 +68,7 @@ def thumbnails_of(found: DataSet | NotAtHand, runs: Sequence[Run]) -> Thumbnails
     if isinstance(found, NotAtHand):
         return Thumbnails({}, {})
     tables = (
-        [found.train, found.valid]
-        if any(isinstance(run, Folded) for run in runs)
-        else [found.valid]
+        [found.train, found.valid] if any(len(run.folds) > 1 for run in runs) else [found.valid]
     )
     files = {
         image_id: file

@@ -1,15 +1,13 @@
 """Pictures of a training: the loss and accuracy curves, and the range test with what each rule reads off it."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from ensemble.events import EpochEnded
-from ensemble.files import atomic_path, write_text
-from ensemble.runs import drawable
+from ensemble.files import atomic_path
+from ensemble.runs import drawable, writer
 
 BLUE, ORANGE, GREEN, PINK, GREY = (
     "#0072B2",
@@ -23,17 +21,7 @@ RULE_COLOURS = {"valley": BLUE, "slide": ORANGE, "steep": GREEN, "minimum": PINK
 
 def save_history(history: Sequence[EpochEnded], folder: Path, title: str) -> None:
     """`history.csv`, one row per epoch, and `curves.png`. Raises EnsembleError."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(
-        ["epoch", "phase", "train_loss", "valid_loss", "accuracy", "seconds", "is_best"]
-    )
-    for row in history:
-        values = (
-            f"{value:.6g}" for value in (row.train_loss, row.valid_loss, row.accuracy, row.seconds)
-        )
-        writer.writerow([row.epoch, row.phase, *values, int(row.is_best)])
-    write_text(folder / "history.csv", out.getvalue())
+    writer.write_history(folder, history)
     _save(_curves(history, title), folder / "curves.png")
 
 
@@ -92,8 +80,7 @@ def save_range_test(
     folder: Path,
 ) -> None:
     """`lr_find.csv` and `lr_find.png`. Raises EnsembleError."""
-    rows = "".join(f"{rate:.6g},{loss:.6g}\n" for rate, loss in zip(rates, losses, strict=True))
-    write_text(folder / "lr_find.csv", "rate,smoothed_loss\n" + rows)
+    writer.write_range_test(folder, list(zip(rates, losses, strict=True)))
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.subplots()
     axes.plot(rates, losses, color="black", lw=1.2)

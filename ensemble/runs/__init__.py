@@ -1,23 +1,30 @@
-"""Finished trainings on disk: one folder each, run.json written last.
+"""Finished runs on disk: one folder each, run.json written last.
 
-A folder without run.json is unfinished and invisible to blending. Nothing here knows how a run was trained.
+A folder without run.json is unfinished and invisible to blending. Nothing here knows how a network
+is trained.
 """
 
-from ensemble.runs.folds import Folded
+from ensemble.runs.folds import FoldedRun
 from ensemble.runs.history import drawable, history_of, range_test_of
-from ensemble.runs.run import FORMAT, DataInfo, LrFind, Run, Scores, publish, read_run
+from ensemble.runs.read import read_run
+from ensemble.runs.record import LrFind, Trained, TrainingRecord
+from ensemble.runs.run import FORMAT, DataInfo, Run, Scores, StoredRun
 from ensemble.runs.store import Damaged, Listing, RunStore
+from ensemble.runs.writer import publish
 
 __all__ = [
     "FORMAT",
     "Damaged",
     "DataInfo",
-    "Folded",
+    "FoldedRun",
     "Listing",
     "LrFind",
     "Run",
     "RunStore",
     "Scores",
+    "StoredRun",
+    "Trained",
+    "TrainingRecord",
     "drawable",
     "history_of",
     "publish",

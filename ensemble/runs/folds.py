@@ -1,129 +1,152 @@
-"""The runs of one recipe and seed over all folds, as one run: every row predicted by the fold that had not seen it."""
+"""The runs of one recipe and seed over all folds as one run.
+
+Every validation row is predicted by the one fold that did not train on it.
+"""
 
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import median_low
-from typing import Any
 
 import numpy as np
 from pydantic import Field
 
-from ensemble.errors import RunError
 from ensemble.predictions import Predictions, aligned, joined
-from ensemble.runs.run import Run, Scores
+from ensemble.runs.record import TrainingRecord
+from ensemble.runs.run import DataInfo, Run, Scores, StoredRun
 
 
-class Folded(Run):
-    """Finished folds as one run; nothing of it is stored. parts stand in the order of their folds."""
+class FoldedRun(Run):
+    """All finished folds as one run, which is stored nowhere itself."""
 
-    parts: tuple[Run, ...] = Field(exclude=True)
+    stored: tuple[StoredRun, ...] = Field(exclude=True, description="the folds in their order")
+
+    @property
+    def folds(self) -> tuple[StoredRun, ...]:
+        """The runs of its folds in their order."""
+        return self.stored
 
     def valid(self) -> Predictions:
         """The folds' validation rows joined by id, each row once. Raises DamagedError, MismatchError."""
-        return joined({part.id: part.valid() for part in self.parts})
+        return joined({fold.id: fold.valid() for fold in self.folds})
 
     def test(self) -> Predictions:
         """The mean of the folds' test probabilities. Raises DamagedError, MismatchError."""
-        members = list(aligned({part.id: part.test for part in self.parts}))
-        one = members[0]
+        members = list(aligned({fold.id: fold.test for fold in self.folds}))
+        first = members[0]
         probs = np.mean([member.probs for member in members], axis=0)
-        return Predictions(one.ids, one.classes, probs, one.targets)
-
-    def test_refit(self) -> Predictions:
-        """What the one refit on all rows says; it is stored with the first fold. Raises DamagedError."""
-        return self.parts[0].test_refit()
-
-    def sample_copy(self) -> Path | None:
-        """The first fold's; `submission.sample` holds all of them against each other."""
-        return self.parts[0].sample_copy()
-
-    def learner(self) -> Any:
-        """There is one network per fold. Raises RunError."""
-        raise RunError(
-            f"{self.id} has {len(self.parts)} networks; take one fold's, such as {self.parts[0].id}"
-        )
+        return Predictions(first.ids, first.classes, probs, first.targets)
 
 
-def _median_by_phase(parts: Sequence[Run]) -> dict[str, int]:
-    names = list(dict.fromkeys(name for part in parts for name in part.kept_by_phase))
-    found = {
-        name: median_low([part.kept_by_phase.get(name, 0) for part in parts]) for name in names
-    }
-    return found if sum(found.values()) else parts[0].kept_by_phase
-
-
-def whole_runs(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
-    """Complete sets of folds as one run each, beside the runs without folds, sorted by id; and what is incomplete."""
-    sets: dict[str, list[Run]] = {}
-    whole = [run for run in runs if run.fold is None]
+def whole_runs(runs: Sequence[StoredRun]) -> tuple[list[Run], list[str]]:
+    """Runs without folds and complete sets of folds, sorted by id; and what each other set lacks."""
+    whole: dict[str, Run] = {run.id: run for run in runs if run.fold is None}
+    sets: dict[str, list[StoredRun]] = {}
     for run in runs:
         if run.fold is not None:
-            sets.setdefault(whole_id(run), []).append(run)
-    incomplete: list[str] = []
-    for name, parts in sorted(sets.items()):
-        if name in {run.id for run in whole}:
-            incomplete.append(
-                f"{name}: there is a run without folds of this name; move one of the two away"
-            )
-        elif len({(part.n_folds, part.classes, part.recipe, part.seed) for part in parts}) > 1:
-            incomplete.append(
-                f"{name}: its folds do not belong together; train them again with --force"
-            )
-        elif len({part.data.valid for part in parts}) > 1:
-            incomplete.append(
-                f"{name}: its folds are about different images; train them again with --force"
-            )
-        elif len(parts) < (parts[0].n_folds or 0):
-            incomplete.append(f"{name}: {len(parts)} of {parts[0].n_folds} folds are finished")
+            sets.setdefault(_whole_id(run), []).append(run)
+    incomplete = []
+    for run_id, folds in sorted(sets.items()):
+        problem = _problem(folds)
+        if run_id in whole:
+            problem = "a run without folds has this name; move one of the two away"
+        if problem:
+            incomplete.append(f"{run_id}: {problem}")
         else:
-            whole.append(folded(parts))
-    return sorted(whole, key=lambda run: run.id), incomplete
+            whole[run_id] = folded(folds)
+    return sorted(whole.values(), key=lambda run: run.id), incomplete
 
 
-def whole_id(run: Run) -> str:
+def _whole_id(run: StoredRun) -> str:
     """The id that all folds of a recipe and seed share."""
-    return run.id if run.fold is None else run.id.removesuffix(f"-f{run.fold}")
+    return run.id.removesuffix(f"-f{run.fold}")
 
 
-def folded(parts: Sequence[Run]) -> Run:
-    """All folds of one recipe and seed as one run; scores are means over rows, what differs is summed or the median."""
-    parts = sorted(parts, key=lambda part: part.fold or 0)
-    first, infos = parts[0], [part.data for part in parts]
-    n_rows = [info.n_rows for info in infos]
-    names = sorted({name for info in infos for name in info.unreadable})
-    data = first.data.model_copy(
-        update={
-            "n_valid": sum(info.n_valid for info in infos),
-            "n_train": sum(info.n_valid for info in infos),
-            "class_counts": {  # every image trains all folds but one
-                name: sum(info.class_counts.get(name, 0) for info in infos) // (len(infos) - 1)
-                for name in first.data.class_counts
-            },
-            "majority": float(np.average([info.majority for info in infos], weights=n_rows)),
-            "unreadable": {
-                name: sorted({image for info in infos for image in info.unreadable.get(name, ())})
-                for name in names
-            },
-        }
-    )
-    phases = sorted({name for part in parts for name in part.seconds})
-    said = {
-        "id": whole_id(first),
+def _problem(folds: Sequence[StoredRun]) -> str:
+    """Why these folds do not make one run; "" where they do."""
+    first = folds[0]
+    if len({(fold.n_folds, fold.classes, fold.recipe, fold.seed) for fold in folds}) > 1:
+        return "its folds do not belong together; train them again with --force"
+    if len({fold.data.valid for fold in folds}) > 1:
+        return "its folds are about different images; train them again with --force"
+    if len(folds) < (first.n_folds or 0):
+        return f"{len(folds)} of {first.n_folds} folds are finished"
+    return ""
+
+
+def folded(folds: Sequence[StoredRun]) -> FoldedRun:
+    """All folds of one recipe and seed as one run: scores are means over rows."""
+    folds = sorted(folds, key=lambda fold: fold.fold or 0)
+    first = folds[0]
+    fields = {name: getattr(first, name) for name in Run.model_fields}
+    fields |= {
+        "id": _whole_id(first),
         "fold": None,
-        "data": data,
-        "scores": Scores(
-            accuracy=float(np.average([part.scores.accuracy for part in parts], weights=n_rows)),
-            log_loss=float(np.average([part.scores.log_loss for part in parts], weights=n_rows)),
-        ),
-        "kept_by_phase": _median_by_phase(parts),
-        "best_epoch": median_low([part.best_epoch for part in parts]),
-        "seconds": {name: sum(part.seconds.get(name, 0.0) for part in parts) for name in phases},
+        "data": _data(folds),
+        "scores": _scores(folds),
+        "training": _training(folds),
         "files": {
-            f"{part.folder.name}/{name}": own for part in parts for name, own in part.files.items()
+            f"{fold.folder.name}/{name}": digest
+            for fold in folds
+            for name, digest in fold.files.items()
         },
         "folder": first.folder.parent,
-        "parts": tuple(parts),
     }
-    return Folded.model_construct(
-        **{**{key: getattr(first, key) for key in Run.model_fields}, **said}
+    return FoldedRun(**fields, stored=tuple(folds))
+
+
+def _data(folds: Sequence[StoredRun]) -> DataInfo:
+    infos = [fold.data for fold in folds]
+    first = infos[0]
+    n_valid = sum(info.n_valid for info in infos)
+    class_counts = {  # every image trains all folds but one
+        name: sum(info.class_counts.get(name, 0) for info in infos) // (len(infos) - 1)
+        for name in first.class_counts
+    }
+    splits = sorted({split for info in infos for split in info.unreadable})
+    unreadable = {
+        split: sorted({image for info in infos for image in info.unreadable.get(split, ())})
+        for split in splits
+    }
+    majority = _mean_over_rows(folds, [info.majority for info in infos])
+    changes = {
+        "n_valid": n_valid,
+        "n_train": n_valid,
+        "class_counts": class_counts,
+        "majority": majority,
+        "unreadable": unreadable,
+    }
+    return first.model_copy(update=changes)
+
+
+def _scores(folds: Sequence[StoredRun]) -> Scores:
+    return Scores(
+        accuracy=_mean_over_rows(folds, [fold.scores.accuracy for fold in folds]),
+        log_loss=_mean_over_rows(folds, [fold.scores.log_loss for fold in folds]),
     )
+
+
+def _mean_over_rows(folds: Sequence[StoredRun], values: Sequence[float]) -> float:
+    return float(np.average(values, weights=[fold.data.n_rows for fold in folds]))
+
+
+def _training(folds: Sequence[StoredRun]) -> TrainingRecord | None:
+    """The first fold's record, with the seconds summed and the median of the kept epochs."""
+    records = [fold.training for fold in folds if fold.training]
+    if len(records) < len(folds):
+        return None
+    phases = sorted({phase for record in records for phase in record.seconds})
+    seconds = {phase: sum(record.seconds.get(phase, 0.0) for record in records) for phase in phases}
+    changes = {
+        "best_epoch": median_low([record.best_epoch for record in records]),
+        "kept_by_phase": _median_by_phase(records),
+        "seconds": seconds,
+    }
+    return records[0].model_copy(update=changes)
+
+
+def _median_by_phase(records: Sequence[TrainingRecord]) -> dict[str, int]:
+    phases = dict.fromkeys(phase for record in records for phase in record.kept_by_phase)
+    medians = {
+        phase: median_low([record.kept_by_phase.get(phase, 0) for record in records])
+        for phase in phases
+    }
+    return medians if sum(medians.values()) else records[0].kept_by_phase

@@ -1,18 +1,21 @@
-"""What a finished training left beside run.json: the epochs of history.csv, the points of lr_find.csv."""
+"""The curves beside run.json as text and as rows: epochs in history.csv, points in lr_find.csv."""
 
 import csv
+import io
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from ensemble.errors import DamagedError
 from ensemble.events import EpochEnded
-from ensemble.runs.run import Run
+from ensemble.runs.run import StoredRun
 
 MAX_ROWS = 100_000
 LARGEST_DRAWN = 1e12  # a diverged loss may be anything, but no axis ends at 1e308
+COLUMNS = ("epoch", "phase", "train_loss", "valid_loss", "accuracy", "seconds", "is_best")
 
 
 class _Epoch(BaseModel):
@@ -33,8 +36,25 @@ class _Point(BaseModel):
 _EPOCHS, _POINTS = TypeAdapter(list[_Epoch]), TypeAdapter(list[_Point])
 
 
-def history_of(run: Run) -> tuple[EpochEnded, ...]:
-    """The rows of history.csv; empty where there is none. Raises DamagedError."""
+def history_csv(history: Sequence[EpochEnded]) -> str:
+    """The text of history.csv: a row per epoch, numbers with six digits."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\n")
+    rows.writerow(COLUMNS)
+    for epoch in history:
+        amounts = (epoch.train_loss, epoch.valid_loss, epoch.accuracy, epoch.seconds)
+        cells = [f"{amount:.6g}" for amount in amounts]
+        rows.writerow([epoch.epoch, epoch.phase, *cells, int(epoch.is_best)])
+    return out.getvalue()
+
+
+def range_test_csv(points: Sequence[tuple[float, float]]) -> str:
+    """The text of lr_find.csv: a row per rate."""
+    return "rate,smoothed_loss\n" + "".join(f"{rate:.6g},{loss:.6g}\n" for rate, loss in points)
+
+
+def history_of(run: StoredRun) -> tuple[EpochEnded, ...]:
+    """The rows of history.csv; empty without the file. Raises DamagedError."""
     epochs = _read(run, "history.csv", _EPOCHS)
     return tuple(EpochEnded(run=run.id, n_epochs=len(epochs), **dict(row)) for row in epochs)
 
@@ -44,8 +64,8 @@ def drawable(loss: float) -> float:
     return loss if abs(loss) <= LARGEST_DRAWN else math.nan
 
 
-def range_test_of(run: Run) -> tuple[tuple[float, float], ...]:
-    """The rates and smoothed losses of lr_find.csv whose loss is finite; empty where there is none.
+def range_test_of(run: StoredRun) -> tuple[tuple[float, float], ...]:
+    """The rates and smoothed losses of lr_find.csv whose loss can be drawn; empty without the file.
 
     Raises DamagedError.
     """
@@ -53,8 +73,8 @@ def range_test_of(run: Run) -> tuple[tuple[float, float], ...]:
     return tuple(point for point in points if abs(point[1]) <= LARGEST_DRAWN)
 
 
-def _read(run: Run, name: str, rows: TypeAdapter[list[Any]]) -> list[Any]:
-    """The rows of a CSV of a run; none where the file is not there. Raises DamagedError."""
+def _read(run: StoredRun, name: str, rows: TypeAdapter[list[Any]]) -> list[Any]:
+    """The rows of a CSV of a run; none without the file. Raises DamagedError."""
     path = run.folder / name
     if not os.path.lexists(path):
         return []

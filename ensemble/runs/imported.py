@@ -1,21 +1,20 @@
-"""Predictions made elsewhere become a run: read, matched with the rows that other runs know, checked, stored."""
+"""Import predictions as a run: read them, match their rows with those of other runs, store them."""
 
 import hashlib
 import re
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ensemble import __version__, metrics
+from ensemble import __version__
 from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.filenames import matcher
 from ensemble.dataset.sample import COPY
 from ensemble.errors import DamagedError, DataError, MismatchError
-from ensemble.files import atomic_path, make_folder, sha256
+from ensemble.files import make_folder
 from ensemble.predictions import Array, Predictions, some
-from ensemble.runs import FORMAT, DataInfo, Run, RunStore, Scores, publish
+from ensemble.runs import DataInfo, Run, RunStore, StoredRun, writer
 
 LABEL = "label"  # the CSV column that holds the true class
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as of a recipe
@@ -26,37 +25,49 @@ def import_run(
 ) -> Run:
     """Store predictions as a run. Raises DataError, MismatchError, DamagedError.
 
-    Rows that other runs were validated on are known by their ids, and so are their true classes; other rows need the
-    true classes in the file and make a data set of their own.
+    Rows that other runs were validated on are recognized by their ids and need no true classes.
+    Other rows need them in the file and become a data set of their own.
     """
-    for said in (name, data or name):
-        if not _NAME.fullmatch(said):
-            raise DataError(
-                f"{said[:100]!r} is no name: letters, digits, dot, dash, underscore, 100 at most"
-            )
+    _check_name(name)
+    _check_name(data or name)
     if not arch.isprintable():
         raise DataError(f"--arch {arch[:100]!r}: not plain text")
-    mine = read_predictions(valid)
-    known = _known(valid, mine, store, data)
-    if known:
-        mine = _matched(valid, mine, known.valid())
-        info = known.data
+    predictions = read_predictions(valid)
+    reference = _reference(valid, predictions, store, data)
+    if reference:
+        predictions = _matched(valid, predictions, reference.valid())
+        info = reference.data
     else:
-        info = _own_data(data or name, mine)
-    tested = read_predictions(test) if test else None
-    if tested and test and known and known.data.n_test:
-        tested = _matched(test, tested, known.test())
-    if tested and set(tested.classes) != set(mine.classes):
-        odd = some(set(tested.classes) ^ set(mine.classes), 40)
-        raise MismatchError(f"{test}: its classes are not those of {valid}: {odd}")
-    sample = known.sample_copy() if known else None
-    return _store(name, arch, mine.canonical(), tested and tested.canonical(), info, store, sample)
+        info = _new_data(data or name, predictions)
+    test_predictions = read_predictions(test) if test else None
+    if test_predictions and test:
+        if reference and reference.data.n_test:
+            test_predictions = _matched(test, test_predictions, reference.test())
+        _check_classes(test, test_predictions, valid, predictions)
+    members = [predictions.canonical()]
+    if test_predictions:
+        members.append(test_predictions.canonical())
+    return _store(name, arch, members, info, store, reference.sample_copy() if reference else None)
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise DataError(
+            f"{name[:100]!r} is not a valid name: use letters, digits, dot, dash, underscore, "
+            "100 at most"
+        )
+
+
+def _check_classes(test: Path, tested: Predictions, valid: Path, validated: Predictions) -> None:
+    difference = set(tested.classes) ^ set(validated.classes)
+    if difference:
+        raise MismatchError(f"{test}: its classes are not those of {valid}: {some(difference, 40)}")
 
 
 def read_predictions(path: Path) -> Predictions:
-    """An .npz as `docs/formats.md` says, or a CSV: ids, one column of probabilities per class, and perhaps `label`.
+    """Predictions from an .npz (docs/formats.md) or a CSV. Raises DamagedError, DataError.
 
-    Raises DamagedError, DataError.
+    The CSV has ids first, one column of probabilities per class, and perhaps a column `label`.
     """
     if path.suffix == ".npz":
         stored = Predictions.load(path)
@@ -70,181 +81,183 @@ def read_predictions(path: Path) -> Predictions:
     header, rows = read_csv(path)
     classes = [column for column in header[1:] if column != LABEL]
     if len(classes) < 2:
-        raise DataError(
-            f"{path}: needs an id column and one column per class; it has {', '.join(header)[:200]}"
-        )
+        columns = ", ".join(header)[:200]
+        raise DataError(f"{path}: needs an id column and one column per class; it has {columns}")
+    ids = [row[header[0]] for row in rows]
     probs = np.empty((len(rows), len(classes)))
     for i, row in enumerate(rows):
-        for j, column in enumerate(classes):
-            try:
-                probs[i, j] = float(row[column])
-            except ValueError:
-                raise DataError(
-                    f"{path}: {row[header[0]]!r}: {column} is {row[column][:40]!r}, not a number"
-                ) from None
+        probs[i] = _numbers(path, row, header[0], classes)
     targets = _targets(path, [row[LABEL] for row in rows], classes) if LABEL in header else None
     try:
-        return Predictions(
-            np.array([row[header[0]] for row in rows]), tuple(classes), probs, targets
-        )
+        return Predictions(np.array(ids), tuple(classes), probs, targets)
     except DamagedError as error:
         raise DamagedError(f"{path}: {error}") from None
 
 
+def _numbers(
+    path: Path, row: Mapping[str, str], id_column: str, classes: Sequence[str]
+) -> list[float]:
+    numbers = []
+    for column in classes:
+        try:
+            numbers.append(float(row[column]))
+        except ValueError:
+            raise DataError(
+                f"{path}: {row[id_column]!r}: {column} is {row[column][:40]!r}, not a number"
+            ) from None
+    return numbers
+
+
 def _targets(path: Path, labels: Sequence[str], classes: Sequence[str]) -> Array:
-    place = {name: i for i, name in enumerate(classes)}
-    unknown = sorted(set(labels) - place.keys())
+    code = {name: i for i, name in enumerate(classes)}
+    unknown = sorted(set(labels) - code.keys())
     if unknown:
         raise DataError(f"{path}: {unknown[0]!r} in column {LABEL} has no column of probabilities")
-    return np.array([place[label] for label in labels])
+    return np.array([code[label] for label in labels])
 
 
-def _known(path: Path, mine: Predictions, store: RunStore, data: str | None) -> Run | None:
-    """A run validated on these rows, with a test set if there is one. Raises MismatchError.
+def _reference(
+    path: Path, predictions: Predictions, store: RunStore, data: str | None
+) -> Run | None:
+    """A run validated on these rows, one with a test set if there is any. Raises MismatchError.
 
-    Rows that no run knows need their true classes, and must not be a known data set's rows in other clothes.
+    None if no run was, which needs true classes; rows that look like those of a run under other
+    ids are refused.
     """
-    found, refused = [], []
+    matches, problems = [], []
+    for run in _run_per_data(store, data):
+        ids = run.valid().ids
+        try:
+            _rows(path, predictions.ids, ids)
+            matches.append(run)
+        except MismatchError as error:
+            is_needed = predictions.targets is None or data is not None
+            if is_needed or _overlap(predictions.ids, ids) > 0.5:
+                problems.append(f"{run.data.name}: {str(error).partition(': ')[2]}")
+    if matches:
+        return max(matches, key=lambda run: set(run.classes) == set(predictions.classes))
+    if problems or predictions.targets is None:
+        raise MismatchError(_no_reference(path, predictions, problems, store))
+    return None
+
+
+def _run_per_data(store: RunStore, data: str | None) -> list[Run]:
+    """A run for each set of validation rows, with a test set where any run has one."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in store.finished():
         if data in (None, run.data.name):
             groups.setdefault((run.data.name, run.data.valid), []).append(run)
-    for runs in groups.values():
-        run = max(runs, key=lambda run: run.data.n_test > 0)
-        ids = run.valid().ids
-        try:
-            _rows(path, mine.ids, ids)
-            found.append(run)
-        except MismatchError as error:
-            if mine.targets is None or data is not None or _overlap(mine.ids, ids) > 0.5:
-                refused.append(f"{run.data.name}: {str(error).partition(': ')[2]}")
-    if found:
-        return max(found, key=lambda run: set(run.classes) == set(mine.classes))
-    if refused or mine.targets is None:
-        why = (
-            "; ".join(line.replace("\n", " ") for line in refused[:2])
-            or f"there is no run in {store.root}"
-        )
-        way = (
-            "another --data NAME makes a data set of its own"
-            if mine.targets is not None
-            else (f"else add the true classes: a column `{LABEL}`, in an .npz `targets`")
-        )
-        raise MismatchError(f"{path}: not the validation rows of any run\n{why}\n{way}")
-    return None
+    return [max(runs, key=lambda run: run.data.n_test > 0) for runs in groups.values()]
 
 
-def _overlap(mine: Array, known: Array) -> float:
-    """The share of known ids that mine hold, whatever suffixes and leading zeros."""
-    places_of = matcher(name.lstrip("0") for name in mine.tolist())
-    return float(np.mean([bool(places_of(name.lstrip("0"))) for name in known.tolist()]))
+def _no_reference(
+    path: Path, predictions: Predictions, problems: Sequence[str], store: RunStore
+) -> str:
+    reasons = [problem.replace("\n", " ") for problem in problems[:2]]
+    reason = "; ".join(reasons) or f"{store.root} holds no run"
+    if predictions.targets is None:
+        next_step = f"else add the true classes: a column `{LABEL}`, in an .npz `targets`"
+    else:
+        next_step = "another --data NAME makes a data set of its own"
+    return f"{path}: not the validation rows of any run\n{reason}\n{next_step}"
 
 
-def _matched(path: Path, mine: Predictions, known: Predictions) -> Predictions:
-    """My predictions with the known rows' ids, order, classes and true classes. Raises MismatchError."""
-    if set(mine.classes) != set(known.classes):
-        lost, extra = set(known.classes) - set(mine.classes), set(mine.classes) - set(known.classes)
+def _overlap(ids: Array, reference_ids: Array) -> float:
+    """The share of the reference's ids that are among these, whatever suffixes and leading zeros."""
+    rows_of = matcher(name.lstrip("0") for name in ids.tolist())
+    return float(np.mean([bool(rows_of(name.lstrip("0"))) for name in reference_ids.tolist()]))
+
+
+def _matched(path: Path, predictions: Predictions, reference: Predictions) -> Predictions:
+    """Predictions with the reference's ids, order, classes and true classes. Raises MismatchError."""
+    missing = set(reference.classes) - set(predictions.classes)
+    extra = set(predictions.classes) - set(reference.classes)
+    if missing or extra:
         raise MismatchError(
-            f"{path}: other classes than the runs: missing {some(lost, 40)}; not known {some(extra, 40)}"
+            f"{path}: other classes than the runs: missing {some(missing, 40)}; "
+            f"not known {some(extra, 40)}"
         )
-    rows = _rows(path, mine.ids, known.ids)
-    columns = [mine.classes.index(name) for name in known.classes]
-    if mine.targets is not None and known.targets is not None:
-        wrong = np.flatnonzero(np.argsort(columns)[mine.targets[rows]] != known.targets)
+    rows = _rows(path, predictions.ids, reference.ids)
+    columns = [predictions.classes.index(name) for name in reference.classes]
+    if predictions.targets is not None and reference.targets is not None:
+        targets = np.argsort(columns)[predictions.targets[rows]]
+        wrong = np.flatnonzero(targets != reference.targets)
         if len(wrong):
             raise MismatchError(
-                f"{path}: {len(wrong)} true classes differ from the runs', the first: {str(known.ids[wrong[0]])!r}"
+                f"{path}: {len(wrong)} true classes differ from the runs', the first: "
+                f"{str(reference.ids[wrong[0]])!r}"
             )
-    return Predictions(known.ids, known.classes, mine.probs[rows][:, columns], known.targets)
+    probs = predictions.probs[rows][:, columns]
+    return Predictions(reference.ids, reference.classes, probs, reference.targets)
 
 
-def _rows(path: Path, mine: Array, known: Array) -> Array:
-    """My row of each known id, matched as text: exactly, then without a suffix. Raises MismatchError."""
-    places_of = matcher(mine.tolist())
-    found = [places_of(name) for name in known.tolist()]
-    if all(len(rows) == 1 for rows in found) and len({rows[0] for rows in found}) == len(
-        mine
-    ) == len(known):
-        return np.array([row for (row,) in found])
-    lost, extra = set(known.tolist()) - set(mine.tolist()), set(mine.tolist()) - set(known.tolist())
+def _rows(path: Path, ids: Array, reference_ids: Array) -> Array:
+    """The row of each reference id, matched as text: exactly, then without a suffix.
+
+    Raises MismatchError.
+    """
+    rows_of = matcher(ids.tolist())
+    candidates = [rows_of(name) for name in reference_ids.tolist()]
+    is_unique = all(len(rows) == 1 for rows in candidates)
+    if is_unique and len({rows[0] for rows in candidates}) == len(ids) == len(reference_ids):
+        return np.array([rows[0] for rows in candidates])
+    missing = set(reference_ids.tolist()) - set(ids.tolist())
+    extra = set(ids.tolist()) - set(reference_ids.tolist())
     hint = ""
-    if {name.lstrip("0") for name in lost} & {name.lstrip("0") for name in extra}:
-        hint = "\nthey look like numbers without their leading zeros: read and write ids as text"
+    if {name.lstrip("0") for name in missing} & {name.lstrip("0") for name in extra}:
+        hint = "\nthey look like numbers without leading zeros: read and write ids as text"
     raise MismatchError(
-        f"{path}: {len(mine):,} rows for {len(known):,}: missing {some(lost, 40)}; not known {some(extra, 40)}{hint}"
+        f"{path}: {len(ids):,} rows for {len(reference_ids):,}: missing {some(missing, 40)}; "
+        f"not known {some(extra, 40)}{hint}"
     )
 
 
-def _own_data(name: str, mine: Predictions) -> DataInfo:
-    assert mine.targets is not None  # _known refuses unknown rows without true classes
-    one = mine.canonical()
-    assert one.targets is not None
-    text = repr((one.classes, list(zip(one.ids.tolist(), one.targets.tolist(), strict=True))))
-    content = hashlib.sha256(text.encode()).hexdigest()
-    majority = float(np.bincount(mine.targets).max() / len(mine.ids))
+def _new_data(name: str, predictions: Predictions) -> DataInfo:
+    rows = predictions.canonical()
+    assert rows.targets is not None  # _reference refuses unknown rows without true classes
+    content = repr((rows.classes, list(zip(rows.ids.tolist(), rows.targets.tolist(), strict=True))))
+    fingerprint = hashlib.sha256(content.encode()).hexdigest()
     return DataInfo(
         name=name,
-        fingerprint=content,
-        valid=content,
+        fingerprint=fingerprint,
+        valid=fingerprint,
         n_train=0,
-        n_valid=len(mine.ids),
-        majority=majority,
+        n_valid=len(rows.ids),
+        majority=float(np.bincount(rows.targets).max() / len(rows.ids)),
     )
 
 
 def _store(
     name: str,
     arch: str,
-    valid: Predictions,
-    test: Predictions | None,
+    members: Sequence[Predictions],
     info: DataInfo,
     store: RunStore,
     sample: Path | None,
 ) -> Run:
-    assert valid.targets is not None
-    parts = {"valid.npz": valid, "test.npz": test}
-    said = [
-        (part.ids.tolist(), part.classes, part.probs.tobytes()) for part in parts.values() if part
-    ]
-    digest = hashlib.sha256(repr((info.valid, said)).encode()).hexdigest()[:8]
-    folder = store.folder(f"{name}-{digest}-s0")
-    make_folder(folder)
-    for file, part in parts.items():
-        if part:
-            part.save(folder / file)
-    if sample:
-        with atomic_path(folder / COPY) as temporary:
-            temporary.write_bytes(sample.read_bytes())
-    run = Run(
-        format=FORMAT,
+    """The run of these validation predictions and, if there are two members, test predictions."""
+    valid, test = members[0], members[1] if len(members) > 1 else None
+    content = [(part.ids.tolist(), part.classes, part.probs.tobytes()) for part in members]
+    digest = hashlib.sha256(repr((info.valid, content)).encode()).hexdigest()[:8]
+    folder = make_folder(store.folder(f"{name}-{digest}-s0"))
+    writer.write_predictions(folder, valid, test)
+    if sample is not None:
+        writer.write_sample(folder, sample.read_bytes())
+    run = StoredRun(
         id=folder.name,
         recipe=name,
         digest=digest,
         arch=arch,
         strategy="imported",
         seed=0,
-        scores=Scores(
-            accuracy=metrics.accuracy(valid.probs, valid.targets),
-            log_loss=metrics.log_loss(valid.probs, valid.targets),
-        ),
+        scores=writer.scores_of(valid),
         classes=valid.classes,
         data=info.model_copy(update={"n_test": len(test.ids) if test else 0}),
-        preprocessing={},
-        batch_size=0,
-        lr=0,
-        best_epoch=0,
-        n_epochs=0,
-        n_parameters=0,
-        n_trainable=0,
-        device="",
-        precision="",
-        threads=0,
-        seconds={},
-        images_per_second=0,
+        training=None,
         versions={"ens": __version__},
-        files={file: sha256(folder / file) for file in (*parts, COPY) if (folder / file).exists()},
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        files=writer.hashes(folder, ("valid.npz", "test.npz", COPY)),
+        created=writer.now(),
         folder=folder,
     )
-    publish(run)
+    writer.publish(run)
     return run

@@ -1,4 +1,4 @@
-"""The folder of runs: finished ones, damaged ones, sets of folds as one run; a lock for each that trains."""
+"""The folder of runs: finished and damaged ones, folds as one run, and a lock per training."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,8 @@ from pathlib import Path
 from ensemble.errors import DamagedError, RunError
 from ensemble.files import ENVIRONMENT, not_written
 from ensemble.runs.folds import whole_runs
-from ensemble.runs.run import Run, read_run
+from ensemble.runs.read import read_run
+from ensemble.runs.run import Run, StoredRun
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Damaged:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder of runs holds: finished runs sorted by id, damaged ones, and sets of folds that lack some."""
+    """What a folder of runs holds: finished runs by id, damaged ones, and incomplete sets of folds."""
 
     runs: list[Run]
     damaged: list[Damaged]
@@ -31,21 +32,21 @@ class Listing:
 
 
 class RunStore:
-    """The folder of runs. Reading never needs a lock; training a run holds its lock."""
+    """The folder of runs. Reading needs no lock; training a run holds its lock."""
 
     def __init__(self, root: Path | str | None = None) -> None:
         self.root = Path(root or os.environ.get("ENS_RUNS") or "runs")
 
     def folder(self, run_id: str) -> Path:
-        """Where a run is, or will be, stored."""
+        """The folder of a run, finished or not."""
         return self.root / run_id
 
     def all(self, patterns: Sequence[str] = (), check: bool = False) -> Listing:
-        """What is there, of the runs those whose id or recipe matches one of the shell patterns.
+        """What the folder holds; of the runs those whose id or recipe matches one of the patterns.
 
-        With check the stored predictions are read too, so that what is damaged is known before it is used.
+        Patterns are those of a shell. check reads the stored predictions too, to find damaged ones.
         """
-        runs: list[Run] = []
+        runs: list[StoredRun] = []
         damaged: list[Damaged] = []
         for path in sorted(self.root.glob("*/run.json")):
             try:
@@ -57,33 +58,30 @@ class RunStore:
                 if not patterns or any(_is_like(path.parent.name, pattern) for pattern in patterns):
                     damaged.append(Damaged(path.parent, str(error)))
         whole, incomplete = whole_runs(runs)
-        matching = [
-            run
-            for run in whole
-            if not patterns or any(_matches(run, pattern) for pattern in patterns)
-        ]
-        return Listing(matching, damaged, incomplete)
+        if patterns:
+            whole = [run for run in whole if any(_matches(run, pattern) for pattern in patterns)]
+        return Listing(whole, damaged, incomplete)
 
     def finished(self, patterns: Sequence[str] = ()) -> list[Run]:
         """The runs of `all` alone."""
         return self.all(patterns).runs
 
     def get(self, run_id: str) -> Run:
-        """One finished run, a fold of one, or all its folds. Raises RunError naming the nearest ids, DamagedError."""
+        """A finished run, one of its folds, or all of them. Raises RunError with near ids, DamagedError."""
         path = self.folder(run_id) / "run.json"
         if os.path.isfile(path) and "/" not in run_id and "\\" not in run_id:
             return read_run(path)
-        parts = [read_run(path) for path in self._folds_of(run_id)]
-        whole, incomplete = whole_runs(parts)
+        folds = [read_run(path) for path in self._folds_of(run_id)]
+        whole, incomplete = whole_runs(folds)
         if whole:
             return whole[0]
         if incomplete:
-            raise RunError(f"{incomplete[0]}\n`ens train` the recipe again for the others")
+            raise RunError(f"{incomplete[0]}\n`ens train` the recipe again to add the others")
         from difflib import get_close_matches
 
         near = get_close_matches(run_id, [run.id for run in self.finished()], n=3, cutoff=0.4)
         hint = f"nearest: {', '.join(near)}" if near else f"`ens runs` lists what is in {self.root}"
-        raise RunError(f"{run_id[:100]!r} is no finished run in {self.root}\n{hint}")
+        raise RunError(f"{run_id[:100]!r} is not a finished run in {self.root}\n{hint}")
 
     def _folds_of(self, run_id: str) -> list[Path]:
         prefix = f"{run_id}-f"
@@ -96,9 +94,9 @@ class RunStore:
 
     @contextmanager
     def lock(self, run_id: str, wait: bool) -> Iterator[bool]:
-        """Hold a run's lock while training it; yields False when another process holds it and `wait` is off.
+        """Hold a run's lock while training it; yields False if another process holds it and not wait.
 
-        The kernel frees the lock when its process ends, however it ends. Raises RunError.
+        The kernel frees the lock when its process ends, in whatever way. Raises RunError.
         """
         from filelock import FileLock, Timeout
 
@@ -111,15 +109,17 @@ class RunStore:
             yield False
             return
         except (OSError, NotImplementedError) as error:
-            if isinstance(error, OSError) and error.errno in ENVIRONMENT:
-                raise RunError(not_written(folder, error)) from None
-            raise RunError(
-                f"{folder}: cannot lock {run_id} there ({error}); try --runs on a local disk"
-            ) from None
+            raise RunError(_no_lock(folder, run_id, error)) from None
         try:
             yield True
         finally:
             lock.release()
+
+
+def _no_lock(folder: Path, run_id: str, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in ENVIRONMENT:
+        return not_written(folder, error)
+    return f"{folder}: cannot lock {run_id} there ({error}); try --runs on a local disk"
 
 
 def _matches(run: Run, pattern: str) -> bool:
@@ -127,5 +127,5 @@ def _matches(run: Run, pattern: str) -> bool:
 
 
 def _is_like(name: str, pattern: str) -> bool:
-    """Whether a folder may be meant whose run.json does not say which recipe it is."""
+    """Whether a pattern may mean this folder, whose run.json cannot name its recipe."""
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}-*")

@@ -10,7 +10,7 @@ from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.sample import sample_sha256
 from ensemble.errors import DataError, SubmissionError
 from ensemble.predictions import some
-from ensemble.runs import Folded, Run
+from ensemble.runs import Run
 
 _NEXT_STEP = "`ens blend --sample FILE` uses that sample submission"
 
@@ -49,7 +49,7 @@ def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
     if chosen is not None:
         _check_file(chosen, f"--sample {str(chosen)[:200]}: no such file")
         return Sample(chosen, str(chosen), sample_sha256(chosen))
-    folds = [fold for run in runs for fold in _folds(run)]
+    folds = [fold for run in runs for fold in run.folds]
     with_sample = [fold for fold in folds if fold.data.sample_submission is not None]
     if not with_sample:
         return None
@@ -70,7 +70,7 @@ def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
 def find_sample(runs: Iterable[Run], origin: str, sha256: str) -> Path | None:
     """A file with this content: a copy in one of the runs, else the origin itself. Raises SubmissionError."""
     for run in runs:
-        for fold in _folds(run):
+        for fold in run.folds:
             copy = fold.sample_copy()
             if copy is not None and fold.data.sample_sha256 == sha256:
                 Sample(copy, origin, sha256).check()
@@ -89,11 +89,6 @@ def positive_of(runs: Sequence[Run]) -> str | None:
             "blend runs with the same value: `ens blend PATTERN`, or train some of them again"
         )
     return next(iter(run_ids))
-
-
-def _folds(run: Run) -> Sequence[Run]:
-    """The folds of a folded run, else the run itself."""
-    return run.parts if isinstance(run, Folded) else (run,)
 
 
 def _sample_of_run(run: Run) -> Sample:

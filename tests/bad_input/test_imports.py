@@ -349,13 +349,22 @@ def test_predictions_about_other_rows(case, refused, work, write, fake_run, rng,
 
 
 NAMES = {
-    "a climbing name": ("import ../../x --arch y --valid v.csv", ["'../../x' is no name"]),
-    "an absolute name": ("import /tmp/x --arch y --valid v.csv", ["'/tmp/x' is no name"]),
-    "an empty name": ("import '' --arch y --valid v.csv", ["'' is no name"]),
-    "a name of two lines": ("import 'x\ny' --arch y --valid v.csv", ["'x\\ny' is no name"]),
-    "a name that is hidden": ("import .x --arch y --valid v.csv", ["'.x' is no name"]),
-    "a name of 200 letters": (f"import {'n' * 200} --arch y --valid v.csv", ["is no name"]),
-    "a climbing data set": ("import x --arch y --valid v.csv --data ../x", ["'../x' is no name"]),
+    "a climbing name": ("import ../../x --arch y --valid v.csv", ["'../../x' is not a valid name"]),
+    "an absolute name": ("import /tmp/x --arch y --valid v.csv", ["'/tmp/x' is not a valid name"]),
+    "an empty name": ("import '' --arch y --valid v.csv", ["'' is not a valid name"]),
+    "a name of two lines": (
+        "import 'x\ny' --arch y --valid v.csv",
+        ["'x\\ny' is not a valid name"],
+    ),
+    "a name that is hidden": ("import .x --arch y --valid v.csv", ["'.x' is not a valid name"]),
+    "a name of 200 letters": (
+        f"import {'n' * 200} --arch y --valid v.csv",
+        ["is not a valid name"],
+    ),
+    "a climbing data set": (
+        "import x --arch y --valid v.csv --data ../x",
+        ["'../x' is not a valid name"],
+    ),
     "an architecture of escape codes": (
         "import x --arch '\x1b[2J' --valid v.csv",
         ["--arch '\\x1b[2J'"],

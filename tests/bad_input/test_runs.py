@@ -51,8 +51,8 @@ BROKEN = {
     "YAML": (lambda: text("format: 1\n"), "cannot be read"),
     "100,000 brackets": (lambda: text("[" * 100_000), "cannot be read"),
     "5,000 digits": (lambda: raw('"seed": 0', f'"seed": {"1" * 5000}'), "cannot be read"),
-    "a later format": (lambda: said(format=2), "format 2, this version reads 1"),
-    "no format": (lambda: said(format=None), "format None, this version reads 1"),
+    "a later format": (lambda: said(format=3), "format 3, this version reads 1 and 2"),
+    "no format": (lambda: said(format=None), "format None, this version reads 1 and 2"),
     "a format of 10,000 letters": (
         lambda: said(format="x" * 10_000),
         f"format {'x' * 20}, this version",
@@ -81,6 +81,8 @@ BROKEN = {
         lambda: said(classes=["a", 1, "c"]),
         "classes.1 is missing or wrong",
     ),
+    "a training that is a word": (lambda: said(training="long"), "training is missing or wrong"),
+    "no training": (lambda: said(training=None), "training is missing or wrong"),
     "data that are a list": (lambda: said(data=[]), "data is missing or wrong"),
     "rows that are a fraction": (
         lambda: said(data__n_valid=0.5),
@@ -92,8 +94,8 @@ BROKEN = {
         "files.valid.npz is missing or wrong",
     ),
     "preprocessing that is a word": (
-        lambda: said(preprocessing="none"),
-        "preprocessing is missing or wrong",
+        lambda: said(training__preprocessing="none"),
+        "training.preprocessing is missing or wrong",
     ),
 }
 

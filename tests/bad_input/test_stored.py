@@ -110,18 +110,30 @@ RUNS = {
         in_run("data", "class_counts", {"a": -3}),
         "data.class_counts.a is missing or wrong",
     ),
-    "10^400 parameters": (in_run("n_trainable", 10**400), "n_trainable is missing or wrong"),
-    "a rate of 1e308": (in_run("lr", 1e308), "lr is missing or wrong"),
-    "a rate below 0": (in_run("lr", -0.1), "lr is missing or wrong"),
-    "seconds below 0": (in_run("seconds", {"train": -5}), "seconds.train is missing or wrong"),
-    "seconds of 1e300": (in_run("seconds", {"train": 1e300}), "seconds.train is missing or wrong"),
+    "10^400 parameters": (
+        in_run("training", "n_trainable", 10**400),
+        "training.n_trainable is missing or wrong",
+    ),
+    "a rate of 1e308": (in_run("training", "lr", 1e308), "training.lr is missing or wrong"),
+    "a rate below 0": (in_run("training", "lr", -0.1), "training.lr is missing or wrong"),
+    "seconds below 0": (
+        in_run("training", "seconds", {"train": -5}),
+        "training.seconds.train is missing or wrong",
+    ),
+    "seconds of 1e300": (
+        in_run("training", "seconds", {"train": 1e300}),
+        "training.seconds.train is missing or wrong",
+    ),
     "a log loss of 1e300": (
         in_run("scores", "log_loss", 1e300),
         "scores.log_loss is missing or wrong",
     ),
-    "epochs below 0": (in_run("n_epochs", -1), "n_epochs is missing or wrong"),
-    "a best epoch of 10^400": (in_run("best_epoch", 10**400), "best_epoch is missing or wrong"),
-    "threads below 0": (in_run("threads", -1), "threads is missing or wrong"),
+    "epochs below 0": (in_run("training", "n_epochs", -1), "training.n_epochs is missing or wrong"),
+    "a best epoch of 10^400": (
+        in_run("training", "best_epoch", 10**400),
+        "training.best_epoch is missing or wrong",
+    ),
+    "threads below 0": (in_run("training", "threads", -1), "training.threads is missing or wrong"),
     "a file name of 5,000 letters": (in_run("files", {"f" * 5000: "0"}), "is missing"),
     "a sample's path with a NUL": (
         in_run("data", "sample_submission", "a\0b"),

@@ -5,11 +5,11 @@ import os
 import pytest
 import torch
 
-from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.events import ignore
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 
 torch.set_num_threads(1)  # on busy cores two threads wait for each other
 
@@ -53,9 +53,9 @@ def content():
     names = ("model.safetensors", "valid.npz", "test.npz", "recipe.yaml", "test_refit.npz")
 
     def content(runs):
-        parts = [part for run in runs for part in getattr(run, "parts", (run,))]
+        parts = [part for run in runs for part in run.folds]
         return {
-            part.id: ({name: part.files.get(name) for name in names}, part.threads)
+            part.id: ({name: part.files.get(name) for name in names}, part.training.threads)
             for part in parts
         }
 

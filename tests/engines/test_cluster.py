@@ -8,13 +8,14 @@ import pytest
 
 from ensemble.engines.choose import EngineOptions
 from ensemble.engines.cluster import Cluster, _locked_run
-from ensemble.engines.jobs import Task, jobs_of
+from ensemble.engines.jobs import Task
 from ensemble.engines.local import train_all
 from ensemble.engines.tune import tune
 from ensemble.engines.worker import EventActor, Report, StateUpdate
 from ensemble.errors import EnsembleError, Stopped
 from ensemble.events import EpochEnded, Note, RunEnded, RunStarted
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 
 
 @pytest.fixture

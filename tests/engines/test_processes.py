@@ -14,7 +14,7 @@ import pytest
 
 from ensemble.engines import choose
 from ensemble.engines.choose import EngineOptions, n_unfinished
-from ensemble.engines.jobs import Cut, Sweep, jobs_of
+from ensemble.engines.jobs import Pruned, Sweep
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
 from ensemble.engines.tune import tune
@@ -22,6 +22,7 @@ from ensemble.errors import EnsembleError, RecipeError, Stopped
 from ensemble.events import EpochEnded, RunEnded, RunFailed, RunLeft, RunStarted, ignore
 from ensemble.learn import device
 from ensemble.runs import RunStore
+from ensemble.runs.job import jobs_of
 
 
 def test_two_processes_train_what_one_trains_and_skip_what_is_finished(
@@ -77,7 +78,7 @@ def test_a_process_that_dies_fails_its_run_alone_and_the_next_task_follows_a_pru
         if event.run == dies and epochs[dies] == 2:
             os.kill(process_that_locks(store.root / ".locks" / f"{dies}.lock"), signal.SIGKILL)
         if event.run == pruned and epochs[pruned] == 2:
-            raise Cut("enough events")
+            raise Pruned("enough events")
 
     runs, failures = train_all(jobs_of(recipes), store, listen, engine=Processes(2, 1))
     assert [run.recipe for run in runs] == ["next"]

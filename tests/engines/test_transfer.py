@@ -7,9 +7,9 @@ import pytest
 
 from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Job
 from ensemble.engines.transfer import local_images, private_cache, read_files
 from ensemble.errors import DataError, EnsembleError
+from ensemble.runs.job import Job
 
 
 @pytest.fixture

@@ -10,14 +10,16 @@ from PIL import Image
 
 from ensemble.dataset.load import load
 from ensemble.dataset.pixels import open_store
-from ensemble.events import Event
+from ensemble.events import Event, Note
 from ensemble.learn import resume
 from ensemble.learn.data import Catalog, catalog, loaders
 from ensemble.learn.preprocess import weights_config
-from ensemble.learn.train import Trained, forget, train
+from ensemble.learn.train import train
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
-from ensemble.runs import RunStore
+from ensemble.runs import RunStore, Trained
+from ensemble.runs.job import Job
+from ensemble.runs.writer import discard_states
 
 torch.set_num_threads(1)
 
@@ -71,6 +73,11 @@ class Fitted:
         """The bytes that must not depend on how they came about."""
         return self.weights, self.valid, self.test
 
+    @property
+    def notes(self):
+        """The texts of its notes."""
+        return [event.text for event in self.events if isinstance(event, Note)]
+
 
 def _bytes(predictions: Predictions, path):
     predictions.save(path)
@@ -82,13 +89,14 @@ def fit(recipe_of, tmp_path):
     """fit(*overrides, seed): train the small recipe here and now."""
 
     def fit(*overrides, seed=0):
-        recipe, events = recipe_of(*overrides), []
+        job, events = Job(recipe_of(*overrides), seed), []
         store = RunStore(tmp_path / "runs")
-        trained = train(recipe, load(recipe.data), seed, "tiny", store, events.append)
-        forget(store.folder("tiny"))
+        folder = store.folder(job.run_id)
+        trained = train(job, load(job.recipe.data), store, events.append)
+        discard_states(folder)
         return Fitted(
             trained,
-            (store.folder("tiny") / "model.safetensors").read_bytes(),
+            (folder / "model.safetensors").read_bytes(),
             _bytes(trained.valid, tmp_path / "valid.npz"),
             _bytes(trained.test, tmp_path / "test.npz"),
             events,

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from ensemble.events import Note
 from ensemble.learn.features import n_views
 from ensemble.recipe import Augment, Fit
 
@@ -29,13 +28,13 @@ def test_one_plain_view_is_the_frozen_phase_itself(arch, head, fit):
         *(["model.options={drop_rate: 0.3}"] if "keep" in head else []),
     )
     cached, plain = fit(*said).trained, fit(*said, "fit.feature_views=0").trained
-    assert (cached.feature_views, plain.feature_views) == (1, 0)
+    assert (cached.record.feature_views, plain.record.feature_views) == (1, 0)
     for mine, theirs in zip(cached.history, plain.history, strict=True):
         assert mine.train_loss == pytest.approx(theirs.train_loss, abs=1e-4)
         assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-4)
     np.testing.assert_allclose(cached.valid.probs, plain.valid.probs, atol=1e-4)
     np.testing.assert_allclose(cached.test.probs, plain.test.probs, atol=1e-4)
-    assert cached.n_trainable == plain.n_trainable
+    assert cached.record.n_trainable == plain.record.n_trainable
 
 
 def test_several_views_are_cycled_through_and_the_first_is_plain(fit):
@@ -44,7 +43,7 @@ def test_several_views_are_cycled_through_and_the_first_is_plain(fit):
         fit(*said, "fit.feature_views=1").trained,
         fit(*said, "fit.feature_views=3").trained,
     )
-    assert three.feature_views == 3
+    assert three.record.feature_views == 3
     assert three.history[0].train_loss == one.history[0].train_loss
     assert three.history[1].train_loss != one.history[1].train_loss
     plain = fit("model.arch=resnet10t", *FROZEN).trained
@@ -60,15 +59,12 @@ def test_the_rate_is_found_and_the_unfrozen_phase_goes_on_from_the_head_that_was
         "fit.lr=find",
     )
     cached, plain = fit(*said), fit(*said, "fit.feature_views=0")
-    assert cached.trained.lr == pytest.approx(plain.trained.lr, rel=0.05)
+    assert cached.trained.record.lr == pytest.approx(plain.trained.record.lr, rel=0.05)
     assert cached.trained.history[-1].valid_loss == pytest.approx(
         plain.trained.history[-1].valid_loss, abs=0.05
     )
-    assert Note("tiny", "frozen phase: 1 cached views, batch norm in eval") in cached.events
-    assert (
-        Note("tiny", "frozen phase: images pass the body every epoch, batch norm in eval")
-        in plain.events
-    )
+    assert "frozen phase: 1 cached views, batch norm in eval" in cached.notes
+    assert "frozen phase: images pass the body every epoch, batch norm in eval" in plain.notes
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,7 @@ from torch.nn import functional
 
 from ensemble.dataset.archives import cache_root
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Job
-from ensemble.engines.local import recipe_text, train_one
+from ensemble.engines.local import train_one
 from ensemble.errors import TrainingError
 from ensemble.events import EpochEnded, Note, ignore
 from ensemble.learn import learner, trained_learner
@@ -24,6 +23,8 @@ from ensemble.learn.device import device, precision
 from ensemble.learn.graphs import recorded
 from ensemble.learn.predict import probabilities
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
+from ensemble.runs.writer import recipe_text
 
 pytestmark = [
     pytest.mark.gpu,
@@ -69,15 +70,15 @@ def test_automatic_precision_is_half_and_the_device_is_the_gpu():
 @pytest.mark.parametrize("said", ["auto", "fp32", "fp16"])
 def test_an_epoch_trains_and_predictions_are_close_to_the_cpus(said, run_of, recipe_of):
     run, _ = run_of(f"fit.precision={said}", "fit.lr=find")
-    assert run.device == torch.cuda.get_device_name()
-    assert run.precision in (("bf16", "fp16") if said == "auto" else (said,))
+    assert run.training.device == torch.cuda.get_device_name()
+    assert run.training.precision in (("bf16", "fp16") if said == "auto" else (said,))
     stored = run.valid()
     assert np.isfinite(stored.probs).all()
     assert run.scores.accuracy > run.data.majority
     learn = trained_learner(run)
     files = list(load(recipe_of().data).valid.files)
     expected = on_the_cpu(learn.model, learn.dls, files)
-    assert np.abs(stored.probs - expected).max() <= TOLERANCE[run.precision]
+    assert np.abs(stored.probs - expected).max() <= TOLERANCE[run.training.precision]
 
 
 def test_the_frozen_body_stays_as_it_was_in_half_precision(run_of, recipe_of):
@@ -105,8 +106,8 @@ def test_views_and_batch_sizes_agree_on_the_gpu(run_of):
     stored = run.valid()
     for size in (3, 64):
         loader = learn.dls.test_dl(images, bs=size)
-        found = probabilities(learn.model, loader, ("flip", "crops"), run.precision)
-        assert np.abs(found - stored.probs).max() <= TOLERANCE[run.precision]
+        found = probabilities(learn.model, loader, ("flip", "crops"), run.training.precision)
+        assert np.abs(found - stored.probs).max() <= TOLERANCE[run.training.precision]
 
 
 @pytest.mark.skipif(
@@ -118,7 +119,7 @@ def test_what_a_run_before_reserved_does_not_make_the_probed_batch_smaller(run_o
     held = torch.empty(int(most - torch.cuda.memory_reserved()), dtype=torch.uint8, device="cuda")
     del held  # free, but still reserved
     run, _ = run_of("fit.batch_size=auto")
-    assert run.micro_batch == run.batch_size
+    assert run.training.micro_batch == run.training.batch_size
     torch.cuda.empty_cache()
 
 
@@ -178,7 +179,7 @@ def test_training_cut_off_goes_on_to_nearly_the_same_predictions(phases, precisi
         resumed, events = run_of(*overrides, into=f"cut{n_epochs}")
         notes = [event.text for event in events if isinstance(event, Note)]
         assert any(text.startswith(f"going on after epoch {n_epochs}") for text in notes)
-        assert resumed.n_epochs == whole.n_epochs
+        assert resumed.training.n_epochs == whole.training.n_epochs
         assert np.abs(resumed.valid().probs - whole.valid().probs).max() <= TOLERANCE["bf16"]
 
 
@@ -200,10 +201,10 @@ def test_memory_that_runs_out_halves_the_images_at_a_time(precision_name, run_of
         run, events = run_of(*overrides, into="little")
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert run.batch_size == 32
-    assert run.micro_batch < 32
+    assert run.training.batch_size == 32
+    assert run.training.micro_batch < 32
     assert not torch.is_autocast_enabled("cuda")
-    kept = [event for event in events if isinstance(event, EpochEnded)][run.best_epoch - 1]
+    kept = [event for event in events if isinstance(event, EpochEnded)][run.training.best_epoch - 1]
     assert run.scores.accuracy == pytest.approx(kept.accuracy, abs=1e-6)
     assert run.scores.log_loss == pytest.approx(kept.valid_loss, rel=0.05)
 
@@ -216,7 +217,7 @@ def test_two_processes_share_a_gpu(recipe_of, tmp_path):
     subprocess.run(command, cwd=tmp_path, check=True, timeout=200)
     runs = RunStore(tmp_path / "runs").finished()
     assert sorted(run.recipe for run in runs) == ["left", "right"]
-    assert {run.device for run in runs} == {torch.cuda.get_device_name()}
+    assert {run.training.device for run in runs} == {torch.cuda.get_device_name()}
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

@@ -16,6 +16,7 @@ from ensemble.learn import learner
 from ensemble.learn.callbacks import FrozenInEval, SeedEpochs, copy_of
 from ensemble.learn.lr import FALLBACK, RULES, n_steps_for, range_test, read_curve
 from ensemble.learn.train import find_lr
+from ensemble.runs.job import Job
 
 HEAD = "model.head={pool: avg, hidden: [8], dropout: 0.5}"
 
@@ -44,10 +45,10 @@ def a_valley(n=100):
 )
 def test_a_found_rate_gives_the_same_bytes_as_that_rate_written_in_the_recipe(said, fit):
     found = fit(*said, "fit.lr=find")
-    written = fit(*said, f"fit.lr={found.trained.lr!r}")
-    assert found.trained.range_test is not None
-    assert written.trained.range_test is None
-    assert written.trained.lr == found.trained.lr
+    written = fit(*said, f"fit.lr={found.trained.record.lr!r}")
+    assert found.trained.range_test
+    assert not written.trained.range_test
+    assert written.trained.record.lr == found.trained.record.lr
     assert written.files == found.files
 
 
@@ -58,7 +59,7 @@ def test_another_rate_gives_other_bytes(fit):
 def test_the_curve_and_every_rule_are_those_of_fastais_lr_find(recipe_of, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # fastai's leaves a folder behind
     recipe = recipe_of("fit.lr=find")
-    found = find_lr(recipe, load(recipe.data), 0)
+    found = find_lr(Job(recipe, 0), load(recipe.data))
     learn = learner(recipe)
     with learn.no_bar(), learn.no_logging():
         learn.add_cbs([SeedEpochs(0, "lr_find"), FrozenInEval()])
@@ -73,7 +74,7 @@ def test_the_curve_and_every_rule_are_those_of_fastais_lr_find(recipe_of, tmp_pa
 
 def test_a_recipe_may_name_another_rule(recipe_of):
     recipe = recipe_of("fit.lr={find: minimum}")
-    found = find_lr(recipe, load(recipe.data), 0)
+    found = find_lr(Job(recipe, 0), load(recipe.data))
     assert found.rule == "minimum"
     assert found.chosen == found.suggestions["minimum"] != found.suggestions["valley"]
 
@@ -94,7 +95,7 @@ def test_finding_a_rate_leaves_no_file_and_puts_the_network_back(recipe_of, tmp_
 
 def test_the_range_test_is_told_while_it_runs(recipe_of):
     recipe, events = recipe_of("fit.lr=find"), []
-    found = find_lr(recipe, load(recipe.data), 0, events.append)
+    found = find_lr(Job(recipe, 0), load(recipe.data), events.append)
     steps = [event for event in events if isinstance(event, Step) and event.phase == "lr_find"]
     assert [step.done for step in steps] == list(range(1, len(steps) + 1))
     assert (
@@ -115,7 +116,7 @@ def test_a_long_run_is_tested_over_the_full_range_and_a_shorter_one_over_a_narro
     epochs, n_steps, start, end, recipe_of
 ):
     recipe = recipe_of("fit.lr=find", f"fit.epochs={epochs}")  # two steps an epoch
-    found = find_lr(recipe, load(recipe.data), 0)
+    found = find_lr(Job(recipe, 0), load(recipe.data))
     assert found.n_steps == n_steps
     assert found.rates[0] == pytest.approx(start)
     assert found.rates[1] / found.rates[0] == pytest.approx((end / start) ** (1 / n_steps))

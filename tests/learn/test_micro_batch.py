@@ -13,6 +13,7 @@ from ensemble.learn.callbacks import SeedEpochs
 from ensemble.learn.features import feature_learner
 from ensemble.learn.micro_batch import MicroBatch
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 NO_NORM = "model.arch=vgg11"  # without batch norm a sum of parts is the whole
 # a schedule moves with every part of a batch, by less than one step
@@ -63,7 +64,7 @@ def test_a_batch_in_parts_steps_as_the_whole(fit, short):
     whole = fit(*SAID)
     short(4)
     made = fit(*SAID)
-    assert (made.trained.batch_size, made.trained.micro_batch) == (16, 4)
+    assert (made.trained.record.batch_size, made.trained.record.micro_batch) == (16, 4)
     assert len(notes(made)) == 2
     assert (
         "4 images at a time from here, the gradients of 16 added up; batch norm sees 4"
@@ -78,14 +79,14 @@ def test_the_parts_of_an_odd_batch_make_up_the_batch(fit, short):
     whole = fit(*said)
     short(7)
     made = fit(*said)
-    assert (made.trained.batch_size, made.trained.micro_batch) == (15, 5)
+    assert (made.trained.record.batch_size, made.trained.record.micro_batch) == (15, 5)
     for mine, theirs in zip(made.trained.history, whole.trained.history, strict=True):
         assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-3)
 
 
 def test_the_head_on_cached_views_steps_on_the_whole_batch_though_images_pass_in_parts(recipe_of):
     recipe = recipe_of("model.arch=resnet10t", "fit.strategy=feature_extract")
-    setup = set_up(recipe, load(recipe.data), 0, ignore, RunStore())
+    setup = set_up(Job(recipe, 0), load(recipe.data), RunStore(), ignore)
     MicroBatch(setup.learn, print).shrink(4)
     learn = feature_learner(setup, recipe.model, 1, 0, lambda *_: None)
     assert (setup.learn.dls.train.bs, learn.dls.train.bs) == (4, 16)
@@ -95,7 +96,7 @@ def test_memory_that_runs_out_later_costs_the_epoch_in_hand_alone(fit, short):
     short(8, first=5)  # two steps an epoch: in the third
     made = fit(*SAID)
     assert [row.epoch for row in made.trained.history] == [1, 2, 3]
-    assert made.trained.micro_batch == 8
+    assert made.trained.record.micro_batch == 8
     first_two = fit(*SAID).trained.history[:2]
     assert len(first_two) == 2
 
@@ -112,5 +113,5 @@ def test_when_a_pair_is_too_much_the_error_says_what_to_change(fit, short):
 def test_auto_takes_the_usual_batch_where_it_fits(fit):
     made = fit("fit.batch_size=auto")
     assert (
-        made.trained.batch_size == made.trained.micro_batch == 38
+        made.trained.record.batch_size == made.trained.record.micro_batch == 38
     )  # no more than there are images

@@ -9,13 +9,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Job
 from ensemble.engines.local import train_one
 from ensemble.errors import RecipeError
 from ensemble.events import ignore
 from ensemble.learn.train import train
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job
 
 torch.set_num_threads(1)
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
@@ -85,10 +85,10 @@ PUBLISHED = {"cats_dogs_scratch": (1_209_058, 1_209_058), "cats_dogs_vgg16": (8_
 def test_every_recipe_trains_what_it_says(name, tmp_path, monkeypatch):
     recipe = small(name, tmp_path, monkeypatch)
     data = load(recipe.data)
-    made = train(recipe, data, 0, f"{name}-1-s0", RunStore(tmp_path / "runs"))
+    made = train(Job(recipe, 0), data, RunStore(tmp_path / "runs"))
     assert np.isfinite(made.valid.probs).all()
     assert (made.test is not None) == (recipe.data.test is not None)
-    trainable, everything = made.n_trainable, made.n_parameters
+    trainable, everything = made.record.n_trainable, made.record.n_parameters
     if name in PUBLISHED:
         assert (trainable, everything) == PUBLISHED[name]
     elif recipe.fit.strategy in ("scratch", "fine_tune"):
@@ -100,7 +100,7 @@ def test_every_recipe_trains_what_it_says(name, tmp_path, monkeypatch):
             update={"strategy": "feature_extract", "unfreeze_from": None}
         )
         alone = recipe.model_copy(update={"fit": frozen})
-        head_alone = train(alone, data, 0, f"{name}-2-s0", RunStore(tmp_path / "runs")).n_trainable
+        head_alone = train(Job(alone, 0), data, RunStore(tmp_path / "runs")).record.n_trainable
         assert head_alone < trainable < everything
 
 
@@ -122,7 +122,7 @@ def test_a_recipe_goes_on_from_the_run_of_another(tmp_path, monkeypatch):
         "model.pretrained=run:dog_breed_mobilenetv2",
     )
     second = fitted(later, 0, store)
-    assert "run:dog_breed_mobilenetv2 (" in second.start
+    assert "run:dog_breed_mobilenetv2 (" in second.training.start
     before, after = (load_file(run.folder / "model.safetensors") for run in (first, second))
     same = {name for name in before if torch.equal(before[name], after[name])}
     assert {

@@ -3,7 +3,6 @@
 import pytest
 
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import jobs_of
 from ensemble.engines.local import train_all
 from ensemble.errors import TrainingError
 from ensemble.events import EpochEnded, Note, Step, ignore
@@ -11,6 +10,7 @@ from ensemble.learn import resume
 from ensemble.learn.resume import FILE, StateFolder
 from ensemble.learn.train import STATE, train
 from ensemble.runs import RunStore
+from ensemble.runs.job import Job, jobs_of
 
 PLANS = {
     "one cycle": ("fit.epochs=3",),
@@ -73,15 +73,15 @@ def content(run):
         [(run.folder / name).read_bytes() for name in names],
         rows,
         run.scores,
-        run.best_epoch,
-        run.lr,
+        run.training.best_epoch,
+        run.training.lr,
     )
 
 
 @pytest.mark.parametrize("said", PLANS.values(), ids=PLANS)
 def test_training_cut_off_after_each_epoch_ends_with_the_same_bytes(said, trained, tmp_path):
     whole = trained("whole", *said)
-    n_epochs = whole.n_epochs
+    n_epochs = whole.training.n_epochs
     for n in range(1, n_epochs):
         with pytest.raises(CutOff):
             trained(f"cut{n}", *said, emit=cut_off_at(n))
@@ -100,7 +100,7 @@ def test_training_cut_off_after_each_epoch_ends_with_the_same_bytes(said, traine
 def test_training_cut_off_again_and_again_ends_with_the_same_bytes(trained):
     said = PLANS["phases"]
     whole = trained("whole", *said)
-    for _ in range(whole.n_epochs - 1):
+    for _ in range(whole.training.n_epochs - 1):
         with pytest.raises(CutOff):
             trained("cut", *said, emit=cut_off_at(1))
     assert content(trained("cut", *said)) == content(whole)
@@ -180,19 +180,19 @@ def test_a_loss_that_becomes_nan_keeps_the_best_epoch_before_it(fit, monkeypatch
 
     monkeypatch.setattr(callbacks.SeedEpochs, "before_epoch", spoil)
     made = fit("fit.epochs=4")
-    assert made.trained.best_epoch in (1, 2)
+    assert made.trained.record.best_epoch in (1, 2)
     assert len(made.trained.history) == 2
-    assert made.trained.note.startswith(
+    assert made.trained.record.note.startswith(
         "the loss became nan in phase scratch, epoch 3, batch 1, at rate "
     )
-    assert made.trained.note.endswith(f"; epoch {made.trained.best_epoch} was kept")
+    assert made.trained.record.note.endswith(f"; epoch {made.trained.record.best_epoch} was kept")
 
 
 def test_without_a_good_epoch_a_nan_fails_and_leaves_no_state(recipe_of, tmp_path):
     recipe = recipe_of("data.normalize=[[0, 0, 0], [1.0e-40, 1.0e-40, 1.0e-40]]")
     with pytest.raises(TrainingError, match="the loss became nan"):
-        train(recipe, load(recipe.data), 0, "tiny", RunStore(tmp_path / "runs"))
-    assert not (tmp_path / "runs" / "tiny").exists()
+        train(Job(recipe, 0), load(recipe.data), RunStore(tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_storing_takes_at_most_its_share_of_the_time(tmp_path, monkeypatch):

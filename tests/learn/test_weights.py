@@ -17,7 +17,6 @@ from safetensors.torch import load_file, save_file
 from torch.torch_version import TorchVersion
 
 from ensemble.dataset.load import load
-from ensemble.engines.jobs import Job
 from ensemble.engines.local import train_one
 from ensemble.errors import DamagedError, RecipeError, RunError, TrainingError
 from ensemble.events import ignore
@@ -28,6 +27,7 @@ from ensemble.learn.stored import stored_network
 from ensemble.learn.weights import PACKAGES, Weights, find_weights, load_exactly
 from ensemble.recipe import Model
 from ensemble.runs import RunStore, publish
+from ensemble.runs.job import Job
 
 LITE = "tf_efficientnet_lite0"
 HEADS = {"keep": {"head": "keep"}, "ours": {}}
@@ -326,7 +326,7 @@ class TestRun:
             match=f"run:{run.id} is a test_resnet, this recipe's model.arch is resnet34",
         ):
             find_weights(described("resnet34", pretrained=f"run:{run.id}"), store)
-        with pytest.raises(RunError, match="is no finished run"):
+        with pytest.raises(RunError, match="is not a finished run"):
             find_weights(described(pretrained="run:gone"), store)
         (run.folder / "model.safetensors").unlink()
         with pytest.raises(DamagedError, match="model.safetensors: is missing"):
@@ -362,7 +362,7 @@ class TestRun:
                 load_weights(run)
 
     def test_an_imported_run_has_no_weights_to_go_on_from(self, store, fake_run):
-        fake_run(store.root, "outside-1-s0", arch="test_resnet", strategy="imported")
+        fake_run(store.root, "outside-1-s0", arch="test_resnet", strategy="imported", training=None)
         with pytest.raises(
             RunError, match="outside-1-s0 was imported: there is no network to load"
         ):

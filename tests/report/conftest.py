@@ -42,7 +42,9 @@ def trained(tmp_path_factory):
         if images:
             (run.folder / "recipe.yaml").write_text(RECIPE.format(images))
         found = LrFind(suggestions=RATES, chosen=1e-3, rule="valley", steps=30, share_of_run=0.1)
-        publish(run.model_copy(update={"lr_find": found, "n_epochs": 4, "best_epoch": 4}))
+        changes = {"lr_find": found, "n_epochs": 4, "best_epoch": 4}
+        record = run.training.model_copy(update=changes)
+        publish(run.model_copy(update={"training": record}))
 
     return trained
 

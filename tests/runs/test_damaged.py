@@ -48,8 +48,8 @@ def replaced(change):
     return damage
 
 
-def spoilt(arrays, row, value):
-    arrays["probs"][row] = value
+def spoilt(arrays, row, probability):
+    arrays["probs"][row] = probability
     return arrays
 
 

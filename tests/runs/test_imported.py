@@ -18,7 +18,7 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def known(store, rng, fake_run, made_up):
+def reference(store, rng, fake_run, made_up):
     """A run of 30 validation and 8 test images whose ids have leading zeros."""
     valid = made_up(rng, 30, CLASSES, 0.8)
     test = Predictions(
@@ -57,27 +57,27 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_csv_in_any_order_joins_the_runs_that_know_its_rows(change, known, store, tmp_path):
-    valid, test = known.valid(), known.test()
-    made = import_run(
+def test_a_csv_in_any_order_joins_the_runs_that_know_its_rows(change, reference, store, tmp_path):
+    valid, test = reference.valid(), reference.test()
+    run = import_run(
         "mine",
         "vit",
         csv_of(tmp_path / "v.csv", valid, change),
         csv_of(tmp_path / "t.csv", test, change),
         store,
     )
-    assert made.scores.accuracy == known.scores.accuracy
-    assert made.valid().ids.tolist() == valid.ids.tolist()
-    np.testing.assert_allclose(made.valid().canonical().probs, valid.canonical().probs, atol=1e-6)
-    assert made.valid().targets.tolist() == valid.targets.tolist()
+    assert run.scores.accuracy == reference.scores.accuracy
+    assert run.valid().ids.tolist() == valid.ids.tolist()
+    np.testing.assert_allclose(run.valid().canonical().probs, valid.canonical().probs, atol=1e-6)
+    assert run.valid().targets.tolist() == valid.targets.tolist()
     blend = make_blend(store.finished())
-    assert [member.run.id for member in blend.members] == ["known-1-s0", made.id]
-    assert blend.disagreement("known-1-s0", made.id) == 0
-    assert store.get(made.id).strategy == "imported"
+    assert [member.run.id for member in blend.members] == ["known-1-s0", run.id]
+    assert blend.disagreement("known-1-s0", run.id) == 0
+    assert store.get(run.id).strategy == "imported"
 
 
-def test_an_npz_in_half_precision_joins_too(known, store, tmp_path):
-    valid, test = known.valid(), known.test()
+def test_an_npz_in_half_precision_joins_too(reference, store, tmp_path):
+    valid, test = reference.valid(), reference.test()
     for name, part in (("v", valid), ("t", test)):
         np.savez(
             tmp_path / f"{name}.npz",
@@ -85,50 +85,52 @@ def test_an_npz_in_half_precision_joins_too(known, store, tmp_path):
             classes=np.array(part.classes),
             probs=part.probs.astype(np.float16),
         )
-    made = import_run("mine", "vit", tmp_path / "v.npz", tmp_path / "t.npz", store)
-    np.testing.assert_allclose(made.valid().canonical().probs, valid.canonical().probs, atol=1e-3)
+    run = import_run("mine", "vit", tmp_path / "v.npz", tmp_path / "t.npz", store)
+    np.testing.assert_allclose(run.valid().canonical().probs, valid.canonical().probs, atol=1e-3)
     assert len(make_blend(store.finished()).members) == 2
 
 
-def test_rows_that_sum_to_0_999_are_taken_as_shares(known, store, tmp_path):
-    made = import_run(
-        "mine", "vit", csv_of(tmp_path / "v.csv", known.valid(), scale=0.999), None, store
+def test_rows_that_sum_to_0_999_are_taken_as_shares(reference, store, tmp_path):
+    run = import_run(
+        "mine", "vit", csv_of(tmp_path / "v.csv", reference.valid(), scale=0.999), None, store
     )
     np.testing.assert_allclose(
-        made.valid().canonical().probs, known.valid().canonical().probs, atol=1e-6
+        run.valid().canonical().probs, reference.valid().canonical().probs, atol=1e-6
     )
-    said = refusal("mine", "vit", csv_of(tmp_path / "w.csv", known.valid(), scale=0.9), None, store)
-    assert "sum to 0.9000, not 1" in said
+    message = refusal(
+        "mine", "vit", csv_of(tmp_path / "w.csv", reference.valid(), scale=0.9), None, store
+    )
+    assert "sum to 0.9000, not 1" in message
 
 
-def test_ids_that_lost_their_leading_zeros_are_refused_with_the_reason(known, store, tmp_path):
-    path = csv_of(tmp_path / "v.csv", known.valid(), lambda name: str(int(name)))
-    said = refusal("mine", "vit", path, None, store)
-    assert said.startswith(f"{path}: not the validation rows of any run")
-    assert "without their leading zeros" in said
-    tests = csv_of(tmp_path / "t.csv", known.test(), lambda name: str(int(name)))
-    said = refusal("mine", "vit", csv_of(tmp_path / "ok.csv", known.valid()), tests, store)
-    assert said.startswith(
+def test_ids_that_lost_their_leading_zeros_are_refused_with_the_reason(reference, store, tmp_path):
+    path = csv_of(tmp_path / "v.csv", reference.valid(), lambda name: str(int(name)))
+    message = refusal("mine", "vit", path, None, store)
+    assert message.startswith(f"{path}: not the validation rows of any run")
+    assert "without leading zeros" in message
+    tests = csv_of(tmp_path / "t.csv", reference.test(), lambda name: str(int(name)))
+    message = refusal("mine", "vit", csv_of(tmp_path / "ok.csv", reference.valid()), tests, store)
+    assert message.startswith(
         f"{tests}: 8 rows for 8: missing '0000', '0001', '0002', … (8); not known '0', '1', '2'"
     )
-    assert said.endswith("read and write ids as text")
+    assert message.endswith("read and write ids as text")
 
 
-def test_a_missing_class_and_missing_rows_are_named(known, store, tmp_path):
-    valid = known.valid()
+def test_a_missing_class_and_missing_rows_are_named(reference, store, tmp_path):
+    valid = reference.valid()
     two = Predictions(valid.ids, CLASSES[:2], np.full((30, 2), 0.5))
-    said = refusal("mine", "vit", csv_of(tmp_path / "a.csv", two), None, store)
-    assert "missing 'wasp'" in said
+    message = refusal("mine", "vit", csv_of(tmp_path / "a.csv", two), None, store)
+    assert "missing 'wasp'" in message
     fewer = Predictions(valid.ids[:29], CLASSES, valid.probs[:29])
-    said = refusal("mine", "vit", csv_of(tmp_path / "b.csv", fewer), None, store)
-    assert "missing '00029'" in said
+    message = refusal("mine", "vit", csv_of(tmp_path / "b.csv", fewer), None, store)
+    assert "missing '00029'" in message
 
 
-def test_true_classes_that_differ_from_the_runs_are_refused(known, store, tmp_path):
-    valid = known.valid()
+def test_true_classes_that_differ_from_the_runs_are_refused(reference, store, tmp_path):
+    valid = reference.valid()
     wrong = Predictions(valid.ids, CLASSES, valid.probs, (valid.targets + 1) % 3)
-    said = refusal("mine", "vit", csv_of(tmp_path / "a.csv", wrong, label=True), None, store)
-    assert "30 true classes differ from the runs', the first: '00000'" in said
+    message = refusal("mine", "vit", csv_of(tmp_path / "a.csv", wrong, label=True), None, store)
+    assert "30 true classes differ from the runs', the first: '00000'" in message
 
 
 def test_unknown_rows_with_true_classes_make_a_data_set_of_their_own(store, tmp_path, rng, made_up):
@@ -141,7 +143,7 @@ def test_unknown_rows_with_true_classes_make_a_data_set_of_their_own(store, tmp_
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("id,ant,bee,wasp\na,0.5,x,0.5\n", "'a': bee is 'x', not a number"),
         ("id,ant,bee,wasp\na,0.5,nan,0.5\n", "probabilities of 'a' are not finite"),
@@ -154,13 +156,13 @@ def test_unknown_rows_with_true_classes_make_a_data_set_of_their_own(store, tmp_
         ("id,ant,bee\na,2,-1\n", "probabilities of 'a' are outside 0 to 1"),
     ],
 )
-def test_a_csv_that_cannot_be_trusted_is_refused_by_file_and_row(text, said, tmp_path):
+def test_a_csv_that_cannot_be_trusted_is_refused_by_file_and_row(text, message, tmp_path):
     path = tmp_path / "x.csv"
     path.write_text(text)
     with pytest.raises(EnsembleError) as refused:
         read_predictions(path)
     assert str(refused.value).startswith(f"{path}: ")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_rows_without_true_classes_in_an_empty_store_are_told_what_to_add(
@@ -168,17 +170,19 @@ def test_rows_without_true_classes_in_an_empty_store_are_told_what_to_add(
 ):
     path = csv_of(tmp_path / "v.csv", made_up(rng, 9, CLASSES))
     assert "a column `label`" in refusal("mine", "vit", path, None, store)
-    assert "'../mine' is no name" in refusal("../mine", "vit", path, None, store)
+    assert "'../mine' is not a valid name" in refusal("../mine", "vit", path, None, store)
 
 
-def test_known_rows_in_other_clothes_are_refused_even_with_true_classes(known, store, tmp_path):
-    zeros = csv_of(tmp_path / "v.csv", known.valid(), lambda name: str(int(name)), label=True)
+def test_known_rows_in_other_clothes_are_refused_even_with_true_classes(reference, store, tmp_path):
+    zeros = csv_of(tmp_path / "v.csv", reference.valid(), lambda name: str(int(name)), label=True)
     assert "leading zeros" in refusal("mine", "vit", zeros, None, store)
-    valid = known.valid()
+    valid = reference.valid()
     fewer = Predictions(valid.ids[:29], CLASSES, valid.probs[:29], valid.targets[:29])
     path = csv_of(tmp_path / "w.csv", fewer, label=True)
     assert "missing '00029'" in refusal("mine", "vit", path, None, store)
-    assert "another --data NAME" in refusal("mine", "vit", path, None, store, data=known.data.name)
+    assert "another --data NAME" in refusal(
+        "mine", "vit", path, None, store, data=reference.data.name
+    )
     assert import_run("mine", "vit", path, None, store, data="own").data.name == "own"
 
 
@@ -198,31 +202,31 @@ def test_the_same_numbers_about_other_rows_are_another_run(store, tmp_path):
     assert sorted(run.data.name for run in store.finished()) == ["one", "two"]
 
 
-def test_scores_are_those_that_a_blend_sees(known, store, tmp_path):
-    made = import_run(
-        "mine", "vit", csv_of(tmp_path / "v.csv", known.valid(), scale=0.992), None, store
+def test_scores_are_those_that_a_blend_sees(reference, store, tmp_path):
+    run = import_run(
+        "mine", "vit", csv_of(tmp_path / "v.csv", reference.valid(), scale=0.992), None, store
     )
-    assert made.scores.log_loss == pytest.approx(known.scores.log_loss, abs=1e-5)
-    assert make_blend([made]).valid.fitted_log_loss == pytest.approx(made.scores.log_loss, abs=1e-6)
+    assert run.scores.log_loss == pytest.approx(reference.scores.log_loss, abs=1e-5)
+    assert make_blend([run]).valid.fitted_log_loss == pytest.approx(run.scores.log_loss, abs=1e-6)
 
 
-def test_test_rows_are_those_of_a_run_that_has_some(known, store, tmp_path):
+def test_test_rows_are_those_of_a_run_that_has_some(reference, store, tmp_path):
     import_run(
-        "aa", "vit", csv_of(tmp_path / "v.csv", known.valid()), None, store
+        "aa", "vit", csv_of(tmp_path / "v.csv", reference.valid()), None, store
     )  # comes first, has no test set
     odd = Predictions(np.array(["x", "y"]), CLASSES, np.full((2, 3), 1 / 3, np.float32))
-    said = refusal("zz", "vit", tmp_path / "v.csv", csv_of(tmp_path / "t.csv", odd), store)
-    assert "2 rows for 8" in said
+    message = refusal("zz", "vit", tmp_path / "v.csv", csv_of(tmp_path / "t.csv", odd), store)
+    assert "2 rows for 8" in message
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\\b", "a\nb", "x" * 300, ".hidden"])
-def test_names_that_make_no_folder_are_refused(name, known, store, tmp_path):
-    assert "is no name" in refusal(
-        name, "vit", csv_of(tmp_path / "v.csv", known.valid()), None, store
+def test_names_that_make_no_folder_are_refused(name, reference, store, tmp_path):
+    assert "is not a valid name" in refusal(
+        name, "vit", csv_of(tmp_path / "v.csv", reference.valid()), None, store
     )
 
 
-def test_a_file_without_rows_and_a_store_that_is_a_file_are_refused(known, store, tmp_path):
+def test_a_file_without_rows_and_a_store_that_is_a_file_are_refused(reference, store, tmp_path):
     np.savez(
         tmp_path / "e.npz",
         ids=np.array([], "U1"),
@@ -231,7 +235,7 @@ def test_a_file_without_rows_and_a_store_that_is_a_file_are_refused(known, store
     )
     assert "has no rows" in refusal("mine", "vit", tmp_path / "e.npz", None, store)
     (tmp_path / "file").write_text("")
-    labelled = csv_of(tmp_path / "v.csv", known.valid(), label=True)
+    labelled = csv_of(tmp_path / "v.csv", reference.valid(), label=True)
     assert "cannot be written" in refusal(
         "mine", "vit", labelled, None, RunStore(tmp_path / "file")
     )

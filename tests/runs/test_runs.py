@@ -31,15 +31,15 @@ def rewrite(run, **values):
 
 
 def test_a_finished_run_is_read_as_it_was_published(tmp_path, fake_run):
-    made = fake_run(tmp_path, "flowers_vgg19-12345678-s0", accuracy=0.95, arch="vgg19")
-    found = RunStore(tmp_path).get("flowers_vgg19-12345678-s0")
-    assert found == made
-    assert found.scores.accuracy == 0.95
-    assert found.valid().targets is not None
-    assert found.test().targets is None
-    assert found.total_seconds == 2.5
-    assert (found.folder / "run.json").read_text() == found.to_json()
-    assert sorted(file.name for file in found.folder.iterdir()) == [
+    run = fake_run(tmp_path, "flowers_vgg19-12345678-s0", accuracy=0.95, arch="vgg19")
+    stored = RunStore(tmp_path).get("flowers_vgg19-12345678-s0")
+    assert stored == run
+    assert stored.scores.accuracy == 0.95
+    assert stored.valid().targets is not None
+    assert stored.test().targets is None
+    assert stored.total_seconds == 2.5
+    assert (stored.folder / "run.json").read_text() == stored.to_json()
+    assert sorted(file.name for file in stored.folder.iterdir()) == [
         "run.json",
         "test.npz",
         "valid.npz",
@@ -66,12 +66,12 @@ def test_a_folder_without_run_json_is_invisible(tmp_path, fake_run):
 def test_a_run_that_is_not_there_is_told_with_the_nearest_ones(tmp_path, fake_run):
     fake_run(tmp_path, "cifar10_densenet-7f3a2c19-s0")
     with pytest.raises(
-        RunError, match=r"is no finished run in .*\nnearest: cifar10_densenet-7f3a2c19-s0"
+        RunError, match=r"is not a finished run in .*\nnearest: cifar10_densenet-7f3a2c19-s0"
     ):
         RunStore(tmp_path).get("cifar10_densnet-7f3a2c19-s0")
     with pytest.raises(RunError, match="`ens runs` lists what is in"):
         RunStore(tmp_path).get("zzz")
-    with pytest.raises(RunError, match="is no finished run"):
+    with pytest.raises(RunError, match="is not a finished run"):
         RunStore(tmp_path).get("x" * 5000)
 
 
@@ -79,15 +79,15 @@ def test_a_run_that_is_not_there_is_told_with_the_nearest_ones(tmp_path, fake_ru
 def test_a_run_outside_the_store_is_not_read(outside, tmp_path, fake_run):
     fake_run(tmp_path / "other", "a-1-s0")
     fake_run(tmp_path / "runs" / "sub", "a-1-s0")
-    with pytest.raises(RunError, match="is no finished run"):
+    with pytest.raises(RunError, match="is not a finished run"):
         RunStore(tmp_path / "runs").get(outside)
 
 
 def test_the_store_is_where_it_is_told_else_ens_runs_else_runs(tmp_path, fake_run, monkeypatch):
     assert RunStore().root == Path("runs")
     monkeypatch.setenv("ENS_RUNS", str(tmp_path / "mine"))
-    made = fake_run(tmp_path / "mine", "a-1-s0")
-    assert Run.load("a-1-s0") == made
+    run = fake_run(tmp_path / "mine", "a-1-s0")
+    assert Run.load("a-1-s0") == run
     assert RunStore(tmp_path / "other").root == tmp_path / "other"
 
 
@@ -98,7 +98,7 @@ DAMAGES = {
     "a list": (b"[1, 2]", "not a run"),
     "very deep": (b"[" * 200_000, "cannot be read"),
     "a number of 5000 digits": (b'{"format": ' + b"1" * 5000 + b"}", "cannot be read"),
-    "no format": (b"{}", "format None, this version reads 1"),
+    "no format": (b"{}", "format None, this version reads 1 and 2"),
     "nothing else": (b'{"format": 1}', "is missing or wrong"),
 }
 
@@ -106,23 +106,23 @@ DAMAGES = {
 @pytest.mark.parametrize("case", DAMAGES)
 def test_a_damaged_run_json_is_named_and_hides_no_other_run(case, tmp_path, fake_run):
     good, bad = fake_run(tmp_path, "good-1-s0"), fake_run(tmp_path, "bad-1-s0")
-    content, said = DAMAGES[case]
+    content, message = DAMAGES[case]
     (bad.folder / "run.json").write_bytes(content)
-    found = RunStore(tmp_path).all()
-    runs, damaged = found.runs, found.damaged
+    listing = RunStore(tmp_path).all()
+    runs, damaged = listing.runs, listing.damaged
     assert runs == [good]
-    assert [found.folder for found in damaged] == [bad.folder]
+    assert [damage.folder for damage in damaged] == [bad.folder]
     assert damaged[0].reason.startswith(f"{bad.folder / 'run.json'}: ")
-    assert said in damaged[0].reason
+    assert message in damaged[0].reason
     assert damaged[0].reason.count("\n") < 3
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         (
-            {"format": 2},
-            "format 2, this version reads 1; use the version of ens that wrote it, or train again",
+            {"format": 3},
+            "format 3, this version reads 1 and 2; use the version of ens that wrote it, or train again",
         ),
         ({"id": "b-1-s0"}, "says it is 'b-1-s0'; the folder was renamed"),
         (
@@ -131,15 +131,15 @@ def test_a_damaged_run_json_is_named_and_hides_no_other_run(case, tmp_path, fake
         ),
         ({"scores": {"accuracy": 0.9}}, "scores.log_loss is missing or wrong"),
         ({"data": "made-up"}, "data is missing or wrong"),
-        ({"lr": "high"}, "lr is missing or wrong"),
+        ({"training": {}}, "training.preprocessing is missing or wrong"),
         ({"classes": None}, "classes is missing or wrong"),
     ],
 )
-def test_an_edited_run_json_is_refused_with_the_key(values, said, tmp_path, fake_run):
+def test_an_edited_run_json_is_refused_with_the_key(values, message, tmp_path, fake_run):
     path = rewrite(fake_run(tmp_path, "a-1-s0"), **values)
     with pytest.raises(DamagedError) as refused:
         read_run(path)
-    assert str(refused.value) == f"{path}: {said}"
+    assert str(refused.value) == f"{path}: {message}"
 
 
 def test_a_renamed_folder_is_refused(tmp_path, fake_run):
@@ -151,8 +151,8 @@ def test_a_renamed_folder_is_refused(tmp_path, fake_run):
 
 
 def test_keys_of_a_later_version_are_passed_over(tmp_path, fake_run):
-    made = fake_run(tmp_path, "a-1-s0")
-    assert read_run(rewrite(made, folder="/elsewhere", invented_later=1)) == made
+    run = fake_run(tmp_path, "a-1-s0")
+    assert read_run(rewrite(run, folder="/elsewhere", invented_later=1)) == run
 
 
 def test_changed_and_missing_predictions_and_validation_without_targets_are_damage(
