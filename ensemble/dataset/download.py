@@ -131,10 +131,10 @@ def _download(file: WebFile, folder: Path, progress: Progress) -> Path:
         try:
             request(url, output_file, cache)
         except requests.HTTPError as error:
-            if error.response is not None:
-                error.response.close()  # pooch leaves the connection open
-            if not _is_temporary(error):
-                raise DataError(_refusal(url, error)) from None
+            response: Any = error.response
+            response.close()  # pooch leaves the connection open
+            if response.status_code < 500 and response.status_code != TOO_MANY_REQUESTS:
+                raise DataError(_refusal(url, error)) from None  # another try would not help
             raise
 
     pooch.get_logger().setLevel("ERROR")
@@ -154,12 +154,6 @@ def _download(file: WebFile, folder: Path, progress: Progress) -> Path:
         raise DataError(f"{file.url}: cannot be downloaded ({reason})") from None
     except ValueError as error:  # pooch names the expected and the actual hash
         raise DataError(f"{file.url}: {str(error).partition('. ')[0]}") from None
-
-
-def _is_temporary(http_error: Any) -> bool:
-    """Whether another try may succeed: the server is busy or has a problem of its own."""
-    status = http_error.response.status_code
-    return bool(status >= 500 or status == TOO_MANY_REQUESTS)
 
 
 def _refusal(url: str, http_error: Any) -> str:
