@@ -97,7 +97,7 @@ Destination = Annotated[
 
 
 def get_data(name: SetName, local_files: LocalFiles = None, to: Destination = None) -> None:
-    """Download a set, check it, and unpack it as the recipes expect; an existing folder stays unchanged."""
+    """Download a set, check it, and unpack it for its recipes; an existing folder is kept."""
     from ensemble import display
     from ensemble.dataset.download import get
     from ensemble.dataset.known_sets import set_named
@@ -125,7 +125,7 @@ def inspect(
     ] = None,
     json: Json = False,
 ) -> None:
-    """The data: counts, sizes, odd and unreadable files, copies within and across splits, samples of each class."""
+    """The data: counts, sizes, odd files, copies within and across splits, samples per class."""
     from ensemble import display
     from ensemble.dataset.audit import audit
     from ensemble.dataset.load import load

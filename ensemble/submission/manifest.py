@@ -30,8 +30,8 @@ NETWORK, REFIT_NETWORK = "model.safetensors", "refit.safetensors"
 class Manifest:
     """What a CSV is derived from.
 
-    hashes are the SHA-256 of each member's files, by run id and file name (with folds: folder and file name); content
-    is the whole JSON object.
+    hashes are the SHA-256 of each member's files, by run id and file name (with folds: folder and
+    file name); content is the whole JSON object.
     """
 
     path: Path
@@ -142,7 +142,10 @@ def _versions() -> dict[str, str]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest in a JSON file that `ens blend` wrote. Raises SubmissionError, FileNotFoundError."""
+    """The manifest in a JSON file that `ens blend` wrote.
+
+    Raises SubmissionError, FileNotFoundError.
+    """
     stored, content = _read(path)
     weights = {member.run: member.weight for member in stored.members}
     sums_to_1 = math.isclose(sum(weights.values()), 1, abs_tol=1e-9)
@@ -171,7 +174,10 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def read_options(path: Path) -> tuple[str, Options, frozenset[str]]:
-    """The fingerprint of a blend's validation rows, its options and its run ids. Raises SubmissionError, OSError."""
+    """The fingerprint of a blend's validation rows, its options and its run ids.
+
+    Raises SubmissionError, OSError.
+    """
     stored, _ = _read(path)
     run_ids = frozenset(member.run for member in stored.members)
     return stored.data.valid, stored.options, run_ids
@@ -208,7 +214,7 @@ def _not_a_manifest(path: Path, problem: str = "") -> SubmissionError:
 def members_of(
     manifest: Manifest, store: RunStore, file_names: Sequence[str], problem: str
 ) -> dict[str, Run]:
-    """The members by run id; their files of these names are still those that the blend was made from.
+    """The members by run id; their files of these names have the hashes of the manifest.
 
     Raises SubmissionError, which starts with `problem`.
     """
