@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ensemble import __version__
-from ensemble.blending import Blend, Options
+from ensemble.blending import Blend, Member, Options
 from ensemble.blending.calibration import Calibration
 from ensemble.blending.mixture import Mixture
 from ensemble.errors import DamagedError, RunError, SelectionError, SubmissionError
@@ -96,17 +96,6 @@ def manifest_content(
     command: Sequence[str],
 ) -> dict[str, Any]:
     """The JSON object that describes a blend's CSV."""
-    members = [
-        {
-            "run": member.run.id,
-            "weight": member.weight,
-            "reason": member.reason,
-            "valid_accuracy": member.run.scores.accuracy,
-            "valid_log_loss": member.run.scores.log_loss,
-            "sha256": member.run.files,
-        }
-        for member in blend.members
-    ]
     return {
         "format": FORMAT,
         "csv_sha256": csv_sha256,
@@ -121,7 +110,7 @@ def manifest_content(
             "fingerprints": sorted({member.run.data.fingerprint for member in blend.members}),
         },
         "sample_submission": {"path": sample.origin, "sha256": sample.sha256} if sample else None,
-        "members": members,
+        "members": [_member_content(member) for member in blend.members],
         "scores": {
             "cross_fitted": blend.valid.as_dict(),
             "table": [rating.as_dict() for rating in blend.table],
@@ -130,6 +119,17 @@ def manifest_content(
         },
         "unreadable_test_images": list(unreadable),
         "versions": _versions(),
+    }
+
+
+def _member_content(member: Member) -> dict[str, Any]:
+    return {
+        "run": member.run.id,
+        "weight": member.weight,
+        "reason": member.reason,
+        "valid_accuracy": member.run.scores.accuracy,
+        "valid_log_loss": member.run.scores.log_loss,
+        "sha256": member.run.files,
     }
 
 
