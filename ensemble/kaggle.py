@@ -1,6 +1,7 @@
-"""Kaggle through its own client: sign in, download, submit, in plain values and plain words. Tried with kaggle 2.2.4.
+"""Kaggle through its own client: sign in, download, submit. Tried with kaggle 2.2.4.
 
-No message holds a credential: what the client and the server print is dropped, and an error is described by its status.
+The functions return plain values and raise KaggleError. No message holds a credential: what the
+client and the server print is dropped, and an error is described by its status.
 """
 
 import io
@@ -28,9 +29,10 @@ POLL_SECONDS = 0.2  # between two looks at how large a download has become
 
 @dataclass(frozen=True)
 class Quota:
-    """How many submissions a team made today, and how many are left: today, or (is_total) in the whole competition.
+    """How many submissions a team made today, and how many are left.
 
-    n_left is None before the team's first submission.
+    n_left counts for today, or where is_total for the whole competition; it is None before the
+    team's first submission.
     """
 
     n_today: int
@@ -40,7 +42,10 @@ class Quota:
 
 @dataclass(frozen=True)
 class KaggleSubmission:
-    """A submission as Kaggle lists it; status is PENDING, COMPLETE or ERROR, scores are text, empty while unknown."""
+    """A submission as Kaggle lists it.
+
+    status is PENDING, COMPLETE or ERROR; scores are text, empty while unknown.
+    """
 
     ref: int
     file: str
@@ -71,7 +76,10 @@ def sign_in() -> Any:
 
 
 def download_competition(slug: str, folder: Path, progress: Progress) -> Path:
-    """The archive of a competition's files, in `folder`; the client resumes a broken download. Raises KaggleError."""
+    """The archive of a competition's files, in `folder`; the client resumes a broken download.
+
+    Raises KaggleError.
+    """
     api = sign_in()
     _report_download(api, progress)
     next_step = "run the command again: it resumes the download"
@@ -192,7 +200,8 @@ def _refusal(slug: str, status: int) -> str:
         401: f"Kaggle refuses the credentials (401)\n{CREDENTIALS}",
         403: f"Kaggle refuses {slug} (403): you have not accepted its rules, or it does not exist\n"
         f"sign in and accept them at {rules}, then run the command again",
-        404: f"Kaggle knows no competition {slug} (404)\nthe slug is the end of its address: {rules}",
+        404: f"Kaggle knows no competition {slug} (404)\n"
+        f"the slug is the end of its address: {rules}",
         429: "Kaggle wants fewer requests (429)\nwait some minutes, then run the command again",
     }
     return texts.get(status, f"Kaggle answers {status} for {slug}\ntry again later, or see {rules}")
@@ -210,7 +219,7 @@ def _is_network_error(error: BaseException) -> bool:
 
 
 def _secrets(api: Any) -> list[str]:
-    """What must never be shown: the credentials in the environment and in the client's configuration."""
+    """Texts that no message may hold: credentials of the environment and of the client."""
     environment = [os.environ.get(name) for name in ("KAGGLE_KEY", "KAGGLE_API_TOKEN")]
     configuration = getattr(api, "config_values", {}).values()
     return [str(secret) for secret in (*environment, *configuration) if secret]

@@ -34,7 +34,7 @@ LAYERS = [
 ]
 LEVEL = {part: level for level, parts in enumerate(LAYERS) for part in parts}
 LIBRARIES_OF_LEARN = {"torch", "torchvision", "fastai", "fastcore", "timm"}
-HEAVY = LIBRARIES_OF_LEARN | {"pandas", "sklearn", "scipy", "matplotlib"}
+HEAVY = LIBRARIES_OF_LEARN | {"pandas", "sklearn", "scipy", "matplotlib", "pooch", "requests"}
 
 
 @dataclass(frozen=True)

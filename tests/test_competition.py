@@ -1,4 +1,6 @@
-"""A competition from the folder to the final picks: the lines of docs/competitions.md against a local Kaggle."""
+"""A competition from the folder to the final picks: the lines of docs/competitions.md against a
+local Kaggle.
+"""
 
 import re
 import shlex
@@ -26,7 +28,9 @@ torch.set_num_threads(1)
 
 
 def unpack_competition(folder):
-    """labels.csv, train/, test/, sample_submission.csv of 72 + 30 images of 32 px; returns the hidden labels."""
+    """labels.csv, train/, test/, sample_submission.csv of 72 + 30 images of 32 px; returns the
+    hidden labels.
+    """
     rng, truth, labels = np.random.default_rng(0), {}, ["id,species"]
     for split, n in (("train", 72), ("test", 30)):
         (folder / split).mkdir(parents=True)

@@ -1,4 +1,6 @@
-"""Downloads of a competition through Kaggle's real client and a local server; `ens submit` has its own tests."""
+"""Downloads of a competition through Kaggle's real client and a local server; `ens submit` has its
+own tests.
+"""
 
 import io
 import os
@@ -82,7 +84,8 @@ def test_an_answer_that_is_not_an_archive_is_removed(kaggle_site):
         (404, "Kaggle knows no competition birds (404)"),
         (
             401,
-            "Kaggle refuses the credentials (401)\ncreate a token at https://www.kaggle.com/settings/api",
+            "Kaggle refuses the credentials (401)\n"
+            "create a token at https://www.kaggle.com/settings/api",
         ),
         (500, "Kaggle answers 500 for birds"),
     ],

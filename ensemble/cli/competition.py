@@ -103,7 +103,10 @@ def submit(
 def _show_before_sending(
     api: Any, verified: "Verified", entry: "Entry", ledger: "Ledger", warnings: list[str]
 ) -> None:
-    """Show the submission, the quota and all warnings. Raises EnsembleError, also where the quota is used up."""
+    """Show the submission, the quota and all warnings.
+
+    Raises EnsembleError, also where the quota is used up.
+    """
     from ensemble import kaggle
     from ensemble.display import competition
     from ensemble.submission.send import unrecorded_uploads
@@ -154,7 +157,7 @@ def predict(
     force: Force = False,
     runs: Runs = None,
 ) -> None:
-    """Predict a folder or list of images with a stored run or a whole blend: an id and a column per class."""
+    """Predict any images with a stored run or a whole blend: an id and a column per class."""
     from ensemble import display, inference
     from ensemble.display import competition, live
     from ensemble.runs import RunStore

@@ -97,7 +97,7 @@ Destination = Annotated[
 
 
 def get_data(name: SetName, local_files: LocalFiles = None, to: Destination = None) -> None:
-    """Download a set, check it, and unpack it as the recipes expect; an existing folder stays unchanged."""
+    """Download a set, check it, and unpack it for its recipes; an existing folder is kept."""
     from ensemble import display
     from ensemble.dataset.download import get
     from ensemble.dataset.known_sets import set_named
@@ -116,16 +116,15 @@ def get_data(name: SetName, local_files: LocalFiles = None, to: Destination = No
         display.next_commands(f"ens init {shlex.quote(str(local.folder))}")
 
 
+FigureFolder = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="where the figures go (inspect/NAME)")
+]
+
+
 def inspect(
-    recipe: OneRecipe,
-    set_: Set = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", metavar="DIR", help="where the figures go (inspect/NAME)"),
-    ] = None,
-    json: Json = False,
+    recipe: OneRecipe, set_: Set = None, out: FigureFolder = None, json: Json = False
 ) -> None:
-    """The data: counts, sizes, odd and unreadable files, copies within and across splits, samples of each class."""
+    """The data: counts, sizes, odd files, copies within and across splits, samples per class."""
     from ensemble import display
     from ensemble.dataset.audit import audit
     from ensemble.dataset.load import load
@@ -145,11 +144,9 @@ def inspect(
         check_replaceable(samples_png, PNG_MARK)
     images = load(loaded.data)
     with live.progress() as show, stoppable(show) as emit:
-
-        def report(n_done: int, n_images: int) -> None:
-            emit(Step(loaded.name, "decoding", n_done, n_images))
-
-        image_audit = audit(images, report)
+        image_audit = audit(
+            images, lambda n_done, n_images: emit(Step(loaded.name, "decoding", n_done, n_images))
+        )
     save_counts(image_audit, counts_png)
     save_samples(images.train, samples_png, images.ranges)
     if json:

@@ -1,4 +1,4 @@
-"""Download a known image set, check its hashes and unpack it: the folder appears complete or not at all."""
+"""Download a known image set, check and unpack it: the folder appears complete or not at all."""
 
 import os
 import shutil
@@ -36,10 +36,10 @@ def get(
     to: Path | None = None,
     emit: events.Emit = events.ignore,
 ) -> LocalSet:
-    """Make a set's folder in `to`, else in ENS_DATA, else here. An existing folder is never changed.
+    """Make a set's folder in `to`, else in ENS_DATA, else here.
 
-    local_files is used instead of a download: the archive, or a folder with all files of the set. Raises DataError,
-    KaggleError.
+    An existing folder is never changed. local_files is used instead of a download: the archive, or
+    a folder with all files of the set. Raises DataError, KaggleError.
     """
     target = (to or data_root()) / dataset.folder
     if os.path.lexists(target):
@@ -64,14 +64,18 @@ def _n_images_if_complete(target: Path, dataset: DownloadableSet) -> int:
     n_images = len(image_files(target))
     if n_images < dataset.n_images:
         raise DataError(
-            f"{target}: exists with {n_images:,} images, but {dataset.name} has {dataset.n_images:,}\n"
+            f"{target}: exists with {n_images:,} images, "
+            f"but {dataset.name} has {dataset.n_images:,}\n"
             f"move it away, or use another folder: `ens data get {dataset.name} --to DIR`"
         )
     return n_images
 
 
 def _local_files(dataset: DownloadableSet, path: Path) -> list[Path]:
-    """The set's files in a folder, or its only file, with checked hashes. A competition's files have no known hash."""
+    """The set's files in a folder, or its only file, with checked hashes.
+
+    A competition's files have no known hash.
+    """
     names = [file.name for file in dataset.files] or [f"{dataset.folder}.zip"]
     expects = f"--from takes {' and '.join(names)}{' in one folder' if len(names) > 1 else ''}"
     paths = [path / name for name in names] if path.is_dir() else [path]
@@ -97,7 +101,7 @@ def _check_hash(path: Path, file: WebFile) -> None:
 
 
 def _download_all(dataset: DownloadableSet, folder: Path, emit: events.Emit) -> list[Path]:
-    """The set's files in `folder`, with checked hashes; files that are complete there are not downloaded again."""
+    """The set's files in `folder`, with checked hashes; complete ones are not downloaded again."""
     for leftover in folder.glob("tmp*"):  # of a killed download
         leftover.unlink()
     try:
@@ -120,7 +124,10 @@ def _download_all(dataset: DownloadableSet, folder: Path, emit: events.Emit) -> 
 
 
 def _download(file: WebFile, folder: Path, progress: Progress) -> Path:
-    """A file in `folder` with the expected SHA-256. Raises DataError in one line, and OSError of the disk."""
+    """A file in `folder` with the expected SHA-256.
+
+    Raises DataError in one line, and OSError of the disk.
+    """
     import pooch  # type: ignore[import-untyped]
     import requests
 
@@ -131,10 +138,10 @@ def _download(file: WebFile, folder: Path, progress: Progress) -> Path:
         try:
             request(url, output_file, cache)
         except requests.HTTPError as error:
-            if error.response is not None:
-                error.response.close()  # pooch leaves the connection open
-            if not _is_temporary(error):
-                raise DataError(_refusal(url, error)) from None
+            response: Any = error.response
+            response.close()  # pooch leaves the connection open
+            if response.status_code < 500 and response.status_code != TOO_MANY_REQUESTS:
+                raise DataError(_refusal(url, error)) from None  # another try would not help
             raise
 
     pooch.get_logger().setLevel("ERROR")
@@ -154,12 +161,6 @@ def _download(file: WebFile, folder: Path, progress: Progress) -> Path:
         raise DataError(f"{file.url}: cannot be downloaded ({reason})") from None
     except ValueError as error:  # pooch names the expected and the actual hash
         raise DataError(f"{file.url}: {str(error).partition('. ')[0]}") from None
-
-
-def _is_temporary(http_error: Any) -> bool:
-    """Whether another try may succeed: the server is busy or has a problem of its own."""
-    status = http_error.response.status_code
-    return bool(status >= 500 or status == TOO_MANY_REQUESTS)
 
 
 def _refusal(url: str, http_error: Any) -> str:
@@ -216,7 +217,8 @@ def _lock(downloads: Path, dataset: DownloadableSet) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise DataError(
-            f"another process is downloading {dataset.name}\nwait for it, then run the command again"
+            f"another process is downloading {dataset.name}\n"
+            "wait for it, then run the command again"
         ) from None
     except (OSError, NotImplementedError) as error:
         raise DataError(
@@ -230,7 +232,10 @@ def _lock(downloads: Path, dataset: DownloadableSet) -> Iterator[None]:
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, renamed to `target` when the block ends well, else removed. Raises DataError."""
+    """An empty folder beside `target`, renamed to `target` when the block ends well, else removed.
+
+    Raises DataError.
+    """
     staging = target.parent / f".{target.name}.unfinished"
     try:
         shutil.rmtree(staging, ignore_errors=True)  # of a killed process

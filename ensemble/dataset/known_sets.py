@@ -1,7 +1,7 @@
-"""The image sets that `ens data get` can download: addresses, hashes, and how each archive is unpacked.
+"""The image sets that `ens data get` can download: addresses, hashes, and how to unpack them.
 
-At least two other projects pin the same SHA-256 of each file, among them TensorFlow Datasets (CIFAR-10,
-Flowers-102) and the publisher's own tutorials (hymenoptera).
+At least two other projects pin the same SHA-256 of each file, among them TensorFlow Datasets
+(CIFAR-10, Flowers-102) and the publisher's own tutorials (hymenoptera).
 """
 
 import os
@@ -34,8 +34,8 @@ class WebFile:
 class DownloadableSet:
     """A set that `ens data get` knows.
 
-    folder is what recipes call it; a complete set holds at least n_images. A competition on Kaggle has no files:
-    Kaggle's client knows them.
+    folder is what recipes call it; a complete set holds at least n_images. A competition on Kaggle
+    has no files: Kaggle's client knows them.
     """
 
     name: str
@@ -60,7 +60,7 @@ class DownloadableSet:
 
 @dataclass(frozen=True)
 class SetStatus:
-    """A row of `ens data list`: the folder `here` holds n_found images of the set; empty without a folder."""
+    """A row of `ens data list`: the folder `here` (or "") holds n_found images of the set."""
 
     name: str
     title: str
@@ -147,7 +147,8 @@ def set_named(name: str) -> DownloadableSet:
         return SETS[name]
     except KeyError:
         raise DataError(
-            f"{name!r} is not one of {', '.join(SETS)}, kaggle:<slug>\n`ens data list` describes them"
+            f"{name!r} is not one of {', '.join(SETS)}, kaggle:<slug>\n"
+            "`ens data list` describes them"
         ) from None
 
 

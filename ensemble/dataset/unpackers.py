@@ -1,4 +1,7 @@
-"""Unpack downloaded files into the folders that recipes expect. The hashes of the files were checked before."""
+"""Unpack downloaded files into the folders that recipes expect.
+
+The hashes of the files were checked before.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,9 +33,10 @@ FLOWER_SPLITS = {"train": "trnid", "valid": "valid", "test": "tstid"}  # folder:
 
 
 def cifar10(files: Sequence[Path], folder: Path, progress: Progress) -> None:
-    """`train` and `test` with a folder per class, from the binary version: a label byte, then the pixels.
+    """`train` and `test` with a folder per class, from the binary version of the set.
 
-    The file name is the position in the official order: train/frog/00000.png is the first of data_batch_1.
+    The file name is the position in the official order: train/frog/00000.png is the first of
+    data_batch_1.
     """
     from PIL import Image
 
@@ -60,7 +64,7 @@ def _cifar10_records(batches: Sequence[Path]) -> np.ndarray:
 
 
 def flowers102(files: Sequence[Path], folder: Path, progress: Progress) -> None:
-    """`train`, `valid` and `test` as published, with a folder per class, named by its official number: 001 to 102."""
+    """`train`, `valid` and `test` as published, with a folder per class number: 001 to 102."""
     from scipy.io import loadmat  # type: ignore[import-untyped]
 
     archive, labels_file, splits_file = files

@@ -23,9 +23,9 @@ def show_before_sending(
     if quota.n_left is None:
         say("quota: unknown, Kaggle gives none before a team's first submission")
     else:
-        made = count(quota.n_today, "submission")
+        submissions = count(quota.n_today, "submission")
         period = "in this competition" if quota.is_total else "today"
-        say(f"quota: {made} made today, {quota.n_left} left {period}")
+        say(f"quota: {submissions} made today, {quota.n_left} left {period}")
     warn_suspicious(warnings)
 
 

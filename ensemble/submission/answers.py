@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 
 def answers(text: str) -> dict[str, str]:
-    """By id the most probable class, the label, or whether the only probability is at least a half."""
+    """By id the most probable class, the label, or whether the only probability is >= 0.5."""
     header, *rows = [row for row in csv.reader(io.StringIO(text)) if row]
     if len(header) > 2:
         return {row[0]: header[_largest_column(row)] for row in rows}

@@ -12,7 +12,10 @@ SUM_TOLERANCE = 1e-6
 
 
 def check(path: Path, shape: Shape, classes: Sequence[str]) -> None:
-    """Check columns, ids, their order, ranges, sums and the spelling of labels. Raises SubmissionError."""
+    """Check columns, ids, their order, ranges, sums and the spelling of labels.
+
+    Raises SubmissionError.
+    """
     header, rows = read_csv(path)
     if tuple(header) != shape.columns:
         raise SubmissionError(

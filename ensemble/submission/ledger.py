@@ -19,7 +19,10 @@ PENDING, COMPLETE, FAILED = "pending", "complete", "error"
 
 
 class Entry(BaseModel):
-    """One upload; file and manifest are beside the ledger. Scores are cross-fitted, with their 95 % intervals."""
+    """One upload; file and manifest are beside the ledger.
+
+    Scores are cross-fitted, with their 95 % intervals.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
@@ -86,7 +89,8 @@ class Ledger:
         ]
 
     def last_unchanged(self, **fields: str) -> Entry | None:
-        """The newest upload with these fields, such as data or competition, whose file still has its bytes.
+        """The newest upload with these fields, such as data or competition, whose file still has
+        its bytes.
 
         Raises SubmissionError.
         """
@@ -115,7 +119,10 @@ class Ledger:
             raise SubmissionError(not_written(self.path, error)) from None
 
     def check_writable(self) -> None:
-        """Write the ledger again as it is: what cannot be recorded must not be sent. Raises EnsembleError."""
+        """Write the ledger again as it is: what cannot be recorded must not be sent.
+
+        Raises EnsembleError.
+        """
         self.write()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ensemble import __version__
-from ensemble.blending import Blend, Options
+from ensemble.blending import Blend, Member, Options
 from ensemble.blending.calibration import Calibration
 from ensemble.blending.mixture import Mixture
 from ensemble.errors import DamagedError, RunError, SelectionError, SubmissionError
@@ -30,8 +30,8 @@ NETWORK, REFIT_NETWORK = "model.safetensors", "refit.safetensors"
 class Manifest:
     """What a CSV is derived from.
 
-    hashes are the SHA-256 of each member's files, by run id and file name (with folds: folder and file name); content
-    is the whole JSON object.
+    hashes are the SHA-256 of each member's files, by run id and file name (with folds: folder and
+    file name); content is the whole JSON object.
     """
 
     path: Path
@@ -96,17 +96,6 @@ def manifest_content(
     command: Sequence[str],
 ) -> dict[str, Any]:
     """The JSON object that describes a blend's CSV."""
-    members = [
-        {
-            "run": member.run.id,
-            "weight": member.weight,
-            "reason": member.reason,
-            "valid_accuracy": member.run.scores.accuracy,
-            "valid_log_loss": member.run.scores.log_loss,
-            "sha256": member.run.files,
-        }
-        for member in blend.members
-    ]
     return {
         "format": FORMAT,
         "csv_sha256": csv_sha256,
@@ -121,7 +110,7 @@ def manifest_content(
             "fingerprints": sorted({member.run.data.fingerprint for member in blend.members}),
         },
         "sample_submission": {"path": sample.origin, "sha256": sample.sha256} if sample else None,
-        "members": members,
+        "members": [_member_content(member) for member in blend.members],
         "scores": {
             "cross_fitted": blend.valid.as_dict(),
             "table": [rating.as_dict() for rating in blend.table],
@@ -130,6 +119,17 @@ def manifest_content(
         },
         "unreadable_test_images": list(unreadable),
         "versions": _versions(),
+    }
+
+
+def _member_content(member: Member) -> dict[str, Any]:
+    return {
+        "run": member.run.id,
+        "weight": member.weight,
+        "reason": member.reason,
+        "valid_accuracy": member.run.scores.accuracy,
+        "valid_log_loss": member.run.scores.log_loss,
+        "sha256": member.run.files,
     }
 
 
@@ -142,7 +142,10 @@ def _versions() -> dict[str, str]:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """The manifest in a JSON file that `ens blend` wrote. Raises SubmissionError, FileNotFoundError."""
+    """The manifest in a JSON file that `ens blend` wrote.
+
+    Raises SubmissionError, FileNotFoundError.
+    """
     stored, content = _read(path)
     weights = {member.run: member.weight for member in stored.members}
     sums_to_1 = math.isclose(sum(weights.values()), 1, abs_tol=1e-9)
@@ -171,7 +174,10 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def read_options(path: Path) -> tuple[str, Options, frozenset[str]]:
-    """The fingerprint of a blend's validation rows, its options and its run ids. Raises SubmissionError, OSError."""
+    """The fingerprint of a blend's validation rows, its options and its run ids.
+
+    Raises SubmissionError, OSError.
+    """
     stored, _ = _read(path)
     run_ids = frozenset(member.run for member in stored.members)
     return stored.data.valid, stored.options, run_ids
@@ -208,7 +214,7 @@ def _not_a_manifest(path: Path, problem: str = "") -> SubmissionError:
 def members_of(
     manifest: Manifest, store: RunStore, file_names: Sequence[str], problem: str
 ) -> dict[str, Run]:
-    """The members by run id; their files of these names are still those that the blend was made from.
+    """The members by run id; their files of these names have the hashes of the manifest.
 
     Raises SubmissionError, which starts with `problem`.
     """

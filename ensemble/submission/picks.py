@@ -16,7 +16,7 @@ class Pick:
 
 
 def final_picks(ledger: Ledger, entries: Sequence[Entry]) -> list[Pick]:
-    """The submission with the best cross-fitted score, and of those within its interval the most different one.
+    """The best cross-fitted submission, and the most different one within its interval.
 
     entries belong to one competition; the metric is that of the newest.
     """
@@ -35,7 +35,7 @@ def final_picks(ledger: Ledger, entries: Sequence[Entry]) -> list[Pick]:
 def _most_different(
     ledger: Ledger, best: Entry, candidates: Sequence[Entry], metric: str
 ) -> Pick | None:
-    """Of the submissions within the best one's interval, the one that differs from it on the most rows."""
+    """The submission within the best one's interval that differs from it on the most rows."""
     interval = best.score(metric)
     equals = [
         entry

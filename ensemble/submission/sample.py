@@ -1,4 +1,4 @@
-"""The sample submission of a blend: the copies in its members, compared by content, or a file that the user names."""
+"""The sample submission of a blend: its members' copies, compared by content, or a named file."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ _NEXT_STEP = "`ens blend --sample FILE` uses that sample submission"
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample submission: the file to read (it may be a run's copy), where it came from, its content's SHA-256."""
+    """A sample submission: the file to read, perhaps a run's copy; its origin; its SHA-256."""
 
     file: Path
     origin: str
@@ -45,7 +45,10 @@ class Sample:
 
 
 def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
-    """The chosen sample submission, else the one that all runs were trained for. Raises SubmissionError."""
+    """The chosen sample submission, else the one that all runs were trained for.
+
+    Raises SubmissionError.
+    """
     if chosen is not None:
         _check_file(chosen, f"--sample {str(chosen)[:200]}: no such file")
         return Sample(chosen, str(chosen), sample_sha256(chosen))
@@ -57,8 +60,8 @@ def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
         if fold.data.sample_submission is None:
             first = with_sample[0]
             raise SubmissionError(
-                f"{first.id} was trained for {first.data.sample_submission}, {fold.id} for no sample "
-                f"submission\n{_NEXT_STEP}"
+                f"{first.id} was trained for {first.data.sample_submission}, "
+                f"{fold.id} for no sample submission\n{_NEXT_STEP}"
             )
     samples = {fold.id: _sample_of_run(fold) for fold in with_sample}
     _check_same(samples)
@@ -68,7 +71,10 @@ def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
 
 
 def find_sample(runs: Iterable[Run], origin: str, sha256: str) -> Path | None:
-    """A file with this content: a copy in one of the runs, else the origin itself. Raises SubmissionError."""
+    """A file with this content: a copy in one of the runs, else the origin itself.
+
+    Raises SubmissionError.
+    """
     for run in runs:
         for fold in run.folds:
             copy = fold.sample_copy()
@@ -80,7 +86,10 @@ def find_sample(runs: Iterable[Run], origin: str, sha256: str) -> Path | None:
 
 
 def positive_of(runs: Sequence[Run]) -> str | None:
-    """The class whose probability is written, where there is one column. Raises SubmissionError where runs disagree."""
+    """The class whose probability is written, where there is one column.
+
+    Raises SubmissionError where runs disagree.
+    """
     run_ids = {run.data.positive: run.id for run in runs}
     if len(run_ids) > 1:
         settings = ", ".join(f"{run_id} has {positive}" for positive, run_id in run_ids.items())
@@ -111,7 +120,10 @@ def _check_file(path: Path, problem: str) -> None:
 
 
 def _check_same(samples: Mapping[str, Sample]) -> None:
-    """Check that all samples have the same rows; line ends and quotes may differ. Raises SubmissionError, DataError."""
+    """Check that all samples have the same rows; line ends and quotes may differ.
+
+    Raises SubmissionError, DataError.
+    """
     by_hash: dict[str, tuple[str, Sample]] = {}
     for run_id, sample in samples.items():
         by_hash.setdefault(sample.sha256, (run_id, sample))
@@ -125,7 +137,8 @@ def _check_same(samples: Mapping[str, Sample]) -> None:
         difference = _difference(first_table, _table(sample))
         if difference:
             raise SubmissionError(
-                f"{first_id} and {run_id} were trained for different sample submissions: {difference}\n"
+                f"{first_id} and {run_id} were trained for different sample submissions: "
+                f"{difference}\n"
                 f"{first.origin[:200]} and {sample.origin[:200]}\n{_NEXT_STEP}"
             )
 

@@ -16,7 +16,10 @@ BOUNDS = {"": "value", "_low": "low", "_high": "high"}  # suffix in the ledger: 
 
 
 def new_entry(verified: Verified, slug: str, message: str) -> Entry:
-    """The ledger's row of a submission before it is sent; without a message, one is made. Raises SubmissionError."""
+    """The ledger's row of a submission before it is sent; without a message, one is made.
+
+    Raises SubmissionError.
+    """
     manifest, n_members = verified.manifest, len(verified.runs)
     content = manifest.content
     try:
@@ -72,7 +75,7 @@ def send(api: Any, verified: Verified, entry: Entry) -> Entry:
 
 
 def wait_for_scores(api: Any, ledger: Ledger, slug: str, minutes: float) -> list[Entry]:
-    """Fill in the ledger's scores of a competition, until all public ones are known or the time is over.
+    """Fill in the ledger's scores until all public ones are known or the time is over.
 
     Returns the entries whose score was pending. Raises EnsembleError.
     """

@@ -1,4 +1,7 @@
-"""What a competition expects: columns, ids and their order, and the meaning of the cells. The sample decides."""
+"""What a competition expects: columns, ids and their order, and the meaning of the cells.
+
+The sample decides.
+"""
 
 import re
 from collections.abc import Sequence
@@ -18,7 +21,7 @@ _WHOLE_NUMBER = re.compile(r"[+-]?\d+")
 
 @dataclass(frozen=True)
 class Shape:
-    """Columns in order, the rows' ids in order and as the sample spells them, and the meaning of the cells."""
+    """Columns and ids, in order and spelled as in the sample, and the meaning of the cells."""
 
     columns: tuple[str, ...]
     ids: tuple[str, ...]
@@ -27,7 +30,10 @@ class Shape:
 
 
 def shape_of(sample: Path | None, predictions: Predictions, positive: str | None) -> Shape:
-    """The shape of a sample submission; without one `id,label` for every test row. Raises SubmissionError."""
+    """The shape of a sample submission; without one `id,label` for every test row.
+
+    Raises SubmissionError.
+    """
     if sample is None:
         return Shape(("id", "label"), tuple(predictions.ids.tolist()), "class name")
     return shape_of_sample(sample, predictions.classes, positive)
@@ -60,7 +66,8 @@ def _check_columns(sample: Path, columns: Sequence[str], classes: Sequence[str])
     missing, extra = sorted(class_names - column_names), sorted(column_names - class_names)
     if missing or extra:
         raise SubmissionError(
-            f"{sample}: its columns are not the classes: {len(missing)} classes have no column {missing[:3]}, "
+            f"{sample}: its columns are not the classes: "
+            f"{len(missing)} classes have no column {missing[:3]}, "
             f"{len(extra)} columns are not classes {extra[:3]}"
         )
 
@@ -98,17 +105,18 @@ def _is_number(text: str) -> bool:
 def rows_for(shape: Shape, stored_ids: Sequence[str]) -> list[int]:
     """For each id of the shape the position of its stored id.
 
-    Ids are matched as text: exactly, then without suffix, then without the folders before the file name. Raises
-    SubmissionError naming the ids without exactly one prediction of their own.
+    Ids are matched as text: exactly, then without suffix, then without the folders before the file
+    name. Raises SubmissionError naming the ids without exactly one prediction of their own.
     """
     by_path, by_file = matcher(stored_ids), matcher(map(_file_name, stored_ids))
     matches = [by_path(name) or by_file(_file_name(name)) for name in shape.ids]
     unmatched = [name for name, rows in zip(shape.ids, matches, strict=True) if len(rows) != 1]
     if unmatched:
         raise SubmissionError(
-            f"{len(unmatched):,} of {len(shape.ids):,} ids of the sample match no test image, the first: "
-            f"{unmatched[0][:100]!r}\n"
-            f"test ids look like {stored_ids[0][:100]!r}; check data.test and data.sample_submission"
+            f"{len(unmatched):,} of {len(shape.ids):,} ids of the sample match no test image, "
+            f"the first: {unmatched[0][:100]!r}\n"
+            f"test ids look like {stored_ids[0][:100]!r}; "
+            "check data.test and data.sample_submission"
         )
     rows = [match[0] for match in matches]
     sample_ids: dict[int, str] = {}
@@ -142,13 +150,17 @@ def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[l
 
 
 def best_class(probs: Array, classes: Sequence[str]) -> list[int]:
-    """Positions of the most probable classes; ties go to the first class name. probs is (images, classes)."""
+    """Positions of the most probable classes; ties go to the first class name. probs is (images,
+    classes).
+    """
     by_name = sorted(range(len(classes)), key=lambda i: classes[i])
     return [by_name[i] for i in predicted(probs[:, by_name]).tolist()]
 
 
 def class_id(position: int, classes: Sequence[str], positive: str | None) -> int:
-    """The number of a class: its position among the sorted names; of two classes, 1 for the positive one."""
+    """The number of a class: its position among the sorted names; of two classes, 1 for the
+    positive one.
+    """
     if len(classes) == 2 and positive in classes:
         return int(classes[position] == positive)
     return sorted(classes).index(classes[position])

@@ -9,7 +9,8 @@ from ensemble.submission.manifest import read_options
 
 
 def newest_blends(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]]:
-    """By fingerprint of the validation rows the newest submission's CSV name, its blend's options and its run ids.
+    """By fingerprint of the validation rows the newest submission's CSV name, its blend's options
+    and its run ids.
 
     Files that are not manifests are skipped.
     """

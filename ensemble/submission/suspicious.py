@@ -1,8 +1,9 @@
-"""What looks suspicious about a submission, though its format is right: permuted classes, rows under other ids.
+"""What looks suspicious about a submission, though its format is right: permuted classes, rows
+under other ids.
 
-Three checks, none of which needs a label of the test set: the class shares against those of the training images, the
-members against each other, and the CSV against the previous submission. Each limit allows for what the validation rows
-show and for chance.
+Three checks, none of which needs a label of the test set: the class shares against those of the
+training images, the members against each other, and the CSV against the previous submission. Each
+limit allows for what the validation rows show and for chance.
 """
 
 import math
@@ -26,7 +27,7 @@ USUAL_SHIFT = 0.05
 
 @dataclass(frozen=True)
 class PreviousSubmission:
-    """An earlier submission: its file name, its answer for each id, and its cross-fitted accuracy."""
+    """An earlier submission: file name, answer for each id, cross-fitted accuracy."""
 
     name: str
     answers: Mapping[str, str]
@@ -34,7 +35,10 @@ class PreviousSubmission:
 
 
 def previous_submission(folder: Path, **fields: str) -> PreviousSubmission | None:
-    """The newest upload with these fields (data or competition) whose file is unchanged. Raises SubmissionError."""
+    """The newest upload with these fields (data or competition) whose file is unchanged.
+
+    Raises SubmissionError.
+    """
     entry = Ledger(folder).last_unchanged(**fields)
     if entry is None:
         return None
@@ -61,7 +65,9 @@ def suspicions(
 
 
 def _unusual_shares(runs: Mapping[str, Run], valid: Predictions, test: Predictions) -> str:
-    """Compare the blend's class shares on the test images with the training images' and with those on validation."""
+    """Compare the blend's class shares on the test images with the training images' and with those
+    on validation.
+    """
     run = next(iter(runs.values()))
     share_by_class = dict(zip(run.classes, run.class_shares().tolist(), strict=True))
     train_shares = np.array([share_by_class[name] for name in test.classes])
@@ -76,8 +82,8 @@ def _unusual_shares(runs: Mapping[str, Run], valid: Predictions, test: Predictio
     order = " (as if the classes were in another order)" if min(sorted_distances) <= limit else ""
     worst = int(np.abs(test_shares - train_shares).argmax())
     return (
-        f"class shares{order}: {100 * test_shares[worst]:.0f} % of the test images are predicted as "
-        f"{test.classes[worst]}, {100 * train_shares[worst]:.0f} % of the training images are"
+        f"class shares{order}: {100 * test_shares[worst]:.0f} % of the test images are predicted "
+        f"as {test.classes[worst]}, {100 * train_shares[worst]:.0f} % of the training images are"
     )
 
 
@@ -87,7 +93,7 @@ def _distance(a: Array, b: Array) -> float:
 
 
 def _disagreeing_member(runs: Mapping[str, Run], of_refits: bool) -> str:
-    """Find a member that agrees with the rest on the validation rows, and hardly on the test rows."""
+    """Find a member that agrees with the rest on the validation rows, hardly on the test rows."""
     if len(runs) < 2:
         return ""
     names = sorted(runs)
@@ -103,8 +109,9 @@ def _disagreeing_member(runs: Mapping[str, Run], of_refits: bool) -> str:
         return ""
     member = names[worst] if len(names) > 2 else " or ".join(names)
     return (
-        f"{member}: agrees with the other members on {100 * on_test[worst]:.0f} % of the test rows, "
-        f"on {100 * on_valid[worst]:.0f} % of the validation rows: are its test rows or classes in another order?"
+        f"{member}: agrees with the other members on {100 * on_test[worst]:.0f} % of the test "
+        f"rows, on {100 * on_valid[worst]:.0f} % of the validation rows: "
+        "are its test rows or classes in another order?"
     )
 
 
@@ -114,7 +121,9 @@ def _labels(members: Mapping[str, Callable[[], Predictions]]) -> Array:
 
 
 def _agreement(labels: Array) -> tuple[Array, Array]:
-    """Each member's mean share of rows on which another agrees, and the share expected by chance, (members,) each."""
+    """Each member's mean share of rows on which another agrees, and the share expected by chance,
+    (members,) each.
+    """
     n_members, n_rows = labels.shape
     n_classes = labels.max() + 1
     shares = np.stack([np.bincount(row, minlength=n_classes) for row in labels]) / n_rows
@@ -127,7 +136,9 @@ def _agreement(labels: Array) -> tuple[Array, Array]:
 def _unlike_previous(
     current: Mapping[str, str], accuracy: float, previous: PreviousSubmission
 ) -> str:
-    """Compare the answers with the previous ones; two blends agree at least as often as if they erred independently."""
+    """Compare the answers with the previous ones; two blends agree at least as often as if they
+    erred independently.
+    """
     common = [name for name in current if name in previous.answers]
     if len(common) < max(len(current), len(previous.answers)):
         return (
@@ -144,6 +155,6 @@ def _unlike_previous(
     if agreement >= (expected + chance) / 2 - 1 / math.sqrt(len(common)):
         return ""
     return (
-        f"the last submission, {previous.name}, agrees on {100 * agreement:.0f} % of the images, by chance alone it "
-        f"would on {100 * chance:.0f} %: is the class order or the id column another one?"
+        f"the last submission, {previous.name}, agrees on {100 * agreement:.0f} % of the images, "
+        f"by chance alone it would on {100 * chance:.0f} %: is the class order or the id column another one?"
     )

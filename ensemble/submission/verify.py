@@ -20,7 +20,9 @@ from ensemble.submission.write import csv_text
 
 @dataclass(frozen=True, eq=False)
 class Verified:
-    """A CSV whose bytes were derived again: its manifest, its members by run id, its test predictions, its shape."""
+    """A CSV whose bytes were derived again: its manifest, its members by run id, its test
+    predictions, its shape.
+    """
 
     path: Path
     manifest: Manifest
@@ -30,12 +32,18 @@ class Verified:
 
 
 def verify(path: Path, store: RunStore) -> int:
-    """The number of members whose stored predictions give exactly this file. Raises SubmissionError."""
+    """The number of members whose stored predictions give exactly this file.
+
+    Raises SubmissionError.
+    """
     return len(verified(path, store).runs)
 
 
 def verified(path: Path, store: RunStore) -> Verified:
-    """Derive the file again from its members' predictions; the bytes must be the same. Raises SubmissionError."""
+    """Derive the file again from its members' predictions; the bytes must be the same.
+
+    Raises SubmissionError.
+    """
     manifest = _manifest_of(path)
     problem = f"{path}: cannot verify"
     runs = members_of(manifest, store, manifest.prediction_files, problem)
@@ -47,7 +55,8 @@ def verified(path: Path, store: RunStore) -> Verified:
     _compare(path, csv_text(shape, predictions))
     if sha256(path) != manifest.csv_sha256:
         raise SubmissionError(
-            f"{path}: its manifest has changed since it was written: csv_sha256 belongs to another file"
+            f"{path}: its manifest has changed since it was written: "
+            "csv_sha256 belongs to another file"
         )
     return Verified(path, manifest, runs, predictions, shape)
 
@@ -70,7 +79,10 @@ def _manifest_of(path: Path) -> Manifest:
 
 
 def _sample_file(manifest: Manifest, runs: dict[str, Run], problem: str) -> Path | None:
-    """A file with the sample submission's content, None for a blend without a sample. Raises SubmissionError."""
+    """A file with the sample submission's content, None for a blend without a sample.
+
+    Raises SubmissionError.
+    """
     if manifest.sample is None:
         return None
     origin = manifest.sample["path"]
@@ -109,7 +121,10 @@ def recheck(path: Path, store: RunStore, competition: str) -> tuple[Verified, li
 
 
 def _compare(path: Path, expected: str) -> None:
-    """Compare a file with the text that its members give. Raises SubmissionError naming the first difference."""
+    """Compare a file with the text that its members give.
+
+    Raises SubmissionError naming the first difference.
+    """
     actual = path.read_bytes()
     if actual == expected.encode():
         return

@@ -24,7 +24,8 @@ from ensemble.submission.suspicious import previous_submission, suspicions
 
 @dataclass(frozen=True)
 class Submission:
-    """The written file, its manifest and its shape; n_unused counts test images that the sample does not ask for.
+    """The written file, its manifest and its shape; n_unused counts test images that the sample
+    does not ask for.
 
     warnings say what looks suspicious about it.
     """
@@ -45,14 +46,16 @@ def write_submission(
     command: Sequence[str] = (),
     chosen: Path | None = None,
 ) -> Submission:
-    """Write and check a blend's CSV and its manifest, by the members' sample submission or the chosen one.
+    """Write and check a blend's CSV and its manifest, by the members' sample submission or the
+    chosen one.
 
     Raises SubmissionError.
     """
     predictions = blend.predictions
     if predictions is None:
         raise SubmissionError(
-            "these runs have no test set, so there is nothing to submit; set data.test and train again"
+            "these runs have no test set, so there is nothing to submit; "
+            "set data.test and train again"
         )
     runs = [member.run for member in blend.members]
     sample, positive = sample_of(runs, chosen), positive_of(runs)
@@ -74,7 +77,10 @@ def write_submission(
 
 
 def _check_name(stem: str) -> None:
-    """Refuse a --name that is not a file name or belongs to another file. Raises SubmissionError."""
+    """Refuse a --name that is not a file name or belongs to another file.
+
+    Raises SubmissionError.
+    """
     if Path(stem).name != stem or stem.startswith("."):
         raise SubmissionError(f"--name {stem!r} is not a plain file name")
     if is_sample(stem):
@@ -90,7 +96,10 @@ def _check_name(stem: str) -> None:
 def _check_replaceable(
     path: Path, manifest: Path, text: str, sample: Sample | None, force: bool
 ) -> None:
-    """Refuse to overwrite other content without --force, and the sample always. Raises SubmissionError."""
+    """Refuse to overwrite other content without --force, and the sample always.
+
+    Raises SubmissionError.
+    """
     if not force and _has_other_content(path, text.encode()):
         raise _exists(path)
     if not force and manifest.exists() and not path.exists():

@@ -100,7 +100,9 @@ SAMPLES = {
 
 @pytest.fixture
 def runs_for(work, fake_run, rng, made_up):
-    """runs_for(sample, classes, positive): two finished runs on six test images t0 … t5, and u in two formats."""
+    """runs_for(sample, classes, positive): two finished runs on six test images t0 … t5, and u in
+    two formats.
+    """
 
     def make(path, classes=TWO, positive=None, n=2):
         for i in range(n):

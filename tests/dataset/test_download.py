@@ -1,4 +1,6 @@
-"""Known sets appear complete or not at all, from a server that fails in all ways, and from local files."""
+"""Known sets appear complete or not at all, from a server that fails in all ways, and from local
+files.
+"""
 
 import hashlib
 import io
@@ -26,7 +28,10 @@ from ensemble.errors import DataError
 
 
 class Site:
-    """A local server. `cuts` holds how many bytes each coming response sends before the connection breaks."""
+    """A local server.
+
+    `cuts` holds how many bytes each coming response sends before the connection breaks.
+    """
 
     def __init__(self):
         self.files, self.cuts, self.statuses, self.n_requests = {}, [], [], 0

@@ -8,7 +8,8 @@ from ensemble.runs import publish
 
 @pytest.fixture
 def blend_of(tmp_path, rng, fake_run, made_up):
-    """blend_of(*tests, options, **data): a blend of one run per test predictions; data are fields of its DataInfo.
+    """blend_of(*tests, options, **data): a blend of one run per test predictions; data are fields
+    of its DataInfo.
 
     The runs are a_0-1-s0, a_1-1-s0, … in tmp_path / "runs".
     """

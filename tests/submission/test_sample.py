@@ -25,7 +25,9 @@ SAMPLE = "id,bee,ant\n" + "".join(f"{name},0.5,0.5\n" for name in reversed(IDS))
 
 @pytest.fixture
 def trained(tmp_path, fake_run, made_up, rng):
-    """trained(name, text, folder, **fields): a run with a copy of a sample whose data folder is gone again."""
+    """trained(name, text, folder, **fields): a run with a copy of a sample whose data folder is
+    gone again.
+    """
 
     def trained(name, text=SAMPLE, folder="kaggle", **fields):
         origin = tmp_path / folder / "sample_submission.csv"

@@ -1,4 +1,6 @@
-"""`ens submit` with Kaggle's real client and a local server: quota, question, upload, score, ledger."""
+"""`ens submit` with Kaggle's real client and a local server: quota, question, upload, score,
+ledger.
+"""
 
 import json
 import shlex
@@ -35,7 +37,9 @@ def ens(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture
 def competition(tmp_path, rng, fake_run, made_up, kaggle_site, ens):
-    """competition(name): runs about 60 test images of three classes, and the CSV of a blend of them, NAME.csv."""
+    """competition(name): runs about 60 test images of three classes, and the CSV of a blend of
+    them, NAME.csv.
+    """
     ids = [f"t{i:03d}" for i in range(60)]
     sample = tmp_path / "sample_submission.csv"
     sample.write_text("id,cat,ant,bee\n" + "".join(f"{name},0.3,0.3,0.4\n" for name in ids))
@@ -290,7 +294,8 @@ def test_runs_submissions_shows_the_ledger_and_two_final_picks_with_reasons(
         share_differing(texts["one"], texts["two"]), share_differing(texts["one"], texts["three"])
     )
     assert second["reason"] == (
-        f"differs from it on {100 * most:.1f} % of the rows, the most of 2 whose accuracy is within its interval"
+        f"differs from it on {100 * most:.1f} % of the rows, "
+        "the most of 2 whose accuracy is within its interval"
     )
     assert "no submissions from elsewhere" in ens("runs --submissions --out elsewhere")[1]
 

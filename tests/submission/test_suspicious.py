@@ -18,7 +18,9 @@ SKEWED, EVEN = (0.5, 0.25, 0.15, 0.1), (0.25,) * 4
 
 @pytest.fixture
 def world(tmp_path, fake_run):
-    """world(rng, shares, n_members): runs by id, trained on these class shares, and the test rows' true classes."""
+    """world(rng, shares, n_members): runs by id, trained on these class shares, and the test rows'
+    true classes.
+    """
 
     def world(rng, shares, n_members=2, accuracy=0.75, n_valid=400, n_test=300):
         truth = {"v": rng.choice(4, n_valid, p=shares), "t": rng.choice(4, n_test, p=shares)}

@@ -47,7 +47,9 @@ def test_an_untouched_submission_gives_the_same_bytes_from_all_its_members(submi
 
 @pytest.fixture
 def with_refit(blend_of, rng, store):
-    """with_refit(*which): a blend of three members of which these have a refit with other test predictions."""
+    """with_refit(*which): a blend of three members of which these have a refit with other test
+    predictions.
+    """
     tests = [random_test(rng) for _ in range(3)]
 
     def with_refit(*which):
