@@ -1,7 +1,7 @@
 """Paired tests between runs or recipes on the same validation rows: better, worse, or not distinguishable."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from typing import Any
@@ -14,6 +14,7 @@ from ensemble.errors import MismatchError, SelectionError
 from ensemble.metrics import TIE, Interval
 from ensemble.predictions import Array, aligned
 from ensemble.runs import Run, RunStore
+from ensemble.runs.groups import by_recipe
 
 N_DRAWS = 10_000
 _MANY_SEEDS = 3  # fewer say nothing of how much seeds differ
@@ -58,8 +59,11 @@ class Difference:
 
 
 def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
-    """A side for each run named by its id and each recipe that a name or pattern matches. Raises SelectionError."""
-    found: dict[tuple[str, ...], tuple[Run, ...]] = {}
+    """A side for each run named by its id and for each recipe that a name or pattern matches.
+
+    Raises SelectionError where a name matches no run, or all names together only one side.
+    """
+    runs_by_key: dict[tuple[str, ...], dict[str, Run]] = {}
     for name in names:
         runs = store.finished([name])
         if not runs:
@@ -67,23 +71,30 @@ def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
                 f"no finished run in {store.root} matches {name}\n`ens runs` lists them"
             )
         for run in runs:
-            key = (run.id,) if run.id == name else (run.recipe, run.digest)
-            own = {
-                other.id: other
-                for other in runs
-                if key in ((other.id,), (other.recipe, other.digest))
-            }
-            found[key] = tuple((own | {other.id: other for other in found.get(key, ())}).values())
-    recipes = [key[0] for key in found]
-    made = [
-        Side("-".join(key) if recipes.count(key[0]) > 1 else key[0], own)
-        for key, own in found.items()
-    ]
-    if len(made) < 2:
+            key = (run.id,) if run.id == name else run.recipe_key
+            runs_by_key.setdefault(key, {})[run.id] = run
+    named = _named(
+        {key: [by_id[run_id] for run_id in sorted(by_id)] for key, by_id in runs_by_key.items()}
+    )
+    if len(named) < 2:
         raise SelectionError(
-            f"{' '.join(names)} names one side: {made[0].name}\nname two runs, recipes or patterns"
+            f"{' '.join(names)} names one side: {named[0].name}\nname two runs, recipes or patterns"
         )
-    return made
+    return named
+
+
+def recipe_sides(runs: Sequence[Run]) -> list[Side]:
+    """A side for each recipe, its runs in the given order."""
+    return _named({group[0].recipe_key: group for group in by_recipe(runs)})
+
+
+def _named(groups: Mapping[tuple[str, ...], Sequence[Run]]) -> list[Side]:
+    """Groups by run id or recipe key, named by the id or the recipe; the digest tells two recipes of one name apart."""
+    recipes = [key[0] for key in groups]
+    return [
+        Side("-".join(key) if recipes.count(key[0]) > 1 else key[0], tuple(runs))
+        for key, runs in groups.items()
+    ]
 
 
 def compare(compared: Sequence[Side]) -> list[Difference]:
@@ -91,7 +102,7 @@ def compare(compared: Sequence[Side]) -> list[Difference]:
     runs = {run.id: run for side in compared for run in side.runs}
     first = next(iter(runs.values()))
     for run in runs.values():
-        if (run.data.name, run.data.valid) != (first.data.name, first.data.valid):
+        if run.blend_key != first.blend_key:
             raise MismatchError(
                 f"{first.id} and {run.id} were not validated on the same rows ({first.data.name}, {run.data.name})"
             )

@@ -35,15 +35,12 @@ def choose_group(runs: Sequence[Run], data: str | None = None) -> Group:
         names = ", ".join(sorted({run.data.name for run in runs}))
         raise SelectionError(f"--data {data}: no finished run on it\nthere are runs on {names}")
     newest = max(wanted, key=lambda run: (run.created, run.id))
-    group = tuple(
-        sorted((run for run in runs if _key(run) == _key(newest)), key=lambda run: run.id)
+    group = [run for run in runs if run.blend_key == newest.blend_key]
+    left_out = Counter(run.data.name for run in runs if run.blend_key != newest.blend_key)
+    return Group(
+        runs=tuple(sorted(group, key=lambda run: run.id)),
+        left_out=dict(sorted(left_out.items())),
     )
-    others = Counter(run.data.name for run in runs if _key(run) != _key(newest))
-    return Group(group, dict(sorted(others.items())))
-
-
-def _key(run: Run) -> tuple[str, str]:
-    return run.data.name, run.data.valid
 
 
 def short_arch(arch: str) -> str:

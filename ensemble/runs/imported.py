@@ -16,6 +16,7 @@ from ensemble.errors import DamagedError, DataError, MismatchError
 from ensemble.files import atomic_path, make_folder, sha256
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs import FORMAT, DataInfo, Run, RunStore, Scores, publish
+from ensemble.runs.groups import by_validation_rows
 
 LABEL = "label"  # the CSV column that holds the true class
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as of a recipe
@@ -105,11 +106,8 @@ def _known(path: Path, mine: Predictions, store: RunStore, data: str | None) -> 
     Rows that no run knows need their true classes, and must not be a known data set's rows in other clothes.
     """
     found, refused = [], []
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in store.finished():
-        if data in (None, run.data.name):
-            groups.setdefault((run.data.name, run.data.valid), []).append(run)
-    for runs in groups.values():
+    candidates = [run for run in store.finished() if data in (None, run.data.name)]
+    for runs in by_validation_rows(candidates):
         run = max(runs, key=lambda run: run.data.n_test > 0)
         ids = run.valid().ids
         try:

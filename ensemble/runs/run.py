@@ -159,6 +159,16 @@ class Run(_Stored):
             raise ValueError("classes: a name appears twice")
         return self
 
+    @property
+    def blend_key(self) -> tuple[str, str]:
+        """The data set and its validation rows; runs that share both can blend."""
+        return self.data.name, self.data.valid
+
+    @property
+    def recipe_key(self) -> tuple[str, str]:
+        """The recipe's name and digest; runs that share both differ in seed or fold only."""
+        return self.recipe, self.digest
+
     def valid(self) -> Predictions:
         """Its probabilities of the validation rows. Raises DamagedError."""
         predictions = self._load("valid.npz")
