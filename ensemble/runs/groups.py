@@ -6,12 +6,12 @@ from ensemble.runs.run import Run
 
 
 def by_validation_rows(runs: Iterable[Run]) -> list[list[Run]]:
-    """Groups of runs that can blend, each group and its runs in the given order."""
+    """Groups of runs that can blend, in the given order."""
     return _grouped(runs, lambda run: run.blend_key)
 
 
 def by_recipe(runs: Iterable[Run]) -> list[list[Run]]:
-    """Groups of runs that differ in seed or fold only, each group and its runs in the given order."""
+    """Groups of runs that differ in seed or fold only, in the given order."""
     return _grouped(runs, lambda run: run.recipe_key)
 
 

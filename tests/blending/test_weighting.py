@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ensemble.blending import Options, make_blend
-from ensemble.blending.pool import Sample
+from ensemble.blending.pool import FitRows
 from ensemble.blending.weighting import (
     CHOICES,
     accuracy_weights,
@@ -23,18 +23,18 @@ CHEAP = (accuracy_weights, equal_weights, logodds_weights)
 
 
 def sample_of(hits, n_classes=3):
-    return Sample(hits, np.where(hits, 0.8, 0.1), n_classes, None)
+    return FitRows(hits, np.where(hits, 0.8, 0.1), n_classes, None)
 
 
 def all_rules():
-    found = {}
+    rules = {}
     for metric in ("accuracy", "log_loss"):
         for is_log in (False, True):
-            found |= {
+            rules |= {
                 (name, metric, is_log): rule
                 for name, rule in weightings(metric, is_log, True).items()
             }
-    return found
+    return rules
 
 
 @given(hits, st.integers(2, 9))
@@ -50,14 +50,14 @@ def test_weights_are_never_negative_and_sum_to_1(hits, n_classes):
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(5, 60), c=st.integers(2, 5))
 def test_every_rule_weighs_real_members_on_the_simplex(case, seed, n, c, pool_of, noisy):
     probs, targets = noisy(np.random.default_rng(seed), 4, n, c)
-    weights = all_rules()[case](pool_of(probs, targets, is_log=case[2]).sample())
+    weights = all_rules()[case](pool_of(probs, targets, is_log=case[2]).fit_rows())
     assert weights.min() >= 0
     assert weights.sum() == pytest.approx(1, abs=1e-12)
 
 
 @given(hits, st.randoms(use_true_random=False))
 def test_a_weight_belongs_to_its_member_wherever_it_stands(hits, random):
-    order = random.sample(range(len(hits)), len(hits))
+    order = random.rows(range(len(hits)), len(hits))
     for rule in CHEAP:
         np.testing.assert_allclose(
             rule(sample_of(hits[order])), rule(sample_of(hits))[order], rtol=1e-12
@@ -100,20 +100,20 @@ def test_every_rule_by_its_name_weighs_a_blend(name, average, metric, run_on):
     options = Options(weights=name, average=average, metric=metric)
     if (name, average) == ("logloss", "geometric"):
         with pytest.raises(
-            SelectionError, match="--weights logloss cannot be had here\n.*--average arithmetic"
+            SelectionError, match="--weights logloss is not available here\n.*--average arithmetic"
         ):
             make_blend(runs, options)
         return
-    made = make_blend(runs, options)
-    weights = [member.weight for member in made.members]
+    blend = make_blend(runs, options)
+    weights = [member.weight for member in blend.members]
     assert min(weights) > 0
     assert sum(weights) == pytest.approx(1, abs=1e-12)
-    assert made.valid.name == name
+    assert blend.valid.name == name
     assert make_blend(runs[:1], options).members[0].weight == 1
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("arguments", "message"),
     [
         (
             {"weights": "acuracy"},
@@ -123,9 +123,9 @@ def test_every_rule_by_its_name_weighs_a_blend(name, average, metric, run_on):
         ({"average": "mean"}, "--average mean is not one of arithmetic, geometric"),
     ],
 )
-def test_an_unknown_name_is_told_with_those_there_are(said, message):
+def test_an_unknown_name_is_refused_with_the_allowed_ones(arguments, message):
     with pytest.raises(SelectionError, match=message):
-        Options(**said)
+        Options(**arguments)
 
 
 def test_greedy_by_accuracy_that_would_not_fit_is_refused_and_left_out_of_the_table(
@@ -134,11 +134,11 @@ def test_greedy_by_accuracy_that_would_not_fit_is_refused_and_left_out_of_the_ta
     runs = [run_on("d", f"a-{i}-s0", accuracy=0.8) for i in range(3)]
     monkeypatch.setattr("ensemble.blending.pool.MEMORY", 500)
     with pytest.raises(
-        SelectionError, match="--weights greedy cannot be had here\ngreedy by accuracy would hold"
+        SelectionError, match="--weights greedy is not available here\ngreedy by accuracy needs"
     ):
         make_blend(runs, Options(weights="greedy"))
-    made = make_blend(runs, Options(weights="best"))
-    assert [rating.name for rating in made.table] == [
+    blend = make_blend(runs, Options(weights="best"))
+    assert [rating.name for rating in blend.table] == [
         "best member",
         "equal",
         "accuracy",
@@ -146,5 +146,5 @@ def test_greedy_by_accuracy_that_would_not_fit_is_refused_and_left_out_of_the_ta
         "logloss",
         "best",
     ]
-    assert "--metric log_loss" in made.missing
+    assert "--metric log_loss" in blend.missing
     assert make_blend(runs, Options(weights="greedy", metric="log_loss")).missing == ""
