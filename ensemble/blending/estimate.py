@@ -176,13 +176,13 @@ def _outcomes_by_repeat(outcomes: Outcomes, choice: Array) -> Array:
 def widening(outcomes: Outcomes, metric: int, choice: Array, against: int | None = None) -> float:
     """How many times wider an interval must be to cover the weights' own variance.
 
-    From 1 to the root of N_FOLDS.
+    From 1 to the root of N_FOLDS. choice (repeats, folds) is the rule of each repeat and fold; the
+    outcome of rule `against` is subtracted from its outcome.
 
-    The plain interval is about rows alone. Two estimates of the rest, the larger counts: the error
-    by nested cross-validation, steadied by the anchor rule, whose weights are fixed and whose error
-    is known; and a third (what the simulation in bench/ needs) of the variance between scores by
-    weights from different repeats on rows that neither saw. choice (repeats, folds) is the rule of
-    each repeat and fold; the outcome of rule `against` is subtracted from its outcome.
+    The plain interval covers the variance of rows alone. Two estimates of the rest, and the larger
+    counts: the error by nested cross-validation, with the anchor rule, whose weights are fixed and
+    whose error is known, as control variate; and a third (what the simulation in bench/ needs) of
+    the variance between scores by weights from different repeats on rows that neither saw.
     """
     if outcomes.sizes.min() < 2:
         return 1.0

@@ -1,10 +1,9 @@
 """Greedy ensemble selection with replacement (Caruana et al., 2004).
 
-It adds the member that improves the mean most, again and again.
-
-It starts with the best prefix of the members sorted by score: on fresh rows never worse than
-starting with the best member alone, with many members better (docs/log.md). Equal scores go to a
-member already picked, then to the smaller id; the shortest of equally good ensembles is kept.
+Each step adds the member that improves the mean most. The start is the best prefix of the members
+sorted by score: on fresh rows never worse than the best member alone, with many members better
+(docs/log.md). Equal scores go to a member already picked, then to the smaller id; the shortest of
+equally good ensembles is kept.
 """
 
 from dataclasses import replace
@@ -77,13 +76,15 @@ class AccuracyObjective:
         """Shares of rows, (members,)."""
         margins, threshold = self.margins, self.threshold
         sure, possible = margins.every(self.bounds > threshold)
-        open_ = np.flatnonzero(possible & ~sure)
-        counts = np.searchsorted(open_, self.lengths).tolist()  # open rows with a pair of each rank
+        undecided = np.flatnonzero(possible & ~sure)
+        counts = np.searchsorted(
+            undecided, self.lengths
+        ).tolist()  # open rows with a pair of each rank
         kept = np.concatenate(
-            [open_[:n] + level.start for n, level in zip(counts, margins.levels, strict=True)]
+            [undecided[:n] + level.start for n, level in zip(counts, margins.levels, strict=True)]
         )
         above = margins.values.take(kept, axis=1) > threshold[kept]
-        right, start = above[:, : len(open_)], len(open_)
+        right, start = above[:, : len(undecided)], len(undecided)
         for n in counts[1:]:
             right[:, :n] &= above[:, start : start + n]
             start += n

@@ -18,6 +18,34 @@ if TYPE_CHECKING:
     from ensemble.runs import Run, RunStore
     from ensemble.submission import Submission
 
+MinAcc = Annotated[
+    float, typer.Option(min=0, max=1, help="validation accuracy that a run must reach")
+]
+PerArch = Annotated[
+    int, typer.Option(min=0, help="also keep the best N runs of every architecture")
+]
+MaxMembers = Annotated[int, typer.Option(min=0, help="at most the best N of these; 0 for all")]
+Weights = Annotated[str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")]
+Metric = Annotated[str, typer.Option(help="what weights and scores optimize: accuracy or log_loss")]
+Average = Annotated[str, typer.Option(help="arithmetic or geometric means")]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help="apply the temperature and floor that are shown")
+]
+OnData = Annotated[
+    str | None, typer.Option("--data", metavar="NAME", help="the data set, if runs use several")
+]
+SkipDamaged = Annotated[bool, typer.Option("--skip-damaged", help="blend without damaged runs")]
+Sample = Annotated[
+    Path | None,
+    typer.Option(
+        "--sample", metavar="FILE", help="the sample submission, instead of the runs' own"
+    ),
+]
+SubmissionName = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="file name of the submission")
+]
+Force = Annotated[bool, typer.Option("--force", help="replace a submission of the same name")]
+
 _SKIP = "`ens train RECIPE --force` trains it again; --skip-damaged blends without damaged runs"
 
 
@@ -68,44 +96,19 @@ def _run_json(run: "Run", per_class: bool) -> dict[str, Any]:
 
 def blend(
     patterns: Patterns = None,
-    min_acc: Annotated[
-        float, typer.Option(min=0, max=1, help="validation accuracy that a run must reach")
-    ] = 0.0,
-    per_arch: Annotated[
-        int, typer.Option(min=0, help="also keep the best N runs of every architecture")
-    ] = 0,
-    max_members: Annotated[
-        int, typer.Option(min=0, help="at most the best N of these; 0 for all")
-    ] = 0,
-    weights: Annotated[
-        str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")
-    ] = "accuracy",
-    metric: Annotated[
-        str, typer.Option(help="what weights and scores optimize: accuracy or log_loss")
-    ] = "accuracy",
-    average: Annotated[str, typer.Option(help="arithmetic or geometric means")] = "arithmetic",
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="apply the temperature and floor that are shown")
-    ] = False,
-    data: Annotated[
-        str | None, typer.Option(metavar="NAME", help="the data set, if runs use several")
-    ] = None,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="blend without damaged runs")
-    ] = False,
-    sample: Annotated[
-        Path | None,
-        typer.Option(
-            "--sample", metavar="FILE", help="the sample submission, instead of the runs' own"
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="file name of the submission")
-    ] = None,
+    min_acc: MinAcc = 0.0,
+    per_arch: PerArch = 0,
+    max_members: MaxMembers = 0,
+    weights: Weights = "accuracy",
+    metric: Metric = "accuracy",
+    average: Average = "arithmetic",
+    calibrate: Calibrate = False,
+    data: OnData = None,
+    skip_damaged: SkipDamaged = False,
+    sample: Sample = None,
+    name: SubmissionName = None,
     out: Out = Path("submissions"),
-    force: Annotated[
-        bool, typer.Option("--force", help="replace a submission of the same name")
-    ] = False,
+    force: Force = False,
     json: Json = False,
     runs: Runs = None,
 ) -> None:
