@@ -22,7 +22,7 @@ hits = st.tuples(st.integers(1, 6), st.integers(1, 20)).flatmap(lambda shape: ar
 CHEAP = (accuracy_weights, equal_weights, logodds_weights)
 
 
-def sample_of(hits, n_classes=3):
+def fit_rows_of(hits, n_classes=3):
     return FitRows(hits, np.where(hits, 0.8, 0.1), n_classes, None)
 
 
@@ -40,7 +40,7 @@ def all_rules():
 @given(hits, st.integers(2, 9))
 def test_weights_are_never_negative_and_sum_to_1(hits, n_classes):
     for rule in (*CHEAP, logloss_weights):
-        weights = rule(sample_of(hits, n_classes))
+        weights = rule(fit_rows_of(hits, n_classes))
         assert weights.shape == (len(hits),)
         assert weights.min() >= 0
         assert weights.sum() == pytest.approx(1, abs=1e-12)
@@ -57,16 +57,16 @@ def test_every_rule_weighs_real_members_on_the_simplex(case, seed, n, c, pool_of
 
 @given(hits, st.randoms(use_true_random=False))
 def test_a_weight_belongs_to_its_member_wherever_it_stands(hits, random):
-    order = random.rows(range(len(hits)), len(hits))
+    order = random.sample(range(len(hits)), len(hits))
     for rule in CHEAP:
         np.testing.assert_allclose(
-            rule(sample_of(hits[order])), rule(sample_of(hits))[order], rtol=1e-12
+            rule(fit_rows_of(hits[order])), rule(fit_rows_of(hits))[order], rtol=1e-12
         )
 
 
 def test_accuracy_weights_are_in_proportion_to_accuracy():
     hits = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]], bool)
-    assert accuracy_weights(sample_of(hits)).tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+    assert accuracy_weights(fit_rows_of(hits)).tolist() == pytest.approx([2 / 3, 1 / 3, 0])
 
 
 def test_logodds_weights_are_sammes():
@@ -78,16 +78,16 @@ def test_logodds_weights_are_sammes():
     )  # the last is worse than chance of three classes
     shares = (np.array([9, 6]) + 0.5) / 11
     expected = np.log(shares / (1 - shares)) + np.log(2)
-    assert logodds_weights(sample_of(hits)).tolist() == pytest.approx(
+    assert logodds_weights(fit_rows_of(hits)).tolist() == pytest.approx(
         [*(expected / expected.sum()), 0]
     )
     perfect = np.ones((2, 5), bool)
-    assert logodds_weights(sample_of(perfect)).tolist() == [0.5, 0.5]
+    assert logodds_weights(fit_rows_of(perfect)).tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("rule", CHEAP)
 def test_where_nobody_is_ever_right_all_weigh_the_same(rule):
-    assert rule(sample_of(np.zeros((4, 30), bool))).tolist() == [0.25] * 4
+    assert rule(fit_rows_of(np.zeros((4, 30), bool))).tolist() == [0.25] * 4
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
