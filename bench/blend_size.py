@@ -1,10 +1,11 @@
-"""What `ens blend` takes: time beside the bare imports, and memory with many large members.
+"""The cost of `ens blend`: time compared with the bare imports, and memory with many large members.
 
     python bench/blend_size.py time [--turns 11]
     python bench/blend_size.py memory [--members 135] [--rows 10000] [--classes 120]
 
-time: nine made-up runs × 10,000 rows × 10 classes, the whole table, a whole process, in turn with
-`python -c "import numpy, pydantic, typer, rich"`. memory: the peak of one `ens blend` (ru_maxrss), and its time.
+time: a whole process with nine made-up runs × 10,000 rows × 10 classes, alternating with
+`python -c "import numpy, pydantic, typer, rich"`.
+memory: the peak of one `ens blend` (ru_maxrss), and its time.
 """
 
 import argparse
@@ -28,10 +29,10 @@ IMPORTS = [sys.executable, "-c", "import numpy, pydantic, typer, rich"]
 
 
 def make(root: Path, members: int, rows: int, classes: int) -> None:
-    """Runs with correlated errors and some accuracies, validation and test sets of the same size."""
+    """Runs with correlated errors and different accuracies."""
     names, targets = tuple(f"c{i:03d}" for i in range(classes)), np.arange(rows) % classes
 
-    def parts(name: str) -> Iterator[Path]:
+    def members_of(name: str) -> Iterator[Path]:
         rng = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
         common = rng.standard_normal((rows, classes), dtype=np.float32)
         ids = np.array([f"{name}{i:06d}" for i in range(rows)])
@@ -44,7 +45,7 @@ def make(root: Path, members: int, rows: int, classes: int) -> None:
             Predictions(ids, names, probs, targets).save(path)
             yield path
 
-    for i, (valid, test) in enumerate(zip(parts("v"), parts("t"), strict=True)):
+    for i, (valid, test) in enumerate(zip(members_of("v"), members_of("t"), strict=True)):
         import_run(
             f"member{i:03d}", f"arch{i % 9}", valid, test, RunStore(root / "runs"), "made-up"
         )
@@ -67,9 +68,9 @@ def blend(root: Path) -> list[str]:
 
 def seconds(command: list[str]) -> float:
     """Wall time of a whole process."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def main() -> None:
@@ -79,25 +80,25 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=11)
     for name, value in (("members", 135), ("rows", 10_000), ("classes", 120)):
         parser.add_argument(f"--{name}", type=int, default=value)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        if asked.what == "time":
+        if options.what == "time":
             make(root, 9, 10_000, 10)
             seconds(blend(root))
-            turns = [(seconds(blend(root)), seconds(IMPORTS)) for _ in range(asked.turns)]
+            turns = [(seconds(blend(root)), seconds(IMPORTS)) for _ in range(options.turns)]
             ours, bare = (median(column) for column in zip(*turns, strict=True))
             ratios = sorted(a / b for a, b in turns)
             print(
                 f"ens blend {ours:.3f} s, imports {bare:.3f} s: {ours / bare:.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
             )
         else:
-            make(root, asked.members, asked.rows, asked.classes)
+            make(root, options.members, options.rows, options.classes)
             size = sum(path.stat().st_size for path in root.glob("runs/*/valid.npz"))
             took = seconds(blend(root))
             peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
             print(
-                f"{asked.members} × {asked.rows:,} × {asked.classes}, validation files {size / 2**30:.2f} GiB: "
+                f"{options.members} × {options.rows:,} × {options.classes}, validation files {size / 2**30:.2f} GiB: "
                 f"peak {peak / 2**30:.2f} GiB, {took:.0f} s"
             )
 

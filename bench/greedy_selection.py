@@ -37,10 +37,10 @@ def make(path: Path, members: int, rows: int, classes: int) -> None:
 
 def ours(probs: Any, targets: Any, picks: int) -> Any:
     """Weights by ens."""
-    from ensemble.blending.greedy import LogLossSearch, greedy_weights
+    from ensemble.blending.greedy import LogLossObjective, greedy_weights
 
     true = probs[:, np.arange(len(targets)), targets].astype(np.float64)
-    return greedy_weights(LogLossSearch(true), len(probs), picks)
+    return greedy_weights(LogLossObjective(true), len(probs), picks)
 
 
 def autogluons(probs: Any, targets: Any, picks: int) -> Any:

@@ -1,4 +1,4 @@
-"""Accuracy, log loss and their 95 % intervals, in closed form where there is one (numpy only)."""
+"""Accuracy, log loss and their 95 % intervals, in closed form where possible (numpy only)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
-_EXPANDED = 1_000  # rows; from here on draws differ among themselves by as much as from the expansion (docs/log.md)
+# rows; from here on two bootstraps differ as much as one and the expansion (docs/log.md)
+_EXPANDED = 1_000
 TIE = 1e-12  # sums that differ by less are a tie
-FLOOR = 1e-15  # a probability of 0 for the truth would make log loss infinite
+FLOOR = 1e-15  # a true class of probability 0 would make log loss infinite
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Interval:
     high: float
 
     def widened(self, times: float) -> "Interval":
-        """The same value with both sides this many times as far away."""
+        """The same value with both ends this many times as far from it."""
         return Interval(
             self.value,
             self.value - times * (self.value - self.low),
@@ -32,12 +33,18 @@ class Interval:
 
 
 def predicted(probs: Array) -> Array:
-    """The most probable class of each row; ties, within rounding, go to the first class. probs is (rows, classes)."""
+    """The most probable class of each row, (rows,); ties, within rounding, go to the first class.
+
+    probs is (..., classes).
+    """
     return np.asarray(np.argmax(probs >= probs.max(-1, keepdims=True) - TIE, axis=-1))
 
 
 def hits(probs: Array, targets: Array) -> Array:
-    """1.0 where the most probable class is the true one. probs is (rows, classes), targets (rows,)."""
+    """1.0 where the most probable class is the true one.
+
+    probs is (rows, classes), targets (rows,).
+    """
     return np.asarray(predicted(probs) == targets, dtype=np.float64)
 
 
@@ -53,13 +60,13 @@ def accuracy(probs: Array, targets: Array) -> float:
 
 
 def log_loss(probs: Array, targets: Array) -> float:
-    """Mean negative log probability of the truth, in nats."""
+    """Mean negative log probability of the true class, in nats."""
     return float(losses(probs, targets).mean())
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class of a run: its rows, and precision, recall and F1, 0 where nothing was predicted or is there."""
+    """One class of a run: its rows, and precision, recall and F1, 0 if undefined."""
 
     name: str
     n_rows: int
@@ -70,64 +77,57 @@ class ClassScore:
 
 def per_class(probs: Array, targets: Array, classes: Sequence[str]) -> list[ClassScore]:
     """Every class's scores, in the order of classes. probs is (rows, classes), targets (rows,)."""
-    named, there = (
-        np.bincount(labels, minlength=len(classes)) for labels in (predicted(probs), targets)
-    )
-    right = np.bincount(targets[hits(probs, targets) > 0], minlength=len(classes))
-    precision, recall = right / np.maximum(named, 1), right / np.maximum(there, 1)
-    f1 = 2 * right / np.maximum(named + there, 1)
-    rows = zip(
-        classes, there.tolist(), precision.tolist(), recall.tolist(), f1.tolist(), strict=True
-    )
-    return [ClassScore(*row) for row in rows]
+    n_predicted = np.bincount(predicted(probs), minlength=len(classes))
+    n_true = np.bincount(targets, minlength=len(classes))
+    n_right = np.bincount(targets[hits(probs, targets) > 0], minlength=len(classes))
+    precision = n_right / np.maximum(n_predicted, 1)
+    recall = n_right / np.maximum(n_true, 1)
+    f1 = 2 * n_right / np.maximum(n_predicted + n_true, 1)
+    columns = (n_true.tolist(), precision.tolist(), recall.tolist(), f1.tolist())
+    return [ClassScore(*row) for row in zip(classes, *columns, strict=True)]
 
 
 def wilson(share: float, n: float) -> Interval:
-    """Wilson's score interval of a share of n independent rows (Wilson, 1927); n may be the rows that it is worth.
+    """Wilson's score interval of a share of n independent rows (Wilson, 1927).
 
-    Raises ValueError without rows.
+    n may be an effective number of rows. Raises ValueError unless n is positive.
     """
     if n <= 0:
         raise ValueError("an interval needs at least one row")
-    centre = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
+    center = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
     half = Z / (1 + Z * Z / n) * np.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
-    return Interval(share, max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+    return Interval(share, max(0.0, float(center - half)), min(1.0, float(center + half)))
 
 
 def paired_difference(hits_a: Array, hits_b: Array) -> Interval:
-    """The accuracy of a minus that of b on the same rows, with Newcombe's paired interval (method 10, 1998).
+    """The accuracy of a minus that of b on the same rows.
 
-    hits_a and hits_b are (rows,) shares from 0 to 1, one row each.
+    With Newcombe's paired interval (method 10, 1998). hits_a and hits_b are (rows,) shares from 0
+    to 1, one row each.
     """
     n = len(hits_a)
-    a, b = wilson(float(hits_a.mean()), n), wilson(float(hits_b.mean()), n)
+    a = wilson(float(hits_a.mean()), n)
+    b = wilson(float(hits_b.mean()), n)
     difference = a.value - b.value
     phi = _phi(hits_a, hits_b)
-    down = (
-        (a.value - a.low) ** 2
-        - 2 * phi * (a.value - a.low) * (b.high - b.value)
-        + (b.high - b.value) ** 2
-    )
-    up = (
-        (a.high - a.value) ** 2
-        - 2 * phi * (a.high - a.value) * (b.value - b.low)
-        + (b.value - b.low) ** 2
-    )
+    a_below, a_above = a.value - a.low, a.high - a.value
+    b_below, b_above = b.value - b.low, b.high - b.value
+    below = a_below**2 - 2 * phi * a_below * b_above + b_above**2
+    above = a_above**2 - 2 * phi * a_above * b_below + b_below**2
     return Interval(
         difference,
-        difference - float(np.sqrt(max(down, 0))),
-        difference + float(np.sqrt(max(up, 0))),
+        difference - float(np.sqrt(max(below, 0))),
+        difference + float(np.sqrt(max(above, 0))),
     )
 
 
 def _phi(hits_a: Array, hits_b: Array) -> float:
-    """Newcombe's correlation of two paired shares, with his continuity correction where it is positive."""
+    """Newcombe's correlation of two paired shares, continuity-corrected if it is positive."""
     n = len(hits_a)
-    both, only_a = float((hits_a * hits_b).sum()), float((hits_a * (1 - hits_b)).sum())
-    only_b, neither = (
-        float(((1 - hits_a) * hits_b).sum()),
-        float(((1 - hits_a) * (1 - hits_b)).sum()),
-    )
+    both = float((hits_a * hits_b).sum())
+    only_a = float((hits_a * (1 - hits_b)).sum())
+    only_b = float(((1 - hits_a) * hits_b).sum())
+    neither = float(((1 - hits_a) * (1 - hits_b)).sum())
     margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
     if margins <= 0:
         return 0.0
@@ -138,39 +138,40 @@ def _phi(hits_a: Array, hits_b: Array) -> float:
 
 
 def by_group(values: Array, groups: Array | None) -> Array:
-    """Values whose mean over groups is that of the rows, so that a bootstrap of them is one of groups; or the rows'.
+    """A value per group with the same mean as the rows, for a bootstrap over groups.
 
-    values is (rows,), groups (rows,) whole numbers from 0. Each group's value is the mean and its pull on it: the
-    bootstrap of a ratio, linearised (Cameron and Miller, "A practitioner's guide to cluster-robust inference", 2015).
+    values is (rows,), groups (rows,) whole numbers from 0; without groups the values of the rows.
+    Each group's value is the mean plus the group's influence on it: the bootstrap of a ratio,
+    linearized (Cameron and Miller, "A practitioner's guide to cluster-robust inference", 2015).
     """
     if groups is None:
         return values
     mean, n_groups = float(values.mean()), int(groups.max()) + 1
-    pull = np.bincount(groups, values - mean, n_groups)
-    return np.asarray(mean + pull * n_groups / len(values))
+    influence = np.bincount(groups, values - mean, n_groups)
+    return np.asarray(mean + influence * n_groups / len(values))
 
 
 def bootstrap_mean(values: Array, seed: int, n_draws: int = 10_000) -> Interval:
-    """The mean of per-row values with its percentile bootstrap interval over rows; values is (rows,).
+    """The mean of values (rows,) with its percentile bootstrap interval over rows.
 
-    From 1,000 rows on the ends come from the bootstrap distribution's expansion (Hall, 1992, section 3.5) in place of
-    draws.
+    From 1,000 rows on the ends come from the expansion of the bootstrap distribution (Hall, 1992,
+    section 3.5) instead of draws.
     """
     mean = float(values.mean(dtype=np.float64))
     n = len(values)
     if n >= _EXPANDED:
-        centred = values - mean
-        spread = float(np.sqrt((centred**2).mean()))
-        skewness = float((centred**3).mean()) / spread**3 if spread > 0 else 0.0
+        centered = values - mean
+        spread = float(np.sqrt((centered**2).mean()))
+        skewness = float((centered**3).mean()) / spread**3 if spread > 0 else 0.0
         low, high = (
             mean + spread / n**0.5 * (z + skewness * (z * z - 1) / (6 * n**0.5)) for z in (-Z, Z)
         )
         return Interval(mean, low, high)
     rng = np.random.default_rng(seed)
     per_block = max(1, 4_000_000 // n)
-    means = [
-        values[rng.integers(0, n, (min(per_block, n_draws - done), n), dtype=np.uint32)].mean(1)
-        for done in range(0, n_draws, per_block)
-    ]
+    means = []
+    for n_done in range(0, n_draws, per_block):
+        shape = (min(per_block, n_draws - n_done), n)
+        means.append(values[rng.integers(0, n, shape, dtype=np.uint32)].mean(1))
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return Interval(mean, float(low), float(high))

@@ -1,4 +1,4 @@
-"""Numbers as people read them, written one way in the terminal and in the report."""
+"""Numbers as text, formatted the same way in the terminal and in the report."""
 
 from ensemble.metrics import Interval
 
@@ -15,12 +15,12 @@ def interval(value: Interval) -> str:
 
 def count(n: int, noun: str) -> str:
     """`1 run`, `2 runs`, `2 classes`."""
-    ending = "" if n == 1 else "es" if noun.endswith("s") else "s"
-    return f"{n:,} {noun}{ending}"
+    plural = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}"
 
 
 def minutes(seconds: float) -> str:
-    """A duration in the unit that fits."""
+    """A duration in a fitting unit: `42 s`, `12.5 min`, `2.1 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.1f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
@@ -28,4 +28,6 @@ def minutes(seconds: float) -> str:
 
 def millions(n: int) -> str:
     """A number of parameters: `950`, `41 k`, `7.0 M`."""
-    return f"{n / 1e6:.1f} M" if n >= 1e6 else f"{n / 1e3:.0f} k" if n >= 10_000 else f"{n:,}"
+    if n >= 1_000_000:
+        return f"{n / 1e6:.1f} M"
+    return f"{n / 1e3:.0f} k" if n >= 10_000 else f"{n:,}"

@@ -1,6 +1,7 @@
-"""What one model believes about named images: the one value that crosses from training to blending.
+"""The class probabilities of one model: the only value that training hands to blending.
 
-Rows are joined by id and classes by name, never by position; `aligned` is the only gate where members meet.
+Rows are joined by id and classes by name, never by position; only `aligned` brings members
+together.
 """
 
 import hashlib
@@ -18,20 +19,20 @@ from ensemble.errors import DamagedError, MismatchError
 from ensemble.files import atomic_path
 
 Array = npt.NDArray[Any]
-FREE_BYTES, MAX_SWELL = (
-    1 << 30,
-    100,
-)  # beyond 1 GB, bytes of arrays for a byte of file: nothing else is a bomb
-SUM_TOLERANCE = 1e-2  # float16 rows of 120 classes miss 1 by up to 0.004; more is another mistake
+# a file is a zip bomb if its arrays take more than 1 GiB and more than 100 times its own bytes
+FREE_BYTES = 1 << 30
+MAX_RATIO = 100
+SUM_TOLERANCE = 1e-2  # float16 rows of 120 classes miss 1 by up to 0.004; more is a mistake
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """Class probabilities of named images.
 
-    ids is (images,) text, classes the class names, probs (images, classes) float32 with rows that sum to 1,
-    targets (images,) positions in classes, or None where the labels are unknown; groups (images,) text, which rows
-    belong together, or None where each stands alone. Raises DamagedError.
+    ids is (images,) text, classes the class names, probs (images, classes) float32 with rows that
+    sum to 1; targets (images,) are positions in classes, or None if the labels are unknown; groups
+    (images,) are texts, equal for rows that belong together, or None if rows are independent.
+    Raises DamagedError.
     """
 
     ids: Array
@@ -47,6 +48,15 @@ class Predictions:
             raise DamagedError(problem)
 
     def _problem(self) -> str | None:
+        """The first problem with the arrays, None if they are valid."""
+        return (
+            self._problem_of_names()
+            or self._problem_of_probs()
+            or self._problem_of_targets()
+            or self._problem_of_text()
+        )
+
+    def _problem_of_names(self) -> str | None:
         n, c = len(self.ids), len(self.classes)
         if self.ids.ndim != 1 or self.ids.dtype.kind != "U":
             return f"ids must be a list of texts, not {self.ids.dtype} {self.ids.shape}"
@@ -54,32 +64,43 @@ class Predictions:
             return f"probs is {self.probs.dtype} {self.probs.shape}, expected floats ({n}, {c})"
         if not _is_rising(self.ids) and len(np.unique(self.ids)) != n:
             names, counts = np.unique(self.ids, return_counts=True)
-            return f"id {str(names[counts.argmax()])!r} stands {counts.max()} times"
-        if not c or len(set(self.classes)) != c:
-            return "a class name stands twice" if c else "no classes"
-        if not np.isfinite(self.probs).all():
-            return f"probabilities of {str(self.ids[~np.isfinite(self.probs).all(1)][0])!r} are not finite numbers"
-        if n and (self.probs.min() < 0 or self.probs.max() > 1 + SUM_TOLERANCE):
-            outside = (self.probs < 0).any(1) | (self.probs > 1 + SUM_TOLERANCE).any(1)
-            return f"probabilities of {str(self.ids[outside][0])!r} are outside 0 to 1"
+            return f"id {str(names[counts.argmax()])!r} appears {counts.max()} times"
+        if not c:
+            return "no classes"
+        return "a class name appears twice" if len(set(self.classes)) != c else None
+
+    def _problem_of_probs(self) -> str | None:
+        if not len(self.ids):
+            return None
+        is_finite = np.isfinite(self.probs).all(1)
+        if not is_finite.all():
+            return f"probabilities of {str(self.ids[~is_finite][0])!r} are NaN or infinite"
+        if self.probs.min() < 0 or self.probs.max() > 1 + SUM_TOLERANCE:
+            is_outside = (self.probs < 0).any(1) | (self.probs > 1 + SUM_TOLERANCE).any(1)
+            return f"probabilities of {str(self.ids[is_outside][0])!r} are outside 0 to 1"
         sums = self.probs.sum(1, dtype=np.float64)
-        if n and np.abs(sums - 1).max() > SUM_TOLERANCE:
-            worst = int(np.abs(sums - 1).argmax())
+        worst = int(np.abs(sums - 1).argmax())
+        if abs(sums[worst] - 1) > SUM_TOLERANCE:
             return f"probabilities of {str(self.ids[worst])!r} sum to {sums[worst]:.4f}, not 1"
-        targets = self.targets
+        return None
+
+    def _problem_of_targets(self) -> str | None:
+        n, c = len(self.ids), len(self.classes)
+        targets, groups = self.targets, self.groups
         if targets is not None and (targets.shape != (n,) or targets.dtype.kind not in "iu"):
             return f"targets is {targets.dtype} {targets.shape}, expected whole numbers ({n},)"
         if targets is not None and n and not (targets.min() >= 0 and targets.max() < c):
             return f"targets outside 0 to {c - 1}"
-        if self.groups is not None and (self.groups.shape != (n,) or self.groups.dtype.kind != "U"):
-            return f"groups must be ({n},) texts, not {self.groups.dtype} {self.groups.shape}"
-        named = {"ids": self.ids, "classes": np.array(self.classes), "groups": self.groups}
-        odd = [name for name, texts in named.items() if texts is not None and not _is_text(texts)]
-        return (
-            f"{odd[0]}: a letter there is no text (not in Unicode, or half of a pair)"
-            if odd
-            else None
-        )
+        if groups is not None and (groups.shape != (n,) or groups.dtype.kind != "U"):
+            return f"groups must be ({n},) texts, not {groups.dtype} {groups.shape}"
+        return None
+
+    def _problem_of_text(self) -> str | None:
+        columns = {"ids": self.ids, "classes": np.array(self.classes), "groups": self.groups}
+        for name, texts in columns.items():
+            if texts is not None and not _is_text(texts):
+                return f"{name}: a character is not valid Unicode (out of range, or half of a pair)"
+        return None
 
     def save(self, path: Path) -> None:
         """Write an .npz with the same bytes for the same content. Raises EnsembleError."""
@@ -97,7 +118,10 @@ class Predictions:
 
     @classmethod
     def load(cls, path: Path, sha256: str | None = None) -> "Predictions":
-        """Read and check an .npz that `save` or another program wrote, of this hash if given. Raises DamagedError."""
+        """Read and check an .npz from `save` or another program, and its hash if given.
+
+        Raises DamagedError.
+        """
         try:
             content = path.read_bytes()
             if sha256 and hashlib.sha256(content).hexdigest() != sha256:
@@ -119,11 +143,11 @@ class Predictions:
             raise DamagedError(f"{path}: is missing") from None
         except DamagedError as error:
             raise DamagedError(f"{path}: {error}") from None
-        except Exception as error:  # whatever zipfile, zlib and numpy raise on a damaged file, it cannot be trusted
+        except Exception as error:  # zipfile, zlib and numpy raise many types on a damaged file
             raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
 
     def canonical(self) -> "Predictions":
-        """The same beliefs in float64 with rows sorted by id, classes by name and sums made exactly 1."""
+        """The same predictions in float64, rows by id, classes by name, rows summing to 1."""
         rows = slice(None) if _is_rising(self.ids) else np.argsort(self.ids, kind="stable")
         columns = np.argsort(np.array(self.classes), kind="stable")
         probs = np.ascontiguousarray(self.probs[rows][:, columns], np.float64)
@@ -135,7 +159,10 @@ class Predictions:
 
 
 def aligned(members: Mapping[str, Callable[[], Predictions]]) -> Iterator[Predictions]:
-    """Members one at a time, sorted by id, about the same rows and classes in one order. Raises MismatchError."""
+    """Members one at a time, sorted by id, with the same rows and classes in the same order.
+
+    Raises MismatchError.
+    """
     first: Predictions | None = None
     for name in sorted(members):
         member = members[name]().canonical()
@@ -151,7 +178,10 @@ def aligned(members: Mapping[str, Callable[[], Predictions]]) -> Iterator[Predic
 
 
 def joined(parts: Mapping[str, Predictions]) -> Predictions:
-    """Predictions about different rows and the same classes as one. Raises MismatchError, DamagedError."""
+    """Predictions of different rows and the same classes, as one.
+
+    Raises MismatchError, DamagedError.
+    """
     ready = {name: part.canonical() for name, part in parts.items()}
     first_name, first = next(iter(ready.items()))
     for name, part in ready.items():
@@ -161,29 +191,28 @@ def joined(parts: Mapping[str, Predictions]) -> Predictions:
         np.concatenate([part.ids for part in members]),
         first.classes,
         np.concatenate([part.probs for part in members]),
-        _together([part.targets for part in members]),
-        _together([part.groups for part in members]),
+        _concatenated([part.targets for part in members]),
+        _concatenated([part.groups for part in members]),
     )
 
 
-def _together(columns: Sequence[Array | None]) -> Array | None:
-    there = [column for column in columns if column is not None]
-    return np.concatenate(there) if len(there) == len(columns) else None
+def _concatenated(columns: Sequence[Array | None]) -> Array | None:
+    """One column, None unless every part has it."""
+    present = [column for column in columns if column is not None]
+    return np.concatenate(present) if len(present) == len(columns) else None
 
 
 def _refuse_bomb(content: bytes) -> None:
-    """Raises DamagedError for an .npz that would swell to more than memory may be asked for."""
+    """Raises DamagedError for an .npz whose arrays are too large for its size."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        n_bytes, limit = (
-            sum(info.file_size for info in archive.infolist()),
-            max(FREE_BYTES, MAX_SWELL * len(content)),
-        )
+        n_bytes = sum(info.file_size for info in archive.infolist())
+    limit = max(FREE_BYTES, MAX_RATIO * len(content))
     if n_bytes > limit:
         raise DamagedError(f"{n_bytes:,} bytes when unpacked, {limit:,} are allowed")
 
 
 def _is_text(texts: Array) -> bool:
-    """Whether every letter is one that UTF-8 can write."""
+    """Whether UTF-8 can encode every character."""
     if not texts.dtype.itemsize:
         return True
     codes = np.ascontiguousarray(texts).view(f"{texts.dtype.byteorder}u4")
@@ -191,30 +220,28 @@ def _is_text(texts: Array) -> bool:
 
 
 def _is_rising(ids: Array) -> bool:
-    """Whether each id is greater than the one before, and so stands once."""
+    """Whether each id is greater than the one before, and so appears once."""
     return bool((ids[1:] > ids[:-1]).all())
 
 
-def _same_targets(mine: Array | None, others: Array | None) -> bool:
-    if mine is None or others is None:
-        return mine is others
-    return np.array_equal(mine, others)
+def _same_targets(a: Array | None, b: Array | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return np.array_equal(a, b)
 
 
-def _check_same(what: str, name: str, mine: Array, other_name: str, others: Array) -> None:
-    if np.array_equal(mine, others):
+def _check_same(what: str, name_a: str, a: Array, name_b: str, b: Array) -> None:
+    if np.array_equal(a, b):
         return
-    only_mine, only_others = (
-        np.setdiff1d(a, b).tolist() for a, b in ((mine, others), (others, mine))
-    )
+    only_a, only_b = np.setdiff1d(a, b).tolist(), np.setdiff1d(b, a).tolist()
     raise MismatchError(
-        f"{name} and {other_name} do not have the same {what}: {len(mine):,} against {len(others):,}\n"
-        f"only in the first: {some(only_mine)}; only in the second: {some(only_others)}"
+        f"{name_a} and {name_b} do not have the same {what}: {len(a):,} and {len(b):,}\n"
+        f"only in the first: {some(only_a)}; only in the second: {some(only_b)}"
     )
 
 
 def some(names: Iterable[str], longest: int = 60) -> str:
-    """The first three names, each cut where it is too long, and how many there are."""
+    """The first three names, each shortened if too long, and the number of all."""
     listed = sorted(names)
     shown = ", ".join(repr(name[:longest]) for name in listed[:3])
     return f"{shown}, … ({len(listed):,})" if len(listed) > 3 else shown or "none"

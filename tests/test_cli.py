@@ -284,7 +284,7 @@ def test_without_a_test_set_blend_still_scores_and_says_why_there_is_no_csv(ens,
     shown = ens("blend")
     assert (shown.code, shown.err) == (0, "")
     assert "cross-fitted on 200 validation rows" in shown.out
-    assert "no test set, so no submission: set data.test" in shown.out
+    assert "because the runs have no test set: set data.test" in shown.out
     assert shown.next == ["ens report"]
     assert not (tmp_path / "submissions").exists()
     assert json.loads(ens("blend", "--json").out)["submission"] is None

@@ -61,11 +61,13 @@ def test_wilson_is_that_of_statsmodels(data):
 
     n = data.draw(st.integers(1, 100_000))
     count = data.draw(st.integers(0, n))
-    found = wilson(count / n, n)
+    interval = wilson(count / n, n)
     low, high = proportion_confint(count, n, method="wilson")
-    assert (found.value, found.low, found.high) == pytest.approx((count / n, low, high), abs=1e-12)
-    assert 0 <= found.low <= found.value + 1e-12
-    assert found.value - 1e-12 <= found.high <= 1
+    assert (interval.value, interval.low, interval.high) == pytest.approx(
+        (count / n, low, high), abs=1e-12
+    )
+    assert 0 <= interval.low <= interval.value + 1e-12
+    assert interval.value - 1e-12 <= interval.high <= 1
 
 
 def test_wilson_of_no_rows_is_refused():
@@ -89,9 +91,12 @@ def test_the_95_percent_point_is_that_of_scipy():
     ],
 )
 def test_the_paired_interval_is_that_of_published_examples(table, expected):
-    found = paired_difference(*paired(*table))
+    interval = paired_difference(*paired(*table))
     digits = 4 if table[0] == 59 else 3
-    assert tuple(round(value, digits) for value in (found.value, found.low, found.high)) == expected
+    assert (
+        tuple(round(value, digits) for value in (interval.value, interval.low, interval.high))
+        == expected
+    )
 
 
 def newcombe(both, only_a, only_b, neither):
@@ -117,11 +122,11 @@ def test_the_paired_interval_is_a_plain_recomputation_and_turns_with_its_sides(
 ):
     assume(both + only_a + only_b + neither > 0)
     a, b = paired(both, only_a, only_b, neither)
-    found, turned = paired_difference(a, b), paired_difference(b, a)
+    interval, turned = paired_difference(a, b), paired_difference(b, a)
     expected = newcombe(both, only_a, only_b, neither)
-    assert (found.value, found.low, found.high) == pytest.approx(expected, abs=1e-9)
+    assert (interval.value, interval.low, interval.high) == pytest.approx(expected, abs=1e-9)
     assert (-turned.value, -turned.high, -turned.low) == pytest.approx(expected, abs=1e-9)
-    bounds = [-1, found.low, found.value, found.high, 1]
+    bounds = [-1, interval.low, interval.value, interval.high, 1]
     assert (np.diff(bounds) >= -1e-9).all()
 
 
@@ -129,13 +134,13 @@ def test_the_bootstrap_is_that_of_scipy(rng):
     from scipy.stats import bootstrap
 
     values = rng.exponential(1, 400)
-    found = bootstrap_mean(values, seed=0)
+    interval = bootstrap_mean(values, seed=0)
     reference = bootstrap(
         (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
     )
-    assert found.value == pytest.approx(values.mean(), rel=1e-6)
-    assert found.low == pytest.approx(reference.confidence_interval.low, abs=0.01)
-    assert found.high == pytest.approx(reference.confidence_interval.high, abs=0.01)
+    assert interval.value == pytest.approx(values.mean(), rel=1e-6)
+    assert interval.low == pytest.approx(reference.confidence_interval.low, abs=0.01)
+    assert interval.high == pytest.approx(reference.confidence_interval.high, abs=0.01)
 
 
 def test_the_bootstrap_depends_on_its_seed_alone(rng):
@@ -146,9 +151,9 @@ def test_the_bootstrap_depends_on_its_seed_alone(rng):
 
 def test_the_bootstrap_draws_as_often_as_asked_however_many_rows(rng):
     values = rng.exponential(1, 990)
-    found = bootstrap_mean(values, 0, n_draws=5000)  # more than one block of draws
+    interval = bootstrap_mean(values, 0, n_draws=5000)  # more than one block of draws
     spread = 1.96 * values.std() / np.sqrt(len(values))
-    assert (found.high - found.low) / 2 == pytest.approx(spread, rel=0.15)
+    assert (interval.high - interval.low) / 2 == pytest.approx(spread, rel=0.15)
 
 
 @pytest.mark.parametrize("n", [1000, 3000])
@@ -156,15 +161,15 @@ def test_with_many_rows_the_expansion_is_the_bootstrap_of_scipy(n, rng):
     from scipy.stats import bootstrap
 
     values = -np.log(rng.beta(8, 0.5, n).clip(1e-4))  # as skew as log losses are
-    found = bootstrap_mean(values, seed=0)
+    interval = bootstrap_mean(values, seed=0)
     reference = bootstrap(
         (values,), np.mean, n_resamples=10_000, method="percentile", rng=np.random.default_rng(1)
     )
     low, high = reference.confidence_interval
-    assert found.value == pytest.approx(values.mean())
-    assert found.low == pytest.approx(low, abs=0.02 * (high - low))
-    assert found.high == pytest.approx(high, abs=0.02 * (high - low))
-    assert found.high - found.value > found.value - found.low  # the long tail is above
+    assert interval.value == pytest.approx(values.mean())
+    assert interval.low == pytest.approx(low, abs=0.02 * (high - low))
+    assert interval.high == pytest.approx(high, abs=0.02 * (high - low))
+    assert interval.high - interval.value > interval.value - interval.low  # the long tail is above
 
 
 def test_class_scores_are_scikit_learns(rng):
@@ -173,11 +178,13 @@ def test_class_scores_are_scikit_learns(rng):
     targets = np.concatenate([rng.integers(0, 3, 200), [4]])  # class 3 is never there
     probs = rng.dirichlet(np.ones(5), 201)
     probs[:, 4] = 0  # class 4 is never named
-    found = per_class(probs, targets, "abcde")
+    scores = per_class(probs, targets, "abcde")
     reference = precision_recall_fscore_support(
         targets, probs.argmax(1), labels=range(5), zero_division=0
     )
-    scores = np.array([(one.precision, one.recall, one.f1, one.n_rows) for one in found]).T
+    scores = np.array(
+        [(score.precision, score.recall, score.f1, score.n_rows) for score in scores]
+    ).T
     np.testing.assert_allclose(scores, reference)
 
 

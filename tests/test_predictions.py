@@ -30,9 +30,9 @@ def same(a, b):
 
 
 def test_what_is_saved_is_loaded_and_any_numpy_reads_it(tmp_path, rng, made_up):
-    made = made_up(rng)
-    made.save(tmp_path / "valid.npz")
-    assert same(Predictions.load(tmp_path / "valid.npz"), made)
+    predictions = made_up(rng)
+    predictions.save(tmp_path / "valid.npz")
+    assert same(Predictions.load(tmp_path / "valid.npz"), predictions)
     with np.load(tmp_path / "valid.npz", allow_pickle=False) as stored:
         assert sorted(stored.files) == ["classes", "ids", "probs", "targets"]
         assert stored["probs"].dtype == np.float32
@@ -47,8 +47,8 @@ def test_an_unlabelled_test_set_has_no_targets(tmp_path):
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path, rng, made_up):
-    made = made_up(rng)
-    made.save(tmp_path / "a.npz")
+    predictions = made_up(rng)
+    predictions.save(tmp_path / "a.npz")
     Predictions.load(tmp_path / "a.npz").save(tmp_path / "b.npz")
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
     with zipfile.ZipFile(tmp_path / "a.npz") as archive:
@@ -68,11 +68,11 @@ REFUSED = {
     "whole numbers": ({"probs": np.eye(2, dtype=int)}, "probs is int64 (2, 2), expected floats"),
     "NaN": (
         {"probs": np.array([[0.5, 0.5], [np.nan, 1]])},
-        "probabilities of 'y' are not finite numbers",
+        "probabilities of 'y' are NaN or infinite",
     ),
     "infinity": (
         {"probs": np.array([[np.inf, 0.5], [0.5, 0.5]])},
-        "probabilities of 'x' are not finite numbers",
+        "probabilities of 'x' are NaN or infinite",
     ),
     "sums": (
         {"probs": np.array([[0.5, 0.5], [0.4, 0.4]])},
@@ -82,13 +82,13 @@ REFUSED = {
         {"probs": np.array([[3.0, -2.0], [0.4, 0.6]])},
         "probabilities of 'x' are outside 0 to 1",
     ),
-    "duplicated id": ({"ids": np.array(["x", "x"])}, "id 'x' stands 2 times"),
+    "duplicated id": ({"ids": np.array(["x", "x"])}, "id 'x' appears 2 times"),
     "numbers as ids": ({"ids": np.array([1, 2])}, "ids must be a list of texts, not int64 (2,)"),
     "bytes as ids": ({"ids": np.array([b"x", b"y"])}, "ids must be a list of texts, not |S1 (2,)"),
     "table of ids": ({"ids": np.array([["x"], ["y"]])}, "ids must be a list of texts"),
     "one id": ({"ids": np.array("x")}, "cannot be read"),
     "pickled ids": ({"ids": np.array(["x", "y"], object)}, "cannot be read (ValueError)"),
-    "duplicated class": ({"classes": np.array(["cat", "cat"])}, "a class name stands twice"),
+    "duplicated class": ({"classes": np.array(["cat", "cat"])}, "a class name appears twice"),
     "classes as one text": (
         {"classes": np.array("ab")},
         "classes must be a list of texts, not <U2 ()",
@@ -113,12 +113,12 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_file_that_cannot_be_trusted_is_refused_with_its_name_and_the_reason(case, tmp_path):
-    changed, said = REFUSED[case]
+    changed, message = REFUSED[case]
     np.savez(tmp_path / "valid.npz", **(GOOD | changed))
     with pytest.raises(DamagedError) as refused:
         Predictions.load(tmp_path / "valid.npz")
     assert str(refused.value).startswith(f"{tmp_path / 'valid.npz'}: ")
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert str(refused.value).count("\n") < 3
 
 
@@ -185,7 +185,9 @@ def joined(members):
     return dict(
         zip(
             sorted(members),
-            aligned({name: partial(lambda own: own, own) for name, own in members.items()}),
+            aligned(
+                {name: partial(lambda member: member, member) for name, member in members.items()}
+            ),
             strict=True,
         )
     )
@@ -207,15 +209,15 @@ def test_shuffling_rows_classes_or_members_gives_the_same_bytes(pair):
 
 @given(members_and_a_shuffle_of_them())
 def test_every_row_and_class_keeps_its_own_probability_and_truth(pair):
-    for name, made in joined(pair[1]).items():
+    for name, part in joined(pair[1]).items():
         member = pair[0][name]
-        for row, key in enumerate(made.ids.tolist()):
+        for row, key in enumerate(part.ids.tolist()):
             before = member.ids.tolist().index(key)
-            for column, class_name in enumerate(made.classes):
+            for column, class_name in enumerate(part.classes):
                 expected = member.probs[before, member.classes.index(class_name)]
-                assert made.probs[row, column] == pytest.approx(expected, abs=1e-6)
-            if made.targets is not None:
-                assert made.classes[made.targets[row]] == member.classes[member.targets[before]]
+                assert part.probs[row, column] == pytest.approx(expected, abs=1e-6)
+            if part.targets is not None:
+                assert part.classes[part.targets[row]] == member.classes[member.targets[before]]
 
 
 def test_one_member_is_open_at_a_time(rng, made_up):
@@ -234,18 +236,32 @@ def test_one_member_is_open_at_a_time(rng, made_up):
 def test_members_about_other_rows_classes_or_truths_are_refused_and_the_difference_is_named(
     rng, made_up
 ):
-    one = made_up(rng, ids=["a", "b", "c", "d"])
+    predictions = made_up(rng, ids=["a", "b", "c", "d"])
     with pytest.raises(MismatchError) as refused:
-        joined({"run-1": one, "run-2": made_up(rng, ids=["a", "b", "v", "w", "x", "y", "z"])})
+        joined(
+            {"run-1": predictions, "run-2": made_up(rng, ids=["a", "b", "v", "w", "x", "y", "z"])}
+        )
     assert str(refused.value) == (
-        "run-1 and run-2 do not have the same rows: 4 against 7\n"
+        "run-1 and run-2 do not have the same rows: 4 and 7\n"
         "only in the first: 'c', 'd'; only in the second: 'v', 'w', 'x', … (5)"
     )
     with pytest.raises(
         MismatchError,
-        match=r"do not have the same classes: 3 against 3\nonly in the first: 'c'; .* 'z'",
+        match=r"do not have the same classes: 3 and 3\nonly in the first: 'c'; .* 'z'",
     ):
-        joined({"run-1": one, "run-2": made_up(rng, ids=one.ids, classes=("a", "b", "z"))})
-    for targets in (None, (one.targets + 1) % 3):
+        joined(
+            {
+                "run-1": predictions,
+                "run-2": made_up(rng, ids=predictions.ids, classes=("a", "b", "z")),
+            }
+        )
+    for targets in (None, (predictions.targets + 1) % 3):
         with pytest.raises(MismatchError, match="run-1 and run-2 disagree about the true labels"):
-            joined({"run-1": one, "run-2": Predictions(one.ids, one.classes, one.probs, targets)})
+            joined(
+                {
+                    "run-1": predictions,
+                    "run-2": Predictions(
+                        predictions.ids, predictions.classes, predictions.probs, targets
+                    ),
+                }
+            )

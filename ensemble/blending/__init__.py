@@ -1,4 +1,4 @@
-"""Choosing members, weighing them, and saying honestly how good the result is. Arrays only."""
+"""Selecting members, weighting them, and estimating honestly how good the blend is. Arrays only."""
 
 from ensemble.blending.blend import Blend, Member, make_blend
 from ensemble.blending.rating import Options

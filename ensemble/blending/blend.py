@@ -1,6 +1,6 @@
-"""A blend: its members and weights, its test probabilities, and what may honestly be said about its score."""
+"""A blend: its members and weights, its test probabilities, and an honest estimate of its score."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -12,18 +12,17 @@ from ensemble.blending.calibration import Calibrated, Calibration, calibrate
 from ensemble.blending.diversity import Diversity, diversity
 from ensemble.blending.estimate import METRICS, seed_from
 from ensemble.blending.mixture import Mixture
-from ensemble.blending.pool import open_pool
-from ensemble.blending.rating import Options, Rating, Rules, table_of, verdict
+from ensemble.blending.pool import Pool, open_pool
+from ensemble.blending.rating import Options, Rating, Table, rate, verdict
 from ensemble.blending.selection import Group
-from ensemble.memory import keep_arrays
 from ensemble.metrics import Interval
-from ensemble.predictions import Predictions, aligned
+from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
 
 
 @dataclass(frozen=True)
 class Member:
-    """A run in the blend, its weight, and why it is in where the threshold did not decide."""
+    """A run in the blend, its weight, and why it is in if the threshold did not select it."""
 
     run: Run
     weight: float
@@ -32,7 +31,7 @@ class Member:
 
 @dataclass(frozen=True)
 class TestScores:
-    """The final blend on labelled test rows beside the member that validation called best."""
+    """The final blend on labeled test rows, compared with the member that is best on validation."""
 
     n_rows: int
     accuracy: Interval
@@ -49,12 +48,14 @@ class TestScores:
 
 @dataclass(frozen=True, eq=False)
 class Blend:
-    """Members sorted by run id; table holds the best member and every weighting, valid is the one that was asked for.
+    """Members sorted by run id, and everything that the terminal, the report and the manifest show.
 
-    learnt_by is the weighting behind `best`, else its own name; diversity stands in the order of group.runs;
-    predictions are the blended test probabilities, None without a test set, of the members' refits where every member
-    has one, and test their scores where it is labelled; all other scores are of the first fits. missing says what the
-    table lacks.
+    table rates the best member and every weighting, valid is the rating of the one in the options;
+    chosen_weighting is that one's name or, for `best`, the weighting it chose; missing says what
+    the table lacks. diversity is in the order of group.runs. predictions are the blended test
+    probabilities, None without a test set; of the members' refits if every member has one. test
+    holds their scores if the test set is labeled; all other scores are of the networks before any
+    refit.
     """
 
     group: Group
@@ -62,19 +63,13 @@ class Blend:
     options: Options
     table: tuple[Rating, ...]
     valid: Rating
-    learnt_by: str
+    chosen_weighting: str
     missing: str
     diversity: Diversity
     calibrated: Calibrated
+    mixture: Mixture
     predictions: Predictions | None
-    of_refits: bool
     test: TestScores | None
-
-    @property
-    def mixture(self) -> Mixture:
-        """What makes its predictions of those of its members."""
-        weights = {member.run.id: member.weight for member in self.members}
-        return Mixture(weights, self.options.is_log, self.calibration, self.of_refits)
 
     @property
     def best(self) -> Rating:
@@ -83,106 +78,136 @@ class Blend:
 
     @property
     def gains(self) -> dict[str, float]:
-        """By run id: what the blend loses without a member, what another run would have added."""
-        return dict(
-            zip((run.id for run in self.group.runs), self.diversity.gain.tolist(), strict=True)
-        )
+        """By run id: what the blend loses without a member, what another run would add."""
+        names = [run.id for run in self.group.runs]
+        return dict(zip(names, self.diversity.gain.tolist(), strict=True))
 
     @property
-    def passed_over(self) -> tuple[Run, ...]:
-        """The runs of the group that are not in."""
-        inside = {member.run.id for member in self.members}
-        return tuple(run for run in self.group.runs if run.id not in inside)
+    def unused_runs(self) -> tuple[Run, ...]:
+        """The runs of the group that are not in the blend."""
+        names = {member.run.id for member in self.members}
+        return tuple(run for run in self.group.runs if run.id not in names)
 
-    def disagreement(self, one: str, other: str) -> float:
-        """The share of rows that two runs name differently."""
-        return float(self.diversity.disagreement[self._place(one), self._place(other)])
+    def disagreement(self, run_a: str, run_b: str) -> float:
+        """The share of rows where two runs predict different classes."""
+        return float(self.diversity.disagreement[self._index(run_a), self._index(run_b)])
 
-    def double_fault(self, one: str, other: str) -> float:
-        """The share of rows that both runs get wrong."""
-        return float(self.diversity.double_fault[self._place(one), self._place(other)])
+    def double_fault(self, run_a: str, run_b: str) -> float:
+        """The share of rows where both runs are wrong."""
+        return float(self.diversity.double_fault[self._index(run_a), self._index(run_b)])
 
-    def _place(self, run_id: str) -> int:
+    def _index(self, run_id: str) -> int:
         return [run.id for run in self.group.runs].index(run_id)
 
     @property
-    def most_alike(self) -> tuple[str, str]:
-        """The two members that differ least; needs two."""
+    def most_similar(self) -> tuple[str, str]:
+        """The two members that differ least; needs at least two members."""
         pairs = combinations([member.run.id for member in self.members], 2)
         return min(pairs, key=lambda pair: self.disagreement(*pair))
 
     @property
+    def of_refits(self) -> bool:
+        """Whether the members' refits predict the test set."""
+        return self.mixture.of_refits
+
+    @property
     def calibration(self) -> Calibration | None:
-        """What was applied to the probabilities."""
-        return self.calibrated.calibration if self.options.calibrate else None
+        """The calibration applied to the test probabilities."""
+        return self.mixture.calibration
 
 
 def make_blend(
     runs: Sequence[Run], options: Options | None = None, data: str | None = None
 ) -> Blend:
-    """Choose, weigh and score a blend of one group of runs. Raises SelectionError, MismatchError, DamagedError."""
-    keep_arrays()
+    """Select, weight and score a blend of one group of runs.
+
+    Raises SelectionError, MismatchError, DamagedError.
+    """
     options = options or Options()
     group = selection.choose_group(runs, data)
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log)
     archs = [selection.short_arch(run.arch) for run in group.runs]
-    sample = pool.sample()
-    for run, accuracy in zip(group.runs, sample.accuracies.tolist(), strict=True):
-        run.check_score(accuracy)
-    reasons = options.selection.chosen(sample.accuracies, sample.log_losses, archs)
-    if not reasons:
-        raise selection.nothing_reaches(group.runs, sample.accuracies, options.min_acc)
-    rules = Rules(pool, options, archs)
+    reasons = _select(group.runs, pool, options, archs)
     seed = seed_from(group.runs[0].data.valid)
-    learnt, found = rules.cross_fit(seed)
-    table, rule = table_of(pool, rules, found, learnt, seed)
-    weights = learnt[rule]
-    members = tuple(
-        Member(run, weight, reasons.get(i, ""))
-        for i, (run, weight) in enumerate(zip(group.runs, weights.tolist(), strict=True))
-        if weight
-    )
-    mixed = pool.mixed(np.array([*found.fits[0, :, rule], weights]))
-    calibrated = calibrate(
-        mixed[-1], list(mixed[:-1]), found.parts[0], pool.targets, pool.groups, seed
-    )
-    mixture = Mixture(
-        {member.run.id: member.weight for member in members},
-        options.is_log,
-        calibrated.calibration if options.calibrate else None,
-        of_refits=all(member.run.refit_epochs is not None for member in members),
-    )
+    table = rate(pool, options, archs, seed)
+    members = _members(group.runs, table.blend_weights, reasons)
+    calibrated = _calibrate(pool, table, seed)
+    mixture = _mixture(members, options, calibrated)
     predictions = mixture.of_test({member.run.id: member.run for member in members})
+    best = group.runs[int(np.argmax(table.weights[0]))]
     return Blend(
         group=group,
         members=members,
         options=options,
-        table=table,
-        valid=next(rating for rating in table if rating.name == options.weights),
-        learnt_by=rules.names[rule],
-        missing=rules.missing,
-        diversity=diversity(pool, found, rule, METRICS.index(options.metric), weights > 0),
+        table=table.ratings,
+        valid=table.rating_of(options.weights),
+        chosen_weighting=table.rule_name,
+        missing=table.missing,
+        diversity=_diversity(pool, table, options),
         calibrated=calibrated,
+        mixture=mixture,
         predictions=predictions,
-        of_refits=mixture.of_refits,
-        test=_test_scores(predictions, group.runs[int(np.argmax(learnt[0]))], members[0].run, seed),
+        test=_test_scores(predictions, best, members[0].run, seed),
+    )
+
+
+def _select(
+    runs: Sequence[Run], pool: Pool, options: Options, archs: Sequence[str]
+) -> Mapping[int, str]:
+    """The reason by position of every selected run, "" if the threshold selects it.
+
+    Raises SelectionError if no run is selected, DamagedError if run.json states another accuracy.
+    """
+    rows = pool.fit_rows()
+    for run, accuracy in zip(runs, rows.accuracies.tolist(), strict=True):
+        run.check_score(accuracy)
+    reasons = options.selection.chosen(rows.accuracies, rows.log_losses, archs)
+    if not reasons:
+        raise selection.nothing_reaches(runs, rows.accuracies, options.min_acc)
+    return reasons
+
+
+def _members(runs: Sequence[Run], weights: Array, reasons: Mapping[int, str]) -> tuple[Member, ...]:
+    """The runs with a positive weight."""
+    return tuple(
+        Member(run, weight, reasons.get(i, ""))
+        for i, (run, weight) in enumerate(zip(runs, weights.tolist(), strict=True))
+        if weight
+    )
+
+
+def _diversity(pool: Pool, table: Table, options: Options) -> Diversity:
+    metric = METRICS.index(options.metric)
+    return diversity(pool, table.outcomes, table.rule, metric, table.blend_weights > 0)
+
+
+def _calibrate(pool: Pool, table: Table, seed: int) -> Calibrated:
+    mixed = pool.mixed(np.array([*table.fold_weights, table.blend_weights]))
+    fold_of = table.outcomes.folds[0]
+    return calibrate(mixed[-1], list(mixed[:-1]), fold_of, pool.targets, pool.groups, seed)
+
+
+def _mixture(members: Sequence[Member], options: Options, calibrated: Calibrated) -> Mixture:
+    return Mixture(
+        weights={member.run.id: member.weight for member in members},
+        is_log=options.is_log,
+        calibration=calibrated.calibration if options.calibrate else None,
+        of_refits=all(member.run.refit_epochs is not None for member in members),
     )
 
 
 def _test_scores(blend: Predictions | None, best: Run, member: Run, seed: int) -> TestScores | None:
-    """The test scores of the blend and of the member that validation called best; nothing is chosen by them.
+    """The test scores of the blend and of the run that is best on validation; they choose nothing.
 
-    Raises MismatchError where the best is about other test rows than the members.
+    Raises MismatchError if the best run predicts other test rows than the members.
     """
     if blend is None or blend.targets is None or not best.data.n_test:
         return None
     of_refits = best.refit_epochs is not None and member.refit_epochs is not None
     tests = {run.id: run.test_refit if of_refits else run.test for run in (best, member)}
     single = dict(zip(sorted(tests), aligned(tests), strict=True))[best.id]
-    hits, best_hits = (
-        metrics.hits(blend.probs, blend.targets),
-        metrics.hits(single.probs, blend.targets),
-    )
+    hits = metrics.hits(blend.probs, blend.targets)
+    best_hits = metrics.hits(single.probs, blend.targets)
     return TestScores(
         n_rows=len(hits),
         accuracy=metrics.wilson(float(hits.mean()), len(hits)),

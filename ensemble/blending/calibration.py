@@ -1,7 +1,7 @@
 """Temperature and floor for blended probabilities, and what they change.
 
-The temperature is learnt after averaging (Rahaman and Thiery, 2021): averaging makes a blend less sure of itself than
-its members.
+The temperature is fitted after averaging (Rahaman and Thiery, 2021): averaging makes a blend less
+confident than its members.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,11 @@ N_BINS = 15
 
 @dataclass(frozen=True)
 class Calibration:
-    """p ** (1 / temperature), made to sum to 1; then no probability below floor, again made to sum to 1."""
+    """A temperature, then a floor.
+
+    p ** (1 / temperature), normalized to sum to 1; then no probability below floor, normalized
+    again.
+    """
 
     temperature: float
     floor: float
@@ -31,7 +35,7 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Quality:
-    """Log loss in nats, the expected calibration error and the Brier score, all better when smaller."""
+    """Log loss in nats, expected calibration error and Brier score; smaller is better."""
 
     log_loss: float
     ece: float
@@ -40,9 +44,9 @@ class Quality:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """The calibration learnt on all rows, and the quality before and after by calibrations learnt on other rows.
+    """The calibration fitted on all rows, and the cross-fitted quality before and after.
 
-    log_loss is that of after, with its interval over rows or groups.
+    log_loss is the one after calibration, with its interval over rows or groups.
     """
 
     calibration: Calibration
@@ -51,77 +55,92 @@ class Calibrated:
     log_loss: Interval
 
 
-def learn_calibration(probs: Array, targets: Array, near: float = 1.0) -> Calibration:
-    """The temperature, sought from near, and then the floor with the least log loss. probs is (rows, classes)."""
+def fit_calibration(probs: Array, targets: Array, start: float = 1.0) -> Calibration:
+    """The temperature with the least log loss, searched from start, then the floor.
+
+    probs is (rows, classes).
+    """
     logs = np.log(np.maximum(probs, FLOOR), dtype=np.float32)
-    temperature = _temperature(logs, targets, near)
-    warm = _softmax(logs / temperature)
-    own = warm[np.arange(len(targets)), targets]
+    temperature = _temperature(logs, targets, start)
+    scaled = _softmax(logs / temperature)
+    true = scaled[np.arange(len(targets)), targets]
 
     def loss(floor: float) -> float:
-        return float(
-            np.log(np.maximum(warm, floor).sum(1) / np.maximum(own, max(floor, FLOOR))).mean()
-        )
+        sums = np.maximum(scaled, floor).sum(1)
+        return float(np.log(sums / np.maximum(true, max(floor, FLOOR))).mean())
 
-    return Calibration(
-        temperature, min((floor for floor in FLOORS if floor * probs.shape[1] < 1), key=loss)
-    )
+    possible = [floor for floor in FLOORS if floor * probs.shape[1] < 1]
+    return Calibration(temperature, min(possible, key=loss))
 
 
 def calibrate(
     probs: Array,
-    part_probs: Sequence[Array],
-    part: Array,
+    fold_probs: Sequence[Array],
+    fold_of: Array,
     targets: Array,
     groups: Array | None = None,
     seed: int = 0,
 ) -> Calibrated:
-    """Learn from all rows, and judge by parts. part_probs[k] are the probabilities by weights learnt without part k."""
-    learnt = learn_calibration(probs, targets)
-    before, after = probs.copy(), probs.copy()  # too few rows for parts: nothing is learnt
-    for k, mixed in enumerate(part_probs):
-        inside = part == k
+    """Fit a calibration on all rows, and score it by cross-fitting.
+
+    fold_probs[k] are the probabilities (rows, classes) by weights fitted without fold k; fold_of
+    (rows,) is the fold of each row.
+    """
+    calibration = fit_calibration(probs, targets)
+    before, after = probs.copy(), probs.copy()  # too few rows for folds: both stay as they are
+    for k, mixed in enumerate(fold_probs):
+        inside = fold_of == k
         if inside.any() and not inside.all():
             before[inside] = mixed[inside]
-            own = learn_calibration(mixed[~inside], targets[~inside], learnt.temperature)
-            after[inside] = own.apply(mixed[inside])
-    log_loss = metrics.bootstrap_mean(
-        metrics.by_group(metrics.losses(after, targets), groups), seed
+            start = calibration.temperature
+            fold_calibration = fit_calibration(mixed[~inside], targets[~inside], start)
+            after[inside] = fold_calibration.apply(mixed[inside])
+    losses = metrics.by_group(metrics.losses(after, targets), groups)
+    return Calibrated(
+        calibration=calibration,
+        before=quality(before, targets),
+        after=quality(after, targets),
+        log_loss=metrics.bootstrap_mean(losses, seed),
     )
-    return Calibrated(learnt, quality(before, targets), quality(after, targets), log_loss)
 
 
 def quality(probs: Array, targets: Array) -> Quality:
     """How good probabilities are. probs is (rows, classes), targets (rows,)."""
-    true = np.eye(probs.shape[1])[targets]
+    one_hot = np.eye(probs.shape[1])[targets]
     return Quality(
-        metrics.log_loss(probs, targets),
-        ece(probs, targets),
-        float(((probs - true) ** 2).sum(1).mean()),
+        log_loss=metrics.log_loss(probs, targets),
+        ece=ece(probs, targets),
+        brier=float(((probs - one_hot) ** 2).sum(1).mean()),
     )
 
 
 def ece(probs: Array, targets: Array) -> float:
-    """Expected calibration error: the gap of confidence and accuracy in 15 bins of equal width (Guo et al., 2017)."""
+    """Expected calibration error (Guo et al., 2017), 15 bins of equal width.
+
+    The mean gap between confidence and accuracy over the bins, weighted by their rows.
+
+    probs is (rows, classes), targets (rows,).
+    """
     confidence, right = probs.max(1), metrics.hits(probs, targets)
     bins = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
     gaps = np.bincount(bins, right - confidence, minlength=N_BINS)
     return float(np.abs(gaps).sum() / len(targets))
 
 
-def _temperature(logs: Array, targets: Array, near: float) -> float:
+def _temperature(logs: Array, targets: Array, start: float) -> float:
     """Newton's method for the log loss, convex in 1 / temperature; from 1/20 to 20."""
-    own = logs[np.arange(len(targets)), targets]
-    inverse = 1 / near
+    true = logs[np.arange(len(targets)), targets]
+    inverse = 1 / start
     for _ in range(50):
-        warm = _softmax(logs * inverse)
-        warm *= logs
-        mean = warm.sum(1)
-        curvature = float((np.einsum("ij,ij->i", warm, logs) - mean**2).mean())
-        step = float((mean - own).mean(dtype=np.float64)) / curvature if curvature > 1e-12 else 0.0
-        moved = min(max(inverse - step, inverse / 2, 0.05), inverse * 2, 20.0)
-        change, inverse = abs(moved - inverse), moved
-        if change < 1e-3 * inverse:  # Newton's last step leaves its square
+        weighted = _softmax(logs * inverse)
+        weighted *= logs
+        mean = weighted.sum(1)
+        curvature = float((np.einsum("ij,ij->i", weighted, logs) - mean**2).mean())
+        slope = float((mean - true).mean(dtype=np.float64))
+        step = slope / curvature if curvature > 1e-12 else 0.0
+        updated = min(max(inverse - step, inverse / 2, 0.05), inverse * 2, 20.0)
+        change, inverse = abs(updated - inverse), updated
+        if change < 1e-3 * inverse:  # the error after Newton's last step is about its square
             break
     return 1 / inverse
 
@@ -132,7 +151,7 @@ def _floored(probs: Array, floor: float) -> Array:
 
 
 def _softmax(logs: Array) -> Array:
-    warm = logs - logs.max(1, keepdims=True)
-    np.exp(warm, out=warm)
-    warm /= warm.sum(1, keepdims=True)
-    return np.asarray(warm)
+    probs = logs - logs.max(1, keepdims=True)
+    np.exp(probs, out=probs)
+    probs /= probs.sum(1, keepdims=True)
+    return np.asarray(probs)

@@ -1,8 +1,9 @@
-"""Which rows a weighted mean gets right, from only those pairs of classes on which its members can differ.
+"""Which rows a weighted mean gets right, from the pairs of classes that can decide it.
 
-A blend is right about a row when the weighted margin of the true class over every other class is positive. A class
-that no member puts level with the true one never decides; a class that every member puts above it always does. What
-is left is a small part of members × rows × classes, and exact.
+A blend is right about a row when the weighted margin of the true class over every other class is
+positive. A class that no member puts level with the true one never decides; a class that every
+member puts above it always does. The remaining pairs are a small part of members × rows × classes,
+and the answer is exact.
 """
 
 from dataclasses import dataclass
@@ -16,13 +17,14 @@ from ensemble.predictions import Array
 
 @dataclass(frozen=True, eq=False)
 class Margins:
-    """Open pairs of a true class and a rival: the first pair of every open row, then the second where there is one, …
+    """Open pairs of a true class and a rival.
 
-    Rows with more pairs stand before those with fewer, so that a row's place among the second pairs is its place
-    among the first. values is (members, pairs): the true class's value less the rival's; row, rank and bar are
-    (pairs,): the row of a pair, its number within the row, and what a weighted margin must exceed; settled (rows,) is
-    the answer for rows without a pair. is_log: values are log ratios, every row has all its rivals, and losses can be
-    had.
+    First the first pair of every open row, then the second of rows with at least two, … Rows with
+    more pairs come first, so that a row has the same position among the second pairs as among the
+    first. values is (members, pairs): the true class's value minus the rival's; row, rank and bar
+    are (pairs,): the row of a pair, its number within the row, and what a weighted margin must
+    exceed; settled (rows,) is the answer for rows without a pair. With is_log values are log
+    ratios, every row has all its rivals, and losses are available.
     """
 
     values: Array
@@ -34,36 +36,43 @@ class Margins:
 
     @cached_property
     def levels(self) -> list[slice]:
-        """The pairs of each rank; all are as long as the number of rows that have so many."""
+        """The pairs of each rank; a level is as long as the number of rows with that many pairs."""
         ends = np.cumsum(np.bincount(self.rank, minlength=1)).tolist()
         return [slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
     @property
     def open_rows(self) -> Array:
-        """The rows that have a pair."""
+        """The rows with at least one pair."""
         return np.asarray(self.row[self.levels[0]])
 
     def every(self, pairs: Array) -> Array:
-        """Whether something holds for all pairs of each open row. pairs is (..., pairs) of bool."""
-        first, *others = self.levels
-        whole = pairs[..., first].copy()
-        for level in others:
-            whole[..., : level.stop - level.start] &= pairs[..., level]
-        return whole
+        """Whether a condition holds for all pairs of each open row.
+
+        pairs is (..., pairs) of bool.
+        """
+        first, *higher = self.levels
+        holds = pairs[..., first].copy()
+        for level in higher:
+            holds[..., : level.stop - level.start] &= pairs[..., level]
+        return holds
 
     def take(self, rows: Array) -> "Margins":
-        """Those of some rows; rows are positions in rising order."""
-        new = np.full(len(self.settled), -1)
-        new[rows] = np.arange(len(rows))
-        row = new[self.row]
+        """The margins of some rows, by positions in rising order."""
+        position = np.full(len(self.settled), -1)
+        position[rows] = np.arange(len(rows))
+        row = position[self.row]
         kept = np.flatnonzero(row >= 0)
-        values = self.values.take(kept, axis=1)
         return Margins(
-            values, row[kept], self.rank[kept], self.bar[kept], self.settled[rows], self.is_log
+            values=self.values.take(kept, axis=1),
+            row=row[kept],
+            rank=self.rank[kept],
+            bar=self.bar[kept],
+            settled=self.settled[rows],
+            is_log=self.is_log,
         )
 
     def of(self, members: Array) -> "Margins":
-        """Those of some members."""
+        """The margins of some members, by position."""
         return Margins(
             self.values[members], self.row, self.rank, self.bar, self.settled, self.is_log
         )
@@ -86,7 +95,7 @@ class Margins:
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Which pairs are open: row, rank and rival are (pairs,) in the order of Margins, settled is (rows,)."""
+    """The open pairs: row, rank and rival are (pairs,) in the order of Margins, settled (rows,)."""
 
     row: Array
     rank: Array
@@ -103,7 +112,7 @@ class Pairs:
         return cls(row[order], rank[order], rival[order], settled)
 
     def of_rows(self, start: int, end: int) -> "Pairs":
-        """Those of a range of rows."""
+        """The pairs of a range of rows."""
         kept = np.flatnonzero((self.row >= start) & (self.row < end))
         return Pairs(
             self.row[kept] - start, self.rank[kept], self.rival[kept], self.settled[start:end]

@@ -1,4 +1,4 @@
-"""The blend of predictions, stored or fresh, from no more than a manifest holds."""
+"""The blend of stored or fresh predictions, computed from nothing but what a manifest holds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,11 @@ from ensemble.runs import Run
 
 @dataclass(frozen=True)
 class Mixture:
-    """Weights by run id, what is averaged, the calibration of the average, and whether the members' refits predict."""
+    """How members are averaged.
+
+    Weights by run id, whether logarithms are averaged, the calibration of the average, and whether
+    the members' refits predict.
+    """
 
     weights: Mapping[str, float]
     is_log: bool
@@ -22,27 +26,35 @@ class Mixture:
     of_refits: bool = False
 
     def of_test(self, runs: Mapping[str, Run]) -> Predictions | None:
-        """The blended test probabilities of these runs, None without a test set. Raises MismatchError, DamagedError."""
+        """The blended test probabilities of these runs, None without a test set.
+
+        Raises MismatchError, DamagedError.
+        """
         names = sorted(self.weights)
         with_test = [name for name in names if runs[name].data.n_test]
         if not with_test:
             return None
         if len(with_test) < len(names):
-            raise MismatchError(
-                f"{min(set(names) - set(with_test))} has no test predictions, {with_test[0]} has"
-            )
+            without_test = min(set(names) - set(with_test))
+            raise MismatchError(f"{without_test} has no test predictions, {with_test[0]} has")
         return self.of(
             {name: runs[name].test_refit if self.of_refits else runs[name].test for name in names}
         )
 
     def of_valid(self, runs: Mapping[str, Run]) -> Predictions:
-        """The blended validation probabilities of these runs' first fits. Raises MismatchError, DamagedError."""
+        """The blended validation probabilities of these runs before any refit.
+
+        Raises MismatchError, DamagedError.
+        """
         return self.of({name: runs[name].valid for name in self.weights})
 
     def of(self, members: Mapping[str, Callable[[], Predictions]]) -> Predictions:
-        """The blend of what the members, by run id, say about the same rows. Raises MismatchError, DamagedError."""
+        """The blend of the members' predictions, by run id, for the same rows.
+
+        Raises MismatchError, DamagedError.
+        """
         weights = np.array([[self.weights[name] for name in sorted(self.weights)]])
-        one, (probs,) = mix(aligned(members), weights, self.is_log)
+        member, (probs,) = mix(aligned(members), weights, self.is_log)
         if self.calibration:
             probs = self.calibration.apply(probs)
-        return Predictions(one.ids, one.classes, probs, one.targets)
+        return Predictions(member.ids, member.classes, probs, member.targets)

@@ -1,6 +1,7 @@
-"""What choosing and weighing need of many members: small columns that stay, and margins by blocks of rows.
+"""What selection and weighting need of many members, in little memory.
 
-One member is open at a time, unless all of them together are small.
+Small columns stay in memory, margins are built by blocks of rows. One member is in memory at a
+time, unless all of them together are small.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -13,17 +14,17 @@ from ensemble.blending.margins import Margins, Pairs
 from ensemble.metrics import FLOOR, TIE, predicted
 from ensemble.predictions import Array, Predictions, aligned
 
-MEMORY = 512 << 20  # bytes that members or margins may take together
+MEMORY = 512 << 20  # bytes, for all members together and for margins
 
 Members = Mapping[str, Callable[[], Predictions]]
 
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Members about the same rows, sorted by id, rows by id and classes by name.
+    """Members with the same rows; members and rows sorted by id, classes by name.
 
-    targets is (rows,); groups (rows,) numbers of what belongs together, or None; labels (members, rows) the classes
-    that members name; true (members, rows) what they give the true class.
+    targets is (rows,); groups is (rows,) group numbers, or None; labels (members, rows) are the
+    predicted classes; true (members, rows) the probabilities of the true class.
     """
 
     classes: tuple[str, ...]
@@ -42,16 +43,16 @@ class Pool:
 
     @property
     def margin_bytes(self) -> int:
-        """What the margins of all rows would take."""
+        """The size of the margins of all rows."""
         return len(self.pairs.row) * len(self.true) * 8
 
     @property
     def n_blocks(self) -> int:
-        """Into how many blocks of rows the margins must be cut to stay small."""
+        """How many blocks of rows keep the margins small."""
         return max(1, -(-self.margin_bytes // MEMORY))
 
     def blocks(self) -> Iterator[tuple[slice, Margins]]:
-        """Ranges of rows with their margins; where it is one block it is built once."""
+        """Ranges of rows with their margins; a single block is built only once."""
         if self.n_blocks == 1:
             yield slice(0, len(self.targets)), self._only_block
             return
@@ -63,38 +64,46 @@ class Pool:
     def _only_block(self) -> Margins:
         return self._margins(0, len(self.targets))
 
-    def sample(self) -> "Sample":
-        """All rows and members, as weightings see them; without margins where those are large."""
-        return Sample(
-            self.hits,
-            self.true,
-            len(self.classes),
-            self._only_block if self.n_blocks == 1 else None,
-        )
+    def fit_rows(self) -> "FitRows":
+        """All rows and members, to fit weights on; without margins if those are large."""
+        margins = self._only_block if self.n_blocks == 1 else None
+        return FitRows(self.hits, self.true, len(self.classes), margins)
 
     def _margins(self, start: int, end: int) -> Margins:
         pairs = self.pairs.of_rows(start, end)
         targets = self.targets[start:end]
         values = np.empty((len(self.true), len(pairs.row)))
         for m, member in enumerate(self.read()):
-            probs = scale(member.probs[start:end], self.is_log)
-            values[m] = probs[pairs.row, targets[pairs.row]] - probs[pairs.row, pairs.rival]
+            scores = scale(member.probs[start:end], self.is_log)
+            values[m] = scores[pairs.row, targets[pairs.row]] - scores[pairs.row, pairs.rival]
         bar = np.where(pairs.rival > targets[pairs.row], -TIE, TIE)
         return Margins(values, pairs.row, pairs.rank, bar, pairs.settled, self.is_log)
 
     def mixed(self, weights: Array) -> Array:
-        """The blends' probabilities, added member by member. weights is (blends, members); (blends, rows, classes)."""
+        """The blends' probabilities, (blends, rows, classes), added up member by member.
+
+        weights is (blends, members).
+        """
         return mix(self.read(), weights, self.is_log)[1]
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """Rows to learn from. hits is (members, rows) of bool, true (members, rows), margins those of the same rows."""
+class FitRows:
+    """Rows to fit weights on.
+
+    hits is (members, rows) of bool, true (members, rows) the probability of the true class; margins
+    are of the same rows.
+    """
 
     hits: Array
     true: Array
     n_classes: int
     margins: Margins | None
+
+    @property
+    def n_members(self) -> int:
+        """The number of members."""
+        return len(self.hits)
 
     @cached_property
     def accuracies(self) -> Array:
@@ -106,19 +115,18 @@ class Sample:
         """Each member's log loss in nats, (members,)."""
         return np.asarray(-np.log(self.true).mean(1))
 
-    def take(self, rows: Array) -> "Sample":
-        """Some rows, positions in rising order."""
+    def take(self, rows: Array) -> "FitRows":
+        """Some rows, by positions in rising order."""
         margins = self.margins and self.margins.take(rows)
-        return Sample(
-            self.hits.take(rows, axis=1), self.true.take(rows, axis=1), self.n_classes, margins
-        )
+        hits, true = self.hits.take(rows, axis=1), self.true.take(rows, axis=1)
+        return FitRows(hits, true, self.n_classes, margins)
 
-    def of(self, members: Array) -> "Sample":
-        """Some members."""
-        if len(members) == len(self.hits):
+    def of(self, members: Array) -> "FitRows":
+        """Some members, by position."""
+        if len(members) == self.n_members:
             return self
         margins = self.margins and self.margins.of(members)
-        return Sample(self.hits[members], self.true[members], self.n_classes, margins)
+        return FitRows(self.hits[members], self.true[members], self.n_classes, margins)
 
 
 def open_pool(members: Members, is_log: bool = False) -> Pool:
@@ -129,62 +137,60 @@ def open_pool(members: Members, is_log: bool = False) -> Pool:
     groups: Array | None = None
     for member in read():
         groups = member.groups if groups is None else groups
-        probs = scale(member.probs, is_log)
+        scores = scale(member.probs, is_log)
         if first is None:
             first = member
             assert first.targets is not None  # Run.valid refuses predictions without targets
             targets = first.targets
-            may, must = np.zeros(probs.shape, bool), np.ones(probs.shape, bool)
-        own = np.take_along_axis(probs, targets[:, None], axis=1)
-        true.append(
-            np.maximum(np.take_along_axis(member.probs, targets[:, None], axis=1)[:, 0], FLOOR)
-        )
-        labels.append(predicted(probs).astype(np.int32))
-        may |= probs >= own
-        must &= probs > own
+            may_win, must_win = np.zeros(scores.shape, bool), np.ones(scores.shape, bool)
+        true_score = np.take_along_axis(scores, targets[:, None], axis=1)
+        true_probs = np.take_along_axis(member.probs, targets[:, None], axis=1)[:, 0]
+        true.append(np.maximum(true_probs, FLOOR))
+        labels.append(predicted(scores).astype(np.int32))
+        may_win |= scores >= true_score
+        must_win &= scores > true_score
     assert first is not None
-    numbered = None if groups is None else np.unique(groups, return_inverse=True)[1]
     return Pool(
-        first.classes,
-        targets,
-        numbered,
-        np.stack(labels),
-        np.stack(true),
-        _open_pairs(may, must, targets, is_log),
-        is_log,
-        read,
+        classes=first.classes,
+        targets=targets,
+        groups=None if groups is None else np.unique(groups, return_inverse=True)[1],
+        labels=np.stack(labels),
+        true=np.stack(true),
+        pairs=_open_pairs(may_win, must_win, targets, is_log),
+        is_log=is_log,
+        read=read,
     )
 
 
 def _reader(members: Members) -> Callable[[], Iterator[Predictions]]:
-    """Members in order, read again at each turn, or kept where all of them are small."""
+    """Members in order, read again each time, or kept in memory if all of them are small."""
     kept: list[Predictions] = []
 
     def read() -> Iterator[Predictions]:
         if kept:
             yield from kept
             return
-        held: list[Predictions] = []
+        small: list[Predictions] = []
         for member in aligned(members):
             if member.probs.nbytes * len(members) <= MEMORY:
-                held.append(member)
+                small.append(member)
             yield member
-        kept.extend(held)
+        kept.extend(small)
 
     return read
 
 
-def _open_pairs(may: Array, must: Array, targets: Array, is_log: bool) -> Pairs:
-    """Rivals that may win against the true class but need not; in rows where one must, nothing is open."""
+def _open_pairs(may_win: Array, must_win: Array, targets: Array, is_log: bool) -> Pairs:
+    """Rivals that may win against the true class but need not; none in rows where one must win."""
     rows = np.arange(len(targets))
-    may[rows, targets] = False
-    lost = must.any(1)
+    may_win[rows, targets] = False
+    is_lost = must_win.any(1)
     if is_log:  # losses need every class
-        may[:] = True
-        may[rows, targets] = False
+        may_win[:] = True
+        may_win[rows, targets] = False
     else:
-        may[lost] = False
-    return Pairs.of(may, np.asarray(~lost))
+        may_win[is_lost] = False
+    return Pairs.of(may_win, np.asarray(~is_lost))
 
 
 def scale(probs: Array, is_log: bool) -> Array:
@@ -195,19 +201,20 @@ def scale(probs: Array, is_log: bool) -> Array:
 def mix(
     members: Iterator[Predictions], weights: Array, is_log: bool = False
 ) -> tuple[Predictions, Array]:
-    """Weighted means of probabilities, or of their logarithms made to sum to 1, added member by member in their order.
+    """Weighted means, added member by member in order.
 
-    weights is (blends, members); returns one of the members and the means, (blends, rows, classes).
+    Means of probabilities, or of their logarithms, normalized to sum to 1. weights is (blends,
+    members); returns the last member and the means, (blends, rows, classes).
     """
     total: Array | None = None
-    for member, own in zip(members, weights.T, strict=True):
+    for member, member_weights in zip(members, weights.T, strict=True):
         if total is None:
             total = np.zeros((len(weights), *member.probs.shape))
-        if own.any():
-            probs = scale(member.probs, is_log)
-            for blend, weight in zip(total, own, strict=True):
+        if member_weights.any():
+            scores = scale(member.probs, is_log)
+            for blend, weight in zip(total, member_weights, strict=True):
                 if weight:
-                    blend += weight * probs
+                    blend += weight * scores
     assert total is not None
     if is_log:
         np.exp(total - total.max(2, keepdims=True), out=total)

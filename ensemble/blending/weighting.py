@@ -4,76 +4,84 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ensemble.blending.greedy import AccuracySearch, GeometricSearch, LogLossSearch, greedy_weights
-from ensemble.blending.pool import Sample
+from ensemble.blending.greedy import (
+    AccuracyObjective,
+    GeometricObjective,
+    LogLossObjective,
+    greedy_weights,
+)
+from ensemble.blending.pool import FitRows
 from ensemble.blending.simplex import simplex_optimum
 from ensemble.predictions import Array
 
-Weighting = Callable[[Sample], Array]
+Weighting = Callable[[FitRows], Array]
 
 CHOICES = ("accuracy", "equal", "logodds", "greedy", "logloss", "best")
 
 
-def equal_weights(sample: Sample) -> Array:
-    """The same weight for everyone."""
-    return np.full(len(sample.hits), 1 / len(sample.hits))
+def equal_weights(rows: FitRows) -> Array:
+    """The same weight for every member."""
+    return np.full(rows.n_members, 1 / rows.n_members)
 
 
-def accuracy_weights(sample: Sample) -> Array:
-    """In proportion to accuracy; equal where nobody is ever right."""
-    return _in_proportion(sample.accuracies)
+def accuracy_weights(rows: FitRows) -> Array:
+    """In proportion to accuracy; equal if no member is ever right."""
+    return _in_proportion(rows.accuracies)
 
 
-def logodds_weights(sample: Sample) -> Array:
-    """log(a / (1 - a)) + log(C - 1), none below 0, with a = (hits + 0.5) / (n + 1), as in SAMME (Zhu et al., 2009)."""
-    n = sample.hits.shape[1]
-    share = (sample.accuracies * n + 0.5) / (n + 1)
-    return _in_proportion(
-        np.maximum(np.log(share / (1 - share)) + np.log(max(sample.n_classes - 1, 1)), 0)
-    )
+def logodds_weights(rows: FitRows) -> Array:
+    """log(a / (1 - a)) + log(C - 1), at least 0, with a = (hits + 0.5) / (n + 1).
+
+    As in SAMME (Zhu et al., 2009).
+    """
+    n = rows.hits.shape[1]
+    share = (rows.accuracies * n + 0.5) / (n + 1)
+    logodds = np.log(share / (1 - share)) + np.log(max(rows.n_classes - 1, 1))
+    return _in_proportion(np.maximum(logodds, 0))
 
 
-def logloss_weights(sample: Sample) -> Array:
+def logloss_weights(rows: FitRows) -> Array:
     """The arithmetic mean with the least log loss."""
-    return simplex_optimum(sample.true)[0]
+    return simplex_optimum(rows.true)[0]
 
 
-def greedy_accuracy_weights(sample: Sample) -> Array:
+def greedy_accuracy_weights(rows: FitRows) -> Array:
     """Greedy selection by accuracy."""
-    assert sample.margins is not None
-    return greedy_weights(AccuracySearch(sample.margins), len(sample.hits))
+    assert rows.margins is not None
+    return greedy_weights(AccuracyObjective(rows.margins), rows.n_members)
 
 
-def greedy_logloss_weights(sample: Sample) -> Array:
+def greedy_logloss_weights(rows: FitRows) -> Array:
     """Greedy selection by the log loss of the arithmetic mean."""
-    return greedy_weights(LogLossSearch(sample.true), len(sample.hits))
+    return greedy_weights(LogLossObjective(rows.true), rows.n_members)
 
 
-def greedy_geometric_weights(sample: Sample) -> Array:
+def greedy_geometric_weights(rows: FitRows) -> Array:
     """Greedy selection by the log loss of the geometric mean."""
-    assert sample.margins is not None
-    return greedy_weights(GeometricSearch(sample.margins), len(sample.hits))
+    assert rows.margins is not None
+    return greedy_weights(GeometricObjective(rows.margins), rows.n_members)
 
 
 def weightings(metric: str, is_log: bool, has_margins: bool) -> dict[str, Weighting]:
-    """The rules that can be had, simplest first.
+    """The available rules, simplest first.
 
-    logloss is the optimum of an arithmetic mean; greedy needs the margins, except for the log loss of arithmetic means.
+    logloss is the optimum of an arithmetic mean; greedy needs the margins, except for the log loss
+    of arithmetic means.
     """
-    found: dict[str, Weighting] = {
+    rules: dict[str, Weighting] = {
         "equal": equal_weights,
         "accuracy": accuracy_weights,
         "logodds": logodds_weights,
     }
     if not is_log:
-        found["logloss"] = logloss_weights
+        rules["logloss"] = logloss_weights
     if metric == "log_loss" and not is_log:
-        found["greedy"] = greedy_logloss_weights
+        rules["greedy"] = greedy_logloss_weights
+    elif metric == "log_loss" and has_margins:
+        rules["greedy"] = greedy_geometric_weights
     elif has_margins:
-        found["greedy"] = (
-            greedy_geometric_weights if metric == "log_loss" else greedy_accuracy_weights
-        )
-    return found
+        rules["greedy"] = greedy_accuracy_weights
+    return rules
 
 
 def _in_proportion(values: Array) -> Array:

@@ -1,10 +1,11 @@
-"""What stored runs are worth: list, compare, blend, verify, import."""
+"""Commands on stored runs: list, compare, blend, verify, import."""
 
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,9 +14,39 @@ from ensemble.cli.options import Json, Out, Patterns, Runs, same
 from ensemble.errors import DamagedError, SelectionError
 
 if TYPE_CHECKING:
+    from ensemble.blending import Blend, Options
     from ensemble.runs import Run, RunStore
+    from ensemble.submission import Submission
 
-_SKIP = "`ens train RECIPE --force` makes it anew; --skip-damaged blends without damaged runs"
+MinAcc = Annotated[
+    float, typer.Option(min=0, max=1, help="validation accuracy that a run must reach")
+]
+PerArch = Annotated[
+    int, typer.Option(min=0, help="also keep the best N runs of every architecture")
+]
+MaxMembers = Annotated[int, typer.Option(min=0, help="at most the best N of these; 0 for all")]
+Weights = Annotated[str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")]
+Metric = Annotated[str, typer.Option(help="what weights and scores optimize: accuracy or log_loss")]
+Average = Annotated[str, typer.Option(help="arithmetic or geometric means")]
+Calibrate = Annotated[
+    bool, typer.Option("--calibrate", help="apply the temperature and floor that are shown")
+]
+OnData = Annotated[
+    str | None, typer.Option("--data", metavar="NAME", help="the data set, if runs use several")
+]
+SkipDamaged = Annotated[bool, typer.Option("--skip-damaged", help="blend without damaged runs")]
+Sample = Annotated[
+    Path | None,
+    typer.Option(
+        "--sample", metavar="FILE", help="the sample submission, instead of the runs' own"
+    ),
+]
+SubmissionName = Annotated[
+    str | None, typer.Option("--name", metavar="NAME", help="file name of the submission")
+]
+Force = Annotated[bool, typer.Option("--force", help="replace a submission of the same name")]
+
+_SKIP = "`ens train RECIPE --force` trains it again; --skip-damaged blends without damaged runs"
 
 
 def list_runs(
@@ -26,7 +57,7 @@ def list_runs(
     submissions: Annotated[
         bool,
         typer.Option(
-            "--submissions", help="instead: what was submitted, its scores, and two final picks"
+            "--submissions", help="instead: the sent submissions, their scores, and two final picks"
         ),
     ] = False,
     out: Out = Path("submissions"),
@@ -41,123 +72,118 @@ def list_runs(
         competition.list_submissions(out, json)
         return
     store = RunStore(runs)
-    found = store.all(patterns or (), check=True)
-    finished = found.runs
+    listing = store.all(patterns or (), check=True)
     if json:
-        classes = [
-            {"per_class": [asdict(one) for one in run.per_class()]} if per_class else {}
-            for run in finished
-        ]
-        display.show_json([run.as_row() | own for run, own in zip(finished, classes, strict=True)])
+        display.show_json([_run_json(run, per_class) for run in listing.runs])
         return
-    display.show_runs(finished, found.damaged, found.incomplete)
-    for run in finished if per_class else ():
-        display.show_per_class(run)
-    if finished:
+    display.show_runs(listing.runs, listing.damaged, listing.incomplete)
+    if per_class:
+        for run in listing.runs:
+            display.show_per_class(run)
+    if listing.runs:
         display.next_commands(f"ens blend{same(runs)}")
     else:
-        display.say(
-            f"no finished run in {store.root}"
-            + (f" matches {' '.join(patterns)}" if patterns else "")
-        )
+        display.say(f"no finished run in {store.root}{_matching(patterns or ())}")
         display.next_commands("ens quickstart", "ens train recipes/digits_resnet.yaml")
+
+
+def _run_json(run: "Run", per_class: bool) -> dict[str, Any]:
+    fields = run.as_row()
+    if per_class:
+        fields["per_class"] = [asdict(score) for score in run.per_class()]
+    return fields
 
 
 def blend(
     patterns: Patterns = None,
-    min_acc: Annotated[
-        float, typer.Option(min=0, max=1, help="validation accuracy that a run must reach")
-    ] = 0.0,
-    per_arch: Annotated[
-        int, typer.Option(min=0, help="also keep the best N runs of every architecture")
-    ] = 0,
-    max_members: Annotated[
-        int, typer.Option(min=0, help="at most the best N of these; 0 for all")
-    ] = 0,
-    weights: Annotated[
-        str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")
-    ] = "accuracy",
-    metric: Annotated[
-        str, typer.Option(help="what is searched for and judged: accuracy or log_loss")
-    ] = "accuracy",
-    average: Annotated[str, typer.Option(help="arithmetic or geometric means")] = "arithmetic",
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="apply the temperature and floor that are shown")
-    ] = False,
-    data: Annotated[
-        str | None, typer.Option(metavar="NAME", help="which data set, where runs are on several")
-    ] = None,
-    skip_damaged: Annotated[
-        bool, typer.Option("--skip-damaged", help="blend without damaged runs")
-    ] = False,
-    sample: Annotated[
-        Path | None,
-        typer.Option(
-            "--sample", metavar="FILE", help="the sample submission, in place of the runs' own"
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="file name of the submission")
-    ] = None,
+    min_acc: MinAcc = 0.0,
+    per_arch: PerArch = 0,
+    max_members: MaxMembers = 0,
+    weights: Weights = "accuracy",
+    metric: Metric = "accuracy",
+    average: Average = "arithmetic",
+    calibrate: Calibrate = False,
+    data: OnData = None,
+    skip_damaged: SkipDamaged = False,
+    sample: Sample = None,
+    name: SubmissionName = None,
     out: Out = Path("submissions"),
-    force: Annotated[
-        bool, typer.Option("--force", help="replace a submission of the same name")
-    ] = False,
+    force: Force = False,
     json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """Blend finished runs, say honestly how good the blend is, and write a checked submission."""
-    from ensemble import display
-    from ensemble.blending import Options, make_blend
-    from ensemble.display import blends
+    """Blend finished runs, score the blend honestly, and write a checked submission."""
+    from ensemble.blending import Options
     from ensemble.runs import RunStore
     from ensemble.submission import write_submission
 
+    options = Options(min_acc, per_arch, max_members, weights, metric, average, calibrate)
     candidates = _candidates(RunStore(runs), patterns or [], skip_damaged)
+    blended = _blended(candidates, options, data)
+    submission = None
+    if blended.predictions is not None:
+        command = ["ens", *sys.argv[1:]]
+        submission = write_submission(blended, out, name, force, command, sample)
+    _show(blended, submission, json, runs, out)
+
+
+def _blended(candidates: "list[Run]", options: "Options", data: str | None) -> "Blend":
+    from ensemble.blending import make_blend
+
     try:
-        made = make_blend(
-            candidates,
-            Options(min_acc, per_arch, max_members, weights, metric, average, calibrate),
-            data,
-        )
+        return make_blend(candidates, options, data)
     except DamagedError as error:
         raise DamagedError(f"{error}\n{_SKIP}") from None
-    command = ["ens", *sys.argv[1:]]
-    submission = None
-    if made.predictions is not None:
-        submission = write_submission(made, out, name, force, command, sample)
+
+
+def _show(
+    blended: "Blend", submission: "Submission | None", json: bool, runs: Path | None, out: Path
+) -> None:
+    """The blend and its submission, as text with the next commands, or as JSON."""
+    from ensemble import display
+    from ensemble.display import blends
+
     if json:
-        display.show_json(blends.blend_json(made, submission))
+        display.show_json(blends.blend_json(blended, submission))
         return
-    blends.show_blend(made)
+    blends.show_blend(blended)
     if submission is None:
-        display.say("no test set, so no submission: set data.test in the recipes to get one")
+        display.say(
+            "no submission, because the runs have no test set: set data.test in the recipes"
+        )
         display.next_commands(f"ens report{same(runs)}")
         return
     blends.show_submission(submission)
-    if made.test is not None:
-        display.say(blends.sentence(made.test, "test images"))
-    there = "" if out == Path("submissions") else f" --submissions {shlex.quote(str(out))}"
+    if blended.test is not None:
+        display.say(blends.sentence(blended.test, "test images"))
+    folder = "" if out == Path("submissions") else f" --submissions {shlex.quote(str(out))}"
     display.next_commands(
         f"ens verify {shlex.quote(str(submission.path))}{same(runs)}",
-        f"ens report{there}{same(runs)}",
+        f"ens report{folder}{same(runs)}",
     )
 
 
 def _candidates(store: "RunStore", patterns: list[str], skip_damaged: bool) -> "list[Run]":
-    """The finished runs of these patterns; damaged ones are refused, or left out and told. Raises EnsembleError."""
+    """The finished runs that match these patterns.
+
+    Damaged ones are left out with a warning if skip_damaged. Raises DamagedError, SelectionError.
+    """
     from ensemble import display
 
-    found = store.all(patterns, check=skip_damaged)
-    if found.damaged and not skip_damaged:
-        raise DamagedError(f"{found.damaged[0].reason}\n{_SKIP}")
-    display.warn_left_out(found)
-    if not found.runs:
-        asked = f" matches {' '.join(patterns)}" if patterns else ""
+    listing = store.all(patterns, check=skip_damaged)
+    if listing.damaged and not skip_damaged:
+        raise DamagedError(f"{listing.damaged[0].reason}\n{_SKIP}")
+    display.warn_left_out(listing)
+    if not listing.runs:
         raise SelectionError(
-            f"no finished run in {store.root}{asked}\n`ens runs` lists them; `ens train RECIPE` makes one"
+            f"no finished run in {store.root}{_matching(patterns)}\n"
+            "`ens runs` lists them; `ens train RECIPE` makes one"
         )
-    return list(found.runs)
+    return list(listing.runs)
+
+
+def _matching(patterns: Sequence[str]) -> str:
+    return f" matches {' '.join(patterns)}" if patterns else ""
 
 
 def compare(
@@ -173,33 +199,34 @@ def compare(
     from ensemble.display import blends
     from ensemble.runs import RunStore
 
-    compared = comparing.sides(RunStore(runs), sides)
-    found = comparing.compare(compared)
+    differences = comparing.compare(comparing.sides(RunStore(runs), sides))
     if json:
-        display.show_json([difference.as_dict() for difference in found])
+        display.show_json([difference.as_dict() for difference in differences])
         return
-    blends.show_differences(found)
+    blends.show_differences(differences)
     display.next_commands(f"ens blend{same(runs)}")
 
 
 def import_run(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="what the run is called, in place of a recipe")
+        str, typer.Argument(metavar="NAME", help="the name of the run, instead of a recipe's")
     ],
     arch: Annotated[str, typer.Option(help="the architecture, for --per-arch and the tables")],
     valid: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="CSV (id, one column per class, perhaps label) or .npz"),
+        typer.Option(
+            metavar="FILE", help="CSV (id, one column per class, optionally label) or .npz"
+        ),
     ],
     test: Annotated[
         Path | None, typer.Option(metavar="FILE", help="the same for the test images")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="NAME", help="the data set, where rows are not known yet")
+        str | None, typer.Option(metavar="NAME", help="the data set, if no run has these rows yet")
     ] = None,
     runs: Runs = None,
 ) -> None:
-    """Make a run of predictions from elsewhere, so that they can join a blend."""
+    """Make a run from predictions made elsewhere, so that they can join a blend."""
     from ensemble import display
     from ensemble.runs import RunStore, imported
 
@@ -213,7 +240,7 @@ def verify(
     ],
     runs: Runs = None,
 ) -> None:
-    """Derive a submission again from the stored predictions and compare the bytes."""
+    """Compute a submission again from the stored predictions and compare the bytes."""
     from ensemble import display
     from ensemble.runs import RunStore
     from ensemble.submission import verify as verify_submission

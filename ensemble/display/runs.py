@@ -22,6 +22,7 @@ from ensemble.display.text import (
 from ensemble.errors import DamagedError
 from ensemble.numbers import millions
 from ensemble.runs import Damaged, Listing, Run, history_of
+from ensemble.runs.groups import by_validation_rows
 
 if TYPE_CHECKING:
     from ensemble.engines.jobs import Failure
@@ -43,10 +44,9 @@ def show_runs(
     runs: Sequence[Run], damaged: Sequence[Damaged] = (), incomplete: Sequence[str] = ()
 ) -> None:
     """The leaderboard: one table per data set and validation rows, best first, with the majority-class line."""
-    for key in dict.fromkeys((run.data.name, run.data.valid) for run in runs):
-        rows = [run for run in runs if (run.data.name, run.data.valid) == key]
+    for group in by_validation_rows(runs):
         _leaderboard(
-            sorted(rows, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id))
+            sorted(group, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id))
         )
     for folder in damaged:
         out.print(f"[bold red]damaged:[/] {escape(folder.reason)}", soft_wrap=True)

@@ -178,7 +178,7 @@ def _learner(
 def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:
     weight = None
     if fit.class_weights == "balanced":
-        counts = np.bincount(images.codes[images.readable("train")], minlength=len(images.classes))
+        counts = images.train_counts
         weight = torch.tensor(
             counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32
         )

@@ -73,10 +73,14 @@ class Catalog:
         return positions[self.rows[positions] >= 0]
 
     @property
+    def train_counts(self) -> Array:
+        """How many training images of each class could be decoded, (classes,)."""
+        return np.bincount(self.codes[self.readable("train")], minlength=len(self.classes))
+
+    @property
     def class_counts(self) -> dict[str, int]:
-        """The readable training images of each class."""
-        counts = np.bincount(self.codes[self.readable("train")], minlength=len(self.classes))
-        return dict(zip(self.classes, counts.tolist(), strict=True))
+        """The same by class name."""
+        return dict(zip(self.classes, self.train_counts.tolist(), strict=True))
 
 
 def catalog(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:

@@ -82,7 +82,7 @@ def _softmax(network: nn.Module, x: Tensor, precision: str) -> Tensor:
 def with_unreadable(probs: Array, images: Images, catalog: Catalog, part: str) -> Array:
     """A row for every image of a test part: an unreadable one gets the class shares of the training images."""
     readable = catalog.rows[catalog.parts[part]] >= 0
-    shares = np.bincount(catalog.codes[catalog.readable("train")], minlength=len(catalog.classes))
-    rows = np.tile((shares / shares.sum()).astype(np.float32), (len(images), 1))
+    counts = catalog.train_counts
+    rows = np.tile((counts / counts.sum()).astype(np.float32), (len(images), 1))
     rows[readable] = probs
     return rows

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from ensemble import __version__, metrics
 from ensemble.blending import Options, make_blend
-from ensemble.blending.compare import Side, compare
+from ensemble.blending.compare import Side, compare, recipe_sides
 from ensemble.blending.estimate import accuracy_interval, seed_from
 from ensemble.errors import DamagedError, EnsembleError, SelectionError
 from ensemble.predictions import Predictions
@@ -18,6 +17,7 @@ from ensemble.report.mistakes import mistakes_of
 from ensemble.report.pictures import Thumbnails
 from ensemble.report.values import BlendView, Report, RunView, SetView, Strategy
 from ensemble.runs import Damaged, Listing, Run, StoredRun, history_of, range_test_of
+from ensemble.runs.groups import by_validation_rows
 
 MAX_COMPARED = 12  # recipes; beyond, Holm's correction leaves little to tell apart
 MAX_PICTURED = 16  # runs whose mistakes are shown as pictures, for the page's size
@@ -32,10 +32,7 @@ def collect(found: Listing, asked: Asked, progress: Progress) -> Report:
         raise SelectionError(
             "no finished run to report on\n`ens runs` lists what there is; `ens quickstart` makes four"
         )
-    by_rows = sorted(found.runs, key=lambda run: (run.data.name, run.data.valid))
-    groups = [
-        list(runs) for _, runs in groupby(by_rows, key=lambda run: (run.data.name, run.data.valid))
-    ]
+    groups = by_validation_rows(sorted(found.runs, key=lambda run: run.blend_key))
     newest = sorted(groups, key=lambda runs: max(run.created for run in runs), reverse=True)
     return Report(
         sets=tuple(_set(runs, asked, progress) for runs in newest),
@@ -123,17 +120,7 @@ def _damaged_curves(runs: Sequence[Run]) -> list[Damaged]:
 
 def _strategies(runs: Sequence[Run]) -> tuple[Strategy, ...]:
     """One for each recipe, best first, with the paired test beside the best where there are few enough."""
-    by_recipe: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        by_recipe.setdefault((run.recipe, run.digest), []).append(run)
-    names = [name for name, _ in by_recipe]
-    sides = [
-        Side(
-            f"{name}-{digest}" if names.count(name) > 1 else name,
-            tuple(sorted(own, key=lambda run: run.seed)),
-        )
-        for (name, digest), own in by_recipe.items()
-    ]
+    sides = recipe_sides(sorted(runs, key=lambda run: run.seed))
     sides.sort(key=lambda side: (-_mean_accuracy(side), side.name))
     beside: dict[str, str] = {}
     if 1 < len(sides) <= MAX_COMPARED:

@@ -15,6 +15,7 @@ from ensemble.errors import DamagedError, DataError, MismatchError
 from ensemble.files import make_folder
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs import DataInfo, Run, RunStore, StoredRun, writer
+from ensemble.runs.groups import by_validation_rows
 
 LABEL = "label"  # the CSV column that holds the true class
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as of a recipe
@@ -143,11 +144,9 @@ def _reference(
 
 def _run_per_data(store: RunStore, data: str | None) -> list[Run]:
     """A run for each set of validation rows, with a test set where any run has one."""
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in store.finished():
-        if data in (None, run.data.name):
-            groups.setdefault((run.data.name, run.data.valid), []).append(run)
-    return [max(runs, key=lambda run: run.data.n_test > 0) for runs in groups.values()]
+    candidates = [run for run in store.finished() if data in (None, run.data.name)]
+    groups = by_validation_rows(candidates)
+    return [max(runs, key=lambda run: run.data.n_test > 0) for runs in groups]
 
 
 def _no_reference(

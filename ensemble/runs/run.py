@@ -108,6 +108,16 @@ class Run(Stored):
     def folds(self) -> "tuple[StoredRun, ...]":
         """The runs of its folds in their order; the run itself where it has none."""
 
+    @property
+    def blend_key(self) -> tuple[str, str]:
+        """The data set and its validation rows; runs that share both can blend."""
+        return self.data.name, self.data.valid
+
+    @property
+    def recipe_key(self) -> tuple[str, str]:
+        """The recipe's name and digest; runs that share both differ in seed or fold only."""
+        return self.recipe, self.digest
+
     @abstractmethod
     def valid(self) -> Predictions:
         """Its probabilities of the validation rows. Raises DamagedError, MismatchError."""

@@ -101,7 +101,7 @@ def manifest_content(
         "csv_sha256": csv_sha256,
         "command": [argument.encode("utf-8", "replace").decode() for argument in command],
         "options": asdict(blend.options),
-        "weighting": blend.learnt_by,
+        "weighting": blend.chosen_weighting,
         "refits": blend.of_refits,
         "calibration": asdict(blend.calibration) if blend.calibration else None,
         "data": {

@@ -40,14 +40,14 @@ CSVS = {
     "a hexadecimal number": (row("9,0x1,0x0,a"), ["v.csv", "'0x1', not a number"]),
     "a complex number": (row("9,1j,1,a"), ["v.csv", "'1j', not a number"]),
     "200 kB of digits": (row(f"9,0.{'1' * 200_000},1,a"), ["v.csv", "not a readable CSV"]),
-    "nan": (row("9,nan,1,a"), ["v.csv", "'9'", "not finite"]),
-    "infinity": (row("9,inf,0,a"), ["v.csv", "'9'", "not finite"]),
-    "a number beyond floats": (row("9,1e999,0,a"), ["v.csv", "'9'", "not finite"]),
+    "nan": (row("9,nan,1,a"), ["v.csv", "'9'", "NaN or infinite"]),
+    "infinity": (row("9,inf,0,a"), ["v.csv", "'9'", "NaN or infinite"]),
+    "a number beyond floats": (row("9,1e999,0,a"), ["v.csv", "'9'", "NaN or infinite"]),
     "a negative probability": (row("9,-0.5,1.5,a"), ["v.csv", "'9'", "outside 0 to 1"]),
     "a logit": (row("9,7.5,-3.1,a"), ["v.csv", "'9'", "outside 0 to 1"]),
     "a row that sums to a half": (row("9,0.25,0.25,a"), ["v.csv", "'9'", "sum to 0.5000, not 1"]),
     "a row of zeros": (row("9,0,0,a"), ["v.csv", "'9'", "sum to 0.0000"]),
-    "an id twice": (row("3,0.5,0.5,a"), ["v.csv", "id '3' stands 2 times"]),
+    "an id twice": (row("3,0.5,0.5,a"), ["v.csv", "id '3' appears 2 times"]),
     "an id that ends in NUL": (row("3\0,0.5,0.5,a"), ["v.csv", "NUL"]),
     "a label that is no class": (row("9,0.5,0.5,c"), ["v.csv", "'c' in column label"]),
     "an empty label": (row("9,0.5,0.5,"), ["v.csv", "'' in column label"]),
@@ -178,10 +178,13 @@ NPZS = {
     ),
     "ids in a table": (lambda: npz(ids=np.array([["a"] * 8])), ["ids must be a list of texts"]),
     "one id without a list": (lambda: npz(ids=np.array("a")), ["v.npz"]),
-    "an id twice": (lambda: npz(ids=np.array(list("abcdefga"))), ["id 'a' stands 2 times"]),
-    "an id that is half a letter": (lambda: npz(ids=points(0xD800)), ["ids", "no text"]),
-    "an id beyond Unicode": (lambda: npz(ids=points(0x110000)), ["ids", "no text"]),
-    "an id of negative letters": (lambda: npz(ids=points(0xFFFFFFFF)), ["ids", "no text"]),
+    "an id twice": (lambda: npz(ids=np.array(list("abcdefga"))), ["id 'a' appears 2 times"]),
+    "an id that is half a letter": (lambda: npz(ids=points(0xD800)), ["ids", "not valid Unicode"]),
+    "an id beyond Unicode": (lambda: npz(ids=points(0x110000)), ["ids", "not valid Unicode"]),
+    "an id of negative letters": (
+        lambda: npz(ids=points(0xFFFFFFFF)),
+        ["ids", "not valid Unicode"],
+    ),
     "classes that are numbers": (
         lambda: npz(classes=np.arange(2)),
         ["classes must be a list of texts"],
@@ -190,10 +193,10 @@ NPZS = {
         lambda: npz(classes=np.array([["a", "b"]])),
         ["classes must be a list of texts"],
     ),
-    "a class twice": (lambda: npz(classes=np.array(["a", "a"])), ["a class name stands twice"]),
+    "a class twice": (lambda: npz(classes=np.array(["a", "a"])), ["a class name appears twice"]),
     "a class that is half a letter": (
         lambda: npz(classes=np.array(["a", "\ud800"])),
-        ["classes", "no text"],
+        ["classes", "not valid Unicode"],
     ),
     "no class": (
         lambda: npz(classes=np.array([], "U1"), probs=np.zeros((8, 0), np.float32)),
@@ -215,7 +218,7 @@ NPZS = {
         lambda: npz(probs=np.zeros((8, 2), [("x", "f4")])),
         ["v.npz", "probs is"],
     ),
-    "nan": (lambda: npz(probs=np.full((8, 2), np.nan)), ["'0'", "not finite"]),
+    "nan": (lambda: npz(probs=np.full((8, 2), np.nan)), ["'0'", "NaN or infinite"]),
     "logits": (lambda: npz(probs=np.tile([3.0, -2.0], (8, 1))), ["'0'", "outside 0 to 1"]),
     "sums of 2": (lambda: npz(probs=np.ones((8, 2))), ["'0'", "sum to 2.0000"]),
     "numbers beyond float32": (
@@ -232,7 +235,10 @@ NPZS = {
     ),
     "groups that are numbers": (lambda: npz(groups=np.arange(8)), ["groups must be (8,) texts"]),
     "too few groups": (lambda: npz(groups=np.array(["a"])), ["groups must be (8,) texts"]),
-    "a group that is half a letter": (lambda: npz(groups=points(0xDFFF)), ["groups", "no text"]),
+    "a group that is half a letter": (
+        lambda: npz(groups=points(0xDFFF)),
+        ["groups", "not valid Unicode"],
+    ),
     "no rows": (
         lambda: npz(
             ids=np.array([], "U1"), probs=np.zeros((0, 2), np.float32), targets=np.array([], int)

@@ -1,4 +1,4 @@
-"""Runs about chosen data sets, samples of made-up members, and the blends made of them."""
+"""Runs on data sets of a given name, and pools of made-up members."""
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from ensemble.runs import publish
 def run_on(tmp_path, fake_run):
     """run_on(data, name, **as fake_run): a finished run on a data set of this name; its store is tmp_path / "runs"."""
 
-    def make(data, name, store=None, **said):
-        run = fake_run(store or tmp_path / "runs", name, **said)
+    def make(data, name, store=None, **arguments):
+        run = fake_run(store or tmp_path / "runs", name, **arguments)
         run = run.model_copy(update={"data": run.data.model_copy(update={"name": data})})
         publish(run)
         return run
@@ -27,8 +27,8 @@ def _pool_of(probs, targets, is_log=False):
         tuple(f"c{i:03d}" for i in range(probs.shape[2])),
     )
     members = {
-        f"m{i:03d}": (lambda own=own: Predictions(ids, classes, own, targets))
-        for i, own in enumerate(probs)
+        f"m{i:03d}": (lambda member=member: Predictions(ids, classes, member, targets))
+        for i, member in enumerate(probs)
     }
     return open_pool(members, is_log)
 

@@ -10,7 +10,7 @@ from ensemble.blending.calibration import (
     Calibration,
     calibrate,
     ece,
-    learn_calibration,
+    fit_calibration,
     quality,
 )
 
@@ -25,27 +25,27 @@ def softened(rng, temperature, n=2000, c=4):
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 2.5])
 def test_the_temperature_undoes_what_made_probabilities_too_sure(temperature, rng):
     probs, targets = softened(rng, temperature)
-    assert learn_calibration(probs, targets).temperature == pytest.approx(1 / temperature, rel=0.1)
+    assert fit_calibration(probs, targets).temperature == pytest.approx(1 / temperature, rel=0.1)
 
 
 def test_the_temperature_is_scipys_optimum(rng):
     probs, targets = softened(rng, 0.5)
-    found = minimize_scalar(
+    optimum = minimize_scalar(
         lambda t: log_loss(targets, Calibration(t, 0.0).apply(probs), labels=range(4)),
         bounds=(0.1, 10),
         method="bounded",
     )
-    assert learn_calibration(probs, targets).temperature == pytest.approx(found.x, rel=1e-3)
+    assert fit_calibration(probs, targets).temperature == pytest.approx(optimum.x, rel=1e-3)
 
 
 def test_a_floor_is_taken_where_sure_mistakes_cost_most(rng):
     targets = np.arange(200) % 2
     probs = np.eye(2)[targets].copy()
     probs[:4] = probs[:4, ::-1]  # quite sure, and wrong
-    learnt = learn_calibration(0.999998 * probs + 0.000001, targets)
-    assert learnt.floor in FLOORS
-    after = learnt.apply(probs)
-    assert after.min() >= learnt.floor / (1 + 2 * learnt.floor)
+    calibration = fit_calibration(0.999998 * probs + 0.000001, targets)
+    assert calibration.floor in FLOORS
+    after = calibration.apply(probs)
+    assert after.min() >= calibration.floor / (1 + 2 * calibration.floor)
     np.testing.assert_allclose(after.sum(1), 1)
     assert log_loss(targets, after) < log_loss(targets, probs) / 2
 
@@ -57,9 +57,9 @@ def test_calibration_never_changes_which_class_is_first(rng):
 
 def test_quality_is_what_scikit_learn_says(rng):
     probs, targets = softened(rng, 0.6)
-    found = quality(probs, targets)
-    assert found.log_loss == pytest.approx(log_loss(targets, probs))
-    assert found.brier == pytest.approx(brier_score_loss(targets, probs, scale_by_half=False))
+    scores = quality(probs, targets)
+    assert scores.log_loss == pytest.approx(log_loss(targets, probs))
+    assert scores.brier == pytest.approx(brier_score_loss(targets, probs, scale_by_half=False))
 
 
 def test_the_calibration_error_is_the_gap_in_bins_of_confidence():
@@ -71,12 +71,12 @@ def test_the_calibration_error_is_the_gap_in_bins_of_confidence():
 
 def test_before_and_after_are_of_rows_that_the_calibration_has_not_seen(rng):
     probs, targets = softened(rng, 0.4)
-    part = np.arange(len(targets)) % 5
-    found = calibrate(probs, [probs] * 5, part, targets)
-    assert found.before == quality(probs, targets)
-    assert found.after.log_loss < found.before.log_loss
-    assert found.after.ece < found.before.ece / 2
+    fold_of = np.arange(len(targets)) % 5
+    calibrated = calibrate(probs, [probs] * 5, fold_of, targets)
+    assert calibrated.before == quality(probs, targets)
+    assert calibrated.after.log_loss < calibrated.before.log_loss
+    assert calibrated.after.ece < calibrated.before.ece / 2
     noise = [rng.dirichlet(np.ones(4), len(targets)) for _ in range(5)]
-    other = calibrate(probs, noise, part, targets)
-    assert other.calibration == found.calibration
-    assert other.before.log_loss > found.before.log_loss
+    with_noise = calibrate(probs, noise, fold_of, targets)
+    assert with_noise.calibration == calibrated.calibration
+    assert with_noise.before.log_loss > calibrated.before.log_loss

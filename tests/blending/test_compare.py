@@ -59,15 +59,15 @@ def seeds_of(store, fake_run, made_up):
     return make
 
 
-def by_metric(found):
-    return {one.metric: one for one in found}
+def by_metric(differences):
+    return {difference.metric: difference for difference in differences}
 
 
 def test_one_run_a_side_is_about_these_two_networks(store, seeds_of):
     seeds_of("good", [0.95])
     seeds_of("weak", [0.80])
-    found = by_metric(compare(sides(store, ["good", "weak"])))
-    accuracy = found["accuracy"]
+    differences = by_metric(compare(sides(store, ["good", "weak"])))
+    accuracy = differences["accuracy"]
     assert (accuracy.first, accuracy.second, accuracy.n_rows) == ("good", "weak", 400)
     assert accuracy.value.value == pytest.approx(0.15)
     assert accuracy.value.low < 0.15 < accuracy.value.high
@@ -75,7 +75,7 @@ def test_one_run_a_side_is_about_these_two_networks(store, seeds_of):
     assert "McNemar" in accuracy.test
     assert accuracy.verdict == "better at n=400"
     losses = [run.scores.log_loss for run in store.finished()]
-    assert found["log_loss"].value.value == pytest.approx(losses[1] - losses[0], abs=1e-5)
+    assert differences["log_loss"].value.value == pytest.approx(losses[1] - losses[0], abs=1e-5)
     turned = by_metric(compare(sides(store, ["weak", "good"])))
     assert turned["accuracy"].verdict == "worse at n=400"
     assert turned["accuracy"].p == accuracy.p
@@ -84,35 +84,35 @@ def test_one_run_a_side_is_about_these_two_networks(store, seeds_of):
 def test_runs_that_are_alike_are_not_distinguishable(store, seeds_of):
     seeds_of("a", [0.9])
     seeds_of("bb", [0.905])
-    for one in compare(sides(store, ["a-1-s0", "bb-1-s0"])):
-        assert one.verdict == "not distinguishable at n=400"
-        assert one.value.low < 0 < one.value.high
+    for difference in compare(sides(store, ["a-1-s0", "bb-1-s0"])):
+        assert difference.verdict == "not distinguishable at n=400"
+        assert difference.value.low < 0 < difference.value.high
 
 
 def test_several_seeds_are_about_the_recipes_and_their_spread_widens_the_interval(store, seeds_of):
     seeds_of("steady", [0.80, 0.80, 0.80])
     seeds_of("moody", [0.70, 0.80, 0.95])
-    found = by_metric(compare(sides(store, ["steady", "moody"])))["accuracy"]
-    assert found.about == "the recipes"
-    assert "crossed with seeds" in found.test
+    difference = by_metric(compare(sides(store, ["steady", "moody"])))["accuracy"]
+    assert difference.about == "the recipes"
+    assert "crossed with seeds" in difference.test
     two = RunStore(store.root.parent / "two")
     for folder in sorted(store.root.glob("*-s[01]")):
         (two.root / folder.name).parent.mkdir(exist_ok=True)
         folder.rename(two.root / folder.name)
     fewer = by_metric(compare(sides(two, ["steady", "moody"])))["accuracy"]
     assert "fewer than 3 seeds" in fewer.about
-    assert fewer.value.high - fewer.value.low < 0.7 * (found.value.high - found.value.low)
+    assert fewer.value.high - fewer.value.low < 0.7 * (difference.value.high - difference.value.low)
 
 
 def test_the_bootstrap_interval_is_as_wide_as_theory_says(store, seeds_of):
     seeds_of("a", [0.9])
     seeds_of("bb", [0.85])
-    found = by_metric(compare(sides(store, ["a", "bb"])))["log_loss"]
+    difference = by_metric(compare(sides(store, ["a", "bb"])))["log_loss"]
     first, second = (run.valid().canonical() for run in store.finished())
     rows = np.arange(400)
     change = np.log(first.probs[rows, first.targets]) - np.log(second.probs[rows, second.targets])
-    assert found.value.value == pytest.approx(change.mean())
-    assert found.value.high - found.value.low == pytest.approx(
+    assert difference.value.value == pytest.approx(change.mean())
+    assert difference.value.high - difference.value.low == pytest.approx(
         2 * 1.96 * change.std() / 20, rel=0.05
     )
 
@@ -120,19 +120,28 @@ def test_the_bootstrap_interval_is_as_wide_as_theory_says(store, seeds_of):
 def test_more_than_two_sides_are_compared_pairwise_with_holm(store, seeds_of):
     for recipe, accuracy in (("a", 0.9), ("bb", 0.85), ("ccc", 0.88)):
         seeds_of(recipe, [accuracy])
-    found = [one for one in compare(sides(store, ["*"])) if one.metric == "accuracy"]
-    assert [(one.first[0], one.second[0]) for one in found] == [("a", "b"), ("a", "c"), ("b", "c")]
-    np.testing.assert_allclose([one.adjusted_p for one in found], holm([one.p for one in found]))
-    assert any(one.adjusted_p > one.p for one in found)
+    differences = [
+        difference for difference in compare(sides(store, ["*"])) if difference.metric == "accuracy"
+    ]
+    assert [(difference.first[0], difference.second[0]) for difference in differences] == [
+        ("a", "b"),
+        ("a", "c"),
+        ("b", "c"),
+    ]
+    np.testing.assert_allclose(
+        [difference.adjusted_p for difference in differences],
+        holm([difference.p for difference in differences]),
+    )
+    assert any(difference.adjusted_p > difference.p for difference in differences)
 
 
 def test_the_verdict_follows_the_adjusted_p(store, seeds_of):
     for recipe, accuracy in (("a", 0.9), ("bb", 0.855), ("ccc", 0.895), ("dddd", 0.89)):
         seeds_of(recipe, [accuracy])
-    found = compare(sides(store, ["*"]))
-    assert any(one.p < 0.05 <= one.adjusted_p for one in found)
-    for one in found:
-        assert one.verdict.startswith("not") == (one.adjusted_p >= 0.05)
+    differences = compare(sides(store, ["*"]))
+    assert any(difference.p < 0.05 <= difference.adjusted_p for difference in differences)
+    for difference in differences:
+        assert difference.verdict.startswith("not") == (difference.adjusted_p >= 0.05)
 
 
 def test_a_recipe_that_was_changed_is_two_sides(store, seeds_of):
@@ -147,11 +156,11 @@ def test_what_cannot_be_compared_is_told(store, seeds_of, fake_run, rng, made_up
         sides(store, ["a", "nothing_like_it"])
     with pytest.raises(SelectionError, match="a names one side"):
         sides(store, ["a"])
-    other = made_up(rng, 50)
+    shorter = made_up(rng, 50)
     fake_run(
         store.root,
         "b-1-s0",
-        predictions=Predictions(other.ids, other.classes, other.probs, other.targets),
+        predictions=Predictions(shorter.ids, shorter.classes, shorter.probs, shorter.targets),
     )
     with pytest.raises(
         MismatchError, match="a-1-s0 and b-1-s0 were not validated on the same rows"
@@ -166,9 +175,9 @@ def test_identical_predictions_are_not_distinguishable_whatever_the_number_of_se
     for recipe, n_seeds in (("a", 6), ("b", 1), ("c", 7)):
         for seed in range(n_seeds):
             fake_run(store.root, f"{recipe}-1-s{seed}", seed=seed, digest="1", predictions=same)
-    for one in compare(sides(store, ["a", "b", "c"])):
-        assert one.p == 1
-        assert one.verdict.startswith("not")
+    for difference in compare(sides(store, ["a", "b", "c"])):
+        assert difference.p == 1
+        assert difference.verdict.startswith("not")
 
 
 def test_patterns_of_one_recipe_add_up_to_one_side(store, seeds_of):
@@ -183,6 +192,8 @@ def test_a_difference_beyond_all_draws_is_found_among_many_sides(store, seeds_of
     for i in range(24):
         seeds_of("x" * (i + 1), [0.95 - 0.02 * i], n=100)
     far = [
-        one for one in compare(sides(store, ["x*"])) if (one.first, one.second) == ("x", "x" * 24)
+        difference
+        for difference in compare(sides(store, ["x*"]))
+        if (difference.first, difference.second) == ("x", "x" * 24)
     ]
-    assert all(one.verdict == "better at n=100" for one in far)
+    assert all(difference.verdict == "better at n=100" for difference in far)

@@ -1,4 +1,4 @@
-"""The honest score: nothing that is learnt from a row takes part in that row's score."""
+"""The honest score: nothing fitted on a row takes part in the score of that row."""
 
 import numpy as np
 import pytest
@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from ensemble.blending import Options, make_blend
 from ensemble.blending.estimate import (
+    N_FOLDS,
     N_NESTED,
-    N_PARTS,
     N_REPEATS,
-    _parts,
+    _folds,
     accuracy_interval,
-    chosen_inside,
+    chosen_without_fold,
     cross_fit,
-    rows_of,
+    mean_outcomes,
     run_accuracy,
     seed_from,
     simplest_near_best,
@@ -32,78 +32,77 @@ def pool_of(probs, targets):
         tuple("abcdefgh"[: probs.shape[2]]),
     )
     members = {
-        f"m{i:03d}": (lambda own=own: Predictions(ids, classes, own, targets))
-        for i, own in enumerate(probs)
+        f"m{i:03d}": (lambda member=member: Predictions(ids, classes, member, targets))
+        for i, member in enumerate(probs)
     }
     return open_pool(members)
 
 
-def fitted(probs, targets, learn, seed):
-    """Outcomes of one rule; learn takes a Sample and gives (members,)."""
+def outcomes_of(probs, targets, fit, seed):
+    """Outcomes of one rule; fit takes FitRows and returns weights (members,)."""
     pool = pool_of(probs, targets)
     anchor = np.full(len(probs), 1 / len(probs))
-    return cross_fit(pool, pool.sample(), lambda sample: np.stack([learn(sample), anchor]), seed)
+    return cross_fit(pool, pool.fit_rows(), lambda rows: np.stack([fit(rows), anchor]), seed)
 
 
 def always(rule, n_repeats=N_REPEATS):
-    return np.full((n_repeats, N_PARTS), rule)
+    return np.full((n_repeats, N_FOLDS), rule)
 
 
 def fitting_rows(targets, seed):
-    """The rows that a rule was given, call by call; each row is known by its own probability."""
+    """The rows that a rule was fitted on, call by call; its probability identifies a row."""
     n, n_classes = len(targets), int(targets.max()) + 1
-    given_rows = []
-    own = np.linspace(0.6, 0.9, n)
-    probs = np.repeat(((1 - own) / max(n_classes - 1, 1))[:, None], n_classes, axis=1)
-    probs[np.arange(n), targets] = own if n_classes > 1 else 1
+    calls = []
+    true = np.linspace(0.6, 0.9, n)
+    probs = np.repeat(((1 - true) / max(n_classes - 1, 1))[:, None], n_classes, axis=1)
+    probs[np.arange(n), targets] = true if n_classes > 1 else 1
 
-    def learn(sample):
-        given_rows.append(np.searchsorted(own, sample.true[0] - 1e-6))
+    def fit(rows):
+        calls.append(np.searchsorted(true, rows.true[0] - 1e-6))
         return np.ones(1)
 
-    found = fitted(probs[None], targets, learn, seed)
-    return given_rows, found
+    outcomes = outcomes_of(probs[None], targets, fit, seed)
+    return calls, outcomes
 
 
-def parts_of(targets, seed):
-    """For each repeat the parts that were held out, as lists of rows."""
-    _, found = fitting_rows(targets, seed)
-    return [[np.flatnonzero(part == k) for k in range(N_PARTS)] for part in found.parts]
+def folds_of(targets, seed):
+    """For each repeat the folds that were held out, as lists of rows."""
+    _, outcomes = fitting_rows(targets, seed)
+    return [[np.flatnonzero(fold_of == k) for k in range(N_FOLDS)] for fold_of in outcomes.folds]
 
 
 @given(st.integers(5, 40), st.integers(2, 4), st.integers(0, 2**63))
-def test_every_row_is_held_out_once_a_repeat_in_parts_that_do_not_overlap(n, n_classes, seed):
-    for parts in parts_of(np.arange(n) % n_classes, seed):
-        assert sorted(np.concatenate(parts).tolist()) == list(range(n))
+def test_every_row_is_held_out_once_a_repeat_in_folds_that_do_not_overlap(n, n_classes, seed):
+    for folds in folds_of(np.arange(n) % n_classes, seed):
+        assert sorted(np.concatenate(folds).tolist()) == list(range(n))
 
 
 @given(st.integers(10, 40), st.integers(0, 2**63))
-def test_a_rule_is_given_all_parts_but_one_and_in_the_nested_repeats_all_but_two(n, seed):
-    given_rows, found = fitting_rows(np.arange(n) % 2, seed)
-    asked = {tuple(rows.tolist()) for rows in given_rows}
-    wanted = set()
-    for repeat, part in enumerate(found.parts):
-        for k in range(N_PARTS):
-            for j in range(N_PARTS) if repeat < N_NESTED else [k]:
-                wanted.add(tuple(np.flatnonzero((part != k) & (part != j)).tolist()))
-    assert asked == wanted
+def test_a_rule_is_fitted_on_all_folds_but_one_and_in_the_nested_repeats_on_all_but_two(n, seed):
+    calls, outcomes = fitting_rows(np.arange(n) % 2, seed)
+    expected = set()
+    for repeat, fold_of in enumerate(outcomes.folds):
+        for k in range(N_FOLDS):
+            for j in range(N_FOLDS) if repeat < N_NESTED else [k]:
+                expected.add(tuple(np.flatnonzero((fold_of != k) & (fold_of != j)).tolist()))
+    assert {tuple(rows.tolist()) for rows in calls} == expected
 
 
 @given(st.lists(st.integers(0, 3), min_size=10, max_size=60), st.integers(0, 2**63))
-def test_parts_hold_every_class_in_its_share(targets, seed):
+def test_folds_are_stratified_by_class(targets, seed):
     targets = np.array([0, 1, *targets])
-    for parts in parts_of(targets, seed):
-        counts = np.array([np.bincount(targets[part], minlength=4) for part in parts])
+    for folds in folds_of(targets, seed):
+        counts = np.array([np.bincount(targets[fold], minlength=4) for fold in folds])
         assert (counts.max(0) - counts.min(0) <= 1).all()
-        sizes = [len(part) for part in parts]
+        sizes = [len(fold) for fold in folds]
         assert max(sizes) - min(sizes) <= 1
 
 
-def test_the_same_seed_cuts_the_same_parts_and_another_seed_others():
+def test_the_same_seed_makes_the_same_folds_and_another_seed_different_ones():
     targets = np.arange(50) % 3
-    first, again, other = (fitting_rows(targets, seed)[1].parts for seed in (1, 1, 2))
+    first, again, of_seed_2 = (fitting_rows(targets, seed)[1].folds for seed in (1, 1, 2))
     assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
+    assert not np.array_equal(first, of_seed_2)
     assert len({repeat.tobytes() for repeat in first}) == N_REPEATS
 
 
@@ -111,37 +110,38 @@ def test_the_seed_belongs_to_the_data():
     assert seed_from("abc") == seed_from("abc") != seed_from("abd")
 
 
-def test_what_a_rule_learns_from_a_row_never_reaches_the_score_of_that_row():
+def test_what_a_rule_fits_on_a_row_never_reaches_the_score_of_that_row():
     n, n_classes = 60, 3
     targets = 1 + np.arange(n) % 2
     # member i knows row i and nothing else; a rule that may see a row can trust the member that knows it
     probs = np.full((n, n, n_classes), 1 / n_classes)
     probs[np.arange(n), np.arange(n)] = np.eye(n_classes)[targets]
 
-    def trust_those_who_know(sample):
-        knows = sample.true.max(1) > 0.5
+    def trust_those_who_know(rows):
+        knows = rows.true.max(1) > 0.5
         return knows / knows.sum()
 
     pool = pool_of(probs, targets)
-    everything = trust_those_who_know(pool.sample())
-    assert pool.sample().margins.hits(everything[None]).all()
-    honest = fitted(probs, targets, trust_those_who_know, seed=0)
-    hits, losses = rows_of(honest, always(0))
+    everything = trust_those_who_know(pool.fit_rows())
+    assert pool.fit_rows().margins.hits(everything[None]).all()
+    honest = outcomes_of(probs, targets, trust_those_who_know, seed=0)
+    hits, losses = mean_outcomes(honest, always(0))
     assert hits.tolist() == [0] * n
     np.testing.assert_allclose(losses, np.log(n_classes))
 
 
-def test_a_rule_that_learns_nothing_scores_the_same_either_way_and_its_interval_is_wilsons(
+def test_a_rule_that_fits_nothing_scores_the_same_either_way_and_its_interval_is_wilsons(
     rng, made_up
 ):
-    made = made_up(rng, 200)
-    found = fitted(made.probs[None].astype(float), made.targets, lambda sample: np.ones(1), seed=3)
-    hits, losses = rows_of(found, always(0))
+    valid = made_up(rng, 200)
+    probs = valid.probs[None].astype(float)
+    outcomes = outcomes_of(probs, valid.targets, lambda rows: np.ones(1), seed=3)
+    hits, losses = mean_outcomes(outcomes, always(0))
     assert hits.mean() == pytest.approx(0.9)
-    truth = made.canonical().probs[np.arange(200), made.targets]
+    truth = valid.canonical().probs[np.arange(200), valid.targets]
     np.testing.assert_allclose(losses, -np.log(truth))
     for metric in range(2):
-        assert widening(found, metric, always(0)) == pytest.approx(1)
+        assert widening(outcomes, metric, always(0)) == pytest.approx(1)
     assert accuracy_interval(hits, 1, 0) == wilson(float(hits.mean()), 200)
 
 
@@ -149,12 +149,12 @@ def test_the_interval_of_a_rule_whose_weights_move_is_wider():
     rng, n = np.random.default_rng(0), 150
     targets = np.arange(n) % 2
     members = np.stack([rng.dirichlet(np.ones(2), n) for _ in range(40)])
-    moving = fitted(
-        members, targets, lambda sample: np.eye(40)[sample.hits.mean(1).argmax()], seed=0
+    moving = outcomes_of(
+        members, targets, lambda rows: np.eye(40)[rows.hits.mean(1).argmax()], seed=0
     )
-    fixed = fitted(members, targets, lambda sample: np.eye(40)[0], seed=0)
+    fixed = outcomes_of(members, targets, lambda rows: np.eye(40)[0], seed=0)
     assert widening(moving, 0, always(0)) > 1.2
-    assert widening(moving, 0, always(0)) <= np.sqrt(N_PARTS)
+    assert widening(moving, 0, always(0)) <= np.sqrt(N_FOLDS)
     assert widening(fixed, 0, always(0)) == pytest.approx(1, abs=0.25)
     assert widening(moving, 0, always(1)) == pytest.approx(1)
 
@@ -177,7 +177,7 @@ def test_the_simplest_rule_within_one_standard_error_of_the_best_is_taken(rng):
     assert choose(far, near, best, metric=1) == 0  # as losses, the smaller the better
 
 
-def test_the_choice_of_a_weighting_has_not_seen_the_part_that_it_is_scored_on():
+def test_the_choice_of_a_weighting_has_not_seen_the_fold_that_scores_it():
     n = 100
     targets = np.arange(n) % 2
     right, wrong = np.eye(2)[targets], np.eye(2)[1 - targets]
@@ -187,18 +187,18 @@ def test_the_choice_of_a_weighting_has_not_seen_the_part_that_it_is_scored_on():
     )
     pool = pool_of(members, targets)
     rules = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
-    found = cross_fit(pool, pool.sample(), lambda sample: rules, seed=0)
-    choice = chosen_inside(found, 0, [0, 1])
+    outcomes = cross_fit(pool, pool.fit_rows(), lambda rows: rules, seed=0)
+    choice = chosen_without_fold(outcomes, 0, [0, 1])
     for repeat, k in np.ndindex(choice.shape):
-        others = found.parts[repeat] != k
-        shares = [pool.hits[i][others].mean() for i in range(2)]
+        rest = outcomes.folds[repeat] != k
+        shares = [pool.hits[i][rest].mean() for i in range(2)]
         if abs(shares[0] - shares[1]) > 0.3:
             assert choice[repeat, k] == int(np.argmax(shares))
-    assert rows_of(found, choice).shape == (2, n)
+    assert mean_outcomes(outcomes, choice).shape == (2, n)
 
 
 @pytest.mark.parametrize(("weights", "min_acc"), [("accuracy", 0), ("equal", 1 / 15)])
-def test_neither_weights_nor_selection_of_a_blend_are_learnt_on_the_rows_it_is_scored_on(
+def test_neither_weights_nor_selection_of_a_blend_are_fitted_on_the_rows_that_score_it(
     weights, min_acc, run_on
 ):
     n, classes = 15, ("a", "b", "c")
@@ -212,10 +212,10 @@ def test_neither_weights_nor_selection_of_a_blend_are_learnt_on_the_rows_it_is_s
         runs.append(
             run_on("d", f"a-{i:02d}-s0", predictions=Predictions(ids, classes, probs, targets))
         )
-    made = make_blend(runs, Options(min_acc=min_acc, weights=weights))
-    assert made.valid.fitted_accuracy == 1
-    assert made.valid.accuracy.value == 0
-    assert made.valid.optimism == 1
+    blend = make_blend(runs, Options(min_acc=min_acc, weights=weights))
+    assert blend.valid.fitted_accuracy == 1
+    assert blend.valid.accuracy.value == 0
+    assert blend.valid.optimism == 1
 
 
 def noise(seed, n):
@@ -228,8 +228,11 @@ def test_among_pure_noise_the_best_flatters_on_fitting_rows_and_the_cross_fitted
     targets = np.arange(n) % 2
     probs = np.stack([noise(seed, n) for seed in range(100)])
     flattering = (probs.argmax(2) == targets).mean(1).max()
-    found = fitted(probs, targets, lambda sample: np.eye(100)[sample.hits.mean(1).argmax()], seed=0)
-    honest = accuracy_interval(rows_of(found, always(0))[0], widening(found, 0, always(0)), 0)
+    outcomes = outcomes_of(
+        probs, targets, lambda rows: np.eye(100)[rows.hits.mean(1).argmax()], seed=0
+    )
+    hits, _ = mean_outcomes(outcomes, always(0))
+    honest = accuracy_interval(hits, widening(outcomes, 0, always(0)), 0)
     assert flattering > 0.55
     assert honest.value < flattering - 0.04
     assert honest.low < 0.5 < honest.high
@@ -239,10 +242,10 @@ def test_the_best_single_run_is_scored_as_honestly_as_the_blend(run_on):
     ids, targets = np.array([f"{i:03d}" for i in range(200)]), np.arange(200) % 2
     members = [Predictions(ids, ("a", "b"), noise(seed, 200), targets) for seed in range(30)]
     runs = [run_on("d", f"a-{i:02d}-s0", predictions=member) for i, member in enumerate(members)]
-    made = make_blend(runs)
+    blend = make_blend(runs)
     best = max(runs, key=lambda run: run.scores.accuracy)
     assert best.scores.accuracy > 0.53
-    assert made.best.accuracy.value < best.scores.accuracy - 0.02
+    assert blend.best.accuracy.value < best.scores.accuracy - 0.02
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 6])
@@ -250,23 +253,23 @@ def test_very_few_rows_still_get_a_score(n, run_on, rng, made_up):
     runs = [
         run_on("d", f"a-{i}-s0", predictions=made_up(rng, n, "ab", accuracy=1)) for i in range(2)
     ]
-    made = make_blend(runs)
-    assert made.valid.n_rows == n
-    assert made.valid.accuracy.value == 1
+    blend = make_blend(runs)
+    assert blend.valid.n_rows == n
+    assert blend.valid.accuracy.value == 1
 
 
 @given(st.integers(0, 5), st.integers(6, 60), st.integers(2, 5))
-def test_groups_never_part_in_cross_fitting_and_every_row_has_a_part(seed, n_groups, n_classes):
+def test_cross_fitting_never_splits_groups_and_every_row_has_a_fold(seed, n_groups, n_classes):
     rng = np.random.default_rng(seed)
     groups = np.concatenate([np.arange(n_groups), rng.integers(0, n_groups, 3 * n_groups)])
     targets = rng.integers(0, n_classes, len(groups))
-    for part in _parts(targets, groups, seed):
-        assert all(len(set(part[groups == g].tolist())) == 1 for g in range(n_groups))
-        assert set(part.tolist()) == set(range(N_PARTS))
-    alone = list(_parts(targets, None, seed))
+    for fold_of in _folds(targets, groups, seed):
+        assert all(len(set(fold_of[groups == g].tolist())) == 1 for g in range(n_groups))
+        assert set(fold_of.tolist()) == set(range(N_FOLDS))
+    alone = list(_folds(targets, None, seed))
     assert all(
         (a == b).all()
-        for a, b in zip(alone, _parts(targets, np.arange(len(targets)), seed), strict=True)
+        for a, b in zip(alone, _folds(targets, np.arange(len(targets)), seed), strict=True)
     )
 
 
@@ -277,10 +280,8 @@ def test_a_runs_interval_is_of_groups_where_rows_belong_to_some(tmp_path, fake_r
         [f"patient{rank // 10}" for rank in np.argsort(np.argsort(hits))]
     )  # errors share patients
     grouped = Predictions(valid.ids, valid.classes, valid.probs, valid.targets, groups)
-    plain, by_group = (
-        run_accuracy(fake_run(tmp_path, name, predictions=own))
-        for name, own in (("a", valid), ("b", grouped))
-    )
+    plain = run_accuracy(fake_run(tmp_path, "a", predictions=valid))
+    by_group = run_accuracy(fake_run(tmp_path, "b", predictions=grouped))
     assert plain == wilson(plain.value, len(valid.ids))
     assert by_group.value == pytest.approx(plain.value)
     assert by_group.high - by_group.low > 1.5 * (plain.high - plain.low)

@@ -30,12 +30,12 @@ def test_hits_and_losses_are_those_of_whole_rows(pool_of, noisy, data, seed, is_
     )
     probs, targets = noisy(rng, m, n, c, data.draw(st.floats(-1, 4)))
     pool = pool_of(probs, targets, is_log)
-    margins = pool.sample().margins
+    margins = pool.fit_rows().margins
     weights = rng.dirichlet(np.ones(m), 4)
     rows = np.sort(rng.permutation(n)[: data.draw(st.integers(0, n))])
     some = margins.take(rows)
-    for blend, own in enumerate(weights):
-        hits, losses = brute(probs, targets, own, is_log)
+    for blend, blend_weights in enumerate(weights):
+        hits, losses = brute(probs, targets, blend_weights, is_log)
         assert np.array_equal(margins.hits(weights)[blend], hits)
         assert np.array_equal(some.hits(weights)[blend], hits[rows])
         if is_log:
@@ -50,14 +50,14 @@ def test_a_tie_goes_to_the_first_class(targets, pool_of):
         [np.eye(3)[[0, 1, 0, 1]], np.eye(3)[[1, 0, 1, 0]]]
     )  # one each for the first two classes
     targets = np.array(targets)
-    margins = pool_of(votes, targets).sample().margins
+    margins = pool_of(votes, targets).fit_rows().margins
     for weights in ([0.5, 0.5], [0.1, 0.1], [1 / 3, 1 / 3]):
         assert margins.hits(np.array([weights]))[0].tolist() == (targets == 0).tolist()
 
 
 def test_rows_on_which_members_cannot_differ_hold_no_margins(pool_of, rng, noisy):
     probs, targets = noisy(rng, 5, 300, 4, strength=8)
-    margins = pool_of(probs, targets).sample().margins
+    margins = pool_of(probs, targets).fit_rows().margins
     assert len(margins.row) < 0.1 * 300 * 3
     assert margins.values.shape == (5, len(margins.row))
 
@@ -67,11 +67,11 @@ def test_blocks_give_what_one_block_gives(is_log, pool_of, rng, noisy, monkeypat
     probs, targets = noisy(rng, 4, 211, 5)
     weights = rng.dirichlet(np.ones(4), 3)
     whole = pool_of(probs, targets, is_log)
-    expected = whole.sample().margins.hits(weights)
+    expected = whole.fit_rows().margins.hits(weights)
     monkeypatch.setattr(pool_module, "MEMORY", 2000)
     cut = pool_of(probs, targets, is_log)
     assert cut.n_blocks > 3
-    assert cut.sample().margins is None
-    found = [margins.hits(weights) for _, margins in cut.blocks()]
-    assert np.array_equal(np.concatenate(found, axis=1), expected)
+    assert cut.fit_rows().margins is None
+    blocks = [margins.hits(weights) for _, margins in cut.blocks()]
+    assert np.array_equal(np.concatenate(blocks, axis=1), expected)
     np.testing.assert_array_equal(cut.mixed(weights), whole.mixed(weights))

@@ -27,8 +27,8 @@ def test_the_only_data_set_is_taken_and_nothing_is_left_out(run_on):
 def test_the_newest_finished_run_decides_the_data_set_and_the_others_are_counted(run_on):
     old = [run_on("flowers", f"a-1-s{seed}", created=at(1)) for seed in range(2)]
     new = [run_on("cifar10", "b-1-s0", created=at(0)), run_on("cifar10", "b-1-s1", created=at(2))]
-    other = [run_on("digits", "c-1-s0", created=at(1))]
-    for order in (old + new + other, other + new[::-1] + old):
+    digits = [run_on("digits", "c-1-s0", created=at(1))]
+    for order in (old + new + digits, digits + new[::-1] + old):
         group = choose_group(order)
         assert (group.name, ids(group.runs)) == ("cifar10", ["b-1-s0", "b-1-s1"])
         assert group.left_out == {"digits": 1, "flowers": 2}
@@ -54,7 +54,7 @@ def test_a_data_set_without_runs_is_told_with_those_there_are(run_on):
         choose_group(runs, data="flower")
     assert (
         str(refused.value)
-        == "--data flower: no finished run on it\nthere are runs on cifar10, flowers"
+        == "--data flower: no finished run uses this data set\nfinished runs use cifar10, flowers"
     )
 
 
@@ -79,11 +79,11 @@ def test_a_run_is_in_from_exactly_the_threshold_on_never_by_rounding(
 ):
     run_on_threshold = run_on("d", "a-1-s0", predictions=made_up(rng, n, accuracy=accuracy))
     runs = [run_on_threshold, run_on("d", "b-1-s0", predictions=made_up(rng, n, accuracy=1))]
-    made = make_blend(runs, Options(min_acc=float(min_acc)))
-    assert ids(member.run for member in made.members) == (
+    blend = make_blend(runs, Options(min_acc=float(min_acc)))
+    assert ids(member.run for member in blend.members) == (
         ["a-1-s0", "b-1-s0"] if is_in else ["b-1-s0"]
     )
-    assert ids(made.passed_over) == ([] if is_in else ["a-1-s0"])
+    assert ids(blend.unused_runs) == ([] if is_in else ["a-1-s0"])
 
 
 def test_each_architecture_keeps_its_best_run_and_says_why(run_on):
@@ -93,20 +93,20 @@ def test_each_architecture_keeps_its_best_run_and_says_why(run_on):
         run_on("d", "v-1-s0", accuracy=0.80, arch="vgg19.tv_in1k"),
         run_on("d", "v-1-s1", accuracy=0.81, arch="vgg19.other_weights"),
     ]
-    made = make_blend(runs, Options(min_acc=0.97, per_arch=1))
-    assert {member.run.id: member.reason for member in made.members} == {
+    blend = make_blend(runs, Options(min_acc=0.97, per_arch=1))
+    assert {member.run.id: member.reason for member in blend.members} == {
         "r-1-s0": "",
         "v-1-s1": "kept for vgg19",
     }
-    assert ids(made.passed_over) == ["r-1-s1", "v-1-s0"]
+    assert ids(blend.unused_runs) == ["r-1-s1", "v-1-s0"]
 
 
 def test_without_a_threshold_every_run_is_in_for_no_special_reason(run_on):
-    made = make_blend(
+    blend = make_blend(
         [run_on("d", "a-1-s0", accuracy=0.1), run_on("d", "b-1-s0", accuracy=0.9)],
         Options(per_arch=1),
     )
-    assert [member.reason for member in made.members] == ["", ""]
+    assert [member.reason for member in blend.members] == ["", ""]
 
 
 def test_where_nothing_reaches_the_threshold_the_best_run_is_named(run_on):
@@ -134,8 +134,8 @@ def test_a_run_is_in_by_the_threshold_or_as_one_of_the_best_of_its_architecture(
     kept = Selection(min_acc, per_arch).chosen(accuracies, np.zeros(len(runs)), archs)
     assert list(kept) == sorted(kept)
     for i, (accuracy, arch) in enumerate(runs):
-        own = [j for j, other in enumerate(archs) if other == arch]
-        ahead = [j for j in own if (-accuracies[j], j) < (-accuracy, i)]
+        of_arch = [j for j, other_arch in enumerate(archs) if other_arch == arch]
+        ahead = [j for j in of_arch if (-accuracies[j], j) < (-accuracy, i)]
         if accuracy >= min_acc:
             assert kept[i] == ""
         elif len(ahead) < per_arch:
@@ -156,6 +156,6 @@ def test_at_most_so_many_are_in_the_best_by_the_metric(run_on):
         Selection(min_acc=0.85, per_arch=1, max_members=3).chosen(accuracies, losses, archs)
     ) == [0, 1, 3]
     runs = [run_on("d", f"a-{i}-s0", accuracy=0.7 + i / 20) for i in range(4)]
-    made = make_blend(runs, Options(max_members=2))
-    assert ids(member.run for member in made.members) == ["a-2-s0", "a-3-s0"]
-    assert ids(made.passed_over) == ["a-0-s0", "a-1-s0"]
+    blend = make_blend(runs, Options(max_members=2))
+    assert ids(member.run for member in blend.members) == ["a-2-s0", "a-3-s0"]
+    assert ids(blend.unused_runs) == ["a-0-s0", "a-1-s0"]

@@ -34,7 +34,7 @@ def test_the_optimum_is_on_the_simplex_within_the_gap_and_never_worse_than_a_mem
 def test_scipy_finds_the_same_optimum(m, n, seed):
     true = np.random.default_rng(seed).beta(2, 1, (m, n))
     weights, gap = simplex_optimum(true)
-    found = minimize(
+    reference = minimize(
         loss,
         np.full(m, 1 / m),
         (true,),
@@ -43,8 +43,8 @@ def test_scipy_finds_the_same_optimum(m, n, seed):
         constraints={"type": "eq", "fun": lambda w: w.sum() - 1},
         options={"ftol": 1e-12, "maxiter": 1000},
     )
-    assert loss(weights, true) <= found.fun + 1e-7
-    assert loss(weights, true) >= found.fun - max(gap, 1e-6)
+    assert loss(weights, true) <= reference.fun + 1e-7
+    assert loss(weights, true) >= reference.fun - max(gap, 1e-6)
 
 
 @given(st.integers(0, 2**32 - 1))

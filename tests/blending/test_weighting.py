@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from ensemble.blending import Options, make_blend
-from ensemble.blending.pool import Sample
+from ensemble.blending.pool import FitRows
 from ensemble.blending.weighting import (
     CHOICES,
     accuracy_weights,
@@ -22,25 +22,25 @@ hits = st.tuples(st.integers(1, 6), st.integers(1, 20)).flatmap(lambda shape: ar
 CHEAP = (accuracy_weights, equal_weights, logodds_weights)
 
 
-def sample_of(hits, n_classes=3):
-    return Sample(hits, np.where(hits, 0.8, 0.1), n_classes, None)
+def fit_rows_of(hits, n_classes=3):
+    return FitRows(hits, np.where(hits, 0.8, 0.1), n_classes, None)
 
 
 def all_rules():
-    found = {}
+    rules = {}
     for metric in ("accuracy", "log_loss"):
         for is_log in (False, True):
-            found |= {
+            rules |= {
                 (name, metric, is_log): rule
                 for name, rule in weightings(metric, is_log, True).items()
             }
-    return found
+    return rules
 
 
 @given(hits, st.integers(2, 9))
 def test_weights_are_never_negative_and_sum_to_1(hits, n_classes):
     for rule in (*CHEAP, logloss_weights):
-        weights = rule(sample_of(hits, n_classes))
+        weights = rule(fit_rows_of(hits, n_classes))
         assert weights.shape == (len(hits),)
         assert weights.min() >= 0
         assert weights.sum() == pytest.approx(1, abs=1e-12)
@@ -50,7 +50,7 @@ def test_weights_are_never_negative_and_sum_to_1(hits, n_classes):
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(5, 60), c=st.integers(2, 5))
 def test_every_rule_weighs_real_members_on_the_simplex(case, seed, n, c, pool_of, noisy):
     probs, targets = noisy(np.random.default_rng(seed), 4, n, c)
-    weights = all_rules()[case](pool_of(probs, targets, is_log=case[2]).sample())
+    weights = all_rules()[case](pool_of(probs, targets, is_log=case[2]).fit_rows())
     assert weights.min() >= 0
     assert weights.sum() == pytest.approx(1, abs=1e-12)
 
@@ -60,13 +60,13 @@ def test_a_weight_belongs_to_its_member_wherever_it_stands(hits, random):
     order = random.sample(range(len(hits)), len(hits))
     for rule in CHEAP:
         np.testing.assert_allclose(
-            rule(sample_of(hits[order])), rule(sample_of(hits))[order], rtol=1e-12
+            rule(fit_rows_of(hits[order])), rule(fit_rows_of(hits))[order], rtol=1e-12
         )
 
 
 def test_accuracy_weights_are_in_proportion_to_accuracy():
     hits = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]], bool)
-    assert accuracy_weights(sample_of(hits)).tolist() == pytest.approx([2 / 3, 1 / 3, 0])
+    assert accuracy_weights(fit_rows_of(hits)).tolist() == pytest.approx([2 / 3, 1 / 3, 0])
 
 
 def test_logodds_weights_are_sammes():
@@ -78,16 +78,16 @@ def test_logodds_weights_are_sammes():
     )  # the last is worse than chance of three classes
     shares = (np.array([9, 6]) + 0.5) / 11
     expected = np.log(shares / (1 - shares)) + np.log(2)
-    assert logodds_weights(sample_of(hits)).tolist() == pytest.approx(
+    assert logodds_weights(fit_rows_of(hits)).tolist() == pytest.approx(
         [*(expected / expected.sum()), 0]
     )
     perfect = np.ones((2, 5), bool)
-    assert logodds_weights(sample_of(perfect)).tolist() == [0.5, 0.5]
+    assert logodds_weights(fit_rows_of(perfect)).tolist() == [0.5, 0.5]
 
 
 @pytest.mark.parametrize("rule", CHEAP)
 def test_where_nobody_is_ever_right_all_weigh_the_same(rule):
-    assert rule(sample_of(np.zeros((4, 30), bool))).tolist() == [0.25] * 4
+    assert rule(fit_rows_of(np.zeros((4, 30), bool))).tolist() == [0.25] * 4
 
 
 @pytest.mark.parametrize("metric", ["accuracy", "log_loss"])
@@ -100,20 +100,20 @@ def test_every_rule_by_its_name_weighs_a_blend(name, average, metric, run_on):
     options = Options(weights=name, average=average, metric=metric)
     if (name, average) == ("logloss", "geometric"):
         with pytest.raises(
-            SelectionError, match="--weights logloss cannot be had here\n.*--average arithmetic"
+            SelectionError, match="--weights logloss is not available here\n.*--average arithmetic"
         ):
             make_blend(runs, options)
         return
-    made = make_blend(runs, options)
-    weights = [member.weight for member in made.members]
+    blend = make_blend(runs, options)
+    weights = [member.weight for member in blend.members]
     assert min(weights) > 0
     assert sum(weights) == pytest.approx(1, abs=1e-12)
-    assert made.valid.name == name
+    assert blend.valid.name == name
     assert make_blend(runs[:1], options).members[0].weight == 1
 
 
 @pytest.mark.parametrize(
-    ("said", "message"),
+    ("arguments", "message"),
     [
         (
             {"weights": "acuracy"},
@@ -123,9 +123,9 @@ def test_every_rule_by_its_name_weighs_a_blend(name, average, metric, run_on):
         ({"average": "mean"}, "--average mean is not one of arithmetic, geometric"),
     ],
 )
-def test_an_unknown_name_is_told_with_those_there_are(said, message):
+def test_an_unknown_name_is_refused_with_the_allowed_ones(arguments, message):
     with pytest.raises(SelectionError, match=message):
-        Options(**said)
+        Options(**arguments)
 
 
 def test_greedy_by_accuracy_that_would_not_fit_is_refused_and_left_out_of_the_table(
@@ -134,11 +134,11 @@ def test_greedy_by_accuracy_that_would_not_fit_is_refused_and_left_out_of_the_ta
     runs = [run_on("d", f"a-{i}-s0", accuracy=0.8) for i in range(3)]
     monkeypatch.setattr("ensemble.blending.pool.MEMORY", 500)
     with pytest.raises(
-        SelectionError, match="--weights greedy cannot be had here\ngreedy by accuracy would hold"
+        SelectionError, match="--weights greedy is not available here\ngreedy by accuracy needs"
     ):
         make_blend(runs, Options(weights="greedy"))
-    made = make_blend(runs, Options(weights="best"))
-    assert [rating.name for rating in made.table] == [
+    blend = make_blend(runs, Options(weights="best"))
+    assert [rating.name for rating in blend.table] == [
         "best member",
         "equal",
         "accuracy",
@@ -146,5 +146,5 @@ def test_greedy_by_accuracy_that_would_not_fit_is_refused_and_left_out_of_the_ta
         "logloss",
         "best",
     ]
-    assert "--metric log_loss" in made.missing
+    assert "--metric log_loss" in blend.missing
     assert make_blend(runs, Options(weights="greedy", metric="log_loss")).missing == ""

@@ -57,7 +57,7 @@ DAMAGES = {
     "truncated npz": (truncate, "is not the file that run.json was written for"),
     "npz gone": (lambda run: (run.folder / "test.npz").unlink(), "test.npz: is missing"),
     "weights gone": (lose_weights, "model.safetensors: is missing"),
-    "NaN": (replaced(lambda a: spoilt(a, 3, np.nan)), "are not finite numbers"),
+    "NaN": (replaced(lambda a: spoilt(a, 3, np.nan)), "are NaN or infinite"),
     "rows do not sum to 1": (replaced(lambda a: spoilt(a, 3, 0.9)), "sum to 2.7000, not 1"),
     "wrong shape": (
         replaced(lambda a: a | {"probs": a["probs"][:, :2]}),

@@ -146,8 +146,8 @@ def test_unknown_rows_with_true_classes_make_a_data_set_of_their_own(store, tmp_
     ("text", "message"),
     [
         ("id,ant,bee,wasp\na,0.5,x,0.5\n", "'a': bee is 'x', not a number"),
-        ("id,ant,bee,wasp\na,0.5,nan,0.5\n", "probabilities of 'a' are not finite"),
-        ("id,ant,bee,wasp\na,0.5,0.5,0\na,0.5,0.5,0\n", "id 'a' stands 2 times"),
+        ("id,ant,bee,wasp\na,0.5,nan,0.5\n", "probabilities of 'a' are NaN or infinite"),
+        ("id,ant,bee,wasp\na,0.5,0.5,0\na,0.5,0.5,0\n", "id 'a' appears 2 times"),
         ("id,ant\na,1\n", "needs an id column and one column per class"),
         (
             "id,ant,bee,label\na,0.5,0.5,fly\n",
