@@ -3,10 +3,8 @@
 import gzip
 import os
 import posixpath
-import shutil
 import stat
 import tarfile
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -14,7 +12,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from ensemble.errors import DataError
-from ensemble.files import ENVIRONMENT, not_written, publish_folder, sha256
+from ensemble.files import ENVIRONMENT, not_written, sha256, staged_folder
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
@@ -53,33 +51,14 @@ def unpacked(archive: Path, inside: str = "") -> Path:
         raise DataError(f"{archive}: not a folder and not an archive ({', '.join(ARCHIVES)})")
     target = cache_root() / "unpacked" / f"{archive.name.split('.')[0]}-{sha256(archive)[:12]}"
     if not target.exists():
-        problem = f"cannot hold what is in {archive}"
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking-"))
+            with staged_folder(target) as staging:
+                unpack_into(archive, staging)
         except OSError as error:
-            raise DataError(not_written(target.parent, error, problem)) from None
-        try:
-            unpack_into(archive, staging)
-            staging.chmod(0o755)
-            _move_into_place(staging, target)
-        except OSError as error:
-            if error.errno in ENVIRONMENT:
+            if not target.exists():  # else another process was faster, with the same content
+                problem = f"cannot hold what is in {archive}"
                 raise DataError(not_written(target.parent, error, problem)) from None
-            raise DataError(
-                f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error})"
-            ) from None
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
     return _without_wrapper(target, inside)
-
-
-def _move_into_place(staging: Path, target: Path) -> None:
-    try:
-        publish_folder(staging, target)
-    except OSError:
-        if not target.exists():  # else another process was faster, with the same content
-            raise
 
 
 def _without_wrapper(folder: Path, inside: str) -> Path:
@@ -91,20 +70,28 @@ def _without_wrapper(folder: Path, inside: str) -> Path:
 
 
 def unpack_into(archive: Path, target: Path) -> None:
-    """Write an archive's files below a folder, and nothing outside it. Raises DataError for a bad one, and OSError."""
+    """Write an archive's files below a folder, and nothing outside it.
+
+    Raises DataError for a bad archive, and OSError where the disk or its permissions refuse.
+    """
     try:
         _unpack(archive, target)
-    except (
-        Exception
-    ) as error:  # whatever zipfile and tarfile raise on a damaged archive, IndexError among them
-        if isinstance(error, DataError) or (
-            isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
-        ):
+    except DataError:
+        raise
+    except gzip.BadGzipFile as error:
+        raise _damaged(archive, error) from None
+    except OSError as error:
+        if error.errno in ENVIRONMENT:
             raise
-        reason = " ".join(str(error).split())[
-            :150
-        ]  # tarfile tells of every compression it tried, a line each
-        raise DataError(f"{archive}: damaged or unsupported archive ({reason})") from None
+        reason = error.strerror or error
+        raise DataError(f"{archive}: cannot be unpacked into {target.parent} ({reason})") from None
+    except Exception as error:  # whatever zipfile and tarfile raise, IndexError among them
+        raise _damaged(archive, error) from None
+
+
+def _damaged(archive: Path, error: Exception) -> DataError:
+    reason = " ".join(str(error).split())[:150]  # tarfile has a line for every compression it tried
+    return DataError(f"{archive}: damaged or unsupported archive ({reason})")
 
 
 def _unpack(archive: Path, target: Path) -> None:

@@ -1,8 +1,6 @@
 """The image table and the layouts it is read from: class folders, a labels CSV, the digits."""
 
 import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from ensemble.dataset.csvfile import BETWEEN_LABELS, read_csv
 from ensemble.dataset.filenames import bare_name, contents, same_form
 from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.errors import DataError
-from ensemble.files import not_written, publish_folder
+from ensemble.files import not_written, staged_folder
 from ensemble.recipe import LabelsFile
 
 
@@ -193,33 +191,28 @@ def _meant(named: dict[str, list[Path]], name: str) -> list[Path]:
 
 
 def digits_folder() -> Path:
-    """scikit-learn's 1,797 handwritten digits (8×8, UCI 1998) as PNG files with a labels.csv, written once."""
+    """scikit-learn's 1,797 handwritten digits (8×8, UCI 1998) as PNG files with a labels.csv."""
     import sklearn
+
+    target = cache_root() / f"digits-{sklearn.__version__}"
+    if not target.exists():
+        try:
+            with staged_folder(target) as staging:
+                _write_digits(staging)
+        except OSError as error:
+            if not target.exists():  # else another process was faster
+                raise DataError(not_written(target, error)) from None
+    return target
+
+
+def _write_digits(folder: Path) -> None:
     from PIL import Image
     from sklearn.datasets import load_digits
 
-    target = cache_root() / f"digits-{sklearn.__version__}"
-    if target.exists():
-        return target
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=".digits-"))
-    except OSError as error:
-        raise DataError(not_written(target, error)) from None
-    try:
-        (staging / "train").mkdir()
-        data = load_digits()
-        pixels = np.rint(data.images * (255 / 16)).astype(np.uint8)
-        for i, image in enumerate(pixels):
-            Image.fromarray(image).save(staging / "train" / f"{i:04d}.png")
-        rows = "".join(f"{i:04d},{label}\n" for i, label in enumerate(data.target))
-        (staging / "labels.csv").write_text("id,label\n" + rows)
-        staging.chmod(0o755)
-        if not target.exists():
-            publish_folder(staging, target)
-    except OSError as error:
-        if not target.exists():
-            raise DataError(not_written(target, error)) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return target
+    digits = load_digits()
+    pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    (folder / "train").mkdir()
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / "train" / f"{i:04d}.png")
+    rows = "".join(f"{i:04d},{label}\n" for i, label in enumerate(digits.target))
+    (folder / "labels.csv").write_text("id,label\n" + rows)
