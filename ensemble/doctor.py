@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.known_sets import list_sets
 from ensemble.init import Machine
 from ensemble.kaggle import CREDENTIALS
+from ensemble.paths import cache_root
 from ensemble.runs import RunStore
 
 # the versions that constraints.txt holds; a test keeps the two alike

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ensemble.errors import EnsembleError
+from ensemble.paths import cache_root
 
 PNG_MARK = b"Software\0ens"  # as in every figure of ens
 ENVIRONMENT = (
@@ -136,9 +137,8 @@ def not_used(path: Path | str, error: OSError) -> str:
 
 
 def _is_cached(path: Path) -> bool:
-    """Whether a path lies in the cache, as `dataset.places.cache_root` says where that is."""
-    cache = Path(os.environ.get("ENS_CACHE") or ".ens_cache")
-    return path.absolute().is_relative_to(cache.absolute())
+    """Whether a path lies in the cache."""
+    return path.absolute().is_relative_to(cache_root().absolute())
 
 
 def _umask() -> int:

@@ -1,4 +1,4 @@
-"""Where data lie: paths as recipes write them, archives unpacked once, the cache."""
+"""Archives, unpacked once into the cache; a hostile or damaged one writes nothing outside of it."""
 
 import gzip
 import os
@@ -13,6 +13,7 @@ from typing import IO
 
 from ensemble.errors import DataError
 from ensemble.files import ENVIRONMENT, not_written, sha256, staged_folder
+from ensemble.paths import cache_root
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
@@ -22,27 +23,12 @@ FREE_BYTES, MAX_SWELL = (
 )  # beyond 256 MB, bytes of content for a byte of archive: pictures hardly shrink
 
 
-def cache_root() -> Path:
-    """Where derived files go that can be made again: ENS_CACHE, else .ens_cache in the current folder."""
-    return Path(os.environ.get("ENS_CACHE") or ".ens_cache")
+def folder_of(path: Path, inside: str = "") -> Path:
+    """The folder itself, or the one that an archive holds, unpacked once. Raises DataError.
 
-
-def find(path: str, get: str | None = None, inside: str = "") -> Path:
-    """A recipe's path under ENS_DATA, else under the current folder; archives unpacked. Raises DataError.
-
-    `inside` names a folder of the layout, which is then not mistaken for an archive's wrapper.
+    `inside` is a folder that the recipe names; an archive that has it has no wrapper folder.
     """
-    places = [Path(path)]
-    if os.environ.get("ENS_DATA") and not Path(path).is_absolute():
-        places.insert(0, Path(os.environ["ENS_DATA"]) / path)
-    for place in places:
-        if os.path.exists(place):  # Path.exists raises for a name that is too long
-            return unpacked(place, inside) if place.is_file() else place
-    looked = ", ".join(str(place.absolute())[:200] for place in places)
-    fetch = f"`ens data get {get}` fetches it; or " if get else ""
-    raise DataError(
-        f"data.path: {path[:200]} is not there; looked at {looked}\n{fetch}put the images there, or --set data.path=…"
-    )
+    return unpacked(path, inside) if path.is_file() else path
 
 
 def unpacked(archive: Path, inside: str = "") -> Path:

@@ -10,11 +10,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.duplicates import near_duplicates
 from ensemble.dataset.image_info import ImageInfo, Progress, image_infos
 from ensemble.errors import EnsembleError
 from ensemble.files import write_text
+from ensemble.paths import cache_root
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet

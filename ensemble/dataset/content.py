@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
-from ensemble.dataset.archives import cache_root
 from ensemble.errors import DataError
+from ensemble.paths import cache_root
 
 _Stat = tuple[int, int, int, int]
 _NO_STAT = (-1, -1, -1, -1)

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.decode import PNG, open_image
 from ensemble.errors import EnsembleError
 from ensemble.files import write_text
+from ensemble.paths import cache_root
 
 Array = npt.NDArray[Any]
 KINDS = {"I;16": "16-bit values", "I": "32-bit values", "F": "floats"}

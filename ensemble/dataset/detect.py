@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ensemble.dataset.archives import find
+from ensemble.dataset.archives import folder_of
 from ensemble.dataset.csvfile import BETWEEN_LABELS, read_csv
 from ensemble.dataset.filenames import contents, is_sample, same_form
 from ensemble.dataset.scan import image_files, passed_over_line, scan
 from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
+from ensemble.paths import find
 
 TRAIN = ("train", "training", "train_images", "train_imgs", "images", "imgs", "jpg")
 VALID = ("val", "valid", "validation", "dev")
@@ -65,7 +66,7 @@ class Layout:
 
 def recognise(path: str) -> Layout:
     """The layout of a folder or archive. Raises DataError where it is none that is known."""
-    root = _inner(find(path))
+    root = _inner(folder_of(find(path)))
     folders = _folders(root)
     train, valid, test = (_named(folders, names) for names in (TRAIN, VALID, TEST))
     samples = [own.name for own in sorted(root.glob("*.csv")) if is_sample(own.name)]

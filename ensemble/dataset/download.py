@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ensemble import __version__, events
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.known_sets import DownloadableSet, WebFile, data_root
 from ensemble.dataset.scan import image_files
 from ensemble.errors import DataError, KaggleError
 from ensemble.events import Progress
 from ensemble.files import not_written, publish_folder, sha256
+from ensemble.paths import cache_root
 
 CHUNK = 1 << 18  # bytes between two progress events
 N_RETRIES = 3

@@ -24,11 +24,11 @@ import numpy.typing as npt
 import PIL
 from PIL import Image
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import read_hashed
 from ensemble.dataset.decode import open_image, orientation_of, upright, without_metadata
 from ensemble.dataset.depth import Ranges, kind_of, to_8_bits
 from ensemble.errors import DataError
+from ensemble.paths import cache_root
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ensemble.dataset import archives
+from ensemble.dataset.archives import folder_of
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.depth import Ranges, measured
 from ensemble.dataset.filenames import same_form
@@ -16,6 +16,7 @@ from ensemble.dataset.scan import each_folder_once, passed_over_line, scan
 from ensemble.dataset.split import Parts, cut
 from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
+from ensemble.paths import find
 from ensemble.recipe import Data
 
 
@@ -112,7 +113,7 @@ def _root(data: Data) -> Path:
         raise RecipeError(
             f"data.path is missing: source {data.source} needs a folder or an archive"
         )
-    return archives.find(data.path, data.get, data.train)
+    return folder_of(find(data.path, data.get), inside=data.train)
 
 
 def _same_spelling(parts: Parts, root: Path) -> Parts:

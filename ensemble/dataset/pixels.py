@@ -22,7 +22,6 @@ import numpy.typing as npt
 import PIL
 from filelock import FileLock
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import read_hashed
 from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry, RandomCrop
@@ -40,6 +39,7 @@ from ensemble.dataset.image_info import (
 from ensemble.dataset.sidecar import Sidecar, read_sidecar, write_sidecar
 from ensemble.errors import DataError
 from ensemble.files import atomic_path, make_folder
+from ensemble.paths import cache_root
 
 Array = npt.NDArray[Any]
 FREE_SHARE = 0.5  # of the free disk may be taken where the recipe names no budget

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.csvfile import BETWEEN_LABELS, read_csv
 from ensemble.dataset.filenames import bare_name, contents, same_form
 from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.errors import DataError
 from ensemble.files import not_written, staged_folder
+from ensemble.paths import cache_root
 from ensemble.recipe import LabelsFile
 
 

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.tables import Images
 from ensemble.engines.jobs import Job
 from ensemble.errors import DataError, EnsembleError, RunError
 from ensemble.files import atomic_path
+from ensemble.paths import cache_root
 from ensemble.runs import Run, RunStore
 
 Files = dict[str, bytes]  # contents by file name

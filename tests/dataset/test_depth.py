@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.audit import audit
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.depth import Ranges, measured, measured_now, to_8_bits
@@ -16,6 +15,7 @@ from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.image_info import read_image
 from ensemble.dataset.load import load
 from ensemble.dataset.pixels import open_store
+from ensemble.paths import cache_root
 from ensemble.recipe import Data
 
 DEPTHS = {

@@ -5,11 +5,11 @@ import pytest
 from PIL import Image
 
 from ensemble.dataset import image_info as looks_module
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.image_info import decode_image, image_infos, known_infos
 from ensemble.dataset.pixels import open_store
+from ensemble.paths import cache_root
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 FRAME = Image.new("RGB", (40, 20))

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.image_info import image_infos
 from ensemble.dataset.pixels import UnreadableImage, decode_pixels, open_store, read_image
 from ensemble.errors import DataError
+from ensemble.paths import cache_root
 
 SIDES = st.integers(1, 60)
 RED, GREEN = (255, 0, 0), (0, 255, 0)

@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.load import load
 from ensemble.engines.jobs import Job
 from ensemble.engines.local import recipe_text, train_one
@@ -23,6 +22,7 @@ from ensemble.learn.data import resident
 from ensemble.learn.device import device, precision
 from ensemble.learn.graphs import recorded
 from ensemble.learn.predict import probabilities
+from ensemble.paths import cache_root
 from ensemble.runs import RunStore
 
 pytestmark = [
