@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from ensemble.dataset.detect import Layout, recognise
+from ensemble.dataset.detect import Layout, detect_layout
 from ensemble.errors import EnsembleError
 from ensemble.files import write_text
 from ensemble.paths import candidates
@@ -71,7 +71,7 @@ def start(path: str, name: str | None, folder: Path, machine: Machine | None = N
         raise EnsembleError(
             f"--name {name[:100]!r}: letters, digits, dot, dash, underscore, 80 at most"
         )
-    layout, machine = recognise(path), machine or Machine.here()
+    layout, machine = detect_layout(path), machine or Machine.here()
     texts = {folder / f"{name}.base.yaml": _base(path, layout, machine)}
     texts |= {
         folder / f"{name}_{family}.yaml": text

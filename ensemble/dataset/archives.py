@@ -1,4 +1,4 @@
-"""Archives, unpacked once into the cache; a hostile or damaged one writes nothing outside of it."""
+"""Archives, unpacked once into the cache; hostile and damaged ones leave nothing behind."""
 
 import gzip
 import os
@@ -6,7 +6,7 @@ import posixpath
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
@@ -17,10 +17,9 @@ from ensemble.paths import cache_root
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz")
 MAX_FILES, MAX_BYTES = 5_000_000, 2 * 1024**4
-FREE_BYTES, MAX_SWELL = (
-    1 << 28,
-    100,
-)  # beyond 256 MB, bytes of content for a byte of archive: pictures hardly shrink
+# beyond 256 MB, content may have 100 times the bytes of the archive: images hardly shrink
+FREE_BYTES, MAX_RATIO = 1 << 28, 100
+BLOCK = 1 << 20  # bytes that are copied at once
 
 
 def folder_of(path: Path, inside: str = "") -> Path:
@@ -32,7 +31,7 @@ def folder_of(path: Path, inside: str = "") -> Path:
 
 
 def unpacked(archive: Path, inside: str = "") -> Path:
-    """The folder that an archive holds, unpacked once into the cache and named by its content. Raises DataError."""
+    """An archive's folder, unpacked once into the cache, named by its content. Raises DataError."""
     if not archive.name.lower().endswith(ARCHIVES):
         raise DataError(f"{archive}: not a folder and not an archive ({', '.join(ARCHIVES)})")
     target = cache_root() / "unpacked" / f"{archive.name.split('.')[0]}-{sha256(archive)[:12]}"
@@ -48,7 +47,7 @@ def unpacked(archive: Path, inside: str = "") -> Path:
 
 
 def _without_wrapper(folder: Path, inside: str) -> Path:
-    """Archives often wrap everything in one folder; the layout starts inside it."""
+    """The folder inside a single folder that wraps everything, as archives often have it."""
     if inside not in ("", ".") and (folder / inside).exists():
         return folder
     children = [child for child in folder.iterdir() if not child.name.startswith((".", "__MACOSX"))]
@@ -81,39 +80,47 @@ def _damaged(archive: Path, error: Exception) -> DataError:
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    n_bytes, limit = 0, min(MAX_BYTES, max(FREE_BYTES, MAX_SWELL * archive.stat().st_size))
-    members = (
-        _zip_members(archive) if archive.name.lower().endswith(".zip") else _tar_members(archive)
-    )
-    respelt: dict[Path, str] = {}
+    is_zip = archive.name.lower().endswith(".zip")
+    members = _zip_members(archive) if is_zip else _tar_members(archive)
+    limit = min(MAX_BYTES, max(FREE_BYTES, MAX_RATIO * archive.stat().st_size))
+    n_bytes = 0
+    renamed: dict[Path, str] = {}
     for n_files, (name, source) in enumerate(members, start=1):
         if n_files > MAX_FILES:
             raise DataError(f"{archive}: more than {MAX_FILES:,} files")
         destination = target / _safe(name, archive)
         destination.parent.mkdir(parents=True, exist_ok=True)
-        if os.path.isfile(destination):  # also where the disk takes A.png for a.png
-            first = next(
-                file for file in destination.parent.iterdir() if file.samefile(destination)
-            )
-            first_name = respelt.get(first, first.relative_to(target).as_posix())
-            raise DataError(
-                f"{archive}: {first_name[:200]!r} and {name[:200]!r} would be one file; refused\n"
-                "unpack it yourself and give data.path the folder, or pack it again without one of them"
-            )
+        _check_is_new(destination, name, target, archive, renamed)
         if destination.relative_to(target).as_posix() != name:
-            respelt[destination] = name
+            renamed[destination] = name
         with destination.open("wb") as out:
-            while block := source.read(1 << 20):
+            while block := source.read(BLOCK):
                 n_bytes += len(block)
                 if n_bytes > limit:
                     raise DataError(f"{archive}: more than {limit:,} bytes when unpacked; refused")
                 out.write(block)
 
 
+def _check_is_new(
+    destination: Path, name: str, target: Path, archive: Path, renamed: Mapping[Path, str]
+) -> None:
+    """Raises DataError where a member has this destination already, whatever the case of its name."""
+    if not os.path.isfile(destination):
+        return
+    files = destination.parent.iterdir()
+    first = next(file for file in files if file.samefile(destination))
+    first_name = renamed.get(first, first.relative_to(target).as_posix())
+    raise DataError(
+        f"{archive}: {first_name[:200]!r} and {name[:200]!r} would be one file; refused\n"
+        "unpack it yourself and give data.path the folder, "
+        "or pack it again without one of them"
+    )
+
+
 def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
     with zipfile.ZipFile(archive) as opened:
         for info in opened.infolist():
-            name = _spelt(info)
+            name = _decoded_name(info)
             if name.endswith("/"):
                 continue
             kind = stat.S_IFMT(info.external_attr >> 16)
@@ -123,10 +130,11 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 yield name, source
 
 
-def _spelt(info: zipfile.ZipInfo) -> str:
-    """A member's name with / between folders, which old Windows tools write as \\, and in UTF-8 where it is that.
+def _decoded_name(info: zipfile.ZipInfo) -> str:
+    """A member's name with / between folders, and in UTF-8 where its bytes are UTF-8.
 
-    Old tools for macOS and Linux write UTF-8 without the flag that says so, and zipfile reads code page 437 then.
+    Old Windows tools write \\ between folders. Old tools for macOS and Linux write UTF-8 without the
+    flag that says so, and zipfile takes it for code page 437.
     """
     name = info.filename.replace("\\", "/")
     if info.flag_bits & 0x800:
@@ -146,17 +154,17 @@ def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 raise DataError(f"{archive}: {info.name[:200]!r} is a link or device; refused")
             with source:
                 yield info.name, source
-        while opened.fileobj and opened.fileobj.read(1 << 20):
-            pass  # gzip checks its sum at the very end
+        while opened.fileobj and opened.fileobj.read(BLOCK):
+            pass  # gzip verifies its checksum at the very end
 
 
 def _safe(name: str, archive: Path) -> PurePosixPath:
-    """Where a member goes, below the folder; a name may climb and come back. Raises DataError for an escape."""
-    with_strokes = name.replace("\\", "/")  # as Windows reads it; on Linux a name may have \\ in it
-    for plain in map(posixpath.normpath, (with_strokes, name)):
-        path = PurePosixPath(plain)
-        if path.is_absolute() or path.parts[:1] in ((), ("..",)) or PureWindowsPath(plain).drive:
+    """A member's path below the folder; `a/../b` is b. Raises DataError for one outside of it."""
+    with_slashes = name.replace("\\", "/")  # as Windows reads it; on Linux a name may hold \\
+    for normal in map(posixpath.normpath, (with_slashes, name)):
+        path = PurePosixPath(normal)
+        if path.is_absolute() or path.parts[:1] in ((), ("..",)) or PureWindowsPath(normal).drive:
             raise DataError(
                 f"{archive}: {name[:200]!r} would be written outside the folder; refused"
             )
-    return PurePosixPath(posixpath.normpath(with_strokes if os.name == "nt" else name))
+    return PurePosixPath(posixpath.normpath(with_slashes if os.name == "nt" else name))

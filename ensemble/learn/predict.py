@@ -8,7 +8,7 @@ from fastai.data.core import TfmdDL
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ensemble.dataset.pixels import Progress
+from ensemble.dataset.image_info import Progress
 from ensemble.dataset.tables import Images
 from ensemble.learn.amp import autocast
 from ensemble.learn.callbacks import nothing

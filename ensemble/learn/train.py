@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from ensemble.dataset.audit import leak_warnings
+from ensemble.dataset.image_info import Progress
 from ensemble.dataset.load import DataSet
-from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
 from ensemble.events import Emit, EpochEnded, Event, Note, Step, ignore
 from ensemble.learn import models

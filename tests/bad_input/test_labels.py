@@ -39,10 +39,10 @@ FILES = {
         ["labels.csv:10", "id 'c9' has no file in set/images"],
     ),
     "an id of nothing": (GOOD + ",a,p,train\n", ["labels.csv:10", "id '' has no file"]),
-    "an id twice": (GOOD + "a0,b,p,train\n", ["labels.csv:10", "'a0' stands twice"]),
+    "an id twice": (GOOD + "a0,b,p,train\n", ["labels.csv:10", "'a0' appears twice"]),
     "an id twice, with and without suffix": (
         GOOD + "a0.png,a,p,train\n",
-        ["labels.csv:10", "'a0.png' stands twice"],
+        ["labels.csv:10", "'a0.png' appears twice"],
     ),
     "an id for two files": (GOOD + "c,a,p,train\n", ["labels.csv:10", "'c' fits 2 files"]),
     "an empty label": (GOOD.replace("a1,a,", "a1,,"), ["labels.csv:3", "'a1' has an empty label"]),
@@ -136,7 +136,7 @@ SETTINGS = {
         "valid=images",
         ["labels.csv:2", "id 'a0' has a file in"],
     ),
-    "a group for each fold but one": ("group=label", ["data.valid", "groups cannot part"]),
+    "a group for each fold but one": ("group=label", ["data.valid", "groups cannot be split"]),
     "no test folder": ("test=test", ["set/test", "no such folder"]),
 }
 

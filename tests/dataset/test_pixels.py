@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ensemble.dataset.content import content_hashes
+from ensemble.dataset.decode import UnreadableImage, read_image
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.image_info import image_infos
-from ensemble.dataset.pixels import UnreadableImage, decode_pixels, open_store, read_image
+from ensemble.dataset.pixel_store import open_store
+from ensemble.dataset.pixels import decode_pixels
 from ensemble.errors import DataError
 from ensemble.paths import cache_root
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ensemble.dataset import sidecar
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry
-from ensemble.dataset.pixels import open_store
+from ensemble.dataset.pixel_store import open_store
 from ensemble.paths import cache_root
 
 
