@@ -62,7 +62,7 @@ def staged_folder(target: Path) -> Iterator[Path]:
     try:
         yield staging
         staging.chmod(0o777 & ~_umask())
-        publish_folder(staging, target)
+        _publish(staging, target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -77,7 +77,7 @@ def _unfinished_prefix(target: Path) -> str:
     return f".{target.name[:40]}.unfinished-"
 
 
-def publish_folder(staging: Path, target: Path) -> None:
+def _publish(staging: Path, target: Path) -> None:
     """Give a folder its final name once its files are on the disk. Raises OSError.
 
     A power cut leaves the whole folder under that name, or none.

@@ -1,4 +1,4 @@
-"""`ens init`: every usual layout is recognised, its recipes load and find the images, and nothing is overwritten."""
+"""`ens init`: every usual layout is recognized, its recipes load and find the images, and nothing is overwritten."""
 
 import shutil
 from pathlib import Path
@@ -237,7 +237,7 @@ KAGGLE_SHAPES = {
 
 
 @pytest.mark.parametrize("shape", KAGGLE_SHAPES.values(), ids=KAGGLE_SHAPES)
-def test_competitions_that_name_and_keep_their_images_otherwise_are_recognised(
+def test_competitions_that_name_and_keep_their_images_otherwise_are_recognized(
     shape, kaggle, tmp_path
 ):
     usual = load(Recipe.load(start(str(kaggle), "usual", tmp_path / "recipes").files[1]).data)

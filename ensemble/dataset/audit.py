@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble.dataset.duplicates import near_duplicates
-from ensemble.dataset.image_info import ImageInfo, Progress, image_infos
+from ensemble.dataset.image_info import ImageInfo, image_infos
 from ensemble.errors import EnsembleError
+from ensemble.events import Progress
 from ensemble.files import write_text
 from ensemble.paths import cache_root
 

@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.dataset.depth import cached_ranges
-from ensemble.dataset.image_info import THUMB, ImageInfo, Progress, image_infos
+from ensemble.dataset.image_info import THUMB, ImageInfo, image_infos
+from ensemble.events import Progress
 
 Array = npt.NDArray[Any]
 SIDE = THUMB[0]

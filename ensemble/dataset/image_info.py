@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from ensemble.dataset.cache_table import CacheTable
 from ensemble.dataset.content import read_hashed
 from ensemble.dataset.decode import DecodedImage, UnreadableImage, decode_image
 from ensemble.dataset.depth import EIGHT_BITS, Ranges
+from ensemble.events import Progress
 from ensemble.paths import cache_root
 
 Array = npt.NDArray[Any]
-Progress = Callable[[int, int], None]
 THUMB = (16, 16)
 BATCH = 512  # images decoded between two writes of the cache
 COLUMNS = (

@@ -29,7 +29,6 @@ from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.image_info import (
     BATCH,
     ImageInfo,
-    Progress,
     cached_infos,
     image_infos,
     store_infos,
@@ -37,6 +36,7 @@ from ensemble.dataset.image_info import (
 from ensemble.dataset.pixels import decode_pixels, in_threads, must_stay_readable, pixels_of
 from ensemble.dataset.sidecar import Sidecar, read_sidecar, write_sidecar
 from ensemble.errors import DataError
+from ensemble.events import Progress
 from ensemble.files import atomic_path, make_folder
 from ensemble.paths import cache_root
 

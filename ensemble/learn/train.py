@@ -10,10 +10,9 @@ import numpy as np
 import torch
 
 from ensemble.dataset.audit import leak_warnings
-from ensemble.dataset.image_info import Progress
 from ensemble.dataset.load import DataSet
 from ensemble.dataset.tables import Images
-from ensemble.events import Emit, EpochEnded, Event, Note, Step, ignore
+from ensemble.events import Emit, EpochEnded, Event, Note, Progress, Step, ignore
 from ensemble.learn import models
 from ensemble.learn.background import Background
 from ensemble.learn.build_learner import Setup, set_up
