@@ -7,7 +7,7 @@ from ensemble.errors import DataError
 
 
 def cache_root() -> Path:
-    """The folder of files that can be made again: ENS_CACHE, else .ens_cache in the current folder."""
+    """The folder of files that ens can make again: ENS_CACHE, else .ens_cache here."""
     return Path(os.environ.get("ENS_CACHE") or ".ens_cache")
 
 

@@ -104,7 +104,7 @@ def _unpack(archive: Path, target: Path) -> None:
 def _check_is_new(
     destination: Path, name: str, target: Path, archive: Path, renamed: Mapping[Path, str]
 ) -> None:
-    """Raises DataError where a member has this destination already, whatever the case of its name."""
+    """Raises DataError where an earlier member has this destination, in any case of its name."""
     if not os.path.isfile(destination):
         return
     files = destination.parent.iterdir()
@@ -133,8 +133,8 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
 def _decoded_name(info: zipfile.ZipInfo) -> str:
     """A member's name with / between folders, and in UTF-8 where its bytes are UTF-8.
 
-    Old Windows tools write \\ between folders. Old tools for macOS and Linux write UTF-8 without the
-    flag that says so, and zipfile takes it for code page 437.
+    Old Windows tools write \\ between folders. Old tools for macOS and Linux write UTF-8
+    without the flag that says so, and zipfile takes it for code page 437.
     """
     name = info.filename.replace("\\", "/")
     if info.flag_bits & 0x800:

@@ -1,4 +1,4 @@
-"""The audit of a data set: what it holds, what is odd or unreadable, and which images are copies."""
+"""The audit of a data set: what it holds, what is odd or unreadable, which images are copies."""
 
 import json
 import unicodedata
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # What is known about data sets, by a piece of their name in letters and digits; the first that fits
 OVERLAPS = {
-    "dogbreed": "the photos are those of Stanford Dogs, taken from ImageNet: weights pre-trained on "
-    "ImageNet have seen the test images with their breeds, so scores are too high",
+    "dogbreed": "the photos are those of Stanford Dogs, taken from ImageNet: weights pre-trained "
+    "on ImageNet have seen the test images with their breeds, so scores are too high",
     "stanforddogs": "the photos are taken from ImageNet: weights pre-trained on ImageNet have seen "
     "the test images with their breeds, so scores are too high",
     "hymenoptera": "the photos come from ImageNet: weights pre-trained on ImageNet have probably "
@@ -59,7 +59,7 @@ ODDITIES: dict[str, Callable[[ImageInfo], bool]] = {
 
 @dataclass(frozen=True)
 class AuditedImage:
-    """One image of the data set; split is train, valid or test, label is None where it is unknown."""
+    """One image of the data set; split is train, valid or test, label None if unknown."""
 
     split: str
     id: str
@@ -107,7 +107,10 @@ class Leak:
 
 @dataclass(frozen=True)
 class SplitSummary:
-    """What a split holds: images by class (empty without labels), by (width, height), format and mode."""
+    """What a split holds: images by class, (width, height), format and mode.
+
+    counts, by class, is empty without labels.
+    """
 
     name: str
     n_images: int
@@ -118,7 +121,7 @@ class SplitSummary:
 
     @property
     def size_range(self) -> list[tuple[int, int]]:
-        """The smallest, median and largest (width, height) by area; empty without readable images."""
+        """The smallest, median and largest (width, height) by area; empty if none is readable."""
         if not self.sizes:
             return []
         by_area = sorted(self.sizes, key=lambda size: (size[0] * size[1], size))
@@ -183,7 +186,7 @@ def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Aud
 
 
 def leaks(data: "DataSet", progress: Progress = lambda done, total: None) -> tuple[Leak, ...]:
-    """For valid and test, where there are any, the images that have a copy among the training images.
+    """For valid and test, the images that have a copy among the training images.
 
     Cheap once the pixel store is filled, which fills the cache of infos too. Raises DataError.
     """

@@ -1,4 +1,4 @@
-"""Content hashes of files, cached by path and stat (size, times, inode): an unchanged file is not read again."""
+"""Content hashes of files, cached by path and stat: an unchanged file is not read again."""
 
 import hashlib
 from collections.abc import Sequence

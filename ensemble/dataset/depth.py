@@ -1,4 +1,4 @@
-"""Images of more than 8 bits a pixel: the range of values that a set uses, and how it becomes 0 to 255.
+"""Images of more than 8 bits a pixel: the range that a set uses, and how it becomes 0 to 255.
 
 By the ranges of their types, a 12-bit X-ray in a 16-bit file, a CT in Hounsfield units and floats
 from 0 to 1 would all be black.
@@ -33,7 +33,7 @@ ALWAYS_8_BITS = (b"\xff\xd8\xff", b"GIF8", b"BM", b"RIFF")
 
 @dataclass(frozen=True)
 class Ranges:
-    """The lowest and highest value by Pillow mode (I;16, I or F); empty where all images have 8 bits."""
+    """The lowest and highest value by Pillow mode (I;16, I or F); empty if all have 8 bits."""
 
     by_mode: tuple[tuple[str, float, float], ...] = ()
 

@@ -1,4 +1,4 @@
-"""Recognize a folder that no recipe describes: class folders, splits, a labels file, a sample submission."""
+"""Recognize a folder that no recipe describes: class folders, splits, labels, a sample."""
 
 import statistics
 from collections import Counter
@@ -39,11 +39,11 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Layout:
-    """A recipe's data section as far as a folder shows it; labels is (file, id column, label column).
+    """A recipe's data section as far as a folder shows it.
 
-    counts is the number of labeled images by class, n_test 0 without a test folder. doubts are
-    questions to the user; notes are lines about files that are not images, and about values of more
-    than 8 bits.
+    labels is (file, id column, label column). counts is the number of labeled images by class;
+    n_test is 0 without a test folder. doubts are questions to the user; notes are lines about files
+    that are not images, and about values of more than 8 bits.
     """
 
     root: Path
@@ -245,8 +245,8 @@ def _column_doubts(
         doubts.append(f"{file} has more columns: {listed}; data.group can keep rows together")
     if len(counts) > max(2, counts.total() // 2):
         doubts.append(
-            f"column {label_column} has {len(counts):,} different values in {counts.total():,} rows: "
-            "is it a label?"
+            f"column {label_column} has {len(counts):,} different values "
+            f"in {counts.total():,} rows: is it a label?"
         )
     return doubts
 
@@ -307,11 +307,13 @@ def _small_classes(counts: Counter[str]) -> list[str]:
     doubts = []
     if single:
         doubts.append(
-            f"class {min(single)!r} has one image, so it cannot be split: add some, or remove the class"
+            f"class {min(single)!r} has one image, so it cannot be split: "
+            "add some, or remove the class"
         )
     if small:
         doubts.append(
-            f"{len(small)} of {len(counts)} classes have fewer than 10 images, such as {min(small)!r}"
+            f"{len(small)} of {len(counts)} classes have fewer than 10 images, "
+            f"such as {min(small)!r}"
         )
     return doubts
 

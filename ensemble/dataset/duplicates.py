@@ -1,9 +1,10 @@
-"""Near duplicates: images that are each other recompressed, resized, mirrored, relit or shifted a little.
+"""Near duplicates: an image and its recompressed, resized, mirrored, relit or shifted copies.
 
-Works on thumbnails, (n, 16, 16, 3) uint8. A perceptual hash (the low frequencies of the luminance, as
-in pHash by C. Zauner, 2010, but real numbers) proposes candidates. A least-squares fit of one thumbnail
-to the other decides; the slopes are extra terms, so that a shift by less than a pixel costs nothing (the
-tangent distance of P. Simard, 1993). Thresholds: bench/near_duplicates.py and docs/benchmarks.md.
+Works on thumbnails, (n, 16, 16, 3) uint8. A perceptual hash (the low frequencies of the luminance,
+as in pHash by C. Zauner, 2010, but real numbers) proposes candidates. A least-squares fit of one
+thumbnail to the other decides; the slopes are extra terms, so that a shift by less than a pixel
+costs nothing (the tangent distance of P. Simard, 1993).
+Thresholds: bench/near_duplicates.py and docs/benchmarks.md.
 """
 
 import os
@@ -25,7 +26,7 @@ Array = npt.NDArray[Any]
 SIDE = THUMB[0]
 FREQUENCIES = 8  # of the hash; with 6 there are four times as many candidates
 LIKENESS = 0.9  # the least cosine of two hashes of a candidate
-# a misfit below this is a copy; of the pairs from there to 0.06 a sixth are look-alikes, on CIFAR-10
+# a misfit below this is a copy; on CIFAR-10, a sixth of the pairs from here to 0.06 are look-alikes
 MISFIT = 0.045
 FLOOR = 0.05  # added to the detail, for smooth images
 FLAT = 2 * SIDE  # a hash's norm at a standard deviation of 2 of 256 levels: nothing to compare
@@ -83,7 +84,7 @@ def duplicate_groups(
 def near_duplicates(
     infos: Iterable[ImageInfo], against: Iterable[ImageInfo] | None = None
 ) -> list[tuple[str, str]]:
-    """Near duplicates among the infos, or of them with those in `against`, as pairs of pixel hashes.
+    """Near duplicates among the infos, or of them with those in `against`: pairs of pixel hashes.
 
     Each pixel hash comes once in each argument. Images with a side under 16 pixels are left out:
     they show too little to tell a copy from a look-alike.
@@ -198,7 +199,7 @@ def _fields(thumbs: Array) -> Array:
 
 
 def _candidates(first: Prepared, second: Prepared, row: int, column: int, is_within: bool) -> Array:
-    """(pairs, 2) positions of this tile with like hashes at some shift, at most MATCHES to a row."""
+    """(pairs, 2) positions of this tile with like hashes at some shift, MATCHES or fewer a row."""
     columns = second.hashes[0, column : column + COLUMNS].T
     best = first.hashes[0, row : row + ROWS] @ columns
     shifted = np.empty_like(best)
@@ -214,7 +215,7 @@ def _candidates(first: Prepared, second: Prepared, row: int, column: int, is_wit
 
 
 def _misfits(first: Prepared, second: Prepared, pairs: Array) -> Array:
-    """(pairs,) how badly each candidate fits, at the best of the TRIED shifts with the likest hashes."""
+    """(pairs,) how badly each candidate fits, at the best of the TRIED likeliest shifts."""
     hashes = second.hashes[0, pairs[:, 1]]
     likeness = [np.einsum("ph,ph->p", shifted[pairs[:, 0]], hashes) for shifted in first.hashes]
     best = np.full(len(pairs), np.inf, np.float32)

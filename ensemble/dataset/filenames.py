@@ -33,7 +33,7 @@ def without_suffix(name: str) -> str:
 
 
 def bare_name(name: str) -> str:
-    """A POSIX path without the suffix of its last part, whatever that is; digits are not a suffix."""
+    """A POSIX path without its suffix, whatever that is; digits are not a suffix."""
     stem, dot, suffix = name.rpartition(".")
     is_suffix = dot and "/" not in suffix and not suffix.isdigit() and not stem.endswith("/")
     return stem if is_suffix and stem else name
@@ -63,7 +63,7 @@ def matcher(stored: Iterable[str]) -> Callable[[str], list[int]]:
 
 
 def is_sample(name: str) -> bool:
-    """Whether a file is named like a competition's sample submission, which must not be overwritten."""
+    """Whether a file is named like a sample submission, which must not be overwritten."""
     return "sample" in name.lower() and "sub" in name.lower()
 
 

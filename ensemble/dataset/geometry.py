@@ -33,7 +33,7 @@ class Geometry:
 
     @property
     def least_side(self) -> int:
-        """The short side, at least, of a JPEG decoded smaller: pixels move by 0.2 of 255 on average."""
+        """The short side that a JPEG keeps when decoded smaller; pixels move by 0.2 of 255."""
         return FINER * max(self.scaled(1, 1))
 
     def scaled(self, width: int, height: int) -> tuple[int, int]:

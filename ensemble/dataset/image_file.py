@@ -1,4 +1,4 @@
-"""Image files as Pillow opens them: by content, whatever the name says; orientation, and no other metadata."""
+"""Open image files by content, whatever their name; read the orientation, no other metadata."""
 
 import re
 import struct
@@ -103,7 +103,7 @@ def orientation_of(image: Image.Image) -> int:
 
 
 def _exif_orientation(exif: bytes) -> object:
-    """The orientation in the first directory of an EXIF block; None without one, "" if not a number."""
+    """The orientation in an EXIF block's first directory; None without one, "" if no number."""
     with suppress(struct.error, KeyError):
         block = exif.removeprefix(EXIF)
         order = {b"II": "<", b"MM": ">"}[block[:2]]

@@ -51,7 +51,7 @@ class DataSet:
 
     @cached_property
     def ranges(self) -> Ranges:
-        """How more than 8 bits a pixel become 0 to 255: by train and valid, so alike for all folds."""
+        """How more than 8 bits a pixel become 0 to 255: by train and valid, alike for all folds."""
         labeled = self._hashes_of(self.train) | self._hashes_of(self.valid)
         return cached_ranges(labeled, self._hashes_of(self.test) if self.test else {})
 
@@ -114,7 +114,7 @@ def _root(data: Data) -> Path:
 
 
 def _same_spelling(splits: Splits, root: Path) -> Splits:
-    """The class names of all splits as train spells them. Raises DataError for two forms of a name."""
+    """The class names of all splits as train spells them. Raises DataError for two spellings."""
     spelling: dict[str, str] = {}
     for name in sorted(set(splits.train.classes)):
         if spelling.setdefault(same_form(name), name) != name:

@@ -75,7 +75,7 @@ class Streamed:
 
 @dataclass(frozen=True, eq=False)
 class PixelStore:
-    """Decoded images: pixels is (images, height, width, 3) uint8; row_of gives a content hash's row.
+    """Decoded images: pixels is (images, height, width, 3) uint8; row_of: row by content hash.
 
     Where all images share one size no larger than the geometry's, they are stored at their own size
     (is_native) and resized on the device; else the geometry is applied already, as it is to images
@@ -172,7 +172,7 @@ def _read(array: Path, sidecar: Path, n_images: int) -> tuple[Array, Sidecar] | 
 
 
 def _streamed(images: _Images) -> PixelStore:
-    """A store that decodes when rows are read; each file is decoded once here to find unreadable ones."""
+    """A store that decodes when rows are read; decodes each file once to find unreadable ones."""
     hashes = {path: digest for digest, path in images.files.items()}
     infos, reasons = image_infos(hashes, images.progress, images.ranges)
     geometry = images.geometry
@@ -208,7 +208,7 @@ def _fill(array: Path, sidecar: Path, images: _Images, budget: int | None) -> No
 def _write(
     path: Path, images: _Images, size: tuple[int, int], geometry: Geometry | None, budget: float
 ) -> list[tuple[int, str]] | None:
-    """Write an array of images of one (height, width) and return the unreadable rows with the reason.
+    """Write an array of images of one (height, width); return the unreadable rows and reasons.
 
     None, with the array unfinished, where an image has another size. Raises _OverBudget.
     """
@@ -234,14 +234,14 @@ def _write(
 
 
 def _reserve(path: Path) -> None:
-    """Take the whole file's room at once: a full disk under a mapped page would kill the process."""
+    """Take the file's whole room now: a full disk under a mapped page would kill the process."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as stored:
             os.posix_fallocate(stored.fileno(), 0, path.stat().st_size)
 
 
 def _decoded(images: _Images, geometry: Geometry | None) -> Iterator[Array | UnreadableImage]:
-    """Arrays in the order of the rows, decoded in threads; infos that are new go into their cache."""
+    """Arrays in the order of the rows, decoded in threads; new infos go into their cache."""
     digests = list(images.files)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, len(digests), BATCH):

@@ -54,7 +54,7 @@ def cropped_pixels(
 
 
 def must_stay_readable(decode: Callable[[Any], Array]) -> Callable[[Any], Array]:
-    """`decode`, for images that were readable when the run began: raises DataError, not UnreadableImage."""
+    """`decode` for images that were readable at first: DataError replaces UnreadableImage."""
 
     def checked(image: Any) -> Array:
         try:
@@ -68,7 +68,7 @@ def must_stay_readable(decode: Callable[[Any], Array]) -> Callable[[Any], Array]
 
 
 def in_threads(decode: Callable[[Any], Array], images: Sequence[Any] | Array) -> Array:
-    """(images, height, width, 3) of images of one size; Pillow frees the interpreter as it decodes."""
+    """(images, height, width, 3), for one size; Pillow frees the interpreter as it decodes."""
     return np.stack(list(_thread_pool().map(decode, images)))
 
 

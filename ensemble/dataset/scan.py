@@ -1,4 +1,4 @@
-"""Which files below a folder are images: by known suffix, else by first bytes. Links are followed."""
+"""Which files below a folder are images: by suffix, else by first bytes. Follows links."""
 
 import os
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def passed_over_line(*scans: Scan) -> str:
-    """One line about the files in folders that are not images, each counted once; "" without any."""
+    """One line about files that are not images, each counted once; "" without any."""
     kinds: dict[str, set[Path]] = {}
     for scanned in scans:
         for kind, paths in scanned.passed_over.items():
@@ -128,7 +128,8 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | N
             target = os.path.realpath(path)
             if target in above:
                 raise DataError(
-                    f"{one_line(path)}: a link that leads back to {one_line(Path(target))}\nremove the link"
+                    f"{one_line(path)}: a link that leads back to {one_line(Path(target))}\n"
+                    "remove the link"
                 )
             yield from _files(path, (*above, target))
         else:
@@ -146,7 +147,7 @@ def _kind(entry: os.DirEntry[str], path: Path) -> str | None:
 
 
 def _has_image_content(path: str) -> bool:
-    """Whether a file begins as an image that Pillow reads. Cached by path, size and time of change."""
+    """Whether a file begins as an image that Pillow reads; cached by path, size and time."""
     with suppress(OSError):
         stat = os.stat(path)
         return _begins_as_image(path, stat.st_size, stat.st_mtime_ns)

@@ -20,7 +20,7 @@ N_CHECKED = 256
 
 
 class Sidecar(BaseModel):
-    """unreadable: rows without pixels and the reason; checksums: CRC-32 of each block of the array."""
+    """unreadable: rows without pixels and why; checksums: CRC-32 of each block of the array."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 

@@ -29,7 +29,7 @@ SPLIT_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Disjoint tables; validated holds all rows that any fold validates: valid, where there are no folds."""
+    """Disjoint tables; validated holds the rows that any fold validates (valid, without folds)."""
 
     train: Images
     valid: Images

@@ -1,4 +1,4 @@
-"""Stratified splits that depend only on ids and a seed: not on file order, platform or generator."""
+"""Stratified splits by ids and a seed alone: not by file order, platform or generator."""
 
 import hashlib
 from collections import Counter
@@ -84,7 +84,7 @@ def distribute(
 def _fill(
     filled: Counter[str], classes: Counter[str], totals: Counter[str], share: float
 ) -> tuple[float, float]:
-    """How full a bin is of a group's classes, then of all, both as shares of what it should hold."""
+    """How full a bin is of a group's classes, then of all, as shares of what it should hold."""
     of_classes = sum(count * filled[name] / totals[name] for name, count in classes.items()) / share
     return of_classes, filled.total() / share
 
@@ -92,7 +92,7 @@ def _fill(
 def folds(
     ids: Sequence[str], labels: Sequence[str], groups: Sequence[str] | None, n_folds: int, seed: int
 ) -> Array:
-    """The fold that validates each row, (rows,). Raises DataError where a fold has no class to train."""
+    """The fold that validates each row, (rows,). Raises DataError for folds without a class."""
     _check_enough(labels, groups, n_folds)
     shares = [1 / n_folds] * n_folds
     fold_of = distribute(ids, labels, groups, shares, seed, "folds")

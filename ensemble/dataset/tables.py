@@ -180,7 +180,7 @@ def _read_labels(
 
 
 def files_by_id(root: Path, folder: str) -> dict[str, list[Path]]:
-    """The files that an id may mean: by full name, else without suffix, else with leading folders."""
+    """The files that an id may mean: by full name, without suffix, with leading folders."""
     files = image_files(root / folder)
     full = {file.relative_to(root / folder).as_posix(): [file] for file in files}
     bare: dict[str, list[Path]] = {}

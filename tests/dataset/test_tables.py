@@ -225,7 +225,7 @@ def test_rows_about_the_other_folder_are_passed_over_and_rows_about_both_are_ref
     assert "labels.csv:2: id '1' has a file in" in message
 
 
-def test_the_digits_are_written_once_as_pictures_and_labels(tmp_path):
+def test_the_digits_are_written_once_as_images_and_labels(tmp_path):
     folder = digits_folder()
     images = labelled_files(folder, "train", "labels.csv")[0]
     assert len(images) == 1797
