@@ -19,7 +19,7 @@ import yaml
 
 from ensemble.dataset.archives import unpack_into
 from ensemble.dataset.csvfile import read_csv
-from ensemble.dataset.pixels import _stored
+from ensemble.dataset.pixel_store import _read as read_array
 from ensemble.errors import DamagedError, DataError, EnsembleError, RecipeError, SubmissionError
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
@@ -161,7 +161,7 @@ def sidecar(raw: bytes, folder: Path) -> None:
     if not array.exists():
         np.save(array, np.zeros((3, 2, 2, 3), np.uint8))
     path.write_bytes(raw)
-    stored = _stored(array, path, 3)
+    stored = read_array(array, path, 3)
     assert stored is None or all(0 <= row < 3 for row, _ in stored[1]["unreadable"])
 
 

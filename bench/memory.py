@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry
-from ensemble.dataset.pixels import open_store
+from ensemble.dataset.pixel_store import open_store
 files = sorted(Path(sys.argv[1]).rglob("*.*"))
 open_store(dict(zip(files, content_hashes(files))), Geometry(224, "crop", 0.875), lambda done, n: None)
 """

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.known_sets import list_sets
 from ensemble.init import Machine
 from ensemble.kaggle import CREDENTIALS
+from ensemble.paths import cache_root, data_root
 from ensemble.runs import RunStore
 
 # the versions that constraints.txt holds; a test keeps the two alike
@@ -153,7 +153,7 @@ def _data() -> Finding:
         for one in listed
         if one.here and one.n_found < one.n_images
     ]
-    root = os.environ.get("ENS_DATA")
+    root = data_root()
     where = f"ENS_DATA={root}" if root else "ENS_DATA is not set: looked here"
     if root and not os.path.isdir(root):
         return Finding(

@@ -1,8 +1,10 @@
 """Write files so that a reader never sees half of one, and name them by their content."""
 
 import errno
+import glob
 import hashlib
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ensemble.errors import EnsembleError
+from ensemble.paths import cache_root
 
 PNG_MARK = b"Software\0ens"  # as in every figure of ens
 ENVIRONMENT = (
@@ -47,13 +50,40 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def publish_folder(staging: Path, target: Path) -> None:
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target` that takes its name, whole, when the block ends well.
+
+    Raises OSError, also where `target` holds files by then. A process that is killed leaves
+    `.NAME.unfinished-…` beside it, which `remove_unfinished` removes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=_unfinished_prefix(target)))
+    try:
+        yield staging
+        staging.chmod(0o777 & ~_umask())
+        _publish(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def remove_unfinished(target: Path) -> None:
+    """Remove what killed processes left beside `target`; only where no other process fills it."""
+    for staging in target.parent.glob(f"{glob.escape(_unfinished_prefix(target))}*"):
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _unfinished_prefix(target: Path) -> str:
+    return f".{target.name[:40]}.unfinished-"
+
+
+def _publish(staging: Path, target: Path) -> None:
     """Give a folder its final name once its files are on the disk. Raises OSError.
 
     A power cut leaves the whole folder under that name, or none.
     """
     if sys.platform == "linux":
-        os.sync()  # waits for everything at once: 0.1 s for 2,000 files of 20 kB, one fsync each 7.5 s
+        os.sync()  # all files at once: 0.1 s for 2,000 files of 20 kB, one fsync each 7.5 s
     else:
         for path in staging.rglob("*"):
             if path.is_file():
@@ -107,9 +137,8 @@ def not_used(path: Path | str, error: OSError) -> str:
 
 
 def _is_cached(path: Path) -> bool:
-    """Whether a path lies in the cache, as `dataset.places.cache_root` says where that is."""
-    cache = Path(os.environ.get("ENS_CACHE") or ".ens_cache")
-    return path.absolute().is_relative_to(cache.absolute())
+    """Whether a path lies in the cache."""
+    return path.absolute().is_relative_to(cache_root().absolute())
 
 
 def _umask() -> int:

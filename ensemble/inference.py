@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble.blending.mixture import Mixture
+from ensemble.dataset.decode import UnreadableImage, decode_image
 from ensemble.dataset.filenames import contents, is_sample
-from ensemble.dataset.image_info import UnreadableImage, decode_image
 from ensemble.dataset.scan import image_files, is_image, passed_over_line, scan
 from ensemble.dataset.tables import short_names
 from ensemble.errors import DataError, SubmissionError

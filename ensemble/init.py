@@ -11,9 +11,10 @@ from pathlib import Path
 
 import yaml
 
-from ensemble.dataset.detect import Layout, recognise
+from ensemble.dataset.detect import Layout, detect_layout
 from ensemble.errors import EnsembleError
 from ensemble.files import write_text
+from ensemble.paths import candidates
 from ensemble.recipe import Recipe
 
 HUB, HUB_SECONDS = "huggingface.co", 2.0
@@ -70,7 +71,7 @@ def start(path: str, name: str | None, folder: Path, machine: Machine | None = N
         raise EnsembleError(
             f"--name {name[:100]!r}: letters, digits, dot, dash, underscore, 80 at most"
         )
-    layout, machine = recognise(path), machine or Machine.here()
+    layout, machine = detect_layout(path), machine or Machine.here()
     texts = {folder / f"{name}.base.yaml": _base(path, layout, machine)}
     texts |= {
         folder / f"{name}_{family}.yaml": text
@@ -124,9 +125,9 @@ def _data_path(path: str, layout: Layout) -> str:
 
 def _below(path: str, root: Path) -> Path:
     """The same folder as the path was written: under ENS_DATA, or here."""
-    for place in (os.environ.get("ENS_DATA"), "."):
-        if place and root.absolute().is_relative_to((Path(place) / path).absolute()):
-            return Path(path) / root.absolute().relative_to((Path(place) / path).absolute())
+    for candidate in candidates(path):
+        if root.absolute().is_relative_to(candidate.absolute()):
+            return Path(path) / root.absolute().relative_to(candidate.absolute())
     return root
 
 

@@ -21,6 +21,7 @@ LAYERS = [
         "kaggle",
         "metrics",
         "numbers",
+        "paths",
         "predictions",
         "recipe",
     },

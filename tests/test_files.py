@@ -6,7 +6,14 @@ import os
 import pytest
 
 from ensemble.errors import EnsembleError
-from ensemble.files import atomic_path, check_replaceable, publish_folder, sha256, write_text
+from ensemble.files import (
+    atomic_path,
+    check_replaceable,
+    remove_unfinished,
+    sha256,
+    staged_folder,
+    write_text,
+)
 
 
 def test_a_text_appears_with_plain_newlines_in_folders_made_for_it(tmp_path):
@@ -87,15 +94,54 @@ def test_a_file_that_ens_did_not_write_is_not_replaced(tmp_path):
         check_replaceable(tmp_path / "folder", b"by ens")
 
 
-def test_a_folder_gets_its_name_when_everything_in_it_is_written(tmp_path):
-    (tmp_path / "staging" / "deep").mkdir(parents=True)
-    (tmp_path / "staging" / "deep" / "a").write_text("x")
-    publish_folder(tmp_path / "staging", tmp_path / "final")
-    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
-        "final",
-        "final/deep",
-        "final/deep/a",
-    ]
+def test_a_staged_folder_gets_its_name_when_everything_in_it_is_written(tmp_path):
+    with staged_folder(tmp_path / "new" / "final") as staging:
+        (staging / "deep").mkdir()
+        (staging / "deep" / "a").write_text("x")
+        assert [path.name for path in (tmp_path / "new").iterdir()] == [staging.name]
+    names = [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))]
+    assert names == ["new", "new/final", "new/final/deep", "new/final/deep/a"]
+
+
+def test_a_staged_folder_has_the_permissions_of_any_other_new_folder(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with staged_folder(tmp_path / "final"):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "final").stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_staged_folder_that_fails_leaves_nothing(tmp_path, failure):
+    def fail():
+        with staged_folder(tmp_path / "final") as staging:
+            (staging / "half").write_text("x")
+            raise failure
+
+    with pytest.raises(failure):
+        fail()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_staged_folder_never_replaces_files_that_are_there(tmp_path):
+    def be_late():
+        with staged_folder(tmp_path / "final"):
+            (tmp_path / "final").mkdir()
+            (tmp_path / "final" / "a").write_text("of another process")
+
+    with pytest.raises(OSError, match="final"):
+        be_late()
+    assert (tmp_path / "final" / "a").read_text() == "of another process"
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+
+
+def test_what_killed_processes_left_beside_a_folder_is_removed(tmp_path):
+    for name in (".[a]b.unfinished-1", ".[a]b.unfinished-2", ".ab.unfinished-3", "[a]b"):
+        (tmp_path / name).mkdir()
+    remove_unfinished(tmp_path / "[a]b")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".ab.unfinished-3", "[a]b"]
 
 
 def test_a_hash_is_that_of_the_bytes(tmp_path):

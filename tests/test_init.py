@@ -1,4 +1,4 @@
-"""`ens init`: every usual layout is recognised, its recipes load and find the images, and nothing is overwritten."""
+"""`ens init`: every usual layout is recognized, its recipes load and find the images, and nothing is overwritten."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ensemble.dataset.detect import recognise
+from ensemble.dataset.detect import detect_layout
 from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError
 from ensemble.init import Machine, _quoted, start
@@ -67,17 +67,17 @@ def test_four_recipes_of_a_competition_load_and_find_its_images(kaggle, machine,
 
 
 def test_what_is_said_about_a_competition(kaggle):
-    layout = recognise(str(kaggle))
+    layout = detect_layout(str(kaggle))
     assert layout.labels == ("labels.csv", "id", "breed")
     assert layout.counts == {"blue": 16, "green": 16, "red": 16}
     assert (layout.n_train, layout.n_test, layout.sizes.side) == (48, 12, 32)
     assert layout.doubts == ()
     (kaggle / "sample_submission.csv").write_text("id,red,green,blue\n054,1,0,0\n")
     (kaggle / "train" / "extra.png").write_text("no image")
-    doubts = "; ".join(recognise(str(kaggle)).doubts)
+    doubts = "; ".join(detect_layout(str(kaggle)).doubts)
     assert "train holds 49 images, labels.csv has 48 rows" in doubts
     assert "sample_submission.csv asks for 1 rows, test holds 12 images" in doubts
-    assert "1 files are no readable images, such as extra.png" in doubts
+    assert "1 file cannot be read as an image, such as extra.png" in doubts
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_what_is_said_about_a_competition(kaggle):
 def test_class_folders_of_every_kind(parts, train, valid, test, tmp_path, tiny_images):
     for part in parts:
         tiny_images(tmp_path / "set" / part)
-    layout = recognise(str(tmp_path / "set"))
+    layout = detect_layout(str(tmp_path / "set"))
     assert (layout.source, layout.train, layout.valid, layout.test) == (
         "folder",
         train,
@@ -107,7 +107,7 @@ def test_class_folders_of_every_kind(parts, train, valid, test, tmp_path, tiny_i
 
 def test_an_archive_and_a_wrapped_folder_are_looked_into(kaggle, tmp_path):
     packed = shutil.make_archive(str(tmp_path / "comp"), "zip", tmp_path, kaggle.name)
-    assert recognise(packed).labels == ("labels.csv", "id", "breed")
+    assert detect_layout(packed).labels == ("labels.csv", "id", "breed")
     started = start(packed, None, tmp_path / "recipes", MACHINES["laptop"])
     assert len(load(Recipe.load(started.files[1]).data).test) == 12
     (tmp_path / "outer").mkdir()
@@ -147,11 +147,11 @@ def test_what_is_no_layout_is_told_with_what_is_there(tmp_path):
     (tmp_path / "set").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "set" / "one.png")
     with pytest.raises(DataError, match="neither class folders .* nor a labels CSV") as refused:
-        recognise(str(tmp_path / "set"))
+        detect_layout(str(tmp_path / "set"))
     assert "holds: one.png" in str(refused.value)
     assert str(refused.value).count("\n") < 3
     with pytest.raises(DataError, match="is not there"):
-        recognise(str(tmp_path / "nowhere"))
+        detect_layout(str(tmp_path / "nowhere"))
 
 
 @given(st.text(min_size=1).filter(lambda text: text.isprintable()))
@@ -193,8 +193,8 @@ def test_a_class_of_two_images_is_trained_on_and_validated_and_one_image_is_a_do
         None,
     )
     next((root / "red").iterdir()).unlink()
-    assert recognise(str(root)).doubts[0] == (
-        "class 'red' has one image, so it cannot be split: add some, or take the class away"
+    assert detect_layout(str(root)).doubts[0] == (
+        "class 'red' has one image, so it cannot be split: add some, or remove the class"
     )
 
 
@@ -237,7 +237,7 @@ KAGGLE_SHAPES = {
 
 
 @pytest.mark.parametrize("shape", KAGGLE_SHAPES.values(), ids=KAGGLE_SHAPES)
-def test_competitions_that_name_and_keep_their_images_otherwise_are_recognised(
+def test_competitions_that_name_and_keep_their_images_otherwise_are_recognized(
     shape, kaggle, tmp_path
 ):
     usual = load(Recipe.load(start(str(kaggle), "usual", tmp_path / "recipes").files[1]).data)

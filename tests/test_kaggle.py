@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from ensemble import kaggle
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.download import get
 from ensemble.dataset.known_sets import set_named
 from ensemble.errors import KaggleError
+from ensemble.paths import cache_root
 
 FILES = {"labels.csv": b"id,label\n", "train/1.csv": b"no image"}
 BIRDS = set_named("kaggle:birds")

@@ -1,4 +1,4 @@
-"""The audit of a data set: what is in it, what is odd, what cannot be read, and which pictures stand in it twice."""
+"""The audit of a data set: what it holds, what is odd or unreadable, which images are copies."""
 
 import json
 import unicodedata
@@ -10,27 +10,30 @@ from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.duplicates import near_duplicates
-from ensemble.dataset.image_info import ImageInfo, Progress, image_infos
+from ensemble.dataset.image_info import ImageInfo, image_infos
 from ensemble.errors import EnsembleError
+from ensemble.events import Progress
 from ensemble.files import write_text
+from ensemble.paths import cache_root
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet
 
-# What is known about data sets, by a piece of their name without signs; the first that fits counts
+# What is known about data sets, by a piece of their name in letters and digits; the first that fits
 OVERLAPS = {
-    "dogbreed": "the photos are those of Stanford Dogs, taken from ImageNet: weights pre-trained on ImageNet have seen "
-    "the test images with their breeds, so scores flatter",
-    "stanforddogs": "the photos are taken from ImageNet: weights pre-trained on ImageNet have seen the test images "
-    "with their breeds, so scores flatter",
-    "hymenoptera": "the photos come from ImageNet: weights pre-trained on ImageNet have probably seen the validation "
-    "images, so scores flatter",
-    "imagenette": "a part of ImageNet: weights pre-trained on ImageNet have learnt these very classes",
-    "imagewoof": "a part of ImageNet: weights pre-trained on ImageNet have learnt these very classes",
-    "cifar100": "10 % of the official test images have a near duplicate in the set (Barz and Denzler, 2020)",
-    "cifar10": "3.3 % of the official test images have a near duplicate in the set (Barz and Denzler, 2020)",
+    "dogbreed": "the photos are those of Stanford Dogs, taken from ImageNet: weights pre-trained "
+    "on ImageNet have seen the test images with their breeds, so scores are too high",
+    "stanforddogs": "the photos are taken from ImageNet: weights pre-trained on ImageNet have seen "
+    "the test images with their breeds, so scores are too high",
+    "hymenoptera": "the photos come from ImageNet: weights pre-trained on ImageNet have probably "
+    "seen the validation images, so scores are too high",
+    "imagenette": "a part of ImageNet: weights pre-trained on ImageNet have learned these classes",
+    "imagewoof": "a part of ImageNet: weights pre-trained on ImageNet have learned these classes",
+    "cifar100": "10 % of the official test images have a near duplicate in the set "
+    "(Barz and Denzler, 2020)",
+    "cifar10": "3.3 % of the official test images have a near duplicate in the set "
+    "(Barz and Denzler, 2020)",
 }
 FORMATS = {
     ".jpg": "JPEG",
@@ -40,27 +43,25 @@ FORMATS = {
     ".bmp": "BMP",
     ".webp": "WEBP",
 }
-DARK, FLAT = (
-    16,
-    3,
-)  # of 255: the brightest value of a picture that shows nothing, the widest span of one colour
+DARK = 16  # of 255: an image whose brightest value is below shows nothing
+FLAT = 3  # of 255: an image whose channels all span at most this is of one color
 ODDITIES: dict[str, Callable[[ImageInfo], bool]] = {
-    "palette": lambda look: look.mode in ("P", "PA"),
-    "CMYK": lambda look: look.mode == "CMYK",
-    "16 bits or more": lambda look: look.mode in ("I", "F") or ";16" in look.mode,
-    "alpha": lambda look: look.has_alpha,
-    "turned by EXIF": lambda look: look.orientation != 1,
-    "several frames, the first is used": lambda look: look.is_animated,
-    "black, or nearly": lambda look: look.brightest < DARK,
-    "one colour all over": lambda look: look.contrast <= FLAT and look.brightest >= DARK,
+    "palette": lambda info: info.mode in ("P", "PA"),
+    "CMYK": lambda info: info.mode == "CMYK",
+    "16 bits or more": lambda info: info.mode in ("I", "F") or ";16" in info.mode,
+    "alpha": lambda info: info.has_alpha,
+    "turned by EXIF": lambda info: info.orientation != 1,
+    "several frames, the first is used": lambda info: info.is_animated,
+    "black, or nearly": lambda info: info.brightest < DARK,
+    "one colour all over": lambda info: info.contrast <= FLAT and info.brightest >= DARK,
 }
 
 
 @dataclass(frozen=True)
-class Item:
-    """One image of the data set; label is None where it is unknown."""
+class AuditedImage:
+    """One image of the data set; split is train, valid or test, label None if unknown."""
 
-    part: str
+    split: str
     id: str
     label: str | None
     file: Path
@@ -68,44 +69,48 @@ class Item:
 
 @dataclass(frozen=True)
 class Copy:
-    """Two images that show one picture: the same decoded pixels (exact), or nearly."""
+    """Two images with the same decoded pixels (is_exact), or nearly the same."""
 
-    first: Item
-    second: Item
+    first: AuditedImage
+    second: AuditedImage
     is_exact: bool
 
     @property
     def is_across(self) -> bool:
-        """Whether the two stand in different parts."""
-        return self.first.part != self.second.part
+        """Whether the two are in different splits."""
+        return self.first.split != self.second.split
 
     @property
     def has_two_labels(self) -> bool:
-        """Whether the two are labelled differently."""
+        """Whether the two have different labels."""
         labels = {self.first.label, self.second.label}
         return len(labels) == 2 and None not in labels
 
 
 @dataclass(frozen=True)
 class Leak:
-    """The images of a part that have a copy among the training images, each once, of n_images."""
+    """The images of a split of n_images that have a copy among the training images, each once."""
 
-    part: str
+    split: str
     n_images: int
     copies: tuple[Copy, ...]
 
     def __str__(self) -> str:
-        n_exact, example = sum(copy.is_exact for copy in self.copies), self.copies[0]
+        n_copies, example = len(self.copies), self.copies[0]
+        n_exact = sum(copy.is_exact for copy in self.copies)
         return (
-            f"{len(self.copies):,} of {self.n_images:,} {self.part} images have a copy among the training images "
-            f"({n_exact:,} exact, {len(self.copies) - n_exact:,} near), "
+            f"{n_copies:,} of {self.n_images:,} {self.split} images have a copy among the training "
+            f"images ({n_exact:,} exact, {n_copies - n_exact:,} near), "
             f"such as {example.second.file} of {example.first.file}"
         )
 
 
 @dataclass(frozen=True)
-class Part:
-    """What a part holds. counts is by class, empty without labels; sizes by (width, height), formats and modes too."""
+class SplitSummary:
+    """What a split holds: images by class, (width, height), format and mode.
+
+    counts, by class, is empty without labels.
+    """
 
     name: str
     n_images: int
@@ -116,191 +121,205 @@ class Part:
 
     @property
     def size_range(self) -> list[tuple[int, int]]:
-        """The smallest, the median and the largest (width, height) by area; empty without readable images."""
-        by_area = sorted(self.sizes, key=lambda size: (size[0] * size[1], size))
-        seen = list(accumulate(self.sizes[size] for size in by_area))
-        if not by_area:
+        """The smallest, median and largest (width, height) by area; empty if none is readable."""
+        if not self.sizes:
             return []
-        middle = next(size for size, n in zip(by_area, seen, strict=True) if n >= seen[-1] / 2)
-        return [by_area[0], middle, by_area[-1]]
+        by_area = sorted(self.sizes, key=lambda size: (size[0] * size[1], size))
+        n_up_to = list(accumulate(self.sizes[size] for size in by_area))
+        half = n_up_to[-1] / 2
+        median = next(size for size, n in zip(by_area, n_up_to, strict=True) if n >= half)
+        return [by_area[0], median, by_area[-1]]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Everything found in a data set. copies names every further image once with the first that shows the picture.
+    """What an audit finds. copies pairs every further image, once, with the first one like it.
 
-    notes are lines about the whole set: files passed over, and how values of more than 8 bits are scaled.
+    notes are lines about the whole set: files passed over, and the scaling of more than 8 bits.
     """
 
     name: str
-    parts: tuple[Part, ...]
+    splits: tuple[SplitSummary, ...]
     leaks: tuple[Leak, ...]
     copies: tuple[Copy, ...]
-    unreadable: tuple[tuple[Item, str], ...]
-    odd: dict[str, tuple[Item, ...]]
+    unreadable: tuple[tuple[AuditedImage, str], ...]
+    odd: dict[str, tuple[AuditedImage, ...]]
     alike_classes: tuple[tuple[str, ...], ...]
     overlap: str | None
     notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by class, then by labelled part; the largest class first."""
-        parts = [part for part in self.parts if part.counts]
-        found = {
-            label: {part.name: part.counts.get(label, 0) for part in parts}
-            for part in parts
-            for label in part.counts
+        """Images by class, then by labeled split; the largest class first."""
+        splits = [split for split in self.splits if split.counts]
+        classes = {label for split in splits for label in split.counts}
+        counts = {
+            label: {split.name: split.counts.get(label, 0) for split in splits} for label in classes
         }
-        return dict(sorted(found.items(), key=lambda item: (-sum(item[1].values()), item[0])))
+        largest_first = sorted(classes, key=lambda label: (-sum(counts[label].values()), label))
+        return {label: counts[label] for label in largest_first}
 
 
 def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Audit:
-    """Look at every image. progress hears of files to decode that are not known yet. Raises DataError."""
-    looks, reasons = image_infos(data.hashes, progress, data.ranges)
-    items = _items(data)
-    look_of = {
-        item: looks[data.hashes[item.file]] for item in items if data.hashes[item.file] in looks
-    }
-    shown = _by_pixels(look_of)
-    train, others = _sides(shown, looks.values())
-    leaking = near_duplicates(others, train)
-    near = [*leaking, *near_duplicates(train), *near_duplicates(others)]
+    """Examine every image. progress is called for files that are decoded. Raises DataError."""
+    infos, reasons = image_infos(data.hashes, progress, data.ranges)
+    images = _images(data)
+    readable = _readable(data, images, infos)
+    unreadable = [image for image in images if image not in readable]
+    by_pixels = _by_pixels(readable)
+    train, held_out = _sides(by_pixels, infos.values())
+    leaking = near_duplicates(held_out, train)
+    near = [*leaking, *near_duplicates(train), *near_duplicates(held_out)]
+    splits = dict.fromkeys(image.split for image in images)
+    folders = data.train.files[0].parts[-5:-1]
     return Audit(
         name=data.name,
-        parts=tuple(
-            _part(name, items, look_of) for name in dict.fromkeys(item.part for item in items)
-        ),
-        leaks=_leaks(items, shown, leaking),
-        copies=tuple(_copies(shown, near)),
-        unreadable=tuple(
-            (item, reasons[data.hashes[item.file]]) for item in items if item not in look_of
-        ),
-        odd=_odd(look_of),
-        alike_classes=alike(sorted({item.label for item in items if item.label is not None})),
-        overlap=known_overlap([data.name, *data.train.files[0].parts[-5:-1]]),
+        splits=tuple(_summary(split, images, readable) for split in splits),
+        leaks=_leaks(images, by_pixels, leaking),
+        copies=tuple(_copies(by_pixels, near)),
+        unreadable=tuple((image, reasons[data.hashes[image.file]]) for image in unreadable),
+        odd=_odd(readable),
+        alike_classes=alike(sorted({image.label for image in images if image.label is not None})),
+        overlap=known_overlap([data.name, *folders]),
         notes=tuple(filter(None, [data.passed_over, str(data.ranges)])),
     )
 
 
 def leaks(data: "DataSet", progress: Progress = lambda done, total: None) -> tuple[Leak, ...]:
-    """For valid and test, where there are any, the images that have a copy among the training images.
+    """For valid and test, the images that have a copy among the training images.
 
-    Cheap once the pixel cache is filled, which knows the looks. Raises DataError.
+    Cheap once the pixel store is filled, which fills the cache of infos too. Raises DataError.
     """
-    looks, _ = image_infos(data.hashes, progress, data.ranges)
-    items = _items(data)
-    shown = _by_pixels(
-        {item: looks[data.hashes[item.file]] for item in items if data.hashes[item.file] in looks}
-    )
-    train, others = _sides(shown, looks.values())
-    return _leaks(items, shown, near_duplicates(others, train))
+    infos, _ = image_infos(data.hashes, progress, data.ranges)
+    images = _images(data)
+    by_pixels = _by_pixels(_readable(data, images, infos))
+    train, held_out = _sides(by_pixels, infos.values())
+    return _leaks(images, by_pixels, near_duplicates(held_out, train))
 
 
 def leak_warnings(data: "DataSet") -> list[str]:
-    """A line for each part that leaks, remembered by the data set's fingerprint. Raises DataError."""
-    memory = cache_root() / "leaks" / f"2-{data.fingerprint}.json"
+    """A line for each split that leaks, cached by the data set's fingerprint. Raises DataError."""
+    cached = cache_root() / "leaks" / f"2-{data.fingerprint}.json"
     with suppress(OSError, ValueError):
-        return [str(line) for line in json.loads(memory.read_text(encoding="utf-8"))]
-    found = [str(leak) for leak in leaks(data)]
-    with suppress(EnsembleError):  # it only saves time
-        write_text(memory, json.dumps(found, ensure_ascii=False))
-    return found
+        return [str(line) for line in json.loads(cached.read_text(encoding="utf-8"))]
+    lines = [str(leak) for leak in leaks(data)]
+    with suppress(EnsembleError):  # the cache only saves time
+        write_text(cached, json.dumps(lines, ensure_ascii=False))
+    return lines
 
 
 def alike(classes: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Groups of class names that differ only by case, spaces, - and _, or Unicode form."""
     groups: dict[str, list[str]] = {}
     for name in classes:
-        key = unicodedata.normalize("NFKC", name).casefold()
-        groups.setdefault(
-            "".join(sign for sign in key if not sign.isspace() and sign not in "-_"), []
-        ).append(name)
+        folded = unicodedata.normalize("NFKC", name).casefold()
+        key = "".join(sign for sign in folded if not sign.isspace() and sign not in "-_")
+        groups.setdefault(key, []).append(name)
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
 
 
 def known_overlap(names: Iterable[str]) -> str | None:
-    """What is known about a data set that goes by one of these names, such as its folders'."""
+    """What is known about a data set by one of its names, such as those of its folders."""
     bare = ["".join(filter(str.isalnum, name.casefold())) for name in names]
-    return next(
-        (said for piece, said in OVERLAPS.items() if any(piece in name for name in bare)), None
-    )
+    for piece, overlap in OVERLAPS.items():
+        if any(piece in name for name in bare):
+            return overlap
+    return None
 
 
-def _items(data: "DataSet") -> list[Item]:
-    """Every image, those of train first, then valid, then test."""
-    return [
-        Item(part, images.ids[i], images.labels[i] if images.labels else None, images.files[i])
-        for part, images in zip(("train", "valid", "test"), data.tables, strict=False)
-        for i in range(len(images))
-    ]
+def _images(data: "DataSet") -> list[AuditedImage]:
+    """Every image: those of train first, then valid, then test."""
+    images = []
+    for split, table in zip(("train", "valid", "test"), data.tables, strict=False):
+        labels = table.labels or (None,) * len(table)
+        rows = zip(table.ids, labels, table.files, strict=True)
+        images += [AuditedImage(split, image_id, label, file) for image_id, label, file in rows]
+    return images
 
 
-def _by_pixels(look_of: Mapping[Item, ImageInfo]) -> dict[str, list[Item]]:
-    shown: dict[str, list[Item]] = {}
-    for item, look in look_of.items():
-        shown.setdefault(look.pixels, []).append(item)
-    return shown
+def _readable(
+    data: "DataSet", images: Iterable[AuditedImage], infos: Mapping[str, ImageInfo]
+) -> dict[AuditedImage, ImageInfo]:
+    digests = {image: data.hashes[image.file] for image in images}
+    return {image: infos[digest] for image, digest in digests.items() if digest in infos}
+
+
+def _by_pixels(readable: Mapping[AuditedImage, ImageInfo]) -> dict[str, list[AuditedImage]]:
+    by_pixels: dict[str, list[AuditedImage]] = {}
+    for image, info in readable.items():
+        by_pixels.setdefault(info.pixels, []).append(image)
+    return by_pixels
 
 
 def _sides(
-    shown: Mapping[str, list[Item]], looks: Iterable[ImageInfo]
+    by_pixels: Mapping[str, list[AuditedImage]], infos: Iterable[ImageInfo]
 ) -> tuple[list[ImageInfo], list[ImageInfo]]:
-    """One look for each picture that training images show, and one for each that only the others do."""
-    by_pixels = {look.pixels: look for look in looks}
-    is_train = {pixels: group[0].part == "train" for pixels, group in shown.items()}
-    train = [by_pixels[pixels] for pixels in shown if is_train[pixels]]
-    return train, [by_pixels[pixels] for pixels in shown if not is_train[pixels]]
+    """An info for the pixels of each training image, and one for those only of other images."""
+    info_of = {info.pixels: info for info in infos}
+    train: list[ImageInfo] = []
+    held_out: list[ImageInfo] = []
+    for pixels, images in by_pixels.items():
+        side = train if images[0].split == "train" else held_out
+        side.append(info_of[pixels])
+    return train, held_out
 
 
-def _copies(shown: Mapping[str, list[Item]], near: Iterable[tuple[str, str]]) -> Iterable[Copy]:
-    order = {pixels: i for i, pixels in enumerate(shown)}  # train first
-    firsts = [group[0] for group in shown.values()]
-    for first, *others in shown.values():
-        yield from (Copy(first, other, is_exact=True) for other in others)
-    for one, other in sorted(sorted(order[pixels] for pixels in pair) for pair in near):
-        yield Copy(firsts[one], firsts[other], is_exact=False)
+def _copies(
+    by_pixels: Mapping[str, list[AuditedImage]], near: Iterable[tuple[str, str]]
+) -> Iterable[Copy]:
+    order = {pixels: i for i, pixels in enumerate(by_pixels)}  # train first
+    firsts = [images[0] for images in by_pixels.values()]
+    for first, *rest in by_pixels.values():
+        yield from (Copy(first, copy, is_exact=True) for copy in rest)
+    for i, j in sorted(sorted(order[pixels] for pixels in pair) for pair in near):
+        yield Copy(firsts[i], firsts[j], is_exact=False)
 
 
 def _leaks(
-    items: Sequence[Item], shown: Mapping[str, list[Item]], near: Iterable[tuple[str, str]]
+    images: Sequence[AuditedImage],
+    by_pixels: Mapping[str, list[AuditedImage]],
+    near: Iterable[tuple[str, str]],
 ) -> tuple[Leak, ...]:
-    """Each image once, as an exact copy where it is one; near pairs pictures outside train with some of train."""
-    source = {pixels: group[0] for pixels, group in shown.items() if group[0].part == "train"}
-    exact = set(source)
-    for other, trained in near:
-        source.setdefault(other, shown[trained][0])
-    found = [
-        Copy(source[pixels], item, pixels in exact)
-        for pixels, group in shown.items()
-        for item in group
-        if pixels in source and item.part != "train"
-    ]
-    totals = Counter(item.part for item in items)
-    parts = {part: tuple(copy for copy in found if copy.second.part == part) for part in totals}
-    return tuple(Leak(part, totals[part], copies) for part, copies in parts.items() if copies)
-
-
-def _part(name: str, items: Sequence[Item], look_of: Mapping[Item, ImageInfo]) -> Part:
-    own = [item for item in items if item.part == name]
-    looks = [look_of[item] for item in own if item in look_of]
-    return Part(
-        name=name,
-        n_images=len(own),
-        counts=dict(sorted(Counter(item.label for item in own if item.label is not None).items())),
-        sizes=dict(Counter((look.width, look.height) for look in looks)),
-        formats=dict(Counter(look.format for look in looks).most_common()),
-        modes=dict(Counter(look.mode for look in looks).most_common()),
+    """Each image once, as an exact copy if it is one; near pairs are (outside train, in train)."""
+    sources = {pixels: group[0] for pixels, group in by_pixels.items() if group[0].split == "train"}
+    exact = set(sources)
+    for held_out, train in near:
+        sources.setdefault(held_out, by_pixels[train][0])
+    copies: dict[str, list[Copy]] = {image.split: [] for image in images}
+    for pixels, group in by_pixels.items():
+        for image in group:
+            if pixels in sources and image.split != "train":
+                copies[image.split].append(Copy(sources[pixels], image, pixels in exact))
+    totals = Counter(image.split for image in images)
+    return tuple(
+        Leak(split, totals[split], tuple(leaking)) for split, leaking in copies.items() if leaking
     )
 
 
-def _odd(look_of: Mapping[Item, ImageInfo]) -> dict[str, tuple[Item, ...]]:
+def _summary(
+    split: str, images: Iterable[AuditedImage], readable: Mapping[AuditedImage, ImageInfo]
+) -> SplitSummary:
+    members = [image for image in images if image.split == split]
+    infos = [readable[image] for image in members if image in readable]
+    labels = Counter(image.label for image in members if image.label is not None)
+    return SplitSummary(
+        name=split,
+        n_images=len(members),
+        counts=dict(sorted(labels.items())),
+        sizes=dict(Counter((info.width, info.height) for info in infos)),
+        formats=dict(Counter(info.format for info in infos).most_common()),
+        modes=dict(Counter(info.mode for info in infos).most_common()),
+    )
+
+
+def _odd(readable: Mapping[AuditedImage, ImageInfo]) -> dict[str, tuple[AuditedImage, ...]]:
     """Images by what is odd about them; an image may be odd in several ways."""
-    found: dict[str, list[Item]] = {}
-    for item, look in look_of.items():
-        kinds = [kind for kind, applies in ODDITIES.items() if applies(look)]
-        suffix = item.file.suffix.lower()
-        if FORMATS.get(suffix, look.format) != look.format:
-            kinds.append(f"{look.format} named {suffix}")
+    odd: dict[str, list[AuditedImage]] = {}
+    for image, info in readable.items():
+        kinds = [kind for kind, applies in ODDITIES.items() if applies(info)]
+        suffix = image.file.suffix.lower()
+        if FORMATS.get(suffix, info.format) != info.format:
+            kinds.append(f"{info.format} named {suffix}")
         for kind in kinds:
-            found.setdefault(kind, []).append(item)
-    return {kind: tuple(items) for kind, items in sorted(found.items())}
+            odd.setdefault(kind, []).append(image)
+    return {kind: tuple(images) for kind, images in sorted(odd.items())}

@@ -1,36 +1,41 @@
-"""Content hashes of files, remembered by path and stat (size, times, inode) so that a second look costs a stat."""
+"""Content hashes of files, cached by path and stat: an unchanged file is not read again."""
 
 import hashlib
-import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
 from pathlib import Path
 
-from ensemble.dataset.archives import cache_root
+from ensemble.dataset.cache_table import CacheTable
 from ensemble.errors import DataError
+from ensemble.paths import cache_root
 
-_Stat = tuple[int, int, int, int]
-_NO_STAT = (-1, -1, -1, -1)
+_Stat = tuple[int, int, int, str]
+COLUMNS = (
+    "path TEXT PRIMARY KEY",
+    "size INT",
+    "mtime INT",
+    "ctime INT",
+    "inode TEXT",  # 64 bits without a sign on Windows; an INT of SQLite has 63
+    "hash TEXT",
+)
 
 
 def content_hashes(files: Sequence[Path]) -> list[str]:
     """A 128-bit BLAKE2 hash of each file's bytes, as hex. Raises DataError."""
-    index = cache_root() / "content.sqlite"
     paths = [str(file.resolve()) for file in files]
     try:
         stats = [_stat(file) for file in files]
-        known = _recall(index)
-        stale = [
-            i for i, path in enumerate(paths) if known.get(path, (_NO_STAT, ""))[0] != stats[i]
-        ]
+        hashes = _cached_hashes(paths, stats)
+        stale = [i for i, path in enumerate(paths) if path not in hashes]
         with ThreadPoolExecutor(8) as pool:
-            fresh = dict(zip(stale, pool.map(_hash, [files[i] for i in stale]), strict=True))
-        unchanged = [i for i in stale if _stat(files[i]) == stats[i]]
+            fresh = list(pool.map(_hash, [files[i] for i in stale]))
+        unchanged = [_stat(files[i]) == stats[i] for i in stale]
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
-    _remember(index, [(paths[i], *stats[i], fresh[i]) for i in unchanged])
-    return [fresh[i] if i in fresh else known[path][1] for i, path in enumerate(paths)]
+    hashes |= {paths[i]: digest for i, digest in zip(stale, fresh, strict=True)}
+    stored = [i for i, is_unchanged in zip(stale, unchanged, strict=True) if is_unchanged]
+    _table().store([(paths[i], *stats[i], hashes[paths[i]]) for i in stored])
+    return [hashes[path] for path in paths]
 
 
 def content_hash(content: bytes) -> str:
@@ -38,67 +43,40 @@ def content_hash(content: bytes) -> str:
     return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def read_hashed(file: Path, content: str) -> bytes:
-    """A file's bytes, which must be those that have this hash. Raises DataError."""
+def read_hashed(file: Path, digest: str) -> bytes:
+    """A file's bytes, which must have this content hash. Raises DataError."""
     try:
         stored = file.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{file}: cannot be read any more ({error.strerror})\nput it back and run the command again"
+            f"{file}: cannot be read any more ({error.strerror})\n"
+            "put it back and run the command again"
         ) from None
-    if content_hash(stored) != content:
-        _forget(file)
+    if content_hash(stored) != digest:
+        _table().remove(str(file.resolve()))
         raise DataError(
-            f"{file}: was changed while this command was using it\nput it back, or run the command again"
+            f"{file}: was changed while this command was using it\n"
+            "put it back, or run the command again"
         )
     return stored
 
 
+def _table() -> CacheTable:
+    return CacheTable(cache_root() / "content.sqlite", "files", COLUMNS)
+
+
+def _cached_hashes(paths: Sequence[str], stats: Sequence[_Stat]) -> dict[str, str]:
+    """The hashes of the files whose stat is the cached one, by path."""
+    current = dict(zip(paths, stats, strict=True))
+    rows = _table().rows(current)
+    return {path: digest for path, *stat, digest in rows if tuple(stat) == current[path]}
+
+
 def _stat(file: Path) -> _Stat:
     stat = file.stat()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+    return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, str(stat.st_ino)
 
 
 def _hash(file: Path) -> str:
     with file.open("rb") as stored:
         return hashlib.file_digest(stored, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def _recall(index: Path) -> dict[str, tuple[_Stat, str]]:
-    if not index.exists():
-        return {}
-    with suppress(sqlite3.Error), closing(sqlite3.connect(index, timeout=30)) as db:
-        rows = db.execute("SELECT path, size, mtime, ctime, inode, hash FROM files")
-        return {
-            path: ((size, mtime, ctime, int(inode)), digest)
-            for path, size, mtime, ctime, inode, digest in rows
-        }
-    return {}
-
-
-def _remember(index: Path, rows: list[tuple[str, int, int, int, int, str]]) -> None:
-    """The index only saves time: where it cannot be written, files are hashed again."""
-    if not rows:
-        return
-    with suppress(sqlite3.Error, OSError):
-        index.parent.mkdir(parents=True, exist_ok=True)
-        with closing(sqlite3.connect(index, timeout=30)) as db, db:
-            db.execute(
-                "CREATE TABLE IF NOT EXISTS files "
-                "(path TEXT PRIMARY KEY, size INT, mtime INT, ctime INT, inode TEXT, hash TEXT)"
-            )  # an inode of Windows may have 64 bits without a sign, an INT of SQLite has 63
-            db.executemany(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (path, size, mtime, ctime, str(inode), digest)
-                    for path, size, mtime, ctime, inode, digest in rows
-                ],
-            )
-
-
-def _forget(file: Path) -> None:
-    """Leave a file out of the index: what stands there about it is wrong."""
-    index = cache_root() / "content.sqlite"
-    if index.exists():
-        with suppress(sqlite3.Error), closing(sqlite3.connect(index, timeout=30)) as db, db:
-            db.execute("DELETE FROM files WHERE path = ?", (str(file.resolve()),))

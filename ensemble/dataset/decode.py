@@ -1,213 +1,105 @@
-"""Open an image file by its content, whatever its name says; of its metadata only the orientation counts."""
+"""From an image file to upright RGB pixels, whatever its format, depth and orientation."""
 
+import errno
+import io
 import re
-import struct
-import warnings
-from collections.abc import Iterator
 from contextlib import suppress
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
+import numpy as np
 from PIL import Image
-from PIL.ImageFile import ImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.TiffImagePlugin import TiffImageFile
 
-# What Pillow knows by a signature; without PostScript, which would start Ghostscript, WMF, and what it cannot decode
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "GIF",
-    "BMP",
-    "WEBP",
-    "TIFF",
-    "PPM",
-    "JPEG2000",
-    "AVIF",
-    "MPO",
-    "DIB",
-    "ICO",
-    "CUR",
-    "ICNS",
-    "PSD",
-    "QOI",
-    "DDS",
-    "SGI",
-    "SUN",
-    "PCX",
-    "DCX",
-    "FITS",
-    "XPM",
-    "XBM",
-    "FLI",
-    "MSP",
-    "PIXAR",
-    "BLP",
-    "FTEX",
-)
-# These have no signature: only a file that is named so may be one
-FORMATS_BY_SUFFIX = {
-    ".tga": "TGA",
-    ".icb": "TGA",
-    ".vda": "TGA",
-    ".vst": "TGA",
-    ".im": "IM",
-    ".spi": "SPIDER",
-    ".pcd": "PCD",
-}
-ORIENTATION = 0x0112
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-WHOLE_NUMBERS = {
-    1: "B",
-    3: "H",
-    4: "L",
-    6: "b",
-    8: "h",
-    9: "l",
-}  # TIFF field types, as struct names them
-PNG, EXIF = b"\x89PNG\r\n\x1a\n", b"Exif\0\0"
-PNG_PIXELS = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"eXIf"}
-# the TIFF tags that say how pixels are stored, and the orientation
-TIFF_PIXELS = {
-    254,
-    255,
-    *range(256, 260),
-    262,
-    266,
-    273,
-    274,
-    277,
-    278,
-    279,
-    284,
-    292,
-    293,
-    317,
-    320,
-    322,
-    323,
-    324,
-    325,
-    332,
-    338,
-    339,
-    347,
-    *range(512, 522),
-    529,
-    530,
-    531,
-    532,
-}
-QUIET = ("ignore", None, UserWarning, re.compile(r"PIL\."), 0)
+from ensemble.dataset.depth import EIGHT_BITS, Ranges, deep_mode, to_8_bits
+from ensemble.dataset.image_file import open_image, orientation_of, upright, without_metadata
+from ensemble.errors import DataError
+
+# errors of the system, not of the file
+SYSTEM_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES}
 
 
-def open_image(file: Path | IO[bytes], suffix: str = "") -> ImageFile:
-    """An image whose header was read, its pixels not yet. Raises whatever Pillow raises.
+class UnreadableImage(Exception):
+    """A file that no decoder accepts as an image."""
 
-    suffix is that of the file's name, where the file itself has none.
+
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """An image as upright RGB, and how its file stores it: mode is Pillow's, before conversion."""
+
+    image: Image.Image
+    format: str
+    mode: str
+    orientation: int
+    has_alpha: bool
+    is_animated: bool
+
+
+def decode_image(
+    path: Path,
+    least_side: int | None = None,
+    ranges: Ranges = EIGHT_BITS,
+    content: bytes | None = None,
+) -> DecodedImage:
+    """An image as RGB, turned upright, without alpha; more than 8 bits are scaled by the ranges.
+
+    content holds the bytes of a file that was read before. A JPEG may come at a half, quarter or
+    eighth of its size, as long as both sides have least_side pixels or more.
+    Raises UnreadableImage, and DataError where the system refuses to read the file.
     """
-    if QUIET not in warnings.filters:  # Pillow warns of every odd tag, once for every image
-        warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    by_suffix = FORMATS_BY_SUFFIX.get((file.suffix if isinstance(file, Path) else suffix).lower())
-    formats = [*FORMATS, by_suffix] if by_suffix else FORMATS
-    if not set(formats) <= Image.OPEN.keys():
-        Image.init()
-    return Image.open(file, formats=[name for name in formats if name in Image.OPEN])
+    try:
+        return _decoded(_stream(path, content), path.suffix, least_side, ranges)
+    except Exception as error:  # whatever a decoder raises on a damaged file
+        if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        with suppress(Exception):
+            bare = without_metadata(_stream(path, content))
+            if bare is not None:
+                return _decoded(bare, path.suffix, least_side, ranges)
+        reason = re.sub(r"<_io.BytesIO object at \w+>", repr(str(path)), str(error))[:200]
+        raise UnreadableImage(f"{path}: {reason or type(error).__name__}") from None
 
 
-def orientation_of(image: Image.Image) -> int:
-    """The orientation that an opened image states, 1 (upright) to 8; whatever else its metadata hold is not read.
-
-    1 where it states none, or none of these numbers. Ask before the pixels are loaded. Raises what a PNG's loading
-    raises: it may state its orientation behind the pixels.
-    """
-    exif = image.info.get("exif")
-    stated = (
-        image.tag_v2.get(ORIENTATION) if isinstance(image, TiffImageFile) else _stated(exif or b"")
-    )
-    if stated is None:
-        if isinstance(image, PngImageFile):
-            image.load()  # getexif would, and after an error Pillow takes the half-decoded pixels for loaded
-        with suppress(Exception):  # XMP, and what ImageMagick writes into PNG
-            stated = image.getexif().get(ORIENTATION)
-    return stated if type(stated) is int and stated in TURNS else 1
+def read_image(
+    path: Path,
+    least_side: int | None = None,
+    ranges: Ranges = EIGHT_BITS,
+    content: bytes | None = None,
+) -> Image.Image:
+    """The pixels alone of decode_image. Raises UnreadableImage, DataError."""
+    return decode_image(path, least_side, ranges, content).image
 
 
-def _stated(exif: bytes) -> object:
-    """The orientation in the first directory of an EXIF block: None where there is none, "" where it is no number."""
-    with suppress(struct.error, KeyError):
-        block = exif.removeprefix(EXIF)
-        order = {b"II": "<", b"MM": ">"}[block[:2]]
-        (start,) = struct.unpack_from(order + "L", block, 4)
-        (n_entries,) = struct.unpack_from(order + "H", block, start)
-        for place in range(start + 2, start + 2 + 12 * n_entries, 12):
-            tag, kind, n_values = struct.unpack_from(order + "HHL", block, place)
-            if tag == ORIENTATION:
-                if kind not in WHOLE_NUMBERS or not n_values:
-                    return ""
-                return struct.unpack_from(order + WHOLE_NUMBERS[kind], block, place + 8)[0]
-    return None
+def _stream(path: Path, content: bytes | None) -> Path | IO[bytes]:
+    return path if content is None else io.BytesIO(content)
 
 
-def upright(image: Image.Image, orientation: int) -> Image.Image:
-    """The image turned as its orientation says."""
-    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+def _decoded(
+    file: Path | IO[bytes], suffix: str, least_side: int | None, ranges: Ranges
+) -> DecodedImage:
+    with open_image(file, suffix) as opened:
+        if least_side is not None:
+            opened.draft("RGB", (least_side, least_side))
+        mode = "RGB;16" if opened.mode == "RGB" and "RGB;16" in str(opened.tile) else opened.mode
+        orientation = orientation_of(opened)
+        opened.load()
+        has_alpha = opened.has_transparency_data
+        image = _as_rgb(opened, ranges)
+        if opened.format != "TIFF":  # which Pillow turns when it loads
+            image = upright(image, orientation)
+        is_animated = _is_animated(opened)
+        return DecodedImage(image, opened.format or "?", mode, orientation, has_alpha, is_animated)
 
 
-def without_metadata(file: Path | IO[bytes]) -> IO[bytes] | None:
-    """A PNG's, TIFF's or AVIF's content without what pixels do not need; None for other formats.
-
-    Pillow refuses such files for a text or profile of more than 1 MB, or for damaged metadata.
-    """
-    with file.open("rb") if isinstance(file, Path) else file as stored:
-        head = stored.read(12)
-        stored.seek(len(PNG))
-        if head.startswith(PNG):
-            return BytesIO(PNG + b"".join(_png_pixels(stored)))
-        stored.seek(0)
-        if head.startswith((b"II*\0", b"MM\0*")):
-            return _tiff_pixels(stored)
-        if head[4:] in (
-            b"ftypavif",
-            b"ftypavis",
-        ):  # the first Exif is the kind of an item; libavif ignores others
-            return BytesIO(stored.read().replace(b"Exif", b"none", 1))
-        return None
+def _as_rgb(image: Image.Image, ranges: Ranges) -> Image.Image:
+    mode = deep_mode(image.mode)
+    if mode:
+        image = Image.fromarray(to_8_bits(np.asarray(image), *ranges.of(mode)))
+    return image.convert("RGBA" if "transparency" in image.info else "RGB").convert("RGB")
 
 
-def _png_pixels(stored: IO[bytes]) -> Iterator[bytes]:
-    """The chunks, whole, that pixels and orientation need."""
-    while len(head := stored.read(8)) == 8:
-        length = int.from_bytes(head[:4], "big") + 4  # and the checksum
-        if head[4:] in PNG_PIXELS:
-            yield head + stored.read(length)
-        else:
-            stored.seek(length, 1)
-
-
-def _tiff_pixels(stored: IO[bytes]) -> IO[bytes] | None:
-    """The same file whose first directory has only the entries that pixels and orientation need."""
-    content = bytearray(stored.read())
-    order = "<" if content[:2] == b"II" else ">"
-    with suppress(struct.error):
-        (start,) = struct.unpack_from(order + "L", content, 4)
-        (n_entries,) = struct.unpack_from(order + "H", content, start)
-        places = range(start + 2, start + 2 + 12 * n_entries, 12)
-        entries = [bytes(content[place : place + 12]) for place in places]
-        tags = [cast("int", struct.unpack_from(order + "H", entry)[0]) for entry in entries]
-        kept = [entry for entry, tag in zip(entries, tags, strict=True) if tag in TIFF_PIXELS]
-        directory = (
-            struct.pack(order + "H", len(kept)) + b"".join(kept) + bytes(4)
-        )  # no further directory
-        content[start : start + len(directory)] = directory
-        return BytesIO(content)
-    return None
+def _is_animated(image: Image.Image) -> bool:
+    """Whether more than one frame follows; damage after the first frame does not matter."""
+    with suppress(Exception):
+        return bool(getattr(image, "is_animated", False))
+    return False

@@ -1,4 +1,4 @@
-"""What lies in a folder that nobody has described: class folders, parts, a labels file, a sample submission."""
+"""Recognize a folder that no recipe describes: class folders, splits, labels, a sample."""
 
 import statistics
 from collections import Counter
@@ -6,23 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ensemble.dataset.archives import find
-from ensemble.dataset.csvfile import BETWEEN_LABELS, read_csv
+from ensemble.dataset.archives import folder_of
+from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.dataset.filenames import contents, is_sample, same_form
 from ensemble.dataset.scan import image_files, passed_over_line, scan
 from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
+from ensemble.numbers import count
+from ensemble.paths import find
 
 TRAIN = ("train", "training", "train_images", "train_imgs", "images", "imgs", "jpg")
 VALID = ("val", "valid", "validation", "dev")
 TEST = ("test", "testing", "test_images", "test_imgs", "eval")
 LABELS = ("label", "labels", "target", "class", "breed", "category", "species", "diagnosis", "y")
-N_LOOKED_AT = 300  # headers that are read to learn sizes
+N_OPENED = 300  # images whose header is read to learn sizes
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Widths and heights of some images, and the files whose header no decoder accepts."""
+    """(width, height) of some images, and the files whose header no decoder accepts."""
 
     smallest: tuple[int, int]
     median: tuple[int, int]
@@ -31,16 +33,17 @@ class Sizes:
 
     @property
     def side(self) -> int:
-        """The median picture's short side in pixels."""
+        """The median image's short side in pixels."""
         return min(self.median)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A recipe's data section as far as a folder tells it; labels is (file, id column, label column).
+    """A recipe's data section as far as a folder shows it.
 
-    counts is the number of labelled images by class; n_test is 0 without a test folder. notes are lines about files
-    that are no images, and about values of more than 8 bits.
+    labels is (file, id column, label column). counts is the number of labeled images by class;
+    n_test is 0 without a test folder. doubts are questions to the user; notes are lines about files
+    that are not images, and about values of more than 8 bits.
     """
 
     root: Path
@@ -59,125 +62,89 @@ class Layout:
 
     @property
     def n_train(self) -> int:
-        """Labelled images, without those of a validation folder."""
+        """Labeled images, without those of a validation folder."""
         return sum(self.counts.values())
 
 
-def recognise(path: str) -> Layout:
-    """The layout of a folder or archive. Raises DataError where it is none that is known."""
-    root = _inner(find(path))
-    folders = _folders(root)
-    train, valid, test = (_named(folders, names) for names in (TRAIN, VALID, TEST))
-    samples = [own.name for own in sorted(root.glob("*.csv")) if is_sample(own.name)]
-    sample = _fitting(root, samples, test)
-    doubts = (
-        (f"sample submissions: {', '.join(samples)}; {sample} is taken",)
-        if len(samples) > 1
-        else ()
-    )
-    found = _recognised(root, folders, train, valid, test, sample)
-    return _with_notes(replace(found, doubts=(*doubts, *found.doubts)))
+@dataclass(frozen=True)
+class _Folders:
+    """The folders and the sample submission below a root, as they are named."""
+
+    root: Path
+    train: str | None
+    valid: str | None
+    test: str | None
+    sample: str | None
+    names: tuple[str, ...]
 
 
-def _with_notes(layout: Layout) -> Layout:
-    """The layout with what its folders hold besides images, and how values of more than 8 bits will be scaled.
+def detect_layout(path: str) -> Layout:
+    """The layout of a folder or archive. Raises DataError for one that is not known."""
+    root = _unwrapped(folder_of(find(path)))
+    names = _folder_names(root)
+    train, valid, test = (_named(root, names, kind) for kind in (TRAIN, VALID, TEST))
+    samples = [file.name for file in sorted(root.glob("*.csv")) if is_sample(file.name)]
+    sample = _fitting_sample(root, samples, test)
+    layout = _detected(_Folders(root, train, valid, test, sample, names))
+    if len(samples) > 1:
+        doubt = f"sample submissions: {', '.join(samples)}; {sample} is used"
+        layout = replace(layout, doubts=(doubt, *layout.doubts))
+    return replace(layout, notes=_notes(layout))
 
-    These are measured on some files, spread over all; a training measures its own.
+
+def _notes(layout: Layout) -> tuple[str, ...]:
+    """What the folders hold besides images, and how values of more than 8 bits will be scaled.
+
+    The range is measured on some files, spread over all; a training measures its own.
     """
-    from ensemble.dataset.depth import measured_now
+    from ensemble.dataset.depth import measured_ranges
 
-    folders = dict.fromkeys(part for part in (layout.train, layout.valid, layout.test) if part)
-    scans = [scan(layout.root / folder) for folder in folders]
+    names = [name for name in (layout.train, layout.valid, layout.test) if name]
+    scans = [scan(layout.root / name) for name in dict.fromkeys(names)]
     files = sorted({file for scanned in scans for file in scanned.images})
-    ranges = measured_now(files[:: max(1, len(files) // N_LOOKED_AT)])
-    notes = (passed_over_line(*scans), str(ranges))
-    return replace(layout, notes=tuple(note for note in notes if note))
+    ranges = measured_ranges(files[:: max(1, len(files) // N_OPENED)])
+    return tuple(filter(None, [passed_over_line(*scans), str(ranges)]))
 
 
-def _folders(root: Path) -> dict[str, Path]:
-    """The folders by name; where one holds the training and test images in folders of their own, these after them."""
-
-    def within(folder: Path) -> list[Path]:
-        return [
-            child
-            for child in sorted(folder.iterdir())
-            if child.is_dir() and child.name[0] not in "._"
-        ]
-
-    top = within(root)
-    nested = [
-        own
-        for folder in top
-        for own in within(folder)
-        if all(
-            any(other.name.lower() in names for other in within(folder)) for names in (TRAIN, TEST)
-        )
-    ]
-    return {folder.relative_to(root).as_posix(): folder for folder in [*top, *nested]}
-
-
-def _fitting(root: Path, samples: Sequence[str], test: str | None) -> str | None:
-    """The sample submission with as many rows as there are test images, else the first."""
-    if len(samples) < 2 or test is None:
-        return next(iter(samples), None)
-    n_tests = len(image_files(root / test))
-    return next((name for name in samples if len(read_csv(root / name)[1]) == n_tests), samples[0])
-
-
-def _recognised(
-    root: Path,
-    folders: dict[str, Path],
-    train: str | None,
-    valid: str | None,
-    test: str | None,
-    sample: str | None,
-) -> Layout:
-    labelled = _labels_file(root, train)
-    if labelled is not None:
-        return _from_csv(root, *labelled, test, sample)
-    if (
-        train is None
-        and folders
-        and not valid
-        and not test
-        and all(_has_images(folder) for folder in folders.values())
-    ):
-        train = "."
-    if train is None or not _class_names(root / train):
-        lines = [
-            f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV beside a folder of images",
-            contents(root),
-            passed_over_line(scan(root)),
-        ]
-        raise DataError("\n".join(filter(None, lines)))
-    return _from_folders(root, train, valid, test, sample)
-
-
-def _inner(root: Path) -> Path:
-    """Downloads often wrap everything in a folder, or two."""
+def _unwrapped(root: Path) -> Path:
+    """The folder inside folders that hold nothing else, as downloads often do."""
     while True:
-        children = [
-            child for child in root.iterdir() if not child.name.startswith((".", "__MACOSX"))
-        ]
-        if (
-            len(children) != 1
-            or not children[0].is_dir()
-            or _class_names(children[0]) == []
-            and _has_images(children[0])
-        ):
+        hidden = (".", "__MACOSX")
+        children = [child for child in root.iterdir() if not child.name.startswith(hidden)]
+        if len(children) != 1 or not children[0].is_dir():
             return root
-        if children[0].name.lower() in TRAIN:
+        (child,) = children
+        is_class = not _class_names(child) and _has_images(child)
+        if is_class or child.name.lower() in TRAIN:
             return root
-        root = children[0]
+        root = child
 
 
-def _named(folders: dict[str, Path], names: Sequence[str]) -> str | None:
+def _subfolders(folder: Path) -> list[Path]:
+    children = [child for child in folder.iterdir() if child.name[0] not in "._"]
+    return sorted(child for child in children if child.is_dir())
+
+
+def _folder_names(root: Path) -> tuple[str, ...]:
+    """POSIX names of the folders; then of those inside one that holds training and test folders."""
+    top = _subfolders(root)
+    nested: list[Path] = []
+    for folder in top:
+        inside = _subfolders(folder)
+        names = {child.name.lower() for child in inside}
+        if names & set(TRAIN) and names & set(TEST):
+            nested += inside
+    return tuple(folder.relative_to(root).as_posix() for folder in [*top, *nested])
+
+
+def _named(root: Path, folders: Sequence[str], names: Sequence[str]) -> str | None:
     """The first folder of such a name that holds images."""
-    by_lower = {
-        Path(name).name.lower(): name for name in reversed(folders)
-    }  # of two, the one that is not nested
-    found = [by_lower[name] for name in names if name in by_lower]
-    return next((name for name in found if _has_images(folders[name])), None)
+    # of two folders with one name, the one that is not nested: it comes first
+    by_lower = {Path(folder).name.lower(): folder for folder in reversed(folders)}
+    for name in names:
+        if name in by_lower and _has_images(root / by_lower[name]):
+            return by_lower[name]
+    return None
 
 
 def _has_images(folder: Path) -> bool:
@@ -185,162 +152,196 @@ def _has_images(folder: Path) -> bool:
 
 
 def _class_names(folder: Path) -> list[str]:
-    children = [child for child in folder.iterdir() if child.is_dir() and child.name[0] not in "._"]
-    return sorted(child.name for child in children if _has_images(child))
+    return [child.name for child in _subfolders(folder) if _has_images(child)]
 
 
-def _labels_file(root: Path, train: str | None) -> tuple[str, str, str, str] | None:
-    """(folder, file, id column, label column) of a CSV that names the images of a folder."""
+def _fitting_sample(root: Path, samples: Sequence[str], test: str | None) -> str | None:
+    """The sample submission with as many rows as there are test images, else the first."""
+    if len(samples) > 1 and test is not None:
+        n_test = len(image_files(root / test))
+        for name in samples:
+            if len(read_csv(root / name)[1]) == n_test:
+                return name
+    return samples[0] if samples else None
+
+
+def _detected(folders: _Folders) -> Layout:
+    labels = _labels_file(folders.root, folders.train)
+    if labels is not None:
+        return _from_csv(folders, labels)
+    root, train = folders.root, folders.train
+    are_classes = folders.names and all(_has_images(root / name) for name in folders.names)
+    if train is None and not folders.valid and not folders.test and are_classes:
+        train = "."
+    if train is None or not _class_names(root / train):
+        lines = [
+            f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV "
+            "beside a folder of images",
+            contents(root),
+            passed_over_line(scan(root)),
+        ]
+        raise DataError("\n".join(filter(None, lines)))
+    return _from_folders(replace(folders, train=train))
+
+
+def _labels_file(root: Path, train: str | None) -> tuple[str, str, str] | None:
+    """(file, id column, label column) of a CSV that names the images of the training folder."""
     for path in sorted(root.glob("*.csv")):
         if is_sample(path.name) or train is None:
             continue
-        header, rows = read_csv(path, BETWEEN_LABELS)
-        known = files_by_id(root, train).keys()
-        ids = [
-            column for column in header if all(same_form(row[column]) in known for row in rows[:50])
+        header, rows = read_csv(path, LABEL_DELIMITERS)
+        ids = files_by_id(root, train).keys()
+        id_columns = [
+            column for column in header if all(same_form(row[column]) in ids for row in rows[:50])
         ]
-        others = [column for column in header if column not in ids[:1]]
-        if ids and others:
-            label = next((column for column in others if column.lower() in LABELS), others[0])
-            return train, path.name, ids[0], label
+        label_columns = [column for column in header if column not in id_columns[:1]]
+        if id_columns and label_columns:
+            named = [column for column in label_columns if column.lower() in LABELS]
+            return path.name, id_columns[0], (named or label_columns)[0]
     return None
 
 
-def _from_csv(
-    root: Path,
-    train: str,
-    file: str,
-    id_column: str,
-    label_column: str,
-    test: str | None,
-    sample: str | None,
-) -> Layout:
-    header, rows = read_csv(root / file, BETWEEN_LABELS)
+def _from_csv(folders: _Folders, labels: tuple[str, str, str]) -> Layout:
+    root, train, test = folders.root, folders.train, folders.test
+    assert train is not None
+    file, id_column, label_column = labels
+    header, rows = read_csv(root / file, LABEL_DELIMITERS)
     counts = Counter(row[label_column] for row in rows)
-    others = [column for column in header if column not in (id_column, label_column)]
-    _check_one_label(root / file, rows, [label_column, *others])
-    doubts = (
-        [f"{file} has more columns: {', '.join(others[:4])}; data.group can keep rows together"]
-        if others
-        else []
-    )
-    if len(counts) > max(2, len(rows) // 2):
-        doubts.append(
-            f"column {label_column} has {len(counts):,} different values in {len(rows):,} rows: is it a label?"
-        )
+    more_columns = [column for column in header if column not in (id_column, label_column)]
+    _check_one_label(root / file, rows, [label_column, *more_columns])
     n_files = len(image_files(root / train))
-    if test is None and sample and n_files > len(rows) and _are_in(root, train, sample):
-        test = train  # one folder for both: the test images are those without a label
-    elif n_files != len(rows):
+    is_shared = test is None and n_files > len(rows)
+    if is_shared and folders.sample and _are_in(root, train, folders.sample):
+        test = train  # the test images are those without a label
+    test_files = image_files(root / test) if test and test != train else []
+    n_test = n_files - len(rows) if test == train else len(test_files)
+    sizes, unreadable = _sizes([*image_files(root / train), *test_files])
+    doubts = _column_doubts(file, label_column, more_columns, counts)
+    if test != train and n_files != len(rows):
         doubts.append(f"{train} holds {n_files:,} images, {file} has {len(rows):,} rows")
-    tests = image_files(root / test) if test and test != train else []
-    n_tests = n_files - len(rows) if test == train else len(tests)
-    if sample:
-        n_asked = len(read_csv(root / sample)[1])
-        if n_asked != n_tests:
-            doubts.append(
-                f"{sample} asks for {n_asked:,} rows, {test or 'no test folder'} holds {n_tests:,} images"
-            )
-    sizes, more = _sizes([*image_files(root / train), *tests])
+    doubts += _sample_doubts(root, folders.sample, test, n_test)
     return Layout(
-        root,
-        "csv",
-        train,
-        None,
-        test,
-        (file, id_column, label_column),
-        sample,
-        dict(sorted(counts.items())),
-        0,
-        n_tests,
-        sizes,
-        (*doubts, *more, *_small_classes(counts)),
+        root=root,
+        source="csv",
+        train=train,
+        valid=None,
+        test=test,
+        labels=labels,
+        sample_submission=folders.sample,
+        counts=dict(sorted(counts.items())),
+        n_valid=0,
+        n_test=n_test,
+        sizes=sizes,
+        doubts=(*doubts, *unreadable, *_small_classes(counts)),
     )
+
+
+def _column_doubts(
+    file: str, label_column: str, more_columns: Sequence[str], counts: Counter[str]
+) -> list[str]:
+    doubts = []
+    if more_columns:
+        listed = ", ".join(more_columns[:4])
+        doubts.append(f"{file} has more columns: {listed}; data.group can keep rows together")
+    if len(counts) > max(2, counts.total() // 2):
+        doubts.append(
+            f"column {label_column} has {len(counts):,} different values "
+            f"in {counts.total():,} rows: is it a label?"
+        )
+    return doubts
+
+
+def _sample_doubts(root: Path, sample: str | None, test: str | None, n_test: int) -> list[str]:
+    n_rows = len(read_csv(root / sample)[1]) if sample else n_test
+    if n_rows == n_test:
+        return []
+    holds = test or "no test folder"
+    return [f"{sample} asks for {n_rows:,} rows, {holds} holds {n_test:,} images"]
 
 
 def _check_one_label(path: Path, rows: Sequence[dict[str, str]], columns: Sequence[str]) -> None:
     """Raises DataError where a column for each class says 0 or 1."""
-    if len(columns) > 1 and all(
-        sorted(row[name] for name in columns)[-2:] == ["0", "1"] for row in rows
-    ):
+    is_one_hot = all(sorted(row[name] for name in columns)[-2:] == ["0", "1"] for row in rows)
+    if len(columns) > 1 and is_one_hot:
         raise DataError(
-            f"{path}: {', '.join(columns)[:200]}: a column for each class, but one label column is needed\n"
-            "with pandas: d['label'] = d.iloc[:, 1:].idxmax(axis=1), then d.iloc[:, [0, -1]].to_csv(…, index=False)"
+            f"{path}: {', '.join(columns)[:200]}: a column for each class, "
+            "but one label column is needed\n"
+            "with pandas: d['label'] = d.iloc[:, 1:].idxmax(axis=1), "
+            "then d.iloc[:, [0, -1]].to_csv(…, index=False)"
         )
 
 
 def _are_in(root: Path, folder: str, sample: str) -> bool:
     """Whether a sample submission asks for images of this folder."""
     header, rows = read_csv(root / sample)
-    known = files_by_id(root, folder).keys()
-    return all(same_form(row[header[0]]) in known for row in rows)
+    ids = files_by_id(root, folder).keys()
+    return all(same_form(row[header[0]]) in ids for row in rows)
 
 
-def _from_folders(
-    root: Path, train: str, valid: str | None, test: str | None, sample: str | None
-) -> Layout:
+def _from_folders(folders: _Folders) -> Layout:
+    root, train, valid, test = folders.root, folders.train, folders.valid, folders.test
+    assert train is not None
     files = image_files(root / train)
+    test_files = image_files(root / test) if test else []
     counts = Counter(file.relative_to(root / train).parts[0] for file in files)
-    n_valid, tests = (
-        len(image_files(root / valid)) if valid else 0,
-        image_files(root / test) if test else [],
-    )
-    sizes, doubts = _sizes([*files, *tests])
+    sizes, unreadable = _sizes([*files, *test_files])
     return Layout(
-        root,
-        "folder",
-        train,
-        valid,
-        test,
-        None,
-        sample,
-        dict(sorted(counts.items())),
-        n_valid,
-        len(tests),
-        sizes,
-        (*doubts, *_small_classes(counts)),
+        root=root,
+        source="folder",
+        train=train,
+        valid=valid,
+        test=test,
+        labels=None,
+        sample_submission=folders.sample,
+        counts=dict(sorted(counts.items())),
+        n_valid=len(image_files(root / valid)) if valid else 0,
+        n_test=len(test_files),
+        sizes=sizes,
+        doubts=(*unreadable, *_small_classes(counts)),
     )
 
 
 def _small_classes(counts: Counter[str]) -> list[str]:
+    single = [name for name, count in counts.items() if count == 1]
     small = [name for name, count in counts.items() if count < 10]
-    lone = [name for name in small if counts[name] == 1]
-    few = (
-        f"{len(small)} of {len(counts)} classes have fewer than 10 images, such as {min(small)!r}"
-        if small
-        else ""
-    )
-    one = (
-        f"class {min(lone)!r} has one image, so it cannot be split: add some, or take the class away"
-        if lone
-        else ""
-    )
-    return [doubt for doubt in (one, few) if doubt]
+    doubts = []
+    if single:
+        doubts.append(
+            f"class {min(single)!r} has one image, so it cannot be split: "
+            "add some, or remove the class"
+        )
+    if small:
+        doubts.append(
+            f"{len(small)} of {len(counts)} classes have fewer than 10 images, "
+            f"such as {min(small)!r}"
+        )
+    return doubts
 
 
 def _sizes(files: Sequence[Path]) -> tuple[Sizes, list[str]]:
-    """Sizes by the headers of some files spread over all, and what is odd about them. Raises DataError."""
-    from ensemble.dataset.decode import open_image
+    """Sizes by the headers of some files, spread over all, and a doubt about unreadable ones.
 
-    step = max(1, len(files) // N_LOOKED_AT)
-    found: list[tuple[int, int]] = []
+    Raises DataError.
+    """
+    from ensemble.dataset.image_file import open_image
+
+    sizes: list[tuple[int, int]] = []
     unreadable: list[Path] = []
-    for file in files[::step]:
+    for file in files[:: max(1, len(files) // N_OPENED)]:
         try:
             with open_image(file) as image:
-                found.append(image.size)
-        except Exception:  # whatever a decoder raises on a damaged header, the file is unreadable
+                sizes.append(image.size)
+        except Exception:  # whatever a decoder raises on a damaged header
             unreadable.append(file)
-    if not found:
+    if not sizes:
         raise DataError(
             f"{files[0].parent}: no image there can be opened, the first: {files[0].name}"
         )
-    by_area = sorted(found, key=lambda size: (size[0] * size[1], size))
-    median = (
-        round(statistics.median(w for w, _ in found)),
-        round(statistics.median(h for _, h in found)),
-    )
-    sizes = Sizes(by_area[0], median, by_area[-1], tuple(unreadable))
-    return sizes, [
-        f"{len(unreadable)} files are no readable images, such as {unreadable[0].name}"
-    ] if unreadable else []
+    by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
+    widths, heights = zip(*sizes, strict=True)
+    median = round(statistics.median(widths)), round(statistics.median(heights))
+    doubts = []
+    if unreadable:
+        n_files = count(len(unreadable), "file")
+        doubts.append(f"{n_files} cannot be read as an image, such as {unreadable[0].name}")
+    return Sizes(by_area[0], median, by_area[-1], tuple(unreadable)), doubts

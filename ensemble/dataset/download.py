@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ensemble import __version__, events
-from ensemble.dataset.archives import cache_root
-from ensemble.dataset.known_sets import DownloadableSet, WebFile, data_root
+from ensemble.dataset.known_sets import DownloadableSet, WebFile
 from ensemble.dataset.scan import image_files
 from ensemble.errors import DataError, KaggleError
 from ensemble.events import Progress
-from ensemble.files import not_written, publish_folder, sha256
+from ensemble.files import not_written, remove_unfinished, sha256, staged_folder
+from ensemble.paths import cache_root, data_root
 
 CHUNK = 1 << 18  # bytes between two progress events
 N_RETRIES = 3
@@ -41,7 +41,7 @@ def get(
     An existing folder is never changed. local_files is used instead of a download: the archive, or
     a folder with all files of the set. Raises DataError, KaggleError.
     """
-    target = (to or data_root()) / dataset.folder
+    target = (to or data_root() or Path()) / dataset.folder
     if os.path.lexists(target):
         return LocalSet(target, _n_images_if_complete(target, dataset), was_present=True)
     downloads = cache_root() / "downloads" / dataset.folder
@@ -232,20 +232,13 @@ def _lock(downloads: Path, dataset: DownloadableSet) -> Iterator[None]:
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """An empty folder beside `target`, renamed to `target` when the block ends well, else removed.
-
-    Raises DataError.
-    """
-    staging = target.parent / f".{target.name}.unfinished"
+    """An empty folder that becomes `target` when the block ends well; the set's lock is held. Raises DataError."""
+    remove_unfinished(target)
     try:
-        shutil.rmtree(staging, ignore_errors=True)  # of a killed process
-        staging.mkdir(parents=True)
-        yield staging
-        publish_folder(staging, target)
+        with staged_folder(target) as staging:
+            yield staging
     except OSError as error:
         reason = error.strerror or error
         raise DataError(
             f"{target}: cannot be written ({reason})\n`--to DIR` writes into another folder"
         ) from None
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)

@@ -5,23 +5,25 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-# of images that Pillow reads; a file with another suffix, or none, is one where its content is
+# Suffixes of images that Pillow reads; a file with an unknown suffix, or none, is judged by content
 SUFFIXES = {
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".avif", ".avifs", ".tga",
-    ".ico", ".psd", ".qoi", ".dds", ".sgi", ".pcx", ".fits",
-}  # fmt: skip
-# tables, texts and what systems leave: no images, and no news
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".mpo", ".png", ".apng", ".gif", ".bmp", ".dib"),
+    *(".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm", ".jp2", ".j2k", ".j2c"),
+    *(".jpc", ".jpf", ".jpx", ".avif", ".avifs", ".tga", ".ico", ".psd", ".qoi", ".dds", ".sgi"),
+    *(".pcx", ".fits"),
+}
+# Tables, texts and files of the system: not images, and never worth a message
 TEXTS = {
-    ".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".html", ".htm", ".pdf",
-    ".ini", ".db", ".log", ".py", ".ipynb", ".sh", ".url", ".lnk", ".names", ".sqlite", ".xlsx", ".docx",
-}  # fmt: skip
-# no images either, but somebody may have taken them for some
-OTHERS = {
-    ".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mp3", ".wav", ".zip", ".tar", ".tgz", ".gz", ".7z", ".rar",
-    ".npy", ".npz", ".pkl", ".pt", ".pth", ".h5", ".hdf5", ".parquet", ".safetensors", ".onnx", ".svg", ".eps", ".dcm",
-    ".nii",
-}  # fmt: skip
+    *(".csv", ".tsv", ".txt", ".md", ".rst", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
+    *(".html", ".htm", ".pdf", ".ini", ".db", ".log", ".py", ".ipynb", ".sh", ".url", ".lnk"),
+    *(".names", ".sqlite", ".xlsx", ".docx"),
+}
+# Not images either, but somebody may take them for images: a message says that they are passed over
+OTHER_FILES = {
+    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mp3", ".wav", ".zip", ".tar", ".tgz"),
+    *(".gz", ".7z", ".rar", ".npy", ".npz", ".pkl", ".pt", ".pth", ".h5", ".hdf5", ".parquet"),
+    *(".safetensors", ".onnx", ".svg", ".eps", ".dcm", ".nii"),
+}
 
 
 def without_suffix(name: str) -> str:
@@ -31,37 +33,37 @@ def without_suffix(name: str) -> str:
 
 
 def bare_name(name: str) -> str:
-    """A POSIX path without the suffix of its last part, whatever that is; a number behind a dot is none."""
+    """A POSIX path without its suffix, whatever that is; digits are not a suffix."""
     stem, dot, suffix = name.rpartition(".")
     is_suffix = dot and "/" not in suffix and not suffix.isdigit() and not stem.endswith("/")
     return stem if is_suffix and stem else name
 
 
 def matcher(stored: Iterable[str]) -> Callable[[str], list[int]]:
-    """A function from an id to the places of the stored ids that it may mean; more than one is never a match.
+    """A function from an id to the positions of the stored ids that it may mean.
 
-    Equal texts first, then equal letters in other Unicode, then without a suffix: of any kind on one side, of an image
-    that is known on both.
+    Equal texts come first, then equal letters in another Unicode form, then names without a suffix:
+    any suffix on one side, an image's on both. More than one position is never a match.
     """
     exact, composed, short = dict[str, list[int]](), dict[str, list[int]](), dict[str, list[int]]()
-    for place, name in enumerate(stored):
-        exact.setdefault(name, []).append(place)
-        composed.setdefault(same_form(name), []).append(place)
+    for position, name in enumerate(stored):
+        exact.setdefault(name, []).append(position)
+        composed.setdefault(same_form(name), []).append(position)
         for form in {bare_name(name), without_suffix(name)} - {name}:
-            short.setdefault(same_form(form), []).append(place)
+            short.setdefault(same_form(form), []).append(position)
 
-    def places_of(name: str) -> list[int]:
+    def positions(name: str) -> list[int]:
         form = same_form(name)
         if name in exact or form in composed:
             return exact.get(name) or composed[form]
-        bare, known = same_form(bare_name(name)), same_form(without_suffix(name))
-        return sorted({*composed.get(bare, ()), *short.get(form, ()), *short.get(known, ())})
+        bare, without = same_form(bare_name(name)), same_form(without_suffix(name))
+        return sorted({*composed.get(bare, ()), *short.get(form, ()), *short.get(without, ())})
 
-    return places_of
+    return positions
 
 
 def is_sample(name: str) -> bool:
-    """Whether a file is called like a competition's sample submission, which nothing may write over."""
+    """Whether a file is named like a sample submission, which must not be overwritten."""
     return "sample" in name.lower() and "sub" in name.lower()
 
 
@@ -71,7 +73,7 @@ def same_form(name: str) -> str:
 
 
 def contents(folder: Path) -> str:
-    """What stands in a folder, for an error message."""
+    """What a folder holds, for an error message."""
     if not os.path.isdir(folder):
         return f"{str(folder.absolute())[:200]} is not there either"
     names = sorted(child.name[:60] for child in folder.iterdir())[:8]

@@ -4,14 +4,13 @@ At least two other projects pin the same SHA-256 of each file, among them Tensor
 (CIFAR-10, Flowers-102) and the publisher's own tutorials (hymenoptera).
 """
 
-import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from ensemble.dataset import unpackers
 from ensemble.dataset.scan import image_files
 from ensemble.errors import DataError
+from ensemble.paths import candidates
 
 COMPETITION = "kaggle:"
 
@@ -169,8 +168,7 @@ def list_sets() -> tuple[SetStatus, ...]:
 
 
 def _status(dataset: DownloadableSet) -> SetStatus:
-    folders = [folder / dataset.folder for folder in (data_root(), Path())]
-    existing = next((folder for folder in folders if folder.is_dir()), None)
+    existing = next((folder for folder in candidates(dataset.folder) if folder.is_dir()), None)
     return SetStatus(
         name=dataset.name,
         title=dataset.title,
@@ -181,8 +179,3 @@ def _status(dataset: DownloadableSet) -> SetStatus:
         here=str(existing or ""),
         n_found=len(image_files(existing)) if existing else 0,
     )
-
-
-def data_root() -> Path:
-    """The folder that image sets go into: ENS_DATA, else the current one."""
-    return Path(os.environ.get("ENS_DATA") or "")

@@ -1,30 +1,33 @@
-"""From a recipe's data section to the train, valid and test images of one run."""
+"""The data set of one run: the train, valid and test images that a recipe's data section names."""
 
 import hashlib
 import os
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ensemble.dataset import archives
+from ensemble.dataset.archives import folder_of
 from ensemble.dataset.content import content_hashes
-from ensemble.dataset.depth import Ranges, measured
+from ensemble.dataset.depth import Ranges, cached_ranges
 from ensemble.dataset.filenames import same_form
 from ensemble.dataset.sample import PackedSample, packed_sample
 from ensemble.dataset.scan import each_folder_once, passed_over_line, scan
-from ensemble.dataset.split import Parts, cut
+from ensemble.dataset.split import Splits, split_images
 from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
+from ensemble.paths import find
 from ensemble.recipe import Data
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
-    """The images of one run: disjoint tables, the class names sorted, the fingerprints that tell data sets apart.
+    """The images of one run: disjoint tables, sorted class names, hashes of content by file.
 
-    valid_fingerprint is about all rows that the folds validate, where there are folds. passed_over is a line about
-    files in the same folders that are no images, "" where there are none.
+    fingerprint identifies the data set and its split; valid_fingerprint the validation rows (with
+    folds, those of all folds). passed_over is a line about files in the same folders that are not
+    images, "" without such files.
     """
 
     name: str
@@ -41,68 +44,63 @@ class DataSet:
 
     @property
     def majority(self) -> float:
-        """The validation accuracy of always naming the most common training class."""
-        train, valid = self.train.classes, self.valid.classes
-        most_common = min(Counter(train).items(), key=lambda item: (-item[1], item[0]))[0]
-        return valid.count(most_common) / len(valid)
+        """The validation accuracy of always predicting the most common training class."""
+        counts = Counter(self.train.classes)
+        most_common = min(counts, key=lambda name: (-counts[name], name))
+        return self.valid.classes.count(most_common) / len(self.valid)
 
     @cached_property
     def ranges(self) -> Ranges:
-        """How values of more than 8 bits a pixel become 0 to 255: by the labelled images, the same for all folds."""
-        labelled = {
-            file: self.hashes[file] for images in (self.train, self.valid) for file in images.files
-        }
-        return measured(
-            labelled, {file: self.hashes[file] for file in self.test.files} if self.test else None
-        )
+        """How more than 8 bits a pixel become 0 to 255: by train and valid, alike for all folds."""
+        labeled = self._hashes_of(self.train) | self._hashes_of(self.valid)
+        return cached_ranges(labeled, self._hashes_of(self.test) if self.test else {})
+
+    def _hashes_of(self, images: Images) -> dict[Path, str]:
+        return {file: self.hashes[file] for file in images.files}
 
     @property
     def tables(self) -> list[Images]:
-        """train, valid and, where there is one, test."""
+        """train, valid and, if there is one, test."""
         return [self.train, self.valid] + ([self.test] if self.test else [])
 
     def joined(self) -> "DataSet":
-        """The same with the validation images among the training images too, for a last fit."""
+        """The same with the validation images among the training images, for the refit."""
         return replace(self, train=self.train.and_(self.valid))
 
 
 def load(data: Data, fold: int = 0) -> DataSet:
-    """Find the images a recipe means, label and split them; with folds, validate on this one.
+    """Find the images of a recipe, label and split them; with folds, this one is validated.
 
     Raises DataError, RecipeError.
     """
     root = _root(data)
     with each_folder_once():
-        parts = _same_spelling(cut(data, root, fold), root)
+        splits = _same_spelling(split_images(data, root, fold), root)
         passed_over = _passed_over(data, root)
-    classes = tuple(sorted(set(parts.train.classes)))
-    _check_classes(classes, parts, root)
-    tables = [parts.train, parts.valid] + ([parts.test] if parts.test else [])
-    hashes = _hashes(tables)
-    valid_fingerprint = _fingerprint(classes, {"valid": parts.validated}, hashes)
+    classes = tuple(sorted(set(splits.train.classes)))
+    _check_classes(classes, splits, root)
+    tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
+    hashes = _hashes([images for images in tables.values() if images])
     sample = _sample(data, root)
-    whole = {"train": parts.train, "valid": parts.valid, "test": parts.test}
     return DataSet(
         name=data.get or Path(data.path or "").name.split(".")[0] or data.source,
         classes=classes,
-        train=parts.train,
-        valid=parts.valid,
-        test=parts.test,
+        train=splits.train,
+        valid=splits.valid,
+        test=splits.test,
         sample_submission=sample,
         sample=packed_sample(sample) if sample else None,
         hashes=hashes,
-        fingerprint=_fingerprint(classes, whole, hashes),
-        valid_fingerprint=valid_fingerprint,
+        fingerprint=_fingerprint(classes, tables, hashes),
+        valid_fingerprint=_fingerprint(classes, {"valid": splits.validated}, hashes),
         passed_over=passed_over,
     )
 
 
 def _passed_over(data: Data, root: Path) -> str:
-    """What lies in the folders of the parts and is no image."""
-    folders = dict.fromkeys(
-        part for part in (data.train, data.valid, data.test) if isinstance(part, str)
-    )
-    return passed_over_line(*[scan(root / folder) for folder in folders])
+    """A line about the files in the splits' folders that are not images."""
+    names = [name for name in (data.train, data.valid, data.test) if isinstance(name, str)]
+    return passed_over_line(*[scan(root / name) for name in dict.fromkeys(names)])
 
 
 def _root(data: Data) -> Path:
@@ -112,41 +110,42 @@ def _root(data: Data) -> Path:
         raise RecipeError(
             f"data.path is missing: source {data.source} needs a folder or an archive"
         )
-    return archives.find(data.path, data.get, data.train)
+    return folder_of(find(data.path, data.get), inside=data.train)
 
 
-def _same_spelling(parts: Parts, root: Path) -> Parts:
-    """Class names of all parts as the training images spell them. Raises DataError for one name in two forms."""
-    spelt: dict[str, str] = {}
-    for name in sorted(set(parts.train.classes)):
-        if spelt.setdefault(same_form(name), name) != name:
+def _same_spelling(splits: Splits, root: Path) -> Splits:
+    """The class names of all splits as train spells them. Raises DataError for two spellings."""
+    spelling: dict[str, str] = {}
+    for name in sorted(set(splits.train.classes)):
+        if spelling.setdefault(same_form(name), name) != name:
             raise DataError(
-                f"{root}: two classes look the same, {name!r} and {ascii(name)}: another Unicode form\n"
-                "rename one of them"
+                f"{root}: two classes look the same, {name!r} and {ascii(name)}: "
+                "another Unicode form\nrename one of them"
             )
 
-    def respelt(images: Images) -> Images:
-        labels = tuple(spelt.get(same_form(name), name) for name in images.labels or ())
-        return images if labels == (images.labels or ()) else replace(images, labels=labels)
+    def respelled(images: Images) -> Images:
+        if images.labels is None:
+            return images
+        labels = tuple(spelling.get(same_form(name), name) for name in images.labels)
+        return images if labels == images.labels else replace(images, labels=labels)
 
-    return Parts(
-        parts.train,
-        respelt(parts.valid),
-        parts.test and respelt(parts.test),
-        respelt(parts.validated),
+    return Splits(
+        splits.train,
+        respelled(splits.valid),
+        splits.test and respelled(splits.test),
+        respelled(splits.validated),
     )
 
 
-def _check_classes(classes: tuple[str, ...], parts: Parts, root: Path) -> None:
+def _check_classes(classes: tuple[str, ...], splits: Splits, root: Path) -> None:
     if len(classes) < 2:
         raise DataError(f"{root}: only one class ({classes[0]!r}); a classifier needs at least two")
-    labelled = {"validation": parts.valid, "test": parts.test}
-    for part, images in labelled.items():
-        unknown = sorted(set(images.classes if images and images.labels else ()) - set(classes))
+    for split, images in {"validation": splits.valid, "test": splits.test}.items():
+        labels = images.labels if images and images.labels else ()
+        unknown = sorted(set(labels) - set(classes))
         if unknown:
-            raise DataError(
-                f"{root}: {part} has classes without training images: {', '.join(unknown[:5])}"
-            )
+            listed = ", ".join(unknown[:5])
+            raise DataError(f"{root}: {split} has classes without training images: {listed}")
 
 
 def _sample(data: Data, root: Path) -> Path | None:
@@ -158,22 +157,21 @@ def _sample(data: Data, root: Path) -> Path | None:
     return path
 
 
-def _hashes(parts: list[Images]) -> dict[Path, str]:
-    files = sorted({file for images in parts for file in images.files})
+def _hashes(tables: Iterable[Images]) -> dict[Path, str]:
+    files = sorted({file for images in tables for file in images.files})
     return dict(zip(files, content_hashes(files), strict=True))
 
 
 def _fingerprint(
-    classes: tuple[str, ...], parts: dict[str, Images | None], hashes: dict[Path, str]
+    classes: tuple[str, ...], tables: Mapping[str, Images | None], hashes: Mapping[Path, str]
 ) -> str:
-    """A hash of which images, by content, stand under which id and label in which part."""
-    digest = hashlib.blake2b(digest_size=16)
-    digest.update(repr(classes).encode())
-    for name, images in parts.items():
+    """A hash of which images, by content, have which id and label in which split."""
+    hasher = hashlib.blake2b(digest_size=16)
+    hasher.update(repr(classes).encode())
+    for split, images in tables.items():
         if images is not None:
             labels = images.labels or ("",) * len(images)
             rows = zip(images.ids, labels, images.files, strict=True)
-            digest.update(
-                repr([name, [(key, label, hashes[file]) for key, label, file in rows]]).encode()
-            )
-    return digest.hexdigest()
+            content = [(image_id, label, hashes[file]) for image_id, label, file in rows]
+            hasher.update(repr([split, content]).encode())
+    return hasher.hexdigest()

@@ -1,6 +1,6 @@
-"""The copy of a sample submission that travels with a run, so that blending needs no data folder.
+"""The copy of a sample submission that a run keeps, so that blending needs no data folder.
 
-The CSV's own bytes, compressed: 100,000 rows of 120 equal cells take 0.6 MB instead of 109.
+It holds the CSV's bytes, compressed: 100,000 rows of 120 equal cells take 0.6 MB instead of 109.
 """
 
 import gzip
@@ -14,13 +14,13 @@ from pathlib import Path
 from ensemble.errors import DataError
 
 COPY = "sample.csv.gz"
-MAX_BYTES = 1 << 30  # of a CSV: more is a bomb
+MAX_BYTES = 1 << 30  # of a CSV; more is a decompression bomb
 BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class PackedSample:
-    """A sample submission's bytes, compressed, and the SHA-256 of the bytes themselves."""
+    """A sample submission's bytes, compressed, and the SHA-256 of the uncompressed bytes."""
 
     content: bytes
     sha256: str
@@ -38,7 +38,7 @@ def packed_sample(sample: Path) -> PackedSample:
 
 
 def sample_sha256(sample: Path) -> str:
-    """The SHA-256 of a sample submission's own bytes, whether it is compressed or not. Raises DataError."""
+    """The SHA-256 of a sample submission's uncompressed bytes. Raises DataError."""
     digest = hashlib.sha256()
     for block in _blocks(sample):
         digest.update(block)

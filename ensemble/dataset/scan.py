@@ -1,4 +1,4 @@
-"""Which files below a folder are images: by suffix where it is known, else by the first bytes. Links are followed."""
+"""Which files below a folder are images: by suffix, else by first bytes. Follows links."""
 
 import os
 from collections.abc import Iterator
@@ -9,59 +9,40 @@ from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 
-from ensemble.dataset.filenames import OTHERS, SUFFIXES, TEXTS, contents
+from ensemble.dataset.filenames import OTHER_FILES, SUFFIXES, TEXTS, contents
 from ensemble.errors import DataError
 
 SIGNATURES = (
-    b"\xff\xd8\xff",
-    b"\x89PNG\r\n\x1a\n",
-    b"GIF87a",
-    b"GIF89a",
-    b"II*\0",
-    b"MM\0*",
-    b"II+\0",
-    b"MM\0+",
-    b"8BPS",
-    b"\0\0\0\x0cjP  \r\n",
-    b"\xff\x4f\xff\x51",
-    b"qoif",
-    b"DDS ",
-    b"SIMPLE  =",
+    *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"8BPS", b"qoif", b"DDS "),
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"SIMPLE  ="),
+    *(b"\0\0\0\x0cjP  \r\n", b"\xff\x4f\xff\x51"),
 )
-# so short, or of so general a container, that only the decoder can tell
-MAYBE = (
-    b"BM",
-    b"RIFF",
-    b"P1",
-    b"P2",
-    b"P3",
-    b"P4",
-    b"P5",
-    b"P6",
-    b"Pf",
-    b"\0\0\1\0",
-    b"\0\0\2\0",
-    b"\x01\xda",
-    b"\x59\xa6\x6a\x95",
-    b"\x0a",
-    b"icns",
-    b"/* XPM",
+# so short, or of a container so general, that only a decoder can say whether an image follows
+WEAK_SIGNATURES = (
+    *(b"BM", b"RIFF", b"P1", b"P2", b"P3", b"P4", b"P5", b"P6", b"Pf", b"icns", b"/* XPM"),
+    *(b"\0\0\1\0", b"\0\0\2\0", b"\x01\xda", b"\x59\xa6\x6a\x95", b"\x0a"),
 )
-NO_IMAGES = TEXTS | OTHERS
+NOT_IMAGES = TEXTS | OTHER_FILES
 N_KINDS = 4  # of passed-over files that a message names
 
 
 @dataclass(frozen=True)
 class Scan:
-    """The image files below a folder, sorted, and by kind what is passed over, hidden files and tables left out."""
+    """The image files below a folder, sorted, and by kind the files passed over.
+
+    Hidden files are in neither, nor are tables and texts.
+    """
 
     images: tuple[Path, ...]
     passed_over: dict[str, tuple[Path, ...]]
 
 
+_scans: ContextVar[dict[Path, Scan] | None] = ContextVar("_scans", default=None)
+
+
 @contextmanager
 def each_folder_once() -> Iterator[None]:
-    """In this block, and this thread, a folder is walked once, however often it is asked for."""
+    """In this block and thread, `scan` walks a folder once, however often it is called."""
     token = _scans.set({})
     try:
         yield
@@ -70,7 +51,7 @@ def each_folder_once() -> Iterator[None]:
 
 
 def scan(folder: Path) -> Scan:
-    """Look through a folder and every folder in it. Raises DataError, also for links that lead in a circle."""
+    """Scan a folder and every folder in it. Raises DataError, also for links that form a circle."""
     scans = _scans.get()
     if scans is None:
         return _scan(folder)
@@ -91,14 +72,11 @@ def _scan(folder: Path) -> Scan:
             images.append(path)
         elif kind not in TEXTS:
             passed_over.setdefault(kind, []).append(path)
-    odd = next((path for path in images if not _is_text(path)), None)
-    if odd is not None:
-        raise DataError(f"{one_line(odd)}: its name is not text in UTF-8\nrename the file")
+    for path in images:
+        if not _is_utf8(path):
+            raise DataError(f"{one_line(path)}: its name is not text in UTF-8\nrename the file")
     by_kind = {kind: tuple(sorted(paths)) for kind, paths in sorted(passed_over.items())}
     return Scan(tuple(sorted(images, key=attrgetter("parts"))), by_kind)
-
-
-_scans: ContextVar[dict[Path, Scan] | None] = ContextVar("_scans", default=None)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -107,7 +85,7 @@ def image_files(folder: Path) -> list[Path]:
 
 
 def passed_over_line(*scans: Scan) -> str:
-    """One line about the files that folders hold and that are no images, each once; "" where there are none."""
+    """One line about files that are not images, each counted once; "" without any."""
     kinds: dict[str, set[Path]] = {}
     for scanned in scans:
         for kind, paths in scanned.passed_over.items():
@@ -116,23 +94,27 @@ def passed_over_line(*scans: Scan) -> str:
         return ""
     by_count = sorted(kinds, key=lambda kind: (-len(kinds[kind]), kind))
     counts = ", ".join(f"{len(kinds[kind]):,} {kind}" for kind in by_count[:N_KINDS])
-    others = f" and {len(kinds) - N_KINDS} more kinds" if len(kinds) > N_KINDS else ""
-    return f"passed over: {counts}{others}, such as {one_line(min(kinds[by_count[0]]))}"
+    if len(kinds) > N_KINDS:
+        counts += f" and {len(kinds) - N_KINDS} more kinds"
+    return f"passed over: {counts}, such as {one_line(min(kinds[by_count[0]]))}"
 
 
 def is_image(path: Path) -> bool:
-    """Whether a file counts as an image: by its suffix, or by its content where the suffix says nothing."""
+    """Whether a file is an image: by its suffix, or by its content if the suffix is unknown."""
     suffix = path.suffix.lower()
-    return suffix in SUFFIXES or (suffix not in NO_IMAGES and _has_image(str(path)))
+    return suffix in SUFFIXES or (suffix not in NOT_IMAGES and _has_image_content(str(path)))
 
 
 def one_line(path: Path) -> str:
-    """A path as a message shows it: line ends and what is no text are escaped."""
+    """A path for a message: line ends and characters that are not printable are escaped."""
     return str(path) if str(path).isprintable() else ascii(str(path))
 
 
 def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | None]]:
-    """Every file that is not hidden, with the kind of one that is no image; above holds the real paths of folders."""
+    """Every file that is not hidden, with None for an image and else its kind.
+
+    above holds the real paths of the folder and of those that lead to it.
+    """
     try:
         with os.scandir(folder) as opened:
             entries = [entry for entry in opened if not entry.name.startswith((".", "__MACOSX"))]
@@ -146,22 +128,26 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | N
             target = os.path.realpath(path)
             if target in above:
                 raise DataError(
-                    f"{one_line(path)}: a link that leads back to {one_line(Path(target))}\nremove the link"
+                    f"{one_line(path)}: a link that leads back to {one_line(Path(target))}\n"
+                    "remove the link"
                 )
             yield from _files(path, (*above, target))
-        elif not os.path.isfile(path) if entry.is_symlink() else not entry.is_file():
-            yield (
-                path,
-                "broken links"
-                if entry.is_symlink() and not os.path.exists(path)
-                else "no regular files",
-            )
         else:
-            yield path, None if is_image(path) else path.suffix.lower() or "without suffix"
+            yield path, _kind(entry, path)
 
 
-def _has_image(path: str) -> bool:
-    """Whether a file begins as an image that Pillow reads."""
+def _kind(entry: os.DirEntry[str], path: Path) -> str | None:
+    """None for an image, else what a message calls such files."""
+    if entry.is_symlink() and not os.path.exists(path):
+        return "broken links"
+    is_file = os.path.isfile(path) if entry.is_symlink() else entry.is_file()
+    if not is_file:
+        return "no regular files"
+    return None if is_image(path) else path.suffix.lower() or "without suffix"
+
+
+def _has_image_content(path: str) -> bool:
+    """Whether a file begins as an image that Pillow reads; cached by path, size and time."""
     with suppress(OSError):
         stat = os.stat(path)
         return _begins_as_image(path, stat.st_size, stat.st_mtime_ns)
@@ -169,23 +155,23 @@ def _has_image(path: str) -> bool:
 
 
 @lru_cache(maxsize=500_000)
-def _begins_as_image(path: str, n_bytes: int, changed: int) -> bool:
+def _begins_as_image(path: str, n_bytes: int, changed_ns: int) -> bool:
     with suppress(OSError):
         with open(path, "rb") as stored:
             head = stored.read(16)
         if head.startswith(SIGNATURES) or head[4:12] in (b"ftypavif", b"ftypavis"):
             return True
-        return head.startswith(MAYBE) and _opens(Path(path))
+        return head.startswith(WEAK_SIGNATURES) and _opens(Path(path))
     return False
 
 
 def _opens(path: Path) -> bool:
-    from ensemble.dataset.decode import open_image
+    from ensemble.dataset.image_file import open_image
 
     with suppress(Exception), open_image(path):
         return True
     return False
 
 
-def _is_text(path: Path) -> bool:
+def _is_utf8(path: Path) -> bool:
     return str(path) == str(path).encode(errors="replace").decode()

@@ -1,6 +1,6 @@
-"""What stands beside an array of decoded pixels: which images were unreadable, and the checksums of the array.
+"""The file beside an array of decoded pixels: its unreadable images and its checksums.
 
-They find torn and changed files, not a forger: whoever can write the array can write the sidecar too.
+Checksums find damaged and changed files, not a forger, who can write the sidecar as well.
 """
 
 import random
@@ -15,11 +15,12 @@ from ensemble.errors import EnsembleError
 from ensemble.files import write_text
 
 BLOCK = 1 << 20  # bytes under one checksum
-N_CHECKED = 256  # blocks: an array of more is sampled when it is opened, unless its time of change is another
+# of a larger array, opening it checks a sample of blocks, unless its time of change is another
+N_CHECKED = 256
 
 
 class Sidecar(BaseModel):
-    """unreadable: rows without pixels, and why; checksums: CRC-32 of each block of the array's file."""
+    """unreadable: rows without pixels and why; checksums: CRC-32 of each block of the array."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -27,7 +28,7 @@ class Sidecar(BaseModel):
     unreadable: list[tuple[int, str]]
     checksums: list[int]
     changed: int  # st_mtime_ns of the array's file
-    own_checksum: int = 0  # of the text with a zero here
+    own_checksum: int = 0  # of this file, computed with a zero here
 
     def sealed(self) -> "Sidecar":
         """The same with its own checksum."""
@@ -38,7 +39,7 @@ class Sidecar(BaseModel):
 def write_sidecar(
     array: Path, sidecar: Path, native: bool, unreadable: Sequence[tuple[int, str]]
 ) -> None:
-    """Describe an array that is whole. Raises EnsembleError, OSError."""
+    """Write the sidecar of a complete array. Raises EnsembleError, OSError."""
     n_blocks = _n_blocks(array)
     described = Sidecar(
         native=native,
@@ -54,23 +55,21 @@ def _write(sidecar: Path, described: Sidecar) -> None:
 
 
 def read_sidecar(array: Path, sidecar: Path) -> Sidecar:
-    """The sidecar of an array whose bytes are those that it was written for. Raises OSError, ValueError.
+    """The sidecar of an array, whose bytes are checked against it. Raises OSError, ValueError.
 
     Small arrays are read whole; of large ones a sample of blocks, another one each time.
     """
     described = Sidecar.model_validate_json(sidecar.read_bytes())
     n_blocks = _n_blocks(array)
     if described != described.sealed() or len(described.checksums) != n_blocks:
-        raise ValueError(f"{sidecar}: is not about {array.name}")
+        raise ValueError(f"{sidecar}: does not describe {array.name}")
     changed = array.stat().st_mtime_ns
     blocks = list(range(n_blocks))
     if n_blocks > N_CHECKED and changed == described.changed:
         blocks = sorted({0, n_blocks - 1, *random.Random().sample(blocks, N_CHECKED // 4)})
     if [described.checksums[block] for block in blocks] != list(_checksums(array, blocks)):
-        raise ValueError(f"{array}: is not what it was")
-    if (
-        changed != described.changed
-    ):  # a copy of the cache: whole, so that a sample does the next time
+        raise ValueError(f"{array}: has changed since it was written")
+    if changed != described.changed:  # a copied cache: a sample is enough the next time
         with suppress(EnsembleError):
             _write(sidecar, described.model_copy(update={"changed": changed}))
     return described

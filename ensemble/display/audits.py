@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ensemble.dataset.audit import Audit, Copy, Item, Part
+from ensemble.dataset.audit import Audit, AuditedImage, Copy, SplitSummary
 from ensemble.display.charts import is_drawn, show_bars
 from ensemble.display.text import escape, out, say, table
 
@@ -27,12 +27,14 @@ def show_audit(audit: Audit) -> None:
             "where a fraction or folds split the images, data.group: duplicates keeps copies in one part"
         )
     _examples(
-        "unreadable", [f"{item.part}: {reason}" for item, reason in audit.unreadable], is_bad=True
+        "unreadable",
+        [f"{image.split}: {reason}" for image, reason in audit.unreadable],
+        is_bad=True,
     )
     for alike in audit.alike_classes:
         say(f"class names that look the same: {', '.join(map(repr, alike))}")
-    for kind, items in audit.odd.items():
-        _examples(kind, [_named(item) for item in items], is_bad=False)
+    for kind, images in audit.odd.items():
+        _examples(kind, [_named(image) for image in images], is_bad=False)
     if not (audit.copies or audit.unreadable or audit.alike_classes or audit.odd):
         say("no copies, no unreadable files, no odd formats")
     for line in (*audit.notes, f"known: {audit.overlap}" if audit.overlap else ""):
@@ -55,8 +57,8 @@ def _pair(copy: Copy) -> str:
     return f"{'exact' if copy.is_exact else 'near'}: {_named(copy.first)} = {_named(copy.second)}"
 
 
-def _named(item: Item) -> str:
-    return f"{item.part} {item.file}" + (f" ({item.label})" if item.label is not None else "")
+def _named(image: AuditedImage) -> str:
+    return f"{image.split} {image.file}" + (f" ({image.label})" if image.label is not None else "")
 
 
 def _parts(audit: Audit) -> None:
@@ -72,24 +74,24 @@ def _parts(audit: Audit) -> None:
         "modes",
     ):
         shown.add_column(name, justify="left" if name in ("formats", "modes") else "right")
-    for part in audit.parts:
-        counts = part.counts.values()
+    for split in audit.splits:
+        counts = split.counts.values()
         per_class = f"{min(counts):,}–{max(counts):,}" if counts else "–"
-        stored = (_counted(part.formats, part.n_images), _counted(part.modes, part.n_images))
+        stored = (_counted(split.formats, split.n_images), _counted(split.modes, split.n_images))
         n_classes = f"{len(counts):,}" if counts else "–"
-        sizes = [f"{width}×{height}" for width, height in part.size_range] or ["–"] * 3
+        sizes = [f"{width}×{height}" for width, height in split.size_range] or ["–"] * 3
         shown.add_row(
-            part.name, f"{part.n_images:,}", n_classes, per_class, *sizes, *map(escape, stored)
+            split.name, f"{split.n_images:,}", n_classes, per_class, *sizes, *map(escape, stored)
         )
     out.print(shown)
-    classes = sorted({label for part in audit.parts for label in part.counts})
+    classes = sorted({label for split in audit.splits for label in split.counts})
     show_bars("images by class", audit.counts, MAX_BARS)
     if len(classes) <= MAX_CLASSES and not is_drawn():
-        for part in audit.parts:
-            if part.counts:
+        for split in audit.splits:
+            if split.counts:
                 say(
-                    f"{part.name}: "
-                    + ", ".join(f"{label} {part.counts.get(label, 0):,}" for label in classes)
+                    f"{split.name}: "
+                    + ", ".join(f"{label} {split.counts.get(label, 0):,}" for label in classes)
                 )
 
 
@@ -104,30 +106,34 @@ def audit_json(audit: Audit) -> dict[str, Any]:
     """The audit as `--json` prints it: every finding, not examples alone."""
     return {
         "data": audit.name,
-        "parts": [_part_json(part) for part in audit.parts],
+        "parts": [_split_json(split) for split in audit.splits],
         "leaks": [
             {
-                "part": leak.part,
+                "part": leak.split,
                 "n_images": leak.n_images,
                 "copies": [_copy_json(copy) for copy in leak.copies],
             }
             for leak in audit.leaks
         ],
         "copies": [_copy_json(copy) for copy in audit.copies],
-        "unreadable": [_item_json(item) | {"reason": reason} for item, reason in audit.unreadable],
-        "odd": {kind: [_item_json(item) for item in items] for kind, items in audit.odd.items()},
+        "unreadable": [
+            _image_json(image) | {"reason": reason} for image, reason in audit.unreadable
+        ],
+        "odd": {
+            kind: [_image_json(image) for image in images] for kind, images in audit.odd.items()
+        },
         "alike_classes": [list(names) for names in audit.alike_classes],
         "overlap": audit.overlap,
         "notes": list(audit.notes),
     }
 
 
-def _part_json(part: Part) -> dict[str, Any]:
+def _split_json(split: SplitSummary) -> dict[str, Any]:
     sizes = [
         {"width": width, "height": height, "images": n}
-        for (width, height), n in sorted(part.sizes.items())
+        for (width, height), n in sorted(split.sizes.items())
     ]
-    return asdict(part) | {"sizes": sizes}
+    return asdict(split) | {"sizes": sizes}
 
 
 def _copy_json(copy: Copy) -> dict[str, Any]:
@@ -136,8 +142,8 @@ def _copy_json(copy: Copy) -> dict[str, Any]:
         "across_parts": copy.is_across,
         "two_labels": copy.has_two_labels,
     }
-    return {"first": _item_json(copy.first), "second": _item_json(copy.second)} | flags
+    return {"first": _image_json(copy.first), "second": _image_json(copy.second)} | flags
 
 
-def _item_json(item: Item) -> dict[str, Any]:
-    return {"part": item.part, "id": item.id, "label": item.label, "file": str(item.file)}
+def _image_json(image: AuditedImage) -> dict[str, Any]:
+    return {"part": image.split, "id": image.id, "label": image.label, "file": str(image.file)}

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.tables import Images
 from ensemble.errors import DataError, EnsembleError, RunError
 from ensemble.files import atomic_path
+from ensemble.paths import cache_root
 from ensemble.runs import Run, RunStore
 from ensemble.runs.job import Job
 from ensemble.runs.writer import STATES

@@ -17,7 +17,7 @@ from fastai.optimizer import OptimWrapper
 from torch import nn
 
 from ensemble.dataset.load import DataSet, load
-from ensemble.dataset.pixels import Streamed, open_store
+from ensemble.dataset.pixel_store import Streamed, open_store
 from ensemble.errors import RecipeError
 from ensemble.events import Emit, Note, Step, ignore
 from ensemble.learn import callbacks, models

@@ -27,13 +27,12 @@ from torch import Tensor
 
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.load import DataSet
+from ensemble.dataset.pixel_store import PixelStore, Streamed
 from ensemble.dataset.pixels import (
-    PixelStore,
-    Streamed,
-    as_it_was,
     cropped_pixels,
     decode_pixels,
     in_threads,
+    must_stay_readable,
 )
 from ensemble.errors import DataError
 from ensemble.learn.augment import batch_transforms
@@ -158,7 +157,7 @@ class StoredImage(Transform):
                 rng = random.Random(f"{draw} {item}")
                 return cropped_pixels(path, self.images.hashes[path], geometry, crop, rng, ranges)
 
-            return _pixels_sent(in_threads(as_it_was(cropped), items))
+            return _pixels_sent(in_threads(must_stay_readable(cropped), items))
         rows = self.images.rows[np.array(items, dtype=np.int64)]
         if self.resident is not None:
             return self.resident[_sent(rows)].permute(0, 3, 1, 2)

@@ -8,8 +8,8 @@ from fastai.data.core import TfmdDL
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
+from ensemble.events import Progress
 from ensemble.learn.amp import autocast
 from ensemble.learn.callbacks import nothing
 from ensemble.learn.data import Array, Catalog

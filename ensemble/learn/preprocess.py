@@ -6,9 +6,8 @@ from typing import Any
 import timm
 from timm.data import resolve_data_config
 
-from ensemble.dataset.depth import Ranges
+from ensemble.dataset.depth import EIGHT_BITS, Ranges
 from ensemble.dataset.geometry import FILTERS, Geometry
-from ensemble.dataset.image_info import EIGHT_BITS
 from ensemble.errors import RecipeError
 from ensemble.recipe import Recipe
 from ensemble.runs import TrainingRecord

@@ -10,9 +10,8 @@ import torch
 
 from ensemble.dataset.audit import leak_warnings
 from ensemble.dataset.load import DataSet
-from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
-from ensemble.events import Emit, Event, Note, Step, ignore
+from ensemble.events import Emit, Event, Note, Progress, Step, ignore
 from ensemble.learn import models
 from ensemble.learn.background import Background
 from ensemble.learn.build_learner import Setup, set_up

@@ -22,6 +22,7 @@ from ensemble.errors import RecipeError, RunError, TrainingError
 from ensemble.files import sha256
 from ensemble.learn.checkpoint import read_weights
 from ensemble.learn.sizes import resampling
+from ensemble.paths import candidates
 from ensemble.recipe import Model
 from ensemble.runs import Run, RunStore, StoredRun
 
@@ -160,9 +161,7 @@ def _from_package(arch: str) -> Weights:
 
 
 def _from_file(wanted: str) -> Weights:
-    places = [Path(wanted)]
-    if os.environ.get("ENS_DATA") and not places[0].is_absolute():
-        places.insert(0, Path(os.environ["ENS_DATA"]) / wanted)
+    places = candidates(wanted)
     path = next((place for place in places if os.path.isfile(place)), None)
     if path is None:
         looked = ", ".join(str(place.absolute()) for place in places)

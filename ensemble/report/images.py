@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.dataset.audit import Audit, Copy, Part, audit
+from ensemble.dataset.audit import Audit, Copy, SplitSummary, audit
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.tables import Images
 from ensemble.errors import EnsembleError
@@ -88,7 +88,7 @@ def view_of(found: DataSet | NotAtHand, thumbnails: Thumbnails, progress: Progre
         return DataView(NOT_OPENED, f"{found.name}: {str(error).splitlines()[0]}")
     return DataView(
         missing="",
-        parts=tuple(_part(part) for part in looked.parts),
+        parts=tuple(_split(split) for split in looked.splits),
         counts=looked.counts,
         samples=_samples(found.train, thumbnails),
         leaks=tuple(str(leak) for leak in looked.leaks),
@@ -98,12 +98,12 @@ def view_of(found: DataSet | NotAtHand, thumbnails: Thumbnails, progress: Progre
     )
 
 
-def _part(part: Part) -> PartView:
+def _split(split: SplitSummary) -> PartView:
     stored = ", ".join(
-        f"{name} {n:,}" if n < part.n_images else name for name, n in part.formats.items()
+        f"{name} {n:,}" if n < split.n_images else name for name, n in split.formats.items()
     )
-    sizes = tuple(f"{width} × {height}" for width, height in part.size_range)
-    return PartView(part.name, part.n_images, len(part.counts), sizes, stored)
+    sizes = tuple(f"{width} × {height}" for width, height in split.size_range)
+    return PartView(split.name, split.n_images, len(split.counts), sizes, stored)
 
 
 def _samples(train: Images, thumbnails: Thumbnails) -> tuple[Sample, ...]:
@@ -128,7 +128,7 @@ def _worst_first(copies: Sequence[Copy]) -> list[Copy]:
 def _copy(copy: Copy, thumbnails: Thumbnails) -> CopyView:
     kind = "exact copy" if copy.is_exact else "near copy"
     kind += ", two labels" if copy.has_two_labels else ", across parts" if copy.is_across else ""
-    captions = [f"{own.part}: {own.label or own.id}" for own in (copy.first, copy.second)]
+    captions = [f"{own.split}: {own.label or own.id}" for own in (copy.first, copy.second)]
     pictures = [thumbnails.of(Path(own.file)) for own in (copy.first, copy.second)]
     return CopyView(kind, (captions[0], captions[1]), (pictures[0], pictures[1]))
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from ensemble.dataset.audit import Audit
-from ensemble.dataset.depth import Ranges
-from ensemble.dataset.image_info import EIGHT_BITS, UnreadableImage, read_image
+from ensemble.dataset.decode import UnreadableImage, read_image
+from ensemble.dataset.depth import EIGHT_BITS, Ranges
 from ensemble.dataset.tables import Images
 from ensemble.files import atomic_path
 from ensemble.report.plots import BLUE, GREEN, GREY, ORANGE
@@ -39,22 +39,22 @@ FONTS = (
 
 
 def save_counts(audit: Audit, path: Path) -> None:
-    """A PNG with a bar per class and labelled part, the largest class first. Raises EnsembleError."""
-    parts = [part for part in audit.parts if part.counts]
+    """A PNG with a bar per class and labeled split, the largest class first. Raises EnsembleError."""
+    splits = [split for split in audit.splits if split.counts]
     names = list(audit.counts)
     size, height = (9, 0.3) if len(names) <= 30 else (7, 0.15)  # points, inches
     figure = Figure(figsize=(8, min(1.5 + height * len(names), 500)), layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(names))
-    for part in parts:
-        counts = np.array([part.counts.get(name, 0) for name in names])
+    for split in splits:
+        counts = np.array([split.counts.get(name, 0) for name in names])
         axes.barh(
             range(len(names)),
             counts,
             left=left,
-            color=COLOURS[part.name],
+            color=COLOURS[split.name],
             height=0.75,
-            label=part.name,
+            label=split.name,
         )
         left += counts
     for row, total in enumerate(left):
@@ -68,7 +68,7 @@ def save_counts(audit: Audit, path: Path) -> None:
     axes.margins(x=0.08)
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
-    if parts:
+    if splits:
         figure.legend(fontsize=8, loc="outside lower center", ncols=3)
     _save(figure, path)
 

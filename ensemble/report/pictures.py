@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from ensemble.dataset.content import read_hashed
-from ensemble.dataset.depth import Ranges
-from ensemble.dataset.image_info import EIGHT_BITS, UnreadableImage, read_image
+from ensemble.dataset.decode import UnreadableImage, read_image
+from ensemble.dataset.depth import EIGHT_BITS, Ranges
 from ensemble.errors import DataError
 from ensemble.predictions import Array
 

@@ -170,7 +170,7 @@ FAULTS = {
         "seeds=[0]",
         ["pictures"],
     ),
-    "folders named as pictures": (
+    "folders named as images": (
         lambda: [(Path(f"pictures/train/c/{i}.png").mkdir(parents=True)) for i in range(2)],
         "seeds=[0]",
         ["train/c", "no image in this"],

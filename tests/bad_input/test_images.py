@@ -1,4 +1,4 @@
-"""Files that are no pictures, or far larger than they look: a validation image, then every training image."""
+"""Files that are not images, or far larger than they look: a validation image, then every training image."""
 
 import io
 import os
@@ -17,7 +17,7 @@ fit: {strategy: scratch, epochs: 1}
 
 
 def stored(format_, mode="RGB", **options):
-    """A good picture of 64 × 48 noisy pixels in a format, as bytes."""
+    """A good image of 64 × 48 noisy pixels in a format, as bytes."""
     noise = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     out = io.BytesIO()
     Image.fromarray(noise).convert(mode).save(out, format_, **options)
@@ -74,7 +74,7 @@ LARGE_TIFF = (
 IMAGES = {
     "empty.png": b"",
     "one_byte.png": b"\x89",
-    "text.png": b"this is no picture\n",
+    "text.png": b"this is not an image\n",
     "a_login_page.jpg": b"<!DOCTYPE html><html><title>Sign in</title></html>",
     "a_script.png": b"#!/bin/sh\ntouch pwned\n",
     "a_pickle.png": b"cos\nsystem\n(S'touch pwned'\ntR.",
@@ -137,7 +137,7 @@ def _libraries():
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_a_validation_image_that_is_no_picture_is_named(name, refused, write, folders):
+def test_a_validation_file_that_is_not_an_image_is_named(name, refused, write, folders):
     write("r.yaml", RECIPE)
     write(f"pictures/val/a/{name}", IMAGES[name])
     refused(
@@ -155,17 +155,17 @@ def every_train(content):
 
 OTHERS = {
     "no training image is one": (
-        lambda: every_train(b"no picture"),
+        lambda: every_train(b"not an image"),
         "train r.yaml",
         ["no train image is readable", "pictures/train/"],
     ),
     "no validation image is one, and they are skipped": (
-        lambda: [path.write_bytes(b"no picture") for path in Path("pictures/val").rglob("*.png")],
+        lambda: [path.write_bytes(b"not an image") for path in Path("pictures/val").rglob("*.png")],
         "train r.yaml --set data.skip_unreadable=true",
         ["no valid image is readable", "pictures/val/"],
     ),
-    "a folder to begin with whose images are none": (
-        lambda: [path.write_bytes(b"no picture") for path in Path("pictures").rglob("*.png")],
+    "a folder without a readable image": (
+        lambda: [path.write_bytes(b"not an image") for path in Path("pictures").rglob("*.png")],
         "init pictures",
         ["pictures/train/a", "no image there can be opened"],
     ),
@@ -201,7 +201,7 @@ def test_folders_of_images_that_lead_to_nothing(case, refused, write, folders):
     refused(command, *said)
 
 
-def test_a_pipe_a_socket_and_a_device_named_as_pictures_are_passed_over(folders):
+def test_a_pipe_a_socket_and_a_device_named_as_images_are_passed_over(folders):
     """Opening a pipe would wait for ever."""
     from ensemble.dataset.tables import image_files
 

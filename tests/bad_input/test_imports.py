@@ -25,7 +25,7 @@ CSVS = {
     "no rows": ("id,a,b,label\n", ["v.csv", "a header and at least one row"]),
     "one class": ("id,a,label\n0,1,a\n", ["v.csv", "one column per class", "id, a, label"]),
     "only ids and labels": ("id,label\n0,a\n", ["v.csv", "one column per class"]),
-    "a class twice": ("id,a,a,label\n0,0.5,0.5,a\n", ["v.csv", "stands twice"]),
+    "a class twice": ("id,a,a,label\n0,0.5,0.5,a\n", ["v.csv", "appears twice"]),
     "no labels": (
         "id,a,b\n0,0.5,0.5\n",
         ["v.csv", "not the validation rows of any run", "column `label`"],

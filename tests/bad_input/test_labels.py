@@ -28,7 +28,7 @@ FILES = {
         ["labels.csv", "not a readable CSV in UTF-8"],
     ),
     "UTF-16": (GOOD.encode("utf-16"), ["labels.csv", "not a readable CSV in UTF-8"]),
-    "a picture": (b"\x89PNG\r\n\x1a\n\x00\xff", ["labels.csv", "not a readable CSV in UTF-8"]),
+    "an image": (b"\x89PNG\r\n\x1a\n\x00\xff", ["labels.csv", "not a readable CSV in UTF-8"]),
     "a NUL in an id": ("id,label\na0\0,a\n", ["labels.csv", "NUL"]),
     "a NUL in a label": (GOOD.replace("a0,a,", "a0,a\0,"), ["labels.csv", "NUL"]),
     "an archive": (b"PK\x05\x06" + bytes(18), ["labels.csv"]),
@@ -39,10 +39,10 @@ FILES = {
         ["labels.csv:10", "id 'c9' has no file in set/images"],
     ),
     "an id of nothing": (GOOD + ",a,p,train\n", ["labels.csv:10", "id '' has no file"]),
-    "an id twice": (GOOD + "a0,b,p,train\n", ["labels.csv:10", "'a0' stands twice"]),
+    "an id twice": (GOOD + "a0,b,p,train\n", ["labels.csv:10", "'a0' appears twice"]),
     "an id twice, with and without suffix": (
         GOOD + "a0.png,a,p,train\n",
-        ["labels.csv:10", "'a0.png' stands twice"],
+        ["labels.csv:10", "'a0.png' appears twice"],
     ),
     "an id for two files": (GOOD + "c,a,p,train\n", ["labels.csv:10", "'c' fits 2 files"]),
     "an empty label": (GOOD.replace("a1,a,", "a1,,"), ["labels.csv:3", "'a1' has an empty label"]),
@@ -83,9 +83,9 @@ FILES = {
 @pytest.fixture
 def labelled(work, folders, write):
     """set/images with a0 … a3, b0 … b3 and c in two formats; set/test with one; set/labels.csv is good."""
-    picture = (folders / "test" / "t0.png").read_bytes()
+    image = (folders / "test" / "t0.png").read_bytes()
     for name in [f"{name}{i}.png" for name in "ab" for i in range(4)] + ["c.png", "c.jpg"]:
-        write(f"set/images/{name}", picture)
+        write(f"set/images/{name}", image)
     write("set/labels.csv", GOOD)
     write("r.yaml", RECIPE)
 
@@ -101,7 +101,7 @@ SETTINGS = {
     "no labels file": ("labels=none.csv", ["set/none.csv: no such file", "set holds: "]),
     "a labels file below a file": ("labels=labels.csv/x.csv", ["labels.csv/x.csv"]),
     "a folder as labels file": ("labels=images", ["set/images", "not a readable CSV"]),
-    "a picture as labels file": ("labels=images/a0.png", ["images/a0.png", "not a readable CSV"]),
+    "an image as labels file": ("labels=images/a0.png", ["images/a0.png", "not a readable CSV"]),
     "a labels file of 5,000 letters": (f"labels={'l' * 5000}", ["not a readable CSV"]),
     "a NUL in the labels file's name": ('labels="l\\0.csv"', ["not a readable CSV"]),
     "somebody's password as labels file": (
@@ -136,7 +136,7 @@ SETTINGS = {
         "valid=images",
         ["labels.csv:2", "id 'a0' has a file in"],
     ),
-    "a group for each fold but one": ("group=label", ["data.valid", "groups cannot part"]),
+    "a group for each fold but one": ("group=label", ["data.valid", "groups cannot be split"]),
     "no test folder": ("test=test", ["set/test", "no such folder"]),
 }
 

@@ -1,19 +1,19 @@
-"""Paths of recipes are found, archives are unpacked once, and hostile ones write nothing."""
+"""Archives are unpacked once, and hostile ones write nothing."""
 
 import io
 import stat
 import tarfile
 import zipfile
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.dataset import archives
-from ensemble.dataset.archives import cache_root, find, unpacked
+from ensemble.dataset.archives import folder_of, unpacked
 from ensemble.errors import DataError
+from ensemble.paths import cache_root
 
 FILES = {"train/a/1.png": b"one", "train/b/2.png": b"two", "labels.csv": b"id,label\n"}
 
@@ -46,43 +46,12 @@ def files_in(folder):
     }
 
 
-def test_derived_files_go_where_ens_cache_says(tmp_path, monkeypatch):
-    assert cache_root() == tmp_path / "cache"
-    monkeypatch.delenv("ENS_CACHE")
-    assert cache_root() == Path(".ens_cache")
-
-
-def test_a_relative_path_is_looked_for_under_ens_data_first_then_here(tmp_path, monkeypatch):
-    (tmp_path / "here" / "x").mkdir(parents=True)
-    (tmp_path / "data").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("ENS_DATA", str(tmp_path / "data"))
-    assert find("x").resolve() == tmp_path / "here" / "x"
-    (tmp_path / "data" / "x").mkdir()
-    assert find("x") == tmp_path / "data" / "x"
-    assert find(str(tmp_path / "here" / "x")) == tmp_path / "here" / "x"
-
-
-def test_what_is_missing_lists_every_place_looked_at(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("ENS_DATA", str(tmp_path / "data"))
-    with pytest.raises(DataError) as missing:
-        find("birds", get="kaggle:birds")
-    assert f"birds is not there; looked at {tmp_path}/data/birds, {tmp_path}/birds\n" in str(
-        missing.value
-    )
-    assert "`ens data get kaggle:birds` fetches it" in str(missing.value)
-    assert str(missing.value).count("\n") < 3
-    with pytest.raises(DataError, match="is not there"):
-        find("n" * 300)
-
-
 def test_a_file_that_is_no_archive_is_refused_with_what_is_allowed(tmp_path):
     (tmp_path / "a.rar").write_bytes(b"Rar!")
     with pytest.raises(
         DataError, match=r"a.rar: not a folder and not an archive \(.zip, .tar, .tgz, .tar.gz\)"
     ):
-        find(str(tmp_path / "a.rar"))
+        folder_of(tmp_path / "a.rar")
 
 
 @pytest.mark.parametrize("wrapper", ["", "birds-v2/", "./"])
@@ -94,7 +63,7 @@ def test_an_archive_is_unpacked_with_or_without_a_folder_around_everything(
         "__MACOSX/._1.png": b"junk"
     }
     path = archive_of(tmp_path / f"birds.x{suffix}", wrapped, folders=[f"{wrapper}empty"])
-    found = find(str(path))
+    found = folder_of(path)
     assert {
         name: content for name, content in files_in(found).items() if "MACOSX" not in name
     } == FILES

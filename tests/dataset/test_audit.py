@@ -10,7 +10,7 @@ from PIL import Image
 from ensemble.dataset.audit import alike, audit, known_overlap, leaks
 from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.load import load
-from ensemble.dataset.pixels import open_store
+from ensemble.dataset.pixel_store import open_store
 from ensemble.display.audits import audit_json, show_audit
 from ensemble.recipe import Data
 
@@ -30,11 +30,11 @@ def photo(seed):
 
 @pytest.fixture
 def clean(tmp_path):
-    """A folder of train (2 × 12), val (2 × 4) and test (2 × 4) pictures without a fault."""
+    """A folder of train (2 × 12), val (2 × 4) and test (2 × 4) images without a fault."""
     seed = 0
-    for part, n in (("train", 12), ("val", 4), ("test", 4)):
+    for split, n in (("train", 12), ("val", 4), ("test", 4)):
         for name in ("cat", "dog"):
-            folder = tmp_path / "pets" / part / name
+            folder = tmp_path / "pets" / split / name
             folder.mkdir(parents=True)
             for i in range(n):
                 photo(seed).save(folder / f"{i:02d}.png")
@@ -72,56 +72,56 @@ def names(copy):
 
 
 def test_a_clean_set_has_no_finding(clean, capsys):
-    _, found = audited(clean)
-    assert (found.leaks, found.copies, found.unreadable, found.odd) == ((), (), (), {})
-    assert (found.alike_classes, found.overlap) == ((), None)
-    assert [(part.name, part.n_images, part.counts) for part in found.parts] == [
+    _, report = audited(clean)
+    assert (report.leaks, report.copies, report.unreadable, report.odd) == ((), (), (), {})
+    assert (report.alike_classes, report.overlap) == ((), None)
+    assert [(split.name, split.n_images, split.counts) for split in report.splits] == [
         ("train", 24, {"cat": 12, "dog": 12}),
         ("valid", 8, {"cat": 4, "dog": 4}),
         ("test", 8, {"cat": 4, "dog": 4}),
     ]
-    assert found.parts[0].sizes == {(64, 64): 24}
-    assert (found.parts[0].formats, found.parts[0].modes) == ({"PNG": 24}, {"RGB": 24})
-    show_audit(found)
+    assert report.splits[0].sizes == {(64, 64): 24}
+    assert (report.splits[0].formats, report.splits[0].modes) == ({"PNG": 24}, {"RGB": 24})
+    show_audit(report)
     assert "no copies, no unreadable files, no odd formats" in capsys.readouterr().out
 
 
 def test_everything_planted_is_found_and_nothing_else(planted):
-    _, found = audited(planted)
-    assert {item.file.name for item, _ in found.unreadable} == {"truncated.jpg", "text.jpg"}
-    assert {(*names(copy), copy.is_exact) for copy in found.copies} == {
+    _, report = audited(planted)
+    assert {item.file.name for item, _ in report.unreadable} == {"truncated.jpg", "text.jpg"}
+    assert {(*names(copy), copy.is_exact) for copy in report.copies} == {
         ("00.png", "exact.png", True),
         ("01.png", "recompressed.jpg", False),
         ("02.png", "resized.png", False),
         ("03.png", "other_label.png", True),
         ("same1.png", "same2.bmp", True),
     }
-    assert [names(copy) for copy in found.copies if copy.has_two_labels] == [
+    assert [names(copy) for copy in report.copies if copy.has_two_labels] == [
         ("03.png", "other_label.png")
     ]
-    assert {names(copy)[1] for copy in found.copies if copy.is_across} == {
+    assert {names(copy)[1] for copy in report.copies if copy.is_across} == {
         "exact.png",
         "recompressed.jpg",
         "resized.png",
     }
-    odd = {kind: [item.file.name for item in items] for kind, items in found.odd.items()}
+    odd = {kind: [item.file.name for item in items] for kind, items in report.odd.items()}
     assert odd == {
         "CMYK": ["print.jpg"],
         "PNG named .jpg": ["false.jpg"],
         "palette": ["palette.gif"],
     }
-    assert {leak.part: len(leak.copies) for leak in found.leaks} == {"valid": 1, "test": 2}
+    assert {leak.split: len(leak.copies) for leak in report.leaks} == {"valid": 1, "test": 2}
 
 
-def test_leaks_are_the_audits_and_need_no_decoding_once_the_pixel_cache_is_filled(planted):
+def test_leaks_are_the_audits_and_need_no_decoding_once_the_pixel_store_is_filled(planted):
     data, _ = audited(planted)
     shutil.rmtree(planted.parent / "cache")
     open_store(data.hashes, Geometry(32), quiet)
-    told = []
-    found = leaks(data, lambda done, n: told.append(n))
-    assert told in ([], [2])  # the two unreadable files
-    assert found == audit(data).leaks
-    valid, test = found
+    totals = []
+    found_leaks = leaks(data, lambda done, n: totals.append(n))
+    assert totals in ([], [2])  # the two unreadable files
+    assert found_leaks == audit(data).leaks
+    valid, test = found_leaks
     assert "1 of 10 valid images have a copy among the training images (0 exact, 1 near)" in str(
         valid
     )
@@ -133,9 +133,9 @@ def test_every_copy_of_a_training_image_counts_once(clean):
     for i in range(3):
         shutil.copy(clean / "train" / "cat" / "00.png", clean / "test" / "cat" / f"again{i}.png")
     photo(0).save(clean / "train" / "cat" / "twin.jpg", quality=80)
-    data, found = audited(clean)
+    data, report = audited(clean)
     (leak,) = leaks(data)
-    assert found.leaks == (leak,)
+    assert report.leaks == (leak,)
     assert (leak.n_images, len(leak.copies), all(copy.is_exact for copy in leak.copies)) == (
         11,
         3,
@@ -148,10 +148,10 @@ def test_an_unlabelled_test_set_is_audited_without_labels(clean):
     flat.mkdir()
     shutil.copy(clean / "train" / "cat" / "00.png", flat / "x.png")
     data = load(Data(source="folder", path=str(clean), valid="val", test="flat"))
-    found = audit(data)
-    assert (found.parts[2].counts, found.copies[0].second.label) == ({}, None)
-    assert not found.copies[0].has_two_labels
-    assert found.copies[0].is_across
+    report = audit(data)
+    assert (report.splits[2].counts, report.copies[0].second.label) == ({}, None)
+    assert not report.copies[0].has_two_labels
+    assert report.copies[0].is_across
 
 
 def test_the_text_puts_leaks_first_and_names_few_examples(planted, capsys):
@@ -160,8 +160,8 @@ def test_the_text_puts_leaks_first_and_names_few_examples(planted, capsys):
             planted / "train" / "cat" / f"0{i}.png",
             planted / "train" / "cat" / f"again[red]{i}.png",
         )
-    _, found = audited(planted)
-    show_audit(found)
+    _, report = audited(planted)
+    show_audit(report)
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("leak:")
     order = [
@@ -175,20 +175,23 @@ def test_the_text_puts_leaks_first_and_names_few_examples(planted, capsys):
 
 
 def test_the_json_holds_every_finding(planted):
-    _, found = audited(planted)
-    said = json.loads(json.dumps(audit_json(found)))
-    assert len(said["copies"]) == 5
-    assert {item["reason"].split(":")[0].split("/")[-1] for item in said["unreadable"]} == {
+    _, report = audited(planted)
+    stored = json.loads(json.dumps(audit_json(report)))
+    assert len(stored["copies"]) == 5
+    assert {item["reason"].split(":")[0].split("/")[-1] for item in stored["unreadable"]} == {
         "truncated.jpg",
         "text.jpg",
     }
-    assert [part["sizes"] for part in said["parts"]][2] == [
+    assert [split["sizes"] for split in stored["parts"]][2] == [
         {"width": 64, "height": 64, "images": 10}
     ]
-    assert {leak["part"]: len(leak["copies"]) for leak in said["leaks"]} == {"valid": 1, "test": 2}
+    assert {leak["part"]: len(leak["copies"]) for leak in stored["leaks"]} == {
+        "valid": 1,
+        "test": 2,
+    }
 
 
-def test_class_names_that_look_the_same_are_told():
+def test_class_names_that_look_the_same_are_grouped():
     names = ["Cat", "cat", "guinea pig", "guinea_pig", "caf\u00e9", "cafe\u0301", "dog"]
     assert alike(names) == (
         ("Cat", "cat"),
@@ -209,8 +212,8 @@ def test_class_names_that_look_the_same_are_told():
         ("cifar-100", "10 %"),
     ],
 )
-def test_known_overlaps_are_told_by_name(name, piece):
-    said = known_overlap(["images", name])
-    assert said is not None
-    assert piece in said
+def test_known_overlaps_are_reported_by_name(name, piece):
+    overlap = known_overlap(["images", name])
+    assert overlap is not None
+    assert piece in overlap
     assert known_overlap(["pets", "train"]) is None

@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hashes, read_hashed
 from ensemble.errors import DataError
+from ensemble.paths import cache_root
 
 
 def expected(files):

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.audit import audit
 from ensemble.dataset.content import content_hashes
-from ensemble.dataset.depth import Ranges, measured, measured_now, to_8_bits
+from ensemble.dataset.decode import read_image
+from ensemble.dataset.depth import Ranges, cached_ranges, measured_ranges, to_8_bits
 from ensemble.dataset.geometry import Geometry
-from ensemble.dataset.image_info import read_image
 from ensemble.dataset.load import load
-from ensemble.dataset.pixels import open_store
+from ensemble.dataset.pixel_store import open_store
+from ensemble.paths import cache_root
 from ensemble.recipe import Data
 
 DEPTHS = {
@@ -45,7 +45,7 @@ def two_classes(root, make, suffix, n=6):
 def test_every_depth_gives_dark_and_light_images_as_8_bits_would(tmp_path, name):
     make, suffix, mode = DEPTHS[name]
     files = two_classes(tmp_path / "set", make, suffix)
-    ranges = measured_now(files)
+    ranges = measured_ranges(files)
     assert [own for own, _, _ in ranges.by_mode] == [mode]
     means = {file: np.asarray(read_image(file, ranges=ranges)).mean() for file in files}
     dark, light = (
@@ -64,7 +64,7 @@ def test_images_of_8_bits_have_no_range_and_keep_their_bytes(tmp_path, mode):
         mode
     )
     image.save(tmp_path / "a.tif")
-    assert measured_now([tmp_path / "a.tif"]) == Ranges()
+    assert measured_ranges([tmp_path / "a.tif"]) == Ranges()
     assert str(Ranges()) == ""
     odd = Ranges((("F", 0.0, 1.0), ("I", 3.0, 9.0), ("I;16", 0.0, 9.0)))
     assert np.array_equal(
@@ -75,7 +75,7 @@ def test_images_of_8_bits_have_no_range_and_keep_their_bytes(tmp_path, mode):
 def test_16_bits_that_are_used_are_scaled_as_before(tmp_path):
     values = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
     Image.fromarray(values).save(tmp_path / "a.png")
-    ranges = measured_now([tmp_path / "a.png"])
+    ranges = measured_ranges([tmp_path / "a.png"])
     assert ranges.of("I;16") == (0, 65_535)
     assert np.array_equal(
         np.asarray(read_image(tmp_path / "a.png", ranges=ranges))[..., 0], values // 256
@@ -101,16 +101,16 @@ def test_pixels_without_a_value_and_hot_pixels_decide_nothing(tmp_path):
     values = rng.uniform(0, 1, (100, 100)).astype(np.float32)
     values[0, :6] = np.nan, np.inf, -np.inf, -3.4e38, 3.4e38, 1e6
     Image.fromarray(values).save(tmp_path / "a.tif")
-    low, high = measured_now([tmp_path / "a.tif"]).of("F")
+    low, high = measured_ranges([tmp_path / "a.tif"]).of("F")
     assert 0 <= low < 0.01
     assert 0.99 < high <= 1
-    shown = np.asarray(read_image(tmp_path / "a.tif", ranges=measured_now([tmp_path / "a.tif"])))
+    shown = np.asarray(read_image(tmp_path / "a.tif", ranges=measured_ranges([tmp_path / "a.tif"])))
     assert shown[0, :6, 0].tolist() == [0, 255, 0, 0, 255, 255]
 
 
 def test_a_constant_set_has_a_range_too(tmp_path):
     Image.fromarray(np.full((4, 4), 7, np.int32)).save(tmp_path / "a.tif")
-    low, high = measured_now([tmp_path / "a.tif"]).of("I")
+    low, high = measured_ranges([tmp_path / "a.tif"]).of("I")
     assert low <= 7 < high
 
 
@@ -118,7 +118,7 @@ def test_few_bright_pixels_on_black_are_not_lost(tmp_path):
     values = np.zeros((200, 200), np.uint16)
     values[:3, :3] = 900
     Image.fromarray(values).save(tmp_path / "a.png")
-    shown = np.asarray(read_image(tmp_path / "a.png", ranges=measured_now([tmp_path / "a.png"])))
+    shown = np.asarray(read_image(tmp_path / "a.png", ranges=measured_ranges([tmp_path / "a.png"])))
     assert (shown.min(), shown.max()) == (0, 255)
 
 
@@ -139,20 +139,20 @@ def test_the_range_is_that_of_the_labelled_images_the_same_for_every_fold(tmp_pa
 def test_a_range_is_measured_once_and_survives_json(tmp_path):
     files = two_classes(tmp_path / "set", DEPTHS["float01"][0], "tif")
     hashes = dict(zip(files, content_hashes(files), strict=True))
-    first = measured(hashes)
+    first = cached_ranges(hashes, {})
     (memory,) = (cache_root() / "ranges").iterdir()
     for file in files:
         file.write_bytes(b"gone")
-    assert measured(hashes) == first
+    assert cached_ranges(hashes, {}) == first
     assert Ranges.from_json(json.loads(json.dumps(first.as_json()))) == first
     memory.write_text("[1, 2")
-    assert measured(hashes) == Ranges()  # nothing can be read any more
+    assert cached_ranges(hashes, {}) == Ranges()  # nothing can be read any more
 
 
 def test_each_range_has_pixels_of_its_own_stored_or_streamed(tmp_path):
     files = two_classes(tmp_path / "set", DEPTHS["float01"][0], "tif")
     hashes = dict(zip(files, content_hashes(files), strict=True))
-    ranges = measured(hashes)
+    ranges = cached_ranges(hashes, {})
     rows = np.arange(len(files))
     for geometry in (Geometry(16), Geometry(32)):
         plain = open_store(hashes, geometry, lambda done, n: None)

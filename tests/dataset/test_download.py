@@ -21,10 +21,10 @@ import pytest
 from PIL import Image
 
 from ensemble.dataset import download, unpackers
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.download import get
 from ensemble.dataset.known_sets import DownloadableSet, WebFile, set_named
 from ensemble.errors import DataError
+from ensemble.paths import cache_root
 
 
 class Site:

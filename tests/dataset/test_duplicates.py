@@ -1,4 +1,4 @@
-"""Near duplicates: copies are found however they were made, other pictures are not; blanks match nothing."""
+"""Near duplicates: copies are found however they were made, other images are not; blanks match nothing."""
 
 import io
 
@@ -13,7 +13,7 @@ from ensemble.dataset.duplicates import clusters, duplicate_groups, near_pairs
 
 
 def photo(seed, size=(64, 64)):
-    """A made-up picture whose detail falls off with its frequency, as a photo's does."""
+    """A made-up image whose detail falls off with its frequency, as a photo's does."""
     rng = np.random.default_rng(seed)
     waves = np.add.outer(np.fft.fftfreq(size[1]) ** 2, np.fft.fftfreq(size[0]) ** 2)
     spectrum = np.fft.fft2(rng.normal(size=(3, size[1], size[0]))) / (waves + 1e-4) ** 0.6
@@ -55,15 +55,15 @@ def test_copies_are_found_and_nothing_else(kind):
     assert across == [[i, i] for i in range(10)]
 
 
-def test_other_pictures_are_not_copies():
+def test_other_images_are_not_copies():
     assert near_pairs(thumbs([photo(seed) for seed in range(300)])).tolist() == []
 
 
-def test_a_negative_is_another_picture():
+def test_a_negative_is_another_image():
     assert near_pairs(thumbs([photo(0), ImageOps.invert(photo(0))])).tolist() == []
 
 
-def test_blank_pictures_are_like_nothing(rng):
+def test_blank_images_are_like_nothing(rng):
     blanks = [Image.new("RGB", (32, 32), (level,) * 3) for level in (0, 128, 255)]
     noisy = [
         Image.fromarray(rng.integers(250, 253, (32, 32, 3)).astype(np.uint8)) for _ in range(5)
@@ -71,7 +71,7 @@ def test_blank_pictures_are_like_nothing(rng):
     assert near_pairs(thumbs([*blanks, *noisy, photo(0)])).tolist() == []
 
 
-def test_many_copies_of_one_picture_stay_together_and_few_pairs_are_kept(rng):
+def test_many_copies_of_one_image_stay_together_and_few_pairs_are_kept(rng):
     image = np.asarray(photo(0).resize((16, 16), Image.Resampling.BOX)).astype(int)
     many = (image + rng.integers(-2, 3, (1000, 16, 16, 3))).clip(0, 255).astype(np.uint8)
     pairs = near_pairs(many)
@@ -79,7 +79,7 @@ def test_many_copies_of_one_picture_stay_together_and_few_pairs_are_kept(rng):
     assert set(clusters(1000, pairs.tolist())) == {0}
 
 
-def test_no_picture_and_one_picture_have_no_pair():
+def test_no_image_and_one_image_have_no_pair():
     nothing = np.empty((0, 16, 16, 3), np.uint8)
     for some in (nothing, thumbs([photo(0)])):
         assert near_pairs(some).shape == (0, 2)
@@ -87,7 +87,7 @@ def test_no_picture_and_one_picture_have_no_pair():
 
 
 @given(st.permutations(range(12)))
-def test_the_order_of_pictures_does_not_matter(order):
+def test_the_order_of_images_does_not_matter(order):
     images = [photo(seed) for seed in range(9)] + [
         recompressed(photo(seed), 50) for seed in range(3)
     ]
@@ -114,7 +114,7 @@ def saved(path, image, **options):
     return path
 
 
-def test_files_that_show_one_picture_are_one_group(tmp_path):
+def test_files_that_show_one_image_are_one_group(tmp_path):
     files = [
         saved(tmp_path / "a.png", photo(0)),
         saved(tmp_path / "b.bmp", photo(0)),
@@ -129,7 +129,7 @@ def test_files_that_show_one_picture_are_one_group(tmp_path):
     assert duplicate_groups(files[::-1], content_hashes(files[::-1])) == groups[::-1]
 
 
-def test_pictures_of_fewer_pixels_than_a_thumbnail_are_only_compared_exactly(tmp_path):
+def test_images_of_fewer_pixels_than_a_thumbnail_are_only_compared_exactly(tmp_path):
     small = photo(0).resize((8, 8))
     files = [
         saved(tmp_path / "a.png", small),

@@ -1,15 +1,16 @@
-"""Looks: how a file is stored and what it shows, from one decoding, remembered by content."""
+"""Image infos: how a file is stored and what it shows, from one decoding, cached by content."""
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.dataset import image_info as looks_module
-from ensemble.dataset.archives import cache_root
+from ensemble.dataset import image_info
 from ensemble.dataset.content import content_hashes
+from ensemble.dataset.decode import decode_image
 from ensemble.dataset.geometry import Geometry
-from ensemble.dataset.image_info import decode_image, image_infos, known_infos
-from ensemble.dataset.pixels import open_store
+from ensemble.dataset.image_info import ImageInfo, cached_infos, image_infos
+from ensemble.dataset.pixel_store import open_store
+from ensemble.paths import cache_root
 
 RED, GREEN = (255, 0, 0), (0, 255, 0)
 FRAME = Image.new("RGB", (40, 20))
@@ -35,14 +36,18 @@ def saved(path, image, **options):
     return path
 
 
+def info_of(path):
+    return ImageInfo.of(decode_image(path))
+
+
 def exif(orientation):
-    made = Image.Exif()
-    made[0x0112] = orientation
-    return made
+    block = Image.Exif()
+    block[0x0112] = orientation
+    return block
 
 
 @pytest.mark.parametrize(
-    ("name", "mode", "options", "said"),
+    ("name", "mode", "options", "expected"),
     [
         ("a.png", "RGB", {}, ("PNG", "RGB", 1, False, False)),
         ("a.jpg", "L", {}, ("JPEG", "L", 1, False, False)),
@@ -60,16 +65,17 @@ def exif(orientation):
         ),
     ],
 )
-def test_a_look_says_how_the_file_is_stored(tmp_path, name, mode, options, said):
+def test_an_info_says_how_the_file_is_stored(tmp_path, name, mode, options, expected):
     image = (
         Image.fromarray(np.full((20, 40), 40_000, np.uint16)) if mode == "I;16" else halves(mode)
     )
-    look = decode_image(saved(tmp_path / name, image, **options)).info()
-    assert (look.format, look.mode, look.orientation, look.has_alpha, look.is_animated) == said
-    assert (look.width, look.height) == (40, 20)
+    info = info_of(saved(tmp_path / name, image, **options))
+    flags = info.orientation, info.has_alpha, info.is_animated
+    assert (info.format, info.mode, *flags) == expected
+    assert (info.width, info.height) == (40, 20)
 
 
-def test_16_bits_of_colour_are_told(tmp_path):
+def test_16_bits_of_color_are_recorded(tmp_path):
     import struct
     import zlib
 
@@ -87,71 +93,69 @@ def test_16_bits_of_colour_are_told(tmp_path):
     path.write_bytes(
         b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
     )
-    assert decode_image(path).info().mode == "RGB;16"
+    assert info_of(path).mode == "RGB;16"
 
 
-def test_size_and_thumbnail_are_those_of_the_upright_picture(tmp_path):
-    look = decode_image(saved(tmp_path / "a.jpg", halves(), exif=exif(6), quality=95)).info()
-    assert (look.width, look.height) == (20, 40)
-    assert look.thumb.shape == (16, 16, 3)
-    assert look.thumb.dtype == np.uint8
-    assert np.abs(look.thumb[:7].astype(int) - RED).max() <= 30
-    assert np.abs(look.thumb[9:].astype(int) - GREEN).max() <= 30
+def test_size_and_thumbnail_are_those_of_the_upright_image(tmp_path):
+    info = info_of(saved(tmp_path / "a.jpg", halves(), exif=exif(6), quality=95))
+    assert (info.width, info.height) == (20, 40)
+    assert info.thumb.shape == (16, 16, 3)
+    assert info.thumb.dtype == np.uint8
+    assert np.abs(info.thumb[:7].astype(int) - RED).max() <= 30
+    assert np.abs(info.thumb[9:].astype(int) - GREEN).max() <= 30
 
 
 def test_the_pixel_hash_is_about_size_and_decoded_pixels_alone(tmp_path):
-    png = decode_image(saved(tmp_path / "a.png", halves())).info()
-    bmp = decode_image(saved(tmp_path / "a.bmp", halves())).info()
-    tall = decode_image(saved(tmp_path / "b.png", Image.new("RGB", (4, 8)))).info()
-    wide = decode_image(saved(tmp_path / "c.png", Image.new("RGB", (8, 4)))).info()
+    png = info_of(saved(tmp_path / "a.png", halves()))
+    bmp = info_of(saved(tmp_path / "a.bmp", halves()))
+    tall = info_of(saved(tmp_path / "b.png", Image.new("RGB", (4, 8))))
+    wide = info_of(saved(tmp_path / "c.png", Image.new("RGB", (8, 4))))
     assert png.pixels == bmp.pixels
     assert tall.pixels != wide.pixels
 
 
-def same(one, other):
-    return vars(one) | {"thumb": 0} == vars(other) | {"thumb": 0} and np.array_equal(
-        one.thumb, other.thumb
-    )
+def same(info, expected):
+    return info.as_row() == expected.as_row()
 
 
-def test_looks_are_remembered_by_content_and_unreadable_files_have_a_reason(tmp_path):
+def test_infos_are_cached_by_content_and_unreadable_files_have_a_reason(tmp_path):
     files = [saved(tmp_path / f"{i}.png", Image.new("RGB", (20, 20), (i, 0, 0))) for i in range(3)]
     broken = tmp_path / "broken.jpg"
-    broken.write_bytes(b"not a picture")
+    broken.write_bytes(b"not an image")
     hashes = hashed([*files, broken])
-    told = []
-    first, reasons = image_infos(hashes, lambda done, n: told.append((done, n)))
-    assert told == [(4, 4)]
+    calls = []
+    first, reasons = image_infos(hashes, lambda done, n: calls.append((done, n)))
+    assert calls == [(4, 4)]
     assert set(first) == {hashes[file] for file in files}
     assert "broken.jpg" in reasons[hashes[broken]]
     files[0].rename(tmp_path / "moved.png")
     again, _ = image_infos(
-        hashed([tmp_path / "moved.png", *files[1:]]), lambda done, n: told.append("again")
+        hashed([tmp_path / "moved.png", *files[1:]]), lambda done, n: calls.append("again")
     )
-    assert told == [(4, 4)]
+    assert calls == [(4, 4)]
     assert all(same(first[content], again[content]) for content in first)
 
 
-def test_a_broken_index_is_ignored_and_one_that_cannot_be_written_too(tmp_path, monkeypatch):
+def test_a_damaged_cache_is_ignored_and_one_that_cannot_be_written_too(tmp_path, monkeypatch):
     hashes = hashed([saved(tmp_path / "a.png", halves())])
     image_infos(hashes, quiet)
-    (index,) = cache_root().glob("looks-*.sqlite")
-    index.write_bytes(b"no database" * 100)
+    (cached,) = cache_root().glob("image_infos-*.sqlite")
+    cached.write_bytes(b"no database" * 100)
     assert image_infos(hashes, quiet)[0].keys() == set(hashes.values())
-    monkeypatch.setattr(looks_module, "_index", lambda: tmp_path / "a.png" / "x.sqlite")
+    monkeypatch.setattr(image_info, "cache_root", lambda: tmp_path / "a.png")
     assert image_infos(hashes, quiet)[0].keys() == set(hashes.values())
 
 
 @pytest.mark.parametrize("side", [8, 64], ids=["resized", "native"])
-def test_filling_the_pixel_cache_makes_the_looks_from_the_same_decoding(
+def test_filling_the_pixel_store_makes_the_infos_from_the_same_decoding(
     tmp_path, tiny_images, side
 ):
     hashes = hashed(sorted(tiny_images(tmp_path / "tiny").rglob("*.png")))
     store = open_store(hashes, Geometry(side), quiet)
     assert store.is_native == (side == 64)
-    looks = known_infos(hashes.values())
-    assert looks.keys() == set(hashes.values())
-    assert all(same(looks[content], decode_image(path).info()) for path, content in hashes.items())
+    infos = cached_infos(hashes.values())
+    assert infos.keys() == set(hashes.values())
+    assert all(same(infos[digest], info_of(path)) for path, digest in hashes.items())
     assert (
-        image_infos(hashes, lambda done, n: pytest.fail("decoded again"))[0].keys() == looks.keys()
+        image_infos(hashes, lambda done, n: pytest.fail("decoded again"))[0].keys() == infos.keys()
     )

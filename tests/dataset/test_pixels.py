@@ -1,4 +1,4 @@
-"""Any picture becomes the same RGB pixels once; what cannot be read is recorded, never replaced."""
+"""Any image becomes the same RGB pixels once; what cannot be read is recorded, never replaced."""
 
 import random
 import struct
@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hashes
+from ensemble.dataset.decode import UnreadableImage, read_image
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.image_info import image_infos
-from ensemble.dataset.pixels import UnreadableImage, decode_pixels, open_store, read_image
+from ensemble.dataset.pixel_store import open_store
+from ensemble.dataset.pixels import decode_pixels
 from ensemble.errors import DataError
+from ensemble.paths import cache_root
 
 SIDES = st.integers(1, 60)
 RED, GREEN = (255, 0, 0), (0, 255, 0)
@@ -48,7 +50,7 @@ def tiny(tmp_path, tiny_images):
 
 
 @given(SIDES, SIDES, st.integers(8, 32), st.sampled_from([0.5, 0.875, 0.95, 1.0]))
-def test_every_picture_becomes_size_by_size(width, height, size, crop_pct):
+def test_every_image_becomes_size_by_size(width, height, size, crop_pct):
     image = Image.new("RGB", (width, height), RED)
     for resize in ("squish", "crop", "pad"):
         geometry = Geometry(size, resize, crop_pct)
@@ -103,7 +105,7 @@ def test_interpolation_is_the_one_asked_for():
         ("plain.ppm", "RGB", {}),
     ],
 )
-def test_pictures_of_any_mode_are_read_as_rgb(tmp_path, name, mode, options):
+def test_images_of_any_mode_are_read_as_rgb(tmp_path, name, mode, options):
     image = halves(mode=mode)
     if mode == "RGBA":
         image.putalpha(7)
@@ -121,14 +123,14 @@ def test_16_bits_are_scaled_to_8(tmp_path, name):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA"])
-def test_grey_pictures_have_three_equal_channels(tmp_path, mode):
+def test_gray_images_have_three_equal_channels(tmp_path, mode):
     pixels = decode_pixels(
         saved(tmp_path / "a.png", Image.new("L", (3, 2), 255).convert(mode)), None
     )
     assert pixels.tolist() == np.full((2, 3, 3), 255).tolist()
 
 
-def test_a_picture_is_turned_as_its_exif_says(tmp_path):
+def test_an_image_is_turned_as_its_exif_says(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown a quarter turn clockwise
     pixels = np.asarray(
@@ -149,7 +151,7 @@ def png_chunk(kind, content):
 
 
 def broken_files(folder):
-    """Files that no decoder accepts as a picture, by name."""
+    """Files that no decoder accepts as an image, by name."""
     whole = saved(folder / "whole.jpg", Image.effect_noise((64, 64), 80)).read_bytes()
     bomb = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0)
     contents = {
@@ -172,7 +174,7 @@ def test_unreadable_files_are_told_with_their_name(tmp_path):
 
 
 @given(st.data())
-def test_a_damaged_file_is_a_picture_or_unreadable(tmp_path_factory, data):
+def test_a_damaged_file_is_an_image_or_unreadable(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("damaged") / data.draw(
         st.sampled_from(["a.png", "a.jpg", "a.gif", "a.webp", "a.tif"])
     )
@@ -199,7 +201,7 @@ def test_unreadable_files_are_recorded_and_the_others_keep_their_own_pixels(tmp_
 @pytest.mark.parametrize(
     "geometry", [Geometry(32), Geometry(48, "crop", 0.875), Geometry(64)], ids=str
 )
-def test_small_pictures_of_one_size_are_stored_as_they_are(tiny, geometry):
+def test_small_images_of_one_size_are_stored_as_they_are(tiny, geometry):
     hashes = hashed(tiny)
     store = open_store(hashes, geometry, quiet)
     assert store.is_native
@@ -209,7 +211,7 @@ def test_small_pictures_of_one_size_are_stored_as_they_are(tiny, geometry):
     )
 
 
-def test_larger_pictures_or_pictures_of_several_sizes_are_resized(tmp_path, tiny):
+def test_larger_images_or_images_of_several_sizes_are_resized(tmp_path, tiny):
     store = open_store(hashed(tiny), Geometry(16), quiet)
     assert (store.is_native, store.pixels.shape) == (False, (60, 16, 16, 3))
     store = open_store(
@@ -307,7 +309,7 @@ def test_stored_pixels_cannot_be_changed_by_accident(tiny):
         store.pixels[0] = 0
 
 
-def test_past_the_budget_pictures_stream_and_say_the_same(tiny, tmp_path):
+def test_past_the_budget_images_stream_and_say_the_same(tiny, tmp_path):
     hashes = hashed([*tiny, *broken_files(tmp_path)])
     for geometry in (Geometry(16), Geometry(32), Geometry(48)):
         stored = open_store(hashes, geometry, quiet)
@@ -326,7 +328,7 @@ def test_past_the_budget_pictures_stream_and_say_the_same(tiny, tmp_path):
         assert np.array_equal(streamed.pixels[rows], stored.pixels[rows])
 
 
-def test_a_file_that_changes_while_pictures_stream_is_named(tiny, tmp_path):
+def test_a_file_that_changes_while_images_stream_is_named(tiny, tmp_path):
     other_size = saved(tmp_path / "other.png", halves()).read_bytes()
     whole, hashes = tiny[0].read_bytes(), hashed(tiny)
     for geometry, content in (
@@ -351,7 +353,7 @@ def test_what_is_stored_already_needs_no_budget(tiny):
 
 
 @given(st.integers(1, 4000), st.integers(1, 4000), st.floats(0.01, 0.99), st.integers(0, 99))
-def test_a_random_crop_lies_within_the_picture_and_keeps_its_share(width, height, share, seed):
+def test_a_random_crop_lies_within_the_image_and_keeps_its_share(width, height, share, seed):
     left, top, right, bottom = RandomCrop(share).box(width, height, random.Random(seed))
     assert 0 <= left < right <= width
     assert 0 <= top < bottom <= height

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.dataset import sidecar
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.geometry import Geometry
-from ensemble.dataset.pixels import open_store
+from ensemble.dataset.pixel_store import open_store
+from ensemble.paths import cache_root
 
 
 def quiet(done, n):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.dataset.load import load
-from ensemble.dataset.stratified import folds, spread
+from ensemble.dataset.stratified import distribute, folds
 from ensemble.errors import DataError, EnsembleError, RecipeError
 from ensemble.recipe import ColumnSplit, Data, Folds
 
@@ -32,13 +32,13 @@ def test_a_group_is_never_parted_and_the_order_of_the_rows_does_not_matter(
     rows, n_bins, seed, random
 ):
     ids, labels, groups = rows
-    bins = spread(ids, labels, groups, [1 / n_bins] * n_bins, seed, "x")
+    bins = distribute(ids, labels, groups, [1 / n_bins] * n_bins, seed, "x")
     assert all(
         len({b for b, own in zip(bins, groups, strict=True) if own == name}) == 1 for name in groups
     )
     order = list(range(len(ids)))
     random.shuffle(order)
-    shuffled = spread(
+    shuffled = distribute(
         [ids[i] for i in order],
         [labels[i] for i in order],
         [groups[i] for i in order],
@@ -68,7 +68,7 @@ def test_without_groups_the_folds_of_every_class_differ_by_one_row_at_most(rows,
 @given(grouped_rows(), st.floats(0.05, 0.95), st.integers(0, 3))
 def test_a_share_of_rows_is_met_within_the_largest_group_of_a_class(rows, share, seed):
     ids, labels, groups = rows
-    bins = spread(ids, labels, groups, [share, 1 - share], seed, "x")
+    bins = distribute(ids, labels, groups, [share, 1 - share], seed, "x")
     largest = max(Counter(groups).values())
     assert abs(float((bins == 0).sum()) - share * len(ids)) <= largest * len(set(labels)) + 1
 
@@ -167,7 +167,10 @@ def test_a_column_states_the_split_in_any_spelling(csv_of):
             "'p0' is in train ('i00') and in valid",
         ),
         ({"group": "doctor"}, "data.group: the labels file has no column 'doctor'"),
-        ({"group": "label"}, "data.valid: groups cannot part, so 'blue' would be valid alone"),
+        (
+            {"group": "label"},
+            "data.valid: groups cannot be split, so all images of 'blue' would be in valid",
+        ),
         (
             {"valid": Folds(folds=3), "group": "label"},
             "3 folds need 2 groups of every class: 'blue' has 1",

@@ -179,8 +179,8 @@ def test_the_order_of_a_labels_file_does_not_matter(tmp_path_factory, order):
         ("1,cat\n9,dog\n", "labels.csv:3: id '9' has no file in"),
         ("1,cat\n01,dog\n", "labels.csv:3: id '01' has no file in"),
         ("1,cat\n2,dog\n", "labels.csv:3: id '2' fits 2 files in"),
-        ("1,cat\n1,dog\n", "labels.csv:3: id '1' stands twice"),
-        ("1,cat\n1.png,dog\n", "labels.csv:3: id '1.png' stands twice"),
+        ("1,cat\n1,dog\n", "labels.csv:3: id '1' appears twice"),
+        ("1,cat\n1.png,dog\n", "labels.csv:3: id '1.png' appears twice"),
         ("1,\n", "labels.csv:2: '1' has an empty label"),
         ("1,cat\n3,dog,big\n", "labels.csv: row 3 has 3 cells, the header 2"),
         ('1,"cat\n', "labels.csv: not a readable CSV"),
@@ -197,7 +197,7 @@ def test_a_wrong_row_is_told_with_file_line_and_id(rows, said, tmp_path):
     ("content", "said"),
     [
         (b"id\n1\n", "needs two columns, id and label; it has only 'id'"),
-        (b"id,id\n1,2\n", "a column name stands twice in id, id"),
+        (b"id,id\n1,2\n", "a column name appears twice in id, id"),
         (b"\x89PNG\xff", "not a readable CSV in UTF-8"),
         (b"", "a CSV needs a header"),
     ],
@@ -225,7 +225,7 @@ def test_rows_about_the_other_folder_are_passed_over_and_rows_about_both_are_ref
     assert "labels.csv:2: id '1' has a file in" in message
 
 
-def test_the_digits_are_written_once_as_pictures_and_labels(tmp_path):
+def test_the_digits_are_written_once_as_images_and_labels(tmp_path):
     folder = digits_folder()
     images = labelled_files(folder, "train", "labels.csv")[0]
     assert len(images) == 1797

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from ensemble.dataset.load import load
-from ensemble.dataset.pixels import open_store
+from ensemble.dataset.pixel_store import open_store
 from ensemble.events import Event, Note
 from ensemble.learn import resume
 from ensemble.learn.data import Catalog, catalog, loaders

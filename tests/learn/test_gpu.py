@@ -11,7 +11,6 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from ensemble.dataset.archives import cache_root
 from ensemble.dataset.load import load
 from ensemble.engines.local import train_one
 from ensemble.errors import TrainingError
@@ -22,6 +21,7 @@ from ensemble.learn.data import resident
 from ensemble.learn.device import device, precision
 from ensemble.learn.graphs import recorded
 from ensemble.learn.predict import probabilities
+from ensemble.paths import cache_root
 from ensemble.runs import RunStore
 from ensemble.runs.job import Job
 from ensemble.runs.writer import recipe_text

@@ -17,7 +17,7 @@ from safetensors.torch import load as tensors_of
 from torch import nn
 
 from ensemble.dataset.load import load
-from ensemble.dataset.pixels import open_store
+from ensemble.dataset.pixel_store import open_store
 from ensemble.engines.local import train_all
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import EpochEnded, Note, ignore

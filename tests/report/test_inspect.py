@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.dataset.audit import Audit, Part
+from ensemble.dataset.audit import Audit, SplitSummary
 from ensemble.dataset.tables import class_folders
 from ensemble.report.inspect import COLOURS, save_counts, save_samples
 
@@ -12,7 +12,7 @@ from ensemble.report.inspect import COLOURS, save_counts, save_samples
 def made(n_classes):
     counts = {f"class_{i}": 5 + i for i in range(n_classes)}
     parts = tuple(
-        Part(name, sum(counts.values()), counts, {}, {}, {}) for name in ("train", "valid")
+        SplitSummary(name, sum(counts.values()), counts, {}, {}, {}) for name in ("train", "valid")
     )
     return Audit("$odd_[name]", parts, (), (), (), {}, (), None)
 
@@ -38,7 +38,7 @@ def test_bars_show_every_part_and_have_room(tmp_path, n_classes):
 
 
 def test_a_set_without_labels_has_an_empty_picture(tmp_path):
-    audit = Audit("x", (Part("test", 3, {}, {}, {}, {}),), (), (), (), {}, (), None)
+    audit = Audit("x", (SplitSummary("test", 3, {}, {}, {}, {}),), (), (), (), {}, (), None)
     save_counts(audit, tmp_path / "counts.png")
     assert pixels_of(tmp_path / "counts.png").size
 
@@ -53,7 +53,7 @@ def test_samples_show_each_class_and_pass_over_unreadable_files(tmp_path, tiny_i
 
 
 def test_class_names_of_any_script_are_drawn_without_a_word(tmp_path, capsys):
-    parts = (Part("train", 3, {"日本テリア": 1, "كلب سلوقي": 1, "$x_[1]": 1}, {}, {}, {}),)
+    parts = (SplitSummary("train", 3, {"日本テリア": 1, "كلب سلوقي": 1, "$x_[1]": 1}, {}, {}, {}),)
     save_counts(Audit("犬", parts, (), (), (), {}, (), None), tmp_path / "counts.png")
     assert pixels_of(tmp_path / "counts.png").size
     assert capsys.readouterr().err == ""

@@ -214,7 +214,7 @@ def test_columns_that_are_not_the_classes_are_refused_with_the_difference(writte
     ("sample", "expected"),
     [
         ("id\nx\n", "needs an id column and at least one more; it has only 'id'"),
-        ("id,ant,ant\nx,0,0\n", "a column name stands twice in id, ant, ant"),
+        ("id,ant,ant\nx,0,0\n", "a column name appears twice in id, ant, ant"),
         ("id,kind\n", "a CSV needs a header and at least one row"),
         ("", "a CSV needs a header and at least one row"),
         ("id,kind\nx,ant,bee\n", "row 2 has 3 cells, the header 2"),
