@@ -1,6 +1,5 @@
 """Recognize a folder that no recipe describes: class folders, splits, labels, a sample."""
 
-import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,32 +8,16 @@ from pathlib import Path
 from ensemble.dataset.archives import folder_of
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.dataset.filenames import contents, is_sample, same_form
+from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.dataset.scan import image_files, passed_over_line, scan
 from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
-from ensemble.numbers import count
 from ensemble.paths import find
 
 TRAIN = ("train", "training", "train_images", "train_imgs", "images", "imgs", "jpg")
 VALID = ("val", "valid", "validation", "dev")
 TEST = ("test", "testing", "test_images", "test_imgs", "eval")
 LABELS = ("label", "labels", "target", "class", "breed", "category", "species", "diagnosis", "y")
-N_OPENED = 300  # images whose header is read to learn sizes
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """(width, height) of some images, and the files whose header no decoder accepts."""
-
-    smallest: tuple[int, int]
-    median: tuple[int, int]
-    largest: tuple[int, int]
-    unreadable: tuple[Path, ...]
-
-    @property
-    def side(self) -> int:
-        """The median image's short side in pixels."""
-        return min(self.median)
 
 
 @dataclass(frozen=True)
@@ -215,7 +198,7 @@ def _from_csv(folders: _Folders, labels: tuple[str, str, str]) -> Layout:
         test = train  # the test images are those without a label
     test_files = image_files(root / test) if test and test != train else []
     n_test = n_files - len(rows) if test == train else len(test_files)
-    sizes, unreadable = _sizes([*image_files(root / train), *test_files])
+    sizes, unreadable = sizes_of([*image_files(root / train), *test_files])
     doubts = _column_doubts(file, label_column, more_columns, counts)
     if test != train and n_files != len(rows):
         doubts.append(f"{train} holds {n_files:,} images, {file} has {len(rows):,} rows")
@@ -284,7 +267,7 @@ def _from_folders(folders: _Folders) -> Layout:
     files = image_files(root / train)
     test_files = image_files(root / test) if test else []
     counts = Counter(file.relative_to(root / train).parts[0] for file in files)
-    sizes, unreadable = _sizes([*files, *test_files])
+    sizes, unreadable = sizes_of([*files, *test_files])
     return Layout(
         root=root,
         source="folder",
@@ -316,32 +299,3 @@ def _small_classes(counts: Counter[str]) -> list[str]:
             f"such as {min(small)!r}"
         )
     return doubts
-
-
-def _sizes(files: Sequence[Path]) -> tuple[Sizes, list[str]]:
-    """Sizes by the headers of some files, spread over all, and a doubt about unreadable ones.
-
-    Raises DataError.
-    """
-    from ensemble.dataset.image_file import open_image
-
-    sizes: list[tuple[int, int]] = []
-    unreadable: list[Path] = []
-    for file in files[:: max(1, len(files) // N_OPENED)]:
-        try:
-            with open_image(file) as image:
-                sizes.append(image.size)
-        except Exception:  # whatever a decoder raises on a damaged header
-            unreadable.append(file)
-    if not sizes:
-        raise DataError(
-            f"{files[0].parent}: no image there can be opened, the first: {files[0].name}"
-        )
-    by_area = sorted(sizes, key=lambda size: (size[0] * size[1], size))
-    widths, heights = zip(*sizes, strict=True)
-    median = round(statistics.median(widths)), round(statistics.median(heights))
-    doubts = []
-    if unreadable:
-        n_files = count(len(unreadable), "file")
-        doubts.append(f"{n_files} cannot be read as an image, such as {unreadable[0].name}")
-    return Sizes(by_area[0], median, by_area[-1], tuple(unreadable)), doubts

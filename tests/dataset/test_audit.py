@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.dataset.audit import alike, audit, known_overlap, leaks
+from ensemble.dataset.audit import alike, audit, leaks
 from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.load import load
+from ensemble.dataset.overlaps import known_overlap
 from ensemble.dataset.pixel_store import open_store
 from ensemble.display.audits import audit_json, show_audit
 from ensemble.recipe import Data
