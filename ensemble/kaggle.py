@@ -1,7 +1,8 @@
 """Kaggle through its own client: sign in, download, submit. Tried with kaggle 2.2.4.
 
 The functions return plain values and raise KaggleError. No message holds a credential: what the
-client and the server print is dropped, and an error is described by its status.
+client prints is dropped, and an error is described by its status; only the server's reason for a
+bad request (400) is shown, unless it holds a credential.
 """
 
 import io

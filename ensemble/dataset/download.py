@@ -102,14 +102,14 @@ def _check_hash(path: Path, file: WebFile) -> None:
 
 def _download_all(dataset: DownloadableSet, folder: Path, emit: events.Emit) -> list[Path]:
     """The set's files in `folder`, with checked hashes; complete ones are not downloaded again."""
-    for leftover in folder.glob("tmp*"):  # of a killed download
-        leftover.unlink()
     try:
         if dataset.is_competition:
             from ensemble import kaggle
 
             progress = _download_steps(dataset, f"{dataset.folder}.zip", emit)
             return [kaggle.download_competition(dataset.folder, folder, progress)]
+        for leftover in folder.glob("tmp*"):  # pooch's, of a killed download
+            leftover.unlink()
         return [
             _download(file, folder, _download_steps(dataset, file.name, emit))
             for file in dataset.files

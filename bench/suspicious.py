@@ -1,7 +1,8 @@
-"""How often an honest submission smells wrong, and a wrong one does: python bench/smells.py
+"""How often an honest submission looks suspicious, and a wrong one: python bench/suspicious.py
 
-Made-up test sets of four classes, even or skewed, three members of one accuracy each, and an honest last submission.
-Wrong: all members' classes in another order, all rows under other ids, or one member's classes in another order.
+Made-up test sets of four classes, even or skewed, three members of one accuracy, and an honest
+previous submission. Wrong: all members' classes in another order, all rows under other ids, or one
+member's classes in another order.
 """
 
 import csv
@@ -21,37 +22,37 @@ SHARES = {"even": (0.25,) * 4, "skewed": (0.5, 0.25, 0.15, 0.1)}
 
 @dataclass
 class Member:
-    """As much of a run as smelling needs."""
+    """The part of a run that the checks need."""
 
     counts: Array
-    said: dict[str, Predictions]
+    predictions: dict[str, Predictions]
     classes: tuple[str, ...] = CLASSES
 
     def class_shares(self) -> Array:
-        """Those that it was trained on."""
+        """The shares of the training images by class."""
         return self.counts
 
     def valid(self) -> Predictions:
-        """What it says of the validation rows."""
-        return self.said["v"]
+        """Its predictions of the validation rows."""
+        return self.predictions["v"]
 
     def test(self) -> Predictions:
-        """What it says of the test rows."""
-        return self.said["t"]
+        """Its predictions of the test rows."""
+        return self.predictions["t"]
 
 
 def guesses(
-    rng: np.random.Generator, targets: Array, accuracy: float, part: str, is_known: bool
+    rng: np.random.Generator, targets: Array, accuracy: float, split: str, has_targets: bool
 ) -> Predictions:
-    named = np.where(
+    labels = np.where(
         rng.random(len(targets)) < (accuracy - 0.25) / 0.75,
         targets,
         rng.integers(0, 4, len(targets)),
     )
     probs = rng.dirichlet(np.ones(4), len(targets))
-    probs[np.arange(len(targets)), named] += 1
-    ids = np.array([f"{part}{i:05d}" for i in range(len(targets))])
-    return Predictions(ids, CLASSES, probs / 2, targets if is_known else None)
+    probs[np.arange(len(targets)), labels] += 1
+    ids = np.array([f"{split}{i:05d}" for i in range(len(targets))])
+    return Predictions(ids, CLASSES, probs / 2, targets if has_targets else None)
 
 
 def world(
@@ -69,14 +70,15 @@ def world(
 def permuted(member: Member) -> Member:
     test = member.test()
     return Member(
-        member.counts, member.said | {"t": Predictions(test.ids, ("b", "c", "d", "a"), test.probs)}
+        member.counts,
+        member.predictions | {"t": Predictions(test.ids, ("b", "c", "d", "a"), test.probs)},
     )
 
 
 def shuffled(member: Member) -> Member:
     test = member.test()
     ids = np.random.default_rng(0).permutation(test.ids)
-    return Member(member.counts, member.said | {"t": Predictions(ids, CLASSES, test.probs)})
+    return Member(member.counts, member.predictions | {"t": Predictions(ids, CLASSES, test.probs)})
 
 
 def text_of(test: Predictions) -> str:
@@ -86,10 +88,12 @@ def text_of(test: Predictions) -> str:
     return out.getvalue()
 
 
-def smelt(members: dict[str, Member], accuracy: float, last: PreviousSubmission | None) -> bool:
+def is_suspicious(
+    members: dict[str, Member], accuracy: float, previous: PreviousSubmission | None
+) -> bool:
     mixture = Mixture(dict.fromkeys(members, 1 / len(members)), False, None)
-    test = mixture.of({name: one.test for name, one in members.items()})
-    return bool(suspicions(members, mixture, test, text_of(test), accuracy, last))
+    test = mixture.of({name: member.test for name, member in members.items()})
+    return bool(suspicions(members, mixture, test, text_of(test), accuracy, previous))
 
 
 def main() -> None:
@@ -99,30 +103,32 @@ def main() -> None:
     for name, shares in SHARES.items():
         for accuracy in (0.3, 0.5, 0.9):
             for n in (50, 1_000):
-                found = np.zeros(6)
+                n_warned = np.zeros(6)
                 for seed in range(N_WORLDS):
                     rng = np.random.default_rng(seed)
                     members = world(rng, shares, accuracy, n)
-                    mine, others = dict(list(members.items())[:3]), dict(list(members.items())[3:])
-                    mixture = Mixture(dict.fromkeys(others, 1 / 3), False, None)
-                    before = mixture.of({key: one.test for key, one in others.items()})
-                    last = PreviousSubmission("last.csv", answers(text_of(before)), accuracy)
+                    current = dict(list(members.items())[:3])
+                    earlier = dict(list(members.items())[3:])
+                    mixture = Mixture(dict.fromkeys(earlier, 1 / 3), False, None)
+                    test = mixture.of({key: member.test for key, member in earlier.items()})
+                    previous = PreviousSubmission("last.csv", answers(text_of(test)), accuracy)
                     wrong = [
-                        {key: change(one) for key, one in mine.items()}
+                        {key: change(member) for key, member in current.items()}
                         for change in (permuted, shuffled)
                     ]
-                    one = mine | {"m1": permuted(mine["m1"])}
+                    one_wrong = current | {"m1": permuted(current["m1"])}
                     cases = [
-                        (mine, last),
+                        (current, previous),
                         (wrong[0], None),
-                        (wrong[0], last),
+                        (wrong[0], previous),
                         (wrong[1], None),
-                        (wrong[1], last),
+                        (wrong[1], previous),
                     ]
-                    found += [
-                        smelt(case, accuracy, beside) for case, beside in [*cases, (one, None)]
+                    n_warned += [
+                        is_suspicious(blend, accuracy, reference)
+                        for blend, reference in [*cases, (one_wrong, None)]
                     ]
-                shown = "  ".join(f"{100 * share:5.1f} %" for share in found / N_WORLDS)
+                shown = "  ".join(f"{100 * share:5.1f} %" for share in n_warned / N_WORLDS)
                 print(f"{name:6}  {accuracy:8}  {n:9,}  {shown}")
 
 
