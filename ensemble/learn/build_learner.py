@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -53,25 +52,19 @@ class Setup:
     precision: str
 
 
-def learner(recipe: Recipe | Path | str, seed: int | None = None) -> Learner:
-    """The plain fastai Learner of a recipe: same data, network, loss, optimiser and groups as `ens train`.
-
-    Raises EnsembleError. Images are decoded on the first call.
-    """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
-    return set_up(
-        recipe, load(recipe.data), recipe.seeds[0] if seed is None else seed, ignore, RunStore()
-    ).learn
+def learner_of_recipe(recipe: Recipe, seed: int | None = None) -> Learner:
+    """The Learner that `ens train` works on, its first seed's where seed is None. Raises EnsembleError."""
+    seed = recipe.seeds[0] if seed is None else seed
+    return set_up(recipe, load(recipe.data), seed, ignore, RunStore()).learn
 
 
-def trained_learner(run: Run) -> Learner:
+def learner_of_run(run: Run) -> Learner:
     """The Learner of a finished run with its weights. Raises EnsembleError."""
     run.check_file("recipe.yaml")
     recipe = Recipe.load(run.folder / "recipe.yaml")
+    data = load(recipe.data, run.fold or 0)
     runs = RunStore(run.folder.parent)
-    learn = set_up(
-        recipe, load(recipe.data, run.fold or 0), run.seed, ignore, runs, start=run.start
-    ).learn
+    learn = set_up(recipe, data, run.seed, ignore, runs, start=run.start).learn
     load_exactly(learn.model, run)
     return learn
 

@@ -280,9 +280,9 @@ class Run(_Stored):
 
     def learner(self) -> Any:
         """The trained fastai Learner (imports torch and fastai; needs the recipe's images)."""
-        from ensemble.learn import trained_learner
+        from ensemble.learn import load_learner
 
-        return trained_learner(self)
+        return load_learner(self)
 
     @classmethod
     def load(cls, run_id: str, runs: Path | str | None = None) -> "Run":

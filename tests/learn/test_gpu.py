@@ -17,7 +17,7 @@ from ensemble.engines.jobs import Job
 from ensemble.engines.local import recipe_text, train_one
 from ensemble.errors import TrainingError
 from ensemble.events import EpochEnded, Note, ignore
-from ensemble.learn import learner, trained_learner
+from ensemble.learn import learner, load_learner
 from ensemble.learn.callbacks import copy_of
 from ensemble.learn.data import resident
 from ensemble.learn.device import device, precision
@@ -74,7 +74,7 @@ def test_an_epoch_trains_and_predictions_are_close_to_the_cpus(said, run_of, rec
     stored = run.valid()
     assert np.isfinite(stored.probs).all()
     assert run.scores.accuracy > run.data.majority
-    learn = trained_learner(run)
+    learn = load_learner(run)
     files = list(load(recipe_of().data).valid.files)
     expected = on_the_cpu(learn.model, learn.dls, files)
     assert np.abs(stored.probs - expected).max() <= TOLERANCE[run.precision]
@@ -100,7 +100,7 @@ def test_finding_a_rate_changes_nothing_else_within_the_tolerance_of_the_gpu(run
 
 def test_views_and_batch_sizes_agree_on_the_gpu(run_of):
     run, _ = run_of("tta=[flip, crops]", "augment=heavy")
-    learn = trained_learner(run)
+    learn = load_learner(run)
     images = learn.dls.valid_ds.items
     stored = run.valid()
     for size in (3, 64):

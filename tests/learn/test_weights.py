@@ -22,7 +22,7 @@ from ensemble.engines.local import train_one
 from ensemble.errors import DamagedError, RecipeError, RunError, TrainingError
 from ensemble.events import ignore
 from ensemble.files import sha256
-from ensemble.learn import learner, trained_learner
+from ensemble.learn import learner, load_learner
 from ensemble.learn.models import BodyAndHead, build
 from ensemble.learn.stored import stored_network
 from ensemble.learn.weights import PACKAGES, Weights, find_weights, load_exactly
@@ -302,9 +302,9 @@ class TestRun:
             assert all(torch.equal(state[name], stored[name]) for name in kept)
             assert made.start.endswith("; its classifier is new")
 
-    def test_a_trained_learner_has_the_runs_weights_and_predicts_what_it_stored(self, finished):
+    def test_a_loaded_learner_has_the_runs_weights_and_predicts_what_it_stored(self, finished):
         run = finished("model.head={hidden: [8]}", "fit.epochs=2")
-        learn = trained_learner(run)
+        learn = load_learner(run)
         assert same(learn.model.state_dict(), load_file(run.folder / "model.safetensors"))
         with learn.no_bar(), learn.no_logging():
             probs, targets = learn.get_preds()
@@ -342,7 +342,7 @@ class TestRun:
         path.write_bytes(content)
         for load_weights in (
             lambda: learner(recipe_of(f"model.pretrained=run:{run.id}")),
-            lambda: trained_learner(run),
+            lambda: load_learner(run),
             lambda: stored_network(run),
         ):
             with pytest.raises(
@@ -355,7 +355,7 @@ class TestRun:
         run = finished()
         recipe = run.folder / "recipe.yaml"
         recipe.write_text(recipe.read_text().replace("tta: none", "tta: none "))
-        for load_weights in (trained_learner, stored_network):
+        for load_weights in (load_learner, stored_network):
             with pytest.raises(
                 DamagedError, match="recipe.yaml: is not the file that run.json was written for"
             ):
