@@ -21,29 +21,33 @@ from ensemble.errors import RecipeError
 from ensemble.events import Emit, Note, Step, ignore
 from ensemble.learn import callbacks, models
 from ensemble.learn.amp import AMP, Amp
-from ensemble.learn.data import Catalog, catalog, loaders, normalisation
+from ensemble.learn.catalog import Catalog, catalog_of
 from ensemble.learn.device import (
     compile_in_place,
     device,
-    make_deterministic,
     precision,
     seed_everything,
+    set_deterministic,
 )
+from ensemble.learn.layer_groups import module_named, splitter
+from ensemble.learn.load_weights import load_exactly
+from ensemble.learn.loaders import loaders, normalization
+from ensemble.learn.losses import LossOnDevice, MeanMetric
 from ensemble.learn.micro_batch import AUTO
 from ensemble.learn.preprocess import Preprocess, weights_config
-from ensemble.learn.weights import find_weights, load_exactly
+from ensemble.learn.weights import find_weights
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import Run, RunStore
 
-OPTIMISERS = {
+OPTIMIZERS = {
     "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True),
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, lr=1e-3, fused=True),
 }
 
 
 @dataclass(frozen=True, eq=False)
-class Setup:
-    """What the phases work on; start says which weights the network began with."""
+class BuiltLearner:
+    """A Learner and what it was built from; start describes the network's initial weights."""
 
     learn: Learner
     start: str
@@ -77,28 +81,30 @@ def set_up(
     runs: RunStore,
     run_id: str = "",
     start: str | None = None,
-) -> Setup:
-    """Find the first weights, decode the images, build network and Learner. Raises EnsembleError.
+) -> BuiltLearner:
+    """Find the initial weights, decode the images, build network and Learner. Raises EnsembleError.
 
-    Where other weights will replace the first ones, start says which those were, and they are not looked for.
+    start describes the initial weights where stored ones will replace them; none are looked for.
     """
     if recipe.fit.unfreeze_from and recipe.fit.strategy != "gradual":
         raise RecipeError(
-            f"recipe {recipe.name}: fit.unfreeze_from belongs to strategy gradual, this is {recipe.fit.strategy}"
+            f"recipe {recipe.name}: fit.unfreeze_from belongs to strategy gradual, "
+            f"this is {recipe.fit.strategy}"
         )
     if recipe.fit.compile and recipe.fit.cuda_graphs:
         raise RecipeError(
-            f"recipe {recipe.name}: fit.compile and fit.cuda_graphs both say how passes are launched\nset one of them"
+            f"recipe {recipe.name}: fit.compile and fit.cuda_graphs exclude each other\n"
+            "set one of them"
         )
     models.check_arch(recipe.model.arch)
     weights = find_weights(recipe.model, runs) if start is None else None
     images, preprocess = _images(recipe, data, run_id, emit)
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
     dls = loaders(images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), seed)
-    make_deterministic(recipe.fit.deterministic)
+    set_deterministic(recipe.fit.deterministic)
     seed_everything(seed, "network")
     built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
-    network = built.network.to(device(), memory_format=torch.channels_last)
+    network = built.network.to(device()).to(memory_format=torch.channels_last)
     if recipe.fit.compile:
         compile_in_place(network)
     chosen = precision(recipe.fit.precision)
@@ -107,29 +113,26 @@ def set_up(
         learn.remove_cb(ProgressCallback)
         learn.logger = callbacks.nothing
     learn.create_opt()
-    return Setup(learn, built.start if start is None else start, images, preprocess, chosen)
+    start = built.start if start is None else start
+    return BuiltLearner(learn, start, images, preprocess, chosen)
 
 
 def _images(recipe: Recipe, data: DataSet, run_id: str, emit: Emit) -> tuple[Catalog, Preprocess]:
-    """The decoded images, and how they reach the network."""
+    """The decoded images, and how they become the network's input."""
 
     def progress(done: int, total: int) -> None:
         emit(Step(run_id, "decoding", done, total))
 
-    wanted, disk = weights_config(recipe), recipe.resources.disk
+    config, disk = weights_config(recipe), recipe.resources.disk
     budget = None if disk is None else int(disk * 1e9)
-    store = open_store(data.hashes, wanted.geometry, progress, budget, data.ranges)
+    store = open_store(data.hashes, config.geometry, progress, budget, data.ranges)
     if isinstance(store.pixels, Streamed):
-        emit(
-            Note(
-                run_id,
-                "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch",
-            )
-        )
-    images = catalog(data, store, recipe.data.skip_unreadable)
-    mean, std = normalisation(recipe.data.normalize, (wanted.mean, wanted.std), images)
+        why = "decoded pixels would exceed the disk budget"
+        emit(Note(run_id, f"{why}: every epoch decodes the images again"))
+    images = catalog_of(data, store, recipe.data.skip_unreadable)
+    mean, std = normalization(recipe.data.normalize, (config.mean, config.std), images)
     stored = store.pixels.shape[1:3] if store.is_native else None
-    return images, replace(wanted, mean=mean, std=std, stored=stored, ranges=data.ranges)
+    return images, replace(config, mean=mean, std=std, stored=stored, ranges=data.ranges)
 
 
 def _learner(
@@ -140,14 +143,14 @@ def _learner(
         dls,
         network,
         loss_func=_loss(fit, images),
-        metrics=[callbacks.MeanMetric(accuracy)],
-        splitter=models.splitter(fit.unfreeze_from),
-        opt_func=partial(OptimWrapper, opt=OPTIMISERS[fit.optimizer]),
+        metrics=[MeanMetric(accuracy)],
+        splitter=splitter(fit.unfreeze_from),
+        opt_func=partial(OptimWrapper, opt=OPTIMIZERS[fit.optimizer]),
         wd=fit.weight_decay,
-        train_bn=False,  # else fastai goes on training the batch norms of a frozen body
+        train_bn=False,  # else fastai keeps training the batch norms of a frozen body
         cbs=[
             callbacks.ChannelsLast(),
-            callbacks.LossOnDevice(),
+            LossOnDevice(),
             *_penalties(fit, network),
             *_mixing(recipe),
             *_amp(chosen),
@@ -159,28 +162,26 @@ def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:
     weight = None
     if fit.class_weights == "balanced":
         counts = np.bincount(images.codes[images.readable("train")], minlength=len(images.classes))
-        weight = torch.tensor(
-            counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32
-        )
-        weight = weight.to(device())
+        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+        weight = torch.tensor(weights, dtype=torch.float32).to(device())
     return CrossEntropyLossFlat(weight=weight, label_smoothing=fit.label_smoothing)
 
 
 def _penalties(fit: Fit, network: nn.Module) -> list[Callback]:
-    parts = [
-        (models.module_named(network, name, "fit.penalty"), cost.l1, cost.l2)
-        for name, cost in fit.penalty.items()
+    terms = [
+        (module_named(network, name, "fit.penalty"), penalty.l1, penalty.l2)
+        for name, penalty in fit.penalty.items()
     ]
-    return [callbacks.Penalise(parts)] if parts else []
+    return [callbacks.Penalize(terms)] if terms else []
 
 
 def _mixing(recipe: Recipe) -> list[Callback]:
     augment = recipe.augmentation
     if augment.mixup and augment.cutmix:
         return [callbacks.MixUpOrCutMix(augment.mixup, augment.cutmix)]
-    return ([MixUp(augment.mixup)] if augment.mixup else []) + (
-        [CutMix(augment.cutmix)] if augment.cutmix else []
-    )
+    if augment.mixup:
+        return [MixUp(augment.mixup)]
+    return [CutMix(augment.cutmix)] if augment.cutmix else []
 
 
 def _amp(chosen: str) -> list[Callback]:

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from fastai.callback.core import Callback, CancelFitException
+from fastai.callback.core import Callback, CancelFitException, CancelValidException
 
 from ensemble.dataset.load import DataSet
 from ensemble.events import Emit, Event, Note, Step
 from ensemble.learn import callbacks
 from ensemble.learn.amp import clean_on_error
-from ensemble.learn.build_learner import Setup, set_up
-from ensemble.learn.data import PixelDL, part_loader
-from ensemble.learn.features import cut, n_views
-from ensemble.learn.fitting import Fitting, Phase, freeze, schedule
+from ensemble.learn.build_learner import BuiltLearner, set_up
+from ensemble.learn.features import n_cached, split_network
+from ensemble.learn.fitting import Fitting
+from ensemble.learn.loaders import split_loader
 from ensemble.learn.lr import n_steps_for
 from ensemble.learn.micro_batch import device_errors_explained
+from ensemble.learn.phases import Phase, freeze, schedule
+from ensemble.learn.pixel_loader import PixelDL
 from ensemble.learn.predict import all_views, probabilities
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
@@ -28,7 +30,7 @@ COPIES_IN_STATE = 5  # of the weights while training: the network's, two average
 
 @dataclass(frozen=True)
 class PhaseCost:
-    """A phase's epochs and the seconds that one takes; cached views are passed once, in front of all epochs."""
+    """A phase's epochs and the seconds that one takes; cached augmentations pass the body once, before all epochs."""
 
     name: str
     n_epochs: int
@@ -85,21 +87,21 @@ def _cost_of(
     setup = set_up(recipe, data, seed, decoding, store, run_id)
     fitting = Fitting(setup, recipe, seed, run_id, emit)
     image_seconds = _forward(
-        setup, part_loader(setup.learn.dls, setup.images, "valid", 2 * setup.learn.dls.train.bs)
+        setup, split_loader(setup.learn.dls, setup.images, "valid", 2 * setup.learn.dls.train.bs)
     )
     n_train, n_valid, n_test = (
-        len(setup.images.readable(part)) if part in setup.images.parts else 0
+        len(setup.images.readable(part)) if part in setup.images.splits else 0
         for part in ("train", "valid", "test")
     )
     n_batches = len(setup.learn.dls.train)
     phases, steps = [], []
     for phase in fitting.phases:
         kept = (
-            n_views(recipe.fit, recipe.augmentation, phase.n_epochs)
+            n_cached(recipe.fit, recipe.augmentation, phase.n_epochs)
             if phase.first_group == -1
             else 0
         )
-        if kept and cut(setup.learn.model, recipe.model):
+        if kept and split_network(setup.learn.model, recipe.model):
             once = (n_train + n_valid) * image_seconds + (kept - 1) * n_train * _augmented(
                 setup, kept
             )
@@ -177,12 +179,12 @@ class _TrainOnly(Callback):
     """Passes validation over."""
 
     def before_validate(self) -> None:  # noqa: D102
-        raise callbacks.CancelValidException
+        raise CancelValidException
 
 
 def _step(fitting: Fitting, phase: Phase) -> float:
     """Seconds of a step of the optimiser."""
-    learn, seed, name = fitting.setup.learn, fitting.seed, fitting.fit.schedule
+    learn, seed, name = fitting.built.learn, fitting.seed, fitting.fit.schedule
     freeze(learn, phase)
     timed, n_epochs = _Timed(), -(-N_STEPS // len(learn.dls.train)) + 1
     cbs = [callbacks.SeedEpochs(seed, phase.name), callbacks.FrozenInEval(), timed, _TrainOnly()]
@@ -191,7 +193,7 @@ def _step(fitting: Fitting, phase: Phase) -> float:
     return timed.seconds * fitting.micro_batch.batch / fitting.micro_batch.size
 
 
-def _augmented(setup: Setup, n_views: int) -> float:
+def _augmented(setup: BuiltLearner, n_views: int) -> float:
     """Seconds that one image of a cached view takes: augmented, and decoded where it is cropped. 0 for one view."""
     if n_views == 1:
         return 0.0
@@ -199,7 +201,7 @@ def _augmented(setup: Setup, n_views: int) -> float:
     return _forward(setup, train.new(shuffle=False, drop_last=False, bs=2 * train.bs))
 
 
-def _forward(setup: Setup, loader: PixelDL) -> float:
+def _forward(setup: BuiltLearner, loader: PixelDL) -> float:
     """Seconds that one image of a loader takes in prediction, from some batches."""
     times: list[float] = []
 
@@ -214,16 +216,17 @@ def _forward(setup: Setup, loader: PixelDL) -> float:
         probabilities(setup.learn.model, loader, (), setup.precision, watch)
     except StopIteration:
         n_images = N_STEPS * loader.bs
-    return (time.perf_counter() - started) / n_images
+    seconds = time.perf_counter() - started
+    return seconds / int(n_images)
 
 
 def _peak_memory() -> int:
+    """Bytes; 0 on Windows, which does not report them."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
-    try:
-        import resource
-    except ImportError:  # Windows does not tell
+    if sys.platform == "win32":
         return 0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (
-        1 if sys.platform == "darwin" else 1024
-    )
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux KiB

@@ -10,21 +10,21 @@ import numpy as np
 import torch
 
 from ensemble.dataset.audit import leak_warnings
+from ensemble.dataset.image_info import Progress
 from ensemble.dataset.load import DataSet
-from ensemble.dataset.pixels import Progress
 from ensemble.dataset.tables import Images
 from ensemble.events import Emit, EpochEnded, Event, Note, Step, ignore
 from ensemble.learn import models
 from ensemble.learn.background import Background
-from ensemble.learn.build_learner import Setup, set_up
-from ensemble.learn.callbacks import EndAt
+from ensemble.learn.build_learner import BuiltLearner, set_up
+from ensemble.learn.catalog import Catalog
 from ensemble.learn.checkpoint import save_weights
 from ensemble.learn.clock import Clock
-from ensemble.learn.data import Catalog
 from ensemble.learn.device import device_name
 from ensemble.learn.fitting import Fitting
+from ensemble.learn.keepers import EndAt
 from ensemble.learn.lr import RangeTest
-from ensemble.learn.micro_batch import device_errors_explained, free_memory, is_out_of_memory
+from ensemble.learn.micro_batch import at_a_size_that_fits, device_errors_explained
 from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.resume import StateFolder
@@ -91,7 +91,9 @@ def _train(
     saved = states.read()
     clock = Clock()
     with clock.measure("data"):
-        setup = set_up(recipe, data, seed, emit, store, run_id, start=saved and saved.start)
+        setup = set_up(
+            recipe, data, seed, emit, store, run_id, start=saved.start if saved else None
+        )
     emit(Note(run_id, setup.start))
     for line in (*_dropped(setup.images), data.passed_over, str(data.ranges)):
         if line:
@@ -121,7 +123,7 @@ def _train(
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
         start=setup.start,
         note=fitting.note,
-        feature_views=fitting.n_views,
+        feature_views=fitting.n_cached,
         kept_by_phase=fitting.kept_by_phase,
         device=device_name(),
         precision=setup.precision,
@@ -207,7 +209,7 @@ def _refit(
     """The refit itself; pinned has the run's own normalisation."""
     states = StateFolder(store.folder(run.id) / REFIT_STATE, _key(recipe, data, run.seed, by_phase))
     saved = states.read()
-    start = saved and saved.start
+    start = saved.start if saved else None
     setup = set_up(pinned, data.joined(), run.seed, emit, store, run.id, start=start)
     n_images = len(setup.images.readable("train"))
     told = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
@@ -230,24 +232,19 @@ def _watch(run_id: str, emit: Emit) -> Progress:
     return lambda done, total: emit(Step(run_id, "predicting", done, total))
 
 
-def _valid(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions:
+def _valid(setup: BuiltLearner, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions:
     images = setup.images
     positions = images.readable("valid")
-    rows = positions - images.parts["valid"][0]
-    ids, groups = (
-        None if names is None else np.array(names)[rows]
-        for names in (data.valid.ids, data.valid.groups)
-    )
-    return Predictions(
-        ids,
-        data.classes,
-        _probabilities(setup, recipe, "valid", watch),
-        images.codes[positions],
-        groups,
-    )
+    rows = positions - images.splits["valid"][0]
+    ids = np.array(data.valid.ids)[rows]
+    groups = None if data.valid.groups is None else np.array(data.valid.groups)[rows]
+    probs = _probabilities(setup, recipe, "valid", watch)
+    return Predictions(ids, data.classes, probs, images.codes[positions], groups)
 
 
-def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions | None:
+def _test(
+    setup: BuiltLearner, recipe: Recipe, data: DataSet, watch: Progress
+) -> Predictions | None:
     if data.test is None:
         return None
     probs = with_unreadable(
@@ -258,27 +255,24 @@ def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predi
     )
 
 
-def _probabilities(setup: Setup, recipe: Recipe, part: str, watch: Progress) -> Any:
+def _probabilities(setup: BuiltLearner, recipe: Recipe, part: str, watch: Progress) -> Any:
     return _of_rows(setup, recipe, setup.images.readable(part), watch)
 
 
-def _of_rows(setup: Setup, recipe: Recipe, rows: np.ndarray, watch: Progress) -> Any:
+def _of_rows(setup: BuiltLearner, recipe: Recipe, rows: np.ndarray, watch: Progress) -> Any:
     if not len(rows):
         return np.zeros((0, len(setup.images.classes)), np.float32)
-    size = 2 * setup.learn.dls.train.bs
-    while True:
-        loader = setup.learn.dls.test_dl(rows.tolist(), bs=size)
-        try:
-            return probabilities(setup.learn.model, loader, recipe.views, setup.precision, watch)
-        except RuntimeError as error:
-            if size < 2 or not is_out_of_memory(error):
-                raise
-        free_memory()
-        size //= 2
+    dls, network = setup.learn.dls, setup.learn.model
+
+    def predict(size: int) -> Any:
+        loader = dls.test_dl(rows.tolist(), bs=size)
+        return probabilities(network, loader, recipe.views, setup.precision, watch)
+
+    return at_a_size_that_fits(predict, 2 * dls.train.bs)[0]
 
 
 def _targets(test: Images, images: Catalog) -> np.ndarray | None:
-    return None if test.labels is None else images.codes[images.parts["test"]]
+    return None if test.labels is None else images.codes[images.splits["test"]]
 
 
 def _dropped(images: Catalog) -> Iterator[str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ensemble.events import Note
-from ensemble.learn.features import n_views
+from ensemble.learn.features import n_cached
 from ensemble.recipe import Augment, Fit
 
 HEADS = {
@@ -21,7 +21,7 @@ ARCHS = ("resnet10t", "test_efficientnet", "test_convnext", "test_vit", "test_ma
     ("arch", "head"),
     [(arch, head) for arch in ARCHS for head in HEADS.values()],
 )
-def test_one_plain_view_is_the_frozen_phase_itself(arch, head, fit):
+def test_one_plain_augmentation_is_the_frozen_phase_itself(arch, head, fit):
     said = (
         f"model.arch={arch}",
         head,
@@ -38,7 +38,7 @@ def test_one_plain_view_is_the_frozen_phase_itself(arch, head, fit):
     assert cached.n_trainable == plain.n_trainable
 
 
-def test_several_views_are_cycled_through_and_the_first_is_plain(fit):
+def test_epochs_cycle_through_cached_augmentations_and_the_first_is_plain(fit):
     said = ("model.arch=resnet10t", *FROZEN, "augment=heavy")
     one, three = (
         fit(*said, "fit.feature_views=1").trained,
@@ -51,7 +51,7 @@ def test_several_views_are_cycled_through_and_the_first_is_plain(fit):
     assert one.history[-1].valid_loss == plain.history[-1].valid_loss
 
 
-def test_the_rate_is_found_and_the_unfrozen_phase_goes_on_from_the_head_that_was_trained(fit):
+def test_the_rate_is_found_and_the_unfrozen_phase_continues_with_the_trained_head(fit):
     said = (
         "model.arch=resnet10t",
         "fit.strategy=fine_tune",
@@ -64,7 +64,7 @@ def test_the_rate_is_found_and_the_unfrozen_phase_goes_on_from_the_head_that_was
     assert cached.trained.history[-1].valid_loss == pytest.approx(
         plain.trained.history[-1].valid_loss, abs=0.05
     )
-    assert Note("tiny", "frozen phase: 1 cached views, batch norm in eval") in cached.events
+    assert Note("tiny", "frozen phase: 1 cached augmentations, batch norm in eval") in cached.events
     assert (
         Note("tiny", "frozen phase: images pass the body every epoch, batch norm in eval")
         in plain.events
@@ -86,8 +86,8 @@ def test_the_rate_is_found_and_the_unfrozen_phase_goes_on_from_the_head_that_was
         (Fit(feature_views=7), Augment(mixup=0.4), 10, 0),
     ],
 )
-def test_how_many_views_a_phase_has(fit, augment, n_epochs, expected):
-    assert n_views(fit, augment, n_epochs) == expected
+def test_how_many_augmentations_a_phase_caches(fit, augment, n_epochs, expected):
+    assert n_cached(fit, augment, n_epochs) == expected
 
 
 def test_a_penalty_on_the_head_counts_on_cached_features_too(fit):
