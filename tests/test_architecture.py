@@ -23,6 +23,7 @@ LAYERS = [
         "numbers",
         "predictions",
         "recipe",
+        "torch_env",
     },
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},
