@@ -75,8 +75,8 @@ def test_a_reader_of_the_screen_hears_numbers_and_pictures(browser, url):
     for heading in (
         "Leaderboard",
         "The blend",
-        "Strategies side by side",
-        "Where it goes wrong",
+        "Recipes compared",
+        "Mistakes",
         "The images",
     ):
         assert f'heading "{heading}" [level=3]' in told
