@@ -66,23 +66,29 @@ def _named(image: Item) -> str:
 
 
 def _splits(audit: Audit) -> None:
-    shown = table(audit.name, "split")
-    for name in ("images", "classes", "per class", "smallest", "median", "largest"):
-        shown.add_column(name, justify="right")
-    shown.add_column("formats")
-    shown.add_column("modes")
+    """A row per property, a column per split: it fits a narrow terminal."""
+    shown = table(audit.name, "")
     for split in audit.parts:
-        counts = split.counts.values()
-        cells = (
-            f"{split.n_images:,}",
-            f"{len(counts):,}" if counts else "–",
-            f"{min(counts):,}–{max(counts):,}" if counts else "–",
-            *([f"{width}×{height}" for width, height in split.size_range] or ["–"] * 3),
-            escape(_shares(split.formats, split.n_images)),
-            escape(_shares(split.modes, split.n_images)),
-        )
-        shown.add_row(split.name, *cells)
+        shown.add_column(split.name, justify="right", overflow="fold")
+    properties = [_properties(split) for split in audit.parts]
+    for name in properties[0]:
+        shown.add_row(name, *(escape(each[name]) for each in properties))
     out.print(shown)
+
+
+def _properties(split: Part) -> dict[str, str]:
+    counts = split.counts.values()
+    sizes = [f"{width}×{height}" for width, height in split.size_range] or ["–"] * 3
+    return {
+        "images": f"{split.n_images:,}",
+        "classes": f"{len(counts):,}" if counts else "–",
+        "images per class": f"{min(counts):,}–{max(counts):,}" if counts else "–",
+        "smallest, px": sizes[0],
+        "median": sizes[1],
+        "largest": sizes[2],
+        "formats": _shares(split.formats, split.n_images),
+        "modes": _shares(split.modes, split.n_images),
+    }
 
 
 def _shares(counts: dict[str, int], n_images: int) -> str:

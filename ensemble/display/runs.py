@@ -22,7 +22,7 @@ from ensemble.runs import Damaged, Listing, Run
 
 if TYPE_CHECKING:
     from ensemble.engines.jobs import Failure, Job
-    from ensemble.engines.tune import Search, Tried
+    from ensemble.engines.tune import Search, TrialSummary
     from ensemble.learn.cost import Cost, PhaseCost
     from ensemble.learn.lr import RangeTest
 
@@ -96,7 +96,7 @@ def show_search(search: "Search") -> None:
     for name in ("log loss" if is_loss else "accuracy", *(key.split(".")[-1] for key in keys)):
         shown.add_column(name, justify="right")
 
-    def best_first(trial: "Tried") -> tuple[bool, float, int]:
+    def best_first(trial: "TrialSummary") -> tuple[bool, float, int]:
         score = trial.score or 0
         return trial.score is None, score if is_loss else -score, trial.number
 
@@ -107,7 +107,7 @@ def show_search(search: "Search") -> None:
     out.print(shown)
 
 
-def _trial_score(trial: "Tried", is_loss: bool) -> str:
+def _trial_score(trial: "TrialSummary", is_loss: bool) -> str:
     """The score, or why a trial has none."""
     if trial.score is None:
         return trial.state
