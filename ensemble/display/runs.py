@@ -102,8 +102,8 @@ def show_search(search: "Search") -> None:
 
     for trial in sorted(search.trials, key=best_first):
         number = f"{trial.number}, the recipe's own" if trial.number == 0 else str(trial.number)
-        values = [_value(trial.values.get(key)) for key in keys]
-        shown.add_row(number, _trial_score(trial, is_loss), *values)
+        settings = [_setting(trial.values.get(key)) for key in keys]
+        shown.add_row(number, _trial_score(trial, is_loss), *settings)
     out.print(shown)
 
 
@@ -114,10 +114,11 @@ def _trial_score(trial: "TrialSummary", is_loss: bool) -> str:
     return f"{trial.score:.4f}" if is_loss else percent(trial.score)
 
 
-def _value(value: object) -> str:
-    if value is None:
+def _setting(setting: object) -> str:
+    """What a trial tried for a key; "" where it left the key alone."""
+    if setting is None:
         return ""
-    return f"{value:.3g}" if isinstance(value, float) else escape(str(value))
+    return f"{setting:.3g}" if isinstance(setting, float) else escape(str(setting))
 
 
 def show_per_class(run: Run) -> None:

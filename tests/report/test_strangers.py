@@ -1,4 +1,4 @@
-"""A run folder from somebody else may point anywhere: nothing of what it points to stands on the page."""
+"""A run folder from somebody else may name any file; the page shows nothing of that file."""
 
 import dataclasses
 import json
