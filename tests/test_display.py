@@ -26,7 +26,7 @@ def _wide(monkeypatch):
 
 @pytest.fixture
 def run_on(tmp_path, fake_run):
-    """run_on(data, name, info, **as fake_run): a run on a data set of this name; info updates its DataInfo."""
+    """run_on(data, name, info, **as fake_run): a run on this data set; info updates DataInfo."""
 
     def make(data, name, info=None, **options):
         run = fake_run(tmp_path / "runs", name, **options)

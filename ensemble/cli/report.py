@@ -22,7 +22,7 @@ def report(
     ] = Path("submissions"),
     runs: Runs = None,
 ) -> None:
-    """One page about the runs: scores with intervals, blend, recipes, mistakes, images, every run."""
+    """One page about the runs: scores, blend, recipes, mistakes, images, every run."""
     from ensemble import display
 
     write_page(out, submissions, runs, patterns)
@@ -32,7 +32,7 @@ def report(
 
 
 def doctor(json: Json = False, runs: Runs = None) -> None:
-    """What this machine can do: GPU, memory, disk, images, weights, Kaggle, versions; with fixes."""
+    """What this machine can do: GPU, memory, disk, images, weights, Kaggle; with fixes."""
     from ensemble import display
     from ensemble.display.doctor import show_findings
     from ensemble.doctor import examine

@@ -12,7 +12,7 @@ ACROSS, WITHIN = "copy across splits", "copy within a split"
 
 
 def show_audit(audit: Audit) -> None:
-    """Leaks, images with two labels, unreadable files; then copies, odd formats and what each split holds."""
+    """Leaks, copies, unreadable files, odd formats; then the splits and the classes."""
     for leak in audit.leaks:
         out.print(f"[bold red]leak:[/] {escape(str(leak))}", soft_wrap=True)
     _copies(audit.copies)

@@ -41,7 +41,7 @@ def warn_left_out(listing: Listing) -> None:
 def show_runs(
     runs: Sequence[Run], damaged: Sequence[Damaged] = (), incomplete: Sequence[str] = ()
 ) -> None:
-    """The leaderboard: a table per data set and validation rows, best first, with the majority class."""
+    """The leaderboard: a table per data set and validation rows, the best run first."""
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
         groups.setdefault((run.data.name, run.data.valid), []).append(run)
@@ -183,7 +183,8 @@ def _decoding(costs: "Sequence[Cost]") -> str:
 def _phase(phase: "PhaseCost") -> str:
     if phase.once_seconds:
         fill = minutes(phase.once_seconds)
-        return f"{phase.name}: {fill} to fill the cache, then {phase.n_epochs} epochs at almost no cost"
+        epochs = f"{phase.n_epochs} epochs at almost no cost"
+        return f"{phase.name}: {fill} to fill the cache, then {epochs}"
     return f"{phase.name}: {phase.n_epochs} × {phase.epoch_seconds:.1f} s"
 
 

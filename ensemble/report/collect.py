@@ -1,4 +1,4 @@
-"""From finished runs to what the report shows: here everything is read and computed, the page only writes it."""
+"""Read and compute everything that the report shows; the page only writes it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -119,7 +119,7 @@ def _rows(
 
 
 def _accuracy(valids: Sequence[Predictions], run: Run) -> metrics.Interval:
-    """The mean accuracy of predictions about the same rows, with its interval over rows or groups."""
+    """The mean accuracy of predictions on the same rows; the interval is over rows or groups."""
     aligned = [valid.canonical() for valid in valids]
     hits = [
         metrics.hits(valid.probs, valid.targets) for valid in aligned if valid.targets is not None
@@ -161,7 +161,7 @@ def _mean_accuracy(side: Side) -> float:
 
 
 def _versus_first(sides: Sequence[Side]) -> dict[str, str]:
-    """By name, the paired test's verdict on each side against the first; empty where no test is made."""
+    """By name, the paired test's verdict on a side against the first; empty without a test."""
     verdicts: dict[str, str] = {}
     if 1 < len(sides) <= MAX_COMPARED:
         with suppress(EnsembleError):
@@ -181,7 +181,7 @@ def _reversed(verdict: str) -> str:
 def _blend(
     runs: Sequence[Run], submissions: Submissions, thumbnails: Thumbnails
 ) -> tuple[BlendView | None, str]:
-    """The blend of these runs with the options of their newest submission, or None and the reason."""
+    """The blend of these runs as in their newest submission, or None and the reason."""
     if len(runs) < 2:
         return None, "a blend needs a second run on the same validation rows"
     default = ("", Options(), frozenset[str]())

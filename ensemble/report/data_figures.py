@@ -37,7 +37,7 @@ FONTS = (
 
 
 def draw_counts(audit: Audit, path: Path) -> None:
-    """A PNG with a bar per class and labeled split, the largest class first. Raises EnsembleError."""
+    """A PNG with a bar per class, the largest first. Raises EnsembleError."""
     names = list(audit.counts)
     font_size, height = (9, 0.3) if len(names) <= 30 else (7, 0.15)  # points, inches
     figure = Figure(figsize=(8, min(1.5 + height * len(names), 500)), layout="constrained")
@@ -70,9 +70,9 @@ def _plot_bars(axes: Axes, audit: Audit) -> np.ndarray:
 
 
 def draw_samples(images: Images, path: Path, ranges: Ranges = EIGHT_BITS) -> None:
-    """A PNG with some images of each class, evenly spread over its files; at most MAX_CLASSES classes.
+    """A PNG with some images of each class, evenly spread over its files.
 
-    Raises EnsembleError.
+    Of more than MAX_CLASSES classes it shows some. Raises EnsembleError.
     """
     assert images.labels is not None
     classes = sorted(set(images.labels))

@@ -1,4 +1,4 @@
-"""The images that runs were trained on, where they are available: counts, examples, copies, thumbnails.
+"""The images that runs were trained on, where available: counts, examples, copies, thumbnails.
 
 A recipe of somebody else's run may name any path. So the page shows images only where every one of
 them, by content, id, label and split, is the one that the run was trained on: whoever wrote the run
@@ -24,8 +24,6 @@ from ensemble.runs import Folded, Run
 N_EXAMPLES, MAX_CLASSES, MAX_PER_CLASS = 60, 60, 8  # thumbnails in all, classes, thumbnails of one
 N_COPIES = 6  # pairs shown
 Progress = Callable[[str, int, int], None]
-
-
 IMPORTED = "the runs were imported, so no recipe says where they are"
 CHANGED = "they have changed since the runs were trained and validated on them"
 NOT_OPENED = "what the recipe names could not be opened here; `ens report` says why in the terminal"
@@ -33,19 +31,22 @@ NOT_OPENED = "what the recipe names could not be opened here; `ens report` says 
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Why images cannot be shown: a reason for the page, details (may quote files) for the terminal."""
+    """Why images cannot be shown.
+
+    reason is for the page, details are for the terminal: they may quote files.
+    """
 
     reason: str
     details: str = ""
 
 
 def first_fold(run: Run) -> Run:
-    """The run itself, or the first part of a run in folds, whose folder holds curves and a recipe."""
+    """The run, or its first fold: the run whose folder holds curves and a recipe."""
     return run.parts[0] if isinstance(run, Folded) else run
 
 
 def images_of(runs: Sequence[Run]) -> DataSet | Unavailable:
-    """The data set that one of these runs was trained and validated on, or why it is unavailable."""
+    """The data set that one of these runs was trained on, or why it is unavailable."""
     failures: dict[str, Unavailable] = {}
     for run in runs:
         first = first_fold(run)
@@ -68,7 +69,7 @@ def images_of(runs: Sequence[Run]) -> DataSet | Unavailable:
 
 
 def thumbnails_of(images: DataSet | Unavailable, runs: Sequence[Run]) -> Thumbnails:
-    """Validation images by id; of runs in folds the training images too, which other folds validate on."""
+    """Validation images by id; with folds the training images too: other folds validate on them."""
     if isinstance(images, Unavailable):
         return Thumbnails({}, {})
     has_folds = any(isinstance(run, Folded) for run in runs)
@@ -108,7 +109,7 @@ def _split(split: Part) -> SplitView:
 
 
 def _examples(train: Images, thumbnails: Thumbnails) -> Iterator[ClassExamples]:
-    """Some training images of each class, evenly spread over its files; at most MAX_CLASSES classes."""
+    """Some training images of each class, evenly spread; of many classes MAX_CLASSES."""
     labels = np.array(train.classes)
     classes = sorted(set(train.classes))
     rows = _spread(len(classes), MAX_CLASSES)
@@ -121,7 +122,7 @@ def _examples(train: Images, thumbnails: Thumbnails) -> Iterator[ClassExamples]:
 
 
 def _spread(n: int, n_chosen: int) -> list[int]:
-    """At most n_chosen of the numbers from 0 to n - 1, evenly spread, the first and the last included."""
+    """At most n_chosen of the numbers from 0 to n - 1, evenly spread from the first to the last."""
     return [int(i) for i in np.unique(np.linspace(0, n - 1, n_chosen).round())]
 
 

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no request, no script, every name escaped."""
+"""The report as one HTML file: no network request, no script, every name escaped."""
 
 from pathlib import Path
 
@@ -71,7 +71,7 @@ def _heatmap_of(mistakes: Mistakes) -> str:
 
 
 def _fill_of(disagreement: Array) -> Array:
-    """The color's strength for each pair of members, from 0.08 for the least to 1 for the largest."""
+    """The color's strength of each pair of members, from 0.08 (least) to 1 (most)."""
     pairs = disagreement[~np.eye(len(disagreement), dtype=bool)]
     spread = max(float(np.ptp(pairs)), 1e-9)
     return np.asarray(0.08 + 0.92 * (disagreement - pairs.min()) / spread)

@@ -1,4 +1,4 @@
-"""Figures as SVG inside the page: matplotlib draws, the page's style colors, in dark mode and print.
+"""Figures as SVG inside the page: matplotlib draws them, the page's style gives the colors.
 
 A figure is about 320 units wide, so that its text is legible on a phone. Names of runs and classes
 never enter a figure: the page writes them, in any script.

@@ -60,10 +60,10 @@ def data_uri(image: Image.Image, file_format: str) -> str:
 
 
 def heatmap(shares: Array, on_diagonal: tuple[int, int, int], off: tuple[int, int, int]) -> str:
-    """A matrix of shares as an image, one pixel a cell, in one RGB color on the diagonal and one off it.
+    """A matrix of shares as an image, one pixel a cell.
 
-    shares is (rows, columns), from 0 to 1. A cell is as opaque as its share's root, so that small
-    shares are visible.
+    shares is (rows, columns), from 0 to 1; on_diagonal and off are RGB. A cell is as opaque as its
+    share's root, so that small shares are visible.
     """
     pixels = np.zeros((*shares.shape, 4), np.uint8)
     pixels[..., :3] = off

@@ -57,10 +57,10 @@ class RunView:
 
 @dataclass(frozen=True)
 class RecipeView:
-    """The runs of one recipe, one per seed: their mean accuracy with its interval over rows, and their cost.
+    """The runs of one recipe, one per seed.
 
-    log_loss and seconds are means too. versus_best is the verdict of the paired test against the
-    best recipe, "" where none was made.
+    accuracy (with its interval over rows), log_loss and seconds are means over the runs.
+    versus_best is the verdict of the paired test against the best recipe, "" without a test.
     """
 
     name: str
@@ -133,7 +133,7 @@ class DataView:
 
 @dataclass(frozen=True)
 class GroupView:
-    """The runs on the same validation rows, best first, and their blend; without one why_no_blend says why."""
+    """The runs on the same validation rows, best first, and their blend or why there is none."""
 
     name: str
     runs: tuple[RunView, ...]

@@ -49,7 +49,7 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def runs_of(fake_run, made_up, trained):
-    """runs_of(root, name, n_classes, n_runs, **as fake_run): a store of runs on the same made-up rows."""
+    """runs_of(root, name, n_classes, n_runs, **as fake_run): runs on the same made-up rows."""
 
     def make(root, name, n_classes, n_runs, classes=None, n=None, **options):
         names = classes or [f"class_{i:03d}" for i in range(n_classes)]
@@ -106,7 +106,7 @@ def photos(tmp_path_factory, tiny_images, fake_run, trained):
 
 @pytest.fixture(scope="session")
 def odd(tmp_path_factory, runs_of, fake_run):
-    """A store with hostile names, a run without a test set, an imported, a damaged and an unfinished run."""
+    """A store with hostile names; runs without a test set, imported, damaged, unfinished."""
     root = tmp_path_factory.mktemp("odd")
     store = runs_of(root / "runs", "breeds", 4, 3, classes=HOSTILE)
     alone = fake_run(root / "runs", "alone-1-s0")

@@ -1,4 +1,4 @@
-"""Figures of a data set: PNGs that open, tall enough for their classes, with names of any script."""
+"""Figures of a data set: PNGs tall enough for their classes, with names of any script."""
 
 import numpy as np
 import pytest

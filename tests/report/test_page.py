@@ -1,4 +1,4 @@
-"""The report as text: every section, every name escaped, one size, one answer, whatever the runs are."""
+"""The report as text: complete, escaped and of a limited size for every kind of runs."""
 
 import re
 from collections import Counter
@@ -25,7 +25,7 @@ STYLE = Path(__file__).parents[2] / "ensemble/report/templates/page.css"
 
 
 class Outline(HTMLParser):
-    """A page's ids, targets of its links, headings, open elements, words, images without an alt text."""
+    """A page's ids, link targets, headings, open elements, words, images without alt text."""
 
     def __init__(self, text):
         super().__init__()
