@@ -1,53 +1,58 @@
-"""The audit of a data set: what would spoil a score first, then what is in it."""
+"""The audit of a data set: first what would spoil a score, then what is in it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ensemble.dataset.audit import Audit, Copy, Item, Part
-from ensemble.display.charts import is_drawn, show_bars
 from ensemble.display.text import escape, out, say, table
 
-EXAMPLES, MAX_CLASSES, MAX_BARS = 5, 12, 24
+MAX_EXAMPLES, MAX_CLASSES = 5, 24
+ACROSS, WITHIN = "copy across splits", "copy within a split"
 
 
 def show_audit(audit: Audit) -> None:
-    """Leaks, one picture under two labels, unreadable files; then copies, odd formats and what each part holds."""
+    """Leaks, copies, unreadable files, odd formats; then the splits and the classes."""
     for leak in audit.leaks:
         out.print(f"[bold red]leak:[/] {escape(str(leak))}", soft_wrap=True)
-    kinds = {
-        "one picture under two labels": [copy for copy in audit.copies if copy.has_two_labels],
-        "copy across parts": [copy for copy in audit.copies if copy.is_across],
-        "copy inside a part": [copy for copy in audit.copies if not copy.is_across],
-    }
-    for kind, copies in kinds.items():
-        _examples(kind, [_pair(copy) for copy in copies], is_bad=kind != "copy inside a part")
-    if audit.copies:
-        say(
-            "where a fraction or folds split the images, data.group: duplicates keeps copies in one part"
-        )
-    _examples(
-        "unreadable", [f"{item.part}: {reason}" for item, reason in audit.unreadable], is_bad=True
-    )
-    for alike in audit.alike_classes:
-        say(f"class names that look the same: {', '.join(map(repr, alike))}")
-    for kind, items in audit.odd.items():
-        _examples(kind, [_named(item) for item in items], is_bad=False)
+    _copies(audit.copies)
+    unreadable = [f"{image.part}: {reason}" for image, reason in audit.unreadable]
+    _examples("unreadable", unreadable, is_bad=True)
+    for names in audit.alike_classes:
+        say(f"class names that look the same: {', '.join(map(repr, names))}")
+    for kind, images in audit.odd.items():
+        _examples(kind, [_named(image) for image in images], is_bad=False)
     if not (audit.copies or audit.unreadable or audit.alike_classes or audit.odd):
         say("no copies, no unreadable files, no odd formats")
-    for line in (*audit.notes, f"known: {audit.overlap}" if audit.overlap else ""):
-        if line:
-            say(line)
-    _parts(audit)
+    for note in audit.notes:
+        say(note)
+    if audit.overlap:
+        say(f"known: {audit.overlap}")
+    _splits(audit)
+    _classes(audit)
+
+
+def _copies(copies: Sequence[Copy]) -> None:
+    two_labels = [copy for copy in copies if copy.has_two_labels]
+    across = [copy for copy in copies if copy.is_across]
+    within = [copy for copy in copies if not copy.is_across]
+    _examples("copy with another label", [_pair(copy) for copy in two_labels], is_bad=True)
+    _examples(ACROSS, [_pair(copy) for copy in across], is_bad=True)
+    _examples(WITHIN, [_pair(copy) for copy in within], is_bad=False)
+    if copies:
+        say(
+            "where a fraction or folds split the images, "
+            "`data.group: duplicates` keeps copies in one split"
+        )
 
 
 def _examples(kind: str, lines: Sequence[str], is_bad: bool) -> None:
     if not lines:
         return
-    colour = "bold red" if is_bad else "bold"
-    more = f", the first {EXAMPLES}" if len(lines) > EXAMPLES else ""
-    out.print(f"[{colour}]{escape(kind)}:[/] {len(lines):,}{more}", soft_wrap=True)
-    for line in lines[:EXAMPLES]:
+    style = "bold red" if is_bad else "bold"
+    more = f", the first {MAX_EXAMPLES}" if len(lines) > MAX_EXAMPLES else ""
+    out.print(f"[{style}]{escape(kind)}:[/] {len(lines):,}{more}", soft_wrap=True)
+    for line in lines[:MAX_EXAMPLES]:
         say(f"  {line}")
 
 
@@ -55,56 +60,65 @@ def _pair(copy: Copy) -> str:
     return f"{'exact' if copy.is_exact else 'near'}: {_named(copy.first)} = {_named(copy.second)}"
 
 
-def _named(item: Item) -> str:
-    return f"{item.part} {item.file}" + (f" ({item.label})" if item.label is not None else "")
+def _named(image: Item) -> str:
+    label = "" if image.label is None else f" ({image.label})"
+    return f"{image.part} {image.file}{label}"
 
 
-def _parts(audit: Audit) -> None:
-    shown = table(f"{audit.name}", "part")
-    for name in (
-        "images",
-        "classes",
-        "per class",
-        "smallest",
-        "median",
-        "largest",
-        "formats",
-        "modes",
-    ):
-        shown.add_column(name, justify="left" if name in ("formats", "modes") else "right")
-    for part in audit.parts:
-        counts = part.counts.values()
-        per_class = f"{min(counts):,}–{max(counts):,}" if counts else "–"
-        stored = (_counted(part.formats, part.n_images), _counted(part.modes, part.n_images))
-        n_classes = f"{len(counts):,}" if counts else "–"
-        sizes = [f"{width}×{height}" for width, height in part.size_range] or ["–"] * 3
-        shown.add_row(
-            part.name, f"{part.n_images:,}", n_classes, per_class, *sizes, *map(escape, stored)
-        )
+def _splits(audit: Audit) -> None:
+    """A row per property, a column per split: it fits a narrow terminal."""
+    shown = table(audit.name, "")
+    for split in audit.parts:
+        shown.add_column(split.name, justify="right", overflow="fold")
+    properties = [_properties(split) for split in audit.parts]
+    for name in properties[0]:
+        shown.add_row(name, *(escape(each[name]) for each in properties))
     out.print(shown)
-    classes = sorted({label for part in audit.parts for label in part.counts})
-    show_bars("images by class", audit.counts, MAX_BARS)
-    if len(classes) <= MAX_CLASSES and not is_drawn():
-        for part in audit.parts:
-            if part.counts:
-                say(
-                    f"{part.name}: "
-                    + ", ".join(f"{label} {part.counts.get(label, 0):,}" for label in classes)
-                )
 
 
-def _counted(counts: dict[str, int], n_images: int) -> str:
+def _properties(split: Part) -> dict[str, str]:
+    counts = split.counts.values()
+    sizes = [f"{width}×{height}" for width, height in split.size_range] or ["–"] * 3
+    return {
+        "images": f"{split.n_images:,}",
+        "classes": f"{len(counts):,}" if counts else "–",
+        "images per class": f"{min(counts):,}–{max(counts):,}" if counts else "–",
+        "smallest, px": sizes[0],
+        "median": sizes[1],
+        "largest": sizes[2],
+        "formats": _shares(split.formats, split.n_images),
+        "modes": _shares(split.modes, split.n_images),
+    }
+
+
+def _shares(counts: dict[str, int], n_images: int) -> str:
     """`JPEG`, or `JPEG 240, GIF 1`."""
     if list(counts.values()) == [n_images]:
         return next(iter(counts))
     return ", ".join(f"{name} {n:,}" for name, n in counts.items())
 
 
+def _classes(audit: Audit) -> None:
+    """The images of each class by labeled split, the largest classes first."""
+    counts = audit.counts
+    if not counts:
+        return
+    splits = [split.name for split in audit.parts if split.counts]
+    shown = table("images by class", "class")
+    for split in splits:
+        shown.add_column(split, justify="right")
+    for name in list(counts)[:MAX_CLASSES]:
+        shown.add_row(escape(name), *(f"{counts[name][split]:,}" for split in splits))
+    out.print(shown)
+    if len(counts) > MAX_CLASSES:
+        say(f"and {len(counts) - MAX_CLASSES:,} smaller classes")
+
+
 def audit_json(audit: Audit) -> dict[str, Any]:
-    """The audit as `--json` prints it: every finding, not examples alone."""
+    """The audit as `--json` prints it: every finding, not only examples."""
     return {
         "data": audit.name,
-        "parts": [_part_json(part) for part in audit.parts],
+        "parts": [_split_json(split) for split in audit.parts],
         "leaks": [
             {
                 "part": leak.part,
@@ -114,20 +128,24 @@ def audit_json(audit: Audit) -> dict[str, Any]:
             for leak in audit.leaks
         ],
         "copies": [_copy_json(copy) for copy in audit.copies],
-        "unreadable": [_item_json(item) | {"reason": reason} for item, reason in audit.unreadable],
-        "odd": {kind: [_item_json(item) for item in items] for kind, items in audit.odd.items()},
+        "unreadable": [
+            _image_json(image) | {"reason": reason} for image, reason in audit.unreadable
+        ],
+        "odd": {
+            kind: [_image_json(image) for image in images] for kind, images in audit.odd.items()
+        },
         "alike_classes": [list(names) for names in audit.alike_classes],
         "overlap": audit.overlap,
         "notes": list(audit.notes),
     }
 
 
-def _part_json(part: Part) -> dict[str, Any]:
+def _split_json(split: Part) -> dict[str, Any]:
     sizes = [
         {"width": width, "height": height, "images": n}
-        for (width, height), n in sorted(part.sizes.items())
+        for (width, height), n in sorted(split.sizes.items())
     ]
-    return asdict(part) | {"sizes": sizes}
+    return asdict(split) | {"sizes": sizes}
 
 
 def _copy_json(copy: Copy) -> dict[str, Any]:
@@ -136,8 +154,8 @@ def _copy_json(copy: Copy) -> dict[str, Any]:
         "across_parts": copy.is_across,
         "two_labels": copy.has_two_labels,
     }
-    return {"first": _item_json(copy.first), "second": _item_json(copy.second)} | flags
+    return {"first": _image_json(copy.first), "second": _image_json(copy.second)} | flags
 
 
-def _item_json(item: Item) -> dict[str, Any]:
-    return {"part": item.part, "id": item.id, "label": item.label, "file": str(item.file)}
+def _image_json(image: Item) -> dict[str, Any]:
+    return {"part": image.part, "id": image.id, "label": image.label, "file": str(image.file)}
