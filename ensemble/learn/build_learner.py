@@ -58,7 +58,7 @@ class BuiltLearner:
 
 
 def learner_of_recipe(recipe: Recipe, seed: int | None = None) -> Learner:
-    """The Learner that `ens train` works on, its first seed's where seed is None. Raises EnsembleError."""
+    """The Learner that `ens train` works on, by default of the first seed. Raises EnsembleError."""
     job = Job(recipe, recipe.seeds[0] if seed is None else seed)
     return _with_progress(set_up(job, load(recipe.data), RunStore(), ignore).learn)
 

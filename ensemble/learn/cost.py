@@ -187,7 +187,7 @@ def _n_cached(fitting: Fitting, phase: Phase) -> int:
 
 
 class _Decoding:
-    """Passes events on; seconds and n_images are what decoding took, 0 if all images were cached."""
+    """Passes events on and measures decoding: 0 seconds and images if all were cached."""
 
     def __init__(self, emit: Emit) -> None:
         self.emit = emit

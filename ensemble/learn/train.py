@@ -142,13 +142,13 @@ class _WithLeaks:
         self.report(0.0)
 
     def report(self, wait: float | None) -> None:
-        """Report the warnings if found after this many seconds; None waits. Raises EnsembleError."""
+        """Report the warnings, waiting wait seconds for them, None: until they are there."""
         for warning in self.search.take(wait) or ():
             self.emit(Note(self.run_id, warning))
 
 
 def _key(recipe: Recipe, data: DataSet, *more: object) -> str:
-    """What a state belongs to; another recipe, data set, torch or device would compute other numbers."""
+    """What a state belongs to; anything else would compute other numbers."""
     return repr((recipe.digest, data.fingerprint, torch.__version__, device_name(), *more))
 
 
@@ -197,7 +197,7 @@ def _refit(
 
 
 def find_lr(job: Job, data: DataSet, emit: Emit = ignore) -> RangeTest:
-    """The range test alone, by the valley rule where the recipe sets a rate. Raises EnsembleError."""
+    """The range test; by the valley rule if the recipe sets a rate. Raises EnsembleError."""
     with device_errors_explained(job.recipe):
         built = set_up(job, data, RunStore(), emit)
         return Fitting(built, job, emit).find_rate()
@@ -258,4 +258,5 @@ def _dropped(images: Catalog) -> Iterator[str]:
     }
     for part, bad in images.unreadable.items():
         if bad:
-            yield f"{len(bad)} unreadable {part} images {fate[part]}, the first: {next(iter(bad.values()))}"
+            first = next(iter(bad.values()))
+            yield f"{len(bad)} unreadable {part} images {fate[part]}, the first: {first}"

@@ -136,7 +136,7 @@ RUNS = {
     "a file name of 5,000 letters": (in_run("files", {"f" * 5000: "0"}), "is missing"),
     "a sample's path with a NUL": (
         in_run("data", "sample_submission", "a\0b"),
-        "data.sample_submission: a path holds no",
+        "data.sample_submission: a path cannot contain",
     ),
     "a seed of 10^400": (in_run("seed", 10**400), "seed is missing or wrong"),
 }
