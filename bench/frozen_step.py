@@ -19,7 +19,8 @@ from fastai.optimizer import OptimWrapper
 
 from ensemble.learn.callbacks import ChannelsLast, FrozenInEval
 from ensemble.learn.device import device
-from ensemble.learn.models import build, layer_groups
+from ensemble.learn.layer_groups import layer_groups
+from ensemble.learn.models import build
 from ensemble.recipe import Model
 
 

@@ -1,4 +1,4 @@
-"""Images per second of training and inference on one GPU: ours beside the compute bound, fastai and timm's loop.
+"""Images per second of training and inference on one GPU: ours, the compute bound, fastai and timm's loop.
 
 python bench/gpu.py path/to/cifar10 --minutes 4 --sizes 32 224
 
@@ -9,7 +9,7 @@ timm: timm's own create_loader with its prefetcher, and the step of its train.py
 graphs: ours with fit.cuda_graphs; compiled: ours and the bound after torch.compile.
 
 All sides run in this process with the same switches (TF32, cuDNN's own choice of algorithms, bf16 autocast), after the
-same number of steps to warm up, for the same number of steps. A side that fails is named and does not end the others.
+same number of steps to warm up, for the same number of steps. A side that fails is named; the others go on.
 """
 
 import argparse
@@ -42,11 +42,11 @@ from torch import Tensor, nn
 from ensemble.dataset.load import load
 from ensemble.events import ignore
 from ensemble.learn.amp import autocast
-from ensemble.learn.build_learner import Setup, set_up
+from ensemble.learn.build_learner import BuiltLearner, set_up
 from ensemble.learn.callbacks import FrozenInEval, SeedEpochs, Watch, nothing
-from ensemble.learn.data import part_loader
-from ensemble.learn.fitting import plan, schedule
 from ensemble.learn.graphs import recorded
+from ensemble.learn.loaders import split_loader
+from ensemble.learn.phases import plan, schedule
 from ensemble.learn.predict import probabilities
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
@@ -64,7 +64,7 @@ fit: {{strategy: scratch, epochs: 10, lr: {rate}, batch_size: {batch}, compile: 
 
 
 class Steps:
-    """Seconds of each step after those that warm up; `is_over` once there were enough."""
+    """Counts steps; seconds are those of n_steps after the ones that warm up."""
 
     def __init__(self, warm_up: int, n_steps: int) -> None:
         self.warm_up, self.n_steps, self.n_seen = warm_up, n_steps, 0
@@ -93,7 +93,7 @@ def now() -> float:
 
 
 class Timed(Callback):
-    """Ends a fit after so many steps."""
+    """Ends a fit after the steps to measure."""
 
     order = 80
 
@@ -110,10 +110,10 @@ class Bench:
 
     def __init__(self, arch: str, size: int, flags: argparse.Namespace) -> None:
         self.arch, self.size, self.flags = arch, size, flags
-        self.setup = self.build()
-        self.precision = self.setup.precision
+        self.built = self.build()
+        self.precision = self.built.precision
 
-    def build(self, compile: bool = False) -> Setup:
+    def build(self, compile: bool = False) -> BuiltLearner:
         """What `ens train` works on."""
         text = RECIPE.format(
             data=self.flags.data,
@@ -133,30 +133,31 @@ class Bench:
     def steps(self, share: float = 1.0) -> Steps:
         return Steps(self.flags.warm_up, max(4, int(self.flags.steps * share)))
 
-    def ours(self, setup: Setup | None = None, with_graphs: bool = False) -> tuple[float, float]:
-        setup, steps = setup or self.setup, self.steps()
+    def ours(
+        self, built: BuiltLearner | None = None, with_graphs: bool = False
+    ) -> tuple[float, float]:
+        built, steps = built or self.built, self.steps()
         (phase,) = plan(self.recipe.fit, 1)
-        learn = setup.learn
+        learn = built.learn
         cbs = [SeedEpochs(0, phase.name), FrozenInEval(), Watch(nothing, nothing), Timed(steps)]
-        with recorded(learn, setup.precision) if with_graphs else nullcontext():
+        with recorded(learn, built.precision) if with_graphs else nullcontext():
             learn.fit(phase.n_epochs, cbs=[*cbs, *schedule(learn, "one_cycle", phase, RATE)])
-        loader = part_loader(learn.dls, setup.images, "valid", 2 * self.flags.batch)
+        loader = split_loader(learn.dls, built.images, "valid", 2 * self.flags.batch)
         seconds = []
         for _ in range(2):
             started = now()
-            probabilities(learn.model, loader, (), setup.precision)
+            probabilities(learn.model, loader, (), built.precision)
             seconds.append(now() - started)
         return steps.step_seconds, seconds[-1] / loader.n
 
-    def batch(self, setup: Setup) -> tuple[Tensor, Tensor]:
-        x, y = setup.learn.dls.train.one_batch()
-        return x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last), y.as_subclass(
-            Tensor
-        )
+    def batch(self, built: BuiltLearner) -> tuple[Tensor, Tensor]:
+        x, y = built.learn.dls.train.one_batch()
+        x = x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last)
+        return x, y.as_subclass(Tensor)
 
-    def bound(self, setup: Setup | None = None) -> tuple[float, float]:
-        setup = setup or self.setup
-        network, batch = setup.learn.model, self.batch(setup)
+    def bound(self, built: BuiltLearner | None = None) -> tuple[float, float]:
+        built = built or self.built
+        network, batch = built.learn.model, self.batch(built)
         seconds = self.loop(network, repeat(batch), self.steps())
         network.eval()
         steps = self.steps()
@@ -169,14 +170,14 @@ class Bench:
         self, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], steps: Steps
     ) -> float:
         """Seconds of a step of plain PyTorch."""
-        optimiser = torch.optim.AdamW(network.parameters(), RATE, fused=torch.cuda.is_available())
+        optimizer = torch.optim.AdamW(network.parameters(), RATE, fused=torch.cuda.is_available())
         network.train()
         for x, y in batches:
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             with autocast(self.precision, x.device):
                 loss = nn.functional.cross_entropy(network(x), y)
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             if steps.tick():
                 break
         return steps.step_seconds
@@ -185,8 +186,8 @@ class Bench:
         return self.ours(with_graphs=True)
 
     def compiled(self) -> dict[str, tuple[float, float]]:
-        setup = self.build(compile=True)
-        return {"compiled ours": self.ours(setup), "compiled bound": self.bound(setup)}
+        built = self.build(compile=True)
+        return {"compiled ours": self.ours(built), "compiled bound": self.bound(built)}
 
     def fastai(self) -> tuple[float, float]:
         steps = self.steps(self.flags.share)
@@ -213,23 +214,23 @@ class Bench:
 
     def timm(self) -> tuple[float, float]:
         loaders = {
-            part: create_loader(
-                create_dataset("folder", str(self.flags.data), split=part),
+            split: create_loader(
+                create_dataset("folder", str(self.flags.data), split=split),
                 (3, self.size, self.size),
                 self.flags.batch,
-                is_training=part == "train",
+                is_training=split == "train",
                 scale=(1, 1),
                 ratio=(1, 1),
                 color_jitter=None,
                 num_workers=self.flags.workers,
                 use_prefetcher=torch.cuda.is_available(),
                 crop_pct=1.0,
-                device=next(self.setup.learn.model.parameters()).device,
+                device=next(self.built.learn.model.parameters()).device,
                 auto_augment=None,
             )
-            for part in ("train", "test")
+            for split in ("train", "test")
         }
-        network = timm.create_model(self.arch, num_classes=10).to(self.batch(self.setup)[0].device)
+        network = timm.create_model(self.arch, num_classes=10).to(self.batch(self.built)[0].device)
         network.to(memory_format=torch.channels_last)
 
         def laid_out(loader: Iterable[tuple[Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -248,15 +249,15 @@ class Bench:
 
 
 def measure(bench: Bench, side: str, batch: int) -> dict[str, dict[str, float]]:
-    """Images per second by side; an error is told and leaves the side out."""
+    """Images per second by side; an error is printed and leaves the side out."""
     work: Callable[[], object] = getattr(bench, side)
     try:
-        values = work()
+        seconds = work()
     except Exception as error:
         traceback.print_exc(limit=3)
         print(f"{bench.arch} {bench.size} px, {side}: {type(error).__name__}", flush=True)
         return {}
-    sides = values if isinstance(values, dict) else {side: values}
+    sides = seconds if isinstance(seconds, dict) else {side: seconds}
     return {
         name: {"train": round(batch / step), "infer": round(1 / image)}
         for name, (step, image) in sides.items()
@@ -267,7 +268,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument(
-        "--minutes", type=float, default=4, help="networks for which no time is left are left out"
+        "--minutes", type=float, default=4, help="measure nothing more after this time"
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[32, 224])
     parser.add_argument("--archs", nargs="+", default=list(ARCHS))
@@ -292,18 +293,8 @@ def main() -> None:
                     print(f"{arch} {size} px, {side}: no time is left")
                     continue
                 rates |= measure(bench, side, flags.batch)
-            print(
-                json.dumps(
-                    {
-                        "arch": arch,
-                        "size": size,
-                        "batch": flags.batch,
-                        "precision": bench.precision,
-                        "img/s": rates,
-                    }
-                ),
-                flush=True,
-            )
+            network = {"arch": arch, "size": size, "batch": flags.batch}
+            print(json.dumps({**network, "precision": bench.precision, "img/s": rates}), flush=True)
             del bench
             torch.cuda.empty_cache()
 

@@ -41,7 +41,7 @@ fit: {{strategy: scratch, epochs: 1, lr: 0.001, batch_size: 16}}
 
 
 class StopAtPerfect(Callback):
-    """Ends training once every validation image is right; n_epochs and accuracy say where it stood."""
+    """Ends training once every validation image is right; n_epochs and accuracy are those at the end."""
 
     order = 60  # after the Recorder
 
@@ -82,31 +82,32 @@ def main() -> None:
 
 
 def paint(folder: Path) -> None:
-    """Shades of four colors, 16 of each to train on and 8 to validate; little noise, which csatv2 would memorise."""
+    """Shades of four colors, 16 of each to train on and 8 to validate; little noise, which csatv2 would memorize."""
     rng = np.random.default_rng(0)
-    for part, n_images in (("train", 16), ("valid", 8)):
+    for split, n_images in (("train", 16), ("valid", 8)):
         for name, color in COLORS.items():
-            (folder / part / name).mkdir(parents=True)
+            (folder / split / name).mkdir(parents=True)
             for i in range(n_images):
                 shade = np.array(color) + rng.normal(0, 15, 3)
                 pixels = shade + rng.normal(0, 3, (64, 64, 3))
                 Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(
-                    folder / part / name / f"{i:02d}.png"
+                    folder / split / name / f"{i:02d}.png"
                 )
 
 
 def smallest(family: str) -> tuple[str, int]:
     """The network with the fewest parameters of a module of timm's, counted without memory for them."""
-    counted = {}
+    n_parameters = {}
     for arch in timm.list_models(module=family):
         with torch.device("meta"):
             network = timm.create_model(arch, pretrained=False)
-        counted[arch] = sum(parameter.numel() for parameter in network.parameters())
-    return min(counted.items(), key=lambda named: named[1])
+        n_parameters[arch] = sum(parameter.numel() for parameter in network.parameters())
+    arch = min(n_parameters, key=n_parameters.__getitem__)
+    return arch, n_parameters[arch]
 
 
 def smallest_size(arch: str) -> int:
-    """Of the sizes that are tried."""
+    """The smallest of SIZES that the network takes, else that of its weights."""
     model = Model(arch=arch, pretrained=False)
     return next(
         (size for size in SIZES if takes(model, size)), timm.get_pretrained_cfg(arch).input_size[-1]
@@ -114,7 +115,7 @@ def smallest_size(arch: str) -> int:
 
 
 def trained(arch: str, size: int, folder: Path, n_epochs: int) -> tuple[str, str]:
-    """How training ended, and what there is to say about it."""
+    """How training ended, and a detail: the error, or the accuracy and the epochs."""
     path = folder / "sweep.yaml"
     path.write_text(RECIPE.format(images=folder / "images", arch=arch, size=size))
     stop = StopAtPerfect()
@@ -124,11 +125,10 @@ def trained(arch: str, size: int, folder: Path, n_epochs: int) -> tuple[str, str
             learn.fit(n_epochs, 1e-3, cbs=[stop])
     except EnsembleError as error:
         return "refused", " / ".join(str(error).splitlines())
-    except Exception as error:  # whatever it is, it is what this script looks for
+    except Exception as error:  # whatever it is, this script looks for it
         return "failed", f"{type(error).__name__}: {str(error)[:100]}"
-    return (
-        "learned" if stop.accuracy == 1 else "failed"
-    ), f"{stop.accuracy:.0%} after {stop.n_epochs} epochs,"
+    outcome = "learned" if stop.accuracy == 1 else "failed"
+    return outcome, f"{stop.accuracy:.0%} after {stop.n_epochs} epochs,"
 
 
 if __name__ == "__main__":

@@ -27,11 +27,11 @@ from ensemble.submission.shape import Shape, cells, rows_for, shape_of_sample
 from ensemble.submission.write import csv_writer
 
 if TYPE_CHECKING:
-    from ensemble.learn.stored import Reader, StoredNetwork
+    from ensemble.learn.stored import InputFormat, StoredNetwork
 
     Networks = dict[str, list[StoredNetwork]]  # by run id, one for each fold
     Decoded = (
-        dict[Reader, Array] | UnreadableImage
+        dict[InputFormat, Array] | UnreadableImage
     )  # one image, as each way of reading makes its pixels
 
 BLOCK = 256  # images decoded at a time, while the block before them is predicted
@@ -169,7 +169,7 @@ def _write(
     told: Callable[[int], None],
 ) -> dict[str, str]:
     """The header and a row per file, in the order of the shape's ids; why which were unreadable."""
-    readers = {network.reader for member in networks.values() for network in member}
+    readers = {network.input_format for member in networks.values() for network in member}
     unreadable: dict[str, str] = {}
     n_done = 0
     writer.writerow(shape.columns)
@@ -254,7 +254,7 @@ def _networks(source: Source) -> "Networks":
 
 
 def _decoded(
-    files: Sequence[str], readers: "set[Reader]", unmeasured: list[str]
+    files: Sequence[str], readers: "set[InputFormat]", unmeasured: list[str]
 ) -> "Iterator[list[Decoded]]":
     """The pixels that each reader makes of the images, block by block; the next block is decoded meanwhile.
 
@@ -272,7 +272,7 @@ def _decoded(
         except UnreadableImage as error:
             return error
         return {
-            reader: reader.read(images[reader.geometry.least_side, reader.ranges])
+            reader: reader.pixels_of(images[reader.geometry.least_side, reader.ranges])
             for reader in readers
         }
 
@@ -292,7 +292,8 @@ def _mixed(
 
     def of(network: "StoredNetwork") -> Predictions:
         pixels = [
-            None if isinstance(one, UnreadableImage) else one[network.reader] for one in decoded
+            None if isinstance(one, UnreadableImage) else one[network.input_format]
+            for one in decoded
         ]
         return Predictions(ids, network.classes, network.probabilities(pixels))
 

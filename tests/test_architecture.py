@@ -24,6 +24,7 @@ LAYERS = [
         "paths",
         "predictions",
         "recipe",
+        "torch_env",
     },
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},

@@ -1,6 +1,7 @@
-"""What the terminal shows: complete, in plain lines, and nothing that a reader did not write."""
+"""What the terminal shows: every number, in plain lines, with all text escaped."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,10 +26,10 @@ def _wide(monkeypatch):
 
 @pytest.fixture
 def run_on(tmp_path, fake_run):
-    """run_on(data, name, **as fake_run): a run about a data set of this name; **data are fields of its DataInfo."""
+    """run_on(data, name, info, **as fake_run): a run on this data set; info updates DataInfo."""
 
-    def make(data, name, info=None, **said):
-        run = fake_run(tmp_path / "runs", name, **said)
+    def make(data, name, info=None, **options):
+        run = fake_run(tmp_path / "runs", name, **options)
         return run.model_copy(
             update={"data": run.data.model_copy(update={"name": data} | (info or {}))}
         )
@@ -64,7 +65,7 @@ def test_numbers_are_written_one_way():
         "{'a': 1}",
     ],
 )
-def test_a_message_is_shown_to_the_letter(text, capsys):
+def test_a_message_is_shown_character_by_character(text, capsys):
     display.say(text)
     display.next_commands(text)
     display.show_error(EnsembleError(text))
@@ -80,12 +81,12 @@ def test_an_error_has_at_most_three_lines_all_on_stderr(capsys):
     assert capsys.readouterr() == ("", "error: \n")
 
 
-def test_several_next_commands_stand_below_each_other(capsys):
+def test_several_next_commands_are_listed_one_per_line(capsys):
     display.next_commands("ens runs", "ens blend")
     assert capsys.readouterr().out == "next:  ens runs\n       ens blend\n"
 
 
-def test_json_is_one_value_to_the_letter(capsys):
+def test_json_is_one_value_unchanged(capsys):
     value = {"é": ["[bold]", 0.1, None, "x" * 300]}
     display.show_json(value)
     assert json.loads(capsys.readouterr().out) == value
@@ -111,7 +112,7 @@ def test_the_leaderboard_has_one_table_per_data_set_best_first(run_on, capsys):
     assert "a-1-s0" not in second
 
 
-def test_runs_about_other_rows_of_a_data_set_stand_apart(run_on, rng, made_up, capsys):
+def test_runs_on_other_validation_rows_have_their_own_table(run_on, rng, made_up, capsys):
     display.show_runs([run_on("d", "a-1-s0"), run_on("d", "b-1-s0", predictions=made_up(rng, 50))])
     shown = capsys.readouterr().out
     assert "d: 200 validation images" in shown
@@ -226,9 +227,7 @@ def test_the_json_of_a_blend_holds_its_members_scores_and_file(run_on, tmp_path,
     assert (value["test"], blends.blend_json(made, None)["submission"]) == (None, None)
 
 
-def test_training_writes_one_plain_line_per_epoch_on_stderr_where_nobody_watches(
-    monkeypatch, capsys
-):
+def test_training_writes_one_plain_line_per_epoch_on_stderr_without_a_terminal(monkeypatch, capsys):
     monkeypatch.setattr(type(display.err), "is_terminal", False)
     run = "a[bold]-1-s0"
     with live.progress() as emit:
@@ -255,9 +254,7 @@ def test_training_writes_one_plain_line_per_epoch_on_stderr_where_nobody_watches
 
 
 @pytest.mark.parametrize("is_terminal", [False, True])
-def test_each_line_says_whose_it_is_where_several_runs_are_under_way(
-    is_terminal, monkeypatch, capsys
-):
+def test_each_line_names_its_run_while_several_runs_train(is_terminal, monkeypatch, capsys):
     monkeypatch.setattr(type(display.err), "is_terminal", is_terminal)
     with live.progress() as emit:
         for number, run in enumerate(("a-1-s0", "b-1-s0", "c-1-s0"), start=1):
@@ -269,7 +266,7 @@ def test_each_line_says_whose_it_is_where_several_runs_are_under_way(
         emit(events.RunEnded("b-1-s0", 0.9, 0.6, 20))
         emit(events.Note("a-1-s0", "alone"))
         emit(events.RunEnded("a-1-s0", 0.9, 0.6, 20))
-    told = capsys.readouterr().err
+    shown = capsys.readouterr().err
     for line in (
         "  a-1-s0: frozen epoch 1:",
         "  c-1-s0: another process",
@@ -277,10 +274,10 @@ def test_each_line_says_whose_it_is_where_several_runs_are_under_way(
         "  alone",
         "  finished:",
     ):
-        assert line in told
+        assert line in shown
 
 
-def test_a_bar_for_those_who_watch_leaves_the_same_lines(monkeypatch, capsys):
+def test_bars_in_a_terminal_leave_the_same_lines(monkeypatch, capsys):
     monkeypatch.setattr(type(display.err), "is_terminal", True)
     with live.progress() as emit:
         for run in ("a-1-s0", "b-1-s0"):
@@ -304,10 +301,29 @@ def test_failures_of_a_sweep_are_listed_on_stderr(capsys):
     assert "images/[x].png:100: unreadable" in shown.err
 
 
-@pytest.mark.parametrize(("total", "is_told"), [(1, False), (2, True)])
-def test_the_only_run_that_fails_is_told_by_the_error_alone(total, is_told, monkeypatch, capsys):
+@pytest.mark.parametrize(("total", "is_shown"), [(1, False), (2, True)])
+def test_the_failure_of_the_only_run_is_shown_by_the_error_alone(
+    total, is_shown, monkeypatch, capsys
+):
     monkeypatch.setattr(type(display.err), "is_terminal", False)
     with live.progress() as emit:
         emit(events.RunStarted("a-1-s0", 1, total))
         emit(events.RunFailed("a-1-s0", "no such file"))
-    assert ("failed: no such file" in capsys.readouterr().err) == is_told
+    assert ("failed: no such file" in capsys.readouterr().err) == is_shown
+
+
+def test_a_range_test_says_in_one_line_what_was_chosen(capsys):
+    suggestions = {"valley": 1e-3, "slide": None}
+    test = SimpleNamespace(n_steps=40, suggestions=suggestions, rule="valley", chosen=1e-3, note="")
+    display.show_range_test(test)
+    shown = capsys.readouterr().out
+    assert "1.00e-03" in row_of(shown, "valley chosen")
+    assert "none: too few points" in row_of(shown, "slide")
+    assert shown.splitlines()[-1] == "chosen: 1.00e-03 by the valley rule"
+
+
+def test_after_training_each_run_names_the_figure_of_its_curves(run_on, capsys):
+    run, imported = run_on("d", "a-1-s0"), run_on("d", "b-1-s0")
+    (run.folder / "curves.png").write_bytes(b"")
+    display.show_curves([run, imported])
+    assert capsys.readouterr().out == f"curves: {run.folder / 'curves.png'}\n"

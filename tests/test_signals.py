@@ -97,7 +97,7 @@ def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(
     assert "Traceback" not in rest
     assert not list((tmp_path / "stopped").glob("*/run.json"))
     with ens(tmp_path, "train", recipe, "--runs", "stopped") as again:
-        assert "going on after epoch" in again.stderr.read()
+        assert "resuming from epoch" in again.stderr.read()
     assert again.returncode == 0
     with ens(tmp_path, "train", recipe, "--runs", "whole") as whole:
         whole.stderr.read()

@@ -7,6 +7,7 @@ import typer
 from ensemble.cli import blending, competition, data, report, training
 from ensemble.cli.streams import any_output
 from ensemble.errors import EnsembleError, Stopped
+from ensemble.torch_env import prepare_torch
 
 app = typer.Typer(
     name="ens",
@@ -44,6 +45,7 @@ app.add_typer(sets, name="data")
 
 def main() -> None:
     """Run a command; a problem the user can mend is told in at most three lines and exits with 1."""
+    prepare_torch()
     with any_output():
         _run()
 

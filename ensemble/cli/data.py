@@ -18,11 +18,11 @@ def init(
 ) -> None:
     """Inspect a folder or archive, report what is in it, and write recipes for it."""
     from ensemble import display
-    from ensemble.display import starts
+    from ensemble.display.data import show_start
     from ensemble.init import start
 
     started = start(path, name, Path("recipes"))
-    starts.show_start(started)
+    show_start(started)
     stem = str(started.files[0]).removesuffix(".base.yaml")
     display.next_commands(
         f"ens inspect {started.files[2]}", f"ens train {stem}_*.yaml && ens blend --weights best"
@@ -42,7 +42,7 @@ def recipes(
 ) -> None:
     """The recipes that come with ens; `ens train recipes/NAME.yaml` takes them from any folder."""
     from ensemble import display
-    from ensemble.display import starts
+    from ensemble.display.data import show_recipes
     from ensemble.recipe.shipped import copy_shipped, shipped_recipes
 
     if copy is not None:
@@ -60,7 +60,7 @@ def recipes(
     if json:
         display.show_json([asdict(recipe) for recipe in shipped])
         return
-    starts.show_recipes(shipped)
+    show_recipes(shipped)
     display.next_commands(
         "ens train recipes/digits_resnet.yaml", "ens recipes --copy digits_resnet"
     )
@@ -70,13 +70,13 @@ def list_data(json: Json = False) -> None:
     """The sets that `ens data get` can download, and which of them are on this machine."""
     from ensemble import display
     from ensemble.dataset.known_sets import list_sets
-    from ensemble.display import starts
+    from ensemble.display.data import show_datasets
 
     statuses = list_sets()
     if json:
         display.show_json([asdict(status) for status in statuses])
         return
-    starts.show_datasets(statuses)
+    show_datasets(statuses)
     missing = [status.name for status in statuses if status.n_found < status.n_images]
     display.next_commands(f"ens data get {missing[0]}" if missing else "ens train RECIPE")
 
@@ -132,7 +132,7 @@ def inspect(
     from ensemble.events import Step
     from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
-    from ensemble.report.inspect import save_counts, save_samples
+    from ensemble.report.data_figures import draw_counts, draw_samples
     from ensemble.signals import stoppable
 
     path = one_present_or_shipped(recipe)
@@ -144,11 +144,13 @@ def inspect(
         check_replaceable(samples_png, PNG_MARK)
     images = load(loaded.data)
     with live.progress() as show, stoppable(show) as emit:
-        image_audit = audit(
-            images, lambda n_done, n_images: emit(Step(loaded.name, "decoding", n_done, n_images))
-        )
-    save_counts(image_audit, counts_png)
-    save_samples(images.train, samples_png, images.ranges)
+
+        def report(n_done: int, n_images: int) -> None:
+            emit(Step(loaded.name, "decoding", n_done, n_images))
+
+        image_audit = audit(images, report)
+    draw_counts(image_audit, counts_png)
+    draw_samples(images.train, samples_png, images.ranges)
     if json:
         display.show_json(audits.audit_json(image_audit))
         return

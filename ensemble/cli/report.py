@@ -1,4 +1,4 @@
-"""What people look at: the report, and what this machine can do."""
+"""`ens report` and `ens doctor`: the runs on one page, and what this machine can do."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -22,34 +22,33 @@ def report(
     ] = Path("submissions"),
     runs: Runs = None,
 ) -> None:
-    """One page about the runs: scores with intervals, the blend, strategies, mistakes, images, every run."""
+    """One page about the runs: scores, blend, recipes, mistakes, images, every run."""
     from ensemble import display
 
     write_page(out, submissions, runs, patterns)
-    display.say(
-        f"{out}: {out.stat().st_size / 2**20:.1f} MB, one file that needs no network; open it in a browser"
-    )
+    megabytes = out.stat().st_size / 2**20
+    display.say(f"{out}: {megabytes:.1f} MB, one file that needs no network; open it in a browser")
     display.next_commands(f"ens blend{same(runs)}")
 
 
 def doctor(json: Json = False, runs: Runs = None) -> None:
-    """What this machine can do: GPU, memory, disk, images, weights, Kaggle, versions; each with its remedy."""
+    """What this machine can do: GPU, memory, disk, images, weights, Kaggle; with fixes."""
     from ensemble import display
-    from ensemble.display import checks
+    from ensemble.display.doctor import show_findings
     from ensemble.doctor import examine
 
-    found = examine(runs)
+    findings = examine(runs)
     if json:
-        display.show_json([asdict(one) for one in found])
+        display.show_json([asdict(finding) for finding in findings])
     else:
-        checks.show_findings(found)
+        show_findings(findings)
         display.next_commands("ens quickstart", "ens init PATH")
-    if any(one.state == "bad" for one in found):
+    if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
 
 
 def check_page(out: Path) -> None:
-    """Whether the page may be written: a file that is there must be an earlier page. Raises EnsembleError."""
+    """Refuse to replace a file that is not an earlier page. Raises EnsembleError."""
     from ensemble.files import check_replaceable
 
     check_replaceable(out, b'<meta name="generator" content="ens ')
@@ -69,18 +68,17 @@ def write_page(
     from ensemble.submission.stored_blends import newest_blends
 
     check_page(out)
-    found = RunStore(runs).all(patterns or (), check=True)
-    display.warn_left_out(found)
+    listing = RunStore(runs).all(patterns or (), check=True)
+    display.warn_left_out(listing)
     with live.progress() as show, stoppable(show) as emit:
-        made = collect(
-            found,
+        collected = collect(
+            listing,
             newest_blends(submissions),
-            lambda name, done, total: emit(Step(name, "looking at images", done, total)),
+            lambda name, done, total: emit(Step(name, "reading images", done, total)),
         )
-    display.warn_left_out(
-        Listing([], [folder for folder in made.damaged if folder not in found.damaged], [])
-    )
-    write_report(made, out)
-    for view in made.sets:
-        if view.data.details:
-            display.say(f"the page shows no images: {view.data.details}")
+    newly_damaged = [folder for folder in collected.damaged if folder not in listing.damaged]
+    display.warn_left_out(Listing([], newly_damaged, []))
+    write_report(collected, out)
+    for group in collected.groups:
+        if group.data.details:
+            display.say(f"the page shows no images of {group.name}: {group.data.details}")

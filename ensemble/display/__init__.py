@@ -1,6 +1,6 @@
-"""What the terminal shows: tables, one live progress line, errors. The only part that knows rich.
+"""What the terminal shows: tables, live progress, errors. The only part that imports rich.
 
-`blends` and `live` are imported by the commands that need them.
+Here is what most commands show; each other module is imported by the commands that need it.
 """
 
 from ensemble.display.runs import (

@@ -1,55 +1,58 @@
-"""The audit of a data set: what would spoil a score first, then what is in it."""
+"""The audit of a data set: first what would spoil a score, then what is in it."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from ensemble.dataset.audit import Audit, AuditedImage, Copy, SplitSummary
-from ensemble.display.charts import is_drawn, show_bars
 from ensemble.display.text import escape, out, say, table
 
-EXAMPLES, MAX_CLASSES, MAX_BARS = 5, 12, 24
+MAX_EXAMPLES, MAX_CLASSES = 5, 24
+ACROSS, WITHIN = "copy across splits", "copy within a split"
 
 
 def show_audit(audit: Audit) -> None:
-    """Leaks, one picture under two labels, unreadable files; then copies, odd formats and what each part holds."""
+    """Leaks, copies, unreadable files, odd formats; then the splits and the classes."""
     for leak in audit.leaks:
         out.print(f"[bold red]leak:[/] {escape(str(leak))}", soft_wrap=True)
-    kinds = {
-        "one picture under two labels": [copy for copy in audit.copies if copy.has_two_labels],
-        "copy across parts": [copy for copy in audit.copies if copy.is_across],
-        "copy inside a part": [copy for copy in audit.copies if not copy.is_across],
-    }
-    for kind, copies in kinds.items():
-        _examples(kind, [_pair(copy) for copy in copies], is_bad=kind != "copy inside a part")
-    if audit.copies:
-        say(
-            "where a fraction or folds split the images, data.group: duplicates keeps copies in one part"
-        )
-    _examples(
-        "unreadable",
-        [f"{image.split}: {reason}" for image, reason in audit.unreadable],
-        is_bad=True,
-    )
-    for alike in audit.alike_classes:
-        say(f"class names that look the same: {', '.join(map(repr, alike))}")
+    _copies(audit.copies)
+    unreadable = [f"{image.split}: {reason}" for image, reason in audit.unreadable]
+    _examples("unreadable", unreadable, is_bad=True)
+    for names in audit.alike_classes:
+        say(f"class names that look the same: {', '.join(map(repr, names))}")
     for kind, images in audit.odd.items():
         _examples(kind, [_named(image) for image in images], is_bad=False)
     if not (audit.copies or audit.unreadable or audit.alike_classes or audit.odd):
         say("no copies, no unreadable files, no odd formats")
-    for line in (*audit.notes, f"known: {audit.overlap}" if audit.overlap else ""):
-        if line:
-            say(line)
-    _parts(audit)
+    for note in audit.notes:
+        say(note)
+    if audit.overlap:
+        say(f"known: {audit.overlap}")
+    _splits(audit)
+    _classes(audit)
+
+
+def _copies(copies: Sequence[Copy]) -> None:
+    two_labels = [copy for copy in copies if copy.has_two_labels]
+    across = [copy for copy in copies if copy.is_across]
+    within = [copy for copy in copies if not copy.is_across]
+    _examples("copy with another label", [_pair(copy) for copy in two_labels], is_bad=True)
+    _examples(ACROSS, [_pair(copy) for copy in across], is_bad=True)
+    _examples(WITHIN, [_pair(copy) for copy in within], is_bad=False)
+    if copies:
+        say(
+            "where a fraction or folds split the images, "
+            "`data.group: duplicates` keeps copies in one split"
+        )
 
 
 def _examples(kind: str, lines: Sequence[str], is_bad: bool) -> None:
     if not lines:
         return
-    colour = "bold red" if is_bad else "bold"
-    more = f", the first {EXAMPLES}" if len(lines) > EXAMPLES else ""
-    out.print(f"[{colour}]{escape(kind)}:[/] {len(lines):,}{more}", soft_wrap=True)
-    for line in lines[:EXAMPLES]:
+    style = "bold red" if is_bad else "bold"
+    more = f", the first {MAX_EXAMPLES}" if len(lines) > MAX_EXAMPLES else ""
+    out.print(f"[{style}]{escape(kind)}:[/] {len(lines):,}{more}", soft_wrap=True)
+    for line in lines[:MAX_EXAMPLES]:
         say(f"  {line}")
 
 
@@ -58,52 +61,61 @@ def _pair(copy: Copy) -> str:
 
 
 def _named(image: AuditedImage) -> str:
-    return f"{image.split} {image.file}" + (f" ({image.label})" if image.label is not None else "")
+    label = "" if image.label is None else f" ({image.label})"
+    return f"{image.split} {image.file}{label}"
 
 
-def _parts(audit: Audit) -> None:
-    shown = table(f"{audit.name}", "part")
-    for name in (
-        "images",
-        "classes",
-        "per class",
-        "smallest",
-        "median",
-        "largest",
-        "formats",
-        "modes",
-    ):
-        shown.add_column(name, justify="left" if name in ("formats", "modes") else "right")
+def _splits(audit: Audit) -> None:
+    """A row per property, a column per split: it fits a narrow terminal."""
+    shown = table(audit.name, "")
     for split in audit.splits:
-        counts = split.counts.values()
-        per_class = f"{min(counts):,}–{max(counts):,}" if counts else "–"
-        stored = (_counted(split.formats, split.n_images), _counted(split.modes, split.n_images))
-        n_classes = f"{len(counts):,}" if counts else "–"
-        sizes = [f"{width}×{height}" for width, height in split.size_range] or ["–"] * 3
-        shown.add_row(
-            split.name, f"{split.n_images:,}", n_classes, per_class, *sizes, *map(escape, stored)
-        )
+        shown.add_column(split.name, justify="right", overflow="fold")
+    properties = [_properties(split) for split in audit.splits]
+    for name in properties[0]:
+        shown.add_row(name, *(escape(each[name]) for each in properties))
     out.print(shown)
-    classes = sorted({label for split in audit.splits for label in split.counts})
-    show_bars("images by class", audit.counts, MAX_BARS)
-    if len(classes) <= MAX_CLASSES and not is_drawn():
-        for split in audit.splits:
-            if split.counts:
-                say(
-                    f"{split.name}: "
-                    + ", ".join(f"{label} {split.counts.get(label, 0):,}" for label in classes)
-                )
 
 
-def _counted(counts: dict[str, int], n_images: int) -> str:
+def _properties(split: SplitSummary) -> dict[str, str]:
+    counts = split.counts.values()
+    sizes = [f"{width}×{height}" for width, height in split.size_range] or ["–"] * 3
+    return {
+        "images": f"{split.n_images:,}",
+        "classes": f"{len(counts):,}" if counts else "–",
+        "images per class": f"{min(counts):,}–{max(counts):,}" if counts else "–",
+        "smallest, px": sizes[0],
+        "median": sizes[1],
+        "largest": sizes[2],
+        "formats": _shares(split.formats, split.n_images),
+        "modes": _shares(split.modes, split.n_images),
+    }
+
+
+def _shares(counts: dict[str, int], n_images: int) -> str:
     """`JPEG`, or `JPEG 240, GIF 1`."""
     if list(counts.values()) == [n_images]:
         return next(iter(counts))
     return ", ".join(f"{name} {n:,}" for name, n in counts.items())
 
 
+def _classes(audit: Audit) -> None:
+    """The images of each class by labeled split, the largest classes first."""
+    counts = audit.counts
+    if not counts:
+        return
+    splits = [split.name for split in audit.splits if split.counts]
+    shown = table("images by class", "class")
+    for split in splits:
+        shown.add_column(split, justify="right")
+    for name in list(counts)[:MAX_CLASSES]:
+        shown.add_row(escape(name), *(f"{counts[name][split]:,}" for split in splits))
+    out.print(shown)
+    if len(counts) > MAX_CLASSES:
+        say(f"and {len(counts) - MAX_CLASSES:,} smaller classes")
+
+
 def audit_json(audit: Audit) -> dict[str, Any]:
-    """The audit as `--json` prints it: every finding, not examples alone."""
+    """The audit as `--json` prints it: every finding, not only examples."""
     return {
         "data": audit.name,
         "parts": [_split_json(split) for split in audit.splits],

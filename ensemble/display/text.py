@@ -32,16 +32,16 @@ __all__ = [
     "show_json",
     "show_stopped",
     "table",
+    "warn_suspicious",
 ]
-LOG_WIDTH = 140  # a file or pipe has no width of its own
+LOG_WIDTH = 140  # columns, where stdout is a file or a pipe
 LONGEST = 600  # characters of a line of an error
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def _console(stderr: bool) -> Console:
-    console = Console(
-        stderr=stderr, highlight=False, emoji=False
-    )  # labels.csv:100: is a line, not a picture
+    # without emoji: `labels.csv:100:` is text, not an emoji's name
+    console = Console(stderr=stderr, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = LOG_WIDTH
     return console
@@ -51,29 +51,28 @@ out, err = _console(stderr=False), _console(stderr=True)
 
 
 def plain(text: str) -> str:
-    """Text from a file without what a terminal would obey: control characters are shown as such."""
-    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+    """Text from a file, control characters escaped: a terminal would obey them."""
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)
 
 
 def escape(text: str) -> str:
-    """Text from a file as rich shows it: neither markup nor control characters act."""
+    """Text from a file for rich to print, with markup and control characters escaped."""
     return escape_markup(plain(text))
 
 
 def show_error(error: EnsembleError) -> None:
     """The message alone, at most three lines, on stderr."""
-    lines = [line[:LONGEST] for line in str(error).splitlines() if line.strip()][:3] or [""]
-    err.print(
-        "\n".join(["[bold red]error:[/] " + escape(lines[0]), *map(escape, lines[1:])]),
-        soft_wrap=True,
-    )
+    lines = [line[:LONGEST] for line in str(error).splitlines() if line.strip()]
+    text = "\n".join(map(escape, lines[:3]))
+    err.print(f"[bold red]error:[/] {text}", soft_wrap=True)
 
 
 def show_stopped(number: int) -> None:
-    """That a signal ended the command, and how to go on."""
+    """That a signal stopped the command, and how to resume it."""
     name = signal.Signals(number).name
     err.print(
-        f"[bold]stopped by {name}[/]: what is finished is stored; the same command goes on after the last whole epoch"
+        f"[bold]stopped by {name}[/]: finished runs are stored; "
+        "the same command resumes from the last completed epoch"
     )
 
 
@@ -83,7 +82,7 @@ def say(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """One line beside the result, on stderr: what was assumed."""
+    """One line on stderr, apart from the result: what was assumed."""
     err.print(plain(text), soft_wrap=True, markup=False)
 
 
@@ -94,7 +93,7 @@ def warn_suspicious(warnings: Sequence[str]) -> None:
 
 
 def ask(question: str) -> bool:
-    """Whether a person at the terminal says yes; no one there is no yes."""
+    """Whether a person at the terminal answers yes; False without a person."""
     out.print(escape(f"{question} [y/N] "), end="", soft_wrap=True)
     try:
         return input().strip().lower() in ("y", "yes")
@@ -104,21 +103,20 @@ def ask(question: str) -> bool:
 
 
 def next_commands(*commands: str) -> None:
-    """How to go on."""
+    """The commands that come next."""
     out.print("[dim]next:[/]  " + "\n       ".join(map(escape, commands)), soft_wrap=True)
 
 
 def show_json(value: Any) -> None:
     """One JSON value on stdout, nothing else."""
-    shown = json.dumps(value, indent=1, ensure_ascii=not out.encoding.startswith("utf"))
-    out.file.write(
-        shown + "\n"
-    )  # sys.stdout, or where `>&-` closed it a file that takes everything
+    text = json.dumps(value, indent=1, ensure_ascii=not out.encoding.startswith("utf"))
+    # out.file is sys.stdout; where `>&-` closed that, a file that drops everything
+    out.file.write(text + "\n")
 
 
 def table(title: str, *columns: str) -> Table:
-    """An empty table whose named columns fold where they must."""
-    made = Table(
+    """An empty table; the cells of the named columns fold where the terminal is too narrow."""
+    empty = Table(
         title=escape(title),
         title_justify="left",
         title_style="bold",
@@ -126,5 +124,5 @@ def table(title: str, *columns: str) -> Table:
         pad_edge=False,
     )
     for name in columns:
-        made.add_column(name, overflow="fold")
-    return made
+        empty.add_column(name, overflow="fold")
+    return empty

@@ -38,7 +38,7 @@ def train_all(
 
 
 def finished_of(sweep: Sweep, jobs: Sequence[Job], store: RunStore) -> list[Run]:
-    """The runs that a sweep finished, in the order of its jobs, without incomplete sets of folds."""
+    """The runs that a sweep finished, in the order of its jobs, without incomplete folds."""
     runs = []
     for run_id in dict.fromkeys(job.whole_id for job in jobs):
         if run_id in sweep.done:
@@ -252,7 +252,7 @@ def costs_of(
 
 
 def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
-    """The range test of a recipe's first seed, with its curve stored in folder. Raises EnsembleError."""
+    """The range test of a recipe's first seed; stores its curve in folder. Raises EnsembleError."""
     from ensemble.learn.train import find_lr
     from ensemble.report.plots import save_range_test
 

@@ -15,6 +15,7 @@ from ensemble.errors import Stopped
 from ensemble.events import Event, sparse
 from ensemble.runs import RunStore
 from ensemble.signals import stoppable
+from ensemble.torch_env import prepare_torch
 
 STOP_SECONDS = 30.0  # that a stopped worker has to finish its batch
 
@@ -127,6 +128,7 @@ def _stop(workers: Sequence[_Worker]) -> None:
 def _worker_main(pipe: Connection, index: int, threads: int) -> None:
     """Train one task after another until the pipe closes or SIGTERM comes; ignore SIGINT."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    prepare_torch()
     from ensemble.learn.device import take_gpu
 
     def send(event: Event) -> None:

@@ -1,19 +1,39 @@
 """Everything that needs torch, fastai and timm: from a recipe to trained weights and predictions.
 
 from ensemble.learn import learner
-learn = learner("recipes/digits_resnet.yaml")   # the plain fastai Learner: show_batch, lr_find, fit, Interpretation
+learn = learner("recipes/digits_resnet.yaml")  # a plain fastai Learner: show_batch, lr_find, fit
+
+Importing this package imports none of the three; calling one of its functions does.
 """
 
-import os
-import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-# Threads that wait by spinning made training 2.8 times slower on busy cores and hardly faster on quiet ones
-# (docs/log.md). The OpenMP library reads this when torch loads it.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from ensemble.recipe import Recipe
+from ensemble.runs import Run
+from ensemble.torch_env import prepare_torch
 
-with warnings.catch_warnings():
-    # torch 2.15 warns about torch.jit while timm and fastai are imported; users can do nothing about it
-    warnings.filterwarnings("ignore", message=".*torch.jit", category=Warning)
-    from ensemble.learn.build_learner import learner, trained_learner
+if TYPE_CHECKING:
+    from fastai.learner import Learner
 
-__all__ = ["learner", "trained_learner"]
+__all__ = ["learner", "load_learner"]
+
+
+def learner(recipe: Recipe | Path | str, seed: int | None = None) -> "Learner":
+    """The plain fastai Learner of a recipe: same data, network, loss, optimizer and layer groups as `ens train`.
+
+    seed: the recipe's first one where it is None. Decodes the images on the first call.
+    Raises EnsembleError.
+    """
+    prepare_torch()
+    from ensemble.learn.build_learner import learner_of_recipe
+
+    return learner_of_recipe(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe), seed)
+
+
+def load_learner(run: Run) -> "Learner":
+    """The Learner of a finished run, with its trained weights. Raises EnsembleError."""
+    prepare_torch()
+    from ensemble.learn.build_learner import learner_of_run
+
+    return learner_of_run(run)

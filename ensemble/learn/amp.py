@@ -1,7 +1,7 @@
-"""Mixed precision by fastai's callback, which leaves its autocast also where a batch ends in an error.
+"""Mixed precision by fastai's callback, with an autocast that ends even where a batch raises an error.
 
-fastai 2.8 enters autocast before a batch and leaves it after the loss. An error between the two, such as memory that
-runs out in the forward pass, would leave it entered for the rest of the process, with stale copies of the weights.
+fastai 2.8 enters autocast before a batch and leaves it after the loss. After an error between the two, such as
+memory that runs out in the forward pass, autocast would stay on in the process, with stale copies of the weights.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ AMP = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast | nullcontext[None]:
-    """The block in which a network computes in this precision."""
+    """A context manager in which a network computes in this precision."""
     if precision not in AMP:
         return nullcontext()
     return torch.autocast(device.type, AMP[precision])
@@ -41,7 +41,7 @@ class Amp(MixedPrecision):
         self.leave()
 
     def leave(self) -> None:
-        """Leave autocast where it is entered; the cached copies of the weights go with it."""
+        """Leave autocast if it is entered; this drops its cached copies of the weights."""
         if self.is_entered:
             self.is_entered = False
             super().after_loss()
@@ -49,7 +49,7 @@ class Amp(MixedPrecision):
 
 @contextmanager
 def clean_on_error(learn: Learner) -> Iterator[None]:
-    """A fit that ends in an error leaves neither autocast entered, nor gradients, nor the graph of its last batch."""
+    """After an error in a fit: leave autocast, drop gradients and the graph of the last batch."""
     model = learn.model
     try:
         yield

@@ -1,4 +1,4 @@
-"""Random changes of the training batch on the device: fastai's batch transforms, chosen by the recipe."""
+"""The recipe's augmentation as fastai's batch transforms, which change training batches on the device."""
 
 from functools import partial
 
@@ -34,17 +34,18 @@ def batch_transforms(augment: Augment) -> list[object]:
 
 def shift_mat(x: Tensor, largest: float) -> Tensor:
     """Affine matrices (batch, 3, 3) that move each image by up to `largest` of its side, both ways."""
-    one, zero = x.new_ones(len(x)), x.new_zeros(len(x))
+    ones, zeros = x.new_ones(len(x)), x.new_zeros(len(x))
     # the grid runs from -1 to 1: a shift by the whole side is 2
-    across, down = (torch.empty_like(one).uniform_(-2 * largest, 2 * largest) for _ in range(2))
-    return affine_mat(one, zero, across, zero, one, down)
+    across, down = (torch.empty_like(ones).uniform_(-2 * largest, 2 * largest) for _ in range(2))
+    matrices: Tensor = affine_mat(ones, zeros, across, zeros, ones, down)
+    return matrices
 
 
 class Erase(RandTransform):
-    """Random erasing (Zhong et al., 2020): noise in a rectangle of its own in each image, drawn with a probability.
+    """Random erasing (Zhong et al., 2020): noise in one rectangle of each image, with a probability.
 
-    fastai's own draws one rectangle, and whether to erase, for a whole batch. Areas are 0 to 30 % of the image, sides
-    up to 1 : 0.3, as there.
+    fastai draws one rectangle, and whether to erase, for a whole batch. Areas are 0 to 30 % of the
+    image and sides up to 1 : 0.3, as in fastai.
     """
 
     order = 100  # after Normalize, so that the noise has the spread of the pixels
@@ -59,15 +60,15 @@ class Erase(RandTransform):
         area, aspect, across, down, chance = images.new_empty((5, n)).uniform_()
         area = 0.3 * area * height * width
         aspect = 0.3 ** (2 * aspect - 1)
-        is_row = _stretch(height, (area * aspect).sqrt(), down)
-        is_column = _stretch(width, (area / aspect).sqrt(), across)
+        is_row = _interval(height, (area * aspect).sqrt(), down)
+        is_column = _interval(width, (area / aspect).sqrt(), across)
         is_erased = is_row[:, None, :, None] & is_column[:, None, None, :]
         is_erased &= (chance < self.share)[:, None, None, None]
         return TensorImage(torch.where(is_erased, torch.randn_like(images), images))
 
 
-def _stretch(size: int, lengths: Tensor, begin: Tensor) -> Tensor:
-    """(images, size) bool: a stretch of each length, whose begin is a share of the room that is left."""
+def _interval(size: int, lengths: Tensor, begin: Tensor) -> Tensor:
+    """(images, size) bool: an interval of each length; begin is its start as a share of the free space."""
     lengths = lengths.clamp(max=size)
     starts = (begin * (size - lengths))[:, None]
     positions = torch.arange(size, device=lengths.device) + 0.5
@@ -77,7 +78,7 @@ def _stretch(size: int, lengths: Tensor, begin: Tensor) -> Tensor:
 class RandAugments(RandTransform):
     """RandAugment (Cubuk et al., 2019) by torchvision: two operations at a strength from 0 to 10.
 
-    Its operations hold for a whole tensor, so every batch is cut into eight parts that draw their own.
+    Its operations change a whole tensor alike, so each eighth of a batch draws its own.
     """
 
     def __init__(self, magnitude: int) -> None:
@@ -85,4 +86,6 @@ class RandAugments(RandTransform):
         self.draw = RandAugment(2, magnitude, num_magnitude_bins=11, fill=[0.5] * 3)
 
     def encodes(self, x: TensorImage) -> TensorImage:  # noqa: D102
-        return TensorImage(torch.cat([self.draw(part) for part in x.as_subclass(Tensor).chunk(8)]))
+        return TensorImage(
+            torch.cat([self.draw(chunk) for chunk in x.as_subclass(Tensor).chunk(8)])
+        )

@@ -1,4 +1,4 @@
-"""Work that training need not wait for, in a thread of its own that ends with the process."""
+"""Work that training need not wait for, in a thread that ends with the process."""
 
 import threading
 from collections.abc import Callable
@@ -8,7 +8,7 @@ Result = TypeVar("Result")
 
 
 class Background(Generic[Result]):
-    """A call in a thread; `take` gives its result once, to whoever asks first after it is ready."""
+    """A call in a thread; `take` returns its result once."""
 
     def __init__(self, work: Callable[[], Result]) -> None:
         self.work = work
@@ -20,11 +20,14 @@ class Background(Generic[Result]):
     def _run(self) -> None:
         try:
             self.results.append(self.work())
-        except BaseException as error:  # told by take, in the thread that asks
+        except BaseException as error:  # take raises it in the thread that calls it
             self.error = error
 
     def take(self, wait: float | None = 0.0) -> Result | None:
-        """The result, None where it was taken or is not ready after so many seconds; None waits. Raises its error."""
+        """The result, None if it was taken or is not ready after `wait` seconds; without a limit for None.
+
+        Raises the error of the call.
+        """
         self.thread.join(wait)
         if self.thread.is_alive():
             return None

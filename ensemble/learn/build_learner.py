@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,30 +21,34 @@ from ensemble.errors import RecipeError
 from ensemble.events import Emit, Note, Step, ignore
 from ensemble.learn import callbacks, models
 from ensemble.learn.amp import AMP, Amp
-from ensemble.learn.data import Catalog, Stats, catalog, loaders, normalisation
+from ensemble.learn.catalog import Catalog, catalog_of
 from ensemble.learn.device import (
     compile_in_place,
     device,
-    make_deterministic,
     precision,
     seed_everything,
+    set_deterministic,
 )
+from ensemble.learn.layer_groups import module_named, splitter
+from ensemble.learn.load_weights import load_exactly
+from ensemble.learn.loaders import Stats, loaders, normalization
+from ensemble.learn.losses import LossOnDevice, MeanMetric
 from ensemble.learn.micro_batch import AUTO
 from ensemble.learn.preprocess import Preprocess, weights_config
-from ensemble.learn.weights import find_weights, load_exactly
+from ensemble.learn.weights import find_weights
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import Run, RunStore
 from ensemble.runs.job import Job
 
-OPTIMISERS = {
+OPTIMIZERS = {
     "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True),
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, lr=1e-3, fused=True),
 }
 
 
 @dataclass(frozen=True, eq=False)
-class Setup:
-    """What the phases work on; start says which weights the network began with."""
+class BuiltLearner:
+    """A Learner and what it was built from; start describes the network's initial weights."""
 
     learn: Learner
     start: str
@@ -54,18 +57,13 @@ class Setup:
     precision: str
 
 
-def learner(recipe: Recipe | Path | str, seed: int | None = None) -> Learner:
-    """The plain fastai Learner of a recipe: same data, network, loss, optimiser and groups as `ens train`.
-
-    Raises EnsembleError. Images are decoded on the first call.
-    """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+def learner_of_recipe(recipe: Recipe, seed: int | None = None) -> Learner:
+    """The Learner that `ens train` works on, by default of the first seed. Raises EnsembleError."""
     job = Job(recipe, recipe.seeds[0] if seed is None else seed)
-    learn = set_up(job, load(recipe.data), RunStore(), ignore).learn
-    return _with_progress(learn)
+    return _with_progress(set_up(job, load(recipe.data), RunStore(), ignore).learn)
 
 
-def trained_learner(run: Run) -> Learner:
+def learner_of_run(run: Run) -> Learner:
     """The Learner of a finished run with its weights. Raises EnsembleError."""
     stored, start = run.single(), run.record().start
     stored.check_file("recipe.yaml")
@@ -91,7 +89,7 @@ def set_up(
     emit: Emit,
     start: str | None = None,
     mean_std: Stats | None = None,
-) -> Setup:
+) -> BuiltLearner:
     """Find the initial weights, decode the images, build network and Learner. Raises EnsembleError.
 
     start describes the initial weights where stored ones will replace them; none are looked for.
@@ -100,23 +98,24 @@ def set_up(
     recipe = job.recipe
     if recipe.fit.unfreeze_from and recipe.fit.strategy != "gradual":
         raise RecipeError(
-            f"recipe {recipe.name}: fit.unfreeze_from belongs to strategy gradual, this is {recipe.fit.strategy}"
+            f"recipe {recipe.name}: fit.unfreeze_from belongs to strategy gradual, "
+            f"this is {recipe.fit.strategy}"
         )
     if recipe.fit.compile and recipe.fit.cuda_graphs:
         raise RecipeError(
-            f"recipe {recipe.name}: fit.compile and fit.cuda_graphs both say how passes are launched\nset one of them"
+            f"recipe {recipe.name}: fit.compile and fit.cuda_graphs exclude each other\n"
+            "set one of them"
         )
     models.check_arch(recipe.model.arch)
     weights = find_weights(recipe.model, store) if start is None else None
     images, preprocess = _images(job, data, emit, mean_std)
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
-    dls = loaders(
-        images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), job.seed
-    )
-    make_deterministic(recipe.fit.deterministic)
+    stats = (preprocess.mean, preprocess.std)
+    dls = loaders(images, batch_size, recipe.augmentation, stats, job.seed)
+    set_deterministic(recipe.fit.deterministic)
     seed_everything(job.seed, "network")
     built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
-    network = built.network.to(device(), memory_format=torch.channels_last)
+    network = built.network.to(device()).to(memory_format=torch.channels_last)
     if recipe.fit.compile:
         compile_in_place(network)
     chosen = precision(recipe.fit.precision)
@@ -124,32 +123,29 @@ def set_up(
     learn.remove_cb(ProgressCallback)  # progress leaves as events
     learn.logger = callbacks.nothing
     learn.create_opt()
-    return Setup(learn, built.start if start is None else start, images, preprocess, chosen)
+    start = built.start if start is None else start
+    return BuiltLearner(learn, start, images, preprocess, chosen)
 
 
 def _images(
     job: Job, data: DataSet, emit: Emit, mean_std: Stats | None
 ) -> tuple[Catalog, Preprocess]:
-    """The decoded images, and how they reach the network."""
+    """The decoded images, and how they become the network's input."""
     recipe = job.recipe
 
     def progress(done: int, total: int) -> None:
         emit(Step(job.run_id, "decoding", done, total))
 
-    wanted, disk = weights_config(recipe), recipe.resources.disk
+    config, disk = weights_config(recipe), recipe.resources.disk
     budget = None if disk is None else int(disk * 1e9)
-    store = open_store(data.hashes, wanted.geometry, progress, budget, data.ranges)
+    store = open_store(data.hashes, config.geometry, progress, budget, data.ranges)
     if isinstance(store.pixels, Streamed):
-        emit(
-            Note(
-                job.run_id,
-                "decoded pixels would pass the disk budget: pictures are decoded afresh every epoch",
-            )
-        )
-    images = catalog(data, store, recipe.data.skip_unreadable)
-    mean, std = mean_std or normalisation(recipe.data.normalize, (wanted.mean, wanted.std), images)
+        why = "decoded pixels would exceed the disk budget"
+        emit(Note(job.run_id, f"{why}: every epoch decodes the images again"))
+    images = catalog_of(data, store, recipe.data.skip_unreadable)
+    mean, std = mean_std or normalization(recipe.data.normalize, (config.mean, config.std), images)
     stored = store.pixels.shape[1:3] if store.is_native else None
-    return images, replace(wanted, mean=mean, std=std, stored=stored, ranges=data.ranges)
+    return images, replace(config, mean=mean, std=std, stored=stored, ranges=data.ranges)
 
 
 def _learner(
@@ -160,14 +156,14 @@ def _learner(
         dls,
         network,
         loss_func=_loss(fit, images),
-        metrics=[callbacks.MeanMetric(accuracy)],
-        splitter=models.splitter(fit.unfreeze_from),
-        opt_func=partial(OptimWrapper, opt=OPTIMISERS[fit.optimizer]),
+        metrics=[MeanMetric(accuracy)],
+        splitter=splitter(fit.unfreeze_from),
+        opt_func=partial(OptimWrapper, opt=OPTIMIZERS[fit.optimizer]),
         wd=fit.weight_decay,
-        train_bn=False,  # else fastai goes on training the batch norms of a frozen body
+        train_bn=False,  # else fastai keeps training the batch norms of a frozen body
         cbs=[
             callbacks.ChannelsLast(),
-            callbacks.LossOnDevice(),
+            LossOnDevice(),
             *_penalties(fit, network),
             *_mixing(recipe),
             *_amp(chosen),
@@ -179,28 +175,26 @@ def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:
     weight = None
     if fit.class_weights == "balanced":
         counts = images.train_counts
-        weight = torch.tensor(
-            counts.sum() / (len(counts) * np.maximum(counts, 1)), dtype=torch.float32
-        )
-        weight = weight.to(device())
+        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+        weight = torch.tensor(weights, dtype=torch.float32).to(device())
     return CrossEntropyLossFlat(weight=weight, label_smoothing=fit.label_smoothing)
 
 
 def _penalties(fit: Fit, network: nn.Module) -> list[Callback]:
-    parts = [
-        (models.module_named(network, name, "fit.penalty"), cost.l1, cost.l2)
-        for name, cost in fit.penalty.items()
+    terms = [
+        (module_named(network, name, "fit.penalty"), penalty.l1, penalty.l2)
+        for name, penalty in fit.penalty.items()
     ]
-    return [callbacks.Penalise(parts)] if parts else []
+    return [callbacks.Penalize(terms)] if terms else []
 
 
 def _mixing(recipe: Recipe) -> list[Callback]:
     augment = recipe.augmentation
     if augment.mixup and augment.cutmix:
         return [callbacks.MixUpOrCutMix(augment.mixup, augment.cutmix)]
-    return ([MixUp(augment.mixup)] if augment.mixup else []) + (
-        [CutMix(augment.cutmix)] if augment.cutmix else []
-    )
+    if augment.mixup:
+        return [MixUp(augment.mixup)]
+    return [CutMix(augment.cutmix)] if augment.cutmix else []
 
 
 def _amp(chosen: str) -> list[Callback]:

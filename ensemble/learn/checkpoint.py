@@ -13,13 +13,13 @@ from ensemble.files import atomic_path
 def save_weights(
     state: dict[str, Tensor], path: Path, metadata: dict[str, str] | None = None
 ) -> None:
-    """Store a state dict, and texts about it. Raises EnsembleError."""
+    """Store a state dict and metadata. Raises EnsembleError."""
     with atomic_path(path) as temporary:
         try:
             save_file(
                 {name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata
             )
-        except SafetensorError as error:  # what the system says while it writes comes wrapped
+        except SafetensorError as error:  # wraps the system's errors while writing
             raise EnsembleError(f"{path}: cannot be written ({str(error)[:150]})") from None
 
 

@@ -23,5 +23,5 @@ class Clock:
 
     @property
     def rounded(self) -> dict[str, float]:
-        """The seconds as run.json states them."""
+        """The seconds, rounded as in run.json."""
         return {name: round(seconds, 2) for name, seconds in self.seconds.items()}

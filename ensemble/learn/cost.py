@@ -13,14 +13,15 @@ from ensemble.dataset.load import DataSet
 from ensemble.events import Emit, Event, Note, Step
 from ensemble.learn import callbacks
 from ensemble.learn.amp import clean_on_error
-from ensemble.learn.build_learner import Setup, set_up
-from ensemble.learn.data import PixelDL, part_loader
-from ensemble.learn.features import cut, n_views
-from ensemble.learn.fitting import Fitting, Phase, freeze, schedule
+from ensemble.learn.build_learner import BuiltLearner, set_up
+from ensemble.learn.features import n_cached, split_network
+from ensemble.learn.fitting import Fitting
+from ensemble.learn.loaders import split_loader
 from ensemble.learn.lr import n_steps_for
 from ensemble.learn.micro_batch import device_errors_explained
+from ensemble.learn.phases import Phase, freeze, schedule
+from ensemble.learn.pixel_loader import PixelDL
 from ensemble.learn.predict import all_views, probabilities
-from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 from ensemble.runs.job import Job
 
@@ -132,11 +133,11 @@ def cost_of(job: Job, data: DataSet, store: RunStore, emit: Emit) -> Cost:
 
 def _cost_of(job: Job, data: DataSet, store: RunStore, emit: Emit) -> Cost:
     recipe, decoding = job.recipe, _Decoding(emit)
-    setup = set_up(job, data, store, decoding)
-    fitting = Fitting(setup, job, emit)
-    dls = setup.learn.dls
-    sizes = _sizes(setup)
-    image_seconds = _forward(setup, part_loader(dls, setup.images, "valid", 2 * dls.train.bs))
+    built = set_up(job, data, store, decoding)
+    fitting = Fitting(built, job, emit)
+    dls = built.learn.dls
+    sizes = _sizes(built)
+    image_seconds = _forward(built, split_loader(dls, built.images, "valid", 2 * dls.train.bs))
     times = [_phase_times(fitting, phase, emit) for phase in fitting.phases]
     phases = tuple(phase_cost(phase, sizes, image_seconds) for phase in times)
     is_rate_given = isinstance(recipe.fit.lr, float)
@@ -149,29 +150,29 @@ def _cost_of(job: Job, data: DataSet, store: RunStore, emit: Emit) -> Cost:
         predict_seconds=(sizes.n_valid + sizes.n_test) * n_views_shown * image_seconds,
         refit_seconds=refit_seconds(phases, sizes) if recipe.refit else 0.0,
         memory_bytes=_peak_memory(),
-        disk_bytes=COPIES_IN_STATE * _n_bytes(setup),
+        disk_bytes=COPIES_IN_STATE * _n_bytes(built),
     )
 
 
-def _sizes(setup: Setup) -> Sizes:
-    images = setup.images
+def _sizes(built: BuiltLearner) -> Sizes:
+    images = built.images
     n_train, n_valid, n_test = (
-        len(images.readable(split)) if split in images.parts else 0
+        len(images.readable(split)) if split in images.splits else 0
         for split in ("train", "valid", "test")
     )
-    return Sizes(n_train, n_valid, n_test, len(setup.learn.dls.train))
+    return Sizes(n_train, n_valid, n_test, len(built.learn.dls.train))
 
 
-def _n_bytes(setup: Setup) -> int:
+def _n_bytes(built: BuiltLearner) -> int:
     """Bytes of the network's weights."""
-    return sum(weight.numel() * weight.element_size() for weight in setup.learn.model.parameters())
+    return sum(weight.numel() * weight.element_size() for weight in built.learn.model.parameters())
 
 
 def _phase_times(fitting: Fitting, phase: Phase, emit: Emit) -> PhaseTimes:
-    n_cached = _n_cached(fitting, phase)
-    if n_cached:
-        seconds = _augmented(fitting.setup, n_cached)
-        return PhaseTimes(phase.name, phase.n_epochs, 0.0, n_cached, seconds)
+    n_copies = _n_cached(fitting, phase)
+    if n_copies:
+        seconds = _augmented(fitting.built, n_copies)
+        return PhaseTimes(phase.name, phase.n_epochs, 0.0, n_copies, seconds)
     emit(Note(fitting.run_id, f"phase {phase.name}: timing {N_STEPS} steps"))
     seconds = fitting.micro_batch.fit(partial(_step, fitting, phase), callbacks.nothing)
     return PhaseTimes(phase.name, phase.n_epochs, seconds)
@@ -179,15 +180,14 @@ def _phase_times(fitting: Fitting, phase: Phase, emit: Emit) -> PhaseTimes:
 
 def _n_cached(fitting: Fitting, phase: Phase) -> int:
     """Cached augmentations of an image, 0 where images pass the body in every epoch."""
-    recipe: Recipe = fitting.recipe
-    if phase.first_group != -1:
+    recipe = fitting.recipe
+    if phase.first_group != -1 or split_network(fitting.network, recipe.model) is None:
         return 0
-    n_cached = n_views(recipe.fit, recipe.augmentation, phase.n_epochs)
-    return n_cached if n_cached and cut(fitting.network, recipe.model) else 0
+    return n_cached(recipe.fit, recipe.augmentation, phase.n_epochs)
 
 
 class _Decoding:
-    """Passes events on; seconds and n_images are what decoding took, 0 if all images were cached."""
+    """Passes events on and measures decoding: 0 seconds and images if all were cached."""
 
     def __init__(self, emit: Emit) -> None:
         self.emit = emit
@@ -235,7 +235,7 @@ class _TrainOnly(Callback):
 
 def _step(fitting: Fitting, phase: Phase) -> float:
     """Seconds of a step of the optimizer."""
-    learn, seed, name = fitting.setup.learn, fitting.seed, fitting.fit.schedule
+    learn, seed, name = fitting.built.learn, fitting.seed, fitting.fit.schedule
     freeze(learn, phase)
     timer, n_epochs = StepTimer(), -(-N_STEPS // len(learn.dls.train)) + 1
     cbs = [callbacks.SeedEpochs(seed, phase.name), callbacks.FrozenInEval(), timer, _TrainOnly()]
@@ -244,18 +244,18 @@ def _step(fitting: Fitting, phase: Phase) -> float:
     return timer.seconds * fitting.micro_batch.batch / fitting.micro_batch.size
 
 
-def _augmented(setup: Setup, n_cached: int) -> float:
+def _augmented(built: BuiltLearner, n_copies: int) -> float:
     """Seconds to augment one image, decode it where it is cropped, and pass it through the network.
 
     0 where the plain image is the only one that is cached.
     """
-    if n_cached == 1:
+    if n_copies == 1:
         return 0.0
-    train = setup.learn.dls.train
-    return _forward(setup, train.new(shuffle=False, drop_last=False, bs=2 * train.bs))
+    train = built.learn.dls.train
+    return _forward(built, train.new(shuffle=False, drop_last=False, bs=2 * train.bs))
 
 
-def _forward(setup: Setup, loader: PixelDL) -> float:
+def _forward(built: BuiltLearner, loader: PixelDL) -> float:
     """Seconds to predict one image of a loader, from some batches."""
     times: list[float] = []
 
@@ -267,19 +267,20 @@ def _forward(setup: Setup, loader: PixelDL) -> float:
     n_images = min(len(loader) * loader.bs, loader.n)
     started = time.perf_counter()
     try:
-        probabilities(setup.learn.model, loader, (), setup.precision, watch)
+        probabilities(built.learn.model, loader, (), built.precision, watch)
     except StopIteration:
         n_images = N_STEPS * loader.bs
-    return (time.perf_counter() - started) / n_images
+    seconds = time.perf_counter() - started
+    return seconds / int(n_images)
 
 
 def _peak_memory() -> int:
     """Bytes; 0 on Windows, which does not report them."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
-    try:
-        import resource
-    except ImportError:
+    if sys.platform == "win32":
         return 0
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux KiB

@@ -1,7 +1,8 @@
-"""Cached features of a frozen body: the images pass it once per view, and the head's epochs take milliseconds.
+"""Cached features of a frozen body: images pass it once per augmentation, and the head's epochs take milliseconds.
 
-With one plain view this is the frozen phase itself, number for number (tests/learn/test_features.py): the body is in
-evaluation mode, so what it says of an image never changes, and order, dropout and rates are the same.
+With one plain augmentation this is the frozen phase itself, number for number
+(tests/learn/test_features.py): in evaluation mode the body always computes the same features of an
+image, and order, dropout and rates are the same.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,24 +17,25 @@ from fastai.data.load import DataLoader
 from fastai.learner import Learner
 from torch import Tensor, nn
 
-from ensemble.learn import callbacks
 from ensemble.learn.amp import autocast
-from ensemble.learn.build_learner import Setup
-from ensemble.learn.data import part_loader
+from ensemble.learn.build_learner import BuiltLearner
+from ensemble.learn.callbacks import Penalize, nothing
 from ensemble.learn.device import seed_everything
-from ensemble.learn.models import BodyAndHead
+from ensemble.learn.heads import BodyAndHead
+from ensemble.learn.loaders import split_loader
+from ensemble.learn.losses import LossOnDevice
 from ensemble.recipe import Augment, Fit, Model
 
-AUTO_VIEWS = 4
-MEMORY = 2 << 30  # bytes of features; fewer views are kept where they would take more
-SAME = 1e-3  # of a logit: how far body and head apart may be from the whole network
+AUTO_AUGMENTATIONS = 4
+MAX_BYTES = 2 << 30  # of cached features; fewer augmentations are cached where they would take more
+TOLERANCE = 1e-3  # of a logit: how far body and head may be from the whole network
 
 
-def n_views(fit: Fit, augment: Augment, n_epochs: int) -> int:
-    """How many views a frozen phase of so many epochs caches; 0: body and augmentation run afresh every epoch.
+def n_cached(fit: Fit, augment: Augment, n_epochs: int) -> int:
+    """How many augmentations of each image a frozen phase of n_epochs caches; 0: images pass the body every epoch.
 
-    auto: one without augmentation, else four where the phase has more epochs than that; none with mixup or cutmix,
-    which mix pixels, or a moving average, which is one of the whole network.
+    auto: one without augmentation, else four where the phase has more epochs than that. None with
+    mixup or cutmix, which mix pixels, nor with a moving average, which averages the whole network.
     """
     if augment.mixup or augment.cutmix or fit.ema:
         return 0
@@ -41,22 +43,22 @@ def n_views(fit: Fit, augment: Augment, n_epochs: int) -> int:
         return min(fit.feature_views, n_epochs)
     if augment == Augment():
         return 1
-    return AUTO_VIEWS if n_epochs > AUTO_VIEWS else 0
+    return AUTO_AUGMENTATIONS if n_epochs > AUTO_AUGMENTATIONS else 0
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
-    """A network as a frozen body, (images) to (images, features), and the head that trains; they share its weights."""
+class SplitNetwork:
+    """A network as a frozen body, (images) to (images, features), and a head that trains; they share its weights."""
 
     body: Callable[[Tensor], Tensor]
     head: nn.Module
 
 
-def cut(network: nn.Module, model: Model) -> Cut | None:
-    """The network before and from its last layer group, None where timm does not say how they part."""
+def split_network(network: Any, model: Model) -> SplitNetwork | None:
+    """The network before and from its last layer group; None where timm does not offer the two separately."""
     if isinstance(network, BodyAndHead):
-        pool, *rest = network.head
-        return Cut(lambda x: pool(network.body(x)), nn.Sequential(*rest))
+        pool, *layers = network.head
+        return SplitNetwork(lambda x: pool(network.body(x)), nn.Sequential(*layers))
     if not (hasattr(network, "forward_features") and hasattr(network, "forward_head")):
         return None
     classifier = network.get_classifier()
@@ -64,127 +66,144 @@ def cut(network: nn.Module, model: Model) -> Cut | None:
         return None
 
     def body(x: Tensor) -> Tensor:
-        return network.forward_head(network.forward_features(x), pre_logits=True)
+        features: Tensor = network.forward_head(network.forward_features(x), pre_logits=True)
+        return features
 
-    return Cut(
-        body, nn.Sequential(nn.Dropout(float(model.options.get("drop_rate", 0.0))), classifier)
-    )
+    dropout = nn.Dropout(float(model.options.get("drop_rate", 0.0)))
+    return SplitNetwork(body, nn.Sequential(dropout, classifier))
 
 
 class FeatureDL(DataLoader):
-    """Whole batches of features and classes; features is (views, images, width) on the device, view the one in use."""
+    """Whole batches of cached features and classes.
+
+    features is (augmentations, images, width), on the device; codes is (images,) classes.
+    augmentation is the position of the one in use.
+    """
 
     def __init__(self, features: Tensor, codes: Tensor, **kwargs: Any) -> None:
         super().__init__(range(len(codes)), num_workers=0, **kwargs)
-        self.features, self.codes, self.view = features, codes, 0
+        self.features, self.codes, self.augmentation = features, codes, 0
 
     def create_item(self, s: int | None) -> int:
-        """An index is the item; the batch is cut in do_batch."""
+        """A position is its own item; do_batch takes the features."""
         return s or 0
 
     def do_batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """The features and classes of these positions."""
         rows = torch.tensor(list(indices), device=self.codes.device)
-        return self.features[self.view, rows], self.codes[rows]
+        return self.features[self.augmentation, rows], self.codes[rows]
 
 
-class NextView(Callback):
-    """Every epoch sees the next of the cached views."""
+class NextAugmentation(Callback):
+    """Each epoch trains on the next cached augmentation."""
 
     def before_epoch(self) -> None:  # noqa: D102
-        self.learn.dls.train.view = self.epoch % len(self.learn.dls.train.features)
+        loader = self.learn.dls.train
+        loader.augmentation = self.epoch % len(loader.features)
 
 
 def feature_learner(
-    setup: Setup, model: Model, wanted: int, seed: int, progress: Callable[[int, int], None]
+    built: BuiltLearner,
+    model: Model,
+    n_wanted: int,
+    seed: int,
+    progress: Callable[[int, int], None],
 ) -> Learner | None:
-    """A Learner of the head alone on cached views, or None where the network cannot be cut or memory is short."""
-    network = setup.learn.model
-    parts = cut(network, model)
-    if parts is None or not _is_same(parts, network, setup):
+    """A Learner of the head alone on cached augmentations; None if the network cannot be split or memory is short."""
+    network = split_network(built.learn.model, model)
+    if network is None or not _computes_the_same(network, built):
         return None
-    valid = _features(
-        parts.body, part_loader(setup.learn.dls, setup.images, "valid", 2 * _size(setup)), setup
+    features = _cached_features(network, built, n_wanted, seed, progress)
+    return None if features is None else _head_learner(network.head, features, built)
+
+
+def _cached_features(
+    network: SplitNetwork,
+    built: BuiltLearner,
+    n_wanted: int,
+    seed: int,
+    progress: Callable[[int, int], None],
+) -> tuple[Tensor, Tensor] | None:
+    """Features (augmentations, images, width) of train and valid; None where not even one augmentation fits."""
+    train, images = built.learn.dls.train, built.images
+    batch_size = 2 * train.bs
+    plain_valid = split_loader(built.learn.dls, images, "valid", batch_size)
+    valid = _features(network.body, plain_valid, built)
+    n_bytes = len(images.readable("train")) * valid.shape[1] * valid.element_size()
+    n_augmentations = min(n_wanted, MAX_BYTES // n_bytes)
+    if not n_augmentations:
+        return None
+    augmentations = []
+    for i in range(n_augmentations):
+        seed_everything(seed, "features", i)
+        if i == 0:
+            loader = split_loader(built.learn.dls, images, "train", batch_size)
+        else:
+            loader = train.new(shuffle=False, drop_last=False, bs=batch_size)
+        augmentations.append(_features(network.body, loader, built))
+        progress(i + 1, n_augmentations)
+    return torch.stack(augmentations), valid[None]
+
+
+def _head_learner(head: nn.Module, features: tuple[Tensor, Tensor], built: BuiltLearner) -> Learner:
+    """A Learner of the head with the loss, metrics, optimizer and penalties of the whole one."""
+    whole, train = built.learn, built.learn.dls.train
+    train_codes, valid_codes = (
+        torch.as_tensor(built.images.codes[built.images.readable(split)]).to(features[0].device)
+        for split in ("train", "valid")
     )
-    n_train = len(setup.images.readable("train"))
-    kept = min(wanted, MEMORY // (n_train * valid.shape[1] * valid.element_size()))
-    if not kept:
-        return None
-    views = []
-    for view in range(kept):
-        seed_everything(seed, "features", view)
-        loader = (
-            part_loader(setup.learn.dls, setup.images, "train", 2 * _size(setup))
-            if view == 0
-            else setup.learn.dls.train.new(shuffle=False, drop_last=False, bs=2 * _size(setup))
-        )
-        views.append(_features(parts.body, loader, setup))
-        progress(view + 1, kept)
-    codes = {
-        part: torch.as_tensor(setup.images.codes[setup.images.readable(part)])
-        for part in ("train", "valid")
-    }
-    train = setup.learn.dls.train
-    batch = train.step or train.bs  # the head has memory for the whole one
-    device = valid.device
+    batch_size = train.images_per_step or train.bs  # the head has memory for the whole step
+    options = {"bs": batch_size, "shuffle": True, "drop_last": train.drop_last}
     dls = DataLoaders(
-        FeatureDL(
-            torch.stack(views),
-            codes["train"].to(device),
-            bs=batch,
-            shuffle=True,
-            drop_last=train.drop_last,
-        ),
-        FeatureDL(valid[None], codes["valid"].to(device), bs=setup.learn.dls.valid.bs),
-        device=device,
+        FeatureDL(features[0], train_codes, **options),
+        FeatureDL(features[1], valid_codes, bs=whole.dls.valid.bs),
+        device=features[0].device,
     )
-    whole = setup.learn
-    penalties = [cb for cb in whole.cbs if isinstance(cb, callbacks.Penalise)]
+    penalties = [callback for callback in whole.cbs if isinstance(callback, Penalize)]
     learn = Learner(
         dls,
-        parts.head,
+        head,
         loss_func=whole.loss_func,
         metrics=list(whole.metrics),
         opt_func=whole.opt_func,
         wd=whole.wd,
         splitter=lambda head: [list(head.parameters())],
         train_bn=False,
-        cbs=[NextView(), callbacks.LossOnDevice(), *penalties],
+        cbs=[NextAugmentation(), LossOnDevice(), *penalties],
     )
     learn.remove_cb(ProgressCallback)
-    learn.logger = callbacks.nothing
+    learn.logger = nothing
     learn.create_opt()
     return learn
 
 
-def _size(setup: Setup) -> int:
-    return setup.learn.dls.train.bs
-
-
-def _features(body: Callable[[Tensor], Tensor], loader: Any, setup: Setup) -> Tensor:
+def _features(body: Callable[[Tensor], Tensor], loader: Any, built: BuiltLearner) -> Tensor:
     """(images, width) float32 of a loader's images, in its order."""
-    setup.learn.model.eval()
-    made = []
+    built.learn.model.eval()
+    batches = []
     with torch.inference_mode():
         for x, *_ in loader:
             x = x.as_subclass(Tensor).contiguous(memory_format=torch.channels_last)
-            with autocast(setup.precision, x.device):
-                made.append(body(x).float())
-    return torch.cat(made).clone()  # an inference tensor cannot be trained on
+            with autocast(built.precision, x.device):
+                batches.append(body(x).float())
+    return torch.cat(batches).clone()  # an inference tensor cannot be trained on
 
 
-def _is_same(parts: Cut, network: nn.Module, setup: Setup) -> bool:
-    """Whether body and head say what the network says, on the first validation images."""
-    network.eval()
-    x = next(iter(part_loader(setup.learn.dls, setup.images, "valid", 2)))[0].as_subclass(Tensor)
+def _computes_the_same(network: SplitNetwork, built: BuiltLearner) -> bool:
+    """Whether body and head give the logits of the whole network, for the first validation images."""
+    whole = built.learn.model
+    whole.eval()
+    loader = split_loader(built.learn.dls, built.images, "valid", 2)
+    x = next(iter(loader))[0].as_subclass(Tensor)
     with torch.no_grad():
-        parts.head.eval()
+        network.head.eval()
         try:
-            apart, whole = parts.head(parts.body(x)), network(x)
+            logits, whole_logits = network.head(network.body(x)), whole(x)
         except (RuntimeError, TypeError, ValueError, AttributeError):
             return False
         finally:
-            parts.head.train()
-    return apart.shape == whole.shape and bool(
-        (apart - whole).abs().max() <= SAME * (1 + whole.abs().max())
-    )
+            network.head.train()
+    if logits.shape != whole_logits.shape:
+        return False
+    difference = (logits - whole_logits).abs().max()
+    return bool(difference <= TOLERANCE * (1 + whole_logits.abs().max()))

@@ -19,10 +19,10 @@ from ensemble.learn.micro_batch import free_memory, is_out_of_memory
 
 @contextmanager
 def recorded(learn: Learner, precision: str) -> Iterator[None]:
-    """In this block the network's training passes are replays; evaluation runs as ever.
+    """In this block the network's training passes are replays; evaluation runs as usual.
 
-    Every batch has the same size (the loader drops the last one); which parameters train must not change. Raises
-    TrainingError where a network cannot be recorded.
+    Every batch must have the same size (the loader drops the last one), and the same parameters must train.
+    Raises TrainingError for a network that cannot be recorded.
     """
     network = learn.model
     x, _ = learn.dls.train.one_batch()
@@ -32,21 +32,19 @@ def recorded(learn: Learner, precision: str) -> Iterator[None]:
     buffers = [buffer.clone() for buffer in network.buffers()]
     try:
         _record(network, images, precision)
-        for buffer, value in zip(network.buffers(), buffers, strict=True):
-            buffer.copy_(
-                value
-            )  # recording passes some batches, which move the batch norms' statistics
+        # recording passes some batches, which move the batch norms' statistics
+        for buffer, original in zip(network.buffers(), buffers, strict=True):
+            buffer.copy_(original)
         yield
     finally:
-        vars(network).pop(
-            "forward", None
-        )  # what torch.cuda.make_graphed_callables put in front of the class's own
+        # torch.cuda.make_graphed_callables put its forward in front of the class's
+        vars(network).pop("forward", None)
 
 
 def _record(network: nn.Module, images: Tensor, precision: str) -> None:
     is_half = precision in AMP
     try:
-        # the cache of cast weights would belong to the recording; torch warns of streams that it joins itself
+        # cached cast weights would belong to the recording; torch warns of streams that it joins itself
         with (
             torch.autocast("cuda", AMP.get(precision), enabled=is_half, cache_enabled=False),
             warnings.catch_warnings(action="ignore"),
@@ -64,6 +62,6 @@ def _record(network: nn.Module, images: Tensor, precision: str) -> None:
 
 
 def _record_nothing() -> None:
-    """A recording that succeeds: one that failed left the GPU's random numbers waiting for its end (torch 2.11)."""
+    """A recording that succeeds: after one that failed, the GPU's random numbers wait for its end (torch 2.11)."""
     with torch.cuda.graph(torch.cuda.CUDAGraph()):
         torch.zeros(1, device="cuda").add_(1)

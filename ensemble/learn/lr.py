@@ -1,7 +1,7 @@
-"""The learning-rate range test (Smith, 2015), with fastai's four rules, and a stated answer when there is none.
+"""The learning-rate range test (Smith, 2015) with fastai's four rules, and a stated fallback when they fail.
 
-It runs on the network as the first phase trains it, on a random stream of its own, and puts everything back: training
-afterwards ends with the same bytes as training with the found number written in the recipe.
+It runs on the network as the first phase trains it, on a separate random stream, and restores
+everything: training afterwards gives the same bytes as training with that rate in the recipe.
 """
 
 import math
@@ -17,14 +17,17 @@ from fastai.callback.schedule import minimum, slide, steep, valley
 from fastai.learner import Learner
 
 RULES = {"valley": valley, "slide": slide, "steep": steep, "minimum": minimum}
-FALLBACK = 1e-3  # AdamW's usual rate; taken when the curve says nothing
+FALLBACK = 1e-3  # AdamW's usual rate, for a curve that no rule can read
 FULL_STEPS, FEWEST_STEPS, SHARE = 100, 40, 5
-FLAT = 0.02  # a curve whose smoothed loss falls by less than this share says nothing
+FLAT = 0.02  # a curve whose smoothed loss falls by less than this share is flat
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """Smoothed loss by rate, what each rule suggests (None: too few points), and the choice with its reason."""
+    """Smoothed loss by rate, each rule's suggestion (None: too few points), the chosen rate and the rule behind it.
+
+    rule is "fallback" where no rule can read the curve; note then has the reason.
+    """
 
     rates: tuple[float, ...]
     losses: tuple[float, ...]
@@ -36,7 +39,7 @@ class RangeTest:
 
 
 def n_steps_for(run_steps: int) -> int:
-    """100 steps, fewer on short runs (a fifth of the run's own) but never under 40."""
+    """A fifth of the run's steps, at most 100 and at least 40."""
     return max(FEWEST_STEPS, min(FULL_STEPS, run_steps // SHARE))
 
 
@@ -66,14 +69,15 @@ def read_curve(
     kept_rates, kept = rates[:finite], losses[:finite]
     trimmed = slice(n_steps // 10, -5 if len(kept) > n_steps // 10 + 10 else None)
     suggestions = {
-        name: _ask(ask, kept_rates[trimmed], kept[trimmed], n_steps) for name, ask in RULES.items()
+        name: _suggestion(function, kept_rates[trimmed], kept[trimmed], n_steps)
+        for name, function in RULES.items()
     }
     problem = _problem(kept_rates, kept, trimmed, finite < len(losses))
     chosen = suggestions[rule]
     if not problem and chosen is None:
         problem = f"the {rule} rule found too few points"
     if problem or chosen is None:
-        note = f"the range test gave no answer ({problem}); using {FALLBACK:g}"
+        note = f"the range test found no rate ({problem}); using {FALLBACK:g}"
         return RangeTest(
             tuple(kept_rates), tuple(kept), suggestions, FALLBACK, "fallback", n_steps, note
         )
@@ -87,7 +91,7 @@ def _problem(
     read = losses[trimmed]
     if len(read) < 8:
         return f"only {len(read)} points" + (
-            " before the loss was not a number" if became_nan else ""
+            " before the loss was NaN or infinite" if became_nan else ""
         )
     if read[0] - min(read) >= FLAT * abs(read[0]):
         return ""
@@ -95,33 +99,30 @@ def _problem(
 
 
 def _shape(rates: Sequence[float], losses: Sequence[float]) -> str:
-    """The whole curve in words, its trimmed ends included: they stand in the CSV and the figure."""
+    """The whole curve in words, with the ends that the rules do not see: the CSV and the figure show them."""
     start, lowest = losses[0], min(losses)
     lowest_at = losses.index(lowest)
     if max(losses) - lowest < FLAT * abs(start):
         return "the curve is flat"
     if lowest_at == 0:
         is_rising = all(later >= earlier for earlier, later in pairwise(losses))
-        return (
-            "the loss only rises"
-            if is_rising
-            else f"the loss never falls below its first value, {start:.3f}"
-        )
+        if is_rising:
+            return "the loss only rises"
+        return f"the loss never falls below its first value, {start:.3f}"
     is_rising = losses[-1] - lowest >= FLAT * abs(lowest)
-    rest = "and rises from there" if is_rising else "in steps that the rules leave out"
-    return (
-        f"the loss falls from {start:.3f} to {lowest:.3f} at the rate {rates[lowest_at]:.2g} {rest}"
-    )
+    ending = "and rises from there" if is_rising else "in steps that the rules leave out"
+    rate = rates[lowest_at]
+    return f"the loss falls from {start:.3f} to {lowest:.3f} at the rate {rate:.2g} {ending}"
 
 
-def _ask(
-    ask: Callable[..., tuple[float, object]],
+def _suggestion(
+    rule: Callable[..., tuple[float, object]],
     rates: Sequence[float],
     losses: Sequence[float],
     n_steps: int,
 ) -> float | None:
     try:
-        rate = float(ask(torch.tensor(rates), torch.tensor(losses), n_steps)[0])
+        rate = float(rule(torch.tensor(rates), torch.tensor(losses), n_steps)[0])
     except (IndexError, ValueError, RuntimeError, ZeroDivisionError):
         return None
     return rate if math.isfinite(rate) and rate > 0 else None

@@ -15,18 +15,18 @@ from ensemble.learn.amp import autocast
 from ensemble.learn.device import device_name
 from ensemble.recipe import Recipe
 
-HEAD_ROOM = 0.9  # of a GPU's memory may be taken by a step of the probe
+HEAD_ROOM = 0.9  # of a GPU's memory that a step of the probe may take
 AUTO = 64  # images per step where the recipe says auto
-# how cuDNN and cuBLAS say it in a plain RuntimeError, in small letters; some say it of other troubles too
+# what cuDNN and cuBLAS write in a plain RuntimeError, in small letters; some of it has other causes too
 OUT_OF_MEMORY = ("out of memory", "alloc_failed", "allocation_failed")
 PERHAPS_OUT_OF_MEMORY = ("not_initialized", "unable to find an engine")
-LITTLE_MEMORY = 0.1  # of a GPU's memory, under which they mean it
+LITTLE_MEMORY = 0.1  # of a GPU's memory; with less free, the cause is memory
 
 Result = TypeVar("Result")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a GPU's memory ran out, as torch says it or as cuDNN and cuBLAS do."""
+    """Whether a GPU's memory ran out, in the words of torch, cuDNN or cuBLAS."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
     if not isinstance(error, RuntimeError):
@@ -38,9 +38,34 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(sign in text for sign in OUT_OF_MEMORY)
 
 
+def half(size: int) -> int | None:
+    """Half as many, None where one cannot be halved."""
+    return size // 2 or None
+
+
+def at_a_size_that_fits(
+    work: Callable[[int], Result],
+    size: int,
+    smaller: Callable[[int], int | None] = half,
+) -> tuple[Result, int]:
+    """work(size), and again at a smaller size whenever memory runs out; returns its result and the last size.
+
+    Raises the error itself where `smaller` knows no smaller size.
+    """
+    while True:
+        try:
+            return work(size), size
+        except RuntimeError as error:
+            next_size = smaller(size) if is_out_of_memory(error) else None
+            if next_size is None:
+                raise
+        free_memory()  # outside of except, whose traceback holds the tensors
+        size = next_size
+
+
 @contextmanager
 def device_errors_explained(recipe: Recipe) -> Iterator[None]:
-    """What a device cannot do is told as an error of the recipe. Raises TrainingError."""
+    """Turns errors of the device into errors of the recipe. Raises TrainingError."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -53,15 +78,11 @@ def device_errors_explained(recipe: Recipe) -> Iterator[None]:
         is_of_the_cpu = "DefaultCPUAllocator" in text or isinstance(error, MemoryError)
         if not is_of_the_cpu and not is_out_of_memory(error):
             raise
-        asked_for = re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", text)
-        is_of_torch = is_of_the_cpu or isinstance(error, torch.OutOfMemoryError)
-        details = (
-            f", which asked for {asked_for[1]} more"
-            if asked_for
-            else ""
-            if is_of_torch
-            else f" ({text[:120]})"
-        )
+        details = ""
+        if request := re.search(r"[Tt]ried to allocate ([\d.]+ \w+)", text):
+            details = f", which asked for {request[1]} more"
+        elif not is_of_the_cpu and not isinstance(error, torch.OutOfMemoryError):
+            details = f" ({text[:120]})"
         raise TrainingError(
             f"out of memory on {device_name()} at batch size {recipe.fit.batch_size}{details}\n"
             "set a smaller fit.batch_size or data.size"
@@ -69,11 +90,11 @@ def device_errors_explained(recipe: Recipe) -> Iterator[None]:
 
 
 class MicroBatch:
-    """How many images a Learner takes at a time; what its optimiser steps on stays the recipe's batch."""
+    """How many images a Learner takes at a time; its optimizer still steps on the recipe's batch."""
 
-    def __init__(self, learn: Learner, tell: Callable[[str], None]) -> None:
-        self.learn, self.tell = learn, tell
-        self.batch = learn.dls.train.bs
+    def __init__(self, learn: Learner, notify: Callable[[str], None]) -> None:
+        self.learn, self.notify = learn, notify
+        self.batch = int(learn.dls.train.bs)
 
     @property
     def size(self) -> int:
@@ -81,39 +102,39 @@ class MicroBatch:
         return int(self.learn.dls.train.bs)
 
     def shrink(self, size: int) -> None:
-        """Take so many at a time from here on."""
+        """Take `size` images at a time from here on."""
         if self.size == self.batch and size < self.batch:
             self.learn.add_cb(GradientAccumulation(self.batch))
-            self.learn.dls.train.step = self.batch
+            self.learn.dls.train.images_per_step = self.batch
         self.learn.dls.train.bs, self.learn.dls.valid.bs = size, 2 * size
 
-    def fit(self, work: Callable[[], Result], put_back: Callable[[], None]) -> Result:
-        """Do some work, at most half as many images at a time whenever memory runs out; put_back undoes what was begun.
+    def fit(self, work: Callable[[], Result], undo: Callable[[], None]) -> Result:
+        """Do some work, at most half as many images at a time whenever memory runs out; undo reverts a failed try.
 
-        Raises the error itself when no smaller part of at least two images makes up the batch.
+        Raises the error itself when the batch has no smaller divisor of at least two images.
         """
-        while True:
-            try:
-                return work()
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
-                parts = [n for n in range(2, self.size // 2 + 1) if self.batch % n == 0]
-                if not parts:
-                    raise
-            self.shrink(parts[-1])  # outside of except, whose traceback holds the tensors
-            free_memory()
-            put_back()
-            self.tell(
-                f"out of memory: {self.size} images at a time from here, the gradients of {self.batch} added up; "
-                f"batch norm sees {self.size}"
-            )
+
+        def attempt(size: int) -> Result:
+            if size != self.size:
+                self.shrink(size)
+                undo()
+                self.notify(
+                    f"out of memory: training on {size} images at a time from here, gradients of "
+                    f"{self.batch} added up; batch norm sees {size}"
+                )
+            return work()
+
+        return at_a_size_that_fits(attempt, self.size, self._smaller)[0]
+
+    def _smaller(self, size: int) -> int | None:
+        """The largest divisor of the batch that is at most half of size and at least 2."""
+        return next((n for n in range(size // 2, 1, -1) if self.batch % n == 0), None)
 
     def probe(self, precision: str) -> None:
-        """One real step forth and back, so that a batch that is too large is known before training; on a GPU only."""
+        """One real step forward and back before training, to see whether the batch is too large; on a GPU only."""
         if not torch.cuda.is_available():
             return
-        free_memory()  # what a run before this one reserved would count as this step's
+        free_memory()  # what an earlier run reserved would count as this step's
         network, loss = self.learn.model, self.learn.loss_func
 
         def step() -> None:
@@ -121,15 +142,13 @@ class MicroBatch:
             x, y = self.learn.dls.train.one_batch()
             network.train()
             with autocast(precision, x.device):
-                shown = loss(network(x.contiguous(memory_format=torch.channels_last)), y)
-            shown.backward()
-            if (
-                torch.cuda.max_memory_reserved()
-                > HEAD_ROOM * torch.cuda.get_device_properties(x.device).total_memory
-            ):
+                loss_of_step = loss(network(x.contiguous(memory_format=torch.channels_last)), y)
+            loss_of_step.backward()
+            total = torch.cuda.get_device_properties(x.device).total_memory
+            if torch.cuda.max_memory_reserved() > HEAD_ROOM * total:
                 raise torch.OutOfMemoryError
 
-        state = {name: own.clone() for name, own in network.state_dict().items()}
+        state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         try:
             self.fit(step, lambda: network.zero_grad(set_to_none=True))
         finally:
@@ -138,7 +157,7 @@ class MicroBatch:
 
 
 def free_memory() -> None:
-    """Give back to the GPU what is not in use any more."""
+    """Give unused memory back to the GPU."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()

@@ -9,7 +9,11 @@ from torch import Tensor, nn
 
 __all__ = ["ScratchNet", "scratch_plain", "scratch_residual"]
 
-TIMMS = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+TIMM_OPTIONS = (
+    "pretrained_cfg",
+    "pretrained_cfg_overlay",
+    "cache_dir",
+)  # timm passes them to every network
 OneOrEach = float | Sequence[float]  # one value for all blocks, or one for each
 
 default_cfgs = generate_default_cfgs(
@@ -30,9 +34,10 @@ default_cfgs = generate_default_cfgs(
 class ScratchNet(nn.Module):
     """Blocks of convolutions, then dense layers, then the classes.
 
-    filters has one entry per block; kernel, pool (1: none) and dropout hold for all blocks or are lists of as many.
-    padding is same or none; convs the convolutions of a block; end says how maps become vectors: flatten, avg or max.
-    Flattened maps fix the image size, which the first pass learns. Modules: body.block1, …, dense.1, …, classifier.
+    filters has one entry per block; kernel, pool (1: none) and dropout are one value for all blocks
+    or a list with one for each. padding is same or none; convs the convolutions of a block; end how
+    maps become vectors: flatten, avg or max. Flattened maps fix the image size at the first pass.
+    Modules: body.block1, …, dense.1, …, classifier. Raises ValueError.
     """
 
     def __init__(
@@ -55,10 +60,10 @@ class ScratchNet(nn.Module):
             raise ValueError("padding is same or none; end is flatten, avg or max")
         if is_residual and padding == "none":
             raise ValueError("a residual block needs padding: same")
-        kernels, pools, drops = (
-            _each(name, value, len(filters))
-            for name, value in (("kernel", kernel), ("pool", pool), ("dropout", dropout))
-        )
+        n_blocks = len(filters)
+        kernels = _per_block("kernel", kernel, n_blocks)
+        pools = _per_block("pool", pool, n_blocks)
+        drops = _per_block("dropout", dropout, n_blocks)
         self.body, width = nn.Sequential(), 3
         for i, n_filters in enumerate(filters):
             block = Block(
@@ -87,14 +92,15 @@ class ScratchNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (batch, 3, size, size) to logits (batch, classes)."""
-        return self.classifier(self.dense(self.end(self.body(x))))
+        logits: Tensor = self.classifier(self.dense(self.end(self.body(x))))
+        return logits
 
     def get_classifier(self) -> nn.Module:
         """The last layer."""
         return self.classifier
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """timm's stages: one a block, then the dense layers."""
+        """timm's stages: one per block, then the dense layers."""
         return {
             "stem": r"^body\.block1\.",
             "blocks": [(r"^body\.block(\d+)", None), (r"^dense", (99999,))],
@@ -136,31 +142,33 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(batch, n_in, h, w) to (batch, n_out, h, w)."""
-        out = self.layers(x)
-        return self.relu(out if self.shortcut is None else out + self.shortcut(x))
+        maps: Tensor = self.layers(x)
+        if self.shortcut is not None:
+            maps = maps + self.shortcut(x)
+        output: Tensor = self.relu(maps)
+        return output
 
 
-def _each(name: str, value: OneOrEach, n: int) -> Sequence[float]:
-    values = [value] * n if isinstance(value, int | float) else list(value)
-    if len(values) != n:
-        raise ValueError(f"{name} has {len(values)} entries for {n} blocks")
-    return values
+def _per_block(name: str, option: OneOrEach, n_blocks: int) -> Sequence[float]:
+    numbers = [option] * n_blocks if isinstance(option, int | float) else list(option)
+    if len(numbers) != n_blocks:
+        raise ValueError(f"{name} has {len(numbers)} entries for {n_blocks} blocks")
+    return numbers
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]  # timm has no types
 def scratch_plain(num_classes: int = 1000, pretrained: bool = False, **options: Any) -> ScratchNet:
     """Convolutions one after the other."""
-    return ScratchNet(False, num_classes, **_own(options))
+    return ScratchNet(False, num_classes, **_without_timms(options))
 
 
-@register_model
+@register_model  # type: ignore[untyped-decorator]  # timm has no types
 def scratch_residual(
     num_classes: int = 1000, pretrained: bool = False, **options: Any
 ) -> ScratchNet:
     """Blocks of two convolutions, each added to its input (He et al., 2016)."""
-    return ScratchNet(True, num_classes, **{"convs": 2, **_own(options)})
+    return ScratchNet(True, num_classes, **{"convs": 2, **_without_timms(options)})
 
 
-def _own(options: dict[str, Any]) -> dict[str, Any]:
-    """Without what timm gives to every network."""
-    return {key: value for key, value in options.items() if key not in TIMMS}
+def _without_timms(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: option for name, option in options.items() if name not in TIMM_OPTIONS}

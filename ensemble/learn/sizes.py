@@ -1,4 +1,4 @@
-"""Which image sizes a network takes, tried on torch's meta device: shapes without memory or random draws."""
+"""Which image sizes a network takes: tried on torch's meta device, which computes shapes alone."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,22 +15,16 @@ from ensemble.recipe import Model
 
 CREATION_ERRORS = (TypeError, RuntimeError, ValueError, KeyError, AssertionError, AttributeError)
 FORWARD_ERRORS = (*CREATION_ERRORS, IndexError, ZeroDivisionError)
-OWN_SIZE = {
-    "img_size",
-    "dynamic_img_size",
-    "strict_img_size",
-    "use_naflex",
-}  # options that say which sizes go in
-STEP, MOST_TRIES = (
-    32,
-    6,
-)  # pixels between the sizes that are tried above and below the recipe's, and how many
+# options that decide which sizes go in
+SIZE_OPTIONS = {"img_size", "dynamic_img_size", "strict_img_size", "use_naflex"}
+STEP = 32  # pixels between the sizes that are tried above and below the recipe's
+MOST_TRIES = 6
 
 
 def size_options(model: Model, size: int) -> dict[str, Any]:
-    """What timm.create_model needs for images of `size` px: {} or {"img_size": size}. Raises RecipeError.
+    """The options of timm.create_model for images of `size` px: {} or {"img_size": size}. Raises RecipeError.
 
-    A network that takes them as it is stays as it is, so that older weights of it go on fitting.
+    A network that takes the size without them stays as it is, so that its older weights still fit.
     """
     if size == _default_size(model) or not _can_be_sized(model):
         return {}
@@ -47,35 +41,33 @@ def size_options(model: Model, size: int) -> dict[str, Any]:
 
 @contextmanager
 def resampling() -> Iterator[None]:
-    """Without what torch 2.15 warns of in timm's interpolation, whose numbers agree with scipy's (docs/log.md)."""
+    """Hide a warning of torch 2.15 about timm's interpolation, whose numbers agree with scipy's (docs/log.md)."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=UserWarning, module=r"timm\.layers\.interpolate")
         yield
 
 
 def reason_of(error: Exception) -> str:
-    """The first line of what torch or timm says."""
+    """The first line of an error of torch or timm."""
     return str(error).splitlines()[0][:160] if str(error) else type(error).__name__
 
 
 def size_error(model: Model, size: int, reason: str) -> RecipeError:
-    """Which sizes would do, or which of the options stands in the way."""
+    """An error that names sizes the network takes, or the option that prevents this one."""
     options = ", ".join(sorted(model.options))
     if "img_size" in model.options:
         return RecipeError(
-            f"model.options: img_size is {model.options['img_size']}, the images have {size} px ({reason})\n"
-            "leave img_size out, it follows data.size; or set data.size to the same"
+            f"model.options: img_size is {model.options['img_size']}, "
+            f"the images have {size} px ({reason})\n"
+            "leave img_size out: it follows data.size; or set data.size to the same"
         )
     sizes = _sizes_taken(model, size)
     if size in sizes or not sizes:
         cause = f"model.options ({options})" if options else "model.arch"
+        without = "leave model.options out, or " if options else ""
         return RecipeError(
-            f"{cause}: {model.arch} cannot take images of {size} px, nor of other sizes that were tried ({reason})\n"
-            + (
-                "leave model.options out, or set another model.arch"
-                if options
-                else "set another model.arch"
-            )
+            f"{cause}: {model.arch} cannot take images of {size} px, "
+            f"nor of other sizes that were tried ({reason})\n{without}set another model.arch"
         )
     default = _default_size(model)
     named = (f"{taken} (auto)" if taken == default else str(taken) for taken in sizes)
@@ -91,7 +83,7 @@ def _default_size(model: Model) -> int | None:
 
 
 def _sizes_taken(model: Model, size: int) -> list[int]:
-    """The nearest smaller and larger size that work, of multiples of 32 px, and that of the weights."""
+    """The nearest smaller and larger multiples of 32 px that work, and the size of the weights."""
     below = range(size // STEP * STEP, 0, -STEP)
     above = range(size // STEP * STEP + STEP, size + (MOST_TRIES + 1) * STEP, STEP)
     default = _default_size(model)
@@ -105,7 +97,7 @@ def _sizes_taken(model: Model, size: int) -> list[int]:
 
 
 def takes(model: Model, size: int) -> bool:
-    """Whether the network, or one that timm makes for this size, can take images of `size` px."""
+    """Whether the network takes images of `size` px, as it is or created for this size."""
     try:
         if _refusal(_shapes_of(model, {}), size) is None:
             return True
@@ -115,29 +107,28 @@ def takes(model: Model, size: int) -> bool:
 
 
 def _can_be_sized(model: Model) -> bool:
-    """Whether timm says that the network takes an img_size, and the recipe's options leave it open."""
+    """Whether the network takes an img_size according to timm, and the recipe's options leave it open."""
     cfg = timm.get_pretrained_cfg(model.arch)
-    return cfg is not None and cfg.fixed_input_size and not model.options.keys() & OWN_SIZE
+    return cfg is not None and cfg.fixed_input_size and not model.options.keys() & SIZE_OPTIONS
 
 
 def _shapes_of(model: Model, options: dict[str, Any]) -> nn.Module:
     with torch.device("meta"):
-        return timm.create_model(
+        network: nn.Module = timm.create_model(
             model.arch, pretrained=False, num_classes=2, **options, **model.options
-        ).eval()
+        )
+    return network.eval()
 
 
 def _refusal_when_sized(model: Model, size: int) -> str | None:
-    """Why a network that is made for images of `size` px does not take them; None where it does."""
+    """Why a network that is created for images of `size` px does not take them; None where it does."""
     try:
         network = _shapes_of(model, {"img_size": size})
     except FORWARD_ERRORS as error:
         return reason_of(error)
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
     side = patch[0] if isinstance(patch, tuple) else patch
-    if (
-        isinstance(side, int) and size % side
-    ):  # timm would leave out the rest of the image without a word
+    if isinstance(side, int) and size % side:  # timm would silently leave out the rest of the image
         return f"its patches of {side} px do not fill them"
     return _refusal(network, size)
 
@@ -146,7 +137,7 @@ def _refusal(network: nn.Module, size: int) -> str | None:
     """Why a network on the meta device does not take images of `size` px; None where it does."""
     try:
         with torch.device("meta"), torch.no_grad():
-            made = network(torch.zeros(1, 3, size, size))
+            output = network(torch.zeros(1, 3, size, size))
     except FORWARD_ERRORS as error:
         return reason_of(error)
-    return None if isinstance(made, Tensor) else f"it gives a {type(made).__name__}"
+    return None if isinstance(output, Tensor) else f"it gives a {type(output).__name__}"

@@ -1,7 +1,8 @@
-"""The networks of finished runs, without the images that they were trained on: probabilities of any pictures."""
+"""The networks of finished runs, without the images that trained them: probabilities of any images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -13,63 +14,77 @@ from torch import nn
 from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry
 from ensemble.learn import models
-from ensemble.learn.data import Array, ToSize
+from ensemble.learn.catalog import Array
 from ensemble.learn.device import device
-from ensemble.learn.micro_batch import is_out_of_memory
+from ensemble.learn.load_weights import load_exactly
+from ensemble.learn.micro_batch import at_a_size_that_fits
 from ensemble.learn.predict import probabilities
 from ensemble.learn.preprocess import Preprocess
-from ensemble.learn.weights import MODEL, check_has_weights, load_exactly
+from ensemble.learn.stored_image import ToSize
+from ensemble.learn.weights import MODEL, check_has_weights
 from ensemble.recipe import Recipe
 from ensemble.runs import StoredRun
 
 
 @dataclass(frozen=True)
-class Reader:
-    """How a picture becomes uint8 pixels; stored is the (height, width) of those that the device resizes.
+class InputFormat:
+    """The pixels that a network takes of an image.
 
-    ranges: the training set's, of values of more than 8 bits; the picture was decoded with them.
+    stored is the (height, width) of images that the device resizes, None if it resizes none;
+    ranges are the training set's, of values of more than 8 bits.
     """
 
     geometry: Geometry
     stored: tuple[int, int] | None
     ranges: Ranges
 
-    def read(self, image: Image.Image) -> Array:
-        """(height, width, 3) uint8 of a picture that was decoded for this geometry."""
+    def pixels_of(self, image: Image.Image) -> Array:
+        """(height, width, 3) uint8 of an image that was decoded for this geometry and these ranges."""
         is_stored = (image.height, image.width) == self.stored
         return np.asarray(image if is_stored else self.geometry.apply(image))
 
 
 @dataclass(eq=False)
 class StoredNetwork:
-    """A run's network, ready to predict; fallback (classes,) is what it says of an unreadable picture."""
+    """A run's network, ready to predict; fallback is its (classes,) probabilities of an unreadable image."""
 
     classes: tuple[str, ...]
-    reader: Reader
+    input_format: InputFormat
     fallback: Array
     network: nn.Module
-    transforms: list[object]
+    transforms: list[Callable[[TensorImage], TensorImage]]
     views: tuple[str, ...]
     precision: str
     batch_size: int
 
-    def probabilities(self, pixels: Sequence[Array | None]) -> Array:
-        """(pictures, classes) float32, row for row what the run itself would store; None is an unreadable picture."""
-        rows = np.tile(self.fallback, (len(pixels), 1))
-        for shape in {one.shape for one in pixels if one is not None}:
-            same = [i for i, one in enumerate(pixels) if one is not None and one.shape == shape]
-            while same:
-                batch, same = same[: self.batch_size], same[self.batch_size :]
-                try:
-                    rows[batch] = self._batch(np.stack([pixels[i] for i in batch]))
-                except RuntimeError as error:
-                    if self.batch_size == 1 or not is_out_of_memory(error):
-                        raise
-                    self.batch_size //= 2
-                    same = [*batch, *same]
-        return rows
+    def probabilities(self, images: Sequence[Array | None]) -> Array:
+        """(images, classes) float32, as the run itself would store them; images are pixels, None if unreadable."""
+        probs = np.tile(self.fallback, (len(images), 1))
+        rows_by_shape: dict[tuple[int, ...], list[int]] = {}
+        for row, pixels in enumerate(images):
+            if pixels is not None:
+                rows_by_shape.setdefault(pixels.shape, []).append(row)
+        for rows in rows_by_shape.values():
+            same_shape = [pixels for pixels in (images[row] for row in rows) if pixels is not None]
+            probs[rows] = self._of_same_shape(same_shape)
+        return probs
 
-    def _batch(self, pixels: Array) -> Array:
+    def _of_same_shape(self, images: Sequence[Array]) -> Array:
+        """Batch by batch; the batch size stays halved where memory ran out."""
+        batches: list[Array] = []
+        n_done = 0
+        while n_done < len(images):
+            waiting = images[n_done:]
+            probs, self.batch_size = at_a_size_that_fits(
+                partial(self._of_first, waiting), self.batch_size
+            )
+            batches.append(probs)
+            n_done += len(probs)
+        return np.concatenate(batches)
+
+    def _of_first(self, images: Sequence[Array], n: int) -> Array:
+        """(n, classes) of the first n images."""
+        pixels = np.stack(images[:n])
         x = TensorImage(torch.from_numpy(pixels).permute(0, 3, 1, 2)).to(device())
         for transform in self.transforms:
             x = transform(x)
@@ -88,12 +103,12 @@ def stored_network(run: StoredRun, of_refit: bool = False) -> StoredNetwork:
     on_gpu = device().type == "cuda"
     normalize = Normalize.from_stats(preprocess.mean, preprocess.std, cuda=on_gpu)
     return StoredNetwork(
-        run.classes,
-        Reader(preprocess.geometry, preprocess.stored, preprocess.ranges),
-        run.class_shares(with_valid=of_refit),
-        network.to(device(), memory_format=torch.channels_last).eval(),
-        [IntToFloatTensor(), ToSize(preprocess.geometry), normalize],
-        record.tta,
-        record.precision if on_gpu else "fp32",
-        2 * (record.micro_batch or record.batch_size),
+        classes=run.classes,
+        input_format=InputFormat(preprocess.geometry, preprocess.stored, preprocess.ranges),
+        fallback=run.class_shares(with_valid=of_refit),
+        network=network.to(device()).to(memory_format=torch.channels_last).eval(),
+        transforms=[IntToFloatTensor(), ToSize(preprocess.geometry), normalize],
+        views=record.tta,
+        precision=record.precision if on_gpu else "fp32",
+        batch_size=2 * (record.micro_batch or record.batch_size),
     )

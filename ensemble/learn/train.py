@@ -14,15 +14,15 @@ from ensemble.dataset.tables import Images
 from ensemble.events import Emit, Event, Note, Progress, Step, ignore
 from ensemble.learn import models
 from ensemble.learn.background import Background
-from ensemble.learn.build_learner import Setup, set_up
-from ensemble.learn.callbacks import EndAt
+from ensemble.learn.build_learner import BuiltLearner, set_up
+from ensemble.learn.catalog import Catalog
 from ensemble.learn.checkpoint import save_weights
 from ensemble.learn.clock import Clock
-from ensemble.learn.data import Catalog
 from ensemble.learn.device import device_name
 from ensemble.learn.fitting import Fitting
+from ensemble.learn.keepers import EndAt
 from ensemble.learn.lr import RangeTest
-from ensemble.learn.micro_batch import device_errors_explained, free_memory, is_out_of_memory
+from ensemble.learn.micro_batch import at_a_size_that_fits, device_errors_explained
 from ensemble.learn.predict import probabilities, with_unreadable
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.resume import StateFolder
@@ -51,29 +51,29 @@ def _train(job: Job, data: DataSet, store: RunStore, emit: Emit, force: bool) ->
     saved = states.read()
     clock = Clock()
     with clock.measure("data"):
-        setup = set_up(job, data, store, emit, start=saved.start if saved else None)
-    emit(Note(run_id, setup.start))
-    for line in (*_dropped(setup.images), data.passed_over, str(data.ranges)):
+        built = set_up(job, data, store, emit, start=saved.start if saved else None)
+    emit(Note(run_id, built.start))
+    for line in (*_dropped(built.images), data.passed_over, str(data.ranges)):
         if line:
             emit(Note(run_id, line))
     with_leaks = _WithLeaks(data, run_id, emit)
     with_leaks.report(LEAKS_WAIT)
-    fitting = Fitting(setup, job, with_leaks, states=states)
+    fitting = Fitting(built, job, with_leaks, states=states)
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
         state, watch = fitting.keep_epoch(), _watch(run_id, emit)
         writer.begin(folder)
         save_weights(state, folder / writer.MODEL)
-        valid, test = _valid(setup, recipe, data, watch), _test(setup, recipe, data, watch)
+        valid, test = _valid(built, recipe, data, watch), _test(built, recipe, data, watch)
     with_leaks.report(None)
     return Trained(
-        record=_record(setup, fitting, recipe, data, rate, clock),
+        record=_record(built, fitting, recipe, data, rate, clock),
         valid=valid,
         test=test,
         history=fitting.history,
         range_test=_points(fitting.range_test),
-        class_counts=setup.images.class_counts,
-        unreadable={part: sorted(bad) for part, bad in setup.images.unreadable.items() if bad},
+        class_counts=built.images.class_counts,
+        unreadable={part: sorted(bad) for part, bad in built.images.unreadable.items() if bad},
     )
 
 
@@ -82,12 +82,12 @@ def _points(curve: RangeTest | None) -> list[tuple[float, float]]:
 
 
 def _record(
-    setup: Setup, fitting: Fitting, recipe: Recipe, data: DataSet, rate: float, clock: Clock
+    built: BuiltLearner, fitting: Fitting, recipe: Recipe, data: DataSet, rate: float, clock: Clock
 ) -> TrainingRecord:
     train_seconds = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
-    n_images = len(setup.images.readable("train")) * len(fitting.history)
+    n_images = len(built.images.readable("train")) * len(fitting.history)
     return TrainingRecord(
-        preprocessing=setup.preprocess.as_json(),
+        preprocessing=built.preprocess.as_json(),
         tta=recipe.views,
         batch_size=fitting.micro_batch.batch,
         micro_batch=fitting.micro_batch.size,
@@ -96,14 +96,14 @@ def _record(
         best_epoch=fitting.keeper.kept_epoch,
         n_epochs=len(fitting.history),
         kept_by_phase=fitting.kept_by_phase,
-        n_parameters=models.count_parameters(setup.learn.model),
+        n_parameters=models.count_parameters(built.learn.model),
         n_trainable=fitting.n_trainable,
         phases=tuple(f"{phase.name} {phase.n_epochs}" for phase in fitting.phases),
-        start=setup.start,
-        feature_views=fitting.n_views,
+        start=built.start,
+        feature_views=fitting.n_cached,
         note=fitting.note,
         device=device_name(),
-        precision=setup.precision,
+        precision=built.precision,
         threads=torch.get_num_threads(),
         seconds=clock.rounded | fitting.clock.rounded,
         images_per_second=round(n_images / train_seconds, 1) if train_seconds else 0.0,
@@ -141,13 +141,13 @@ class _WithLeaks:
         self.report(0.0)
 
     def report(self, wait: float | None) -> None:
-        """Report the warnings if found after this many seconds; None waits. Raises EnsembleError."""
+        """Report the warnings, waiting wait seconds for them, None: until they are there."""
         for warning in self.search.take(wait) or ():
             self.emit(Note(self.run_id, warning))
 
 
 def _key(recipe: Recipe, data: DataSet, *more: object) -> str:
-    """What a state belongs to; another recipe, data set, torch or device would compute other numbers."""
+    """What a state belongs to; anything else would compute other numbers."""
     return repr((recipe.digest, data.fingerprint, torch.__version__, device_name(), *more))
 
 
@@ -184,70 +184,69 @@ def _refit(
     record = run.record()
     preprocess = Preprocess.of(record)
     mean_std = (preprocess.mean, preprocess.std)
-    setup = set_up(job, data.joined(), RunStore(run.folder.parent), emit, start, mean_std)
-    n_images = len(setup.images.readable("train"))
+    built = set_up(job, data.joined(), RunStore(run.folder.parent), emit, start, mean_std)
+    n_images = len(built.images.readable("train"))
     epochs = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
     emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {epochs}"))
-    fitting = Fitting(setup, job, emit, EndAt(by_phase), states)
+    fitting = Fitting(built, job, emit, EndAt(by_phase), states)
     fitting.train(record.lr, saved)
     state = fitting.keep_epoch()
     save_weights(state, run.folder / writer.REFIT_MODEL)
-    return _test(setup, job.recipe, data, _watch(run.id, emit))
+    return _test(built, job.recipe, data, _watch(run.id, emit))
 
 
 def find_lr(job: Job, data: DataSet, emit: Emit = ignore) -> RangeTest:
-    """The range test alone, by the valley rule where the recipe sets a rate. Raises EnsembleError."""
+    """The range test; by the valley rule if the recipe sets a rate. Raises EnsembleError."""
     with device_errors_explained(job.recipe):
-        setup = set_up(job, data, RunStore(), emit)
-        return Fitting(setup, job, emit).find_rate()
+        built = set_up(job, data, RunStore(), emit)
+        return Fitting(built, job, emit).find_rate()
 
 
 def _watch(run_id: str, emit: Emit) -> Progress:
     return lambda done, total: emit(Step(run_id, "predicting", done, total))
 
 
-def _valid(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions:
-    images = setup.images
+def _valid(built: BuiltLearner, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions:
+    images = built.images
     positions = images.readable("valid")
-    rows = positions - images.parts["valid"][0]
+    rows = positions - images.splits["valid"][0]
     ids = np.array(data.valid.ids)[rows]
     groups = None if data.valid.groups is None else np.array(data.valid.groups)[rows]
-    probs = _probabilities(setup, recipe, "valid", watch)
+    probs = _probabilities(built, recipe, "valid", watch)
     return Predictions(ids, data.classes, probs, images.codes[positions], groups)
 
 
-def _test(setup: Setup, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions | None:
+def _test(
+    built: BuiltLearner, recipe: Recipe, data: DataSet, watch: Progress
+) -> Predictions | None:
     if data.test is None:
         return None
     probs = with_unreadable(
-        _probabilities(setup, recipe, "test", watch), data.test, setup.images, "test"
+        _probabilities(built, recipe, "test", watch), data.test, built.images, "test"
     )
     return Predictions(
-        np.array(data.test.ids), data.classes, probs, _targets(data.test, setup.images)
+        np.array(data.test.ids), data.classes, probs, _targets(data.test, built.images)
     )
 
 
-def _probabilities(setup: Setup, recipe: Recipe, part: str, watch: Progress) -> Any:
-    return _of_rows(setup, recipe, setup.images.readable(part), watch)
+def _probabilities(built: BuiltLearner, recipe: Recipe, part: str, watch: Progress) -> Any:
+    return _of_rows(built, recipe, built.images.readable(part), watch)
 
 
-def _of_rows(setup: Setup, recipe: Recipe, rows: np.ndarray, watch: Progress) -> Any:
+def _of_rows(built: BuiltLearner, recipe: Recipe, rows: np.ndarray, watch: Progress) -> Any:
     if not len(rows):
-        return np.zeros((0, len(setup.images.classes)), np.float32)
-    size = 2 * setup.learn.dls.train.bs
-    while True:
-        loader = setup.learn.dls.test_dl(rows.tolist(), bs=size)
-        try:
-            return probabilities(setup.learn.model, loader, recipe.views, setup.precision, watch)
-        except RuntimeError as error:
-            if size < 2 or not is_out_of_memory(error):
-                raise
-        free_memory()
-        size //= 2
+        return np.zeros((0, len(built.images.classes)), np.float32)
+    dls, network = built.learn.dls, built.learn.model
+
+    def predict(size: int) -> Any:
+        loader = dls.test_dl(rows.tolist(), bs=size)
+        return probabilities(network, loader, recipe.views, built.precision, watch)
+
+    return at_a_size_that_fits(predict, 2 * dls.train.bs)[0]
 
 
 def _targets(test: Images, images: Catalog) -> np.ndarray | None:
-    return None if test.labels is None else images.codes[images.parts["test"]]
+    return None if test.labels is None else images.codes[images.splits["test"]]
 
 
 def _dropped(images: Catalog) -> Iterator[str]:
@@ -258,4 +257,5 @@ def _dropped(images: Catalog) -> Iterator[str]:
     }
     for part, bad in images.unreadable.items():
         if bad:
-            yield f"{len(bad)} unreadable {part} images {fate[part]}, the first: {next(iter(bad.values()))}"
+            first = next(iter(bad.values()))
+            yield f"{len(bad)} unreadable {part} images {fate[part]}, the first: {first}"

@@ -1,1 +1,1 @@
-"""Pictures and pages about runs and blends."""
+"""Figures and the HTML page about runs and blends."""

@@ -1,4 +1,4 @@
-"""From finished runs to what the report shows: everything is read and reckoned here, the page only writes it."""
+"""Read and compute everything that the report shows; the page only writes it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -8,139 +8,143 @@ import numpy as np
 
 from ensemble import __version__, metrics
 from ensemble.blending import Options, make_blend
-from ensemble.blending.compare import Side, compare, recipe_sides
+from ensemble.blending.compare import Side, compare
 from ensemble.blending.estimate import accuracy_interval, seed_from
 from ensemble.errors import DamagedError, EnsembleError, SelectionError
 from ensemble.predictions import Predictions
 from ensemble.report.images import Progress, images_of, thumbnails_of, view_of
-from ensemble.report.mistakes import mistakes_of
-from ensemble.report.pictures import Thumbnails
-from ensemble.report.values import BlendView, Report, RunView, SetView, Strategy
+from ensemble.report.mistakes import N_SHOWN, mistakes_of
+from ensemble.report.thumbnails import Thumbnails
+from ensemble.report.values import BlendView, GroupView, RecipeView, Report, RunView
 from ensemble.runs import Damaged, Listing, Run, StoredRun, history_of, range_test_of
 from ensemble.runs.groups import by_validation_rows
 
-MAX_COMPARED = 12  # recipes; beyond, Holm's correction leaves little to tell apart
-MAX_PICTURED = 16  # runs whose mistakes are shown as pictures, for the page's size
-# by validation rows: the submission that was made, with which options, and its members
-Asked = Mapping[str, tuple[str, Options, frozenset[str]]]
+MAX_COMPARED = 12  # recipes; with more, Holm's correction leaves hardly any difference
+MAX_WITH_IMAGES = 16  # runs whose misclassified images are shown, for the page's size
+# by fingerprint of the validation rows: a submission, its blend's options and its members
+Submissions = Mapping[str, tuple[str, Options, frozenset[str]]]
 
 
-def collect(found: Listing, asked: Asked, progress: Progress) -> Report:
-    """Everything that a report of these runs shows, the newest set first. Raises SelectionError without a run."""
-    found = _readable(found)
-    if not found.runs:
+def collect(listing: Listing, submissions: Submissions, progress: Progress) -> Report:
+    """Everything that a report of these runs shows, the group with the newest run first.
+
+    Raises SelectionError without a run.
+    """
+    listing = _without_mismatched_folds(listing)
+    if not listing.runs:
         raise SelectionError(
-            "no finished run to report on\n`ens runs` lists what there is; `ens quickstart` makes four"
+            "no finished run to report on\n"
+            "`ens runs` lists finished and unfinished runs; `ens quickstart` trains four"
         )
-    groups = by_validation_rows(sorted(found.runs, key=lambda run: run.blend_key))
-    newest = sorted(groups, key=lambda runs: max(run.created for run in runs), reverse=True)
+    by_key = sorted(listing.runs, key=lambda run: run.blend_key)
+    newest = sorted(by_validation_rows(by_key), key=_newest, reverse=True)
+    groups = tuple(_group(runs, submissions, progress) for runs in newest)
+    views = [view for group in groups for view in group.runs]
     return Report(
-        sets=tuple(_set(runs, asked, progress) for runs in newest),
-        damaged=(*found.damaged, *_damaged_curves(found.runs)),
-        incomplete=tuple(found.incomplete),
-        created=max(run.created for run in found.runs),
+        groups=groups,
+        damaged=(*listing.damaged, *(damaged for view in views for damaged in view.damaged)),
+        incomplete=tuple(listing.incomplete),
+        created=_newest(listing.runs),
         version=__version__,
     )
 
 
-def _readable(found: Listing) -> Listing:
-    """The listing without sets of folds that do not fit together; each is named as damaged."""
-    damaged = {}
-    for run in found.runs:
+def _newest(runs: Sequence[Run]) -> str:
+    return max(run.created for run in runs)
+
+
+def _without_mismatched_folds(listing: Listing) -> Listing:
+    """The listing without runs whose folds do not fit together; each is named as damaged."""
+    runs, damaged = [], list(listing.damaged)
+    for run in listing.runs:
         try:
             if len(run.folds) > 1:
                 run.valid()
+            runs.append(run)
         except EnsembleError as error:
-            damaged[run.id] = Damaged(run.folder, f"{run.id}: {str(error).splitlines()[0]}")
-    kept = [run for run in found.runs if run.id not in damaged]
-    return Listing(kept, [*found.damaged, *damaged.values()], found.incomplete)
+            damaged.append(Damaged(run.folder, f"{run.id}: {str(error).splitlines()[0]}"))
+    return Listing(runs, damaged, listing.incomplete)
 
 
-def _set(runs: Sequence[Run], asked: Asked, progress: Progress) -> SetView:
+def _group(runs: Sequence[Run], submissions: Submissions, progress: Progress) -> GroupView:
     images = images_of(runs)
     thumbnails = thumbnails_of(images, runs)
     best_first = sorted(runs, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id))
-    views = tuple(_run(i, run, thumbnails) for i, run in enumerate(best_first, start=1))
-    blend, why_not = _blend(runs, asked, thumbnails)
-    return SetView(
+    views = tuple(_run(rank, run, thumbnails) for rank, run in enumerate(best_first, start=1))
+    blend, why_no_blend = _blend(runs, submissions, thumbnails)
+    return GroupView(
         name=runs[0].data.name,
         runs=views,
         n_rows=views[0].mistakes.n_rows,
-        strategies=_strategies(best_first),
+        recipes=_recipes(best_first),
         blend=blend,
-        why_no_blend=why_not,
+        why_no_blend=why_no_blend,
         data=view_of(images, thumbnails, progress),
     )
 
 
-def _run(number: int, run: Run, thumbnails: Thumbnails) -> RunView:
-    valid = run.valid()
-    n_pictures = 12 if number <= MAX_PICTURED else 0
-    first = run.folds[0]
+def _run(rank: int, run: Run, thumbnails: Thumbnails) -> RunView:
+    valid, first = run.valid(), run.folds[0]
+    history, damaged_history = _rows(first, history_of)
+    range_test, damaged_range_test = _rows(first, range_test_of)
+    n_shown = N_SHOWN if rank <= MAX_WITH_IMAGES else 0
     return RunView(
-        number=number,
+        rank=rank,
         run=run,
         accuracy=_accuracy([valid], run),
-        history=_curves(first, history_of),
-        rate_test=_curves(first, range_test_of),
+        history=history,
+        range_test=range_test,
+        damaged=(*damaged_history, *damaged_range_test),
         recipe=first.text("recipe.yaml"),
-        mistakes=mistakes_of(valid.canonical(), thumbnails, n_pictures),
+        mistakes=mistakes_of(valid.canonical(), thumbnails, n_shown),
     )
+
+
+def _rows(
+    run: StoredRun, read: Callable[[StoredRun], tuple[Any, ...]]
+) -> tuple[tuple[Any, ...], tuple[Damaged, ...]]:
+    """The rows of a curve, or the file that is damaged."""
+    try:
+        return read(run), ()
+    except DamagedError as error:
+        return (), (Damaged(run.folder, str(error)),)
 
 
 def _accuracy(valids: Sequence[Predictions], run: Run) -> metrics.Interval:
-    """The mean accuracy of predictions about the same rows, with its interval over rows or groups."""
-    ready = [valid.canonical() for valid in valids]
-    hits = np.mean(
-        [metrics.hits(one.probs, one.targets) for one in ready if one.targets is not None], axis=0
-    )
-    groups = None if ready[0].groups is None else np.unique(ready[0].groups, return_inverse=True)[1]
-    return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
+    """The mean accuracy of predictions on the same rows; the interval is over rows or groups."""
+    aligned = [valid.canonical() for valid in valids]
+    hits = [
+        metrics.hits(valid.probs, valid.targets) for valid in aligned if valid.targets is not None
+    ]
+    groups = aligned[0].groups
+    if groups is not None:
+        groups = np.unique(groups, return_inverse=True)[1]
+    return accuracy_interval(np.mean(hits, axis=0), 1.0, seed_from(run.data.valid), groups)
 
 
-def _curves(run: StoredRun, read: Callable[[StoredRun], tuple[Any, ...]]) -> tuple[Any, ...]:
-    """The rows of a curve; none where its file is damaged, which `_damaged_curves` names."""
-    with suppress(DamagedError):
-        return read(run)
-    return ()
-
-
-def _damaged_curves(runs: Sequence[Run]) -> list[Damaged]:
-    """The files of curves that cannot be trusted."""
-    damaged = []
+def _recipes(runs: Sequence[Run]) -> tuple[RecipeView, ...]:
+    """A view for each recipe, the best mean accuracy first."""
+    by_recipe: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
-        first = run.folds[0]
-        for read in (history_of, range_test_of):
-            try:
-                read(first)
-            except DamagedError as error:
-                damaged.append(Damaged(first.folder, str(error)))
-    return damaged
-
-
-def _strategies(runs: Sequence[Run]) -> tuple[Strategy, ...]:
-    """One for each recipe, best first, with the paired test beside the best where there are few enough."""
-    sides = recipe_sides(sorted(runs, key=lambda run: run.seed))
+        by_recipe.setdefault((run.recipe, run.digest), []).append(run)
+    names = [name for name, _ in by_recipe]
+    sides = []
+    for (name, digest), of_recipe in by_recipe.items():
+        title = f"{name}-{digest}" if names.count(name) > 1 else name
+        sides.append(Side(title, tuple(sorted(of_recipe, key=lambda run: run.seed))))
     sides.sort(key=lambda side: (-_mean_accuracy(side), side.name))
-    beside: dict[str, str] = {}
-    if 1 < len(sides) <= MAX_COMPARED:
-        with suppress(EnsembleError):
-            differences = [
-                one
-                for one in compare(sides)
-                if one.metric == "accuracy" and one.first == sides[0].name
-            ]
-            beside = {one.second: _as_second(one.verdict) for one in differences}
-    return tuple(
-        Strategy(
-            name=side.name,
-            runs=side.runs,
-            accuracy=_accuracy([run.valid() for run in side.runs], side.runs[0]),
-            log_loss=float(np.mean([run.scores.log_loss for run in side.runs])),
-            seconds=float(np.mean([run.total_seconds for run in side.runs])),
-            beside=beside.get(side.name, ""),
-        )
-        for side in sides
+    verdicts = _versus_first(sides)
+    return tuple(_recipe(side, verdicts.get(side.name, "")) for side in sides)
+
+
+def _recipe(side: Side, verdict: str) -> RecipeView:
+    return RecipeView(
+        name=side.name,
+        runs=side.runs,
+        accuracy=_accuracy([run.valid() for run in side.runs], side.runs[0]),
+        log_loss=float(np.mean([run.scores.log_loss for run in side.runs])),
+        seconds=float(np.mean([run.total_seconds for run in side.runs])),
+        versus_best=verdict,
     )
 
 
@@ -148,26 +152,36 @@ def _mean_accuracy(side: Side) -> float:
     return float(np.mean([run.scores.accuracy for run in side.runs]))
 
 
-def _as_second(verdict: str) -> str:
-    """What a verdict on the first side says of the second."""
-    return (
-        verdict.replace("better", "worse")
-        if verdict.startswith("better")
-        else verdict.replace("worse", "better")
-    )
+def _versus_first(sides: Sequence[Side]) -> dict[str, str]:
+    """By name, the paired test's verdict on a side against the first; empty without a test."""
+    verdicts: dict[str, str] = {}
+    if 1 < len(sides) <= MAX_COMPARED:
+        with suppress(EnsembleError):
+            for difference in compare(sides):
+                if difference.metric == "accuracy" and difference.first == sides[0].name:
+                    verdicts[difference.second] = _reversed(difference.verdict)
+    return verdicts
+
+
+def _reversed(verdict: str) -> str:
+    """A verdict on A against B, as one on B against A."""
+    if verdict.startswith("better"):
+        return verdict.replace("better", "worse")
+    return verdict.replace("worse", "better")
 
 
 def _blend(
-    runs: Sequence[Run], asked: Asked, thumbnails: Thumbnails
+    runs: Sequence[Run], submissions: Submissions, thumbnails: Thumbnails
 ) -> tuple[BlendView | None, str]:
-    """The blend of these runs as the newest submission about them asked for it, or in words why there is none."""
+    """The blend of these runs as in their newest submission, or None and the reason."""
     if len(runs) < 2:
         return None, "a blend needs a second run on the same validation rows"
-    submission, options, members = asked.get(runs[0].data.valid, ("", Options(), frozenset()))
+    default = ("", Options(), frozenset[str]())
+    submission, options, members = submissions.get(runs[0].data.valid, default)
     try:
         blend = make_blend(runs, options)
-        now = {member.run.id: member.run for member in blend.members}
-        mistakes = mistakes_of(blend.mixture.of_valid(now), thumbnails)
-        return BlendView(blend, mistakes, submission, members == now.keys()), ""
+        by_id = {member.run.id: member.run for member in blend.members}
+        mistakes = mistakes_of(blend.mixture.of_valid(by_id), thumbnails)
+        return BlendView(blend, mistakes, submission, members == by_id.keys()), ""
     except EnsembleError as error:
         return None, str(error).splitlines()[0]

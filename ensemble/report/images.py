@@ -1,11 +1,11 @@
-"""The images behind runs, where they are at hand: counts, samples, copies, and thumbnails by id.
+"""The images that runs were trained on, where available: counts, examples, copies, thumbnails.
 
-A recipe of somebody else's run may name any path. So the page shows images only where every one of them, by
-content, id, label and split, is the one that the run was trained on: whoever wrote the run had them. What went
-wrong when a path was opened is for the terminal: it may quote a file.
+A recipe of somebody else's run may name any path. So the page shows images only where every one of
+them, by content, id, label and split, is the one that the run was trained on: whoever wrote the run
+had them. Why a path could not be opened is shown in the terminal alone: it may quote a file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,30 +17,32 @@ from ensemble.dataset.tables import Images
 from ensemble.errors import EnsembleError
 from ensemble.numbers import count
 from ensemble.recipe import Recipe
-from ensemble.report.pictures import Thumbnails
-from ensemble.report.values import CopyView, DataView, PartView, Sample
+from ensemble.report.thumbnails import Thumbnails
+from ensemble.report.values import ClassExamples, CopyView, DataView, SplitView
 from ensemble.runs import Run
 
-N_SAMPLES, MAX_SAMPLED, N_COPIES = 60, 60, 6  # thumbnails of the grid, classes in it, pairs shown
+N_EXAMPLES, MAX_CLASSES, MAX_PER_CLASS = 60, 60, 8  # thumbnails in all, classes, thumbnails of one
+N_COPIES = 6  # pairs shown
 Progress = Callable[[str, int, int], None]
-
-
 IMPORTED = "the runs were imported, so no recipe says where they are"
-CHANGED = "the images there now are not those that the runs were trained and validated on"
+CHANGED = "they have changed since the runs were trained and validated on them"
 NOT_OPENED = "what the recipe names could not be opened here; `ens report` says why in the terminal"
 
 
 @dataclass(frozen=True)
-class NotAtHand:
-    """Why images cannot be shown: reason for the page, details (which may quote files) for the terminal alone."""
+class Unavailable:
+    """Why images cannot be shown.
+
+    reason is for the page, details are for the terminal: they may quote files.
+    """
 
     reason: str
     details: str = ""
 
 
-def images_of(runs: Sequence[Run]) -> DataSet | NotAtHand:
-    """The data set that one of these runs was trained and validated on, or why it is not at hand."""
-    reasons: dict[str, NotAtHand] = {}
+def images_of(runs: Sequence[Run]) -> DataSet | Unavailable:
+    """The data set that one of these runs was trained on, or why it is unavailable."""
+    failures: dict[str, Unavailable] = {}
     for run in runs:
         first = run.folds[0]
         if not (first.folder / "recipe.yaml").is_file():
@@ -49,103 +51,99 @@ def images_of(runs: Sequence[Run]) -> DataSet | NotAtHand:
             first.check_file("recipe.yaml")
             data = Recipe.load(first.folder / "recipe.yaml").data
             key = f"{first.data.fingerprint} {data.model_dump_json()}"
-            if key in reasons:
+            if key in failures:
                 continue
             images = load(data, first.fold or 0)
-            if (images.fingerprint, images.valid_fingerprint) == (
-                first.data.fingerprint,
-                run.data.valid,
-            ):
+            fingerprints = (images.fingerprint, images.valid_fingerprint)
+            if fingerprints == (first.data.fingerprint, run.data.valid):
                 return images
-            reasons[key] = NotAtHand(CHANGED, f"{run.id}: {CHANGED}")
+            failures[key] = Unavailable(CHANGED, f"{run.id}: {CHANGED}")
         except EnsembleError as error:
-            reasons[run.id] = NotAtHand(NOT_OPENED, f"{run.id}: {str(error).splitlines()[0]}")
-    return next(iter(reasons.values()), NotAtHand(IMPORTED))
+            failures[run.id] = Unavailable(NOT_OPENED, f"{run.id}: {str(error).splitlines()[0]}")
+    return next(iter(failures.values()), Unavailable(IMPORTED))
 
 
-def thumbnails_of(found: DataSet | NotAtHand, runs: Sequence[Run]) -> Thumbnails:
-    """Validation images by id; with folds those of all folds, which train and valid share out."""
-    if isinstance(found, NotAtHand):
+def thumbnails_of(images: DataSet | Unavailable, runs: Sequence[Run]) -> Thumbnails:
+    """Validation images by id; with folds the training images too: other folds validate on them."""
+    if isinstance(images, Unavailable):
         return Thumbnails({}, {})
-    tables = (
-        [found.train, found.valid] if any(len(run.folds) > 1 for run in runs) else [found.valid]
-    )
-    files = {
-        image_id: file
-        for table in tables
-        for image_id, file in zip(table.ids, table.files, strict=True)
-    }
-    return Thumbnails(files, found.hashes, found.ranges)
+    has_folds = any(len(run.folds) > 1 for run in runs)
+    files: dict[str, Path] = {}
+    for table in [images.train, images.valid] if has_folds else [images.valid]:
+        files |= zip(table.ids, table.files, strict=True)
+    return Thumbnails(files, images.hashes, images.ranges)
 
 
-def view_of(found: DataSet | NotAtHand, thumbnails: Thumbnails, progress: Progress) -> DataView:
-    """What the data section shows."""
-    if isinstance(found, NotAtHand):
-        return DataView(found.reason, found.details)
+def view_of(images: DataSet | Unavailable, thumbnails: Thumbnails, progress: Progress) -> DataView:
+    """What the page's section about the images shows."""
+    if isinstance(images, Unavailable):
+        return DataView(images.reason, images.details)
     try:
-        looked = audit(found, lambda done, total: progress(found.name, done, total))
+        audited = audit(images, lambda done, total: progress(images.name, done, total))
     except EnsembleError as error:
-        return DataView(NOT_OPENED, f"{found.name}: {str(error).splitlines()[0]}")
+        return DataView(NOT_OPENED, f"{images.name}: {str(error).splitlines()[0]}")
+    copies = sorted(audited.copies, key=lambda copy: (not copy.has_two_labels, not copy.is_across))
     return DataView(
-        missing="",
-        parts=tuple(_split(split) for split in looked.splits),
-        counts=looked.counts,
-        samples=_samples(found.train, thumbnails),
-        leaks=tuple(str(leak) for leak in looked.leaks),
-        n_copies=len(looked.copies),
-        copies=tuple(_copy(copy, thumbnails) for copy in _worst_first(looked.copies)[:N_COPIES]),
-        notes=tuple(_notes(looked)),
+        unavailable="",
+        splits=tuple(_split(split) for split in audited.splits),
+        counts=audited.counts,
+        examples=tuple(_examples(images.train, thumbnails)),
+        leaks=tuple(str(leak) for leak in audited.leaks),
+        n_copies=len(copies),
+        copies=tuple(_copy(copy, thumbnails) for copy in copies[:N_COPIES]),
+        notes=tuple(_notes(audited)),
     )
 
 
-def _split(split: SplitSummary) -> PartView:
-    stored = ", ".join(
+def _split(split: SplitSummary) -> SplitView:
+    formats = ", ".join(
         f"{name} {n:,}" if n < split.n_images else name for name, n in split.formats.items()
     )
     sizes = tuple(f"{width} × {height}" for width, height in split.size_range)
-    return PartView(split.name, split.n_images, len(split.counts), sizes, stored)
+    return SplitView(split.name, split.n_images, len(split.counts), sizes, formats)
 
 
-def _samples(train: Images, thumbnails: Thumbnails) -> tuple[Sample, ...]:
-    """Some training pictures of each class, evenly spread over its files; of many classes some."""
+def _examples(train: Images, thumbnails: Thumbnails) -> Iterator[ClassExamples]:
+    """Some training images of each class, evenly spread; of many classes MAX_CLASSES."""
     labels = np.array(train.classes)
     classes = sorted(set(train.classes))
-    shown = np.unique(np.linspace(0, len(classes) - 1, MAX_SAMPLED).round().astype(int)).tolist()
-    each = max(1, min(8, N_SAMPLES // len(shown)))
-    found = []
-    for name in (classes[i] for i in shown):
-        rows = np.flatnonzero(labels == name)
-        picked = rows[np.unique(np.linspace(0, len(rows) - 1, each).round().astype(int))].tolist()
-        pictures = (thumbnails.of(train.files[row]) for row in picked)
-        found.append(Sample(name, tuple(picture for picture in pictures if picture)))
-    return tuple(found)
+    rows = _spread(len(classes), MAX_CLASSES)
+    per_class = max(1, min(MAX_PER_CLASS, N_EXAMPLES // len(rows)))
+    for name in (classes[row] for row in rows):
+        of_class = np.flatnonzero(labels == name)
+        files = [train.files[of_class[i]] for i in _spread(len(of_class), per_class)]
+        uris = [thumbnails.of(file) for file in files]
+        yield ClassExamples(name, tuple(uri for uri in uris if uri))
 
 
-def _worst_first(copies: Sequence[Copy]) -> list[Copy]:
-    return sorted(copies, key=lambda copy: (not copy.has_two_labels, not copy.is_across))
+def _spread(n: int, n_chosen: int) -> list[int]:
+    """At most n_chosen of the numbers from 0 to n - 1, evenly spread from the first to the last."""
+    return [int(i) for i in np.unique(np.linspace(0, n - 1, n_chosen).round())]
 
 
 def _copy(copy: Copy, thumbnails: Thumbnails) -> CopyView:
     kind = "exact copy" if copy.is_exact else "near copy"
-    kind += ", two labels" if copy.has_two_labels else ", across parts" if copy.is_across else ""
-    captions = [f"{own.split}: {own.label or own.id}" for own in (copy.first, copy.second)]
-    pictures = [thumbnails.of(Path(own.file)) for own in (copy.first, copy.second)]
-    return CopyView(kind, (captions[0], captions[1]), (pictures[0], pictures[1]))
+    if copy.has_two_labels:
+        kind += ", two labels"
+    elif copy.is_across:
+        kind += ", across splits"
+    first, second = copy.first, copy.second
+    captions = (
+        f"{first.split}: {first.label or first.id}",
+        f"{second.split}: {second.label or second.id}",
+    )
+    return CopyView(kind, captions, (thumbnails.of(first.file), thumbnails.of(second.file)))
 
 
-def _notes(looked: Audit) -> list[str]:
+def _notes(audited: Audit) -> Iterator[str]:
     """What else is odd, a line each."""
-    lines = [
-        f"{kind}: {count(len(items), 'image')}, such as {items[0].id}"
-        for kind, items in looked.odd.items()
-    ]
-    if looked.unreadable:
-        lines.append(
-            f"unreadable: {count(len(looked.unreadable), 'file')}, such as {looked.unreadable[0][0].id}"
-        )
-    lines += [
-        f"class names that look the same: {', '.join(map(repr, alike))}"
-        for alike in looked.alike_classes
-    ]
-    known = [f"known: {looked.overlap}"] if looked.overlap else []
-    return [*lines, *looked.notes, *known]
+    for kind, images in audited.odd.items():
+        yield f"{kind}: {count(len(images), 'image')}, such as {images[0].id}"
+    if audited.unreadable:
+        example, _ = audited.unreadable[0]
+        yield f"unreadable: {count(len(audited.unreadable), 'file')}, such as {example.id}"
+    for names in audited.alike_classes:
+        yield f"class names that look the same: {', '.join(map(repr, names))}"
+    yield from audited.notes
+    if audited.overlap:
+        yield f"known: {audited.overlap}"

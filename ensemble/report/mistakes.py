@@ -1,4 +1,4 @@
-"""Where predictions go wrong: confusions, weak classes, the surest mistakes, how far confidence can be trusted."""
+"""Where predictions go wrong: confusions, weak classes, confident mistakes, calibration."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,29 +10,32 @@ from ensemble.blending.calibration import N_BINS, ece
 from ensemble.metrics import ClassScore, Interval
 from ensemble.predictions import Array, Predictions
 
-N_PAIRS, N_WRONG = 8, 12
+N_PAIRS, N_SHOWN = 8, 12
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Images of one class that were taken for another, n of n_true."""
+    """n of the n_true images of a class that were predicted as another class."""
 
     true: str
-    named: str
+    predicted: str
     n: int
     n_true: int
 
 
 @dataclass(frozen=True)
-class Wrong:
-    """An image that was named wrongly, and how sure of it; picture is a data URI, "" where the image is not at hand."""
+class Misclassified:
+    """A misclassified image with the probabilities of its predicted and its true class.
+
+    thumbnail is a data URI, "" where the image is not available.
+    """
 
     id: str
     true: str
-    named: str
+    predicted: str
     confidence: float
-    of_truth: float
-    picture: str
+    prob_of_true: float
+    thumbnail: str
 
 
 @dataclass(frozen=True)
@@ -46,91 +49,103 @@ class Bin:
 
 @dataclass(frozen=True, eq=False)
 class Mistakes:
-    """What predictions get wrong. counts is (true class, named class); scores stand in the order of classes."""
+    """What predictions get wrong.
+
+    confusion is the number of images, (true class, predicted class); scores are in the order of
+    classes. shown are the misclassified images of the highest confidence, the highest first.
+    """
 
     n_rows: int
     n_wrong: int
     classes: tuple[str, ...]
-    counts: Array
+    confusion: Array
     scores: tuple[ClassScore, ...]
     pairs: tuple[Pair, ...]
-    wrong: tuple[Wrong, ...]
+    shown: tuple[Misclassified, ...]
     bins: tuple[Bin, ...]
     ece: float
 
     @property
     def shares(self) -> Array:
-        """Of each true class's images, the share named so, (classes, classes); 0 for a class without images."""
-        return np.asarray(self.counts / np.maximum(self.counts.sum(1, keepdims=True), 1))
+        """The confusion matrix, each row as shares of its images; 0 for a class without images."""
+        n_true = np.maximum(self.confusion.sum(1, keepdims=True), 1)
+        return np.asarray(self.confusion / n_true)
 
     @property
     def weakest_first(self) -> list[ClassScore]:
         """The classes that have images, the lowest F1 first."""
-        return sorted(
-            (one for one in self.scores if one.n_rows), key=lambda one: (one.f1, one.name)
-        )
+        with_images = [score for score in self.scores if score.n_rows]
+        return sorted(with_images, key=lambda score: (score.f1, score.name))
 
     def most_confused(self, n: int) -> list[int]:
-        """The classes that take part in most confusions, in their own order."""
-        off = self.counts - np.diag(np.diag(self.counts))
-        return sorted(np.argsort(-(off.sum(0) + off.sum(1)), kind="stable")[:n].tolist())
+        """The n classes that take part in most confusions, in the order of classes."""
+        errors = _without_diagonal(self.confusion)
+        per_class = errors.sum(0) + errors.sum(1)
+        return sorted(np.argsort(-per_class, kind="stable")[:n].tolist())
 
 
 def mistakes_of(
-    predictions: Predictions, picture: Callable[[str], str], n_pictures: int = N_WRONG
+    predictions: Predictions, thumbnail: Callable[[str], str], n_shown: int = N_SHOWN
 ) -> Mistakes:
-    """Everything about labelled predictions; picture gives an image's data URI by its id."""
+    """Everything about labeled predictions; thumbnail gives an image's data URI by its id."""
     assert predictions.targets is not None
     probs, targets, classes = predictions.probs, predictions.targets, predictions.classes
     labels = metrics.predicted(probs)
-    counts = np.zeros((len(classes), len(classes)), np.int64)
-    np.add.at(counts, (targets, labels), 1)
-    sure = probs[np.arange(len(labels)), labels]
-    false = np.flatnonzero(labels != targets)
-    surest = false[np.argsort(-sure[false], kind="stable")][:n_pictures].tolist()
+    confidence = probs[np.arange(len(labels)), labels]
+    wrong = np.flatnonzero(labels != targets)
+    most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:n_shown].tolist()
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    np.add.at(confusion, (targets, labels), 1)
     return Mistakes(
         n_rows=len(targets),
-        n_wrong=len(false),
+        n_wrong=len(wrong),
         classes=classes,
-        counts=counts,
+        confusion=confusion,
         scores=tuple(metrics.per_class(probs, targets, classes)),
-        pairs=_pairs(counts, classes),
-        wrong=tuple(
-            Wrong(
-                str(predictions.ids[i]),
-                classes[targets[i]],
-                classes[labels[i]],
-                float(sure[i]),
-                float(probs[i, targets[i]]),
-                picture(str(predictions.ids[i])),
-            )
-            for i in surest
-        ),
-        bins=_bins(sure, labels == targets),
+        pairs=_pairs(confusion, classes),
+        shown=tuple(_misclassified(predictions, row, thumbnail) for row in most_confident),
+        bins=_bins(confidence, labels == targets),
         ece=ece(probs, targets),
     )
 
 
-def _pairs(counts: Array, classes: Sequence[str]) -> tuple[Pair, ...]:
-    off = counts - np.diag(np.diag(counts))
-    order = np.argsort(-off, axis=None, kind="stable")[:N_PAIRS].tolist()
-    places = [divmod(place, len(classes)) for place in order]
-    return tuple(
-        Pair(classes[true], classes[named], int(off[true, named]), int(counts[true].sum()))
-        for true, named in places
-        if off[true, named]
+def _misclassified(
+    predictions: Predictions, row: int, thumbnail: Callable[[str], str]
+) -> Misclassified:
+    assert predictions.targets is not None
+    probs, image_id = predictions.probs[row], str(predictions.ids[row])
+    true, predicted = int(predictions.targets[row]), int(metrics.predicted(probs[None])[0])
+    return Misclassified(
+        id=image_id,
+        true=predictions.classes[true],
+        predicted=predictions.classes[predicted],
+        confidence=float(probs[predicted]),
+        prob_of_true=float(probs[true]),
+        thumbnail=thumbnail(image_id),
     )
 
 
-def _bins(confidence: Array, right: Array) -> tuple[Bin, ...]:
-    number = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
-    inside = [np.flatnonzero(number == k) for k in range(N_BINS)]
-    return tuple(
-        Bin(
-            len(rows),
-            float(confidence[rows].mean()),
-            metrics.wilson(float(right[rows].mean()), len(rows)),
-        )
-        for rows in inside
-        if len(rows)
-    )
+def _without_diagonal(confusion: Array) -> Array:
+    return np.asarray(confusion - np.diag(np.diag(confusion)))
+
+
+def _pairs(confusion: Array, classes: Sequence[str]) -> tuple[Pair, ...]:
+    """The most frequent confusions, the most frequent first."""
+    errors, pairs = _without_diagonal(confusion), []
+    for cell in np.argsort(-errors, axis=None, kind="stable")[:N_PAIRS].tolist():
+        true, predicted = divmod(cell, len(classes))
+        n, n_true = int(errors[true, predicted]), int(confusion[true].sum())
+        if n:
+            pairs.append(Pair(classes[true], classes[predicted], n, n_true))
+    return tuple(pairs)
+
+
+def _bins(confidence: Array, is_right: Array) -> tuple[Bin, ...]:
+    """The bins that hold an image, by confidence."""
+    numbers, bins = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1), []
+    for number in range(N_BINS):
+        rows = np.flatnonzero(numbers == number)
+        if len(rows):
+            accuracy = metrics.wilson(float(is_right[rows].mean()), len(rows))
+            bins.append(Bin(len(rows), float(confidence[rows].mean()), accuracy))
+    return tuple(bins)

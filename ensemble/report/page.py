@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs nothing else: no request, no script, every name escaped."""
+"""The report as one HTML file: no network request, no script, every name escaped."""
 
 from pathlib import Path
 
@@ -8,15 +8,19 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ensemble import numbers
 from ensemble.files import write_text
 from ensemble.predictions import Array
-from ensemble.report import charts
+from ensemble.report import figures
 from ensemble.report.mistakes import Mistakes
-from ensemble.report.pictures import heat
+from ensemble.report.svg import inline_svg
+from ensemble.report.thumbnails import heatmap
 from ensemble.report.values import Report
 
-MAX_CELLS = 15  # classes of a confusion matrix that is a table; more are a picture and a close-up of the worst
-MAX_NAMED = 150  # classes whose names stand along the picture
+MAX_CELLS = (
+    15  # classes of a confusion table; with more, a heatmap and a table of the worst classes
+)
+MAX_NAMED = 150  # classes of a heatmap that names them
 MAX_LISTED = 200  # classes in a table of scores
-BLUE, RED = (31, 119, 200), (214, 74, 25)  # seen on white and on black
+MAX_RUNS = 24  # runs in the table of disagreement
+BLUE, RED = (31, 119, 200), (214, 74, 25)  # visible on white and on black
 
 
 def write_report(report: Report, path: Path) -> None:
@@ -27,7 +31,7 @@ def write_report(report: Report, path: Path) -> None:
 def render(report: Report) -> str:
     """The page's text; the same report gives the same text."""
     environment = Environment(
-        loader=PackageLoader("ensemble", "report"),
+        loader=PackageLoader("ensemble.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -41,38 +45,41 @@ def render(report: Report) -> str:
         "signed": _signed,
     }
     environment.globals |= {
-        "charts": charts,
-        "heat_of": _heat,
-        "closeup": _closeup,
-        "tone_of": _tone,
+        "svg": inline_svg,
+        "figures": figures,
+        "heatmap_of": _heatmap_of,
+        "table_classes": _table_classes,
+        "fill_of": _fill_of,
         "MAX_CELLS": MAX_CELLS,
         "MAX_NAMED": MAX_NAMED,
         "MAX_LISTED": MAX_LISTED,
+        "MAX_RUNS": MAX_RUNS,
     }
     return environment.get_template("page.html").render(report=report)
 
 
 def _signed(value: float, digits: int = 2) -> str:
     """`+0.35`, `−0.10`; `–` for nan."""
-    if value != value:
+    if np.isnan(value):
         return "–"
-    return f"{round(value, digits) + 0.0:+.{digits}f}".replace("-", "−")
+    no_negative_zero = round(value, digits) + 0.0
+    return f"{no_negative_zero:+.{digits}f}".replace("-", "−")
 
 
-def _heat(mistakes: Mistakes) -> str:
-    return heat(mistakes.shares, BLUE, RED)
+def _heatmap_of(mistakes: Mistakes) -> str:
+    return heatmap(mistakes.shares, BLUE, RED)
 
 
-def _tone(shares: Array) -> Array:
-    """How full the colour of each pair is: from 0.08 for the least to 1 for the largest, (members, members)."""
-    pairs = shares[~np.eye(len(shares), dtype=bool)]
+def _fill_of(disagreement: Array) -> Array:
+    """The color's strength of each pair of members, from 0.08 (least) to 1 (most)."""
+    pairs = disagreement[~np.eye(len(disagreement), dtype=bool)]
     spread = max(float(np.ptp(pairs)), 1e-9)
-    return np.asarray(0.08 + 0.92 * (shares - pairs.min()) / spread)
+    return np.asarray(0.08 + 0.92 * (disagreement - pairs.min()) / spread)
 
 
-def _closeup(mistakes: Mistakes) -> list[int]:
-    """The classes of the table: all where they are few, else those that are confused most."""
+def _table_classes(mistakes: Mistakes) -> list[int]:
+    """The classes of the confusion table: all where they are few, else the most confused ones."""
     n_classes = len(mistakes.classes)
-    return (
-        list(range(n_classes)) if n_classes <= MAX_CELLS else mistakes.most_confused(MAX_CELLS - 5)
-    )
+    if n_classes <= MAX_CELLS:
+        return list(range(n_classes))
+    return mistakes.most_confused(MAX_CELLS - 5)

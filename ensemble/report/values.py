@@ -1,4 +1,4 @@
-"""What the report's page shows, as plain frozen values: one set of images after the other."""
+"""What the report's page shows, as plain frozen values."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,42 +18,49 @@ class Axis:
     high: float
     ticks: tuple[float, ...]
 
-    def place(self, value: float) -> float:
-        """Where a value stands, in percent of the width, kept within the scale."""
-        return round(100 * min(max((value - self.low) / (self.high - self.low), 0), 1), 2)
+    def position(self, value: float) -> float:
+        """The value's position in percent of the width, clipped to the scale."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(100 * min(max(share, 0), 1), 2)
 
     @classmethod
-    def over(cls, values: Sequence[Interval]) -> "Axis":
+    def over(cls, intervals: Sequence[Interval]) -> "Axis":
         """Round numbers from below the lowest end to above the highest, within 0 to 1."""
         from matplotlib.ticker import MaxNLocator
 
-        low, high = min(own.low for own in values), max(own.high for own in values)
-        room = max(0.02 * (high - low), 0.001)
-        found = MaxNLocator(nbins=5, steps=[1, 2, 5, 10]).tick_values(
-            max(0, low - room), min(1, high + room)
-        )
-        ticks = [float(tick) for tick in found if -1e-9 <= tick <= 1 + 1e-9]
+        low = min(interval.low for interval in intervals)
+        high = max(interval.high for interval in intervals)
+        margin = max(0.02 * (high - low), 0.001)
+        locator = MaxNLocator(nbins=5, steps=[1, 2, 5, 10])
+        candidates = locator.tick_values(max(0, low - margin), min(1, high + margin))
+        ticks = [float(tick) for tick in candidates if -1e-9 <= tick <= 1 + 1e-9]
         return cls(ticks[0], ticks[-1], tuple(ticks))
 
 
 @dataclass(frozen=True)
 class RunView:
-    """A run with what its folder holds beyond run.json; empty where it was imported. number is its place."""
+    """A run with its rank and what its folder holds beyond run.json.
 
-    number: int
+    history, range_test (rate, loss) and recipe are empty where the run was imported or a file is
+    damaged; damaged names such files.
+    """
+
+    rank: int
     run: Run
     accuracy: Interval
     history: tuple[EpochEnded, ...]
-    rate_test: tuple[tuple[float, float], ...]
+    range_test: tuple[tuple[float, float], ...]
+    damaged: tuple[Damaged, ...]
     recipe: str
     mistakes: Mistakes
 
 
 @dataclass(frozen=True)
-class Strategy:
-    """The seeds of one recipe together: the mean of their accuracies with its interval over rows, and what it took.
+class RecipeView:
+    """The runs of one recipe, one per seed.
 
-    beside is what the paired test says of it beside the first, "" where there is none.
+    accuracy (with its interval over rows), log_loss and seconds are means over the runs.
+    versus_best is the verdict of the paired test against the best recipe, "" without a test.
     """
 
     name: str
@@ -61,47 +68,42 @@ class Strategy:
     accuracy: Interval
     log_loss: float
     seconds: float
-    beside: str
-
-    @property
-    def first(self) -> Run:
-        """The run that speaks for what all seeds share."""
-        return self.runs[0]
+    versus_best: str
 
 
 @dataclass(frozen=True)
 class BlendView:
-    """A blend, its mistakes with the final weights on the validation rows, and the submission whose options it has.
+    """A blend, its mistakes with the final weights, and the submission whose options it follows.
 
-    has_its_members: whether its members are also that submission's.
+    has_same_members: whether its members are those of that submission.
     """
 
     blend: Blend
     mistakes: Mistakes
     submission: str
-    has_its_members: bool
+    has_same_members: bool
 
 
 @dataclass(frozen=True)
-class Sample:
+class ClassExamples:
     """Thumbnails of one class, as data URIs."""
 
     name: str
-    pictures: tuple[str, ...]
+    thumbnails: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class CopyView:
-    """Two images that show one picture; pictures are data URIs."""
+    """An image and its copy; thumbnails are data URIs."""
 
     kind: str
     captions: tuple[str, str]
-    pictures: tuple[str, str]
+    thumbnails: tuple[str, str]
 
 
 @dataclass(frozen=True)
-class PartView:
-    """What a part of the images holds; the texts are ready to read."""
+class SplitView:
+    """What a split holds; sizes and formats are ready to read."""
 
     name: str
     n_images: int
@@ -112,17 +114,17 @@ class PartView:
 
 @dataclass(frozen=True)
 class DataView:
-    """The images themselves. missing says why they could not be looked at, "" where they could; details say more,
-    and stay off the page.
+    """The images themselves, or why the page cannot show them: unavailable, "" where it can.
 
-    counts is by class, then by part; both in the order to show.
+    details say more about that in the terminal, never on the page. counts is by class, then by
+    split, both in the order to show.
     """
 
-    missing: str
+    unavailable: str
     details: str = ""
-    parts: tuple[PartView, ...] = ()
+    splits: tuple[SplitView, ...] = ()
     counts: Mapping[str, Mapping[str, int]] | None = None
-    samples: tuple[Sample, ...] = ()
+    examples: tuple[ClassExamples, ...] = ()
     leaks: tuple[str, ...] = ()
     n_copies: int = 0
     copies: tuple[CopyView, ...] = ()
@@ -130,20 +132,20 @@ class DataView:
 
 
 @dataclass(frozen=True)
-class SetView:
-    """Everything about the runs on one set of validation rows; blend is None with one run, why_no_blend says more."""
+class GroupView:
+    """The runs on the same validation rows, best first, and their blend or why there is none."""
 
     name: str
     runs: tuple[RunView, ...]
     n_rows: int
-    strategies: tuple[Strategy, ...]
+    recipes: tuple[RecipeView, ...]
     blend: BlendView | None
     why_no_blend: str
     data: DataView
 
     @property
     def axis(self) -> Axis:
-        """The scale of all accuracies of this set."""
+        """The scale of all accuracies of this group."""
         blends = [rating.accuracy for rating in self.blend.blend.table] if self.blend else []
         return Axis.over([view.accuracy for view in self.runs] + blends)
 
@@ -154,7 +156,7 @@ class SetView:
 
     @property
     def headline(self) -> Interval:
-        """The blend's cross-fitted accuracy, else the only run's."""
+        """The blend's cross-fitted accuracy; without a blend, that of the best run."""
         return self.blend.blend.valid.accuracy if self.blend else self.best.accuracy
 
 
@@ -162,7 +164,7 @@ class SetView:
 class Report:
     """The page's content. created is when its newest run finished."""
 
-    sets: tuple[SetView, ...]
+    groups: tuple[GroupView, ...]
     damaged: tuple[Damaged, ...]
     incomplete: tuple[str, ...]
     created: str

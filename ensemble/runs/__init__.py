@@ -4,11 +4,12 @@ A folder without run.json is unfinished and invisible to blending. Nothing here 
 is trained.
 """
 
+from ensemble.runs.data_info import DataInfo
 from ensemble.runs.folds import FoldedRun
 from ensemble.runs.history import drawable, history_of, range_test_of
 from ensemble.runs.read import read_run
 from ensemble.runs.record import LrFind, Trained, TrainingRecord
-from ensemble.runs.run import FORMAT, DataInfo, Run, Scores, StoredRun
+from ensemble.runs.run import FORMAT, Run, Scores, StoredRun
 from ensemble.runs.store import Damaged, Listing, RunStore
 from ensemble.runs.writer import publish
 

@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from ensemble.predictions import Predictions, aligned, joined
+from ensemble.runs.data_info import DataInfo
 from ensemble.runs.record import TrainingRecord
-from ensemble.runs.run import DataInfo, Run, Scores, StoredRun
+from ensemble.runs.run import Run, Scores, StoredRun
 
 
 class FoldedRun(Run):
@@ -25,7 +26,7 @@ class FoldedRun(Run):
         return self.stored
 
     def valid(self) -> Predictions:
-        """The folds' validation rows joined by id, each row once. Raises DamagedError, MismatchError."""
+        """The folds' validation rows, each once. Raises DamagedError, MismatchError."""
         return joined({fold.id: fold.valid() for fold in self.folds})
 
     def test(self) -> Predictions:
@@ -37,7 +38,7 @@ class FoldedRun(Run):
 
 
 def whole_runs(runs: Sequence[StoredRun]) -> tuple[list[Run], list[str]]:
-    """Runs without folds and complete sets of folds, sorted by id; and what each other set lacks."""
+    """Runs without folds and complete sets of folds by id; and what the other sets lack."""
     whole: dict[str, Run] = {run.id: run for run in runs if run.fold is None}
     sets: dict[str, list[StoredRun]] = {}
     for run in runs:

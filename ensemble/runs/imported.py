@@ -162,13 +162,13 @@ def _no_reference(
 
 
 def _overlap(ids: Array, reference_ids: Array) -> float:
-    """The share of the reference's ids that are among these, whatever suffixes and leading zeros."""
+    """The share of the reference's ids among these, ignoring suffixes and leading zeros."""
     rows_of = matcher(name.lstrip("0") for name in ids.tolist())
     return float(np.mean([bool(rows_of(name.lstrip("0"))) for name in reference_ids.tolist()]))
 
 
 def _matched(path: Path, predictions: Predictions, reference: Predictions) -> Predictions:
-    """Predictions with the reference's ids, order, classes and true classes. Raises MismatchError."""
+    """Predictions in the reference's order of ids and classes. Raises MismatchError."""
     missing = set(reference.classes) - set(predictions.classes)
     extra = set(predictions.classes) - set(reference.classes)
     if missing or extra:

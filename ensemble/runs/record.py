@@ -21,7 +21,7 @@ class Stored(BaseModel):
 
 
 class LrFind(Stored):
-    """What the range test suggested and which rate was taken. A rule with too few points is null."""
+    """What the range test suggested and chose. A rule with too few points is null."""
 
     suggestions: dict[str, Amount | None]
     chosen: Amount

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from ensemble import metrics
 from ensemble.dataset.sample import COPY
@@ -19,56 +19,11 @@ from ensemble.errors import DamagedError, RunError
 from ensemble.files import sha256
 from ensemble.metrics import ClassScore, per_class
 from ensemble.predictions import Array, Predictions, some
+from ensemble.runs.data_info import DataInfo
 from ensemble.runs.record import LARGEST, Amount, Count, Stored, TrainingRecord
 
 FORMAT = 2
 MAX_TEXT = 1 << 22  # bytes of a text beside run.json: some 50,000 epochs of history.csv
-
-
-class DataInfo(Stored):
-    """Which images a run saw. Two runs blend when name and valid agree."""
-
-    name: str
-    fingerprint: str = Field(description="content, label and split of every image used")
-    valid: str = Field(description="content and label of the validation images")
-    n_train: Count
-    n_valid: int = Field(ge=1, le=LARGEST)
-    n_test: Count = 0
-    majority: float = Field(
-        ge=0,
-        le=1,
-        description="accuracy on the validation rows of always naming the most common class",
-    )
-    sample_submission: str | None = Field(None, description="where the sample submission was")
-    sample_sha256: str | None = Field(
-        None, description="hash of the sample's bytes; the run holds a copy of them"
-    )
-    positive: str | None = None
-    class_counts: dict[str, Count] = Field(
-        default_factory=dict, description="readable training images of each class"
-    )
-    is_grouped: bool = Field(
-        False, description="whether validation rows belong to groups, such as patients"
-    )
-    unreadable: dict[str, list[str]] = {}
-
-    @property
-    def n_rows(self) -> int:
-        """The validation rows that were predicted: those whose image could be read."""
-        return self.n_valid - len(self.unreadable.get("valid", ()))
-
-    @field_validator("sample_submission")
-    @classmethod
-    def _is_path(cls, path: str | None) -> str | None:
-        if path is not None and "\0" in path:
-            raise ValueError("data.sample_submission: a path holds no NUL")
-        return path
-
-    @model_validator(mode="after")
-    def _has_rows(self) -> Self:
-        if self.n_rows < 1:
-            raise ValueError("no validation image was readable")
-        return self
 
 
 class Scores(Stored):
@@ -124,7 +79,7 @@ class Run(Stored):
 
     @abstractmethod
     def test(self) -> Predictions:
-        """Its probabilities of the test rows, if data.n_test > 0. Raises DamagedError, MismatchError."""
+        """Its probabilities of the data.n_test test rows. Raises DamagedError, MismatchError."""
 
     def test_refit(self) -> Predictions:
         """The refit's probabilities of the test rows, if refit_epochs is set. Raises DamagedError.
@@ -167,7 +122,7 @@ class Run(Stored):
             )
 
     def sample_copy(self) -> Path | None:
-        """Its copy of the sample submission; None without a sample, or from before runs kept copies.
+        """Its copy of the sample submission, None if it has none.
 
         With folds that of the first; `submission.sample` compares all of them.
         """
@@ -182,7 +137,7 @@ class Run(Stored):
         return per_class(valid.probs, valid.targets, valid.classes)
 
     def class_shares(self, with_valid: bool = False) -> Array:
-        """The shares of its training images by class, (classes,): what an unreadable test image gets.
+        """The class shares of its training images, (classes,), which unreadable test images get.
 
         with_valid counts the validation images too, as a refit does. They are also counted where
         run.json has no counts. Raises DamagedError.
@@ -247,7 +202,7 @@ class StoredRun(Run):
         return self.read_predictions("test.npz")
 
     def check(self) -> None:
-        """Check that the stored predictions are whole and give the stated score. Raises DamagedError."""
+        """Check the stored predictions and the stated accuracy. Raises DamagedError."""
         for name in self.files:
             if name.endswith(".npz"):
                 self.read_predictions(name)
@@ -256,9 +211,9 @@ class StoredRun(Run):
         self.check_score(metrics.accuracy(valid.probs, valid.targets))
 
     def check_file(self, name: str) -> None:
-        """Check that a file of the folder is the one that run.json was written for. Raises DamagedError.
+        """Check that a file is the one that run.json was written for. Raises DamagedError.
 
-        A file whose hash run.json lacks must lie in the folder: a link could lead to any file.
+        A file without a hash in run.json must not be a link, which could lead to any file.
         """
         path, digest = self.folder / name, self.files.get(name)
         if not path.is_file():

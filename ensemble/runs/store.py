@@ -24,7 +24,7 @@ class Damaged:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder of runs holds: finished runs by id, damaged ones, and incomplete sets of folds."""
+    """What a folder of runs holds: finished runs by id, damaged ones, incomplete folds."""
 
     runs: list[Run]
     damaged: list[Damaged]
@@ -67,7 +67,7 @@ class RunStore:
         return self.all(patterns).runs
 
     def get(self, run_id: str) -> Run:
-        """A finished run, one of its folds, or all of them. Raises RunError with near ids, DamagedError."""
+        """A finished run, with or without folds, or one fold. Raises RunError, DamagedError."""
         path = self.folder(run_id) / "run.json"
         if os.path.isfile(path) and "/" not in run_id and "\\" not in run_id:
             return read_run(path)
@@ -94,7 +94,7 @@ class RunStore:
 
     @contextmanager
     def lock(self, run_id: str, wait: bool) -> Iterator[bool]:
-        """Hold a run's lock while training it; yields False if another process holds it and not wait.
+        """Hold a run's lock; yields False if another process holds it and wait is off.
 
         The kernel frees the lock when its process ends, in whatever way. Raises RunError.
         """

@@ -17,9 +17,10 @@ from ensemble.dataset.sample import COPY
 from ensemble.events import EpochEnded
 from ensemble.files import atomic_path, sha256, write_text
 from ensemble.predictions import Predictions
+from ensemble.runs.data_info import DataInfo
 from ensemble.runs.history import history_csv, range_test_csv
 from ensemble.runs.record import Trained
-from ensemble.runs.run import DataInfo, Scores, StoredRun
+from ensemble.runs.run import Scores, StoredRun
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet
@@ -69,7 +70,7 @@ def write_predictions(folder: Path, valid: Predictions, test: Predictions | None
 
 
 def write_sample(folder: Path, content: bytes | None) -> None:
-    """The copy of the sample submission; None removes that of an earlier training. Raises EnsembleError."""
+    """The copy of the sample submission; None removes an earlier one. Raises EnsembleError."""
     if content is None:
         (folder / COPY).unlink(missing_ok=True)
         return

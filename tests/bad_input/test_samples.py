@@ -127,7 +127,10 @@ PATHS = {
     "a folder": ("runs", ["runs", "is gone"]),
     "a device": ("/dev/zero", ["/dev/zero", "is gone"]),
     "a name of 5,000 letters": ("s" * 5000, ["is gone"]),
-    "a name with a NUL": ("s\0.csv", ["run.json: data.sample_submission: a path holds no NUL"]),
+    "a name with a NUL": (
+        "s\0.csv",
+        ["run.json: data.sample_submission: a path cannot contain NUL"],
+    ),
     "somebody's password": (
         "../outside/secret.txt",
         ["secret.txt", "a header and at least one row"],

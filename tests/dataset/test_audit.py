@@ -167,7 +167,7 @@ def test_the_text_puts_leaks_first_and_names_few_examples(planted, capsys):
     assert lines[0].startswith("leak:")
     order = [
         next(i for i, line in enumerate(lines) if line.startswith(start))
-        for start in ("leak", "one picture under two labels", "unreadable", "palette")
+        for start in ("leak", "copy with another label", "unreadable", "palette")
     ]
     assert order == sorted(order)
     assert (

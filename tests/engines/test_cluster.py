@@ -64,7 +64,7 @@ def test_a_killed_node_costs_an_epoch_and_nothing_else(nodes, tiny, one_by_one, 
     assert runs[2].refit_epochs
     notes = [event.text for event in events if isinstance(event, Note)]
     assert len([text for text in notes if text.startswith("its worker was lost (")]) == 1
-    assert len([text for text in notes if text.startswith("going on after epoch")]) == 1
+    assert len([text for text in notes if text.startswith("resuming from epoch")]) == 1
     assert sum(isinstance(event, RunEnded) for event in events) == 3
     assert not list((tmp_path / "runs").glob("*/state"))
     assert list((tmp_path / "cache" / "received").rglob("*.png")), "the images came by their hashes"

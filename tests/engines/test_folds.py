@@ -8,7 +8,7 @@ from ensemble.blending import make_blend
 from ensemble.engines.local import train_all
 from ensemble.errors import RunError
 from ensemble.events import RunEnded, ignore
-from ensemble.learn import trained_learner
+from ensemble.learn import load_learner
 from ensemble.metrics import accuracy, log_loss
 from ensemble.recipe import Recipe
 from ensemble.runs import FoldedRun, RunStore, publish
@@ -114,8 +114,8 @@ def test_one_refit_on_all_rows_serves_all_folds(trained, store, tmp_path):
 def test_all_folds_together_have_no_network(trained, store):
     (run,) = trained()
     with pytest.raises(RunError, match=f"has 3 networks; take one fold's, such as {run.id}-f0"):
-        trained_learner(run)
-    assert trained_learner(run.folds[0]).model is not None
+        load_learner(run)
+    assert load_learner(run.folds[0]).model is not None
 
 
 def test_patients_stay_together_in_the_cross_fitted_score(tmp_path, tiny_images, store):

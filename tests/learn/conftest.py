@@ -12,7 +12,8 @@ from ensemble.dataset.load import load
 from ensemble.dataset.pixel_store import open_store
 from ensemble.events import Event, Note
 from ensemble.learn import resume
-from ensemble.learn.data import Catalog, catalog, loaders
+from ensemble.learn.catalog import Catalog, catalog_of
+from ensemble.learn.loaders import loaders
 from ensemble.learn.preprocess import weights_config
 from ensemble.learn.train import train
 from ensemble.predictions import Predictions
@@ -112,7 +113,7 @@ def served():
     def served(recipe, batch_size=16) -> tuple[Catalog, object]:
         data, preprocess = load(recipe.data), weights_config(recipe)
         store = open_store(data.hashes, preprocess.geometry, lambda done, n: None)
-        images = catalog(data, store, recipe.data.skip_unreadable)
+        images = catalog_of(data, store, recipe.data.skip_unreadable)
         return images, loaders(
             images, batch_size, recipe.augmentation, (preprocess.mean, preprocess.std), 0
         )

@@ -96,5 +96,5 @@ def test_weights_that_change_after_the_error_are_the_ones_that_predict(failing):
         (ValueError("out of memory"), False),
     ],
 )
-def test_memory_that_ran_out_is_known_by_every_librarys_words(error, is_memory):
+def test_out_of_memory_is_recognized_in_every_librarys_words(error, is_memory):
     assert is_out_of_memory(error) is is_memory

@@ -45,7 +45,7 @@ def erased(share, shape=(400, 3, 24, 32), seed=0):
     return (out != 0).any(1)
 
 
-def test_each_image_is_erased_with_the_probability_in_a_rectangle_of_its_own():
+def test_each_image_is_erased_with_the_probability_in_its_own_rectangle():
     pixels = erased(0.5)
     areas = pixels.flatten(1).sum(1)
     assert 0.4 < (areas > 0).float().mean() < 0.6

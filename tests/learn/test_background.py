@@ -24,7 +24,7 @@ def test_a_result_is_taken_once_and_only_when_it_is_ready():
     assert background.take(None) is None
 
 
-def test_an_error_is_raised_where_the_result_is_asked_for():
+def test_take_raises_the_error_of_the_call():
     def work():
         raise ValueError("unreadable")
 

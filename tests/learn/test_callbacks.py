@@ -9,14 +9,8 @@ from fastai.torch_core import TensorCategory, TensorImage
 from torch import nn
 
 from ensemble.events import EpochEnded, Step
-from ensemble.learn.callbacks import (
-    Best,
-    ChannelsLast,
-    FiniteLoss,
-    SeedEpochs,
-    copy_of,
-    freeze_statistics,
-)
+from ensemble.learn.callbacks import ChannelsLast, FiniteLoss, SeedEpochs, freeze_statistics
+from ensemble.learn.keepers import Best, copy_of
 from ensemble.recipe import EarlyStop
 
 NAN = float("nan")
@@ -39,7 +33,7 @@ def watched(best, *values):
 
 
 def kept(best):
-    return best.kept_epoch, best.state["weight"].item() if best.state else None
+    return best.kept_epoch, best.kept["weight"].item() if best.kept else None
 
 
 @pytest.mark.parametrize(
@@ -74,7 +68,7 @@ def test_the_best_epoch_is_that_of_all_phases():
     assert kept(best) == (5, 1)
 
 
-def test_the_last_epoch_is_kept_where_that_was_asked_for():
+def test_keep_last_keeps_the_last_epoch():
     best = Best("valid_loss", EarlyStop(patience=2), keep="last")
     assert watched(best, (0.5, 0), (0.9, 0), (0.7, 0), (0.1, 0)) == 3
     assert kept(best) == (3, 3)
@@ -109,7 +103,7 @@ def test_a_copy_of_the_weights_stays_as_it_is():
     assert torch.equal(copy["weight"], before)
 
 
-def test_the_statistics_of_frozen_modules_stand_still_and_only_theirs():
+def test_only_the_statistics_of_frozen_modules_stop_moving():
     def block():
         return nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Dropout(0.5))
 
@@ -144,7 +138,7 @@ def test_an_epoch_draws_the_same_numbers_whatever_was_drawn_before():
 
 
 @pytest.mark.parametrize("loss", [NAN, float("inf")])
-def test_a_loss_that_is_no_number_ends_training_with_place_and_rate(loss):
+def test_a_nan_or_infinite_loss_ends_training_and_names_batch_and_rate(loss):
     callback = FiniteLoss("unfrozen", every=2)
     callback.learn = SimpleNamespace(
         training=True,

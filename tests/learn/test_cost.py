@@ -161,6 +161,6 @@ def test_the_command_trains_nothing_and_names_the_next(recipe_file, tmp_path, mo
     shown = capsys.readouterr().out
     assert "scratch: 1 ×" in shown
     assert "decoding: 60 images took " in shown
-    assert "all together: " in shown
+    assert "total: " in shown
     assert f"next:  ens train {path} --runs" in shown
     assert not (tmp_path / "runs").exists()

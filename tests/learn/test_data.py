@@ -16,9 +16,11 @@ from ensemble.dataset.pixels import decode_pixels
 from ensemble.errors import DataError
 from ensemble.events import Note
 from ensemble.learn import learner
-from ensemble.learn.data import PixelDL, StoredImage, normalisation, one_ahead, part_loader
 from ensemble.learn.device import seed_everything
+from ensemble.learn.loaders import normalization, split_loader
+from ensemble.learn.pixel_loader import PixelDL, one_ahead
 from ensemble.learn.preprocess import weights_config
+from ensemble.learn.stored_image import StoredImage
 from ensemble.recipe import Recipe
 
 SHAPES = {"landscape": (460, 300), "portrait": (290, 431), "square": (377, 377)}
@@ -62,7 +64,8 @@ def as_served(dls, images, part, normalize):
     """What the network is shown of a part, from 0 to 1."""
     mean, std = (torch.tensor(value)[:, None, None] for value in normalize)
     return (
-        torch.cat([x.as_subclass(torch.Tensor) for (x,) in part_loader(dls, images, part, 3)]) * std
+        torch.cat([x.as_subclass(torch.Tensor) for (x,) in split_loader(dls, images, part, 3)])
+        * std
         + mean
     )
 
@@ -107,7 +110,7 @@ class TestEvaluationView:
 
     @pytest.mark.parametrize("arch", ["tf_efficientnet_lite0", "vgg11_bn"])
     @pytest.mark.parametrize("size", [(48, 48), (60, 44), (40, 64), (64, 64)], ids=str)
-    def test_small_pictures_of_one_size_are_enlarged_on_the_device_as_timm_does(
+    def test_small_images_of_one_size_are_enlarged_on_the_device_as_timm_does(
         self, size, arch, rng, photo, tmp_path, recipe_about, served
     ):
         small = saved(
@@ -165,14 +168,14 @@ class TestBatches:
         data = load(recipe.data)
         images, dls = served(recipe)
         for part, table in zip(("train", "valid", "test"), data.tables, strict=True):
-            pixels = StoredImage(images).read(images.parts[part].tolist())
+            pixels = StoredImage(images).read(images.splits[part].tolist())
             shown = pixels.permute(0, 2, 3, 1).numpy()
             assert all(
                 np.array_equal(mine, Image.open(file))
                 for mine, file in zip(shown, table.files, strict=True)
             )
             if part == "test":
-                assert [data.classes[code] for code in images.codes[images.parts[part]]] == list(
+                assert [data.classes[code] for code in images.codes[images.splits[part]]] == list(
                     table.labels
                 )
         x, y = dls.valid.one_batch()
@@ -212,15 +215,15 @@ class TestBatches:
         pixels = np.concatenate(
             [np.asarray(Image.open(file)).reshape(-1, 3) for file in load(recipe.data).train.files]
         )
-        mean, std = normalisation("dataset", config, images)
+        mean, std = normalization("dataset", config, images)
         assert np.allclose(mean, pixels.mean(0) / 255)
         assert np.allclose(std, pixels.std(0) / 255)
-        assert normalisation("auto", config, images) == config
-        assert normalisation("imagenet", config, images) == (
+        assert normalization("auto", config, images) == config
+        assert normalization("imagenet", config, images) == (
             (0.485, 0.456, 0.406),
             (0.229, 0.224, 0.225),
         )
-        assert normalisation(((0, 0, 0), (1, 1, 1)), config, images) == ((0, 0, 0), (1, 1, 1))
+        assert normalization(((0, 0, 0), (1, 1, 1)), config, images) == ((0, 0, 0), (1, 1, 1))
 
 
 class TestStreaming:
@@ -238,7 +241,7 @@ class TestStreaming:
             "decoded afresh" in event.text for event in cached.events if isinstance(event, Note)
         )
 
-    def test_random_crops_differ_by_epoch_and_picture_and_come_again_with_the_seed(
+    def test_random_crops_differ_by_epoch_and_image_and_repeat_with_the_seed(
         self, recipe_of, served
     ):
         images, dls = served(recipe_of("augment={crop: 0.3}"))
@@ -252,13 +255,13 @@ class TestStreaming:
             torch.equal(one, other) for one, other in zip(shown[0], shown[1], strict=True)
         )
         assert shown[0].shape == (38, 3, 32, 32)
-        plain = torch.cat([x for x, *_ in part_loader(dls, images, "train", 16)])
+        plain = torch.cat([x for x, *_ in split_loader(dls, images, "train", 16)])
         valid = torch.cat([x for x, _ in dls.valid])
         without = served(recipe_of())[1]
         assert torch.equal(valid, torch.cat([x for x, _ in without.valid]))
         assert not torch.allclose(plain, shown[0], atol=1e-2)
 
-    def test_a_picture_that_is_gone_when_it_is_to_be_cropped_is_an_error_with_its_name(
+    def test_an_image_that_is_deleted_before_it_is_cropped_is_an_error_with_its_name(
         self, recipe_of, served
     ):
         images, dls = served(recipe_of("augment={crop: 0.3}"))
@@ -313,7 +316,7 @@ class TestLearner:
         found.plot_top_losses(3)
         plt.close("all")
 
-    def test_it_predicts_its_parts_a_test_loader_of_paths_and_single_pictures(
+    def test_it_predicts_its_splits_a_test_loader_of_paths_and_single_images(
         self, learn, recipe_of
     ):
         data = load(recipe_of().data)
@@ -338,7 +341,7 @@ class TestLearner:
         loss, accuracy = learn.validate()
         assert 0 <= accuracy <= 1
 
-    def test_a_picture_of_another_size_is_shown_as_if_it_were_stored(
+    def test_an_image_of_another_size_is_resized_as_if_it_were_stored(
         self, learn, recipe_of, rng, photo, tmp_path
     ):
         geometry = weights_config(recipe_of("data.size=48")).geometry
@@ -380,7 +383,7 @@ class TestUnreadable:
         names = damage("valid", 2)
         with pytest.raises(
             DataError,
-            match="2 unreadable validation images, the first: .*\nmend or remove them, or",
+            match="2 unreadable validation images, the first: .*\nfix or remove them, or",
         ):
             fit()
         made = fit("data.skip_unreadable=true")
@@ -427,7 +430,7 @@ class TestUnreadable:
 
 
 class TestSamePicture:
-    def test_a_picture_under_two_labels_keeps_the_label_of_each_row(
+    def test_an_image_under_two_labels_keeps_the_label_of_each_row(
         self, rng, photo, tmp_path, recipe_about, served
     ):
         twice = photo(rng, 32, 32)
@@ -438,13 +441,13 @@ class TestSamePicture:
         (x, y), *_ = dls.valid
         first, second = (
             i
-            for i, row in enumerate(images.rows[images.parts["valid"]])
-            if row == images.rows[images.parts["valid"]][2]
+            for i, row in enumerate(images.rows[images.splits["valid"]])
+            if row == images.rows[images.splits["valid"]][2]
         )
         assert torch.equal(x[first], x[second])
         assert [dls.vocab[y[first]], dls.vocab[y[second]]] == ["a", "b"]
 
-    def test_a_picture_in_train_and_test_keeps_the_label_of_each_row(
+    def test_an_image_in_train_and_test_keeps_the_label_of_each_row(
         self, rng, photo, tmp_path, recipe_about, served
     ):
         twice = photo(rng, 32, 32)
@@ -455,17 +458,17 @@ class TestSamePicture:
         images, _ = served(recipe)
         data = load(recipe.data)
         for part, table in zip(("train", "valid", "test"), data.tables, strict=True):
-            assert [data.classes[code] for code in images.codes[images.parts[part]]] == list(
+            assert [data.classes[code] for code in images.codes[images.splits[part]]] == list(
                 table.labels
             )
-        mine = images.rows[images.parts["train"]][list(data.train.ids).index("a/first")]
-        assert images.rows[images.parts["test"]][list(data.test.ids).index("b/again")] == mine
+        mine = images.rows[images.splits["train"]][list(data.train.ids).index("a/first")]
+        assert images.rows[images.splits["test"]][list(data.test.ids).index("b/again")] == mine
 
 
-@pytest.mark.parametrize("n_together", [2, 3, 100])
+@pytest.mark.parametrize("n_grouped", [2, 3, 100])
 @pytest.mark.parametrize("drop_last", [True, False])
-def test_batches_that_are_transformed_together_are_those_of_one_by_one(
-    n_together, drop_last, recipe_about, tiny_images, tmp_path, monkeypatch
+def test_batches_that_are_transformed_together_equal_those_transformed_singly(
+    n_grouped, drop_last, recipe_about, tiny_images, tmp_path, monkeypatch
 ):
     recipe = recipe_about(tiny_images(tmp_path / "images"))
     train = learner(recipe).dls.train.new(drop_last=drop_last, bs=7)
@@ -475,7 +478,7 @@ def test_batches_that_are_transformed_together_are_those_of_one_by_one(
         return [(x.clone(), y.clone()) for x, y in train]
 
     plain = batches()
-    monkeypatch.setattr(PixelDL, "n_together", n_together)
+    monkeypatch.setattr(PixelDL, "n_grouped", n_grouped)
     grouped = batches()
     assert len(grouped) == len(plain) == len(train)
     for (x, y), (x_plain, y_plain) in zip(grouped, plain, strict=True):
@@ -497,10 +500,10 @@ def test_a_gpu_transforms_small_batches_together_where_that_changes_nothing(
 ):
     recipe = recipe_about(tiny_images(tmp_path / "images"), f"augment={augment}")
     train = learner(recipe).dls.train.new(bs=4)
-    assert train.n_together == 1, "on the CPU every batch is its own"
+    assert train.n_grouped == 1, "on the CPU every batch is its own"
     monkeypatch.setattr(
         PixelDL, "device", property(lambda _: torch.device("cuda"))
     )  # nothing is sent there
-    assert (train.n_together > 1) == is_grouped
+    assert (train.n_grouped > 1) == is_grouped
     monkeypatch.setattr(train, "bs", 100_000)
-    assert train.n_together == 1, "a large batch fills the room alone"
+    assert train.n_grouped == 1, "a large batch fills the room alone"

@@ -23,5 +23,5 @@ def test_without_a_compiler_the_recipe_is_refused(recipe_of, monkeypatch):
     from torch._inductor import config
 
     monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
-    with pytest.raises(TrainingError, match=r"fit\.compile: no C\+\+ compiler is here\ninstall"):
+    with pytest.raises(TrainingError, match=r"fit\.compile: no C\+\+ compiler found\ninstall"):
         learner(recipe_of("fit.compile=true"))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ensemble.learn.features import n_views
+from ensemble.learn.features import n_cached
 from ensemble.recipe import Augment, Fit
 
 HEADS = {
@@ -20,7 +20,7 @@ ARCHS = ("resnet10t", "test_efficientnet", "test_convnext", "test_vit", "test_ma
     ("arch", "head"),
     [(arch, head) for arch in ARCHS for head in HEADS.values()],
 )
-def test_one_plain_view_is_the_frozen_phase_itself(arch, head, fit):
+def test_one_plain_augmentation_is_the_frozen_phase_itself(arch, head, fit):
     said = (
         f"model.arch={arch}",
         head,
@@ -37,7 +37,7 @@ def test_one_plain_view_is_the_frozen_phase_itself(arch, head, fit):
     assert cached.record.n_trainable == plain.record.n_trainable
 
 
-def test_several_views_are_cycled_through_and_the_first_is_plain(fit):
+def test_epochs_cycle_through_cached_augmentations_and_the_first_is_plain(fit):
     said = ("model.arch=resnet10t", *FROZEN, "augment=heavy")
     one, three = (
         fit(*said, "fit.feature_views=1").trained,
@@ -50,7 +50,7 @@ def test_several_views_are_cycled_through_and_the_first_is_plain(fit):
     assert one.history[-1].valid_loss == plain.history[-1].valid_loss
 
 
-def test_the_rate_is_found_and_the_unfrozen_phase_goes_on_from_the_head_that_was_trained(fit):
+def test_the_rate_is_found_and_the_unfrozen_phase_continues_with_the_trained_head(fit):
     said = (
         "model.arch=resnet10t",
         "fit.strategy=fine_tune",
@@ -63,7 +63,7 @@ def test_the_rate_is_found_and_the_unfrozen_phase_goes_on_from_the_head_that_was
     assert cached.trained.history[-1].valid_loss == pytest.approx(
         plain.trained.history[-1].valid_loss, abs=0.05
     )
-    assert "frozen phase: 1 cached views, batch norm in eval" in cached.notes
+    assert "frozen phase: 1 cached augmentations, batch norm in eval" in cached.notes
     assert "frozen phase: images pass the body every epoch, batch norm in eval" in plain.notes
 
 
@@ -82,8 +82,8 @@ def test_the_rate_is_found_and_the_unfrozen_phase_goes_on_from_the_head_that_was
         (Fit(feature_views=7), Augment(mixup=0.4), 10, 0),
     ],
 )
-def test_how_many_views_a_phase_has(fit, augment, n_epochs, expected):
-    assert n_views(fit, augment, n_epochs) == expected
+def test_how_many_augmentations_a_phase_caches(fit, augment, n_epochs, expected):
+    assert n_cached(fit, augment, n_epochs) == expected
 
 
 def test_a_penalty_on_the_head_counts_on_cached_features_too(fit):

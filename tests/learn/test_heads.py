@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from ensemble.errors import RecipeError
-from ensemble.learn.features import cut
-from ensemble.learn.models import BodyAndHead, Pool, build, classifiers, layer_groups
+from ensemble.learn.features import split_network
+from ensemble.learn.heads import BodyAndHead, Pool
+from ensemble.learn.layer_groups import classifiers, layer_groups
+from ensemble.learn.models import build
 from ensemble.recipe import Model
 
 SMALL_SWIN = {"embed_dim": 16, "depths": [1, 1], "num_heads": [1, 2]}
@@ -101,10 +103,10 @@ def test_a_distilled_network_may_keep_its_two_classifiers():
 @pytest.mark.parametrize(
     "arch", ["swin_tiny_patch4_window7_224", "deit_tiny_distilled_patch16_224", "levit_128s"]
 )
-def test_body_and_head_apart_are_the_network(arch):
+def test_body_and_head_one_after_the_other_compute_the_network(arch):
     network = small(arch).network.eval()
     x, _ = colors(1, 32)
-    parts = cut(network, described(arch))
+    parts = split_network(network, described(arch))
     parts.head.eval()
     with torch.no_grad():
         torch.testing.assert_close(parts.head(parts.body(x)), network(x))

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ensemble.dataset.load import load
 from ensemble.events import Note, Step
 from ensemble.learn import learner
-from ensemble.learn.callbacks import FrozenInEval, SeedEpochs, copy_of
+from ensemble.learn.callbacks import FrozenInEval, SeedEpochs
+from ensemble.learn.keepers import copy_of
 from ensemble.learn.lr import FALLBACK, RULES, n_steps_for, range_test, read_curve
 from ensemble.learn.train import find_lr
 from ensemble.runs.job import Job
@@ -93,7 +94,7 @@ def test_finding_a_rate_leaves_no_file_and_puts_the_network_back(recipe_of, tmp_
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
-def test_the_range_test_is_told_while_it_runs(recipe_of):
+def test_the_range_test_reports_its_steps(recipe_of):
     recipe, events = recipe_of("fit.lr=find"), []
     found = find_lr(Job(recipe, 0), load(recipe.data), events.append)
     steps = [event for event in events if isinstance(event, Step) and event.phase == "lr_find"]
@@ -105,7 +106,7 @@ def test_the_range_test_is_told_while_it_runs(recipe_of):
     (note,) = [event.text for event in events if isinstance(event, Note)]
     assert (
         note
-        == f"rate {found.chosen:.2g} by the valley rule, from 40 steps (2000% of the 2 steps of training)"
+        == f"range test: rate {found.chosen:.2g} (valley rule, 40 steps, 2000% of the 2 training steps)"
     )
 
 
@@ -127,7 +128,7 @@ def test_a_range_test_has_40_to_100_steps_a_fifth_of_the_run(n):
     assert n_steps_for(n) == min(max(n // 5, 40), 100)
 
 
-def test_a_normal_valley_gives_fastais_own_answers():
+def test_a_normal_valley_gives_fastais_answers():
     losses = a_valley()
     found = read_curve(rates(), losses, "valley", 100)
     x, y = torch.tensor(rates()[10:-5]), torch.tensor(losses[10:-5])
@@ -165,8 +166,11 @@ CURVES = {
         [2 + 0.1 * i + 0.11 * (i % 2) for i in range(100)],
         "the loss never falls below its first value, 2.000",
     ),
-    "nan at once": ([NAN] * 100, "only 0 points before the loss was not a number"),
-    "nan early": ([2.0, 1.9, 1.8, *[NAN] * 97], "only 0 points before the loss was not a number"),
+    "nan at once": ([NAN] * 100, "only 0 points before the loss was NaN or infinite"),
+    "nan early": (
+        [2.0, 1.9, 1.8, *[NAN] * 97],
+        "only 0 points before the loss was NaN or infinite",
+    ),
     "infinite early": (
         [2 - 0.05 * i for i in range(16)] + [math.inf] * 4,
         "only 6 points before the loss was not a",
@@ -178,19 +182,19 @@ CURVES = {
 
 @pytest.mark.parametrize("case", CURVES)
 @pytest.mark.parametrize("rule", RULES)
-def test_a_curve_that_says_nothing_falls_back_to_one_thousandth_with_the_reason(rule, case):
+def test_a_curve_that_no_rule_can_read_falls_back_to_one_thousandth_with_the_reason(rule, case):
     losses, reason = CURVES[case]
     found = read_curve(rates(len(losses)), losses, rule, 100)
     assert (found.chosen, found.rule) == (1e-3, "fallback")
     assert found.chosen == FALLBACK
-    assert found.note.startswith(f"the range test gave no answer ({reason}")
+    assert found.note.startswith(f"the range test found no rate ({reason}")
     assert found.note.endswith("; using 0.001")
     json.dumps(
         [found.losses, found.suggestions], allow_nan=False
     )  # run.json must be able to hold it
 
 
-def test_what_comes_after_a_loss_that_is_no_number_does_not_count():
+def test_points_after_a_nan_loss_do_not_count():
     losses = [*a_valley()[:80], *[NAN] * 20]
     found = read_curve(rates(), losses, "valley", 100)
     assert found.note == ""

@@ -60,21 +60,21 @@ def notes(made):
     ]
 
 
-def test_a_batch_in_parts_steps_as_the_whole(fit, short):
+def test_micro_batches_step_as_the_whole_batch(fit, short):
     whole = fit(*SAID)
     short(4)
     made = fit(*SAID)
     assert (made.trained.record.batch_size, made.trained.record.micro_batch) == (16, 4)
     assert len(notes(made)) == 2
     assert (
-        "4 images at a time from here, the gradients of 16 added up; batch norm sees 4"
+        "4 images at a time from here, gradients of 16 added up; batch norm sees 4"
         in notes(made)[1]
     )
     for mine, theirs in zip(made.trained.history, whole.trained.history, strict=True):
         assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-3)
 
 
-def test_the_parts_of_an_odd_batch_make_up_the_batch(fit, short):
+def test_micro_batches_of_an_odd_batch_add_up_to_it(fit, short):
     said = (*SAID, "fit.batch_size=15")
     whole = fit(*said)
     short(7)
@@ -84,7 +84,9 @@ def test_the_parts_of_an_odd_batch_make_up_the_batch(fit, short):
         assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-3)
 
 
-def test_the_head_on_cached_views_steps_on_the_whole_batch_though_images_pass_in_parts(recipe_of):
+def test_the_head_on_cached_features_steps_on_the_whole_batch_while_images_pass_in_micro_batches(
+    recipe_of,
+):
     recipe = recipe_of("model.arch=resnet10t", "fit.strategy=feature_extract")
     setup = set_up(Job(recipe, 0), load(recipe.data), RunStore(), ignore)
     MicroBatch(setup.learn, print).shrink(4)

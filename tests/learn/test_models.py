@@ -15,7 +15,9 @@ from torch import nn
 import ensemble
 from ensemble.errors import RecipeError
 from ensemble.learn import learner
-from ensemble.learn.models import BodyAndHead, Pool, build, count_parameters, layer_groups, splitter
+from ensemble.learn.heads import BodyAndHead, Pool
+from ensemble.learn.layer_groups import layer_groups, splitter
+from ensemble.learn.models import build, count_parameters
 from ensemble.recipe import Head, Model, Recipe
 
 RECIPES = sorted((Path(ensemble.__file__).parent.parent / "recipes").glob("*.yaml"))
@@ -83,7 +85,7 @@ def test_every_parameter_is_in_one_group_and_the_last_group_is_exactly_the_class
 
 
 @pytest.mark.parametrize("arch", N_GROUPS)
-def test_the_body_is_cut_at_its_stages(arch):
+def test_the_body_is_split_at_its_stages(arch):
     assert len(layer_groups(weightless(arch, head="keep"))) == N_GROUPS[arch]
 
 
@@ -154,7 +156,7 @@ def test_unfreezing_may_start_inside_a_stage():
     }
 
 
-def test_a_module_that_is_not_there_is_told_with_the_nearest():
+def test_an_unknown_module_is_an_error_with_the_nearest_names():
     with pytest.raises(
         RecipeError, match=r"fit.unfreeze_from: .* no module 'layr4'\nnearest: layer4"
     ):
@@ -277,9 +279,9 @@ def test_the_same_stream_gives_the_same_network():
 @pytest.mark.parametrize(
     ("arch", "near"), [("resnet43", "resnet34"), ("efficientnetb0", "efficientnet_b0")]
 )
-def test_an_unknown_arch_is_told_with_the_nearest(arch, near):
+def test_an_unknown_arch_is_an_error_with_the_nearest_names(arch, near):
     with pytest.raises(
-        RecipeError, match=rf"model.arch: '{arch}' is no network that timm {timm.__version__} knows"
+        RecipeError, match=rf"model.arch: timm {timm.__version__} does not know '{arch}'"
     ) as e:
         build(described(arch), 3, 32)
     assert near in str(e.value).splitlines()[1]
@@ -287,17 +289,17 @@ def test_an_unknown_arch_is_told_with_the_nearest(arch, near):
         build(described("qqqqqqqqq"), 3, 32)
 
 
-def test_a_tag_that_is_not_known_is_told_with_those_that_are():
+def test_an_unknown_tag_is_an_error_with_the_known_ones():
     with pytest.raises(
-        RecipeError, match=r"timm knows no weights 'best' of vgg11\nit knows vgg11.tv_in1k"
+        RecipeError, match=r"timm does not know weights 'best' of vgg11\nit knows vgg11.tv_in1k"
     ):
         build(described("vgg11.best"), 3, 32)
     assert build(described("test_resnet.r160_in1k"), 3, 32)
 
 
 @pytest.mark.parametrize("pretrained", ["true", "false", "package", "mine.pth"])
-def test_an_unknown_arch_is_told_before_anything_else(pretrained, recipe_of):
-    with pytest.raises(RecipeError, match="model.arch: 'resnet43' is no network that timm"):
+def test_an_unknown_arch_is_the_first_error(pretrained, recipe_of):
+    with pytest.raises(RecipeError, match="model.arch: timm .* does not know 'resnet43'"):
         learner(recipe_of("model.arch=resnet43", f"model.pretrained={pretrained}"))
 
 
@@ -319,7 +321,7 @@ def test_a_size_that_a_network_cannot_take_is_refused(head):
         ("test_resnet", {"layers": "many"}),
     ],
 )
-def test_options_that_a_network_refuses_are_told(arch, options):
+def test_options_that_a_network_refuses_are_an_error(arch, options):
     with pytest.raises(RecipeError, match=f"model.options: {arch} refuses"):
         build(described(arch, options=options), 3, 32)
 

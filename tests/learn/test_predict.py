@@ -8,8 +8,9 @@ from torch import nn
 from ensemble.dataset.load import load
 from ensemble.dataset.tables import Images
 from ensemble.learn import learner
-from ensemble.learn.data import Catalog, part_loader
-from ensemble.learn.predict import VIEWS, all_views, probabilities, with_unreadable
+from ensemble.learn.catalog import Catalog
+from ensemble.learn.loaders import split_loader
+from ensemble.learn.predict import TTA_VIEWS, all_views, probabilities, with_unreadable
 
 N_VIEWS = {"flip": 2, "crops": 6, "scales": 3}
 
@@ -29,11 +30,11 @@ def taught(recipe_of, served):
     return taught
 
 
-def test_every_row_is_the_picture_of_its_id(taught, recipe_of):
+def test_every_row_is_the_image_of_its_id(taught, recipe_of):
     images, dls, network = taught()
     data = load(recipe_of().data)
     for part, table in (("valid", data.valid), ("test", data.test)):
-        together = probabilities(network, part_loader(dls, images, part, 5), (), "fp32")
+        together = probabilities(network, split_loader(dls, images, part, 5), (), "fp32")
         assert together.shape == (len(table), 3)
         assert together.dtype == np.float32
         assert np.allclose(together.sum(1), 1, atol=1e-6)
@@ -46,10 +47,10 @@ def test_every_row_is_the_picture_of_its_id(taught, recipe_of):
 @pytest.mark.parametrize("views", [(), ("flip", "crops", "scales")])
 def test_the_size_of_the_batch_does_not_matter(views, taught):
     images, dls, network = taught()
-    all_at_once = probabilities(network, part_loader(dls, images, "test", 64), views, "fp32")
+    all_at_once = probabilities(network, split_loader(dls, images, "test", 64), views, "fp32")
     for size in (1, 5, 12):
         assert np.allclose(
-            probabilities(network, part_loader(dls, images, "test", size), views, "fp32"),
+            probabilities(network, split_loader(dls, images, "test", size), views, "fp32"),
             all_at_once,
             atol=1e-6,
         )
@@ -58,18 +59,18 @@ def test_the_size_of_the_batch_does_not_matter(views, taught):
 @pytest.mark.parametrize("views", [("flip",), ("crops",), ("scales",), ("flip", "crops", "scales")])
 def test_named_views_are_deterministic_and_the_mean_of_their_probabilities(views, taught):
     images, dls, network = taught()
-    first = probabilities(network, part_loader(dls, images, "test", 64), views, "fp32")
+    first = probabilities(network, split_loader(dls, images, "test", 64), views, "fp32")
     torch.rand(3)
     assert np.array_equal(
-        first, probabilities(network, part_loader(dls, images, "test", 64), views, "fp32")
+        first, probabilities(network, split_loader(dls, images, "test", 64), views, "fp32")
     )
-    (x,) = part_loader(dls, images, "test", 64).one_batch()
+    (x,) = split_loader(dls, images, "test", 64).one_batch()
     shown = list(all_views(x.as_subclass(torch.Tensor), views))
     assert len(shown) == 1 + sum(N_VIEWS[name] - 1 for name in views)
     with torch.no_grad():
         mean = torch.stack([network(view).double().softmax(1) for view in shown]).mean(0)
     assert np.allclose(first, mean, atol=1e-6)
-    plain = probabilities(network, part_loader(dls, images, "test", 64), (), "fp32")
+    plain = probabilities(network, split_loader(dls, images, "test", 64), (), "fp32")
     assert not np.allclose(first, plain, atol=1e-5)
 
 
@@ -78,7 +79,7 @@ def test_the_mirror_image_changes_nothing_for_a_network_that_cannot_tell_left_fr
     torch.manual_seed(0)
     conv = nn.Conv2d(3, 8, 3, padding=1)
     network = nn.Sequential(conv, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 3))
-    loader = part_loader(dls, images, "test", 64)
+    loader = split_loader(dls, images, "test", 64)
     plain, flipped = (probabilities(network, loader, views, "fp32") for views in ((), ("flip",)))
     assert not np.allclose(plain, flipped, atol=1e-6)
     conv.weight.data = (conv.weight.data + conv.weight.data.flip(-1)) / 2
@@ -86,11 +87,11 @@ def test_the_mirror_image_changes_nothing_for_a_network_that_cannot_tell_left_fr
     assert np.allclose(plain, flipped, atol=1e-6)
 
 
-def test_every_view_shows_its_part_of_the_picture():
+def test_every_view_shows_its_window_of_the_image():
     x = torch.arange(16.0 * 16).reshape(1, 1, 16, 16)
-    (mirrored,) = VIEWS["flip"](x)
+    (mirrored,) = TTA_VIEWS["flip"](x)
     assert torch.equal(mirrored.flip(-1), x)
-    crops = list(VIEWS["crops"](x))
+    crops = list(TTA_VIEWS["crops"](x))
     assert all(crop.shape == x.shape for crop in crops)
     middles = [
         crop[..., 7:9, 7:9].mean().item() for crop in crops
@@ -99,18 +100,18 @@ def test_every_view_shows_its_part_of_the_picture():
     assert middles == pytest.approx(
         [top_left, top_left + 2, top_left + 32, top_left + 34, top_left + 17], abs=1e-3
     )
-    assert [scale[..., 7:9, 7:9].mean().item() for scale in VIEWS["scales"](x)] == pytest.approx(
-        [127.5 - 8.5, 127.5], abs=1e-3
-    )
+    assert [
+        scale[..., 7:9, 7:9].mean().item() for scale in TTA_VIEWS["scales"](x)
+    ] == pytest.approx([127.5 - 8.5, 127.5], abs=1e-3)
     flat = torch.full((2, 3, 20, 20), 0.3)
-    assert all(torch.allclose(view, flat) for view in all_views(flat, tuple(VIEWS)))
+    assert all(torch.allclose(view, flat) for view in all_views(flat, tuple(TTA_VIEWS)))
 
 
 def test_predicting_leaves_no_gradients_and_the_statistics_as_they_are(taught):
     images, dls, network = taught()
     network.zero_grad(set_to_none=True)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
-    probabilities(network, part_loader(dls, images, "test", 64), ("flip",), "fp32")
+    probabilities(network, split_loader(dls, images, "test", 64), ("flip",), "fp32")
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
     assert all(parameter.grad is None for parameter in network.parameters())
 

@@ -40,7 +40,7 @@ def test_auto_is_what_the_weights_were_made_for(arch, geometry, stats, recipe_of
 
 
 @pytest.mark.parametrize("pretrained", ["true", "package", "mine.pth", "run:a-1-s0"])
-def test_weights_from_anywhere_are_shown_what_they_know(pretrained, recipe_of):
+def test_weights_from_any_source_get_their_own_preprocessing(pretrained, recipe_of):
     said = weights_config(
         recipe_of("model.arch=tf_efficientnet_lite0", f"model.pretrained={pretrained}")
     )
@@ -73,7 +73,7 @@ def test_the_recipe_wins(resize, recipe_of):
     assert said.geometry == Geometry(32, "crop", 0.95, "bicubic")
 
 
-def test_weights_that_were_made_for_squished_pictures_get_them(recipe_of):
+def test_weights_trained_on_squished_images_get_them(recipe_of):
     arch = "convnext_tiny.in12k_ft_in1k_384"  # crop_mode squash
     assert (
         weights_config(recipe_of(f"model.arch={arch}", "model.pretrained=true")).geometry.resize

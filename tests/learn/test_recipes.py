@@ -112,7 +112,7 @@ def fitted(recipe, seed, store):
 
 
 @pytest.mark.slow
-def test_a_recipe_goes_on_from_the_run_of_another(tmp_path, monkeypatch):
+def test_a_recipe_starts_from_the_run_of_another(tmp_path, monkeypatch):
     store = RunStore(tmp_path / "runs")
     first = fitted(small("dog_breed_mobilenetv2", tmp_path, monkeypatch), 0, store)
     later = small(

@@ -79,7 +79,7 @@ def content(run):
 
 
 @pytest.mark.parametrize("said", PLANS.values(), ids=PLANS)
-def test_training_cut_off_after_each_epoch_ends_with_the_same_bytes(said, trained, tmp_path):
+def test_training_killed_after_each_epoch_resumes_to_the_same_bytes(said, trained, tmp_path):
     whole = trained("whole", *said)
     n_epochs = whole.training.n_epochs
     for n in range(1, n_epochs):
@@ -91,13 +91,13 @@ def test_training_cut_off_after_each_epoch_ends_with_the_same_bytes(said, traine
         notes = []
         run = trained(f"cut{n}", *said, emit=notes.append)
         assert any(
-            isinstance(e, Note) and e.text.startswith(f"going on after epoch {n}") for e in notes
+            isinstance(e, Note) and e.text.startswith(f"resuming from epoch {n}") for e in notes
         )
         assert content(run) == content(whole)
         assert not (folder / STATE).exists()
 
 
-def test_training_cut_off_again_and_again_ends_with_the_same_bytes(trained):
+def test_training_killed_again_and_again_resumes_to_the_same_bytes(trained):
     said = PLANS["phases"]
     whole = trained("whole", *said)
     for _ in range(whole.training.n_epochs - 1):
@@ -106,7 +106,7 @@ def test_training_cut_off_again_and_again_ends_with_the_same_bytes(trained):
     assert content(trained("cut", *said)) == content(whole)
 
 
-def test_a_refit_cut_off_goes_on_too(trained, tmp_path):
+def test_a_killed_refit_resumes_too(trained, tmp_path):
     said = ("refit=true", "fit.epochs=3", "fit.keep=last")
     whole = trained("whole", *said)
     n_steps = 0
@@ -133,7 +133,7 @@ def test_a_refit_cut_off_goes_on_too(trained, tmp_path):
 @pytest.mark.parametrize(
     "damage", ["truncated", "empty", "kept lost", "another recipe", "other images"]
 )
-def test_a_state_that_does_not_fit_is_not_taken(damage, trained, tmp_path, recipe_of):
+def test_a_damaged_or_foreign_state_is_not_used(damage, trained, tmp_path, recipe_of):
     said = PLANS["one cycle"]
     whole = trained("whole", *said)
     with pytest.raises(CutOff):
@@ -151,11 +151,11 @@ def test_a_state_that_does_not_fit_is_not_taken(damage, trained, tmp_path, recip
         return
     notes = []
     run = trained("cut", *said, emit=notes.append)
-    assert not any(isinstance(e, Note) and e.text.startswith("going on") for e in notes)
+    assert not any(isinstance(e, Note) and e.text.startswith("resuming") for e in notes)
     assert content(run) == content(whole)
 
 
-def test_a_forced_training_begins_anew_and_goes_on_only_when_forced_again(recipe_of, tmp_path):
+def test_a_forced_training_starts_again_and_resumes_only_when_forced_again(recipe_of, tmp_path):
     recipe, store = recipe_of("fit.epochs=3"), RunStore(tmp_path / "runs")
     (run,), _ = train_all(jobs_of([recipe]), store, ignore)
     with pytest.raises(CutOff):
@@ -163,7 +163,7 @@ def test_a_forced_training_begins_anew_and_goes_on_only_when_forced_again(recipe
     assert store.finished() == [run], "what was finished is there until the new one is whole"
     notes = []
     (again,), _ = train_all(jobs_of([recipe]), store, notes.append, force=True)
-    assert any(isinstance(e, Note) and e.text.startswith("going on after epoch 2") for e in notes)
+    assert any(isinstance(e, Note) and e.text.startswith("resuming from epoch 2") for e in notes)
     assert content(again) == content(run)
 
 

@@ -10,7 +10,8 @@ from torch import nn
 
 from ensemble.errors import RecipeError
 from ensemble.learn import callbacks
-from ensemble.learn.models import build, count_parameters, layer_groups
+from ensemble.learn.layer_groups import layer_groups
+from ensemble.learn.models import build, count_parameters
 from ensemble.recipe import Head, Model
 
 CATS_DOGS = {
@@ -131,7 +132,7 @@ def test_the_penalty_is_added_to_what_is_minimised_alone():
     layer = nn.Linear(2, 1)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([[3.0, -4.0]]))
-    penalty = callbacks.Penalise([(nn.Sequential(layer), 0.1, 0.01)])
+    penalty = callbacks.Penalize([(nn.Sequential(layer), 0.1, 0.01)])
     penalty.learn = SimpleNamespace(
         training=True, loss=torch.tensor(1.0), loss_grad=torch.tensor(1.0)
     )
@@ -143,7 +144,7 @@ def test_the_penalty_is_added_to_what_is_minimised_alone():
     assert penalty.learn.loss_grad.item() == 1
 
 
-def test_a_penalty_on_a_part_that_is_not_there_names_those_that_are(fit):
+def test_a_penalty_on_an_unknown_module_names_the_known_ones(fit):
     with pytest.raises(
         RecipeError, match=r"fit.penalty: the network has no module 'dens'\nnearest: "
     ):

@@ -80,7 +80,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_does_not_fit_is_told_with_the_key_to_set(case):
+def test_a_size_that_does_not_fit_is_an_error_with_the_key_to_set(case):
     arch, size, options, key, next_step = REFUSED[case]
     with pytest.raises(RecipeError) as refused:
         build(described(arch, options=options), 3, size)
@@ -102,12 +102,12 @@ def test_weights_of_another_image_size_are_resampled_and_it_is_said(arch, head):
     assert all(torch.equal(state[name], trained[name]) for name in same)
 
 
-def test_hub_weights_that_timm_cannot_bring_to_a_size_are_told(tmp_path):
+def test_hub_weights_that_timm_cannot_resample_are_an_error(tmp_path):
     path = tmp_path / "model.safetensors"
     save_file(build(described("levit_128s", head="keep"), 1000, 224).network.state_dict(), path)
     weights = Weights("hub", hub_file=path)
     assert build(described("levit_128s"), 3, 224, weights).start.startswith("weights: hub")
     with pytest.raises(
-        RecipeError, match="data.size: timm cannot bring the weights of levit_128s to 96 px"
+        RecipeError, match="data.size: timm cannot resample the weights of levit_128s to 96 px"
     ):
         build(described("levit_128s"), 3, 96, weights)

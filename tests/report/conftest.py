@@ -1,4 +1,4 @@
-"""Stores of runs of every shape that a report must stand: with and without images, histories, tests, second runs."""
+"""Stores of every kind of runs: with and without images, histories, test sets, second runs."""
 
 import shutil
 
@@ -23,7 +23,7 @@ RATES = {"valley": 1e-3, "slide": None, "steep": 2e-3, "minimum": 5e-2}
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """trained(run, images): leave in its folder what a training leaves beside run.json."""
+    """trained(run, images): leave what a training leaves in its folder beside run.json."""
     curves = tmp_path_factory.mktemp("curves")
     history = [
         EpochEnded(
@@ -41,8 +41,8 @@ def trained(tmp_path_factory):
             shutil.copy(curves / name, run.folder)
         if images:
             (run.folder / "recipe.yaml").write_text(RECIPE.format(images))
-        found = LrFind(suggestions=RATES, chosen=1e-3, rule="valley", steps=30, share_of_run=0.1)
-        changes = {"lr_find": found, "n_epochs": 4, "best_epoch": 4}
+        lr_find = LrFind(suggestions=RATES, chosen=1e-3, rule="valley", steps=30, share_of_run=0.1)
+        changes = {"lr_find": lr_find, "n_epochs": 4, "best_epoch": 4}
         record = run.training.model_copy(update=changes)
         publish(run.model_copy(update={"training": record}))
 
@@ -51,9 +51,9 @@ def trained(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def runs_of(fake_run, made_up, trained):
-    """runs_of(root, name, n_classes, n_runs, **said): a store with this many runs on one set of made-up rows."""
+    """runs_of(root, name, n_classes, n_runs, **as fake_run): runs on the same made-up rows."""
 
-    def make(root, name, n_classes, n_runs, classes=None, n=None, **said):
+    def make(root, name, n_classes, n_runs, classes=None, n=None, **options):
         names = classes or [f"class_{i:03d}" for i in range(n_classes)]
         for i in range(n_runs):
             guess = made_up(
@@ -66,7 +66,7 @@ def runs_of(fake_run, made_up, trained):
                 seed=i % 2,
                 digest=f"{i // 2:08x}",
                 arch=("resnet50.a1_in1k", "vgg19")[i // 2 % 2],
-                **said,
+                **options,
             )
             run = run.model_copy(update={"data": run.data.model_copy(update={"name": name})})
             trained(run)
@@ -77,7 +77,7 @@ def runs_of(fake_run, made_up, trained):
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory, tiny_images, fake_run, trained):
-    """A store with two runs about pictures that are at hand, one of them twice in the set."""
+    """A store of two runs whose images are available; one image appears twice."""
     root = tmp_path_factory.mktemp("photos")
     folder = tiny_images(root / "tiny")
     Image.open(folder / "red" / "00.png").resize((300, 200)).save(folder / "red" / "large.png")
@@ -86,20 +86,20 @@ def photos(tmp_path_factory, tiny_images, fake_run, trained):
     recipe.write_text(RECIPE.format(folder))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENS_CACHE", str(root / "cache"))
-        found = load(Recipe.load(recipe).data)
-    targets = np.array([found.classes.index(label) for label in found.valid.labels])
+        images = load(Recipe.load(recipe).data)
+    targets = np.array([images.classes.index(label) for label in images.valid.labels])
     rng = np.random.default_rng(0)
     for name in ("tiny_a-1-s0", "tiny_b-1-s0"):
         probs = rng.dirichlet(np.ones(3), len(targets)) + 0.6 * np.eye(3)[targets]
         guess = Predictions(
-            np.array(found.valid.ids), found.classes, probs / probs.sum(1, keepdims=True), targets
+            np.array(images.valid.ids), images.classes, probs / probs.sum(1, keepdims=True), targets
         )
         run = fake_run(root / "runs", name, predictions=guess)
         data = run.data.model_copy(
             update={
                 "name": "tiny",
-                "valid": found.valid_fingerprint,
-                "fingerprint": found.fingerprint,
+                "valid": images.valid_fingerprint,
+                "fingerprint": images.fingerprint,
             }
         )
         trained(run.model_copy(update={"data": data}), folder)
@@ -108,7 +108,7 @@ def photos(tmp_path_factory, tiny_images, fake_run, trained):
 
 @pytest.fixture(scope="session")
 def odd(tmp_path_factory, runs_of, fake_run):
-    """A store with a set of hostile names, a run without a test set, an imported run, a damaged run, half of a fold."""
+    """A store with hostile names; runs without a test set, imported, damaged, unfinished."""
     root = tmp_path_factory.mktemp("odd")
     store = runs_of(root / "runs", "breeds", 4, 3, classes=HOSTILE)
     alone = fake_run(root / "runs", "alone-1-s0")
@@ -130,23 +130,23 @@ def odd(tmp_path_factory, runs_of, fake_run):
 
 @pytest.fixture(scope="session")
 def pages(tmp_path_factory, runs_of, photos, odd):
-    """Pages by name: 2 and 10 classes, 120 classes of nine runs, pictures at hand, odd runs."""
+    """Pages by name: 2 and 10 classes, 120 classes of nine runs, available images, odd runs."""
     root = tmp_path_factory.mktemp("shapes")
-    made = {
+    stores = {
         str(n): runs_of(root / str(n), "made", n, n_runs)
         for n, n_runs in ((2, 2), (10, 2), (120, 9))
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ENS_CACHE", str(root / "cache"))
-        stores = made | {"photos": photos, "odd": odd}
+        stores |= {"photos": photos, "odd": odd}
         return {name: _page_of(store) for name, store in stores.items()}
 
 
 @pytest.fixture(scope="session")
 def page_of():
-    """page_of(store, asked): the text of the page about every run of a store."""
+    """page_of(store, submissions): the page about every run of a store."""
     return _page_of
 
 
-def _page_of(store, asked=None):
-    return render(collect(store.all(check=True), asked or {}, lambda *_: None))
+def _page_of(store, submissions=None):
+    return render(collect(store.all(check=True), submissions or {}, lambda *_: None))

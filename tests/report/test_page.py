@@ -1,7 +1,8 @@
-"""The report as text: every section, every name escaped, one size, one answer, whatever the runs are."""
+"""The report as text: complete, escaped and of a limited size for every kind of runs."""
 
 import re
 from collections import Counter
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -12,40 +13,38 @@ from ensemble.blending import Options
 from ensemble.errors import SelectionError
 from ensemble.predictions import Predictions
 from ensemble.report.collect import collect
+from ensemble.report.images import CHANGED, NOT_OPENED
 from ensemble.report.mistakes import mistakes_of
 from ensemble.report.page import render
 from ensemble.report.values import Axis
-from ensemble.runs import Listing, RunStore, publish
+from ensemble.runs import Listing, Run, RunStore, publish
 
-SECTIONS = ("runs", "blend", "strategies", "mistakes", "data", "each")
+SECTIONS = ("runs", "blend", "recipes", "mistakes", "images", "each")
 VOID = {"meta", "link", "img", "br", "path", "rect", "image"}
-TEMPLATE = Path("ensemble/report/page.html")
+STYLE = Path(__file__).parents[2] / "ensemble/report/templates/page.css"
 
 
 class Outline(HTMLParser):
-    """What a page is made of: ids, targets of its links, headings, words, tables without a name, open elements."""
+    """A page's ids, link targets, headings, open elements, words, images without alt text."""
 
     def __init__(self, text):
         super().__init__()
-        self.ids, self.targets, self.headings, self.open, self.words, self.nameless = (
-            [],
-            [],
-            [],
-            [],
-            [],
-            [],
-        )
+        self.ids, self.targets, self.headings = [], [], []
+        self.open, self.words, self.unlabeled = [], [], []
         self.feed(text)
 
-    def handle_starttag(self, tag, attributes):
-        own = dict(attributes)
-        self.ids += [own["id"]] if "id" in own else []
-        self.targets += [own["href"][1:]] if own.get("href", "").startswith("#") else []
+    def handle_starttag(self, tag, pairs):
+        attributes = dict(pairs)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        target = attributes.get("href", "")
+        self.targets += [target[1:]] if target.startswith("#") else []
         self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
         assert tag not in ("script", "iframe", "object", "form")
-        assert not any(name.startswith("on") for name in own)
-        if (tag == "img" and "alt" not in own) or (tag == "svg" and not own.get("aria-label")):
-            self.nameless.append((tag, own))
+        assert not any(name.startswith("on") for name in attributes)
+        is_unlabeled_img = tag == "img" and "alt" not in attributes
+        is_unlabeled_svg = tag == "svg" and not attributes.get("aria-label")
+        if is_unlabeled_img or is_unlabeled_svg:
+            self.unlabeled.append((tag, attributes))
         if tag not in VOID:
             self.open.append(tag)
 
@@ -57,13 +56,13 @@ class Outline(HTMLParser):
         self.words.append(text)
 
 
-def checked(page, n_sets):
-    """The outline of a page that is whole."""
+def checked(page, n_groups):
+    """The outline of a page, which must be complete."""
     outline = Outline(page)
     assert outline.open == []
     assert [name for name, n in Counter(outline.ids).items() if n > 1] == []
     assert set(outline.targets) <= set(outline.ids)
-    assert {f"{section}{i}" for section in SECTIONS for i in range(1, n_sets + 1)} <= set(
+    assert {f"{section}{i}" for section in SECTIONS for i in range(1, n_groups + 1)} <= set(
         outline.ids
     )
     assert outline.headings[0] == 1
@@ -71,27 +70,26 @@ def checked(page, n_sets):
         after <= before + 1
         for before, after in zip(outline.headings, outline.headings[1:], strict=False)
     )
-    assert outline.nameless == []
+    assert outline.unlabeled == []
     assert re.findall(r'(?:src|href)="(?!#|data:)', page) == []
     assert "url(" not in page
     return outline
 
 
 @pytest.mark.parametrize("n_classes", [2, 10, 120])
-def test_a_page_is_whole_and_less_than_five_megabytes(pages, n_classes):
+def test_a_page_is_complete_and_smaller_than_five_megabytes(pages, n_classes):
     page = pages[str(n_classes)]
     outline = checked(page, 1)
     words = " ".join(outline.words)
-    for said in (
+    for text in (
         "cross-fitted",
         "chance",
         "most common class",
         "95 % interval",
-        "Range test",
         "Range test, 30 steps",
     ):
-        assert said in words
-    assert "not at hand" in words
+        assert text in words
+    assert "not available" in words
     assert len(page) < 5e6
     assert page.count('class="matrix"') == (10 if n_classes > 15 else 0)
 
@@ -100,35 +98,35 @@ def test_the_page_is_the_same_for_the_same_runs(pages, photos, page_of):
     assert page_of(photos) == pages["photos"]
 
 
-def test_pictures_that_are_at_hand_are_shown_with_their_copies(pages):
+def test_available_images_are_shown_with_their_copies(pages):
     page = pages["photos"]
     words = " ".join(checked(page, 1).words)
-    assert "not at hand" not in words
+    assert "not available" not in words
     assert "exact copy, two labels" in words
     assert page.count("data:image/png") > 12
 
 
-def test_images_that_are_gone_or_others_are_told_and_the_page_goes_on(photos, tmp_path):
-    found = photos.all()
-    gone = [run.model_copy(update={"folder": tmp_path / run.id}) for run in found.runs]
-    for run, old in zip(gone, found.runs, strict=True):
+def test_a_page_without_its_images_says_why(photos, tmp_path):
+    runs = photos.all().runs
+    moved = [run.model_copy(update={"folder": tmp_path / run.id}) for run in runs]
+    for run, old in zip(moved, runs, strict=True):
         run.folder.mkdir()
         for file in old.folder.iterdir():
             (run.folder / file.name).write_bytes(file.read_bytes())
         (run.folder / "recipe.yaml").write_text(
             "data: {source: folder, path: nowhere, valid: 0.4}\nmodel: {arch: resnet18}\n"
         )
-    report = collect(Listing(gone, [], []), {}, lambda *_: None)
-    assert "nowhere is not there" in report.sets[0].data.details
-    assert "what the recipe names could not be opened here" in render(report)
-    others = [
-        run.model_copy(update={"data": run.data.model_copy(update={"valid": "other"})})
-        for run in found.runs
+    report = collect(Listing(moved, [], []), {}, lambda *_: None)
+    assert "nowhere" in report.groups[0].data.details
+    assert NOT_OPENED in unescape(render(report))
+    changed = [
+        run.model_copy(update={"data": run.data.model_copy(update={"valid": "changed"})})
+        for run in runs
     ]
-    assert "are not those" in render(collect(Listing(others, [], []), {}, lambda *_: None))
+    assert CHANGED in render(collect(Listing(changed, [], []), {}, lambda *_: None))
 
 
-def test_odd_runs_are_shown_or_named_and_no_name_acts(pages):
+def test_odd_runs_are_shown_or_named_and_every_name_is_escaped(pages):
     page = pages["odd"]
     outline = checked(page, 3)
     words = " ".join(outline.words)
@@ -136,17 +134,30 @@ def test_odd_runs_are_shown_or_named_and_no_name_acts(pages):
     assert "日本テリア & <b>" in words
     assert "<i>alone</i>" in words
     assert "a blend needs a second run" in words
-    assert "predictions from elsewhere" in words
+    assert "imported predictions" in words
     assert re.search(r"Left out, damaged:\s+\S*damaged-1-s0", words)
     assert "1 of 5 folds" in words
 
 
-def test_a_history_that_cannot_be_read_is_told(tmp_path, runs_of, page_of):
+def test_damaged_curves_are_named_and_each_file_is_read_once(
+    tmp_path, runs_of, page_of, monkeypatch
+):
     store = runs_of(tmp_path, "made", 3, 2)
     for run in store.finished():
         (run.folder / "history.csv").write_text("epoch,phase\n1,frozen\n")
         (run.folder / "lr_find.csv").write_text("rate,smoothed_loss\nx,nan\n")
-    assert "No curves: history.csv" in page_of(store)
+    read_text, names = Run.read_text, []
+
+    def counting(run, name):
+        names.append(name)
+        return read_text(run, name)
+
+    monkeypatch.setattr(Run, "read_text", counting)
+    words = " ".join(checked(page_of(store), 1).words)
+    assert "No curves: history.csv" in words
+    assert len(re.findall(r"Left out, damaged:\s+\S+history.csv", words)) == 2
+    assert len(re.findall(r"Left out, damaged:\s+\S+lr_find.csv", words)) == 2
+    assert (names.count("history.csv"), names.count("lr_find.csv")) == (2, 2)
 
 
 def test_the_blend_is_that_of_the_newest_submission(tmp_path, runs_of, page_of):
@@ -155,15 +166,15 @@ def test_the_blend_is_that_of_the_newest_submission(tmp_path, runs_of, page_of):
     rows, members = runs[0].data.valid, frozenset(run.id for run in runs)
     page = page_of(store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71), members)})
     assert (
-        "as for <code>mine.csv</code>: greedy weights, arithmetic means, runs from 71.00 % on"
-        in page
+        "the options of <code>mine.csv</code>: greedy weights, arithmetic mean, "
+        "runs of at least 71.00 %" in page
     )
     page = page_of(
         store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71), members - {runs[0].id})}
     )
     assert (
-        "mine.csv</code>, <b>which has other members</b>: this one is chosen in the same way from the 4 runs here"
-        in page
+        "mine.csv</code>, <b>which has other members</b>: "
+        "this blend is chosen in the same way from the 4 runs here" in page
     )
 
 
@@ -172,21 +183,18 @@ def test_no_run_is_an_error_with_the_next_step(tmp_path):
         collect(RunStore(tmp_path).all(), {}, lambda *_: None)
 
 
-def test_mistakes_count_what_was_taken_for_what():
+def test_mistakes_count_the_predicted_classes_of_each_true_class():
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
-    found = mistakes_of(
-        Predictions(np.array(list("wxyz")), ("a", "b"), probs, np.array([0, 0, 0, 1])),
-        lambda name: name,
-    )
-    assert found.counts.tolist() == [[1, 2], [0, 1]]
-    assert [(one.id, one.true, one.named, one.picture) for one in found.wrong] == [
-        ("x", "a", "b", "x"),
-        ("y", "a", "b", "y"),
-    ]
-    assert [(pair.true, pair.named, pair.n, pair.n_true) for pair in found.pairs] == [
-        ("a", "b", 2, 3)
-    ]
-    assert sum(own.n for own in found.bins) == 4
+    predictions = Predictions(np.array(list("wxyz")), ("a", "b"), probs, np.array([0, 0, 0, 1]))
+    mistakes = mistakes_of(predictions, lambda image_id: f"uri of {image_id}")
+    assert mistakes.confusion.tolist() == [[1, 2], [0, 1]]
+    first, second = mistakes.shown
+    assert (first.id, first.true, first.predicted, first.thumbnail) == ("x", "a", "b", "uri of x")
+    assert (first.confidence, first.prob_of_true) == pytest.approx((0.8, 0.2))
+    assert second.id == "y"
+    (pair,) = mistakes.pairs
+    assert (pair.true, pair.predicted, pair.n, pair.n_true) == ("a", "b", 2, 3)
+    assert sum(each.n for each in mistakes.bins) == 4
 
 
 def test_an_axis_holds_every_interval_between_round_ticks(made_up, rng):
@@ -195,28 +203,37 @@ def test_an_axis_holds_every_interval_between_round_ticks(made_up, rng):
     axis = Axis.over([wilson(0.97, 288), wilson(0.99, 288)])
     assert axis.low <= 0.943
     assert axis.high == 1
-    assert [axis.place(value) for value in (axis.low, axis.high, 2)] == [0, 100, 100]
+    assert [axis.position(value) for value in (axis.low, axis.high, 2)] == [0, 100, 100]
 
 
-def luminance(colour):
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def luminance(color):
+    channels = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_text_has_the_contrast_that_wcag_asks_for_in_light_and_dark():
-    text = (Path(__file__).parents[2] / TEMPLATE).read_text(encoding="utf-8")
-    for theme in re.findall(r":root \{(.*?)\}", text):
-        colours = {
-            name: value if len(value) == 7 else "#" + 2 * value[1:]
-            for name, value in re.findall(r"--([\w-]+): (#\w+)", theme)
+def contrast(first, second):
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def themes():
+    """The colors of the light and of the dark theme by their names, as #rrggbb."""
+    text = STYLE.read_text(encoding="utf-8")
+    for block in re.findall(r":root \{(.*?)\}", text, re.DOTALL):
+        colors = dict(re.findall(r"--([\w-]+): #(\w+);", block))
+        yield {
+            name: f"#{value if len(value) == 6 else ''.join(2 * digit for digit in value)}"
+            for name, value in colors.items()
         }
+
+
+def test_text_has_the_contrast_that_wcag_asks_for_in_light_and_dark():
+    light, dark = themes()
+    for theme in (light, dark):
         for name in ("ink", "muted", "blue", "orange", "green", "pink"):
             for ground in ("paper", "sheet", "glow"):
-                light, dark = sorted(
-                    (luminance(colours[name]), luminance(colours[ground])), reverse=True
-                )
-                assert (light + 0.05) / (dark + 0.05) >= 4.5, (name, ground)
+                assert contrast(theme[name], theme[ground]) >= 4.5, (name, ground)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +241,7 @@ def test_text_has_the_contrast_that_wcag_asks_for_in_light_and_dark():
     [("nan", "0.1,nan\n"), ("inf", "0.001,2.0\n"), ("1e300", "0.001,2.0\n0.002,2.0\n")],
     ids=["nan", "infinite, one point", "huge, a level curve"],
 )
-def test_curves_that_left_every_scale_are_drawn_as_far_as_they_go(
+def test_curves_that_diverged_are_drawn_as_far_as_they_can_be(
     tmp_path, runs_of, page_of, losses, points
 ):
     store = runs_of(tmp_path, "made", 3, 1)
@@ -250,7 +267,7 @@ def test_folds_are_one_run_and_folds_that_do_not_fit_are_named(
     words = " ".join(checked(page_of(RunStore(tmp_path)), 1).words)
     assert "good-1-s0" in words
     assert re.search(r"Left out, unfinished:\s+bad-1-s0: its folds do not belong together", words)
-    assert "middle of 2 folds" in words
+    assert "median of 2 folds" in words
 
 
 def test_runs_with_other_test_images_are_shown_without_a_blend(
@@ -269,10 +286,10 @@ def test_of_very_many_classes_the_weakest_are_listed(tmp_path, runs_of, page_of)
     assert len(page) < 1e6
 
 
-def test_a_blend_by_log_loss_is_told_in_nats(tmp_path, runs_of, page_of):
+def test_a_blend_by_log_loss_is_reported_in_nats(tmp_path, runs_of, page_of):
     store = runs_of(tmp_path, "made", 3, 2)
     rows = store.finished()[0].data.valid
-    asked = ("mine.csv", Options(metric="log_loss", calibrate=True), frozenset())
-    words = " ".join(Outline(page_of(store, {rows: asked})).words)
-    assert re.search(r"chosen in the same way:\s+[+−]0\.\d{4} nats", words)
-    assert "the blend loses without it, nats" in words
+    submission = ("mine.csv", Options(metric="log_loss", calibrate=True), frozenset())
+    words = " ".join(Outline(page_of(store, {rows: submission})).words)
+    assert re.search(r"both cross-fitted:\s+[+−]0\.\d{4} nats", words)
+    assert "contribution, nats" in words

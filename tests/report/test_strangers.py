@@ -1,4 +1,4 @@
-"""A run folder from somebody else may point anywhere: nothing of what it points to stands on the page."""
+"""A run folder from somebody else may name any file; the page shows nothing of that file."""
 
 import dataclasses
 import json
@@ -121,7 +121,7 @@ def test_my_photos_as_training_images_of_a_strangers_validation_rows_are_not_sho
     assert "data:image/webp" not in page
     known = data.model_copy(update={"fingerprint": images.fingerprint})
     trained(run.model_copy(update={"data": known}))
-    assert "not at hand" not in page_of(RunStore(tmp_path / "runs"))
+    assert "not available" not in page_of(RunStore(tmp_path / "runs"))
 
 
 def test_the_terminal_says_what_the_page_does_not(stranger, home):

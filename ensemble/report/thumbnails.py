@@ -1,4 +1,4 @@
-"""Thumbnails inside the page, as data URIs; what cannot be read is left out."""
+"""Images inside the page, as data URIs."""
 
 import io
 from base64 import b64encode
@@ -18,49 +18,52 @@ SIDE = 112  # pixels of a thumbnail; about 3 KB each
 
 
 class Thumbnails:
-    """Thumbnails by an image's id or file, each made once; files is empty where the images are not at hand.
+    """Thumbnails by an image's id or file, each made once.
 
-    hashes are the content of the files: another content is not shown.
+    files are by id, empty where the images are not available. hashes are the content of the files:
+    a file of other content is not shown.
     """
 
     def __init__(
         self, files: Mapping[str, Path], hashes: Mapping[Path, str], ranges: Ranges = EIGHT_BITS
     ) -> None:
         self.files, self.hashes, self.ranges = files, hashes, ranges
-        self._made: dict[Path, str] = {}
+        self._uris: dict[Path, str] = {}
 
     def __call__(self, image_id: str) -> str:
-        """The data URI of an image by its id, "" where it is not at hand."""
+        """The data URI of an image by its id, "" where it is not available."""
         return self.of(self.files[image_id]) if image_id in self.files else ""
 
     def of(self, file: Path) -> str:
         """The data URI of a file, "" where it cannot be read."""
-        if file not in self._made:
+        if file not in self._uris:
             try:
-                self._made[file] = _thumbnail(file, self.hashes[file], self.ranges)
+                self._uris[file] = _thumbnail(file, self.hashes[file], self.ranges)
             except (UnreadableImage, DataError):
-                self._made[file] = ""
-        return self._made[file]
+                self._uris[file] = ""
+        return self._uris[file]
 
 
-def _thumbnail(file: Path, content: str, ranges: Ranges) -> str:
-    image = read_image(file, ranges=ranges, content=read_hashed(file, content))
+def _thumbnail(file: Path, content_hash: str, ranges: Ranges) -> str:
+    image = read_image(file, ranges=ranges, content=read_hashed(file, content_hash))
     is_small = max(image.size) <= SIDE // 2
     image.thumbnail((SIDE, SIDE))
     return data_uri(image, "PNG" if is_small else "WEBP")
 
 
-def data_uri(image: Image.Image, kind: str) -> str:
-    """An image as text that an `img` shows without a request."""
+def data_uri(image: Image.Image, file_format: str) -> str:
+    """An image as text that an `img` shows without a request; file_format is PNG or WEBP."""
     out = io.BytesIO()
-    image.save(out, kind, quality=78) if kind == "WEBP" else image.save(out, kind, optimize=True)
-    return f"data:image/{kind.lower()};base64,{b64encode(out.getvalue()).decode()}"
+    options = {"quality": 78} if file_format == "WEBP" else {"optimize": True}
+    image.save(out, file_format, **options)
+    return f"data:image/{file_format.lower()};base64,{b64encode(out.getvalue()).decode()}"
 
 
-def heat(shares: Array, on_diagonal: tuple[int, int, int], off: tuple[int, int, int]) -> str:
-    """A matrix of shares as a picture, one pixel a cell, as opaque as the share's root: faint cells can be seen.
+def heatmap(shares: Array, on_diagonal: tuple[int, int, int], off: tuple[int, int, int]) -> str:
+    """A matrix of shares as an image, one pixel a cell.
 
-    shares is (rows, columns); the diagonal has a colour of its own.
+    shares is (rows, columns), from 0 to 1; on_diagonal and off are RGB. A cell is as opaque as its
+    share's root, so that small shares are visible.
     """
     pixels = np.zeros((*shares.shape, 4), np.uint8)
     pixels[..., :3] = off

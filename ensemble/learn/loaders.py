@@ -1,0 +1,73 @@
+"""The DataLoaders of a run, described by fastai's `DataBlock`, with its transforms on the device."""
+
+from pathlib import Path
+from typing import Literal
+
+import fastai.vision.learner  # noqa: F401  (registers how fastai shows batches and results of images)
+import numpy as np
+from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
+from fastai.data.core import DataLoaders
+from fastai.data.transforms import IndexSplitter, IntToFloatTensor, Normalize
+
+from ensemble.dataset.geometry import RandomCrop
+from ensemble.learn.augment import batch_transforms
+from ensemble.learn.catalog import Catalog
+from ensemble.learn.device import device, seed_everything
+from ensemble.learn.pixel_loader import PixelDL
+from ensemble.learn.stored_image import StoredImage, ToSize
+from ensemble.recipe import Augment
+
+Stats = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation per channel
+IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def loaders(
+    images: Catalog, batch_size: int, augment: Augment, normalize: Stats, seed: int
+) -> DataLoaders:
+    """fastai's DataLoaders of the readable train and valid images."""
+    seed_everything(seed, "loaders")
+    train, valid = images.readable("train"), images.readable("valid")
+    to_size = ToSize(images.store.geometry)
+    to_normal = Normalize.from_stats(*normalize, cuda=device().type == "cuda")
+    pixels = TransformBlock(StoredImage(images), batch_tfms=[IntToFloatTensor(), to_size])
+    block = DataBlock(
+        blocks=(pixels, CategoryBlock(vocab=list(images.classes), sort=False)),
+        dl_type=PixelDL,
+        get_y=lambda item: images.classes[images.codes[item]],
+        splitter=IndexSplitter(list(range(len(train), len(train) + len(valid)))),
+        batch_tfms=[*batch_transforms(augment), to_normal],
+    )
+    items = np.concatenate([train, valid]).tolist()
+    sizes = {"bs": min(batch_size, len(train)), "val_bs": 2 * batch_size}
+    dls = block.dataloaders(items, device=device(), **sizes)
+    dls.train.crop = RandomCrop(augment.crop) if augment.crop else None
+    dls.train.augments_per_image = not augment.randaug
+    # else test_dl and predict refuse paths
+    dls.valid_ds.tls[0].types[0] = (int, str, Path)
+    return dls
+
+
+def split_loader(dls: DataLoaders, images: Catalog, split: str, batch_size: int) -> PixelDL:
+    """The readable images of a split in order, as evaluation sees them."""
+    loader: PixelDL = dls.test_dl(images.readable(split).tolist(), bs=batch_size)
+    return loader
+
+
+def normalization(
+    choice: Literal["auto", "imagenet", "dataset"] | Stats, of_weights: Stats, images: Catalog
+) -> Stats:
+    """The mean and standard deviation per channel (of pixels from 0 to 1) that `data.normalize` names."""
+    if choice == "auto":
+        return of_weights
+    if choice == "imagenet":
+        return IMAGENET
+    if choice != "dataset":
+        return choice
+    rows = np.unique(images.rows[images.readable("train")])
+    total, squares, n = np.zeros(3), np.zeros(3), 0
+    for start in range(0, len(rows), 256):
+        pixels = images.store.pixels[rows[start : start + 256]].reshape(-1, 3) / 255
+        total, squares, n = total + pixels.sum(0), squares + (pixels**2).sum(0), n + len(pixels)
+    mean = total / n
+    deviation = np.sqrt(np.maximum(squares / n - mean**2, 1e-12))
+    return tuple(mean.tolist()), tuple(deviation.tolist())

@@ -1,0 +1,53 @@
+"""Which images a run was trained and validated on, as run.json holds it."""
+
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from ensemble.runs.record import LARGEST, Count, Stored
+
+
+class DataInfo(Stored):
+    """The images of a run. Two runs blend if name and valid agree."""
+
+    name: str
+    fingerprint: str = Field(description="content, label and split of every image used")
+    valid: str = Field(description="content and label of the validation images")
+    n_train: Count
+    n_valid: int = Field(ge=1, le=LARGEST)
+    n_test: Count = 0
+    majority: float = Field(
+        ge=0,
+        le=1,
+        description="accuracy on the validation rows of always naming the most common class",
+    )
+    sample_submission: str | None = Field(None, description="where the sample submission was")
+    sample_sha256: str | None = Field(
+        None, description="hash of the sample's bytes; the run holds a copy of them"
+    )
+    positive: str | None = None
+    class_counts: dict[str, Count] = Field(
+        default_factory=dict, description="readable training images of each class"
+    )
+    is_grouped: bool = Field(
+        False, description="whether validation rows belong to groups, such as patients"
+    )
+    unreadable: dict[str, list[str]] = {}
+
+    @property
+    def n_rows(self) -> int:
+        """The validation rows that were predicted: those with a readable image."""
+        return self.n_valid - len(self.unreadable.get("valid", ()))
+
+    @field_validator("sample_submission")
+    @classmethod
+    def _is_path(cls, path: str | None) -> str | None:
+        if path is not None and "\0" in path:
+            raise ValueError("data.sample_submission: a path cannot contain NUL")
+        return path
+
+    @model_validator(mode="after")
+    def _has_rows(self) -> Self:
+        if self.n_rows < 1:
+            raise ValueError("no validation image was readable")
+        return self
