@@ -142,9 +142,9 @@ def _stage(stderr):
     """What a training was doing by the last line it printed."""
     last = ([line.strip() for line in stderr.splitlines() if line.strip()] or ["starting"])[-1]
     signs = {
+        "resuming": "resuming",
         "epoch": "training",
         "phase": "training",
-        "going on": "resuming",
         "refit": "refit",
         "finished": "between runs",
         "random weights": "set up",

@@ -173,7 +173,7 @@ CURVES = {
     ),
     "infinite early": (
         [2 - 0.05 * i for i in range(16)] + [math.inf] * 4,
-        "only 6 points before the loss was not a",
+        "only 6 points before the loss was NaN or infinite",
     ),
     "too short": (a_valley()[:14], "only 4 points"),
     "empty": ([], "only 0 points"),

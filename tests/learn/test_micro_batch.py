@@ -11,7 +11,7 @@ from ensemble.learn import fitting
 from ensemble.learn.build_learner import set_up
 from ensemble.learn.callbacks import SeedEpochs
 from ensemble.learn.features import feature_learner
-from ensemble.learn.micro_batch import MicroBatch
+from ensemble.learn.micro_batch import MicroBatch, at_a_size_that_fits
 from ensemble.runs import RunStore
 from ensemble.runs.job import Job
 
@@ -117,3 +117,40 @@ def test_auto_takes_the_usual_batch_where_it_fits(fit):
     assert (
         made.trained.record.batch_size == made.trained.record.micro_batch == 38
     )  # no more than there are images
+
+
+def memory_for(most, tried):
+    """Work that has memory for this size, and lists the sizes it is tried at."""
+
+    def work(size):
+        tried.append(size)
+        if size > most:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return f"done at {size}"
+
+    return work
+
+
+def test_work_is_tried_at_half_the_size_until_it_fits():
+    tried = []
+    assert at_a_size_that_fits(memory_for(5, tried), 17) == ("done at 4", 4)
+    assert tried == [17, 8, 4]
+
+
+def test_work_that_does_not_fit_at_size_one_raises_the_error_itself():
+    tried = []
+    with pytest.raises(torch.OutOfMemoryError):
+        at_a_size_that_fits(memory_for(0, tried), 4)
+    assert tried == [4, 2, 1]
+
+
+def test_an_error_of_another_kind_is_not_tried_again():
+    tried = []
+
+    def work(size):
+        tried.append(size)
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes do not match"):
+        at_a_size_that_fits(work, 4)
+    assert tried == [4]

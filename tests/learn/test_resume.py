@@ -1,12 +1,16 @@
 """Cut off at any moment, training goes on and ends with the same bytes; what is damaged or foreign is not taken."""
 
+import json
+
 import pytest
+import torch
 
 from ensemble.dataset.load import load
 from ensemble.engines.local import train_all
 from ensemble.errors import TrainingError
 from ensemble.events import EpochEnded, Note, Step, ignore
 from ensemble.learn import resume
+from ensemble.learn.checkpoint import save_weights
 from ensemble.learn.resume import FILE, StateFolder
 from ensemble.learn.train import STATE, train
 from ensemble.runs import RunStore
@@ -193,6 +197,16 @@ def test_without_a_good_epoch_a_nan_fails_and_leaves_no_state(recipe_of, tmp_pat
     with pytest.raises(TrainingError, match="the loss became nan"):
         train(Job(recipe, 0), load(recipe.data), RunStore(tmp_path / "runs"))
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_state_of_an_older_version_is_not_used(tmp_path):
+    older = {"key": "key", "phase": 0, "n_epochs": 1, "keeper": {"kept_epoch": 0}, "history": []}
+    older |= {"told": {"rate": 0.1, "start": "random weights"}, "range_test": None}
+    save_weights({"smooth": torch.zeros(1)}, tmp_path / FILE, {"state": json.dumps(older)})
+    assert StateFolder(tmp_path, "key").read() is None
+    newer = {**older, "info": older["told"]}
+    save_weights({"smooth": torch.zeros(1)}, tmp_path / FILE, {"state": json.dumps(newer)})
+    assert StateFolder(tmp_path, "key").read().start == "random weights"
 
 
 def test_storing_takes_at_most_its_share_of_the_time(tmp_path, monkeypatch):
