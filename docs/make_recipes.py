@@ -15,7 +15,7 @@ SECTIONS = {
 }  # fmt: skip
 INTRO = """# Recipe keys
 
-Generated from `ensemble/recipe/sections.py` by `python docs/make_recipes.py`.
+Generated from `ensemble/recipe/` by `python docs/make_recipes.py`.
 
 `base: FILE` takes another recipe's values: maps merge, everything else replaces. `--set KEY=VALUE` overrides a dotted
 key. A key that is not below is an error, and so is a value of another kind.
