@@ -1,6 +1,5 @@
 """What people look at: the report, and what this machine can do."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -38,21 +37,14 @@ def doctor(json: Json = False, runs: Runs = None) -> None:
     from ensemble.display import checks
     from ensemble.doctor import examine
 
-    found = examine(runs)
+    findings = examine(runs)
     if json:
-        display.show_json([asdict(one) for one in found])
+        display.show_json([finding.as_dict() for finding in findings])
     else:
-        checks.show_findings(found)
+        checks.show_findings(findings)
         display.next_commands("ens quickstart", "ens init PATH")
-    if any(one.state == "bad" for one in found):
+    if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
-
-
-def check_page(out: Path) -> None:
-    """Whether the page may be written: a file that is there must be an earlier page. Raises EnsembleError."""
-    from ensemble.files import check_replaceable
-
-    check_replaceable(out, b'<meta name="generator" content="ens ')
 
 
 def write_page(
@@ -63,7 +55,7 @@ def write_page(
     from ensemble.display import live
     from ensemble.events import Step
     from ensemble.report.collect import collect
-    from ensemble.report.page import write_report
+    from ensemble.report.page import check_page, write_report
     from ensemble.runs import Listing, RunStore
     from ensemble.signals import stoppable
     from ensemble.submission.stored_blends import newest_blends

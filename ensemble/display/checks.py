@@ -15,7 +15,7 @@ def show_findings(found: "Sequence[Finding]") -> None:
     """Every finding, then how many need a hand."""
     width = max(len(one.name) for one in found)
     for one in found:
-        out.print(f"{SIGNS[one.state]} {one.name:<{width}}  {escape(one.said)}", soft_wrap=True)
+        out.print(f"{SIGNS[one.state]} {one.name:<{width}}  {escape(one.text)}", soft_wrap=True)
         if one.fix:
             out.print(f"{'':{width + 6}}  [dim]→ {escape(one.fix)}[/]", soft_wrap=True)
     bad = [one.name for one in found if one.state == "bad"]

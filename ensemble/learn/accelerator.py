@@ -29,9 +29,7 @@ def accelerator() -> Accelerator:
     free, total = torch.cuda.mem_get_info()
     major, minor = torch.cuda.get_device_capability()
     capability = f"{major}.{minor}"
-    return Accelerator(
-        name, precision("auto"), threads, cuda, capability, free, total, _problem()
-    )
+    return Accelerator(name, precision("auto"), threads, cuda, capability, free, total, _problem())
 
 
 def _problem() -> str:

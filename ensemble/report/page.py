@@ -6,7 +6,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ensemble import numbers
-from ensemble.files import write_text
+from ensemble.files import check_replaceable, write_text
 from ensemble.predictions import Array
 from ensemble.report import charts
 from ensemble.report.mistakes import Mistakes
@@ -17,6 +17,11 @@ MAX_CELLS = 15  # classes of a confusion matrix that is a table; more are a pict
 MAX_NAMED = 150  # classes whose names stand along the picture
 MAX_LISTED = 200  # classes in a table of scores
 BLUE, RED = (31, 119, 200), (214, 74, 25)  # seen on white and on black
+
+
+def check_page(path: Path) -> None:
+    """Whether the page may be written: an existing file must be an earlier page. Raises EnsembleError."""
+    check_replaceable(path, b'<meta name="generator" content="ens ')
 
 
 def write_report(report: Report, path: Path) -> None:
