@@ -27,7 +27,7 @@ from ensemble.submission import write_submission
 torch.set_num_threads(1)
 
 TINY = """
-data: {{predictor: folder, path: {images}, valid: {{folds: 2}}, test: test, size: 40}}
+data: {{source: folder, path: {images}, valid: {{folds: 2}}, test: test, size: 40}}
 augment: none
 model: {{arch: test_resnet, pretrained: false, head: keep}}
 fit: {{strategy: scratch, epochs: 1, lr: 0.003, batch_size: 16}}

@@ -7,13 +7,13 @@ from ensemble.display.text import count, escape, out, percent, say, table
 
 if TYPE_CHECKING:
     from ensemble.dataset.known_sets import SetStatus
-    from ensemble.init import Started
+    from ensemble.init import NewRecipes
     from ensemble.recipe.shipped import Shipped
 
 
-def show_start(started: "Started") -> None:
+def show_start(new: "NewRecipes") -> None:
     """Five lines about the images, then the recipes."""
-    layout, sizes = started.layout, started.layout.sizes
+    layout, sizes = new.layout, new.layout.sizes
     parts = {
         "train": layout.train,
         "valid": layout.valid,
@@ -52,9 +52,9 @@ def show_start(started: "Started") -> None:
     for note in layout.notes:
         say(note)
     say("doubts: " + ("; ".join(layout.doubts) if layout.doubts else "none at first sight"))
-    base, *recipes = started.files
+    base, *recipes = new.files
     say(
-        f"written for this machine ({started.machine}): {base}, {', '.join(file.name for file in recipes)}"
+        f"written for this machine ({new.machine}): {base}, {', '.join(file.name for file in recipes)}"
     )
 
 
