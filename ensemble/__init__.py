@@ -1,11 +1,12 @@
-"""From a YAML recipe to an honest ensemble and a checked submission, for image-classification competitions.
+"""From a YAML recipe to an honest ensemble and a checked submission, for image classification.
 
     import ensemble
 
     runs = ensemble.train("recipes/digits_resnet.yaml")
     blend = ensemble.blend(*runs)
 
-Names are imported when they are first used, so `import ensemble` itself is light. docs/api.md shows each one.
+Names are imported when they are first used, so `import ensemble` itself is light. docs/api.md shows
+each one.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
-"""What a notebook calls: the work behind the commands as plain functions; `import ensemble` offers them all.
+"""The work behind the commands as plain functions for notebooks; `import ensemble` offers them.
 
-Nothing is printed. Functions that take a while pass their progress to `emit`, as values of ensemble/events.py.
-`runs` is the folder of runs, by default ENS_RUNS or `runs`.
+Nothing is printed. Functions that take a while pass their progress to `emit`, as values of
+ensemble/events.py. `runs` is the folder of runs, by default ENS_RUNS or `runs`.
 """
 
 from collections.abc import Sequence
@@ -48,11 +48,12 @@ def train(
     force: bool = False,
     emit: Emit = ignore,
 ) -> list[Run]:
-    """Train one run per recipe, seed and fold in this process, as `ens train` does; finished runs are not repeated.
+    """Train one run per recipe, seed and fold in this process; finished runs are skipped.
 
-    A recipe is a file, a shipped one such as "recipes/digits_resnet.yaml", or a Recipe; overrides, such as
-    "fit.epochs=5", apply to each. force trains finished runs again. Returns the runs, all folds of a seed as one.
-    Raises EnsembleError, also where one run fails; the others are then finished and stored.
+    A recipe is a file, a shipped one such as "recipes/digits_resnet.yaml", or a Recipe; overrides,
+    such as "fit.epochs=5", apply to each. force trains finished runs again. Returns the runs, all
+    folds of a seed as one. Raises EnsembleError, also where one run fails; the others are then
+    finished and stored.
     """
     from ensemble.engines.jobs import jobs_of
     from ensemble.engines.local import train_all
@@ -67,9 +68,10 @@ def train(
 
 
 def learner(recipe: Recipe | Path | str, seed: int | None = None) -> "Learner":
-    """The plain fastai Learner of a recipe, untrained: the data, network, loss and optimizer of `ens train`.
+    """The plain, untrained fastai Learner of a recipe, with everything that `ens train` would use.
 
-    seed: the first of the recipe's seeds if None. Images are decoded on the first call. Raises EnsembleError.
+    seed: the first of the recipe's seeds if None. Images are decoded on the first call. Raises
+    EnsembleError.
     """
     let_idle_threads_sleep()
     from ensemble.learn import learner as build_learner
@@ -78,7 +80,7 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> "Learner":
 
 
 def load_learner(run: Run | str, *, runs: Path | str | None = None) -> "Learner":
-    """The trained fastai Learner of a finished run, given as a Run or by its id; it needs the recipe's images.
+    """The trained fastai Learner of a finished run, a Run or its id; needs the recipe's images.
 
     Raises EnsembleError.
     """
@@ -100,8 +102,9 @@ def blend(
 ) -> "Blend":
     """Choose, weigh and score members for a blend, as `ens blend` does, without writing anything.
 
-    members are runs, or patterns of run ids and recipes such as "digits_*"; without any, all finished runs.
-    The other arguments are the options of `ens blend`. Raises SelectionError, MismatchError, DamagedError.
+    members are runs, or patterns of run ids and recipes such as "digits_*"; without any, all
+    finished runs. The other arguments are the options of `ens blend`. Raises SelectionError,
+    MismatchError, DamagedError.
     """
     from ensemble.blending import Options, make_blend
 
@@ -117,10 +120,10 @@ def write_submission(
     sample: Path | str | None = None,
     force: bool = False,
 ) -> "Submission":
-    """Write a blend's test predictions as a checked CSV, and the manifest from which `ens verify` derives it again.
+    """Write a blend's test predictions as a checked CSV, and the manifest for `ens verify`.
 
-    name: without suffix, by default the data set and a digest. sample: a sample submission in place of the runs' own.
-    force replaces a submission of that name. Raises SubmissionError.
+    name: without suffix, by default the data set and a digest. sample: a sample submission in place
+    of the runs' own. force replaces a submission of that name. Raises SubmissionError.
     """
     from ensemble.submission import write_submission as write
 
@@ -129,10 +132,10 @@ def write_submission(
 
 
 def compare(*sides: Run | str, runs: Path | str | None = None) -> "list[Difference]":
-    """Paired tests between runs or recipes on the same validation rows, by accuracy and by log loss.
+    """Paired tests between runs or recipes on the same rows, by accuracy and by log loss.
 
-    A side is a run, a run id, or a recipe: all its seeds together. Sides given by name are in the same folder.
-    Raises SelectionError, MismatchError, DamagedError.
+    A side is a run, a run id, or a recipe: all its seeds together. Sides given by name are in the
+    same folder. Raises SelectionError, MismatchError, DamagedError.
     """
     from ensemble.blending import compare as comparing
 
@@ -154,10 +157,11 @@ def predict(
     runs: Path | str | None = None,
     emit: Emit = ignore,
 ) -> "Predicted":
-    """Predict any images by a run or a blend and write a CSV: an id and the probability of every class.
+    """Predict any images with a run or a blend; the CSV has an id and a column for every class.
 
-    images: a folder, image files, or a .txt that lists them. by: a Run, a Blend, or the CSV of a stored submission.
-    sample: write what this sample submission asks for instead. force replaces the CSV. Raises EnsembleError.
+    images: a folder, image files, or a .txt that lists them. by: a Run, a Blend, or the CSV of a
+    stored submission. sample: write what this sample submission asks for instead. force replaces
+    the CSV. Raises EnsembleError.
     """
     from ensemble import inference
 
@@ -180,9 +184,10 @@ def write_report(
     submissions: Path | str = "submissions",
     emit: Emit = ignore,
 ) -> Path:
-    """Write one HTML page about the runs: scores with intervals, the blend, mistakes, images. Returns its path.
+    """Write one HTML page about the runs: scores with intervals, the blend, mistakes, images.
 
-    patterns limit it to runs of these ids or recipes; the newest submission says how to blend. Raises EnsembleError.
+    patterns limit it to runs of these ids or recipes; the newest submission says how to blend.
+    Raises EnsembleError.
     """
     from ensemble.report.collect import collect
     from ensemble.report.page import check_page, write_report
@@ -206,7 +211,7 @@ def _load(recipe: Recipe | Path | str, overrides: Sequence[str] = ()) -> list[Re
 
 
 def _finished_runs(members: Sequence[Run | str], store: RunStore) -> list[Run]:
-    """The runs among the members, and those that the patterns match, each once. Raises SelectionError, DamagedError."""
+    """Each run that is a member or matches a pattern. Raises SelectionError, DamagedError."""
     runs = {member.id: member for member in members if isinstance(member, Run)}
     patterns = [member for member in members if isinstance(member, str)]
     if patterns or not members:

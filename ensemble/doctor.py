@@ -1,4 +1,4 @@
-"""`ens doctor`: what this machine can do, one line each, with a fix for what is missing. Secrets are never read."""
+"""`ens doctor`: what this machine can do, and how to fix the rest. Secrets are never read."""
 
 import importlib.util
 import os
@@ -43,7 +43,7 @@ PYTORCH_START = "https://pytorch.org/get-started"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: state is good, note (works, but) or bad (does not work); fix is what to do, "" if nothing."""
+    """One line: state is good, note (works, but) or bad (does not work); fix may be ""."""
 
     name: str
     state: str

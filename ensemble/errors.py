@@ -11,7 +11,8 @@ EnsembleError
 ├── KaggleError        Kaggle's client is missing, or Kaggle refuses or cannot be reached
 └── TrainingError      a training that could not start or failed
 
-Each message names the file, the key, the value, what is allowed and the next step, in at most three lines.
+Each message names the file, the key, the value, what is allowed and the next step, in at most
+three lines.
 """
 
 
@@ -56,7 +57,7 @@ class TrainingError(EnsembleError):
 
 
 class Stopped(BaseException):
-    """A signal ended a command; its number decides the exit status. Not an error: nothing may catch it and continue."""
+    """A signal ended a command; its number decides the exit status. Nothing may continue after it."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(f"signal {signal}")

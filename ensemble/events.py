@@ -1,4 +1,4 @@
-"""The events of a running training as plain values, so that training does not depend on the terminal."""
+"""Events of a running training as plain values: training does not depend on the terminal."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Step:
-    """Progress of a phase: `done` of `total` units; loss is the smoothed training loss, None outside training."""
+    """Progress of a phase: `done` of `total` units; loss is the smoothed training loss, if any."""
 
     run: str
     phase: str
@@ -85,7 +85,7 @@ def ignore(event: Event) -> None:
 
 
 def sparse(emit: Emit, seconds: float = 0.1) -> Emit:
-    """A listener that drops steps within `seconds` of the one before; a phase's last step and all else pass."""
+    """A listener without steps that follow one within `seconds`; a phase's last step passes."""
     last = 0.0
 
     def listen(event: Event) -> None:

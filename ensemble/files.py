@@ -28,7 +28,7 @@ ENVIRONMENT = (
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary file that replaces `path`, whole, when the block ends without an error. Raises EnsembleError."""
+    """A temporary file that replaces `path` when the block succeeds. Raises EnsembleError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
@@ -88,7 +88,7 @@ def make_folder(folder: Path) -> Path:
 
 
 def not_written(path: Path | str, error: OSError, problem: str = "cannot be written") -> str:
-    """The error text for a file or folder that cannot be written: the reason, then ways out, in three lines."""
+    """The error text for a path that cannot be written: the reason, then ways out."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         fix = "free space on that disk"
     elif isinstance(error, NotADirectoryError | FileExistsError):
@@ -107,7 +107,7 @@ def not_written(path: Path | str, error: OSError, problem: str = "cannot be writ
 
 
 def not_used(path: Path | str, error: OSError) -> str:
-    """The error text for a file or folder without permission; the system does not say to read or to write it."""
+    """The error text for a path without permission, be it to read or to write."""
     reason = error.strerror or error
     fix = "give this user permission to read and write it, or use another folder"
     return f"{str(path)[:300]}: cannot be used ({reason})\n{fix}"
@@ -126,7 +126,7 @@ def _umask() -> int:
 
 
 def check_replaceable(path: Path, mark: bytes) -> None:
-    """Refuse to replace a file that ens did not write: its first 2 KB must hold the mark that ens leaves.
+    """Refuse to replace a file without the mark that ens leaves in the first 2 KB of its own files.
 
     Raises EnsembleError.
     """

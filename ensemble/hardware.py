@@ -1,4 +1,4 @@
-"""What this machine offers: a GPU, free memory, ways to ImageNet weights. Light: nothing here loads torch."""
+"""What this machine offers: a GPU, free memory, ImageNet weights; nothing here loads torch."""
 
 import importlib.util
 import os
@@ -35,7 +35,7 @@ class Machine:
 
 
 def hub_problem() -> str:
-    """Why timm's hub cannot be reached, "" where it answers: one short request instead of minutes of retries."""
+    """Why timm's hub cannot be reached, "" if it answers; one request, not minutes of retries."""
     try:
         from huggingface_hub import constants, get_session
     except ImportError:
@@ -100,8 +100,9 @@ def home() -> Path:
 
 
 def let_idle_threads_sleep() -> None:
-    """Make OpenMP's threads sleep while they wait, in this process and those that it starts; before torch loads.
+    """Make OpenMP's threads sleep while they wait, here and in child processes; before torch loads.
 
-    Threads that spin made training 2.8 times slower on busy cores and hardly faster on quiet ones (docs/log.md).
+    Threads that spin made training 2.8 times slower on busy cores and hardly faster on quiet ones
+    (docs/log.md).
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

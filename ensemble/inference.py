@@ -1,4 +1,4 @@
-"""Predict any images by a stored run or a blend, block by block: memory does not grow with their number."""
+"""Predict any images with a stored run or a blend, block by block, in constant memory."""
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -57,7 +57,7 @@ class Predictor:
     def of_submission(
         cls, name: Path | str, store: RunStore, folder: Path = Path("submissions")
     ) -> "Predictor":
-        """The blend behind a submission: its name, its CSV or its manifest. Raises SubmissionError."""
+        """The blend of a submission, given by name, CSV or manifest. Raises SubmissionError."""
         path = folder / f"{name}.json"
         if str(name).endswith((".json", ".csv")):
             path = Path(name).with_suffix(".json")
@@ -85,7 +85,7 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The written CSV: its columns, how many images and networks, and why which images were unreadable, by id."""
+    """The written CSV; unreadable is the reasons of unreadable images, by id."""
 
     path: Path
     columns: tuple[str, ...]
@@ -103,10 +103,10 @@ def predict(
     sample: Path | None = None,
     force: bool = False,
 ) -> Predicted:
-    """Write one row per image: its id and the probability of every class, or the shape of a sample submission.
+    """Write one row per image: its id and the probability of every class, or as a sample asks.
 
-    An unreadable image gets every member's fallback, the class shares of its training images, and is listed in a
-    second file beside the CSV. Raises EnsembleError.
+    An unreadable image gets every member's fallback, the class shares of its training images, and
+    is listed in a second file beside the CSV. Raises EnsembleError.
     """
     sources = [*inputs, sample] if sample is not None else inputs
     for path in (out, unreadable_list(out)):
@@ -139,8 +139,9 @@ def _notes(inputs: Sequence[Path], unscaled: Collection[str]) -> Iterator[str]:
         yield line
     if unscaled:
         yield (
-            f"{len(unscaled):,} images have more than 8 bits a pixel, in a format that no training image had, "
-            f"such as {min(unscaled)}: scaled by the range of their format, they may come out dark"
+            f"{len(unscaled):,} images have more than 8 bits a pixel, "
+            f"in a format that no training image had, such as {min(unscaled)}: "
+            "scaled by the range of their format, they may come out dark"
         )
 
 
@@ -169,7 +170,7 @@ def _write(
     files: Sequence[str],
     progress: Callable[[int], None],
 ) -> dict[str, str]:
-    """Write the header and a row per file, in the order of the shape's ids; why which were unreadable, by id."""
+    """Write the header and a row per id of the shape; the reasons of unreadable images, by id."""
     unreadable: dict[str, str] = {}
     n_done = 0
     writer.writerow(shape.columns)
@@ -200,7 +201,7 @@ def _networks(predictor: Predictor) -> "Networks":
 
 
 class _Batches:
-    """Images through all networks, block by block; unscaled: files whose bit depth no training image had."""
+    """Predicts blocks of images; unscaled: files whose bit depth no training image had."""
 
     def __init__(self, mixture: Mixture, networks: "Networks") -> None:
         self.mixture = mixture
@@ -214,7 +215,7 @@ class _Batches:
         return sum(map(len, self.networks.values()))
 
     def decoded(self, files: Sequence[str]) -> "Iterator[list[Decoded]]":
-        """The pixels that each reader makes of the images, by block; the next block is decoded meanwhile."""
+        """The images as each reader decodes them, by block; the next block is decoded meanwhile."""
         remaining = iter(files)
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             ahead = pool.map(self._decode, islice(remaining, BLOCK))
@@ -262,7 +263,7 @@ class _Batches:
 
 
 def _list_unreadable(out: Path, unreadable: dict[str, str]) -> Path | None:
-    """Write `NAME.unreadable.csv` beside the file, or remove an old one if every image was readable."""
+    """Write `NAME.unreadable.csv` beside the CSV, or remove an old one if nothing is unreadable."""
     path = unreadable_list(out)
     if not unreadable:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""`ens init`: from a folder of images to recipes of four families that suit the images and this machine."""
+"""`ens init`: from a folder of images to recipes that suit the images and this machine."""
 
 import os
 import re
@@ -37,7 +37,7 @@ _SCRATCH = {
 
 @dataclass(frozen=True)
 class NewRecipes:
-    """What the images are, and the recipes written for them on this machine; the base comes first."""
+    """What the images are, and the recipes written for them on this machine, the base first."""
 
     layout: Layout
     machine: Machine
@@ -47,7 +47,7 @@ class NewRecipes:
 def write_recipes(
     path: str, name: str | None, folder: Path, machine: Machine | None = None
 ) -> NewRecipes:
-    """Recognize an image set and write its recipes; never overwrites a file. Raises EnsembleError."""
+    """Recognize an image set and write its recipes; overwrites nothing. Raises EnsembleError."""
     name = name or _name_of(path)
     if not _NAME.fullmatch(name):
         raise EnsembleError(
@@ -78,7 +78,8 @@ def _name_of(path: str) -> str:
 def _base(path: str, layout: Layout, machine: Machine) -> str:
     """The recipe that the four families share: the images and how they are seen."""
     lines = [
-        f"# {layout.n_train:,} labeled images of {len(layout.counts)} classes. What all recipes of this set share.",
+        f"# {layout.n_train:,} labeled images of {len(layout.counts)} classes. "
+        "What all recipes of this set share.",
         "data:",
         f"  source: {layout.source}",
         f"  path: {_quoted(_data_path(path, layout))}",
@@ -88,7 +89,7 @@ def _base(path: str, layout: Layout, machine: Machine) -> str:
         _test(layout),
         *_sample(layout),
         *_size(layout, machine),
-        "augment: standard         # none | light | standard | heavy, or a map; no mirror images? {flip: false, …}",
+        "augment: standard         # none | light | standard | heavy, or a map of changes",
     ]
     return "\n".join(lines) + "\n"
 
@@ -103,14 +104,18 @@ def _labels(layout: Layout) -> list[str]:
 def _valid(layout: Layout) -> str:
     if layout.valid:
         return f"  valid: {_quoted(layout.valid)}"
-    return "  valid: 0.2               # stratified, the same for all members; {folds: 5}: every row, 5 × the work"
+    return (
+        "  valid: 0.2               # stratified; {folds: 5}: all rows are validated, 5 × the work"
+    )
 
 
 def _test(layout: Layout) -> str:
     if layout.test:
         return f"  test: {_quoted(layout.test)}"
     if min(layout.counts.values()) > FEW:
-        return "  test: 0.15               # no test folder found: held out first, for an honest final score"
+        return (
+            "  test: 0.15               # no test folder found: held out first, for a final score"
+        )
     return f"  # test: 0.15             # not held out: a class has {FEW} images or fewer"
 
 
@@ -160,7 +165,7 @@ def _families(name: str, layout: Layout, machine: Machine) -> dict[str, str]:
             family: _pretrained(name, arch, "true", layout, machine)
             for family, arch in _PRETRAINED.items()
         }
-    # on 1,150 digits efficientnet_lite0 reached 45 %, timm's smallest of the family 98 % (docs/log.md)
+    # on 1,150 digits efficientnet_lite0 reached 45 %, test_efficientnet 98 % (docs/log.md)
     archs = _SCRATCH if machine.has_gpu else _SCRATCH | {"efficientnet": "test_efficientnet"}
     texts = {family: _scratch(name, arch, layout, machine) for family, arch in archs.items()}
     if machine.has_package:
@@ -177,14 +182,14 @@ def _pretrained(name: str, arch: str, weights: str, layout: Layout, machine: Mac
   frozen_epochs: 1
   epochs: {n_epochs}"""
     else:
-        fit = f"""  strategy: feature_extract # the body stays frozen, which a CPU can afford; with a GPU: fine_tune
+        fit = f"""  strategy: feature_extract # only the head trains; with a GPU: fine_tune
   epochs: {n_epochs}"""
     return f"""# {arch} with ImageNet weights from {source}.
 base: {name}{BASE}
 model:
   arch: {arch}
   pretrained: {weights}
-  head: keep               # only the last layer is new; or {{pool: concat, hidden: [512], dropout: 0.5}}
+  head: keep               # only the last layer is new; or {{pool: concat, hidden: [512]}}
 fit:
 {fit}
 {_last_lines(layout)}"""

@@ -1,4 +1,4 @@
-"""The digits ensemble: four small networks from scratch, blended, on images that scikit-learn ships."""
+"""The digits ensemble: four small networks from scratch, on images that scikit-learn ships."""
 
 import json
 from contextlib import suppress
@@ -28,7 +28,7 @@ class Quickstart:
 
 
 def run_quickstart(store: RunStore, submissions: Path, emit: Emit) -> Quickstart:
-    """Train, blend and write `quickstart.csv`; finished runs are not trained again. Raises EnsembleError."""
+    """Train, blend and write `quickstart.csv`; finished runs are skipped. Raises EnsembleError."""
     _check_replaceable(submissions)
     recipes = [recipes_folder() / f"{name}.yaml" for name in NAMES]
     runs = train(*recipes, runs=store.root, emit=emit)
@@ -38,7 +38,7 @@ def run_quickstart(store: RunStore, submissions: Path, emit: Emit) -> Quickstart
 
 
 def _check_replaceable(folder: Path) -> None:
-    """Refuse to replace a submission that an earlier quickstart did not write. Raises EnsembleError."""
+    """Refuse to replace a submission that quickstart did not write. Raises EnsembleError."""
     csv, manifest = folder / "quickstart.csv", folder / "quickstart.json"
     command = None
     with suppress(OSError, ValueError, RecursionError, AttributeError):
@@ -46,5 +46,6 @@ def _check_replaceable(folder: Path) -> None:
     for path in (csv, manifest):
         if path.exists() and command != COMMAND:
             raise EnsembleError(
-                f"{path}: `ens quickstart` did not write it\nmove it away, or choose another folder with --out"
+                f"{path}: `ens quickstart` did not write it\n"
+                "move it away, or choose another folder with --out"
             )

@@ -13,9 +13,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stoppable(emit: Emit) -> Iterator[Emit]:
-    """A listener that raises Stopped at the first event (a batch, an epoch, a decoded image) after a signal.
+    """A listener that raises Stopped at the first event (such as a batch) after a signal.
 
-    A second signal raises at once, for work without events. Other threads than the main one keep their handlers.
+    A second signal raises at once, for work without events. Other threads than the main one keep
+    their handlers.
     """
     received: list[int] = []
 

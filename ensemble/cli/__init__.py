@@ -1,4 +1,4 @@
-"""The commands: parse, call one function, show. Heavy imports wait for the command that needs them."""
+"""The commands: parse, call one function, show. Each command imports what it needs."""
 
 from collections.abc import Callable
 from typing import NoReturn
@@ -47,7 +47,7 @@ app.add_typer(sets, name="data")
 
 
 def main() -> None:
-    """Run a command; a problem that the user can fix is at most three lines on stderr and exit status 1."""
+    """Run a command; an EnsembleError is at most three lines on stderr and exit status 1."""
     let_idle_threads_sleep()
     with any_output():
         _run()

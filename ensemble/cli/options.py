@@ -43,7 +43,7 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
 
 
 def present_or_shipped(path: Path) -> list[Path]:
-    """The recipe file, or the shipped recipes of that name; a note says which were taken instead."""
+    """The recipe file, or the shipped recipes of that name, which a note then lists."""
     from ensemble import display
     from ensemble.recipe.shipped import recipe_files
 

@@ -1,4 +1,4 @@
-"""stdout and stderr in any condition: every encoding, a full disk, a pipe that its reader has closed."""
+"""stdout and stderr in any condition: every encoding, a full disk, a closed pipe."""
 
 import codecs
 import errno
@@ -58,7 +58,7 @@ class Stdout:
 
 
 class Stderr(Stdout):
-    """A stream for progress and errors: text that it cannot write is dropped, and the work continues."""
+    """A stream for progress and errors: drops what it cannot write, and the work continues."""
 
     def write(self, text: str) -> int:
         """Write what the stream accepts."""
@@ -74,7 +74,7 @@ class Stderr(Stdout):
 
 @contextmanager
 def any_output() -> Iterator[None]:
-    """Run a command whose output may go anywhere; a failing stdout is one line on stderr and exit status 1.
+    """Run a command; a failing stdout becomes one line on stderr and exit status 1.
 
     A status above 1, such as that of a signal, stays.
     """
@@ -109,7 +109,7 @@ def any_output() -> Iterator[None]:
 
 
 def _drop_buffered(stream: TextIO | None) -> None:
-    """Discard what a failing stream has buffered: Python would flush it on exit and end with status 120."""
+    """Discard a failing stream's buffer: Python would flush it on exit and end with status 120."""
     try:
         if stream:
             stream.flush()
@@ -121,7 +121,7 @@ def _drop_buffered(stream: TextIO | None) -> None:
 
 
 def _as_plain(error: UnicodeError) -> tuple[str, int]:
-    """Replace characters that an encoding lacks: our own symbols by ASCII, others by their escapes."""
+    """Replace characters that an encoding lacks: our own symbols by ASCII, others by escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     missing = error.object[error.start : error.end]

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 def quickstart(
     runs: Runs = None, out: Out = Path("submissions"), page: Page = Path("report.html")
 ) -> None:
-    """Train a small ensemble on scikit-learn's digits, blend it, write a CSV and a report: no download, no GPU."""
+    """Train a small ensemble on scikit-learn's digits, blend it, write a CSV and a report.
+
+    Needs no download and no GPU.
+    """
     from ensemble import display
     from ensemble.display import blends, live
     from ensemble.quickstart import run_quickstart
@@ -55,9 +58,10 @@ def quickstart(
     write_page(page, out, runs, [run.id for run in quick.runs])
     display.say(blends.sentence(quick.blend.test, "test digits"))
     display.say(f"report: {page}, open it in a browser")
+    more = "--set fit.epochs=12 --set 'seeds=[1, 2]'"
     display.next_commands(
         f"ens verify {shlex.quote(str(quick.submission.path))}{same(runs)}",
-        f"ens train recipes/digits_resnet.yaml --set fit.epochs=12 --set 'seeds=[1, 2]'{same(runs)}",
+        f"ens train recipes/digits_resnet.yaml {more}{same(runs)}",
         f"ens blend 'digits_*' --min-acc 0.95{same(runs)}",
     )
 
@@ -74,7 +78,7 @@ def train(
     jobs: Jobs = None,
     address: Address = None,
 ) -> None:
-    """Train one run per recipe, seed and fold; finished runs are skipped, interrupted ones resume."""
+    """Train one run per recipe, seed and fold; skip finished runs, resume interrupted ones."""
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.choose import EngineOptions, n_unfinished
@@ -103,7 +107,7 @@ def train(
 
 
 def _load(recipes: Sequence[Path], overrides: Sequence[str]) -> "list[Recipe]":
-    """The recipes of these paths, without bases: a shell's pattern matches those too. Raises RecipeError."""
+    """The recipes of these paths, without bases, which a shell's pattern may match too."""
     from ensemble.recipe import Recipe
     from ensemble.recipe.shipped import BASE
 
@@ -117,7 +121,7 @@ def _load(recipes: Sequence[Path], overrides: Sequence[str]) -> "list[Recipe]":
 
 
 def _check(failures: "Sequence[Failure]", n_jobs: int, store: "RunStore") -> None:
-    """Show the failed runs, each reason once where all share it. Raises EnsembleError if any failed."""
+    """Show why runs failed. Raises EnsembleError if any did, with the reason if all share it."""
     from ensemble import display
 
     if not failures:
@@ -127,7 +131,8 @@ def _check(failures: "Sequence[Failure]", n_jobs: int, store: "RunStore") -> Non
         raise EnsembleError(failures[0].reason)
     display.show_failures(failures)
     raise EnsembleError(
-        f"{len(failures)} of {n_jobs} runs failed; the others are finished and stored in {store.root}"
+        f"{len(failures)} of {n_jobs} runs failed; "
+        f"the others are finished and stored in {store.root}"
     )
 
 
@@ -192,7 +197,7 @@ def tune(
     jobs: Jobs = None,
     address: Address = None,
 ) -> None:
-    """Search hyperparameters; every trial is a run, and the same command resumes an interrupted search."""
+    """Search hyperparameters; every trial is a run, and the same command resumes a search."""
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.choose import EngineOptions

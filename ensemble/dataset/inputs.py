@@ -12,10 +12,10 @@ from ensemble.predictions import some
 
 
 def input_images(inputs: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """Ids and files: all images in one folder sorted by id, or image files, or those that a .txt lists by line.
+    """Ids and files: all images in one folder sorted by id, image files, or those in a .txt list.
 
-    An id is the path inside the folder, else the path as the user wrote it, without suffix where it stays unique.
-    Raises DataError.
+    An id is the path inside the folder, else the path as the user wrote it, without suffix where it
+    stays unique. Raises DataError.
     """
     if len(inputs) == 1 and inputs[0].is_dir():
         return _in_folder(inputs[0])

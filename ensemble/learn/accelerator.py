@@ -1,4 +1,4 @@
-"""The GPU or CPU as torch sees it, for `ens doctor`; a small matrix product proves that it works."""
+"""The GPU or CPU as torch sees it, for `ens doctor`; a small matrix product tests it."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from ensemble.learn.device import device, device_name, precision
 
 @dataclass(frozen=True)
 class Accelerator:
-    """What trainings run on. Bytes are 0 on the CPU; problem says why a visible GPU cannot be used."""
+    """What trains. Bytes are 0 on the CPU; problem says why a visible GPU cannot be used."""
 
     name: str
     precision: str

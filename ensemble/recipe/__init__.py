@@ -1,4 +1,4 @@
-"""A recipe: everything that decides what a training run computes, as one frozen value read from YAML."""
+"""A recipe: everything that decides what a run computes, one frozen value read from YAML."""
 
 from ensemble.recipe.data import AUGMENT_PRESETS, Augment, ColumnSplit, Data, Folds, LabelsFile
 from ensemble.recipe.fit import EarlyStop, Find, Fit

@@ -1,4 +1,4 @@
-"""Recipe files as plain values: `base:` files merged, `--set` overrides applied, the line of every key kept."""
+"""Recipe files as plain values: bases merged, overrides applied, the line of every key kept."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -16,9 +16,10 @@ Lines = dict[str, str]
 def read_with_bases(
     path: Path, overrides: Sequence[str] = (), sections: Collection[str] = ()
 ) -> tuple[dict[str, Any], Lines]:
-    """A recipe's values over those of its bases, and the last "file:line" that sets each key. Raises RecipeError.
+    """A recipe's values over those of its bases, and the "file:line" that sets each key.
 
     A file without any of the sections is not a recipe, and no message repeats its content.
+    Raises RecipeError.
     """
     chain: list[tuple[dict[str, Any], Lines]] = []
     visited: list[Path] = []
@@ -48,7 +49,7 @@ def read_with_bases(
 
 
 def _base_of(path: Path, values: dict[str, Any], lines: dict[str, int]) -> Path | None:
-    """The base that a recipe names, if any; the key is removed from the values. Raises RecipeError."""
+    """The base that a recipe names, if any, taken out of the values. Raises RecipeError."""
     base = values.pop("base", None)
     if base is None:
         return None
@@ -57,7 +58,8 @@ def _base_of(path: Path, values: dict[str, Any], lines: dict[str, int]) -> Path 
     file = path.parent / base
     if not os.path.isfile(file):
         raise RecipeError(
-            f"{path}:{lines['base']}: base: {base[:200]} does not exist (looked for {str(file)[:200]})"
+            f"{path}:{lines['base']}: base: {base[:200]} does not exist "
+            f"(looked for {str(file)[:200]})"
         )
     return file
 
@@ -72,7 +74,7 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_override(override: str, values: dict[str, Any], lines: Lines) -> None:
-    """Set the dotted key of a `KEY=VALUE` in these values, and its line to "--set". Raises RecipeError."""
+    """Set the dotted key of a `KEY=VALUE`, and its line to "--set". Raises RecipeError."""
     key, equals, text = override.partition("=")
     if not equals or not key or not all(key.split(".")):
         raise RecipeError(

@@ -1,4 +1,4 @@
-"""The recipe's sections `data` and `augment`: which images, which labels, which split, and their random changes.
+"""The recipe's sections `data` and `augment`: images, labels, split and random changes.
 
 docs/recipes.md and the error for a wrong value quote each description.
 """
@@ -50,15 +50,15 @@ class Data(Section):
     """Which images, which labels, which split, and how an image becomes a tensor."""
 
     source: Literal["folder", "csv", "digits"] = Field(
-        description="the layout: folder (class folders), csv (a labels file) or digits (from scikit-learn)"
+        description="folder (class folders), csv (a labels file) or digits (from scikit-learn)"
     )
     path: str | None = Field(
         None,
-        description="a folder or a .zip/.tar/.tgz archive; a relative path is under ENS_DATA or the current folder",
+        description="a folder or a .zip/.tar/.tgz archive, under ENS_DATA or the current folder",
     )
     get: str | None = Field(
         None,
-        description="what `ens data get` downloads: cifar10, flowers102, hymenoptera, kaggle:<slug>",
+        description="for `ens data get`: cifar10, flowers102, hymenoptera or kaggle:<slug>",
     )
     train: str = Field(
         "train",
@@ -70,7 +70,7 @@ class Data(Section):
     )
     test: Test | None = Field(
         None,
-        description="a folder, a fraction between 0 and 1 that is held out before anything else, or null",
+        description="a folder, a fraction between 0 and 1 that is held out first, or null",
     )
     labels: Labels = Field(
         "labels.csv",
@@ -81,7 +81,7 @@ class Data(Section):
     )
     group: str | None = Field(
         None,
-        description="a csv column, or duplicates: rows of one group stay on the same side of a split",
+        description="a csv column, or duplicates: rows of one group stay on one side of a split",
     )
     sample: float = Field(
         1.0, gt=0, le=1, description="stratified share of the images to use, above 0 up to 1"
@@ -94,11 +94,11 @@ class Data(Section):
     )
     resize: Literal["auto", "squish", "crop", "pad"] = Field(
         "auto",
-        description="auto (as the weights were trained), squish, crop or pad: how an image becomes square",
+        description="auto (as the weights were trained), squish, crop or pad to a square",
     )
     normalize: Normalize = Field(
         "auto",
-        description="auto (the weights' own), imagenet, dataset or [[mean ×3], [std ×3, above 0]]",
+        description="auto (the weights' own), imagenet, dataset or [[mean ×3], [std ×3]]",
     )
     positive: str | None = Field(
         None, description="two classes, one probability column: the class it stands for, as text"

@@ -1,4 +1,4 @@
-"""The first mistake in a recipe as a compiler reports it: file and line, key, value, what is allowed, a suggestion."""
+"""The first mistake in a recipe as a compiler reports it: file, line, key, value, suggestion."""
 
 import json
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ def _line(keys: list[str], lines: Mapping[str, str]) -> str | None:
 def _declaration(
     keys: list[str], recipe: type[BaseModel]
 ) -> tuple[type[BaseModel] | None, FieldInfo | None]:
-    """The section and the field that declare a dotted key, as far as the recipe's sections know it."""
+    """The section and the field that declare a dotted key, or the beginning of it."""
     section: type[BaseModel] | None = recipe
     field = None
     for key in keys:

@@ -44,7 +44,7 @@ Lr = Annotated[
 
 
 class Penalty(Section):
-    """A cost of the weights in one part of the network, added to the loss; biases and norms are free."""
+    """A cost of the weights in one module, added to the loss; biases and norms are free."""
 
     l1: float = Field(0.0, ge=0, description="factor of the sum of absolute weights, from 0")
     l2: float = Field(0.0, ge=0, description="factor of the sum of squared weights, from 0")
@@ -55,7 +55,7 @@ class Fit(Section):
 
     strategy: Literal["fine_tune", "feature_extract", "gradual", "scratch"] = Field(
         "fine_tune",
-        description="fine_tune, feature_extract (only the head trains), gradual (unfreezing) or scratch",
+        description="fine_tune, feature_extract (only the head), gradual (unfreezing) or scratch",
     )
     unfreeze_from: str | None = Field(
         None, description="gradual: the name of the first module to train; null: stage by stage"
@@ -79,7 +79,7 @@ class Fit(Section):
     )
     lr_unfrozen: Rate | None = Field(
         None,
-        description="a number above 0 up to 10: the peak rate once the body trains; null: derived from lr",
+        description="a number above 0 up to 10: the peak once the body trains; null: from lr",
     )
     batch_size: BatchSize = Field(64, description="images per step, from 2, or auto")
     weight_decay: float = Field(
@@ -118,9 +118,9 @@ class Fit(Section):
     )
     cuda_graphs: bool = Field(
         False,
-        description="true: replay the passes as CUDA graphs; several times faster on images of about 32 px",
+        description="true: use CUDA graphs; several times faster on images of about 32 px",
     )
     compile: bool = Field(
         False,
-        description="true: torch.compile the network, which takes minutes; for long runs on a GPU only",
+        description="true: use torch.compile, which takes minutes; for long runs on a GPU",
     )

@@ -1,7 +1,7 @@
-"""What recipe values may be: the strict base of all sections, and types that allow several kinds of value.
+"""The strict base of all recipe sections, and types that allow several kinds of value.
 
-Which alternative of a union a YAML value means follows from its kind alone (map, text, list, flag or number), so that
-an error is about one alternative instead of all.
+Which alternative of a union a YAML value means follows from its kind alone (map, text, list, flag
+or number), so that an error is about one alternative instead of all.
 """
 
 from typing import Annotated, Any, Literal

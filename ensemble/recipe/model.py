@@ -15,7 +15,7 @@ class Head(Section):
 
     pool: Literal["avg", "max", "concat"] = Field(
         "concat",
-        description="avg, max or concat (both); ignored by networks of tokens or channels-last maps",
+        description="avg, max or concat (both); transformers and the like pool by themselves",
     )
     hidden: tuple[Width, ...] = Field(
         (512,),
@@ -37,7 +37,7 @@ WEIGHTS_OPTIONS = {
 
 
 def _without_weights(options: dict[str, Any]) -> dict[str, Any]:
-    """Refuse options by which timm would load weights that neither model.pretrained nor run.json names."""
+    """Refuse options that make timm load weights which model.pretrained does not name."""
     if options.keys() & WEIGHTS_OPTIONS:
         raise ValueError("names weights")
     return options
@@ -47,11 +47,11 @@ class Model(Section):
     """The network."""
 
     arch: str = Field(
-        description="any timm name, such as resnet34 or densenet121; scratch_plain or scratch_residual"
+        description="any timm name, such as resnet34, or scratch_plain, scratch_residual"
     )
     pretrained: Annotated[Annotated[bool, Flag] | Annotated[str, Text], BY_KIND] = Field(
         True,
-        description="true (timm's hub), false (random weights), package, a weights file, or run:<id or recipe>",
+        description="true (timm's hub), false (random), package, a weights file, run:<id or recipe>",
     )
     options: Annotated[dict[str, Any], AfterValidator(_without_weights)] = Field(
         default_factory=dict,

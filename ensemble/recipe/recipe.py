@@ -33,11 +33,11 @@ class Resources(Section):
     cpu: int | None = Field(
         None,
         ge=1,
-        description="cores of one run, from 1; on a CPU their number decides the exact bytes; null: all",
+        description="cores of one run, from 1, null: all; their number decides a CPU's exact bytes",
     )
     disk: Annotated[float, Field(ge=0)] | None = Field(
         None,
-        description="GB for decoded pixels, null: half of the free disk; larger sets are decoded every epoch",
+        description="GB for decoded pixels, null: half of the free disk; else decoded every epoch",
     )
 
 
@@ -69,7 +69,7 @@ class Recipe(Section):
 
     @classmethod
     def load(cls, path: Path | str, overrides: Sequence[str] = ()) -> "Recipe":
-        """The recipe in a YAML file, its bases merged, `KEY=VALUE` overrides applied. Raises RecipeError."""
+        """The recipe in a YAML file with its bases and `KEY=VALUE` overrides. Raises RecipeError."""
         path = Path(path)
         keys = [name for name in cls.model_fields if name != "name"]
         values, lines = read_with_bases(path, overrides, keys)
@@ -87,7 +87,8 @@ class Recipe(Section):
     def _validated(cls, values: dict[str, Any], name: str, path: Path, lines: Lines) -> "Recipe":
         if "name" in values:
             raise RecipeError(
-                f"{lines['name']}: name is not a key of a recipe\nthe file's name is the recipe's name"
+                f"{lines['name']}: name is not a key of a recipe\n"
+                "the file's name is the recipe's name"
             )
         try:
             return cls.model_validate({**values, "name": name})
@@ -110,7 +111,8 @@ class Recipe(Section):
     def digest(self) -> str:
         """Eight hex digits of all values that differ from the defaults and decide the training.
 
-        Seeds, resources and absolute paths do not count; nor does refit, which is added to a finished run.
+        Seeds, resources and absolute paths do not count; nor does refit, which is added to a
+        finished run.
         """
         values = self.model_dump(
             mode="json", exclude_defaults=True, exclude={"seeds", "resources", "refit"}

@@ -1,4 +1,4 @@
-"""The recipes that come with the package: `recipes/` of a clone, `ensemble/shipped_recipes/` of an installed wheel."""
+"""The shipped recipes: `recipes/` of a clone, `ensemble/shipped_recipes/` of a wheel."""
 
 import os
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ FOLDER = Path("recipes")  # the folder in documents and commands
 
 @dataclass(frozen=True)
 class Shipped:
-    """A shipped recipe: its first line, the folder of its images, and their name for `ens data get`."""
+    """A shipped recipe: its first line, its images' folder and their name for `ens data get`."""
 
     name: str
     description: str
@@ -47,7 +47,7 @@ def shipped_recipes() -> list[Shipped]:
 
 
 def shipped_matching(pattern: str | Path) -> list[Path]:
-    """The shipped recipes called `NAME`, `NAME.yaml` or `recipes/NAME.yaml`; `*` and `?` match several.
+    """The shipped recipes `NAME`, `NAME.yaml` or `recipes/NAME.yaml`; `*` and `?` match several.
 
     A path into any other folder matches none: that file is the user's own. Raises EnsembleError.
     """
@@ -62,7 +62,8 @@ def shipped_matching(pattern: str | Path) -> list[Path]:
 def recipe_files(path: Path) -> list[Path]:
     """The recipe file; where it does not exist, the shipped recipes of that name, if any.
 
-    A pattern that no shell expanded (`recipes/cifar10_*.yaml` in an empty folder) means all that match.
+    A pattern that no shell expanded (`recipes/cifar10_*.yaml` in an empty folder) means all that
+    match.
     """
     if os.path.lexists(path):
         return [path]
@@ -70,9 +71,10 @@ def recipe_files(path: Path) -> list[Path]:
 
 
 def copy_shipped(pattern: str, folder: Path = FOLDER) -> dict[Path, bool]:
-    """Copy recipes and their bases; whether each file is new, or already existed with the same bytes.
+    """Copy recipes and their bases; whether each file is new, or already had the same bytes.
 
-    Raises EnsembleError, before anything is written, for an unknown name or a file that differs from the shipped one.
+    Raises EnsembleError, before anything is written, for an unknown name or a file that differs
+    from the shipped one.
     """
     recipes = shipped_matching(pattern)
     if not recipes:

@@ -1,7 +1,8 @@
 """Read one YAML mapping safely and remember the line of every key.
 
-Plain YAML 1.2 scalars: `no`, `NA`, `007` and dates stay text, `1e-3` is a number. Limits keep a hostile file harmless,
-and no message repeats the content of a file that may be anything but a recipe.
+Plain YAML 1.2 scalars: `no`, `NA`, `007` and dates stay text, `1e-3` is a number. Limits keep a
+hostile file harmless, and no message repeats the content of a file that may be anything but a
+recipe.
 """
 
 import os
@@ -100,7 +101,7 @@ def _unquoted(problem: str | None) -> str:
 
 
 class _Walk:
-    """Turns nodes into values and counts them: an alias bomb exceeds MAX_NODES, a loop MAX_DEPTH."""
+    """Turns nodes into values, at most MAX_NODES (alias bombs) and MAX_DEPTH (loops)."""
 
     def __init__(self, loader: _Loader, source: str) -> None:
         self.loader = loader
@@ -112,7 +113,8 @@ class _Walk:
         self.n_nodes += 1
         if self.n_nodes > MAX_NODES or depth > MAX_DEPTH:
             raise RecipeError(
-                f"{self.source}: too large or too deep for a recipe (do its aliases repeat themselves?)"
+                f"{self.source}: too large or too deep for a recipe "
+                "(do its aliases repeat themselves?)"
             )
         if node.tag not in _TAGS:
             line = node.start_mark.line + 1
