@@ -14,11 +14,13 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from ensemble.files import sha256
+from ensemble.hardware import let_idle_threads_sleep
 from ensemble.metrics import accuracy as accuracy_of
 from ensemble.metrics import log_loss
 from ensemble.predictions import Predictions
 from ensemble.runs import DataInfo, Scores, StoredRun, TrainingRecord, publish
 
+let_idle_threads_sleep()  # as the command line does, before any test loads torch
 settings.register_profile(
     "quick",
     max_examples=25,

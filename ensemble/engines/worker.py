@@ -20,8 +20,8 @@ from ensemble.engines.transfer import (
 )
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit, Event, Note, sparse
-from ensemble.runs import RunStore, StoredRun
-from ensemble.runs.writer import STATES
+from ensemble.hardware import let_idle_threads_sleep
+from ensemble.runs import Run, RunStore
 
 STEP_SECONDS = 0.5  # at least, between two reports of training steps
 
@@ -113,6 +113,7 @@ def run_task(
     """Carry out a task in a temporary folder; returns its outcome and, if done, its run's files."""
     import ray
 
+    let_idle_threads_sleep()
     node = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
     if payload.version != __version__:
         reason = f"{node} has ens {__version__}, this machine has {payload.version}"
