@@ -365,10 +365,13 @@ COMMANDS = {
     "a search of no key": ("tune r.yaml --vary =1..2", ["--vary =1..2", "KEY=LOW..HIGH"]),
     "a search of one value": (
         "tune r.yaml --vary fit.lr=1",
-        ["--vary fit.lr=1", "two plain values"],
+        ["--vary fit.lr=1", "two different plain values"],
     ),
-    "a search backwards": ("tune r.yaml --vary fit.lr=1..0.1", ["--vary fit.lr", "no range"]),
-    "a search from text": ("tune r.yaml --vary fit.lr=low..high", ["--vary fit.lr", "no range"]),
+    "a search backwards": ("tune r.yaml --vary fit.lr=1..0.1", ["--vary fit.lr", "is not a range"]),
+    "a search from text": (
+        "tune r.yaml --vary fit.lr=low..high",
+        ["--vary fit.lr", "is not a range"],
+    ),
     "a search of lists": ("tune r.yaml --vary 'fit.lr=[1],[2]'", ["--vary fit.lr"]),
     "a search of an unknown key": (
         "tune r.yaml --vary fit.rate=1..2",
