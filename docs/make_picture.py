@@ -22,7 +22,9 @@ def shot(browser: Browser, page: Path, width: int, scheme: str) -> Image.Image:
 def main(page: Path) -> None:
     """A wide light page beside a phone's dark one."""
     with sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        browser = started.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox"]
+        )
         wide, phone = shot(browser, page, 1180, "light"), shot(browser, page, 375, "dark")
         browser.close()
     both = Image.new("RGB", (wide.width + GAP + phone.width, HEIGHT), (128, 134, 145))

@@ -1,4 +1,4 @@
-"""Write docs/recipes.md from the recipe's own declarations: `python docs/make_recipes.py`; a test holds it fresh."""
+"""Write docs/recipes.md from the recipe's declarations; a test keeps it up to date."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,20 @@ from ensemble.recipe import AUGMENT_PRESETS, Augment, Data, Fit, Head, Model, Re
 
 PAGE = Path(__file__).parent / "recipes.md"
 SECTIONS = {
-    "": Recipe, "data": Data, "model": Model, "model.head": Head, "fit": Fit, "augment (as a map)": Augment,
+    "": Recipe,
+    "data": Data,
+    "model": Model,
+    "model.head": Head,
+    "fit": Fit,
+    "augment (as a map)": Augment,
     "resources": Resources,
-}  # fmt: skip
+}
 INTRO = """# Recipe keys
 
-Generated from `ensemble/recipe/sections.py` by `python docs/make_recipes.py`.
+Generated from `ensemble/recipe/` by `python docs/make_recipes.py`.
 
-`base: FILE` takes another recipe's values: maps merge, everything else replaces. `--set KEY=VALUE` overrides a dotted
-key. A key that is not below is an error, and so is a value of another kind.
+`base: FILE` starts from another recipe's values: maps merge, everything else replaces. `--set KEY=VALUE` overrides a
+dotted key. Any other key is an error, and so is a value that the table does not allow.
 """
 SCRATCH = """## model.options of scratch_plain and scratch_residual
 
@@ -44,20 +49,24 @@ def page() -> str:
     """The whole text."""
     parts = [INTRO]
     for title, section in SECTIONS.items():
-        parts.append(f"## {title or 'Top level'}\n\n| key | default | meaning |\n|---|---|---|\n{_rows(section)}")
+        parts.append(
+            f"## {title or 'Top level'}\n\n| key | default | meaning |\n|---|---|---|\n{_rows(section)}"
+        )
     parts.append(SCRATCH)
-    presets = "".join(f"| `{name}` | {_changes(preset)} |\n" for name, preset in AUGMENT_PRESETS.items())
+    presets = "".join(
+        f"| `{name}` | {_changes(preset)} |\n" for name, preset in AUGMENT_PRESETS.items()
+    )
     parts.append(f"## augment (as a name)\n\n| preset | changes |\n|---|---|\n{presets}")
     return "\n".join(parts)
 
 
 def _rows(section: type[BaseModel]) -> str:
+    """A table row for each key of a section."""
     rows = ""
     for name, field in section.model_fields.items():
+        default = _default(field.get_default(call_default_factory=True))
         if name != "name":
-            rows += (
-                f"| `{name}` | {_default(field.get_default(call_default_factory=True))} | {field.description or ''} |\n"
-            )
+            rows += f"| `{name}` | {default} | {field.description or ''} |\n"
     return rows
 
 
@@ -70,8 +79,10 @@ def _default(value: object) -> str:
 
 
 def _changes(preset: Augment) -> str:
-    said = preset.model_dump(exclude_defaults=True)
-    return ", ".join(f"{name} {json.dumps(value)}" for name, value in said.items()) or "nothing"
+    changes = preset.model_dump(exclude_defaults=True)
+    return (
+        ", ".join(f"{name} {json.dumps(amount)}" for name, amount in changes.items()) or "nothing"
+    )
 
 
 if __name__ == "__main__":

@@ -1,34 +1,35 @@
 """Every error a user can meet.
 
 EnsembleError
-├── RecipeError        a recipe that cannot be read, or says something that is not allowed
-├── DataError          images, labels or splits that are missing or do not fit together
-├── MismatchError      predictions that are not about the same rows or classes
+├── RecipeError        a recipe that cannot be read, or holds a value that is not allowed
+├── DataError          images, labels or splits that are missing or inconsistent
+├── MismatchError      predictions of different rows or classes
 ├── DamagedError       a stored file that cannot be trusted
 ├── RunError           a run that is missing, unfinished or busy
-├── SelectionError     no run, or no group of runs, to blend
+├── SelectionError     no run to blend, or no such group of runs
 ├── SubmissionError    a submission that the competition would refuse
 ├── KaggleError        Kaggle's client is missing, or Kaggle refuses or cannot be reached
-└── TrainingError      a training that could not start or did not end well
+└── TrainingError      a training that could not start or failed
 
-The text names the file, the key, the value, what is allowed and the next step, in at most three lines.
+Each message names the file, the key, the value, what is allowed and the next step, in at most
+three lines.
 """
 
 
 class EnsembleError(Exception):
-    """A problem that the user can mend; shown without a traceback, exit status 1."""
+    """A problem that the user can fix; shown without a traceback, exit status 1."""
 
 
 class RecipeError(EnsembleError):
-    """A recipe that cannot be read, or says something that is not allowed."""
+    """A recipe that cannot be read, or holds a value that is not allowed."""
 
 
 class DataError(EnsembleError):
-    """Images, labels or splits that are missing or do not fit together."""
+    """Images, labels or splits that are missing or inconsistent."""
 
 
 class MismatchError(EnsembleError):
-    """Predictions that are not about the same rows or classes."""
+    """Predictions of different rows or classes."""
 
 
 class DamagedError(EnsembleError):
@@ -40,7 +41,7 @@ class RunError(EnsembleError):
 
 
 class SelectionError(EnsembleError):
-    """No run, or no group of runs, to blend."""
+    """No run to blend, or no such group of runs."""
 
 
 class SubmissionError(EnsembleError):
@@ -52,11 +53,11 @@ class KaggleError(EnsembleError):
 
 
 class TrainingError(EnsembleError):
-    """A training that could not start or did not end well."""
+    """A training that could not start or failed."""
 
 
 class Stopped(BaseException):
-    """A signal ended a command; its number decides the exit status. Not an error: nothing may catch and go on."""
+    """A signal ended a command; its number decides the exit status. Nothing may continue after it."""
 
     def __init__(self, signal: int) -> None:
         super().__init__(f"signal {signal}")

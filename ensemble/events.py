@@ -1,4 +1,4 @@
-"""What a running training tells whoever listens: plain values, so that training knows nothing of the terminal."""
+"""Events of a running training as plain values: training does not depend on the terminal."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class RunStarted:
-    """A run begins; total counts the runs of this command."""
+    """A run begins: the number-th of all the runs of this command."""
 
     run: str
     number: int
@@ -16,7 +16,7 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class Note:
-    """One line worth reading: a choice that was made, or something that was dropped."""
+    """One line worth reading: a choice that ens made, or data that it left out."""
 
     run: str
     text: str
@@ -24,7 +24,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Step:
-    """A piece of work advanced: `done` of `total` units; loss is the smoothed training loss where there is one."""
+    """Progress of a phase: `done` of `total` units; loss is the smoothed training loss, if any."""
 
     run: str
     phase: str
@@ -50,7 +50,7 @@ class EpochEnded:
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run is finished, or was finished before (`skipped`)."""
+    """A run is finished, or already was (`skipped`); seconds is its total time."""
 
     run: str
     accuracy: float
@@ -61,7 +61,7 @@ class RunEnded:
 
 @dataclass(frozen=True)
 class RunFailed:
-    """A run could not be trained; the others go on."""
+    """A run failed; the other runs continue."""
 
     run: str
     reason: str
@@ -69,7 +69,7 @@ class RunFailed:
 
 @dataclass(frozen=True)
 class RunLeft:
-    """A run is left unfinished on purpose: another process trains it, or a search has given it up."""
+    """A run is left unfinished: another process is training it, or a search has pruned it."""
 
     run: str
     reason: str
@@ -81,11 +81,11 @@ Progress = Callable[[int, int], None]  # (units done, units in total)
 
 
 def ignore(event: Event) -> None:
-    """An Emit for callers that do not watch."""
+    """An Emit for callers that need no events."""
 
 
 def sparse(emit: Emit, seconds: float = 0.1) -> Emit:
-    """A listener that passes on everything but steps within so many seconds of another; a phase's last one always."""
+    """A listener without steps that follow one within `seconds`; a phase's last step passes."""
     last = 0.0
 
     def listen(event: Event) -> None:

@@ -1,4 +1,4 @@
-"""Write files so that a reader never sees half of one, and name them by their content."""
+"""Write files so that a reader never sees half of one; hash them by content."""
 
 import errno
 import glob
@@ -12,9 +12,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ensemble.errors import EnsembleError
-from ensemble.paths import cache_root
 
-PNG_MARK = b"Software\0ens"  # as in every figure of ens
+PNG_MARK = b"Software\0ens"  # in every figure that ens writes
+# errors whose cause is the disk or its permissions, not the content of a file
 ENVIRONMENT = (
     errno.ENOSPC,
     errno.EDQUOT,
@@ -22,12 +22,12 @@ ENVIRONMENT = (
     errno.EROFS,
     errno.EACCES,
     errno.EPERM,
-)  # nothing in the files
+)
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place, whole, when the block ends well. Raises EnsembleError."""
+    """A temporary file that replaces `path` when the block succeeds. Raises EnsembleError."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
@@ -39,7 +39,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        with temporary.open("r+b") as stored:  # Windows flushes only what may be written
+        with temporary.open("r+b") as stored:  # Windows flushes only files open for writing
             os.fsync(stored.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
@@ -83,7 +83,7 @@ def _publish(staging: Path, target: Path) -> None:
     A power cut leaves the whole folder under that name, or none.
     """
     if sys.platform == "linux":
-        os.sync()  # all files at once: 0.1 s for 2,000 files of 20 kB, one fsync each 7.5 s
+        os.sync()  # 0.1 s for 2,000 files of 20 kB; an fsync for each takes 7.5 s
     else:
         for path in staging.rglob("*"):
             if path.is_file():
@@ -94,7 +94,7 @@ def _publish(staging: Path, target: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's new names to the disk, where the system can."""
+    """Write a folder's new names to disk, where the system can."""
     if hasattr(os, "O_DIRECTORY"):  # not on Windows
         with suppress(OSError):  # some network file systems refuse
             handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -105,7 +105,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> Path:
-    """The folder, made with its parents where it is not there yet. Raises EnsembleError."""
+    """The folder, created with its parents if it does not exist. Raises EnsembleError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -114,31 +114,35 @@ def make_folder(folder: Path) -> Path:
 
 
 def not_written(path: Path | str, error: OSError, problem: str = "cannot be written") -> str:
-    """What to say of a file or folder that cannot be made: the reason, then the ways out, in three lines."""
-    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    is_taken = isinstance(error, NotADirectoryError | FileExistsError)
-    remedy = (
-        "make room on that disk"
-        if is_full
-        else "a file is in the way: move it"
-        if is_taken
-        else ("let this user write there")
+    """The error text for a path that cannot be written: the reason, then ways out."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        fix = "free space on that disk"
+    elif isinstance(error, NotADirectoryError | FileExistsError):
+        fix = "a file is in the way: move it"
+    else:
+        fix = "give this user permission to write there"
+    options = (
+        "--runs DIR (ENS_RUNS) for runs, --out for other files; or run `ens` in another folder"
     )
-    ways = "--runs DIR (ENS_RUNS) for runs, --out for what else is written; or run `ens` in another folder"
     if _is_cached(Path(path)):
-        ways = "set ENS_CACHE to a folder with room that you may write; it holds only what can be made again"
-    return f"{str(path)[:300]}: {problem} ({error.strerror or error})\n{remedy}, or choose another folder:\n{ways}"
+        options = (
+            "set ENS_CACHE to a writable folder with free space; the cache can be rebuilt any time"
+        )
+    reason = error.strerror or error
+    return f"{str(path)[:300]}: {problem} ({reason})\n{fix}, or choose another folder:\n{options}"
 
 
 def not_used(path: Path | str, error: OSError) -> str:
-    """What to say of a file or folder that this user may not read or write: which of both, the system does not say."""
+    """The error text for a path without permission, be it to read or to write."""
     reason = error.strerror or error
-    return f"{str(path)[:300]}: cannot be used ({reason})\nlet this user read it and write there, or use another folder"
+    fix = "give this user permission to read and write it, or use another folder"
+    return f"{str(path)[:300]}: cannot be used ({reason})\n{fix}"
 
 
 def _is_cached(path: Path) -> bool:
-    """Whether a path lies in the cache."""
-    return path.absolute().is_relative_to(cache_root().absolute())
+    """Whether a path is in the cache, which `dataset.archives.cache_root` locates."""
+    cache = Path(os.environ.get("ENS_CACHE") or ".ens_cache")
+    return path.absolute().is_relative_to(cache.absolute())
 
 
 def _umask() -> int:
@@ -148,7 +152,7 @@ def _umask() -> int:
 
 
 def check_replaceable(path: Path, mark: bytes) -> None:
-    """Whether a file of this name may be replaced without asking: its first bytes hold the mark that ens leaves.
+    """Refuse to replace a file without the mark that ens leaves in the first 2 KB of its own files.
 
     Raises EnsembleError.
     """
@@ -161,7 +165,7 @@ def check_replaceable(path: Path, mark: bytes) -> None:
         raise EnsembleError(not_written(path, error)) from None
     if not is_ours:
         raise EnsembleError(
-            f"{path}: exists, and ens did not write it\nmove it away, or name another place"
+            f"{path}: exists, and ens did not write it\nmove it away, or choose another path"
         )
 
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM end a command after the piece of work in hand, not in the middle of it."""
+"""SIGINT and SIGTERM end a command after the current batch or image, not in the middle of it."""
 
 import signal
 from collections.abc import Iterator
@@ -13,24 +13,25 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def stoppable(emit: Emit) -> Iterator[Emit]:
-    """A listener that raises Stopped at the next event (a batch, an epoch, a decoded image) after a signal.
+    """A listener that raises Stopped at the first event (such as a batch) after a signal.
 
-    A second signal ends at once what has no events. Needs the main thread; elsewhere signals stay as they are.
+    A second signal raises at once, for work without events. Other threads than the main one keep
+    their handlers.
     """
-    asked: list[int] = []
+    received: list[int] = []
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
+    def receive(number: int, frame: FrameType | None) -> None:
+        if received:
             raise Stopped(number)
-        asked.append(number)
+        received.append(number)
 
     def listen(event: Event) -> None:
         emit(event)
-        if asked:
-            raise Stopped(asked[0])
+        if received:
+            raise Stopped(received[0])
 
     try:
-        before = {number: signal.signal(number, ask) for number in SIGNALS}
+        before = {number: signal.signal(number, receive) for number in SIGNALS}
     except ValueError:  # not the main thread
         yield emit
         return

@@ -18,7 +18,9 @@ from ensemble.metrics import accuracy as accuracy_of
 from ensemble.metrics import log_loss
 from ensemble.predictions import Predictions
 from ensemble.runs import DataInfo, Scores, StoredRun, TrainingRecord, publish
+from ensemble.torch_env import prepare_torch
 
+prepare_torch()  # as the command line does, before any test loads torch
 settings.register_profile(
     "quick",
     max_examples=25,

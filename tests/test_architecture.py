@@ -15,6 +15,7 @@ LAYERS = [
     {
         "errors",
         "files",
+        "hardware",
         "memory",
         "events",
         "signals",
@@ -29,8 +30,8 @@ LAYERS = [
     {"dataset", "runs"},
     {"learn", "blending", "submission", "report"},
     {"engines", "inference"},
-    {"quickstart", "init"},
-    {"doctor"},
+    {"api", "doctor", "init"},
+    {"quickstart"},
     {"cli"},
     {"__main__"},
 ]

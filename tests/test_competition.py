@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from ensemble.cli import main
-from ensemble.inference import images_of
+from ensemble.dataset.inputs import input_images
 from ensemble.runs import RunStore
 from ensemble.submission.answers import answers
 from ensemble.submission.ledger import Ledger
@@ -105,7 +105,7 @@ def test_the_readmes_competition_runs_line_by_line(tmp_path, monkeypatch, capsys
     assert "first final pick: " in by_command["runs"]
     assert Path("birds/sample_submission.csv").read_bytes() == sample
 
-    assert images_of([Path("birds/test")])[0] == sorted(kaggle_site.truth)
+    assert input_images([Path("birds/test")])[0] == sorted(kaggle_site.truth)
     assert answers(Path("birds_test.csv").read_text()) == answers(
         Path("submissions/second.csv").read_text()
     )

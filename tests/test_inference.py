@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 from ensemble.blending import Options, make_blend
+from ensemble.dataset.inputs import input_images
 from ensemble.engines.local import train_all
 from ensemble.errors import DamagedError, DataError, RunError, SubmissionError
 from ensemble.events import ignore
-from ensemble.inference import BLOCK, images_of, of_blend, of_run, predict
+from ensemble.inference import BLOCK, Predictor, predict
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 from ensemble.runs.job import jobs_of
@@ -81,21 +82,21 @@ def check_same(path, expected, atol=1e-6):
 def test_a_run_says_of_its_own_test_images_what_its_test_npz_says(made, store, tmp_path):
     for run in store.finished():
         predicted = predict(
-            [made / "images" / "test"], of_run(run.id, store), tmp_path / f"{run.id}.csv", ignore
+            [made / "images" / "test"], Predictor.of_run(run), tmp_path / f"{run.id}.csv", ignore
         )
         assert predicted.n_networks == 2
         check_same(predicted.path, run.test().canonical())
         for part in run.folds:
             path = predict(
                 [made / "images" / "test"],
-                of_run(part.id, store),
+                Predictor.of_run(part),
                 tmp_path / f"{part.id}.csv",
                 ignore,
             ).path
             check_same(path, part.test().canonical())
         path = predict(
             [made / "images" / "test"],
-            of_run(run.id, store, True),
+            Predictor.of_run(run, True),
             tmp_path / "refit.csv",
             ignore,
             None,
@@ -126,7 +127,7 @@ def test_large_photos_are_decoded_as_they_were_for_training(tmp_path, tiny_image
         "\n".join(str(files[name.removesuffix(".jpg")]) for name in stored.ids)
     )
     path = predict(
-        [tmp_path / "list.txt"], of_run(run.id, store), tmp_path / "out.csv", ignore
+        [tmp_path / "list.txt"], Predictor.of_run(run), tmp_path / "out.csv", ignore
     ).path
     np.testing.assert_allclose(read(path)[2], stored.probs, atol=1e-6)
 
@@ -159,7 +160,7 @@ def test_a_single_image_of_hounsfield_units_is_scaled_by_the_range_of_its_traini
     stored = run.test().canonical()
     for image_id, probs in zip(stored.ids.tolist(), stored.probs, strict=True):
         file = tmp_path / "images" / "train" / f"{image_id}.tif"
-        path = predict([file], of_run(run.id, store), tmp_path / "out.csv", ignore, force=True).path
+        path = predict([file], Predictor.of_run(run), tmp_path / "out.csv", ignore, force=True).path
         np.testing.assert_allclose(read(path)[2][0], probs, atol=1e-6)
 
 
@@ -173,7 +174,7 @@ def test_a_depth_that_no_training_image_had_and_files_that_are_no_images_are_tol
     (folder / "film.mp4").write_bytes(b"no image")
     said = []
     path = predict(
-        [folder], of_run(store.finished()[0].id, store), tmp_path / "out.csv", said.append
+        [folder], Predictor.of_run(store.finished()[0]), tmp_path / "out.csv", said.append
     ).path
     assert read(path)[0] == ["deep", "photo"]
     lines = [event.text for event in said if hasattr(event, "text")]
@@ -187,10 +188,10 @@ def test_a_depth_that_no_training_image_had_and_files_that_are_no_images_are_tol
 def test_a_blend_says_of_the_test_images_what_it_submitted(options, made, store, tmp_path):
     blend = make_blend(store.finished(), options)
     write_submission(blend, tmp_path, "mine")
-    source = of_blend("mine", store, tmp_path)
-    assert source.mixture.of_refits
+    predictor = Predictor.of_submission("mine", store, tmp_path)
+    assert predictor.mixture.of_refits
     check_same(
-        predict([made / "images" / "test"], source, tmp_path / "out.csv", ignore).path,
+        predict([made / "images" / "test"], predictor, tmp_path / "out.csv", ignore).path,
         blend.predictions,
     )
 
@@ -198,7 +199,7 @@ def test_a_blend_says_of_the_test_images_what_it_submitted(options, made, store,
 def test_unreadable_images_are_listed_and_get_the_class_shares(made, store, tmp_path):
     run = store.finished()[0]
     predicted = predict(
-        [made / "images" / "test"], of_run(run.id, store), tmp_path / "out.csv", ignore
+        [made / "images" / "test"], Predictor.of_run(run), tmp_path / "out.csv", ignore
     )
     assert list(predicted.unreadable) == ["broken"]
     assert predicted.unreadable_path.read_text().startswith("id,reason\nbroken,")
@@ -210,7 +211,7 @@ def test_unreadable_images_are_listed_and_get_the_class_shares(made, store, tmp_
     (tmp_path / "readable").mkdir()
     shutil.copy(made / "images" / "test" / "red-10.png", tmp_path / "readable")
     again = predict(
-        [tmp_path / "readable"], of_run(run.id, store), tmp_path / "out.csv", ignore, force=True
+        [tmp_path / "readable"], Predictor.of_run(run), tmp_path / "out.csv", ignore, force=True
     )
     assert (again.unreadable_path, (tmp_path / "out.unreadable.csv").exists()) == (None, False)
 
@@ -229,7 +230,7 @@ def test_more_images_than_a_block_and_of_many_sizes_stay_in_their_rows(made, sto
             )
     run = store.finished()[0]
     ids, _, probs = read(
-        predict([folder], of_run(run.id, store), tmp_path / "many.csv", ignore).path
+        predict([folder], Predictor.of_run(run), tmp_path / "many.csv", ignore).path
     )
     assert ids == [f"{i:03d}" for i in range(BLOCK + 30)]
     known = dict(zip(run.test().ids.tolist(), run.test().probs, strict=True))
@@ -237,7 +238,7 @@ def test_more_images_than_a_block_and_of_many_sizes_stay_in_their_rows(made, sto
         if i % 3:
             np.testing.assert_allclose(probs[i], known[tests[i % len(tests)].stem], atol=1e-6)
     alone = [folder / f"{i:03d}.png" for i in (279, 0, 100)]
-    few = read(predict(alone, of_run(run.id, store), tmp_path / "few.csv", ignore).path)[2]
+    few = read(predict(alone, Predictor.of_run(run), tmp_path / "few.csv", ignore).path)[2]
     np.testing.assert_allclose(few, probs[[279, 0, 100]], atol=1e-6)
 
 
@@ -248,7 +249,7 @@ def test_a_list_keeps_its_order_and_a_sample_submission_gives_shape_and_order(
     (tmp_path / "list.txt").write_text("\n".join(paths) + "\n")
     run = store.finished()[0]
     ids, _, probs = read(
-        predict([tmp_path / "list.txt"], of_run(run.id, store), tmp_path / "a.csv", ignore).path
+        predict([tmp_path / "list.txt"], Predictor.of_run(run), tmp_path / "a.csv", ignore).path
     )
     assert ids == [path.removesuffix(".png") for path in paths]
     sample = tmp_path / "sample_submission.csv"
@@ -256,14 +257,14 @@ def test_a_list_keeps_its_order_and_a_sample_submission_gives_shape_and_order(
         "image,red,blue,green\nred-11.png,0,0,0\nbroken.jpg,0,0,0\nblue-15.png,0,0,0\n"
     )
     asked = predict(
-        [made / "images" / "test"], of_run(run.id, store), tmp_path / "b.csv", ignore, sample
+        [made / "images" / "test"], Predictor.of_run(run), tmp_path / "b.csv", ignore, sample
     )
     ids, columns, shaped = read(asked.path)
     assert (ids, columns) == (["red-11.png", "broken.jpg", "blue-15.png"], ("red", "blue", "green"))
     np.testing.assert_allclose(shaped[[0, 2]], probs[:, [2, 0, 1]], atol=1e-6)
     sample.write_text("image,label\nblue-15.png,red\n")
     asked = predict(
-        [made / "images" / "test"], of_run(run.id, store), tmp_path / "c.csv", ignore, sample
+        [made / "images" / "test"], Predictor.of_run(run), tmp_path / "c.csv", ignore, sample
     )
     assert (
         asked.path.read_text()
@@ -272,13 +273,13 @@ def test_a_list_keeps_its_order_and_a_sample_submission_gives_shape_and_order(
 
 
 def test_no_sample_submission_and_no_other_file_is_written_over(made, store, tmp_path):
-    source = of_run(store.finished()[0].id, store)
+    predictor = Predictor.of_run(store.finished()[0])
     for name in ("sampleSubmission.csv", "there.csv"):
         (tmp_path / name).write_text("id\n")
         with pytest.raises(SubmissionError, match="choose another --out"):
             predict(
                 [made / "images" / "test"],
-                source,
+                predictor,
                 tmp_path / name,
                 ignore,
                 force=name.startswith("sample"),
@@ -289,33 +290,31 @@ def test_no_sample_submission_and_no_other_file_is_written_over(made, store, tmp
         ([made / "images" / "test"], tmp_path / "template.csv"),
         ([tmp_path / "template.csv"], None),
     ):
-        with pytest.raises(
-            SubmissionError, match="template.csv: is what the prediction is made from"
-        ):
-            predict(given, source, tmp_path / "template.csv", ignore, sample, force=True)
+        with pytest.raises(SubmissionError, match="template.csv: is an input of this prediction"):
+            predict(given, predictor, tmp_path / "template.csv", ignore, sample, force=True)
 
 
 def test_the_list_of_unreadable_images_is_checked_like_the_prediction(made, store, tmp_path):
-    source = of_run(store.finished()[0].id, store)
+    predictor = Predictor.of_run(store.finished()[0])
     beside = tmp_path / "mine.unreadable.csv"
     beside.write_text("image,label\nred-11,red\n")
     before = beside.read_bytes()
     with pytest.raises(SubmissionError, match="mine.unreadable.csv: exists; --force replaces it"):
-        predict([made / "images" / "test"], source, tmp_path / "mine.csv", ignore)
+        predict([made / "images" / "test"], predictor, tmp_path / "mine.csv", ignore)
     with pytest.raises(
-        SubmissionError, match="mine.unreadable.csv: is what the prediction is made from"
+        SubmissionError, match="mine.unreadable.csv: is an input of this prediction"
     ):
         predict(
-            [made / "images" / "test"], source, tmp_path / "mine.csv", ignore, beside, force=True
+            [made / "images" / "test"], predictor, tmp_path / "mine.csv", ignore, beside, force=True
         )
     sample = tmp_path / "sample_submission.unreadable.csv"
     sample.write_text("id\n")
     for name in ("sample_submission", "sample_submission.tsv"):
-        with pytest.raises(SubmissionError, match="is called like a sample submission"):
-            predict([made / "images" / "test"], source, tmp_path / name, ignore, force=True)
+        with pytest.raises(SubmissionError, match="has the name of a sample submission"):
+            predict([made / "images" / "test"], predictor, tmp_path / name, ignore, force=True)
     assert (beside.read_bytes(), sample.read_text()) == (before, "id\n")
     assert not (tmp_path / "mine.csv").exists()
-    predict([made / "images" / "test"], source, tmp_path / "mine.csv", ignore, force=True)
+    predict([made / "images" / "test"], predictor, tmp_path / "mine.csv", ignore, force=True)
     assert beside.read_text().startswith("id,reason\n")
 
 
@@ -327,8 +326,8 @@ def test_no_image_that_is_predicted_is_written_over(made, store, tmp_path):
     link = tmp_path / "link.png"
     link.symlink_to(image)
     for given in (image.parent, image, link):
-        with pytest.raises(SubmissionError, match="is what the prediction is made from"):
-            predict([given], of_run(store.finished()[0].id, store), image, ignore, force=True)
+        with pytest.raises(SubmissionError, match="is an input of this prediction"):
+            predict([given], Predictor.of_run(store.finished()[0]), image, ignore, force=True)
     assert image.read_bytes() == before
 
 
@@ -338,7 +337,7 @@ def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
     with pytest.raises(RunError, match="a-1-s0 was imported: there is no network"):
         predict(
             [made / "images"],
-            of_run("a-1-s0", RunStore(tmp_path / "runs")),
+            Predictor.of_run(RunStore(tmp_path / "runs").get("a-1-s0")),
             tmp_path / "a.csv",
             ignore,
         )
@@ -347,23 +346,23 @@ def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
     weights.write_bytes(weights.read_bytes()[:-4] + b"\0\0\1\1")
     other = RunStore(tmp_path / "others")
     with pytest.raises(DamagedError, match="is not the file that run.json was written for"):
-        predict([made / "images"], of_run(run.id, other), tmp_path / "a.csv", ignore)
+        predict([made / "images"], Predictor.of_run(other.get(run.id)), tmp_path / "a.csv", ignore)
     path = write_submission(make_blend(store.finished()), tmp_path, "mine").path
     with pytest.raises(SubmissionError, match=r"no such manifest\n.* holds mine"):
-        of_blend("your", store, tmp_path)
-    refit = tmp_path / "others" / run.folds[0].id / "refit.safetensors"
+        Predictor.of_submission("your", store, tmp_path)
+    refit = tmp_path / "others" / run.parts[0].id / "refit.safetensors"
     refit.write_bytes(b"other")
     with pytest.raises(
         SubmissionError, match="mine.json: cannot predict: .* is not the file that the submission"
     ):
-        of_blend(str(path), other)
-    for given, said in (
-        ([tmp_path / "none"], "1 of 1 images are no files"),
-        ([path], "not named like an image"),
-        ([made / "images" / "test" / "red-11.png"] * 2, "given more than once"),
+        Predictor.of_submission(str(path), other)
+    for inputs, message in (
+        ([tmp_path / "none"], "1 of 1 images are not files"),
+        ([path], "not an image, neither by its name"),
+        ([made / "images" / "test" / "red-11.png"] * 2, "appear more than once"),
     ):
-        with pytest.raises(DataError, match=said):
-            images_of(given)
+        with pytest.raises(DataError, match=message):
+            input_images(inputs)
 
 
 OFFLINE = """

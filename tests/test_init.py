@@ -12,7 +12,8 @@ from PIL import Image
 from ensemble.dataset.detect import detect_layout
 from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError
-from ensemble.init import Machine, _quoted, start
+from ensemble.hardware import Machine
+from ensemble.init import _quoted, write_recipes
 from ensemble.recipe import Recipe
 from ensemble.submission.shape import rows_for, shape_of_sample
 
@@ -47,15 +48,15 @@ def kaggle(tmp_path, tiny_images):
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
 def test_four_recipes_of_a_competition_load_and_find_its_images(kaggle, machine, tmp_path):
-    started = start(str(kaggle), None, tmp_path / "recipes", machine)
-    assert [path.name for path in started.files] == [
+    new = write_recipes(str(kaggle), None, tmp_path / "recipes", machine)
+    assert [path.name for path in new.files] == [
         "dog-breeds.base.yaml",
         "dog-breeds_vgg.yaml",
         "dog-breeds_resnet.yaml",
         "dog-breeds_densenet.yaml",
         "dog-breeds_efficientnet.yaml",
     ]
-    recipes = [Recipe.load(path) for path in started.files[1:]]
+    recipes = [Recipe.load(path) for path in new.files[1:]]
     assert len({recipe.model.arch for recipe in recipes}) == 4
     assert len({recipe.digest for recipe in recipes}) == 4
     for recipe in recipes:
@@ -66,7 +67,7 @@ def test_four_recipes_of_a_competition_load_and_find_its_images(kaggle, machine,
         assert recipe.model.pretrained in ((True,) if machine.has_hub else (False, "package"))
 
 
-def test_what_is_said_about_a_competition(kaggle):
+def test_what_init_recognizes_in_a_competition(kaggle):
     layout = detect_layout(str(kaggle))
     assert layout.labels == ("labels.csv", "id", "breed")
     assert layout.counts == {"blue": 16, "green": 16, "red": 16}
@@ -99,8 +100,8 @@ def test_class_folders_of_every_kind(parts, train, valid, test, tmp_path, tiny_i
         valid,
         test,
     )
-    started = start(str(tmp_path / "set"), "mine", tmp_path / "recipes", MACHINES["offline"])
-    found = load(Recipe.load(started.files[1]).data)
+    new = write_recipes(str(tmp_path / "set"), "mine", tmp_path / "recipes", MACHINES["offline"])
+    found = load(Recipe.load(new.files[1]).data)
     assert found.test is not None, "without a test folder some images are held out"
     assert set(found.classes) == {"blue", "green", "red"}
 
@@ -108,42 +109,40 @@ def test_class_folders_of_every_kind(parts, train, valid, test, tmp_path, tiny_i
 def test_an_archive_and_a_wrapped_folder_are_looked_into(kaggle, tmp_path):
     packed = shutil.make_archive(str(tmp_path / "comp"), "zip", tmp_path, kaggle.name)
     assert detect_layout(packed).labels == ("labels.csv", "id", "breed")
-    started = start(packed, None, tmp_path / "recipes", MACHINES["laptop"])
-    assert len(load(Recipe.load(started.files[1]).data).test) == 12
+    new = write_recipes(packed, None, tmp_path / "recipes", MACHINES["laptop"])
+    assert len(load(Recipe.load(new.files[1]).data).test) == 12
     (tmp_path / "outer").mkdir()
     kaggle.rename(tmp_path / "outer" / "inner")
-    started = start(str(tmp_path / "outer"), None, tmp_path / "recipes", MACHINES["laptop"])
-    assert len(load(Recipe.load(started.files[1]).data).test) == 12
+    new = write_recipes(str(tmp_path / "outer"), None, tmp_path / "recipes", MACHINES["laptop"])
+    assert len(load(Recipe.load(new.files[1]).data).test) == 12
 
 
-def test_a_path_is_written_as_it_was_given(kaggle, tmp_path, monkeypatch):
+def test_a_path_is_written_as_the_user_wrote_it(kaggle, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    started = start("dog-breeds", "here", Path("recipes"), MACHINES["laptop"])
-    assert Recipe.load(started.files[1]).data.path == "dog-breeds"
+    new = write_recipes("dog-breeds", "here", Path("recipes"), MACHINES["laptop"])
+    assert Recipe.load(new.files[1]).data.path == "dog-breeds"
     (tmp_path / "data").mkdir()
     kaggle.rename(tmp_path / "data" / "dogs")
     monkeypatch.setenv("ENS_DATA", str(tmp_path / "data"))
-    started = start("dogs", "there", Path("recipes"), MACHINES["laptop"])
-    assert Recipe.load(started.files[1]).data.path == "dogs"
-    assert len(load(Recipe.load(started.files[1]).data).train) > 0
+    new = write_recipes("dogs", "there", Path("recipes"), MACHINES["laptop"])
+    assert Recipe.load(new.files[1]).data.path == "dogs"
+    assert len(load(Recipe.load(new.files[1]).data).train) > 0
 
 
 def test_nothing_is_overwritten(kaggle, tmp_path):
     recipes = tmp_path / "recipes"
-    started = start(str(kaggle), None, recipes, MACHINES["laptop"])
+    new = write_recipes(str(kaggle), None, recipes, MACHINES["laptop"])
     before = {path: path.read_bytes() for path in recipes.iterdir()}
-    with pytest.raises(
-        EnsembleError, match="is there already and stays as it is\nchoose another --name"
-    ):
-        start(str(kaggle), None, recipes, MACHINES["gpu"])
-    started.files[0].unlink()
-    with pytest.raises(EnsembleError, match="is there already"):
-        start(str(kaggle), None, recipes, MACHINES["gpu"])
-    before.pop(started.files[0])
+    with pytest.raises(EnsembleError, match="exists and is not overwritten\nchoose another --name"):
+        write_recipes(str(kaggle), None, recipes, MACHINES["gpu"])
+    new.files[0].unlink()
+    with pytest.raises(EnsembleError, match="exists and is not overwritten"):
+        write_recipes(str(kaggle), None, recipes, MACHINES["gpu"])
+    before.pop(new.files[0])
     assert {path: path.read_bytes() for path in recipes.iterdir()} == before
 
 
-def test_what_is_no_layout_is_told_with_what_is_there(tmp_path):
+def test_an_unknown_layout_is_refused_with_the_contents_of_the_folder(tmp_path):
     (tmp_path / "set").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "set" / "one.png")
     with pytest.raises(DataError, match="neither class folders .* nor a labels CSV") as refused:
@@ -175,8 +174,8 @@ def test_classes_with_odd_names_keep_them(names, kaggle, tmp_path):
         text = text.replace(f",{old}", f",{new}")
     (kaggle / "labels.csv").write_text(text)
     (kaggle / "sample_submission.csv").unlink()
-    started = start(str(kaggle), "odd", tmp_path / "recipes", MACHINES["laptop"])
-    assert load(Recipe.load(started.files[1]).data).classes == tuple(sorted(names))
+    new = write_recipes(str(kaggle), "odd", tmp_path / "recipes", MACHINES["laptop"])
+    assert load(Recipe.load(new.files[1]).data).classes == tuple(sorted(names))
 
 
 def test_a_class_of_two_images_is_trained_on_and_validated_and_one_image_is_a_doubt(
@@ -185,8 +184,8 @@ def test_a_class_of_two_images_is_trained_on_and_validated_and_one_image_is_a_do
     root = tiny_images(tmp_path / "few")
     for path in sorted((root / "red").iterdir())[2:]:
         path.unlink()
-    started = start(str(root), None, tmp_path / "recipes", MACHINES["laptop"])
-    found = load(Recipe.load(started.files[1]).data)
+    new = write_recipes(str(root), None, tmp_path / "recipes", MACHINES["laptop"])
+    found = load(Recipe.load(new.files[1]).data)
     assert (found.train.classes.count("red"), found.valid.classes.count("red"), found.test) == (
         1,
         1,
@@ -240,15 +239,17 @@ KAGGLE_SHAPES = {
 def test_competitions_that_name_and_keep_their_images_otherwise_are_recognized(
     shape, kaggle, tmp_path
 ):
-    usual = load(Recipe.load(start(str(kaggle), "usual", tmp_path / "recipes").files[1]).data)
+    usual = load(
+        Recipe.load(write_recipes(str(kaggle), "usual", tmp_path / "recipes").files[1]).data
+    )
     asked = [
         line.split(",")[0]
         for line in (kaggle / "sample_submission.csv").read_text().splitlines()[1:]
     ]
     shape(kaggle)
-    started = start(str(kaggle), "other", tmp_path / "recipes")
-    assert started.layout.doubts == ()
-    found = load(Recipe.load(started.files[1]).data)
+    new = write_recipes(str(kaggle), "other", tmp_path / "recipes")
+    assert new.layout.doubts == ()
+    found = load(Recipe.load(new.files[1]).data)
     assert len(found.train) + len(found.valid) == 48
     assert sorted(path.stem for path in found.test.files) == sorted(
         path.stem for path in usual.test.files
@@ -259,9 +260,9 @@ def test_competitions_that_name_and_keep_their_images_otherwise_are_recognized(
 
 
 def test_a_test_folder_that_is_the_training_folder_needs_images_without_a_label(kaggle, tmp_path):
-    started = start(str(kaggle), None, tmp_path / "recipes")
+    new = write_recipes(str(kaggle), None, tmp_path / "recipes")
     with pytest.raises(DataError, match="every image in it has a label"):
-        load(Recipe.load(started.files[1], ("data.test=train",)).data)
+        load(Recipe.load(new.files[1], ("data.test=train",)).data)
 
 
 def test_a_column_for_each_class_is_not_taken_for_a_label(kaggle, tmp_path):
@@ -272,6 +273,6 @@ def test_a_column_for_each_class_is_not_taken_for_a_label(kaggle, tmp_path):
     ]
     (kaggle / "labels.csv").write_text("\n".join(["id,red,green,blue", *cells]) + "\n")
     with pytest.raises(DataError, match="red, green, blue: a column for each class") as refused:
-        start(str(kaggle), None, tmp_path / "recipes")
+        write_recipes(str(kaggle), None, tmp_path / "recipes")
     assert str(refused.value).count("\n") == 1
     assert not (tmp_path / "recipes").exists()

@@ -31,6 +31,24 @@ IMPORT_ALL = (
     f"import importlib\nfor module in {MODULES}: importlib.import_module(module)\nprint('imported')"
 )
 
+LIBRARIES = (
+    "import timm, torch, fastai.vision.all, matplotlib, optuna, PIL.Image, huggingface_hub, pandas"
+)
+CHANGES_NOTHING = f"""
+{LIBRARIES}
+import os, sys, warnings
+
+def state():
+    return dict(os.environ), list(warnings.filters), PIL.Image.MAX_IMAGE_PIXELS, torch.get_num_threads()
+
+before = state()
+{IMPORT_ALL}
+for name, old, new in zip(("environment", "filters", "pixels", "threads"), before, state(), strict=True):
+    if old != new:
+        print(name, old, new, file=sys.stderr)
+        sys.exit(1)
+"""
+
 WITHOUT_PACKAGES = """
 from importlib.machinery import PathFinder
 
@@ -317,3 +335,11 @@ def test_trainings_run_as_on_windows(on_windows):
         )
     )
     assert "finished in runs" in on_windows("-m", "ensemble", "doctor").stdout
+
+
+@pytest.mark.xfail(reason="dataset/image_info.py sets Pillow's limit while it is imported")
+def test_importing_a_module_changes_nothing_outside_the_package(tmp_path):
+    """Environment variables, warning filters and Pillow's limit belong to the program that imports ensemble."""
+    command = [sys.executable, "-W", "ignore", "-c", CHANGES_NOTHING]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr[-2000:]

@@ -33,7 +33,7 @@ def test_a_submission_of_that_name_that_is_somebodys_own_is_kept_and_told_before
 ):
     (tmp_path / name).write_text('{"command": ["ens", "blend", "--name", "quickstart"]}')
     before = (tmp_path / name).read_bytes()
-    with pytest.raises(EnsembleError, match=f"{name}: is not what `ens quickstart` wrote\n.*--out"):
+    with pytest.raises(EnsembleError, match=f"{name}: `ens quickstart` did not write it\n.*--out"):
         run_quickstart(RunStore(tmp_path / "runs"), tmp_path, ignore)
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, before)]
 

@@ -1,6 +1,7 @@
-"""The commands: parse, call one function, show. Heavy imports wait for the command that needs them."""
+"""The commands: parse, call one function, show. Each command imports what it needs."""
 
 from collections.abc import Callable
+from typing import NoReturn
 
 import typer
 
@@ -37,14 +38,16 @@ COMMANDS: dict[str, Callable[..., None]] = {
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 
-sets = typer.Typer(no_args_is_help=True, help="Get image sets, and see which are here.")
+sets = typer.Typer(
+    no_args_is_help=True, help="Download image sets, and list those on this machine."
+)
 sets.command("list")(data.list_data)
 sets.command("get")(data.get_data)
 app.add_typer(sets, name="data")
 
 
 def main() -> None:
-    """Run a command; a problem the user can mend is told in at most three lines and exits with 1."""
+    """Run a command; an EnsembleError is at most three lines on stderr and exit status 1."""
     prepare_torch()
     with any_output():
         _run()
@@ -54,26 +57,27 @@ def _run() -> None:
     try:
         app(prog_name="ens")
     except EnsembleError as error:
-        from ensemble.display import show_error
-
-        show_error(error)
-        raise SystemExit(1) from None
+        _fail(error)
     except Stopped as stopped:
         from ensemble.display import show_stopped
 
         show_stopped(stopped.signal)
         raise SystemExit(128 + stopped.signal) from None
     except OSError as error:
-        from ensemble.display import show_error
         from ensemble.files import ENVIRONMENT, not_used, not_written
 
         if error.errno not in ENVIRONMENT:
             raise
         path = error.filename or "a temporary file"
-        is_forbidden = isinstance(error, PermissionError)  # to read it, perhaps
-        show_error(
-            EnsembleError(not_used(path, error) if is_forbidden else not_written(path, error))
-        )
-        raise SystemExit(1) from None
+        may_be_reading = isinstance(error, PermissionError)
+        _fail(EnsembleError(not_used(path, error) if may_be_reading else not_written(path, error)))
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+
+
+def _fail(error: EnsembleError) -> NoReturn:
+    """Show an error and exit with status 1."""
+    from ensemble.display import show_error
+
+    show_error(error)
+    raise SystemExit(1) from None

@@ -168,10 +168,13 @@ def predict(
             "choose what predicts: either --run ID (with or without --refit) or --blend NAME"
         )
     store = RunStore(runs)
-    source = inference.of_blend(blend, store) if blend else inference.of_run(str(run), store, refit)
+    if run is not None:
+        predictor = inference.Predictor.of_run(store.get(run), refit)
+    else:
+        predictor = inference.Predictor.of_submission(str(blend), store)
     with live.progress() as show, stoppable(show) as emit:
-        predicted = inference.predict(images, source, out, emit, sample, force)
-    competition.show_predicted(predicted, list(source.runs))
-    compare = f"ens compare {' '.join(map(shlex.quote, source.runs))}"
-    command = compare if len(source.runs) > 1 else "ens runs"
+        predicted = inference.predict(images, predictor, out, emit, sample, force)
+    competition.show_predicted(predicted, list(predictor.runs))
+    compare = f"ens compare {' '.join(map(shlex.quote, predictor.runs))}"
+    command = compare if len(predictor.runs) > 1 else "ens runs"
     display.next_commands(command + same(runs))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ensemble.cli.options import Json, OneRecipe, Set, one_present_or_shipped, said
+from ensemble.cli.options import Json, OneRecipe, Set, one_present_or_shipped, repeated
 
 
 def init(
@@ -19,13 +19,13 @@ def init(
     """Inspect a folder or archive, report what is in it, and write recipes for it."""
     from ensemble import display
     from ensemble.display.data import show_start
-    from ensemble.init import start
+    from ensemble.init import write_recipes
 
-    started = start(path, name, Path("recipes"))
-    show_start(started)
-    stem = str(started.files[0]).removesuffix(".base.yaml")
+    new = write_recipes(path, name, Path("recipes"))
+    show_start(new)
+    stem = str(new.files[0]).removesuffix(".base.yaml")
     display.next_commands(
-        f"ens inspect {started.files[2]}", f"ens train {stem}_*.yaml && ens blend --weights best"
+        f"ens inspect {new.files[2]}", f"ens train {stem}_*.yaml && ens blend --weights best"
     )
 
 
@@ -156,4 +156,4 @@ def inspect(
         return
     audits.show_audit(image_audit)
     display.say(f"figures: {counts_png}, {samples_png}")
-    display.next_commands(f"ens train {shlex.quote(str(recipe))}{said('--set', set_)}")
+    display.next_commands(f"ens train {shlex.quote(str(recipe))}{repeated('--set', set_)}")

@@ -1,6 +1,5 @@
 """`ens report` and `ens doctor`: the runs on one page, and what this machine can do."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -39,19 +38,12 @@ def doctor(json: Json = False, runs: Runs = None) -> None:
 
     findings = examine(runs)
     if json:
-        display.show_json([asdict(finding) for finding in findings])
+        display.show_json([finding.as_dict() for finding in findings])
     else:
         show_findings(findings)
         display.next_commands("ens quickstart", "ens init PATH")
     if any(finding.state == "bad" for finding in findings):
         raise typer.Exit(1)
-
-
-def check_page(out: Path) -> None:
-    """Refuse to replace a file that is not an earlier page. Raises EnsembleError."""
-    from ensemble.files import check_replaceable
-
-    check_replaceable(out, b'<meta name="generator" content="ens ')
 
 
 def write_page(
@@ -62,7 +54,7 @@ def write_page(
     from ensemble.display import live
     from ensemble.events import Step
     from ensemble.report.collect import collect
-    from ensemble.report.page import write_report
+    from ensemble.report.page import check_page, write_report
     from ensemble.runs import Listing, RunStore
     from ensemble.signals import stoppable
     from ensemble.submission.stored_blends import newest_blends

@@ -1,4 +1,4 @@
-"""stdout and stderr as they are: any encoding, a full disk, a reader that has gone."""
+"""stdout and stderr in any condition: every encoding, a full disk, a closed pipe."""
 
 import codecs
 import errno
@@ -21,13 +21,12 @@ PLAIN = {
     "·": ".",
     "±": "+-",
 }
-CLOSED = (
-    (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
-)  # what a pipe without a reader gives
+# the errors of a pipe that its reader has closed
+CLOSED = (errno.EPIPE, errno.EINVAL) if os.name == "nt" else (errno.EPIPE,)
 
 
 class OutputLost(Exception):
-    """stdout cannot take what the command says; error is the system's reason."""
+    """stdout cannot be written; error is the system's reason."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(str(error))
@@ -35,7 +34,7 @@ class OutputLost(Exception):
 
 
 class Stdout:
-    """A stream whose failures can be told from those of other files. Raises OutputLost."""
+    """A stream whose failures are distinct from those of other files. Raises OutputLost."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
@@ -48,7 +47,7 @@ class Stdout:
             raise OutputLost(error) from None
 
     def flush(self) -> None:
-        """Pass on what waits, or raise OutputLost."""
+        """Write what is buffered, or raise OutputLost."""
         try:
             self.stream.flush()
         except OSError as error:
@@ -59,26 +58,27 @@ class Stdout:
 
 
 class Stderr(Stdout):
-    """A stream for progress and errors: what it cannot take is lost, and the work goes on."""
+    """A stream for progress and errors: drops what it cannot write, and the work continues."""
 
     def write(self, text: str) -> int:
-        """Write what can be written."""
+        """Write what the stream accepts."""
         with suppress(OutputLost):
             return super().write(text)
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what waits."""
+        """Write what is buffered."""
         with suppress(OutputLost):
             super().flush()
 
 
 @contextmanager
 def any_output() -> Iterator[None]:
-    """A command whose output may go anywhere; what stdout cannot take is one line on stderr and exit status 1.
+    """Run a command; a failing stdout becomes one line on stderr and exit status 1.
 
     A status above 1, such as that of a signal, stays.
     """
+    codecs.register_error("ens.plain", _as_plain)
     status = 1
     before = sys.stdout, sys.stderr
     for stream in before:
@@ -98,34 +98,31 @@ def any_output() -> Iterator[None]:
             if sys.stdout:
                 sys.stdout.flush()
     except OutputLost as lost:
-        if lost.error.errno not in CLOSED:  # nobody reads a closed pipe: nothing to say
+        if lost.error.errno not in CLOSED:  # a closed pipe has no reader to inform
             reason = lost.error.strerror or lost.error
             print(f"error: the output cannot be written ({reason})", file=sys.stderr)
         raise SystemExit(status) from None
     finally:
         sys.stdout, sys.stderr = before
         for stream in before:
-            _drop_what_waits(stream)
+            _drop_buffered(stream)
 
 
-def _drop_what_waits(stream: TextIO | None) -> None:
-    """Where a stream cannot be written: Python would fail at its own end, with status 120."""
+def _drop_buffered(stream: TextIO | None) -> None:
+    """Discard a failing stream's buffer: Python would flush it on exit and end with status 120."""
     try:
         if stream:
             stream.flush()
     except OSError:
         with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, cast(TextIO, stream).fileno())
-            os.close(nowhere)
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, cast(TextIO, stream).fileno())
+            os.close(null)
 
 
 def _as_plain(error: UnicodeError) -> tuple[str, int]:
-    """What stands for letters that an encoding lacks: our own signs in ASCII, others as their escapes."""
+    """Replace characters that an encoding lacks: our own symbols by ASCII, others by escapes."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    lacking = error.object[error.start : error.end]
-    return "".join(PLAIN.get(letter, ascii(letter)[1:-1]) for letter in lacking), error.end
-
-
-codecs.register_error("ens.plain", _as_plain)
+    missing = error.object[error.start : error.end]
+    return "".join(PLAIN.get(letter, ascii(letter)[1:-1]) for letter in missing), error.end

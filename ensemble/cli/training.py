@@ -1,6 +1,7 @@
 """Train, and what helps to train well."""
 
 import shlex
+from collections.abc import Sequence
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,16 +16,18 @@ from ensemble.cli.options import (
     Out,
     Runs,
     Set,
+    engine_options,
     one_present_or_shipped,
-    placed,
     present_or_shipped,
-    said,
+    repeated,
     same,
 )
-from ensemble.cli.report import Page, check_page, write_page
+from ensemble.cli.report import Page, write_page
 from ensemble.errors import EnsembleError
 
 if TYPE_CHECKING:
+    from ensemble.engines.jobs import Failure
+    from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
     from ensemble.runs.job import Job
 
@@ -32,28 +35,33 @@ if TYPE_CHECKING:
 def quickstart(
     runs: Runs = None, out: Out = Path("submissions"), page: Page = Path("report.html")
 ) -> None:
-    """Train a small ensemble on scikit-learn's digits, blend it, write a CSV and a report: no download, no GPU."""
+    """Train a small ensemble on scikit-learn's digits, blend it, write a CSV and a report.
+
+    Needs no download and no GPU.
+    """
     from ensemble import display
     from ensemble.display import blends, live
     from ensemble.quickstart import run_quickstart
+    from ensemble.report.page import check_page
     from ensemble.runs import RunStore
     from ensemble.signals import stoppable
 
     check_page(page)
     with live.progress() as show, stoppable(show) as emit:
-        made = run_quickstart(RunStore(runs), out, emit)
-    display.show_runs(made.runs)
-    blends.show_blend(made.blend)
-    blends.show_submission(made.submission)
-    seconds = sum(run.total_seconds for run in made.runs)
+        quick = run_quickstart(RunStore(runs), out, emit)
+    display.show_runs(quick.runs)
+    blends.show_blend(quick.blend)
+    blends.show_submission(quick.submission)
+    seconds = sum(run.total_seconds for run in quick.runs)
     display.say(f"training took {display.minutes(seconds)}, range tests included")
-    assert made.blend.test is not None  # the digits' test set is labelled
-    write_page(page, out, runs, [run.id for run in made.runs])
-    display.say(blends.sentence(made.blend.test, "test digits"))
+    assert quick.blend.test is not None  # the digits' test set is labeled
+    write_page(page, out, runs, [run.id for run in quick.runs])
+    display.say(blends.sentence(quick.blend.test, "test digits"))
     display.say(f"report: {page}, open it in a browser")
+    more = "--set fit.epochs=12 --set 'seeds=[1, 2]'"
     display.next_commands(
-        f"ens verify {shlex.quote(str(made.submission.path))}{same(runs)}",
-        f"ens train recipes/digits_resnet.yaml --set fit.epochs=12 --set 'seeds=[1, 2]'{same(runs)}",
+        f"ens verify {shlex.quote(str(quick.submission.path))}{same(runs)}",
+        f"ens train recipes/digits_resnet.yaml {more}{same(runs)}",
         f"ens blend 'digits_*' --min-acc 0.95{same(runs)}",
     )
 
@@ -61,75 +69,88 @@ def quickstart(
 def train(
     recipes: Annotated[list[Path], typer.Argument(metavar="RECIPE", help="recipe files")],
     set_: Set = None,
-    force: Annotated[bool, typer.Option("--force", help="train again what is finished")] = False,
+    force: Annotated[bool, typer.Option("--force", help="train finished runs again")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="only reckon what it would cost")
+        bool, typer.Option("--dry-run", help="only estimate time, memory and disk")
     ] = False,
     runs: Runs = None,
     engine: Engine = "local",
     jobs: Jobs = None,
     address: Address = None,
 ) -> None:
-    """Train one run per recipe, seed and fold; finished runs are skipped, interrupted ones go on."""
+    """Train one run per recipe, seed and fold; skip finished runs, resume interrupted ones."""
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.choose import EngineOptions, n_unfinished
     from ensemble.engines.local import train_all
-    from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
     from ensemble.runs.job import jobs_of
     from ensemble.signals import stoppable
 
-    files = [file for path in recipes for file in present_or_shipped(path)]
-    paths = [
-        path for path in files if not path.name.endswith(".base.yaml")
-    ]  # a glob finds the bases too
-    if not paths:
-        raise EnsembleError(
-            f"{recipes[0]}: a base holds what several recipes share; train one that names it"
-        )
-    described = [Recipe.load(path, tuple(set_ or ())) for path in paths]
-    wanted, store = jobs_of(described), RunStore(runs)
-    chosen = EngineOptions(engine, jobs, address).engine(
-        described, n_unfinished(wanted, store, force)
-    )
+    loaded = _load(recipes, set_ or ())
+    planned, store = jobs_of(loaded), RunStore(runs)
+    n_tasks = n_unfinished(planned, store, force)
+    chosen_engine = EngineOptions(engine, jobs, address).engine(loaded, n_tasks)
     if dry_run:
-        _reckon(wanted, store, force)
-        named = " ".join(shlex.quote(str(path)) for path in recipes)
-        again = " --force" * force + same(runs) + placed(engine, jobs, address)
-        display.next_commands(f"ens train {named}{said('--set', set_)}{again}")
+        _estimate(planned, store, force)
+        paths = " ".join(shlex.quote(str(path)) for path in recipes)
+        options = repeated("--set", set_) + " --force" * force + same(runs)
+        display.next_commands(f"ens train {paths}{options}{engine_options(engine, jobs, address)}")
         return
     with live.progress() as show, stoppable(show) as emit:
-        finished, failures = train_all(wanted, store, emit, force, chosen)
+        finished, failures = train_all(planned, store, emit, force, chosen_engine)
     display.show_runs(finished)
     display.show_curves(finished)
-    if len(failures) == len(wanted) and len({failure.reason for failure in failures}) == 1:
-        raise EnsembleError(failures[0].reason)
-    if failures:
-        display.show_failures(failures)
+    _check(failures, len(planned), store)
+    next_command = "ens blend --weights best" if len(finished) > 1 else "ens runs"
+    display.next_commands(f"{next_command}{same(runs)}")
+
+
+def _load(recipes: Sequence[Path], overrides: Sequence[str]) -> "list[Recipe]":
+    """The recipes of these paths, without bases, which a shell's pattern may match too."""
+    from ensemble.recipe import Recipe
+    from ensemble.recipe.shipped import BASE
+
+    files = [file for path in recipes for file in present_or_shipped(path)]
+    files = [file for file in files if not file.name.endswith(BASE)]
+    if not files:
         raise EnsembleError(
-            f"{len(failures)} of {len(wanted)} runs failed; the others are finished and stored in {store.root}"
+            f"{recipes[0]}: a base holds what several recipes share; train a recipe that names it"
         )
-    display.next_commands(
-        f"ens blend --weights best{same(runs)}" if len(finished) > 1 else f"ens runs{same(runs)}"
+    return [Recipe.load(file, overrides) for file in files]
+
+
+def _check(failures: "Sequence[Failure]", n_jobs: int, store: "RunStore") -> None:
+    """Show why runs failed. Raises EnsembleError if any did, with the reason if all share it."""
+    from ensemble import display
+
+    if not failures:
+        return
+    reasons = {failure.reason for failure in failures}
+    if len(failures) == n_jobs and len(reasons) == 1:
+        raise EnsembleError(failures[0].reason)
+    display.show_failures(failures)
+    raise EnsembleError(
+        f"{len(failures)} of {n_jobs} runs failed; "
+        f"the others are finished and stored in {store.root}"
     )
 
 
-def _reckon(wanted: "list[Job]", store: "RunStore", force: bool) -> None:
-    """What the jobs would cost. Raises EnsembleError where some cannot be reckoned."""
+def _estimate(jobs: "list[Job]", store: "RunStore", force: bool) -> None:
+    """Show what the jobs would cost. Raises EnsembleError if an estimate fails."""
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.local import costs_of
     from ensemble.signals import stoppable
 
     with live.progress() as show, stoppable(show) as emit:
-        costs, failures = costs_of(wanted, store, emit, force)
+        costs, failures = costs_of(jobs, store, emit, force)
     if failures and not costs:
         raise EnsembleError(failures[0].reason)
     display.show_costs(costs)
     if failures:
         display.show_failures(failures)
-        raise EnsembleError(f"{len(failures)} of {len(wanted)} runs could not be reckoned")
+        raise EnsembleError(f"{len(failures)} of {len(jobs)} runs could not be estimated")
 
 
 def lr_find(
@@ -137,10 +158,10 @@ def lr_find(
     set_: Set = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="DIR", help="where PNG and CSV go (lr_find/NAME)"),
+        typer.Option("--out", metavar="DIR", help="folder of the PNG and CSV (lr_find/NAME)"),
     ] = None,
 ) -> None:
-    """The range test alone: the curve, every rule's suggestion, the choice and why."""
+    """Only the range test: its curve, every rule's suggestion, the chosen learning rate and why."""
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.local import find_rate
@@ -148,25 +169,23 @@ def lr_find(
     from ensemble.recipe import Recipe
     from ensemble.signals import stoppable
 
-    file = one_present_or_shipped(recipe)
-    described = Recipe.load(file, tuple(set_ or ()))
-    folder = out or Path("lr_find") / described.name
+    loaded = Recipe.load(one_present_or_shipped(recipe), set_ or ())
+    folder = out or Path("lr_find") / loaded.name
     if out:
         check_replaceable(folder / "lr_find.csv", b"rate,smoothed_loss\n")
         check_replaceable(folder / "lr_find.png", PNG_MARK)
     with live.progress() as show, stoppable(show) as emit:
-        found = find_rate(described, folder, emit)
-    display.show_range_test(found)
+        range_test = find_rate(loaded, folder, emit)
+    display.show_range_test(range_test)
     display.say(f"curve: {folder / 'lr_find.png'}, {folder / 'lr_find.csv'}")
-    display.next_commands(
-        f"ens train {shlex.quote(str(recipe))}{said('--set', set_)} --set fit.lr={found.chosen:.2g}"
-    )
+    options = f"{repeated('--set', set_)} --set fit.lr={range_test.chosen:.2g}"
+    display.next_commands(f"ens train {shlex.quote(str(recipe))}{options}")
 
 
 def tune(
     recipe: OneRecipe,
     trials: Annotated[
-        int, typer.Option(min=1, help="how many trials the search shall have in all")
+        int, typer.Option(min=1, help="number of trials, those of earlier commands included")
     ] = 20,
     vary: Annotated[
         list[str] | None,
@@ -178,32 +197,29 @@ def tune(
     jobs: Jobs = None,
     address: Address = None,
 ) -> None:
-    """Search hyper-parameters; every trial is a run, and the same command goes on after an interruption."""
+    """Search hyperparameters; every trial is a run, and the same command resumes a search."""
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.choose import EngineOptions
-    from ensemble.engines.tune import tune as search_for
+    from ensemble.engines.tune import tune as run_search
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
     from ensemble.signals import stoppable
 
-    file = one_present_or_shipped(recipe)
-    described = Recipe.load(file, tuple(set_ or ()))
-    chosen = EngineOptions(engine, jobs, address).engine([described], trials)
+    loaded = Recipe.load(one_present_or_shipped(recipe), set_ or ())
+    chosen_engine = EngineOptions(engine, jobs, address).engine([loaded], trials)
     with live.progress() as show, stoppable(show) as emit:
-        search = search_for(described, trials, vary or (), RunStore(runs), emit, chosen)
+        search = run_search(loaded, trials, vary or (), RunStore(runs), emit, chosen_engine)
     display.show_search(search)
-    given = f"{said('--set', set_)}{same(runs)}"
-    more = f"--trials {2 * trials}{said('--vary', vary)}{given}{placed(engine, jobs, address)}"
-    again = f"ens tune {shlex.quote(str(recipe))} {more}"
+    path, options = shlex.quote(str(recipe)), f"{repeated('--set', set_)}{same(runs)}"
+    more_trials = f"--trials {2 * trials}{repeated('--vary', vary)}{options}"
+    resume = f"ens tune {path} {more_trials}{engine_options(engine, jobs, address)}"
     if search.best is None:
-        display.next_commands(again)
+        display.next_commands(resume)
         return
-    best = " ".join(
-        f"--set {shlex.quote(f'{key}={dumps(value)}')}" for key, value in search.best.values.items()
-    )
+    best = repeated("--set", [f"{key}={dumps(value)}" for key, value in search.best.values.items()])
     display.next_commands(
         f"ens blend {shlex.quote(recipe.stem)}{same(runs)}",
-        f"ens train {shlex.quote(str(recipe))}{given} {best}",
-        again,
+        f"ens train {path}{options}{best}",
+        resume,
     )

@@ -7,13 +7,13 @@ from ensemble.display.text import count, escape, out, percent, say, table
 
 if TYPE_CHECKING:
     from ensemble.dataset.known_sets import SetStatus
-    from ensemble.init import Started
+    from ensemble.init import NewRecipes
     from ensemble.recipe.shipped import Shipped
 
 
-def show_start(started: "Started") -> None:
+def show_start(new: "NewRecipes") -> None:
     """A few lines about the images, then the recipes."""
-    layout, sizes = started.layout, started.layout.sizes
+    layout, sizes = new.layout, new.layout.sizes
     splits = {
         "train": layout.train,
         "valid": layout.valid,
@@ -23,20 +23,20 @@ def show_start(started: "Started") -> None:
     paths = ", ".join(f"{split} {path}" for split, path in splits.items() if path)
     kind = "labels in {} ({}, {})".format(*layout.labels) if layout.labels else "class folders"
     say(f"{layout.root}: {kind}; {paths}")
-    say(_image_counts(started))
+    say(_image_counts(new))
     (w, h), (a, b), (y, z) = sizes.median, sizes.smallest, sizes.largest
     say(f"sizes: {a}×{b} to {y}×{z} px, median {w}×{h}")
     say(f"balance: {_balance(layout.counts)}")
     for note in layout.notes:
         say(note)
     say(f"doubts: {'; '.join(layout.doubts) if layout.doubts else 'none so far'}")
-    base, *recipes = started.files
+    base, *recipes = new.files
     names = ", ".join(file.name for file in recipes)
-    say(f"written for this machine ({started.machine}): {base}, {names}")
+    say(f"written for this machine ({new.machine}): {base}, {names}")
 
 
-def _image_counts(started: "Started") -> str:
-    layout = started.layout
+def _image_counts(new: "NewRecipes") -> str:
+    layout = new.layout
     counts = [f"{count(layout.n_train, 'labeled image')} of {len(layout.counts)} classes"]
     for split, n in (("valid", layout.n_valid), ("test", layout.n_test)):
         if n:

@@ -15,7 +15,7 @@ def show_findings(findings: "Sequence[Finding]") -> None:
     """Every finding, then how many problems there are."""
     width = max(len(finding.name) for finding in findings)
     for finding in findings:
-        state, name, text = STATES[finding.state], f"{finding.name:<{width}}", escape(finding.said)
+        state, name, text = STATES[finding.state], f"{finding.name:<{width}}", escape(finding.text)
         out.print(f"{state} {name}  {text}", soft_wrap=True)
         if finding.fix:
             out.print(f"{'':{width + 6}}  [dim]→ {escape(finding.fix)}[/]", soft_wrap=True)

@@ -5,8 +5,6 @@ import importlib
 import io
 import os
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TooLate
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -19,13 +17,13 @@ from torch import Tensor
 
 from ensemble.errors import RecipeError, RunError, TrainingError
 from ensemble.files import sha256
+from ensemble.hardware import hub_problem
 from ensemble.learn.checkpoint import read_weights
 from ensemble.paths import candidates
 from ensemble.recipe import Model
 from ensemble.runs import Run, RunStore, StoredRun
 
 State = dict[str, Tensor]
-HUB_SECONDS = 4.0  # timm's own retries wait 46 s before they give up
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 MODEL = "model.safetensors"  # a finished run's weights
 PATCHED = "2.10"  # the first torch whose torch.load(weights_only=True) runs nothing: CVE-2026-24747
@@ -218,7 +216,7 @@ def _from_hub(arch: str) -> Weights:
         cached = try_to_load_from_cache(cfg.hf_hub_id, name)
         if isinstance(cached, str):
             return _of_hub(cfg.hf_hub_id, Path(cached))
-    problem = _hub_problem()
+    problem = hub_problem()
     if not problem:
         for name in names:
             with suppress(EntryNotFoundError):
@@ -238,24 +236,3 @@ def _of_hub(hub_id: str, path: Path) -> Weights:
     if path.suffix != ".safetensors":
         check_pickle_is_safe(path)
     return Weights(f"hub {hub_id}", hub_file=path)
-
-
-def _hub_problem() -> str:
-    """Why the hub is out of reach, "" where it answers: one short question, so that being offline is told at once."""
-    from huggingface_hub import constants, get_session
-
-    def ask() -> str:
-        status = get_session().head(constants.ENDPOINT, timeout=HUB_SECONDS - 0.5).status_code
-        return f"it answers {status}" if status in (401, 403) or status >= 500 else ""
-
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    pool = ThreadPoolExecutor(1)
-    try:
-        return pool.submit(ask).result(HUB_SECONDS)
-    except TooLate:
-        return f"no answer within {HUB_SECONDS:.0f} s"
-    except Exception as error:  # whatever the HTTP client raises, the hub is out of reach
-        return type(error).__name__
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)

@@ -1,20 +1,9 @@
-"""A recipe: everything that decides what a training run computes, as one frozen value read from YAML."""
+"""A recipe: everything that decides what a run computes, one frozen value read from YAML."""
 
-from ensemble.recipe.sections import (
-    AUGMENT_PRESETS,
-    Augment,
-    ColumnSplit,
-    Data,
-    EarlyStop,
-    Find,
-    Fit,
-    Folds,
-    Head,
-    LabelsFile,
-    Model,
-    Recipe,
-    Resources,
-)
+from ensemble.recipe.data import AUGMENT_PRESETS, Augment, ColumnSplit, Data, Folds, LabelsFile
+from ensemble.recipe.fit import EarlyStop, Find, Fit
+from ensemble.recipe.model import Head, Model
+from ensemble.recipe.recipe import Recipe, Resources
 
 __all__ = [
     "AUGMENT_PRESETS",

@@ -1,4 +1,4 @@
-"""Recipe files as plain values: `base:` files merged, `--set` overrides applied, the place of every key kept."""
+"""Recipe files as plain values: bases merged, overrides applied, the line of every key kept."""
 
 import os
 from collections.abc import Collection, Sequence
@@ -16,44 +16,52 @@ Lines = dict[str, str]
 def read_with_bases(
     path: Path, overrides: Sequence[str] = (), sections: Collection[str] = ()
 ) -> tuple[dict[str, Any], Lines]:
-    """A recipe's values over those of its bases, and where ("file:line") each key was said last. Raises RecipeError.
+    """A recipe's values over those of its bases, and the "file:line" that sets each key.
 
-    A file without any of the sections is no recipe; nothing of it is repeated.
+    A file without any of the sections is not a recipe, and no message repeats its content.
+    Raises RecipeError.
     """
     chain: list[tuple[dict[str, Any], Lines]] = []
-    seen: list[Path] = []
+    visited: list[Path] = []
     current: Path | None = path
     while current is not None:
-        if current.resolve() in seen:
-            raise RecipeError(f"{path}: its bases run in a circle ({current} comes twice)")
-        if len(seen) == MAX_BASES:
+        if current.resolve() in visited:
+            raise RecipeError(f"{path}: its bases run in a circle ({current} appears twice)")
+        if len(visited) == MAX_BASES:
             raise RecipeError(f"{path}: more than {MAX_BASES} recipes deep")
-        seen.append(current.resolve())
+        visited.append(current.resolve())
         values, lines = read_mapping(current)
         if values.keys().isdisjoint({*sections, "base"}):
             raise RecipeError(
                 f"{current}: not a recipe: it has none of the keys {', '.join(sections)}"
             )
-        base = values.pop("base", None)
-        if base is not None and not isinstance(base, str):
-            raise RecipeError(
-                f"{current}:{lines['base']}: base: {str(base)[:80]} is not a file name"
-            )
+        base = _base_of(current, values, lines)
         chain.append((values, {key: f"{current}:{line}" for key, line in lines.items()}))
-        if base is not None and not os.path.isfile(current.parent / base):
-            raise RecipeError(
-                f"{current}:{lines['base']}: base: {base[:200]} is not there "
-                f"(looked at {str(current.parent / base)[:200]})"
-            )
-        current = None if base is None else current.parent / base
+        current = base
     merged: dict[str, Any] = {}
-    where: Lines = {}
-    for values, lines in reversed(chain):
+    merged_lines: Lines = {}
+    for values, numbered in reversed(chain):
         merged = _merge(merged, values)
-        where |= lines
+        merged_lines |= numbered
     for override in overrides:
-        apply_override(override, merged, where)
-    return merged, where
+        apply_override(override, merged, merged_lines)
+    return merged, merged_lines
+
+
+def _base_of(path: Path, values: dict[str, Any], lines: dict[str, int]) -> Path | None:
+    """The base that a recipe names, if any, taken out of the values. Raises RecipeError."""
+    base = values.pop("base", None)
+    if base is None:
+        return None
+    if not isinstance(base, str):
+        raise RecipeError(f"{path}:{lines['base']}: base: {str(base)[:80]} is not a file name")
+    file = path.parent / base
+    if not os.path.isfile(file):
+        raise RecipeError(
+            f"{path}:{lines['base']}: base: {base[:200]} does not exist "
+            f"(looked for {str(file)[:200]})"
+        )
+    return file
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +74,7 @@ def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def apply_override(override: str, values: dict[str, Any], lines: Lines) -> None:
-    """Set the dotted key of a `KEY=VALUE` in these values, and its line to "--set". Raises RecipeError."""
+    """Set the dotted key of a `KEY=VALUE`, and its line to "--set". Raises RecipeError."""
     key, equals, text = override.partition("=")
     if not equals or not key or not all(key.split(".")):
         raise RecipeError(

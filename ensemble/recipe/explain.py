@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, told as a compiler would: file and line, key, value, what is allowed, what was meant."""
+"""The first mistake in a recipe as a compiler reports it: file, line, key, value, suggestion."""
 
 import json
 from collections.abc import Mapping
@@ -6,43 +6,56 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
+
+from ensemble.recipe.kinds import TAGS
 
 
 def explain(
     error: ValidationError, recipe: type[BaseModel], path: Path, lines: Mapping[str, str]
 ) -> str:
-    """The first problem of a recipe as a compiler would tell it, and how many more there are."""
-    problem, *others = sorted(
-        error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden"
+    """The first problem of a recipe, unknown keys before wrong values, and how many more follow."""
+    problems = sorted(
+        error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden"
     )
+    problem = problems[0]
     keys = _keys(problem["loc"])
     dotted = ".".join(keys)
-    known = next((lines[part] for part in _prefixes(keys) if part in lines), str(path))
-    more = f" ({len(others)} more after this)" if others else ""
-    parent, field = _declared(keys, recipe)
+    line = _line(keys, lines) or str(path)
+    more = f" ({len(problems) - 1} more after this)" if len(problems) > 1 else ""
+    section, field = _declaration(keys, recipe)
+    description = field.description if field else None
     if problem["type"] == "extra_forbidden":
-        return f"{known}: {dotted} is not a key of a recipe{more}\n{_nearest(keys, parent, recipe)}"
+        hint = _suggestion(keys, section, recipe)
+        return f"{line}: {dotted} is not a key of a recipe{more}\n{hint}"
     if problem["type"] == "missing":
-        return f"{known}: {dotted} is missing{more}\nit is {field.description if field else 'required'}"
+        return f"{line}: {dotted} is missing{more}\nit is {description or 'required'}"
     value = json.dumps(problem["input"], ensure_ascii=False, default=str)
-    allowed = field.description if field and field.description else problem["msg"]
-    return f"{known}: {dotted}: {value[:80]} is not allowed{more}\nallowed: {allowed}"
+    allowed = description or problem["msg"]
+    return f"{line}: {dotted}: {value[:80]} is not allowed{more}\nallowed: {allowed}"
 
 
-def _keys(loc: tuple[int | str, ...]) -> list[str]:
-    """The dotted key as the user wrote it: without the tags that pydantic adds where a union is."""
-    keys = [
-        str(part) for part in loc if part not in ("<map>", "<text>", "<list>", "<flag>", "<number>")
-    ]
-    return keys[:2] + keys[3:] if "<map>" in loc and keys[:2] == ["data", "valid"] else keys
+def _keys(location: tuple[int | str, ...]) -> list[str]:
+    """The dotted key as the user wrote it: without the tags that pydantic inserts for unions."""
+    keys = [str(part) for part in location if part not in TAGS]
+    # a map under data.valid has a second tag, column or folds
+    is_split = "<map>" in location and keys[:2] == ["data", "valid"]
+    return keys[:2] + keys[3:] if is_split else keys
 
 
-def _prefixes(keys: list[str]) -> list[str]:
-    return [".".join(keys[:n]) for n in range(len(keys), 0, -1)]
+def _line(keys: list[str], lines: Mapping[str, str]) -> str | None:
+    """The "file:line" of a key, else of the nearest key above it."""
+    for n in range(len(keys), 0, -1):
+        prefix = ".".join(keys[:n])
+        if prefix in lines:
+            return lines[prefix]
+    return None
 
 
-def _declared(keys: list[str], recipe: type[BaseModel]) -> tuple[type[BaseModel] | None, Any]:
-    """The section and the field that declare a dotted key, as far as they are declared."""
+def _declaration(
+    keys: list[str], recipe: type[BaseModel]
+) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+    """The section and the field that declare a dotted key, or the beginning of it."""
     section: type[BaseModel] | None = recipe
     field = None
     for key in keys:
@@ -54,28 +67,35 @@ def _declared(keys: list[str], recipe: type[BaseModel]) -> tuple[type[BaseModel]
 
 
 def section_in(annotation: Any) -> type[BaseModel] | None:
-    """The Section inside an annotation, through unions and Annotated; None where there is none."""
+    """The first Section inside an annotation, through unions and Annotated; None without one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (section_in(part) for part in getattr(annotation, "__args__", ()))
-    return next((section for section in found if section is not None), None)
+    for part in getattr(annotation, "__args__", ()):
+        section = section_in(part)
+        if section is not None:
+            return section
+    return None
 
 
-def _nearest(keys: list[str], section: type[BaseModel] | None, recipe: type[BaseModel]) -> str:
+def _suggestion(keys: list[str], section: type[BaseModel] | None, recipe: type[BaseModel]) -> str:
+    """The key that was probably meant, else all keys of the section."""
     from difflib import get_close_matches
 
-    here = [name for name in section.model_fields if name != "name"] if section else []
+    siblings = [name for name in section.model_fields if name != "name"] if section else []
     prefix = "".join(f"{key}." for key in keys[:-1])
-    close = [prefix + name for name in get_close_matches(keys[-1], here, n=1)]
+    close = [prefix + name for name in get_close_matches(keys[-1], siblings, n=1)]
     elsewhere = [key for key in _all_keys(recipe) if key.split(".")[-1] == keys[-1]]
     if close or elsewhere:
         return f"did you mean {(close or elsewhere)[0]}?"
-    return f"allowed here: {', '.join(here)}"
+    return f"allowed here: {', '.join(siblings)}"
 
 
 def _all_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    """Every dotted key of a section and those below it."""
     keys = []
     for name, field in section.model_fields.items():
+        keys.append(prefix + name)
         inner = section_in(field.annotation)
-        keys += [prefix + name] + (_all_keys(inner, f"{prefix}{name}.") if inner else [])
+        if inner:
+            keys += _all_keys(inner, f"{prefix}{name}.")
     return keys

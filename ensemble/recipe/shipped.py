@@ -1,5 +1,6 @@
-"""The recipes that come with the package: `recipes/` of a clone, `ensemble/shipped_recipes/` of an installed wheel."""
+"""The shipped recipes: `recipes/` of a clone, `ensemble/shipped_recipes/` of a wheel."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -7,17 +8,17 @@ from pathlib import Path
 
 from ensemble.errors import EnsembleError
 from ensemble.files import atomic_path
-from ensemble.recipe.sections import Recipe
+from ensemble.recipe.recipe import Recipe
 from ensemble.recipe.yamlfile import read_mapping
 
 PACKAGE = Path(__file__).resolve().parent.parent
 BASE = ".base.yaml"
-USUAL = Path("recipes")  # the folder that documents and commands speak of
+FOLDER = Path("recipes")  # the folder in documents and commands
 
 
 @dataclass(frozen=True)
 class Shipped:
-    """A shipped recipe: what its first line says, the folder of its images, and their name for `ens data get`."""
+    """A shipped recipe: its first line, its images' folder and their name for `ens data get`."""
 
     name: str
     description: str
@@ -28,7 +29,7 @@ class Shipped:
 
 def recipes_folder() -> Path:
     """Where the shipped recipes are. Raises EnsembleError."""
-    for folder in (PACKAGE / "shipped_recipes", PACKAGE.parent / USUAL):
+    for folder in (PACKAGE / "shipped_recipes", PACKAGE.parent / FOLDER):
         if (folder / "digits.base.yaml").is_file():
             return folder
     raise EnsembleError(f"{PACKAGE}: the recipes that come with ens are missing\ninstall ens again")
@@ -46,27 +47,39 @@ def shipped_recipes() -> list[Shipped]:
 
 
 def shipped_matching(pattern: str | Path) -> list[Path]:
-    """The shipped recipes that `NAME`, `NAME.yaml` or `recipes/NAME.yaml` means; `*` and `?` match more than one.
+    """The shipped recipes `NAME`, `NAME.yaml` or `recipes/NAME.yaml`; `*` and `?` match several.
 
-    A path into any other folder means none: that file is the user's own. Raises EnsembleError.
+    A path into any other folder matches none: that file is the user's own. Raises EnsembleError.
     """
-    wanted = Path(pattern)
-    if wanted.parent not in (USUAL, Path()):
+    path = Path(pattern)
+    if path.parent not in (FOLDER, Path()):
         return []
-    name = wanted.name.removesuffix(".yaml")
+    name = path.name.removesuffix(".yaml")
     paths = sorted(recipes_folder().glob("*.yaml"))
     return [path for path in paths if not path.name.endswith(BASE) and fnmatchcase(path.stem, name)]
 
 
-def copy_shipped(pattern: str, folder: Path = USUAL) -> dict[Path, bool]:
-    """Copy recipes and their bases; each file, and whether it is new or was here already with the same bytes.
+def recipe_files(path: Path) -> list[Path]:
+    """The recipe file; where it does not exist, the shipped recipes of that name, if any.
 
-    Raises EnsembleError where none has that name, or a file of that name holds something else: then nothing is written.
+    A pattern that no shell expanded (`recipes/cifar10_*.yaml` in an empty folder) means all that
+    match.
+    """
+    if os.path.lexists(path):
+        return [path]
+    return shipped_matching(path) or [path]
+
+
+def copy_shipped(pattern: str, folder: Path = FOLDER) -> dict[Path, bool]:
+    """Copy recipes and their bases; whether each file is new, or already had the same bytes.
+
+    Raises EnsembleError, before anything is written, for an unknown name or a file that differs
+    from the shipped one.
     """
     recipes = shipped_matching(pattern)
     if not recipes:
         raise EnsembleError(
-            f"--copy {pattern[:100]}: no recipe of that name comes with ens\n`ens recipes` lists them"
+            f"--copy {pattern[:100]}: ens ships no recipe of that name\n`ens recipes` lists them"
         )
     sources = {
         folder / path.name: path.read_bytes() for recipe in recipes for path in _with_bases(recipe)
@@ -74,7 +87,7 @@ def copy_shipped(pattern: str, folder: Path = USUAL) -> dict[Path, bool]:
     for target, content in sources.items():
         if target.exists() and not (target.is_file() and target.read_bytes() == content):
             raise EnsembleError(
-                f"{target}: exists and differs from the recipe that comes with ens; nothing was written\n"
+                f"{target}: exists and differs from the shipped recipe; nothing was written\n"
                 "rename your file, or run the command in another folder"
             )
     is_new = {target: not target.exists() for target in sources}
@@ -86,7 +99,7 @@ def copy_shipped(pattern: str, folder: Path = USUAL) -> dict[Path, bool]:
 
 
 def _with_bases(recipe: Path) -> Sequence[Path]:
-    """The recipe's file, its base's, that one's base's, and so on."""
+    """The recipe's file, its base, the base of that base, and so on."""
     files = [recipe]
     while base := read_mapping(files[-1])[0].get("base"):
         files.append(recipe.parent / base)

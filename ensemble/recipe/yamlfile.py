@@ -1,7 +1,8 @@
 """Read one YAML mapping safely and remember the line of every key.
 
-Plain YAML 1.2 scalars: `no`, `NA`, `007` and dates stay text, `1e-3` is a number. Limits keep a hostile file harmless,
-and no message repeats what stands in a file that may be no recipe at all.
+Plain YAML 1.2 scalars: `no`, `NA`, `007` and dates stay text, `1e-3` is a number. Limits keep a
+hostile file harmless, and no message repeats the content of a file that may be anything but a
+recipe.
 """
 
 import os
@@ -20,7 +21,7 @@ _TAGS = {
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader without YAML 1.1's surprises."""
+    """SafeLoader without the surprising scalars of YAML 1.1."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
@@ -53,7 +54,7 @@ def read_mapping(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     except FileNotFoundError:
         raise RecipeError(
             f"{path}: no such recipe\n"
-            "`ens recipes` lists those that come with ens; `ens init PATH` writes some for your images"
+            "`ens recipes` lists the shipped ones; `ens init PATH` writes recipes for your images"
         ) from None
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read ({error.strerror})") from None
@@ -73,21 +74,21 @@ def read_mapping(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
     return value, lines
 
 
-def parse_yaml(text: str, where: str) -> tuple[Any, dict[str, int]]:
+def parse_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
     """One YAML document as plain values, and the line of each dotted key. Raises RecipeError."""
     loader = None
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
-        walk = _Walk(loader, where)
+        walk = _Walk(loader, source)
         value = None if node is None else walk.value(node, "", 0)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise RecipeError(
-            f"{where}{line}: not valid YAML ({_unquoted(error.problem or error.context)})"
+            f"{source}{line}: not valid YAML ({_unquoted(error.problem or error.context)})"
         ) from None
     except (yaml.YAMLError, ValueError, LookupError, RecursionError):
-        raise RecipeError(f"{where}: not valid YAML text") from None
+        raise RecipeError(f"{source}: not valid YAML text") from None
     finally:
         if loader is not None:
             loader.dispose()
@@ -95,27 +96,30 @@ def parse_yaml(text: str, where: str) -> tuple[Any, dict[str, int]]:
 
 
 def _unquoted(problem: str | None) -> str:
-    """PyYAML's message without the names of aliases, anchors and tags that it repeats."""
+    """PyYAML's message without the names of aliases, anchors and tags, which come from the file."""
     return re.sub(r"(alias|anchor|tag handle) .*", r"\1", problem or "", flags=re.DOTALL)
 
 
 class _Walk:
-    """Turns nodes into values, counting them: an alias bomb runs into MAX_NODES, a loop into MAX_DEPTH."""
+    """Turns nodes into values, at most MAX_NODES (alias bombs) and MAX_DEPTH (loops)."""
 
-    def __init__(self, loader: _Loader, where: str) -> None:
-        self.loader, self.where, self.n_nodes = loader, where, 0
+    def __init__(self, loader: _Loader, source: str) -> None:
+        self.loader = loader
+        self.source = source
+        self.n_nodes = 0
         self.lines: dict[str, int] = {}
 
     def value(self, node: yaml.Node, key: str, depth: int) -> Any:
         self.n_nodes += 1
         if self.n_nodes > MAX_NODES or depth > MAX_DEPTH:
             raise RecipeError(
-                f"{self.where}: too large or too deep for a recipe (aliases that repeat themselves?)"
+                f"{self.source}: too large or too deep for a recipe "
+                "(do its aliases repeat themselves?)"
             )
         if node.tag not in _TAGS:
             line = node.start_mark.line + 1
             raise RecipeError(
-                f"{self.where}:{line}: the tag there (!…) is not allowed; write plain values"
+                f"{self.source}:{line}: the tag (!…) is not allowed; write plain values"
             )
         if key:
             self.lines[key] = node.start_mark.line + 1
@@ -128,19 +132,19 @@ class _Walk:
         return self.loader.construct_object(node)
 
     def mapping(self, node: yaml.MappingNode, key: str, depth: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for name_node, child in node.value:
             if not isinstance(name_node, yaml.ScalarNode):
                 raise RecipeError(
-                    f"{self.where}:{name_node.start_mark.line + 1}: a key must be plain text"
+                    f"{self.source}:{name_node.start_mark.line + 1}: a key must be plain text"
                 )
             name = name_node.value
             dotted = f"{key}.{name}" if key else name
-            if name in found:
+            if name in values:
                 raise RecipeError(
-                    f"{self.where}:{name_node.start_mark.line + 1}: {dotted} stands twice "
+                    f"{self.source}:{name_node.start_mark.line + 1}: {dotted} appears twice "
                     f"(first in line {self.lines[dotted]})"
                 )
-            found[name] = self.value(child, dotted, depth + 1)
+            values[name] = self.value(child, dotted, depth + 1)
             self.lines[dotted] = name_node.start_mark.line + 1
-        return found
+        return values

@@ -6,7 +6,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ensemble import numbers
-from ensemble.files import write_text
+from ensemble.files import check_replaceable, write_text
 from ensemble.predictions import Array
 from ensemble.report import figures
 from ensemble.report.mistakes import Mistakes
@@ -21,6 +21,11 @@ MAX_NAMED = 150  # classes of a heatmap that names them
 MAX_LISTED = 200  # classes in a table of scores
 MAX_RUNS = 24  # runs in the table of disagreement
 BLUE, RED = (31, 119, 200), (214, 74, 25)  # visible on white and on black
+
+
+def check_page(path: Path) -> None:
+    """Whether the page may be written: an existing file must be an earlier page. Raises EnsembleError."""
+    check_replaceable(path, b'<meta name="generator" content="ens ')
 
 
 def write_report(report: Report, path: Path) -> None:

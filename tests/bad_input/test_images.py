@@ -212,12 +212,13 @@ def test_a_pipe_a_socket_and_a_device_named_as_images_are_passed_over(folders):
 
 def test_folders_with_odd_names_get_recipes_that_mean_them(folders, monkeypatch):
     """A line end, a quote, markup of YAML and HTML in the name of the training folder's parts."""
-    from ensemble.init import Machine, start
+    from ensemble.hardware import Machine
+    from ensemble.init import write_recipes
     from ensemble.recipe import Recipe
 
     odd = folders.rename(folders.with_name("pic: {\n'a': \"b\"} # <script>\t&x *y"))
-    started = start(odd.name, None, Path("recipes"), Machine(False, False, False))
-    for file in started.files[1:]:
+    new = write_recipes(odd.name, None, Path("recipes"), Machine(False, False, False))
+    for file in new.files[1:]:
         assert Recipe.load(file).data.path == odd.name
 
 

@@ -265,7 +265,7 @@ def test_a_section_that_lacks_something_or_means_nothing(case, refused, write):
 
 
 BASES = {
-    "no such base": ({"r.yaml": "base: b.yaml\n" + GOOD}, ["r.yaml:1", "b.yaml is not there"]),
+    "no such base": ({"r.yaml": "base: b.yaml\n" + GOOD}, ["r.yaml:1", "b.yaml does not exist"]),
     "its own base": ({"r.yaml": "base: r.yaml\n"}, ["r.yaml", "circle"]),
     "two that are each other's base": (
         {"r.yaml": "base: b.yaml\n", "b.yaml": "base: r.yaml\n"},
@@ -283,9 +283,9 @@ BASES = {
     "a device as base": ({"r.yaml": "base: /dev/zero\n" + GOOD}, ["r.yaml:1", "/dev/zero"]),
     "a name of 5,000 letters": (
         {"r.yaml": f"base: {'b' * 5000}\n" + GOOD},
-        ["r.yaml:1", "is not there"],
+        ["r.yaml:1", "does not exist"],
     ),
-    "a NUL in the name": ({"r.yaml": 'base: "b\\0.yaml"\n' + GOOD}, ["r.yaml:1", "is not there"]),
+    "a NUL in the name": ({"r.yaml": 'base: "b\\0.yaml"\n' + GOOD}, ["r.yaml:1", "does not exist"]),
     "a picture as base": (
         {"r.yaml": "base: b.yaml\n" + GOOD, "b.yaml": b"\x89PNG\xff"},
         ["b.yaml", "UTF-8"],
@@ -300,7 +300,7 @@ BASES = {
     ),
     "a base with a key twice": (
         {"r.yaml": "base: b.yaml\n" + GOOD, "b.yaml": "tta: flip\ntta: flip\n"},
-        ["b.yaml:2", "tta stands twice"],
+        ["b.yaml:2", "tta appears twice"],
     ),
     "somebody's password as base": (
         {"r.yaml": "base: ../outside/secret.txt\n" + GOOD},
@@ -365,10 +365,13 @@ COMMANDS = {
     "a search of no key": ("tune r.yaml --vary =1..2", ["--vary =1..2", "KEY=LOW..HIGH"]),
     "a search of one value": (
         "tune r.yaml --vary fit.lr=1",
-        ["--vary fit.lr=1", "two plain values"],
+        ["--vary fit.lr=1", "two different plain values"],
     ),
-    "a search backwards": ("tune r.yaml --vary fit.lr=1..0.1", ["--vary fit.lr", "no range"]),
-    "a search from text": ("tune r.yaml --vary fit.lr=low..high", ["--vary fit.lr", "no range"]),
+    "a search backwards": ("tune r.yaml --vary fit.lr=1..0.1", ["--vary fit.lr", "is not a range"]),
+    "a search from text": (
+        "tune r.yaml --vary fit.lr=low..high",
+        ["--vary fit.lr", "is not a range"],
+    ),
     "a search of lists": ("tune r.yaml --vary 'fit.lr=[1],[2]'", ["--vary fit.lr"]),
     "a search of an unknown key": (
         "tune r.yaml --vary fit.rate=1..2",

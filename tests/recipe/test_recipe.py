@@ -113,7 +113,7 @@ REFUSED = {
     "<<: {a: 1}\n": "r.yaml:3: << is not a key of a recipe\nallowed here: data, augment,",
     "folds: 5\n": "r.yaml:3: folds is not a key of a recipe",
     "name: other\n": "r.yaml:3: name is not a key of a recipe\nthe file's name is the recipe's name",
-    "fit:\n  epochs: ten\n": 'r.yaml:4: fit.epochs: "ten" is not allowed\nallowed: epochs after those, a whole number',
+    "fit:\n  epochs: ten\n": 'r.yaml:4: fit.epochs: "ten" is not allowed\nallowed: epochs after the frozen ones, a',
     "fit: {epochs: '3'}\n": 'r.yaml:3: fit.epochs: "3" is not allowed',
     "fit: {epochs: 2.5}\n": "r.yaml:3: fit.epochs: 2.5 is not allowed",
     "fit: {epochs: true}\n": "r.yaml:3: fit.epochs: true is not allowed",
@@ -204,10 +204,10 @@ def test_bases_lie_beside_the_recipe_that_names_them(tmp_path):
     [
         ("r.yaml", "its bases run in a circle"),
         ("other.yaml", "its bases run in a circle"),
-        ("none.yaml", "r.yaml:1: base: none.yaml is not there (looked at none.yaml)"),
+        ("none.yaml", "r.yaml:1: base: none.yaml does not exist (looked for none.yaml)"),
         ("[a, b]", "r.yaml:1: base: ['a', 'b'] is not a file name"),
-        ("n" * 300, "is not there"),
-        (".", "is not there"),
+        ("n" * 300, "does not exist"),
+        (".", "does not exist"),
     ],
 )
 def test_a_base_that_leads_nowhere_is_refused(base, said, tmp_path):

@@ -105,7 +105,7 @@ def test_a_name_that_does_not_ship_is_an_error(ens):
     assert ens("recipes", "--copy", "nope") == (
         1,
         "",
-        "error: --copy nope: no recipe of that name comes with ens\n`ens recipes` lists them\n",
+        "error: --copy nope: ens ships no recipe of that name\n`ens recipes` lists them\n",
     )
 
 
@@ -120,7 +120,7 @@ def test_the_listing_as_a_table_and_as_json(ens):
 
 def test_a_command_takes_a_shipped_recipe_where_it_is_not_here_and_says_so(ens):
     note = (
-        "recipes/cifar10_densenet.yaml is not here: taking cifar10_densenet as shipped with ens\n"
+        "recipes/cifar10_densenet.yaml does not exist: using cifar10_densenet as shipped with ens\n"
     )
     for command in ("inspect", "lr-find", "train", "tune"):
         code, _, err = ens(command, "recipes/cifar10_densenet.yaml")
@@ -143,7 +143,7 @@ def test_a_recipe_that_is_here_is_the_one_that_is_taken(ens, tmp_path):
 def test_a_pattern_that_no_shell_expanded_means_all_that_match(ens):
     _, _, err = ens("train", "recipes/flowers102_*.yaml")
     assert err.startswith(
-        "recipes/flowers102_*.yaml is not here: taking flowers102_features, flowers102_finetune as"
+        "recipes/flowers102_*.yaml does not exist: using flowers102_features, flowers102_finetune as"
     )
     for command in ("inspect", "lr-find", "tune"):
         assert (

@@ -1,0 +1,226 @@
+"""The work behind the commands as plain functions for notebooks; `import ensemble` offers them.
+
+Nothing is printed. Functions that take a while pass their progress to `emit`, as values of
+ensemble/events.py. `runs` is the folder of runs, by default ENS_RUNS or `runs`.
+"""
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ensemble.errors import DamagedError, SelectionError, TrainingError
+from ensemble.events import Emit, Step, ignore
+from ensemble.predictions import Predictions
+from ensemble.recipe import Recipe
+from ensemble.recipe.shipped import recipe_files
+from ensemble.runs import Run, RunStore
+from ensemble.torch_env import prepare_torch
+
+if TYPE_CHECKING:
+    from fastai.learner import Learner
+
+    from ensemble.blending import Blend
+    from ensemble.blending.compare import Difference
+    from ensemble.inference import Predicted
+    from ensemble.submission import Submission
+
+__all__ = [
+    "Predictions",
+    "Recipe",
+    "Run",
+    "RunStore",
+    "blend",
+    "compare",
+    "learner",
+    "load_learner",
+    "predict",
+    "train",
+    "write_report",
+    "write_submission",
+]
+
+
+def train(
+    *recipes: Recipe | Path | str,
+    overrides: Sequence[str] = (),
+    runs: Path | str | None = None,
+    force: bool = False,
+    emit: Emit = ignore,
+) -> list[Run]:
+    """Train one run per recipe, seed and fold in this process; finished runs are skipped.
+
+    A recipe is a file, a shipped one such as "recipes/digits_resnet.yaml", or a Recipe; overrides,
+    such as "fit.epochs=5", apply to each. force trains finished runs again. Returns the runs, all
+    folds of a seed as one. Raises EnsembleError, also where one run fails; the others are then
+    finished and stored.
+    """
+    from ensemble.engines.local import train_all
+    from ensemble.runs.job import jobs_of
+
+    prepare_torch()
+    loaded = [_load(recipe, overrides) for recipe in recipes]
+    jobs = jobs_of(list(chain.from_iterable(loaded)))
+    finished, failures = train_all(jobs, RunStore(runs), emit, force)
+    if failures:
+        raise TrainingError(f"{failures[0].run_id}: {failures[0].reason}")
+    return finished
+
+
+def learner(recipe: Recipe | Path | str, seed: int | None = None) -> "Learner":
+    """The plain, untrained fastai Learner of a recipe, with everything that `ens train` would use.
+
+    seed: the first of the recipe's seeds if None. Images are decoded on the first call. Raises
+    EnsembleError.
+    """
+    prepare_torch()
+    from ensemble.learn import learner as build_learner
+
+    return build_learner(_load(recipe)[0], seed)
+
+
+def load_learner(run: Run | str, *, runs: Path | str | None = None) -> "Learner":
+    """The trained fastai Learner of a finished run, a Run or its id; needs the recipe's images.
+
+    Raises EnsembleError.
+    """
+    from ensemble import learn
+
+    return learn.load_learner(Run.load(run, runs) if isinstance(run, str) else run)
+
+
+def blend(
+    *members: Run | str,
+    weights: str = "accuracy",
+    metric: str = "accuracy",
+    average: str = "arithmetic",
+    min_acc: float = 0.0,
+    per_arch: int = 0,
+    max_members: int = 0,
+    calibrate: bool = False,
+    data: str | None = None,
+    runs: Path | str | None = None,
+) -> "Blend":
+    """Choose, weigh and score members for a blend, as `ens blend` does, without writing anything.
+
+    members are runs, or patterns of run ids and recipes such as "digits_*"; without any, all
+    finished runs. The other arguments are the options of `ens blend`. Raises SelectionError,
+    MismatchError, DamagedError.
+    """
+    from ensemble.blending import Options, make_blend
+
+    options = Options(min_acc, per_arch, max_members, weights, metric, average, calibrate)
+    return make_blend(_finished_runs(members, RunStore(runs)), options, data)
+
+
+def write_submission(
+    blend: "Blend",
+    name: str | None = None,
+    *,
+    folder: Path | str = "submissions",
+    sample: Path | str | None = None,
+    force: bool = False,
+) -> "Submission":
+    """Write a blend's test predictions as a checked CSV, and the manifest for `ens verify`.
+
+    name: without suffix, by default the data set and a digest. sample: a sample submission in place
+    of the runs' own. force replaces a submission of that name. Raises SubmissionError.
+    """
+    from ensemble.submission import write_submission as write
+
+    chosen = Path(sample) if sample is not None else None
+    return write(blend, Path(folder), name, force, ["ensemble.write_submission"], chosen)
+
+
+def compare(*sides: Run | str, runs: Path | str | None = None) -> "list[Difference]":
+    """Paired tests between runs or recipes on the same rows, by accuracy and by log loss.
+
+    A side is a run, a run id, or a recipe: all its seeds together. Sides given by name are in the
+    same folder. Raises SelectionError, MismatchError, DamagedError.
+    """
+    from ensemble.blending import compare as comparing
+
+    names = []
+    for side in sides:
+        names.append(side.id if isinstance(side, Run) else side)
+        if runs is None and isinstance(side, Run):
+            runs = side.folder.parent
+    return comparing.compare(comparing.sides(RunStore(runs), names))
+
+
+def predict(
+    images: Path | str | Sequence[Path | str],
+    by: "Run | Blend | Path | str",
+    out: Path | str,
+    *,
+    sample: Path | str | None = None,
+    force: bool = False,
+    runs: Path | str | None = None,
+    emit: Emit = ignore,
+) -> "Predicted":
+    """Predict any images with a run or a blend; the CSV has an id and a column for every class.
+
+    images: a folder, image files, or a .txt that lists them. by: a Run, a Blend, or the CSV of a
+    stored submission. sample: write what this sample submission asks for instead. force replaces
+    the CSV. Raises EnsembleError.
+    """
+    from ensemble import inference
+
+    prepare_torch()
+    paths = [images] if isinstance(images, str | Path) else images
+    if isinstance(by, Run):
+        predictor = inference.Predictor.of_run(by)
+    elif isinstance(by, str | Path):
+        predictor = inference.Predictor.of_submission(Path(by), RunStore(runs))
+    else:
+        predictor = inference.Predictor.of_blend(by)
+    sample = Path(sample) if sample is not None else None
+    return inference.predict(list(map(Path, paths)), predictor, Path(out), emit, sample, force)
+
+
+def write_report(
+    path: Path | str = "report.html",
+    *patterns: str,
+    runs: Path | str | None = None,
+    submissions: Path | str = "submissions",
+    emit: Emit = ignore,
+) -> Path:
+    """Write one HTML page about the runs: scores with intervals, the blend, mistakes, images.
+
+    patterns limit it to runs of these ids or recipes; the newest submission says how to blend.
+    Raises EnsembleError.
+    """
+    from ensemble.report.collect import collect
+    from ensemble.report.page import check_page, write_report
+    from ensemble.submission.stored_blends import newest_blends
+
+    def progress(phase: str, done: int, total: int) -> None:
+        emit(Step(phase, "looking at images", done, total))
+
+    path = Path(path)
+    check_page(path)
+    listing = RunStore(runs).all(patterns, check=True)
+    write_report(collect(listing, newest_blends(Path(submissions)), progress), path)
+    return path
+
+
+def _load(recipe: Recipe | Path | str, overrides: Sequence[str] = ()) -> list[Recipe]:
+    """The recipe, or all that a name with `*` or `?` matches. Raises RecipeError."""
+    if isinstance(recipe, Recipe):
+        return [recipe.with_overrides(overrides)]
+    return [Recipe.load(path, overrides) for path in recipe_files(Path(recipe))]
+
+
+def _finished_runs(members: Sequence[Run | str], store: RunStore) -> list[Run]:
+    """Each run that is a member or matches a pattern. Raises SelectionError, DamagedError."""
+    runs = {member.id: member for member in members if isinstance(member, Run)}
+    patterns = [member for member in members if isinstance(member, str)]
+    if patterns or not members:
+        listing = store.all(patterns)
+        if listing.damaged:
+            raise DamagedError(listing.damaged[0].reason)
+        runs |= {run.id: run for run in listing.runs}
+    if not runs:
+        matching = f" matches {' '.join(patterns)}" if patterns else ""
+        raise SelectionError(f"no finished run in {store.root}{matching}")
+    return list(runs.values())

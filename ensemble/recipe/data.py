@@ -1,0 +1,154 @@
+"""The recipe's sections `data` and `augment`: images, labels, split and random changes.
+
+docs/recipes.md and the error for a wrong value quote each description.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from ensemble.recipe.kinds import BY_KIND, Fraction, Map, Normalize, Number, Section, Size, Text
+
+
+class LabelsFile(Section):
+    """A labels file whose columns are not simply id, label."""
+
+    file: str = Field(description="the CSV file, under data.path")
+    id: str = Field(description="the column that names the image")
+    label: str = Field(description="the column that names the class")
+
+
+class ColumnSplit(Section):
+    """A split by a column of the labels file."""
+
+    column: str = Field(description="the column of the labels file that says train, valid or test")
+
+
+class Folds(Section):
+    """Cross-validation."""
+
+    folds: int = Field(
+        ge=2, le=20, description="number of folds, 2 to 20; each is the validation set once"
+    )
+
+
+Valid = Annotated[
+    Annotated[str, Text]
+    | Annotated[Fraction, Number]
+    | Annotated[
+        Annotated[ColumnSplit, Tag("column")] | Annotated[Folds, Tag("folds")],
+        Discriminator(lambda v: "folds" if "folds" in dict(v) else "column"),
+        Map,
+    ],
+    BY_KIND,
+]
+Test = Annotated[Annotated[str, Text] | Annotated[Fraction, Number], BY_KIND]
+Labels = Annotated[Annotated[str, Text] | Annotated[LabelsFile, Map], BY_KIND]
+
+
+class Data(Section):
+    """Which images, which labels, which split, and how an image becomes a tensor."""
+
+    source: Literal["folder", "csv", "digits"] = Field(
+        description="folder (class folders), csv (a labels file) or digits (from scikit-learn)"
+    )
+    path: str | None = Field(
+        None,
+        description="a folder or a .zip/.tar/.tgz archive, under ENS_DATA or the current folder",
+    )
+    get: str | None = Field(
+        None,
+        description="for `ens data get`: cifar10, flowers102, hymenoptera or kaggle:<slug>",
+    )
+    train: str = Field(
+        "train",
+        description="the folder of class folders, or (csv) of the image files that labels lists",
+    )
+    valid: Valid = Field(
+        0.2,
+        description="a folder, a fraction between 0 and 1, {column: name} or {folds: 5}",
+    )
+    test: Test | None = Field(
+        None,
+        description="a folder, a fraction between 0 and 1 that is held out first, or null",
+    )
+    labels: Labels = Field(
+        "labels.csv",
+        description="csv: the file (first column id, second the label) or {file:, id:, label:}",
+    )
+    sample_submission: str | None = Field(
+        None, description="the competition's sample submission, under data.path"
+    )
+    group: str | None = Field(
+        None,
+        description="a csv column, or duplicates: rows of one group stay on one side of a split",
+    )
+    sample: float = Field(
+        1.0, gt=0, le=1, description="stratified share of the images to use, above 0 up to 1"
+    )
+    split_seed: int = Field(
+        0, ge=0, lt=2**32, description="seed of the split, a whole number from 0"
+    )
+    size: Size = Field(
+        "auto", description="auto (the weights' own) or the input's side in pixels, 8 to 2048"
+    )
+    resize: Literal["auto", "squish", "crop", "pad"] = Field(
+        "auto",
+        description="auto (as the weights were trained), squish, crop or pad to a square",
+    )
+    normalize: Normalize = Field(
+        "auto",
+        description="auto (the weights' own), imagenet, dataset or [[mean ×3], [std ×3]]",
+    )
+    positive: str | None = Field(
+        None, description="two classes, one probability column: the class it stands for, as text"
+    )
+    skip_unreadable: bool = Field(
+        False, description="true drops unreadable validation images; false stops with an error"
+    )
+
+    @property
+    def n_folds(self) -> int | None:
+        """The number of folds, None without cross-validation."""
+        return self.valid.folds if isinstance(self.valid, Folds) else None
+
+
+class Augment(Section):
+    """Random changes of the training images, drawn per batch on the device."""
+
+    flip: bool = Field(False, description="mirror half of the images: true or false")
+    rotate: float = Field(0.0, ge=0, le=180, description="largest rotation in degrees, 0 to 180")
+    zoom: float = Field(1.0, ge=1, le=4, description="largest enlargement, 1 (none) to 4")
+    shift: float = Field(
+        0.0, ge=0, le=0.5, description="largest shift as a share of the side, 0 to 0.5"
+    )
+    warp: float = Field(0.0, ge=0, le=0.5, description="largest perspective warp, 0 to 0.5")
+    lighting: float = Field(
+        0.0, ge=0, lt=1, description="largest change of brightness and contrast, 0 to below 1"
+    )
+    erase: float = Field(
+        0.0, ge=0, le=1, description="probability of erasing a random rectangle, 0 to 1"
+    )
+    crop: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="random crops: the smallest share of the image's area, such as 0.35; 0 = off",
+    )
+    mixup: float = Field(
+        0.0, ge=0, le=10, description="alpha of mixup's beta distribution, 0 = off"
+    )
+    cutmix: float = Field(
+        0.0, ge=0, le=10, description="alpha of cutmix's beta distribution, 0 = off"
+    )
+    randaug: int = Field(0, ge=0, le=10, description="magnitude of RandAugment, 0 = off")
+
+
+AUGMENT_PRESETS = {
+    "none": Augment(),
+    "light": Augment(flip=True, shift=0.06),
+    "standard": Augment(flip=True, rotate=10.0, zoom=1.1, warp=0.2, lighting=0.2),
+    "heavy": Augment(
+        flip=True, rotate=20.0, zoom=1.3, shift=0.1, warp=0.2, lighting=0.4, erase=0.25
+    ),
+}
