@@ -55,8 +55,8 @@ def train(
     folds of a seed as one. Raises EnsembleError, also where one run fails; the others are then
     finished and stored.
     """
-    from ensemble.engines.jobs import jobs_of
     from ensemble.engines.local import train_all
+    from ensemble.runs.job import jobs_of
 
     let_idle_threads_sleep()
     loaded = [_load(recipe, overrides) for recipe in recipes]
@@ -85,7 +85,9 @@ def load_learner(run: Run | str, *, runs: Path | str | None = None) -> "Learner"
     Raises EnsembleError.
     """
     let_idle_threads_sleep()
-    return (Run.load(run, runs) if isinstance(run, str) else run).learner()
+    from ensemble.learn import trained_learner
+
+    return trained_learner(RunStore(runs).get(run) if isinstance(run, str) else run)
 
 
 def blend(

@@ -51,7 +51,34 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def publish_folder(staging: Path, target: Path) -> None:
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """An empty folder beside `target` that takes its name, whole, when the block ends well.
+
+    Raises OSError, also where `target` holds files by then. A process that is killed leaves
+    `.NAME.unfinished-…` beside it, which `remove_unfinished` removes.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=_unfinished_prefix(target)))
+    try:
+        yield staging
+        staging.chmod(0o777 & ~_umask())
+        _publish(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def remove_unfinished(target: Path) -> None:
+    """Remove what killed processes left beside `target`; only where no other process fills it."""
+    for staging in target.parent.glob(f"{glob.escape(_unfinished_prefix(target))}*"):
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _unfinished_prefix(target: Path) -> str:
+    return f".{target.name[:40]}.unfinished-"
+
+
+def _publish(staging: Path, target: Path) -> None:
     """Rename a folder to its final name once its files are on disk. Raises OSError.
 
     After a power cut the whole folder has that name, or none does.
@@ -114,9 +141,8 @@ def not_used(path: Path | str, error: OSError) -> str:
 
 
 def _is_cached(path: Path) -> bool:
-    """Whether a path is in the cache, which `dataset.archives.cache_root` locates."""
-    cache = Path(os.environ.get("ENS_CACHE") or ".ens_cache")
-    return path.absolute().is_relative_to(cache.absolute())
+    """Whether a path is in the cache."""
+    return path.absolute().is_relative_to(cache_root().absolute())
 
 
 def _umask() -> int:

@@ -13,15 +13,15 @@ import numpy as np
 
 from ensemble.blending import Blend
 from ensemble.blending.mixture import Mixture
+from ensemble.dataset.decode import UnreadableImage, decode_image
 from ensemble.dataset.filenames import is_sample
-from ensemble.dataset.image_info import UnreadableImage, decode_image
 from ensemble.dataset.inputs import input_images
 from ensemble.dataset.scan import passed_over_line, scan
 from ensemble.errors import SubmissionError
 from ensemble.events import Emit, Note, Step
 from ensemble.files import atomic_path
 from ensemble.predictions import Array, Predictions, aligned
-from ensemble.runs import Folded, Run, RunStore
+from ensemble.runs import Run, RunStore
 from ensemble.submission.check import check
 from ensemble.submission.manifest import members_of, read_manifest
 from ensemble.submission.shape import Shape, cells, rows_for, shape_of_sample
@@ -193,7 +193,7 @@ def _networks(predictor: Predictor) -> "Networks":
     of_refits = predictor.mixture.of_refits
     networks = {}
     for run_id, run in predictor.runs.items():
-        folds = run.parts if isinstance(run, Folded) else (run,)
+        folds = run.folds
         if of_refits:
             folds = folds[:1]
         networks[run_id] = [stored_network(fold, of_refits) for fold in folds]

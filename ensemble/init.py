@@ -53,7 +53,7 @@ def write_recipes(
         raise EnsembleError(
             f"--name {name[:100]!r}: allowed are letters, digits, dot, dash, underscore, 80 at most"
         )
-    layout = recognise(path)
+    layout = detect_layout(path)
     machine = machine or Machine.here()
     texts = {folder / f"{name}{BASE}": _base(path, layout, machine)}
     for family, text in _families(name, layout, machine).items():

@@ -11,7 +11,6 @@ from ensemble.errors import EnsembleError
 from ensemble.events import Emit
 from ensemble.recipe.shipped import recipes_folder
 from ensemble.runs import Run, RunStore
-from ensemble.runs.job import jobs_of
 from ensemble.submission import Submission, write_submission
 
 COMMAND = ["ens", "quickstart"]  # as the manifest stores it

@@ -68,7 +68,7 @@ def test_four_recipes_of_a_competition_load_and_find_its_images(kaggle, machine,
 
 
 def test_what_init_recognizes_in_a_competition(kaggle):
-    layout = recognise(str(kaggle))
+    layout = detect_layout(str(kaggle))
     assert layout.labels == ("labels.csv", "id", "breed")
     assert layout.counts == {"blue": 16, "green": 16, "red": 16}
     assert (layout.n_train, layout.n_test, layout.sizes.side) == (48, 12, 32)
@@ -108,7 +108,7 @@ def test_class_folders_of_every_kind(parts, train, valid, test, tmp_path, tiny_i
 
 def test_an_archive_and_a_wrapped_folder_are_looked_into(kaggle, tmp_path):
     packed = shutil.make_archive(str(tmp_path / "comp"), "zip", tmp_path, kaggle.name)
-    assert recognise(packed).labels == ("labels.csv", "id", "breed")
+    assert detect_layout(packed).labels == ("labels.csv", "id", "breed")
     new = write_recipes(packed, None, tmp_path / "recipes", MACHINES["laptop"])
     assert len(load(Recipe.load(new.files[1]).data).test) == 12
     (tmp_path / "outer").mkdir()

@@ -26,7 +26,7 @@ from ensemble.cli.report import Page, write_page
 from ensemble.errors import EnsembleError
 
 if TYPE_CHECKING:
-    from ensemble.engines.jobs import Failure, Job
+    from ensemble.engines.jobs import Failure
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
     from ensemble.runs.job import Job

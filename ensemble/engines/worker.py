@@ -21,7 +21,8 @@ from ensemble.engines.transfer import (
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit, Event, Note, sparse
 from ensemble.hardware import let_idle_threads_sleep
-from ensemble.runs import Run, RunStore
+from ensemble.runs import RunStore, StoredRun
+from ensemble.runs.writer import STATES
 
 STEP_SECONDS = 0.5  # at least, between two reports of training steps
 

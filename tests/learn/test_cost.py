@@ -147,7 +147,7 @@ def test_it_estimates_what_the_command_would_train_and_names_the_same_command(
     code, shown, errors = ens(str(tmp_path / "wrong.yaml"), "--force", "--dry-run")
     assert code == 1
     assert "scratch: 1 ×" in shown
-    assert "1 of 2 runs could not be estimated" in told
+    assert "1 of 2 runs could not be estimated" in errors
 
 
 def test_the_command_trains_nothing_and_names_the_next(recipe_file, tmp_path, monkeypatch, capsys):
