@@ -141,7 +141,7 @@ def _runs(runs: Path | None) -> Finding:
 
 
 def _images() -> Finding:
-    root = os.environ.get("ENS_DATA")
+    root = data_root()
     where = f"ENS_DATA={root}" if root else "ENS_DATA is not set: looked in the current folder"
     if root and not os.path.isdir(root):
         fix = "set ENS_DATA to the folder of your image sets"

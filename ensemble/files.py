@@ -140,9 +140,8 @@ def not_used(path: Path | str, error: OSError) -> str:
 
 
 def _is_cached(path: Path) -> bool:
-    """Whether a path is in the cache, which `dataset.archives.cache_root` locates."""
-    cache = Path(os.environ.get("ENS_CACHE") or ".ens_cache")
-    return path.absolute().is_relative_to(cache.absolute())
+    """Whether a path is in the cache."""
+    return path.absolute().is_relative_to(cache_root().absolute())
 
 
 def _umask() -> int:

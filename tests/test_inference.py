@@ -350,7 +350,7 @@ def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
     path = write_submission(make_blend(store.finished()), tmp_path, "mine").path
     with pytest.raises(SubmissionError, match=r"no such manifest\n.* holds mine"):
         Predictor.of_submission("your", store, tmp_path)
-    refit = tmp_path / "others" / run.parts[0].id / "refit.safetensors"
+    refit = tmp_path / "others" / run.folds[0].id / "refit.safetensors"
     refit.write_bytes(b"other")
     with pytest.raises(
         SubmissionError, match="mine.json: cannot predict: .* is not the file that the submission"
