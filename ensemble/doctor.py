@@ -20,7 +20,7 @@ from ensemble.hardware import (
     hub_problem,
 )
 from ensemble.kaggle import CREDENTIALS
-from ensemble.paths import cache_root
+from ensemble.paths import cache_root, data_root
 from ensemble.runs import RunStore
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ensemble.errors import EnsembleError
+from ensemble.paths import cache_root
 
 PNG_MARK = b"Software\0ens"  # in every figure that ens writes
 # errors whose cause is the disk or its permissions, not the content of a file
