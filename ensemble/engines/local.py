@@ -1,6 +1,6 @@
 """Train runs in this process: skip finished ones, report failures, publish what is complete."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -178,15 +178,27 @@ def train_one(
 
 
 def _save_curves(folder: Path, job: Job, trained: Trained) -> None:
-    from ensemble.report.plots import save_history, save_range_test
+    from ensemble.report.figures import draw_curves
 
-    save_history(trained.history, folder, job.run_id)
+    writer.write_history(folder, trained.history)
+    draw_curves(trained.history, folder / "curves.png", job.run_id)
     lr_find = trained.record.lr_find
     if lr_find is not None:
-        rates = [rate for rate, _ in trained.range_test]
-        losses = [loss for _, loss in trained.range_test]
-        suggestions, chosen = lr_find.suggestions, lr_find.chosen
-        save_range_test(rates, losses, suggestions, chosen, lr_find.rule, folder)
+        suggestions, chosen, rule = lr_find.suggestions, lr_find.chosen, lr_find.rule
+        _save_range_test(folder, trained.range_test, suggestions, chosen, rule)
+
+
+def _save_range_test(
+    folder: Path,
+    points: Sequence[tuple[float, float]],
+    suggestions: Mapping[str, float | None],
+    chosen: float,
+    rule: str,
+) -> None:
+    from ensemble.report.figures import draw_range_test
+
+    writer.write_range_test(folder, points)
+    draw_range_test(points, suggestions, chosen, rule, folder / "lr_find.png")
 
 
 def _refit_locked(
@@ -254,10 +266,10 @@ def costs_of(
 def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
     """The range test of a recipe's first seed; stores its curve in folder. Raises EnsembleError."""
     from ensemble.learn.train import find_lr
-    from ensemble.report.plots import save_range_test
 
     data, job = load(recipe.data), Job(recipe, recipe.seeds[0])
     emit(RunStarted(job.run_id, 1, 1))
     curve = find_lr(job, data, emit)
-    save_range_test(curve.rates, curve.losses, curve.suggestions, curve.chosen, curve.rule, folder)
+    points = list(zip(curve.rates, curve.losses, strict=True))
+    _save_range_test(folder, points, curve.suggestions, curve.chosen, curve.rule)
     return curve

@@ -16,9 +16,8 @@ from ensemble.events import EpochEnded
 from ensemble.files import sha256
 from ensemble.report.collect import collect
 from ensemble.report.figures import plot_loss
-from ensemble.report.plots import save_history
 from ensemble.report.svg import inline_svg
-from ensemble.runs import RunStore, history_of
+from ensemble.runs import RunStore, history_of, writer
 from ensemble.submission.stored_blends import newest_blends
 
 BAD = Path("runs", "bad-1-s0", "run.json")
@@ -223,7 +222,7 @@ def test_an_epoch_that_diverged_is_no_damage_and_its_loss_is_not_drawn(
         EpochEnded(run.id, "train", 1 + i, n_epochs, loss, loss if i else 0.5, 0.9, 1, i == 0)
         for i in range(n_epochs)
     ]
-    save_history(epochs, run.folder, run.id)
+    writer.write_history(run.folder, epochs)
     stored = history_of(run)
     assert [row.train_loss for row in stored] == pytest.approx([loss] * n_epochs, nan_ok=True)
     report = collect(RunStore().all(), {}, lambda *_: None)

@@ -12,8 +12,7 @@ from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.report.collect import collect
 from ensemble.report.page import render
-from ensemble.report.plots import save_history, save_range_test
-from ensemble.runs import LrFind, RunStore, publish
+from ensemble.runs import LrFind, RunStore, publish, writer
 from ensemble.runs.imported import import_run
 
 RECIPE = "data: {{source: folder, path: '{}', train: ., valid: 0.4}}\nmodel: {{arch: resnet18}}\n"
@@ -31,10 +30,10 @@ def trained(tmp_path_factory):
         )
         for i in range(1, 5)
     ]
-    save_history(history, curves, "")
+    writer.write_history(curves, history)
     points = np.geomspace(1e-5, 1, 30)
     losses = (2 - np.exp(-((np.log10(points) + 2) ** 2))).tolist()
-    save_range_test(points.tolist(), losses, RATES, 1e-3, "valley", curves)
+    writer.write_range_test(curves, list(zip(points.tolist(), losses, strict=True)))
 
     def trained(run, images=None):
         for name in ("history.csv", "lr_find.csv"):

@@ -5,7 +5,7 @@ import csv
 import numpy as np
 
 from ensemble.events import EpochEnded
-from ensemble.report.plots import save_history, save_range_test
+from ensemble.runs import writer
 
 HISTORY = [
     EpochEnded("a-1-s0", "frozen", 1, 1, 1.25, 1.1, 0.5, 2.5, True),
@@ -15,7 +15,7 @@ HISTORY = [
 
 
 def test_history_has_a_row_per_epoch_with_six_digits(tmp_path):
-    save_history(HISTORY, tmp_path / "new", "a-1-s0")
+    writer.write_history(tmp_path / "new", HISTORY)
     text = (tmp_path / "new" / "history.csv").read_bytes().decode()
     assert text == (
         "epoch,phase,train_loss,valid_loss,accuracy,seconds,is_best\n"
@@ -27,7 +27,7 @@ def test_history_has_a_row_per_epoch_with_six_digits(tmp_path):
 
 def test_the_range_test_has_a_row_per_point(tmp_path):
     rates, losses = np.geomspace(1e-7, 10, 30), np.linspace(2, 1, 30)
-    save_range_test(rates, losses, {"valley": 1e-3}, 0.5, "fallback", tmp_path)
+    writer.write_range_test(tmp_path, list(zip(rates, losses, strict=True)))
     with (tmp_path / "lr_find.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["rate", "smoothed_loss"]
