@@ -293,11 +293,11 @@ VERIFIED = {
     ),
     "a sample that is gone": (
         lambda: manifest(lambda v: v.update(sample_submission={"path": "gone.csv", "sha256": "0"})),
-        ["s.csv: cannot verify: gone.csv is gone or changed"],
+        ["s.csv: cannot verify: gone.csv is gone or has changed"],
     ),
     "a sample of 5,000 letters": (
         lambda: manifest(lambda v: v.update(sample_submission={"path": "g" * 5000, "sha256": "0"})),
-        ["s.csv: cannot verify", "is gone or changed"],
+        ["s.csv: cannot verify", "is gone or has changed"],
     ),
     "a sample without a hash": (
         lambda: manifest(lambda v: v.update(sample_submission={"path": "gone"})),
@@ -362,15 +362,21 @@ COMMANDS = {
     "one side": ("compare r", ["r names one side", "name two"]),
     "a side that is not there": ("compare r zzz", ["no finished run in runs matches zzz"]),
     "an unknown set to get": ("data get cats", ["'cats' is not one of cifar10"]),
-    "a competition that climbs": ("data get kaggle:../x", ["kaggle:../x: no competition's name"]),
-    "a competition without a name": ("data get kaggle:", ["kaggle:: no competition's name"]),
+    "a competition that climbs": (
+        "data get kaggle:../x",
+        ["kaggle:../x: not the name of a competition"],
+    ),
+    "a competition without a name": (
+        "data get kaggle:",
+        ["kaggle:: not the name of a competition"],
+    ),
     "an archive that is not there": (
         "data get hymenoptera --from none.zip",
         ["none.zip: no such file"],
     ),
     "another archive": (
         "data get hymenoptera --from submissions/s.csv",
-        ["s.csv: not the bytes expected"],
+        ["s.csv: differs from"],
     ),
     "one file for three": (
         "data get flowers102 --from submissions/s.csv",

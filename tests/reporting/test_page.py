@@ -17,7 +17,7 @@ from ensemble.reporting.images import CHANGED, NOT_OPENED
 from ensemble.reporting.mistakes import mistakes_of
 from ensemble.reporting.page import render
 from ensemble.reporting.values import Axis
-from ensemble.runs import Listing, Run, RunStore, publish
+from ensemble.runs import Listing, RunStore, StoredRun, publish
 
 SECTIONS = ("runs", "blend", "recipes", "mistakes", "images", "each")
 VOID = {"meta", "link", "img", "br", "path", "rect", "image"}
@@ -146,13 +146,13 @@ def test_damaged_curves_are_named_and_each_file_is_read_once(
     for run in store.finished():
         (run.folder / "history.csv").write_text("epoch,phase\n1,frozen\n")
         (run.folder / "lr_find.csv").write_text("rate,smoothed_loss\nx,nan\n")
-    read_text, names = Run.read_text, []
+    read_text, names = StoredRun.read_text, []
 
     def counting(run, name):
         names.append(name)
         return read_text(run, name)
 
-    monkeypatch.setattr(Run, "read_text", counting)
+    monkeypatch.setattr(StoredRun, "read_text", counting)
     words = " ".join(checked(page_of(store), 1).words)
     assert "No curves: history.csv" in words
     assert len(re.findall(r"Left out, damaged:\s+\S+history.csv", words)) == 2
