@@ -83,7 +83,7 @@ def test_options_that_make_no_network_are_refused_with_the_reason(arch, options,
 def test_a_network_too_deep_for_its_images_and_a_head_of_ours_are_refused():
     with pytest.raises(RecipeError, match="data.size: scratch_plain cannot take images of 8 px"):
         made(size=8, **CATS_DOGS)
-    with pytest.raises(RecipeError, match="model.head: scratch_plain has none"):
+    with pytest.raises(RecipeError, match="model.head: scratch_plain does not take a head"):
         build(Model(arch="scratch_plain", pretrained=False, head=Head(hidden=(7,))), 2, 32)
 
 
