@@ -22,8 +22,8 @@ if TYPE_CHECKING:
         learner,
         load_learner,
         predict,
+        report,
         train,
-        write_report,
         write_submission,
     )
 
@@ -41,7 +41,7 @@ __all__ = [
     "load_learner",
     "predict",
     "train",
-    "write_report",
+    "report",
     "write_submission",
 ]
 

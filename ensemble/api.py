@@ -36,7 +36,7 @@ __all__ = [
     "load_learner",
     "predict",
     "train",
-    "write_report",
+    "report",
     "write_submission",
 ]
 
@@ -178,7 +178,7 @@ def predict(
     return inference.predict(list(map(Path, paths)), predictor, Path(out), emit, sample, force)
 
 
-def write_report(
+def report(
     path: Path | str = "report.html",
     *patterns: str,
     runs: Path | str | None = None,
@@ -190,8 +190,8 @@ def write_report(
     patterns limit it to runs of these ids or recipes; the newest submission says how to blend.
     Raises EnsembleError.
     """
-    from ensemble.report.collect import collect
-    from ensemble.report.page import check_page, write_report
+    from ensemble.reporting.collect import collect
+    from ensemble.reporting.page import check_page, write_report
     from ensemble.submission.stored_blends import newest_blends
 
     def progress(phase: str, done: int, total: int) -> None:

@@ -94,6 +94,28 @@ def _publish(staging: Path, target: Path) -> None:
     sync_folder(target.parent)
 
 
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a lock file; yields False if another process holds it and wait is off.
+
+    The kernel frees the lock when its process ends, in whatever way. Raises OSError, and
+    NotImplementedError where the file system has no locks.
+    """
+    from filelock import FileLock, Timeout
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, timeout=-1 if wait else 0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def sync_folder(folder: Path) -> None:
     """Write a folder's new names to disk, where the system can."""
     if hasattr(os, "O_DIRECTORY"):  # not on Windows

@@ -45,8 +45,8 @@ def test_the_exported_names():
         "learner",
         "load_learner",
         "predict",
+        "report",
         "train",
-        "write_report",
         "write_submission",
     ]
     assert set(ensemble.__all__) <= set(dir(ensemble))
@@ -154,8 +154,8 @@ def test_a_submission_is_written_once_and_compare_finds_the_folder_of_its_runs(t
 def test_the_report_replaces_only_an_earlier_report(tmp_path, fake_run):
     fake_run(tmp_path / "runs", "a-1-s0")
     page, runs = tmp_path / "report.html", tmp_path / "runs"
-    assert ensemble.write_report(page, runs=runs, submissions=tmp_path) == page
-    assert ensemble.write_report(page, "a*", runs=runs, submissions=tmp_path) == page
+    assert ensemble.report(page, runs=runs, submissions=tmp_path) == page
+    assert ensemble.report(page, "a*", runs=runs, submissions=tmp_path) == page
     page.write_text("mine")
     with pytest.raises(EnsembleError, match="exists, and ens did not write it"):
-        ensemble.write_report(page, runs=runs, submissions=tmp_path)
+        ensemble.report(page, runs=runs, submissions=tmp_path)

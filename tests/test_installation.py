@@ -337,7 +337,6 @@ def test_trainings_run_as_on_windows(on_windows):
     assert "finished in runs" in on_windows("-m", "ensemble", "doctor").stdout
 
 
-@pytest.mark.xfail(reason="dataset/image_info.py sets Pillow's limit while it is imported")
 def test_importing_a_module_changes_nothing_outside_the_package(tmp_path):
     """Environment variables, warning filters and Pillow's limit belong to the program that imports ensemble."""
     command = [sys.executable, "-W", "ignore", "-c", CHANGES_NOTHING]

@@ -210,7 +210,7 @@ def _mcnemar_test(hits_a: Array, hits_b: Array) -> _Test:
     )
 
 
-def _two_sided(change: Array, value: float) -> float:
+def _two_sided(change: Array, mean: float) -> float:
     """Twice the smaller tail of the bootstrap beyond 0.
 
     If no draw lies there, the tail of its normal approximation.
@@ -220,7 +220,7 @@ def _two_sided(change: Array, value: float) -> float:
     spread = float(change.std())
     if tail > 0 or spread <= 0:
         return p
-    return min(p, math.erfc(abs(value) / spread / math.sqrt(2)))
+    return min(p, math.erfc(abs(mean) / spread / math.sqrt(2)))
 
 
 def _seed_shares(rng: np.random.Generator, n_draws: int, n_seeds: int, is_drawn: bool) -> Array:

@@ -132,7 +132,7 @@ def inspect(
     from ensemble.events import Step
     from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
-    from ensemble.report.data_figures import draw_counts, draw_samples
+    from ensemble.reporting.data_figures import draw_counts, draw_samples
     from ensemble.signals import stoppable
 
     path = one_present_or_shipped(recipe)

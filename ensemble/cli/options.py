@@ -61,7 +61,7 @@ def one_present_or_shipped(path: Path) -> Path:
 
 def repeated(option: str, values: list[str] | None) -> str:
     """` --set KEY=VALUE` for each value that the user set: the next command must mean the same."""
-    return "".join(f" {option} {shlex.quote(value)}" for value in values or ())
+    return "".join(f" {option} {shlex.quote(text)}" for text in values or ())
 
 
 def engine_options(engine: str, jobs: int | None, address: str | None) -> str:
@@ -72,7 +72,7 @@ def engine_options(engine: str, jobs: int | None, address: str | None) -> str:
         "--address": address,
     }
     return "".join(
-        f" {option} {shlex.quote(str(value))}" for option, value in options.items() if value
+        f" {option} {shlex.quote(str(setting))}" for option, setting in options.items() if setting
     )
 
 

@@ -53,8 +53,8 @@ def write_page(
     from ensemble import display
     from ensemble.display import live
     from ensemble.events import Step
-    from ensemble.report.collect import collect
-    from ensemble.report.page import check_page, write_report
+    from ensemble.reporting.collect import collect
+    from ensemble.reporting.page import check_page, write_report
     from ensemble.runs import Listing, RunStore
     from ensemble.signals import stoppable
     from ensemble.submission.stored_blends import newest_blends

@@ -42,7 +42,7 @@ def quickstart(
     from ensemble import display
     from ensemble.display import blends, live
     from ensemble.quickstart import run_quickstart
-    from ensemble.report.page import check_page
+    from ensemble.reporting.page import check_page
     from ensemble.runs import RunStore
     from ensemble.signals import stoppable
 
@@ -217,7 +217,9 @@ def tune(
     if search.best is None:
         display.next_commands(resume)
         return
-    best = repeated("--set", [f"{key}={dumps(value)}" for key, value in search.best.values.items()])
+    best = repeated(
+        "--set", [f"{key}={dumps(setting)}" for key, setting in search.best.values.items()]
+    )
     display.next_commands(
         f"ens blend {shlex.quote(recipe.stem)}{same(runs)}",
         f"ens train {path}{options}{best}",

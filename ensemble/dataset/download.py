@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ensemble.dataset.known_sets import DownloadableSet, WebFile
 from ensemble.dataset.scan import image_files
 from ensemble.errors import DataError, KaggleError
 from ensemble.events import Progress
-from ensemble.files import not_written, remove_unfinished, sha256, staged_folder
+from ensemble.files import locked, not_written, remove_unfinished, sha256, staged_folder
 from ensemble.paths import cache_root, data_root
 
 CHUNK = 1 << 18  # bytes between two progress events
@@ -209,25 +209,21 @@ def _unpacking_steps(dataset: DownloadableSet, emit: events.Emit) -> Progress:
 @contextmanager
 def _lock(downloads: Path, dataset: DownloadableSet) -> Iterator[None]:
     """Hold the set's lock: two processes would write the same files. Raises DataError."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(downloads.with_name(f"{dataset.folder}.lock"), timeout=0)
-    try:
-        downloads.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise DataError(
-            f"another process is downloading {dataset.name}\n"
-            "wait for it, then run the command again"
-        ) from None
-    except (OSError, NotImplementedError) as error:
-        raise DataError(
-            f"{downloads}: cannot be used ({error})\nset ENS_CACHE to a folder on a local disk"
-        ) from None
-    try:
+    with ExitStack() as held:
+        try:
+            lock = locked(downloads.with_name(f"{dataset.folder}.lock"), wait=False)
+            is_held = held.enter_context(lock)
+            downloads.mkdir(parents=True, exist_ok=True)
+        except (OSError, NotImplementedError) as error:
+            raise DataError(
+                f"{downloads}: cannot be used ({error})\nset ENS_CACHE to a folder on a local disk"
+            ) from None
+        if not is_held:
+            raise DataError(
+                f"another process is downloading {dataset.name}\n"
+                "wait for it, then run the command again"
+            )
         yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import PIL
-from filelock import FileLock
 
 from ensemble.dataset.content import read_hashed
 from ensemble.dataset.decode import UnreadableImage, decode_image, read_image
@@ -37,7 +36,7 @@ from ensemble.dataset.pixels import decode_pixels, in_threads, must_stay_readabl
 from ensemble.dataset.sidecar import Sidecar, read_sidecar, write_sidecar
 from ensemble.errors import DataError
 from ensemble.events import Progress
-from ensemble.files import atomic_path, make_folder
+from ensemble.files import atomic_path, locked, make_folder
 from ensemble.paths import cache_root
 
 Array = npt.NDArray[Any]
@@ -131,7 +130,7 @@ def open_store(
     stored = _read(array, sidecar, len(files))
     if stored is None:
         try:
-            with _locked(cache_root() / "locks" / f"{key}.lock"):
+            with _one_at_a_time(cache_root() / "locks" / f"{key}.lock"):
                 if _read(array, sidecar, len(files)) is None:
                     _fill(array, sidecar, images, budget)
         except _OverBudget:
@@ -150,12 +149,11 @@ def _rows(files: Mapping[str, Path]) -> dict[str, int]:
 
 
 @contextmanager
-def _locked(lock: Path) -> Iterator[None]:
+def _one_at_a_time(lock: Path) -> Iterator[None]:
     """One process at a time in this block; on a file system without locks, work is done twice."""
     with ExitStack() as held:
         with suppress(OSError, NotImplementedError):
-            lock.parent.mkdir(parents=True, exist_ok=True)
-            held.enter_context(FileLock(lock))
+            held.enter_context(locked(lock))
         yield
 
 

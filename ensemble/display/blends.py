@@ -97,11 +97,11 @@ def _mean_disagreement(member: Member, blend: Blend) -> str:
     return percent(sum(shares) / len(shares))
 
 
-def _gain(value: float, blend: Blend) -> str:
-    if math.isnan(value):
+def _gain(gain: float, blend: Blend) -> str:
+    if math.isnan(gain):
         return "–"
     scale, digits = (100, 2) if blend.options.metric == "accuracy" else (1, 4)
-    return f"{round(scale * value, digits) + 0.0:+.{digits}f}"  # no -0.00
+    return f"{round(scale * gain, digits) + 0.0:+.{digits}f}"  # no -0.00
 
 
 def _weightings(blend: Blend) -> None:
@@ -180,8 +180,8 @@ def show_differences(differences: "Sequence[Difference]") -> None:
     )
 
 
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
 
 
 def show_submission(submission: Submission) -> None:

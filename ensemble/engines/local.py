@@ -178,7 +178,7 @@ def train_one(
 
 
 def _save_curves(folder: Path, job: Job, trained: Trained) -> None:
-    from ensemble.report.figures import draw_curves
+    from ensemble.reporting.figures import draw_curves
 
     writer.write_history(folder, trained.history)
     draw_curves(trained.history, folder / "curves.png", job.run_id)
@@ -195,7 +195,7 @@ def _save_range_test(
     chosen: float,
     rule: str,
 ) -> None:
-    from ensemble.report.figures import draw_range_test
+    from ensemble.reporting.figures import draw_range_test
 
     writer.write_range_test(folder, points)
     draw_range_test(points, suggestions, chosen, rule, folder / "lr_find.png")

@@ -19,9 +19,9 @@ HINT = (
 )
 
 
-def rounded(value: Any) -> Any:
+def rounded(setting: Any) -> Any:
     """A drawn value as it is written into a recipe."""
-    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+    return float(f"{setting:.{DIGITS}g}") if isinstance(setting, float) else setting
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class Range:
             return trial.suggest_int(key, int(self.low), int(self.high), log=self.is_log)
         return rounded(trial.suggest_float(key, self.low, self.high, log=self.is_log))
 
-    def contains(self, value: Any) -> bool:
+    def contains(self, setting: Any) -> bool:
         """Whether a value lies in the range."""
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return is_number and self.low <= value <= self.high
+        is_number = isinstance(setting, int | float) and not isinstance(setting, bool)
+        return is_number and self.low <= setting <= self.high
 
 
 @dataclass(frozen=True)
@@ -80,9 +80,9 @@ class Categorical:
         """The value that a trial uses."""
         return trial.suggest_categorical(key, self.values)
 
-    def contains(self, value: Any) -> bool:
+    def contains(self, setting: Any) -> bool:
         """Whether a value is among them."""
-        return value in self.values
+        return setting in self.values
 
 
 Space = dict[str, Range | Categorical]  # by dotted key

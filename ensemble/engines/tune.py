@@ -114,8 +114,8 @@ def _check_space(recipe: Recipe, space: Space) -> None:
             raise RecipeError(
                 f"--vary {key}: the trials would be scored on other rows or by other rules"
             )
-        for value in values.extremes:
-            recipe.with_overrides([_override(key, value)])
+        for extreme in values.extremes:
+            recipe.with_overrides([_override(key, extreme)])
 
 
 def _override(key: str, value: Any) -> str:
@@ -141,7 +141,7 @@ def _first_values(study: "Study", recipe: Recipe, space: Space) -> dict[str, Any
 def _summary(trial: "FrozenTrial") -> TrialSummary:
     state = STATES[trial.state.name]
     score = trial.value if state == "finished" else None
-    values = {key: rounded(value) for key, value in trial.params.items()}
+    values = {key: rounded(setting) for key, setting in trial.params.items()}
     return TrialSummary(trial.number, state, score, values, str(trial.user_attrs.get("note", "")))
 
 
@@ -215,7 +215,7 @@ class _Trials:
             lock.enter_context(self.store.lock(trial_lock(self.study, proposed.number), wait=True))
         values = {key: values.draw(proposed, key) for key, values in self.space.items()}
         recipe = self.recipe.with_overrides(
-            [_override(key, value) for key, value in values.items()]
+            [_override(key, setting) for key, setting in values.items()]
         )
         one_seed = recipe.model_copy(update={"seeds": recipe.seeds[:1]})
         jobs = jobs_of([one_seed], self.study.study_name)

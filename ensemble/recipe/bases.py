@@ -67,9 +67,9 @@ def _base_of(path: Path, values: dict[str, Any], lines: dict[str, int]) -> Path 
 def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """Maps merge, everything else replaces."""
     merged = dict(under)
-    for key, value in over.items():
-        both_maps = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both_maps else value
+    for key, child in over.items():
+        both_maps = isinstance(child, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], child) if both_maps else child
     return merged
 
 

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ensemble.errors import DamagedError, RunError
-from ensemble.files import ENVIRONMENT, not_written
+from ensemble.files import ENVIRONMENT, locked, not_written
 from ensemble.runs.folds import whole_runs
 from ensemble.runs.read import read_run
 from ensemble.runs.run import Run, StoredRun
@@ -96,24 +96,15 @@ class RunStore:
     def lock(self, run_id: str, wait: bool) -> Iterator[bool]:
         """Hold a run's lock; yields False if another process holds it and wait is off.
 
-        The kernel frees the lock when its process ends, in whatever way. Raises RunError.
+        Raises RunError.
         """
-        from filelock import FileLock, Timeout
-
         folder = self.root / ".locks"
-        lock = FileLock(folder / f"{run_id}.lock", timeout=-1 if wait else 0)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
-        except Timeout:
-            yield False
-            return
-        except (OSError, NotImplementedError) as error:
-            raise RunError(_no_lock(folder, run_id, error)) from None
-        try:
-            yield True
-        finally:
-            lock.release()
+        with ExitStack() as held:
+            try:
+                is_held = held.enter_context(locked(folder / f"{run_id}.lock", wait))
+            except (OSError, NotImplementedError) as error:
+                raise RunError(_no_lock(folder, run_id, error)) from None
+            yield is_held
 
 
 def _no_lock(folder: Path, run_id: str, error: Exception) -> str:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ensemble.dataset.csvfile import read_csv
 from ensemble.errors import DataError, SubmissionError
-from ensemble.files import not_written, sha256, write_text
+from ensemble.files import locked, not_written, sha256, write_text
 from ensemble.metrics import Interval
 
 NAME = "ledger.csv"
@@ -107,10 +107,8 @@ class Ledger:
 
     def write(self, *changed: Entry) -> None:
         """Add entries, or replace those with the same competition and ref. Raises EnsembleError."""
-        from filelock import FileLock
-
         try:
-            with FileLock(self.folder / f".{NAME}.lock"):
+            with locked(self.folder / f".{NAME}.lock"):
                 entries = [*self.entries(), *changed]
                 by_ref = {(entry.competition, entry.ref): entry for entry in entries}
                 if by_ref:

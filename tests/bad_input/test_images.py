@@ -133,7 +133,7 @@ def _libraries():
     """Some make folders of their own when they are first imported."""
     import ensemble.engines.local
     import ensemble.learn.train
-    import ensemble.report.figures  # noqa: F401
+    import ensemble.reporting.figures  # noqa: F401
 
 
 @pytest.mark.parametrize("name", IMAGES)

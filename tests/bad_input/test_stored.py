@@ -14,9 +14,9 @@ import pytest
 from ensemble.cli import main
 from ensemble.events import EpochEnded
 from ensemble.files import sha256
-from ensemble.report.collect import collect
-from ensemble.report.figures import plot_loss
-from ensemble.report.svg import inline_svg
+from ensemble.reporting.collect import collect
+from ensemble.reporting.figures import plot_loss
+from ensemble.reporting.svg import inline_svg
 from ensemble.runs import RunStore, history_of, writer
 from ensemble.submission.stored_blends import newest_blends
 

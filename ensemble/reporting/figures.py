@@ -19,7 +19,7 @@ from ensemble.files import atomic_path
 from ensemble.runs import drawable
 
 if TYPE_CHECKING:
-    from ensemble.report.mistakes import Bin
+    from ensemble.reporting.mistakes import Bin
 
 # the palette of Okabe and Ito, 2008
 BLUE, ORANGE, GREEN, PINK = "#0072b2", "#d55e00", "#009e73", "#cc79a7"

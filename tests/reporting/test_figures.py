@@ -10,10 +10,10 @@ from PIL import Image
 from ensemble.errors import EnsembleError
 from ensemble.events import EpochEnded
 from ensemble.metrics import wilson
-from ensemble.report import figures
-from ensemble.report.figures import RULE_COLORS, draw_curves, draw_range_test
-from ensemble.report.mistakes import Bin
-from ensemble.report.svg import inline_svg
+from ensemble.reporting import figures
+from ensemble.reporting.figures import RULE_COLORS, draw_curves, draw_range_test
+from ensemble.reporting.mistakes import Bin
+from ensemble.reporting.svg import inline_svg
 
 HISTORY = [
     EpochEnded("a-1-s0", "frozen", 1, 1, 1.25, 1.1, 0.5, 2.5, True),

@@ -16,7 +16,7 @@ from ensemble.dataset.audit import Audit
 from ensemble.dataset.decode import UnreadableImage, read_image
 from ensemble.dataset.depth import EIGHT_BITS, Ranges
 from ensemble.dataset.tables import Images
-from ensemble.report.figures import BLUE, GREEN, GREY, ORANGE, save_png
+from ensemble.reporting.figures import BLUE, GREEN, GREY, ORANGE, save_png
 
 COLORS = {"train": BLUE, "valid": ORANGE, "test": GREEN}
 MAX_CLASSES, PER_CLASS = 24, 6  # rows and columns of the grid

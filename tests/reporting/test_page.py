@@ -12,16 +12,16 @@ import pytest
 from ensemble.blending import Options
 from ensemble.errors import SelectionError
 from ensemble.predictions import Predictions
-from ensemble.report.collect import collect
-from ensemble.report.images import CHANGED, NOT_OPENED
-from ensemble.report.mistakes import mistakes_of
-from ensemble.report.page import render
-from ensemble.report.values import Axis
+from ensemble.reporting.collect import collect
+from ensemble.reporting.images import CHANGED, NOT_OPENED
+from ensemble.reporting.mistakes import mistakes_of
+from ensemble.reporting.page import render
+from ensemble.reporting.values import Axis
 from ensemble.runs import Listing, RunStore, StoredRun, publish
 
 SECTIONS = ("runs", "blend", "recipes", "mistakes", "images", "each")
 VOID = {"meta", "link", "img", "br", "path", "rect", "image"}
-STYLE = Path(__file__).parents[2] / "ensemble/report/templates/page.css"
+STYLE = Path(__file__).parents[2] / "ensemble/reporting/templates/page.css"
 
 
 class Outline(HTMLParser):

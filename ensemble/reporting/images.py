@@ -17,8 +17,8 @@ from ensemble.dataset.tables import Images
 from ensemble.errors import EnsembleError
 from ensemble.numbers import count
 from ensemble.recipe import Recipe
-from ensemble.report.thumbnails import Thumbnails
-from ensemble.report.values import ClassExamples, CopyView, DataView, SplitView
+from ensemble.reporting.thumbnails import Thumbnails
+from ensemble.reporting.values import ClassExamples, CopyView, DataView, SplitView
 from ensemble.runs import Run
 
 N_EXAMPLES, MAX_CLASSES, MAX_PER_CLASS = 60, 60, 8  # thumbnails in all, classes, thumbnails of one

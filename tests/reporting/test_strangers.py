@@ -13,7 +13,7 @@ from ensemble.errors import DamagedError
 from ensemble.files import sha256
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
-from ensemble.report.images import CHANGED, IMPORTED, NOT_OPENED, images_of, thumbnails_of
+from ensemble.reporting.images import CHANGED, IMPORTED, NOT_OPENED, images_of, thumbnails_of
 from ensemble.runs import RunStore
 
 SECRET = "hunter2"

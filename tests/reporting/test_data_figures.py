@@ -6,7 +6,7 @@ from PIL import Image
 
 from ensemble.dataset.audit import Audit, Part
 from ensemble.dataset.tables import class_folders
-from ensemble.report.data_figures import COLORS, draw_counts, draw_samples
+from ensemble.reporting.data_figures import COLORS, draw_counts, draw_samples
 
 
 def audit_of(*parts, name="x"):

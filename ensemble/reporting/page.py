@@ -8,11 +8,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ensemble import numbers
 from ensemble.files import check_replaceable, write_text
 from ensemble.predictions import Array
-from ensemble.report import figures
-from ensemble.report.mistakes import Mistakes
-from ensemble.report.svg import inline_svg
-from ensemble.report.thumbnails import heatmap
-from ensemble.report.values import Report
+from ensemble.reporting import figures
+from ensemble.reporting.mistakes import Mistakes
+from ensemble.reporting.svg import inline_svg
+from ensemble.reporting.thumbnails import heatmap
+from ensemble.reporting.values import Report
 
 MAX_CELLS = (
     15  # classes of a confusion table; with more, a heatmap and a table of the worst classes
@@ -36,7 +36,7 @@ def write_report(report: Report, path: Path) -> None:
 def render(report: Report) -> str:
     """The page's text; the same report gives the same text."""
     environment = Environment(
-        loader=PackageLoader("ensemble.report"),
+        loader=PackageLoader("ensemble.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -63,11 +63,11 @@ def render(report: Report) -> str:
     return environment.get_template("page.html").render(report=report)
 
 
-def _signed(value: float, digits: int = 2) -> str:
+def _signed(number: float, digits: int = 2) -> str:
     """`+0.35`, `−0.10`; `–` for nan."""
-    if np.isnan(value):
+    if np.isnan(number):
         return "–"
-    no_negative_zero = round(value, digits) + 0.0
+    no_negative_zero = round(number, digits) + 0.0
     return f"{no_negative_zero:+.{digits}f}".replace("-", "−")
 
 

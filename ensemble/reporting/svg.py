@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ensemble.report.figures import BLUE, GREEN, GREY, INK, LINE, ORANGE, PINK, STYLE
+from ensemble.reporting.figures import BLUE, GREEN, GREY, INK, LINE, ORANGE, PINK, STYLE
 
 # the page's own color (a CSS variable) for each color of a figure
 CSS_COLORS = {
@@ -80,6 +80,6 @@ def _shape(node: ElementTree.Element, definitions: Mapping[str, ElementTree.Elem
 
 def _element(tag: str, attributes: Mapping[str, str | None], text: str = "") -> str:
     """An element on a line, its numbers cut to a hundredth of a unit."""
-    pairs = [(name, " ".join(value.split())) for name, value in attributes.items() if value]
-    written = _DIGITS.sub(r"\1", "".join(f' {name}="{value}"' for name, value in pairs))
+    pairs = [(name, " ".join(text.split())) for name, text in attributes.items() if text]
+    written = _DIGITS.sub(r"\1", "".join(f' {name}="{text}"' for name, text in pairs))
     return f"<{tag}{written}>{escape(text)}</{tag}>\n"

@@ -12,10 +12,10 @@ from ensemble.blending.compare import Side, compare
 from ensemble.blending.estimate import accuracy_interval, seed_from
 from ensemble.errors import DamagedError, EnsembleError, SelectionError
 from ensemble.predictions import Predictions
-from ensemble.report.images import Progress, images_of, thumbnails_of, view_of
-from ensemble.report.mistakes import N_SHOWN, mistakes_of
-from ensemble.report.thumbnails import Thumbnails
-from ensemble.report.values import BlendView, GroupView, RecipeView, Report, RunView
+from ensemble.reporting.images import Progress, images_of, thumbnails_of, view_of
+from ensemble.reporting.mistakes import N_SHOWN, mistakes_of
+from ensemble.reporting.thumbnails import Thumbnails
+from ensemble.reporting.values import BlendView, GroupView, RecipeView, Report, RunView
 from ensemble.runs import Damaged, Listing, Run, StoredRun, history_of, range_test_of
 from ensemble.runs.groups import by_validation_rows
 

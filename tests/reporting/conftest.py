@@ -10,8 +10,8 @@ from ensemble.dataset.load import load
 from ensemble.events import EpochEnded
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
-from ensemble.report.collect import collect
-from ensemble.report.page import render
+from ensemble.reporting.collect import collect
+from ensemble.reporting.page import render
 from ensemble.runs import LrFind, RunStore, publish, writer
 from ensemble.runs.imported import import_run
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ensemble.blending import Blend
 from ensemble.events import EpochEnded
 from ensemble.metrics import Interval
-from ensemble.report.mistakes import Mistakes
+from ensemble.reporting.mistakes import Mistakes
 from ensemble.runs import Damaged, Run
 
 
