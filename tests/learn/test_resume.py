@@ -12,9 +12,10 @@ from ensemble.events import EpochEnded, Note, Step, ignore
 from ensemble.learn import resume
 from ensemble.learn.checkpoint import save_weights
 from ensemble.learn.resume import FILE, StateFolder
-from ensemble.learn.train import STATE, train
+from ensemble.learn.train import train
 from ensemble.runs import RunStore
 from ensemble.runs.job import Job, jobs_of
+from ensemble.runs.writer import STATE
 
 PLANS = {
     "one cycle": ("fit.epochs=3",),
