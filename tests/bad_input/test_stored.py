@@ -335,7 +335,7 @@ def test_a_cache_that_cannot_be_made_is_named_with_the_way_out(
     message = err.partition("error: ")[2]
     assert code == 1
     assert "taken" in message
-    assert "set ENS_CACHE to a folder" in message
+    assert "set ENS_CACHE to a writable folder" in message
     assert message.count("\n") <= 3
 
 
