@@ -134,7 +134,7 @@ def manifest(raw: bytes, folder: Path) -> None:
     with suppress(SubmissionError):
         found = read_manifest(path)
         assert abs(sum(found.mixture.weights.values()) - 1) < 1e-6
-        assert found.files.keys() == found.mixture.weights.keys()
+        assert found.hashes.keys() == found.mixture.weights.keys()
     for _, options, members in newest_blends(folder).values():
         assert isinstance(options.per_arch, int)
         assert members

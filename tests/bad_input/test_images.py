@@ -188,7 +188,7 @@ OTHERS = {
     "recipes that are there": (
         lambda: (Path("recipes").mkdir(), Path("recipes/pictures.base.yaml").write_text("mine")),
         "init pictures",
-        ["recipes/pictures.base.yaml: is there already"],
+        ["recipes/pictures.base.yaml: exists and is not overwritten"],
     ),
 }
 

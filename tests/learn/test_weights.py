@@ -1,4 +1,4 @@
-"""First weights: every tensor is loaded or told, nothing in a file is executed, a hub out of reach is told at once."""
+"""Initial weights: every tensor is loaded or named, no code in a file is executed, an unreachable hub is reported at once."""
 
 import json
 import os
@@ -329,7 +329,7 @@ class TestRun:
             match=f"run:{run.id} is a test_resnet, this recipe's model.arch is resnet34",
         ):
             find_weights(described("resnet34", pretrained=f"run:{run.id}"), store)
-        with pytest.raises(RunError, match="is no finished run"):
+        with pytest.raises(RunError, match="is not a finished run"):
             find_weights(described(pretrained="run:gone"), store)
         (run.folder / "model.safetensors").unlink()
         with pytest.raises(DamagedError, match="model.safetensors: is missing"):
@@ -444,7 +444,7 @@ class TestHub:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             started = time.perf_counter()
             with pytest.raises(
-                TrainingError, match=r"timm's hub is out of reach \(it answers 503\)"
+                TrainingError, match=r"timm's hub cannot be reached \(it answers 503\)"
             ):
                 find_weights(described("resnet34"), store)
             assert time.perf_counter() - started < 5
@@ -486,7 +486,7 @@ class TestHub:
             assert answer["seconds"] < 5, case
             first, second, third = answer["text"].splitlines()
             assert (
-                f"the weights of {answer['arch']} are not here and timm's hub is out of reach ("
+                f"the weights of {answer['arch']} are not here, and timm's hub cannot be reached ("
                 in first
             )
             assert ("--set model.pretrained=package" in second) == (answer["arch"] == LITE)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.dataset.audit import Audit, Part
+from ensemble.dataset.audit import Audit, SplitSummary
 from ensemble.dataset.tables import class_folders
 from ensemble.reporting.data_figures import COLORS, draw_counts, draw_samples
 
@@ -14,7 +14,7 @@ def audit_of(*parts, name="x"):
 
 
 def part_of(name, counts):
-    return Part(name, sum(counts.values()), counts, {}, {}, {})
+    return SplitSummary(name, sum(counts.values()), counts, {}, {}, {})
 
 
 def pixels_of(path):
@@ -40,7 +40,7 @@ def test_bars_show_every_split_and_have_room(tmp_path, n_classes):
 
 
 def test_a_data_set_without_labels_gives_a_figure_without_bars(tmp_path):
-    draw_counts(audit_of(Part("test", 3, {}, {}, {}, {})), tmp_path / "counts.png")
+    draw_counts(audit_of(SplitSummary("test", 3, {}, {}, {}, {})), tmp_path / "counts.png")
     pixels = pixels_of(tmp_path / "counts.png")
     assert [area(pixels, color) for color in COLORS.values()] == [0, 0, 0]
 
