@@ -334,7 +334,7 @@ def test_no_image_that_is_predicted_is_written_over(made, store, tmp_path):
 def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
     run = store.finished()[0]
     fake_run(tmp_path / "runs", "a-1-s0", strategy="imported")
-    with pytest.raises(RunError, match="a-1-s0 was imported: there is no network"):
+    with pytest.raises(RunError, match="a-1-s0 was imported, so it has no network"):
         predict(
             [made / "images"],
             Predictor.of_run(RunStore(tmp_path / "runs").get("a-1-s0")),

@@ -93,7 +93,7 @@ def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(
         rest = process.stderr.read()
     assert process.returncode == status
     assert f"stopped by {signal.Signals(number).name}" in rest
-    assert "the same command goes on" in rest
+    assert "the same command resumes" in rest
     assert "Traceback" not in rest
     assert not list((tmp_path / "stopped").glob("*/run.json"))
     with ens(tmp_path, "train", recipe, "--runs", "stopped") as again:

@@ -64,7 +64,7 @@ def test_every_trial_is_a_run_and_the_first_is_the_recipe_itself(run_search, sto
     for trial in search.trials:
         run = by_id.pop(trial.note)
         assert run.search == search.name
-        assert run.lr == trial.values["fit.lr"]
+        assert run.training.lr == trial.values["fit.lr"]
         assert run.scores.log_loss == trial.score
     assert by_id == {}
     assert search.best.score == min(trial.score for trial in search.trials)
@@ -132,7 +132,7 @@ def test_another_space_is_another_search(run_search):
 def test_changed_images_end_the_search_as_they_end_training(run_search, tmp_path):
     run_search(1, *RATES)
     next((tmp_path / "images").glob("*/red/*")).unlink()
-    with pytest.raises(EnsembleError, match="images are not the same any more") as refused:
+    with pytest.raises(EnsembleError, match="its images have changed") as refused:
         run_search(1, *RATES)
     assert str(refused.value).count("\n") < 3
 
