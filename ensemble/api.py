@@ -195,7 +195,7 @@ def report(
     from ensemble.submission.stored_blends import newest_blends
 
     def progress(phase: str, done: int, total: int) -> None:
-        emit(Step(phase, "looking at images", done, total))
+        emit(Step(phase, "reading images", done, total))
 
     path = Path(path)
     check_page(path)

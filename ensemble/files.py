@@ -75,7 +75,11 @@ def remove_unfinished(target: Path) -> None:
 
 
 def _unfinished_prefix(target: Path) -> str:
-    return f".{target.name[:40]}.unfinished-"
+    """What the names of a target's unfinished folders begin with; no other target shares it."""
+    name = target.name
+    if len(name) > 40:  # with the rest of the name the path could be too long
+        name = f"{name[:40]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
+    return f".{name}.unfinished-"
 
 
 def _publish(staging: Path, target: Path) -> None:

@@ -144,6 +144,18 @@ def test_what_killed_processes_left_beside_a_folder_is_removed(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == [".ab.unfinished-3", "[a]b"]
 
 
+def test_what_a_folder_with_a_similar_long_name_has_unfinished_is_kept(tmp_path):
+    first, second = tmp_path / ("x" * 60 + "1"), tmp_path / ("x" * 60 + "2")
+    with staged_folder(first) as staging:
+        remove_unfinished(second)
+        assert staging.is_dir()
+        remove_unfinished(first)
+        assert not staging.exists()
+        staging.mkdir()
+    with staged_folder(tmp_path / ("犬" * 80)):  # 240 bytes of the 255 that a name may have
+        pass
+
+
 def test_a_hash_is_that_of_the_bytes(tmp_path):
     content = os.urandom(300_000)
     (tmp_path / "x").write_bytes(content)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ensemble import __version__, metrics
 from ensemble.blending import Options, make_blend
-from ensemble.blending.compare import Side, compare
+from ensemble.blending.compare import Side, compare, recipe_sides
 from ensemble.blending.estimate import accuracy_interval, seed_from
 from ensemble.errors import DamagedError, EnsembleError, SelectionError
 from ensemble.predictions import Predictions
@@ -124,14 +124,7 @@ def _accuracy(valids: Sequence[Predictions], run: Run) -> metrics.Interval:
 
 def _recipes(runs: Sequence[Run]) -> tuple[RecipeView, ...]:
     """A view for each recipe, the best mean accuracy first."""
-    by_recipe: dict[tuple[str, str], list[Run]] = {}
-    for run in runs:
-        by_recipe.setdefault((run.recipe, run.digest), []).append(run)
-    names = [name for name, _ in by_recipe]
-    sides = []
-    for (name, digest), of_recipe in by_recipe.items():
-        title = f"{name}-{digest}" if names.count(name) > 1 else name
-        sides.append(Side(title, tuple(sorted(of_recipe, key=lambda run: run.seed))))
+    sides = recipe_sides(sorted(runs, key=lambda run: run.seed))
     sides.sort(key=lambda side: (-_mean_accuracy(side), side.name))
     verdicts = _versus_first(sides)
     return tuple(_recipe(side, verdicts.get(side.name, "")) for side in sides)

@@ -8,7 +8,7 @@ from scipy.stats import binom
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from ensemble.blending.compare import compare, holm, mcnemar, sides
+from ensemble.blending.compare import compare, holm, mcnemar, recipe_sides, sides
 from ensemble.errors import MismatchError, SelectionError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
@@ -197,3 +197,14 @@ def test_a_difference_beyond_all_draws_is_found_among_many_sides(store, seeds_of
         if (difference.first, difference.second) == ("x", "x" * 24)
     ]
     assert all(difference.verdict == "better at n=100" for difference in far)
+
+
+def test_recipes_of_one_name_are_sides_with_their_digests_and_runs_keep_their_order(
+    seeds_of, store
+):
+    seeds_of("a", [0.8, 0.7], digest="1")
+    seeds_of("a", [0.9], digest="2")
+    seeds_of("b", [0.6])
+    newest_seed_first = sorted(store.finished(), key=lambda run: -run.seed)
+    by_name = {side.name: [run.id for run in side.runs] for side in recipe_sides(newest_seed_first)}
+    assert by_name == {"a-1": ["a-1-s1", "a-1-s0"], "a-2": ["a-2-s0"], "b": ["b-1-s0"]}

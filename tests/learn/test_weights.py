@@ -1,4 +1,4 @@
-"""Initial weights: every tensor is loaded or named, no code is executed, an unreachable hub is reported at once."""
+"""Initial weights: every tensor is loaded or named, no code in a file runs, an unreachable hub is reported at once."""
 
 import json
 import os
