@@ -280,7 +280,9 @@ def _peak_memory() -> int:
         return int(torch.cuda.max_memory_allocated())
     if sys.platform == "win32":
         return 0
-    import resource
-
+    try:
+        import resource
+    except ImportError:  # a Python built without it
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak  # macOS counts bytes, Linux KiB

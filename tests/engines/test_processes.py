@@ -145,7 +145,7 @@ def test_stopped_processes_end_with_the_command_and_the_same_command_resumes(tin
         rest = process.stderr.read()
     assert process.returncode == 130
     assert "Traceback" not in rest
-    assert "the same command goes on" in rest
+    assert "the same command resumes" in rest
     assert not list((tmp_path / "runs").glob("*/run.json"))
     assert len(list((tmp_path / "runs").glob("*/state/state.safetensors"))) == 2
     for lock in (tmp_path / "runs" / ".locks").glob("*.lock"):
