@@ -84,7 +84,7 @@ def test_the_readmes_competition_runs_line_by_line(tmp_path, monkeypatch, capsys
     assert sum(run.search == "" for run in runs) == 2  # three folds are one run
     assert {run.n_folds for run in runs} == {3}
     assert "no unreadable files" in by_command["inspect"]
-    assert "the same bytes again" in by_command["verify"]
+    assert "same bytes when computed again" in by_command["verify"]
 
     assert [upload["text"] for upload in kaggle_site.submissions] == [
         Path(f"submissions/{name}.csv").read_text() for name in ("first", "second")

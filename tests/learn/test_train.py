@@ -390,7 +390,7 @@ class TestFrozenBody:
         ]
         assert (
             note
-            == f"phase frozen: 1 epochs, 291 of {made.trained.record.n_parameters:,} parameters train"
+            == f"phase frozen: 1 epochs, 291 of {made.trained.record.n_parameters:,} parameters trainable"
         )
         thawed = fit("fit.strategy=fine_tune", "fit.lr=0.01")
         assert thawed.trained.record.n_trainable == thawed.trained.record.n_parameters
