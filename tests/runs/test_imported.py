@@ -180,7 +180,7 @@ def test_known_rows_in_other_clothes_are_refused_even_with_true_classes(referenc
     fewer = Predictions(valid.ids[:29], CLASSES, valid.probs[:29], valid.targets[:29])
     path = csv_of(tmp_path / "w.csv", fewer, label=True)
     assert "missing '00029'" in refusal("mine", "vit", path, None, store)
-    assert "another --data NAME" in refusal(
+    assert "a new --data NAME" in refusal(
         "mine", "vit", path, None, store, data=reference.data.name
     )
     assert import_run("mine", "vit", path, None, store, data="own").data.name == "own"
