@@ -15,8 +15,9 @@ INTRO = """# Commands
 
 Generated from the commands' own help by `python docs/make_commands.py`; `ens COMMAND --help` shows the same.
 
-Listing commands take `--json`: one JSON value on stdout and nothing else. Exit status: 0 done; 1 a problem that you can
-fix, explained in at most three lines; 2 wrong usage; 130 or 143 interrupted, and the same command resumes.
+Commands that list something take `--json`: they print one JSON value on stdout and nothing else.
+Exit status: 0 success; 1 an error that you can fix, explained in at most three lines; 2 wrong usage;
+130 or 143 interrupted: run the same command to resume.
 """
 
 

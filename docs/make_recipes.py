@@ -22,13 +22,14 @@ INTRO = """# Recipe keys
 
 Generated from `ensemble/recipe/` by `python docs/make_recipes.py`.
 
-`base: FILE` starts from another recipe's values: maps merge, everything else replaces. `--set KEY=VALUE` overrides a
-dotted key. Any other key is an error, and so is a value that the table does not allow.
+`base: FILE` starts from another recipe's values: maps are merged, all other values are replaced. `--set KEY=VALUE`
+overrides a dotted key. An unknown key is an error, and so is a value that the table does not allow.
 """
 SCRATCH = """## model.options of scratch_plain and scratch_residual
 
-Blocks of convolutions, then dense layers, then the classes; `pretrained: false`. `scratch_residual` adds each block's
-input to its output. `fit.penalty` names its modules: `body`, `body.block1`, …, `dense`, `dense.1`, …, `classifier`.
+Blocks of convolutions, then dense layers, then the classifier; set `pretrained: false`. `scratch_residual` adds each
+block's input to its output. `fit.penalty` names its modules: `body`, `body.block1`, …, `dense`, `dense.1`, …,
+`classifier`.
 
 | key | default | meaning |
 |---|---|---|
@@ -37,11 +38,11 @@ input to its output. `fit.penalty` names its modules: `body`, `body.block1`, …
 | `padding` | `same` | same or none (plain networks) |
 | `pool` | `2` | max pooling after a block, 1 for none; one for all or a list |
 | `convs` | `1`, residual `2` | convolutions per block |
-| `batch_norm` | `true` | after every convolution and dense layer |
-| `dropout` | `0.0` | of whole maps after a block, one for all or a list |
-| `end` | `avg` | how maps become a vector: flatten, avg or max; flatten fixes `data.size` |
+| `batch_norm` | `true` | batch norm after every convolution and dense layer |
+| `dropout` | `0.0` | dropout of whole feature maps after a block, one for all or a list |
+| `end` | `avg` | how feature maps become a vector: flatten, avg or max; flatten fixes `data.size` |
 | `dense` | `[]` | widths of the dense layers before the classes |
-| `dense_dropout` | `0.0` | after each of them |
+| `dense_dropout` | `0.0` | dropout after each of these dense layers |
 """
 
 

@@ -107,7 +107,7 @@ def _pip_line(names: Iterable[str]) -> str:
 def _memory() -> Finding:
     free = free_memory()
     if free is None:
-        return Finding("memory", "note", "this system does not say how much is free")
+        return Finding("memory", "note", "this system does not report free memory")
     text = f"{free / GIB:.1f} GiB free"
     if free >= FREE_MEMORY:
         return Finding("memory", "good", text)
@@ -223,7 +223,7 @@ def _accelerator() -> list[Finding]:
     if device.total_bytes:
         return _gpu(device, driver)
     if driver:
-        build = f"for CUDA {device.cuda}" if device.cuda else "for the CPU alone"
+        build = f"for CUDA {device.cuda}" if device.cuda else "for the CPU only"
         text = f"{driver} is installed, but torch (built {build}) does not see a GPU"
         return [Finding("GPU", "bad", text, f"install a torch for this driver: {PYTORCH_START}")]
     text = f"none; training runs on the {device.name}, {device.threads} threads, {device.precision}"

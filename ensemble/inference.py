@@ -141,9 +141,9 @@ def _notes(inputs: Sequence[Path], unscaled: Collection[str]) -> Iterator[str]:
         yield line
     if unscaled:
         yield (
-            f"{len(unscaled):,} images have more than 8 bits a pixel, "
+            f"{len(unscaled):,} images have more than 8 bits per pixel, "
             f"in a format that no training image had, such as {min(unscaled)}: "
-            "scaled by the range of their format, they may come out dark"
+            "they are scaled by the range of their format and may be too dark"
         )
 
 

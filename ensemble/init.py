@@ -79,7 +79,7 @@ def _base(path: str, layout: Layout, machine: Machine) -> str:
     """The recipe that the four families share: the images and how they are seen."""
     lines = [
         f"# {layout.n_train:,} labeled images of {len(layout.counts)} classes. "
-        "What all recipes of this set share.",
+        "Settings shared by all recipes of this data set.",
         "data:",
         f"  source: {layout.source}",
         f"  path: {_quoted(_data_path(path, layout))}",
@@ -105,7 +105,7 @@ def _valid(layout: Layout) -> str:
     if layout.valid:
         return f"  valid: {_quoted(layout.valid)}"
     return (
-        "  valid: 0.2               # stratified; {folds: 5}: all rows are validated, 5 × the work"
+        "  valid: 0.2               # stratified; {folds: 5}: every row is validated, 5 × the cost"
     )
 
 
@@ -137,12 +137,12 @@ def _size(layout: Layout, machine: Machine) -> list[str]:
     side = layout.sizes.side
     if not (machine.has_hub or machine.has_package):
         size = _scratch_size(layout, machine)
-        return [f"  size: {size:<18} # px; larger is slower and mostly better"]
+        return [f"  size: {size:<18} # px; larger is slower and usually better"]
     if side <= SMALL:
         size = 224 if machine.has_gpu and machine.has_hub else 96
         return [
             f"  size: {size:<18} # stored at {side} px, enlarged on the device",
-            "  resize: squish           # nothing is cut off",
+            "  resize: squish           # nothing is cropped",
         ]
     if machine.has_gpu:
         return []
@@ -178,7 +178,7 @@ def _pretrained(name: str, arch: str, weights: str, layout: Layout, machine: Mac
     source = "timm's hub" if weights == "true" else "the package index"
     n_epochs = _epochs(layout, machine, 3, 15)
     if machine.has_gpu:
-        fit = f"""  strategy: fine_tune      # the new head alone for frozen_epochs, then everything
+        fit = f"""  strategy: fine_tune      # only the new head for frozen_epochs, then all layers
   frozen_epochs: 1
   epochs: {n_epochs}"""
     else:
@@ -199,7 +199,9 @@ def _scratch(name: str, arch: str, layout: Layout, machine: Machine) -> str:
     size = _scratch_size(layout, machine)
     # on a CPU a small stem's sixteen times as many pixels cost too much
     has_small_stem = size <= SMALL and machine.has_gpu
-    stem = "\n  stem: small              # 3×3, stride 1: else the last maps would have one pixel"
+    stem = (
+        "\n  stem: small              # 3×3, stride 1: otherwise the last feature maps would be 1×1"
+    )
     return f"""# {arch} from scratch: timm's hub could not be reached when this was written.
 # With it: model.pretrained: true, fit.strategy: fine_tune, and a larger size.
 base: {name}{BASE}

@@ -201,9 +201,8 @@ def _refusal(slug: str, status: int) -> str:
         401: f"Kaggle refuses the credentials (401)\n{CREDENTIALS}",
         403: f"Kaggle refuses {slug} (403): you have not accepted its rules, or it does not exist\n"
         f"sign in and accept them at {rules}, then run the command again",
-        404: f"Kaggle knows no competition {slug} (404)\n"
-        f"the slug is the end of its address: {rules}",
-        429: "Kaggle wants fewer requests (429)\nwait some minutes, then run the command again",
+        404: f"Kaggle has no competition {slug} (404)\nthe slug is the end of its address: {rules}",
+        429: "Kaggle received too many requests (429)\nwait a few minutes, then run the command again",
     }
     return texts.get(status, f"Kaggle answers {status} for {slug}\ntry again later, or see {rules}")
 

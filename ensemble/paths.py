@@ -34,6 +34,6 @@ def find(path: str, get: str | None = None) -> Path:
     searched = ", ".join(str(candidate.absolute())[:200] for candidate in paths)
     fetch = f"`ens data get {get}` fetches it; or " if get else ""
     raise DataError(
-        f"data.path: {path[:200]} is not there; looked at {searched}\n"
+        f"data.path: {path[:200]} does not exist; looked at {searched}\n"
         f"{fetch}put the images there, or --set data.path=…"
     )

@@ -19,7 +19,7 @@ from ensemble.submission.answers import answers
 from ensemble.submission.ledger import Ledger
 
 PAGE = (Path(__file__).parents[1] / "docs" / "competitions.md").read_text(encoding="utf-8")
-COMMANDS = re.search(r"## From the folder to the final picks\n.*?```\n(.*?)```", PAGE, re.DOTALL)[
+COMMANDS = re.search(r"## All steps\n.*?```\n(.*?)```", PAGE, re.DOTALL)[
     1
 ].splitlines()
 BIRDS = {"crow": (50, 50, 60), "finch": (190, 150, 60), "heron": (130, 150, 190)}
@@ -84,7 +84,7 @@ def test_the_readmes_competition_runs_line_by_line(tmp_path, monkeypatch, capsys
     assert sum(run.search == "" for run in runs) == 2  # three folds are one run
     assert {run.n_folds for run in runs} == {3}
     assert "no unreadable files" in by_command["inspect"]
-    assert "the same bytes again" in by_command["verify"]
+    assert "same bytes when computed again" in by_command["verify"]
 
     assert [upload["text"] for upload in kaggle_site.submissions] == [
         Path(f"submissions/{name}.csv").read_text() for name in ("first", "second")

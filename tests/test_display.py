@@ -175,7 +175,7 @@ def test_a_blend_shows_its_group_its_members_why_and_the_honest_score_first(run_
     assert made.valid.verdict in row
     assert display.percent(made.best.accuracy.value) in row_of(shown, "best member")
     assert "accuracy weights are almost equal weights" not in shown
-    assert "(not applied: --calibrate)" in shown
+    assert "(not applied; --calibrate applies it)" in shown
 
 
 def test_without_a_threshold_every_run_is_in(run_on, capsys):

@@ -179,7 +179,7 @@ def test_a_depth_that_no_training_image_had_and_files_that_are_no_images_are_tol
     assert read(path)[0] == ["deep", "photo"]
     lines = [event.text for event in said if hasattr(event, "text")]
     assert any("more than 8 bits" in line and "deep.tif" in line for line in lines)
-    assert any(line.startswith("passed over: 1 .mp4") for line in lines)
+    assert any(line.startswith("skipped: 1 .mp4") for line in lines)
 
 
 @pytest.mark.parametrize(

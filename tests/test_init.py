@@ -76,8 +76,8 @@ def test_what_init_recognizes_in_a_competition(kaggle):
     (kaggle / "sample_submission.csv").write_text("id,red,green,blue\n054,1,0,0\n")
     (kaggle / "train" / "extra.png").write_text("no image")
     doubts = "; ".join(detect_layout(str(kaggle)).doubts)
-    assert "train holds 49 images, labels.csv has 48 rows" in doubts
-    assert "sample_submission.csv asks for 1 rows, test holds 12 images" in doubts
+    assert "train has 49 images, labels.csv has 48 rows" in doubts
+    assert "sample_submission.csv has 1 rows, test has 12 images" in doubts
     assert "1 file cannot be read as an image, such as extra.png" in doubts
 
 
@@ -149,7 +149,7 @@ def test_an_unknown_layout_is_refused_with_the_contents_of_the_folder(tmp_path):
         detect_layout(str(tmp_path / "set"))
     assert "holds: one.png" in str(refused.value)
     assert str(refused.value).count("\n") < 3
-    with pytest.raises(DataError, match="is not there"):
+    with pytest.raises(DataError, match="does not exist"):
         detect_layout(str(tmp_path / "nowhere"))
 
 

@@ -81,7 +81,7 @@ def test_an_answer_that_is_not_an_archive_is_removed(kaggle_site):
             "you have not accepted its rules, or it does not exist\nsign in and accept them at "
             "https://www.kaggle.com/competitions/birds/rules",
         ),
-        (404, "Kaggle knows no competition birds (404)"),
+        (404, "Kaggle has no competition birds (404)"),
         (
             401,
             "Kaggle refuses the credentials (401)\n"

@@ -37,10 +37,10 @@ def test_the_error_lists_every_path_that_was_tried(tmp_path, monkeypatch):
     monkeypatch.setenv("ENS_DATA", str(tmp_path / "data"))
     with pytest.raises(DataError) as missing:
         find("birds", get="kaggle:birds")
-    assert f"birds is not there; looked at {tmp_path}/data/birds, {tmp_path}/birds\n" in str(
+    assert f"birds does not exist; looked at {tmp_path}/data/birds, {tmp_path}/birds\n" in str(
         missing.value
     )
     assert "`ens data get kaggle:birds` fetches it" in str(missing.value)
     assert str(missing.value).count("\n") < 3
-    with pytest.raises(DataError, match="is not there"):
+    with pytest.raises(DataError, match="does not exist"):
         find("n" * 300)

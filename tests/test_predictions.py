@@ -56,7 +56,7 @@ def test_saving_twice_gives_the_same_bytes(tmp_path, rng, made_up):
 
 
 REFUSED = {
-    "probs of another shape": (
+    "probs with a different shape": (
         {"probs": GOOD["probs"][:, :1]},
         "probs is float32 (2, 1), expected floats (2, 2)",
     ),

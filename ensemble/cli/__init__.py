@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="From a YAML recipe to an honest ensemble and a checked submission.",
+    help="Train image classifiers from YAML recipes, blend them, write a checked submission.",
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": training.quickstart,

@@ -24,13 +24,11 @@ MinAcc = Annotated[
 PerArch = Annotated[
     int, typer.Option(min=0, help="also keep the best N runs of every architecture")
 ]
-MaxMembers = Annotated[int, typer.Option(min=0, help="at most the best N of these; 0 for all")]
+MaxMembers = Annotated[int, typer.Option(min=0, help="keep at most the best N of these; 0: all")]
 Weights = Annotated[str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")]
 Metric = Annotated[str, typer.Option(help="what weights and scores optimize: accuracy or log_loss")]
 Average = Annotated[str, typer.Option(help="arithmetic or geometric means")]
-Calibrate = Annotated[
-    bool, typer.Option("--calibrate", help="apply the temperature and floor that are shown")
-]
+Calibrate = Annotated[bool, typer.Option("--calibrate", help="apply the calibration that is shown")]
 OnData = Annotated[
     str | None, typer.Option("--data", metavar="NAME", help="the data set, if runs use several")
 ]
@@ -57,14 +55,14 @@ def list_runs(
     submissions: Annotated[
         bool,
         typer.Option(
-            "--submissions", help="instead: the sent submissions, their scores, and two final picks"
+            "--submissions", help="instead: uploaded submissions, their scores, and two final picks"
         ),
     ] = False,
     out: Out = Path("submissions"),
     json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """The leaderboard: one table per data set, with the majority-class line."""
+    """Show the leaderboard: one table per data set, with the majority-class baseline."""
     from ensemble import display
     from ensemble.runs import RunStore
 
@@ -193,7 +191,7 @@ def compare(
     json: Json = False,
     runs: Runs = None,
 ) -> None:
-    """Paired tests between runs or recipes: better, worse, or not distinguishable."""
+    """Compare runs or recipes by paired tests: better, worse, or not distinguishable."""
     from ensemble import display
     from ensemble.blending import compare as comparing
     from ensemble.display import blends
@@ -208,9 +206,7 @@ def compare(
 
 
 def import_run(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="the name of the run, instead of a recipe's")
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="the name of the run")],
     arch: Annotated[str, typer.Option(help="the architecture, for --per-arch and the tables")],
     valid: Annotated[
         Path,
@@ -222,11 +218,12 @@ def import_run(
         Path | None, typer.Option(metavar="FILE", help="the same for the test images")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="NAME", help="the data set, if no run has these rows yet")
+        str | None,
+        typer.Option(metavar="NAME", help="name of the new data set, if no run has these rows yet"),
     ] = None,
     runs: Runs = None,
 ) -> None:
-    """Make a run from predictions made elsewhere, so that they can join a blend."""
+    """Import another tool's predictions as a run, so that they can join a blend."""
     from ensemble import display
     from ensemble.runs import RunStore, imported
 
@@ -246,7 +243,7 @@ def verify(
     from ensemble.submission import verify as verify_submission
 
     n_members = verify_submission(submission, RunStore(runs))
-    display.say(f"{submission}: the same bytes again from {n_members} members")
+    display.say(f"{submission}: same bytes when computed again from {n_members} members")
     display.next_commands(
         f"ens runs{same(runs)}",
         f"ens submit {shlex.quote(str(submission))} --competition SLUG{same(runs)}",

@@ -23,12 +23,10 @@ Competition = Annotated[
     ),
 ]
 Message = Annotated[
-    str, typer.Option(metavar="TEXT", help="the description on Kaggle (members and score)")
+    str, typer.Option(metavar="TEXT", help="the description on Kaggle (default: members, score)")
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="do everything but the upload")]
-Yes = Annotated[
-    bool, typer.Option("--yes", help="do not ask, even where something looks suspicious")
-]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask, even if something looks suspicious")]
 Wait = Annotated[
     float, typer.Option("--wait", metavar="MINUTES", min=0, help="how long to wait for the score")
 ]

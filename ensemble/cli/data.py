@@ -13,7 +13,7 @@ from ensemble.cli.options import Json, OneRecipe, Set, one_present_or_shipped, r
 def init(
     path: Annotated[str, typer.Argument(metavar="PATH", help="a folder of images or an archive")],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="the name of the recipes (the folder's)")
+        str | None, typer.Option(metavar="NAME", help="name of the recipes (default: the folder's)")
     ] = None,
 ) -> None:
     """Inspect a folder or archive, report what is in it, and write recipes for it."""
@@ -40,7 +40,7 @@ def recipes(
     ] = None,
     json: Json = False,
 ) -> None:
-    """The recipes that come with ens; `ens train recipes/NAME.yaml` takes them from any folder."""
+    """List the recipes that come with ens; `ens train recipes/NAME.yaml` works in any folder."""
     from ensemble import display
     from ensemble.display.data import show_recipes
     from ensemble.recipe.shipped import copy_shipped, shipped_recipes
@@ -67,7 +67,7 @@ def recipes(
 
 
 def list_data(json: Json = False) -> None:
-    """The sets that `ens data get` can download, and which of them are on this machine."""
+    """List the sets that `ens data get` can download, and which are on this machine."""
     from ensemble import display
     from ensemble.dataset.known_sets import list_sets
     from ensemble.display.data import show_datasets
@@ -92,7 +92,7 @@ LocalFiles = Annotated[
 ]
 Destination = Annotated[
     Path | None,
-    typer.Option("--to", metavar="DIR", help="where the set's folder goes (ENS_DATA, else here)"),
+    typer.Option("--to", metavar="DIR", help="parent of the set's folder (ENS_DATA, else here)"),
 ]
 
 
@@ -117,14 +117,14 @@ def get_data(name: SetName, local_files: LocalFiles = None, to: Destination = No
 
 
 FigureFolder = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="where the figures go (inspect/NAME)")
+    Path | None, typer.Option("--out", metavar="DIR", help="folder of the figures (inspect/NAME)")
 ]
 
 
 def inspect(
     recipe: OneRecipe, set_: Set = None, out: FigureFolder = None, json: Json = False
 ) -> None:
-    """The data: counts, sizes, odd files, copies within and across splits, samples per class."""
+    """Check the data: counts, sizes, odd files, copies within and across splits, samples."""
     from ensemble import display
     from ensemble.dataset.audit import audit
     from ensemble.dataset.load import load

@@ -13,18 +13,18 @@ Runs = Annotated[
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="folder of the submissions")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="override a recipe key, dotted; repeatable"),
+    typer.Option("--set", metavar="KEY=VALUE", help="override a dotted recipe key; repeatable"),
 ]
 Engine = Annotated[
     Literal["local", "ray"],
     typer.Option(
-        "--engine", metavar="local|ray", help="processes of this machine, or a Ray cluster"
+        "--engine", metavar="local|ray", help="processes on this machine, or a Ray cluster"
     ),
 ]
 Jobs = Annotated[
     int | None,
     typer.Option(
-        "--jobs", metavar="N", min=1, help="local processes at once (the number of GPUs, else 1)"
+        "--jobs", metavar="N", min=1, help="number of local processes (default: GPUs, else 1)"
     ),
 ]
 Address = Annotated[
@@ -32,7 +32,7 @@ Address = Annotated[
     typer.Option(
         "--address",
         metavar="HOST:PORT",
-        help="the Ray cluster (one on this machine, else a new one)",
+        help="the Ray cluster (default: one on this machine, else a new one)",
     ),
 ]
 OneRecipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")]

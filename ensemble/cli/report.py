@@ -17,11 +17,11 @@ def report(
     ] = Path("report.html"),
     submissions: Annotated[
         Path,
-        typer.Option(metavar="DIR", help="where submissions are; the newest says how to blend"),
+        typer.Option(metavar="DIR", help="submissions; the newest sets the blend's options"),
     ] = Path("submissions"),
     runs: Runs = None,
 ) -> None:
-    """One page about the runs: scores, blend, recipes, mistakes, images, every run."""
+    """Write one HTML page: scores, blend, recipes, mistakes, images, every run."""
     from ensemble import display
 
     write_page(out, submissions, runs, patterns)
@@ -31,7 +31,7 @@ def report(
 
 
 def doctor(json: Json = False, runs: Runs = None) -> None:
-    """What this machine can do: GPU, memory, disk, images, weights, Kaggle; with fixes."""
+    """Check this machine: GPU, memory, disk, images, weights, Kaggle; suggest fixes."""
     from ensemble import display
     from ensemble.display.doctor import show_findings
     from ensemble.doctor import examine

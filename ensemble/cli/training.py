@@ -53,7 +53,7 @@ def quickstart(
     blends.show_blend(quick.blend)
     blends.show_submission(quick.submission)
     seconds = sum(run.total_seconds for run in quick.runs)
-    display.say(f"training took {display.minutes(seconds)}, range tests included")
+    display.say(f"training took {display.minutes(seconds)}, including range tests")
     assert quick.blend.test is not None  # the digits' test set is labeled
     write_page(page, out, runs, [run.id for run in quick.runs])
     display.say(blends.sentence(quick.blend.test, "test digits"))
@@ -115,7 +115,7 @@ def _load(recipes: Sequence[Path], overrides: Sequence[str]) -> "list[Recipe]":
     files = [file for file in files if not file.name.endswith(BASE)]
     if not files:
         raise EnsembleError(
-            f"{recipes[0]}: a base holds what several recipes share; train a recipe that names it"
+            f"{recipes[0]}: a base file is shared by several recipes; train a recipe that uses it"
         )
     return [Recipe.load(file, overrides) for file in files]
 
@@ -161,7 +161,7 @@ def lr_find(
         typer.Option("--out", metavar="DIR", help="folder of the PNG and CSV (lr_find/NAME)"),
     ] = None,
 ) -> None:
-    """Only the range test: its curve, every rule's suggestion, the chosen learning rate and why."""
+    """Run only the range test: its curve, every rule's suggestion, the chosen rate and why."""
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.local import find_rate
@@ -189,7 +189,9 @@ def tune(
     ] = 20,
     vary: Annotated[
         list[str] | None,
-        typer.Option("--vary", metavar="KEY=VALUES", help="LOW..HIGH or A,B,C; repeatable"),
+        typer.Option(
+            "--vary", metavar="KEY=VALUES", help="values to search: LOW..HIGH or A,B,C; repeatable"
+        ),
     ] = None,
     set_: Set = None,
     runs: Runs = None,

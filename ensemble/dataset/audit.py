@@ -38,8 +38,8 @@ ODDITIES: dict[str, Callable[[ImageInfo], bool]] = {
     "alpha": lambda info: info.has_alpha,
     "turned by EXIF": lambda info: info.orientation != 1,
     "several frames, the first is used": lambda info: info.is_animated,
-    "black, or nearly": lambda info: info.brightest < DARK,
-    "one colour all over": lambda info: info.contrast <= FLAT and info.brightest >= DARK,
+    "black or nearly black": lambda info: info.brightest < DARK,
+    "a single color": lambda info: info.contrast <= FLAT and info.brightest >= DARK,
 }
 
 

@@ -49,7 +49,7 @@ def read_hashed(file: Path, digest: str) -> bytes:
         stored = file.read_bytes()
     except OSError as error:
         raise DataError(
-            f"{file}: cannot be read any more ({error.strerror})\n"
+            f"{file}: can no longer be read ({error.strerror})\n"
             "put it back and run the command again"
         ) from None
     if content_hash(stored) != digest:

@@ -63,7 +63,7 @@ class Ranges:
             f"{MODE_NAMES[mode]} from {low:,.5g} to {high:,.5g}" for mode, low, high in self.by_mode
         ]
         listed = " and ".join(spans)
-        return f"more than 8 bits a pixel: {listed} (the range of this set) become 0 to 255"
+        return f"more than 8 bits per pixel: {listed} (the range of this set), scaled to 0 to 255"
 
 
 EIGHT_BITS = Ranges()

@@ -159,7 +159,7 @@ def _detected(folders: _Folders) -> Layout:
     if train is None or not _class_names(root / train):
         lines = [
             f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV "
-            "beside a folder of images",
+            "next to a folder of images",
             contents(root),
             passed_over_line(scan(root)),
         ]
@@ -201,7 +201,7 @@ def _from_csv(folders: _Folders, labels: tuple[str, str, str]) -> Layout:
     sizes, unreadable = sizes_of([*image_files(root / train), *test_files])
     doubts = _column_doubts(file, label_column, more_columns, counts)
     if test != train and n_files != len(rows):
-        doubts.append(f"{train} holds {n_files:,} images, {file} has {len(rows):,} rows")
+        doubts.append(f"{train} has {n_files:,} images, {file} has {len(rows):,} rows")
     doubts += _sample_doubts(root, folders.sample, test, n_test)
     return Layout(
         root=root,
@@ -225,7 +225,7 @@ def _column_doubts(
     doubts = []
     if more_columns:
         listed = ", ".join(more_columns[:4])
-        doubts.append(f"{file} has more columns: {listed}; data.group can keep rows together")
+        doubts.append(f"{file} has other columns: {listed}; data.group can use one of them")
     if len(counts) > max(2, counts.total() // 2):
         doubts.append(
             f"column {label_column} has {len(counts):,} different values "
@@ -239,7 +239,7 @@ def _sample_doubts(root: Path, sample: str | None, test: str | None, n_test: int
     if n_rows == n_test:
         return []
     holds = test or "no test folder"
-    return [f"{sample} asks for {n_rows:,} rows, {holds} holds {n_test:,} images"]
+    return [f"{sample} has {n_rows:,} rows, {holds} has {n_test:,} images"]
 
 
 def _check_one_label(path: Path, rows: Sequence[dict[str, str]], columns: Sequence[str]) -> None:

@@ -75,6 +75,6 @@ def same_form(name: str) -> str:
 def contents(folder: Path) -> str:
     """What a folder holds, for an error message."""
     if not os.path.isdir(folder):
-        return f"{str(folder.absolute())[:200]} is not there either"
+        return f"{str(folder.absolute())[:200]} does not exist either"
     names = sorted(child.name[:60] for child in folder.iterdir())[:8]
     return f"{folder} holds: {', '.join(names) or 'nothing'}"

@@ -153,7 +153,7 @@ def _sample(data: Data, root: Path) -> Path | None:
         return None
     path = root / data.sample_submission
     if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
-        raise DataError(f"data.sample_submission: {str(path.absolute())[:200]} is not there")
+        raise DataError(f"data.sample_submission: {str(path.absolute())[:200]} does not exist")
     return path
 
 

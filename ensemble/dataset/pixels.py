@@ -61,7 +61,7 @@ def must_stay_readable(decode: Callable[[Any], Array]) -> Callable[[Any], Array]
             return decode(image)
         except UnreadableImage as error:
             raise DataError(
-                f"{error}\nit was readable when the run began: put it back, and the run goes on"
+                f"{error}\nit was readable when the run started: put it back, and the run resumes"
             ) from None
 
     return checked

@@ -96,7 +96,7 @@ def passed_over_line(*scans: Scan) -> str:
     counts = ", ".join(f"{len(kinds[kind]):,} {kind}" for kind in by_count[:N_KINDS])
     if len(kinds) > N_KINDS:
         counts += f" and {len(kinds) - N_KINDS} more kinds"
-    return f"passed over: {counts}, such as {one_line(min(kinds[by_count[0]]))}"
+    return f"skipped: {counts}, such as {one_line(min(kinds[by_count[0]]))}"
 
 
 def is_image(path: Path) -> bool:
@@ -128,7 +128,7 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | N
             target = os.path.realpath(path)
             if target in above:
                 raise DataError(
-                    f"{one_line(path)}: a link that leads back to {one_line(Path(target))}\n"
+                    f"{one_line(path)}: a circular link to {one_line(Path(target))}\n"
                     "remove the link"
                 )
             yield from _files(path, (*above, target))

@@ -26,7 +26,7 @@ def held_out(
     if single:
         raise DataError(
             f"class {single[0]!r} has one image and cannot be split ({len(single)} such classes)\n"
-            f"add images, or give the {salt} images a folder of their own"
+            f"add images, or put the {salt} images into their own folder"
         )
     n_missing = _quotas(counts, share)
     ranked = sorted(range(len(ids)), key=lambda i: _hash(seed, salt, ids[i]))

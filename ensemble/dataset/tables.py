@@ -99,8 +99,7 @@ def _check_class_folders(folder: Path, with_images: Set[str]) -> None:
     for child in children:
         if child.is_symlink() and not os.path.exists(child):
             raise DataError(
-                f"{one_line(child)}: a link that leads nowhere\n"
-                "remove the link, or put back what it leads to"
+                f"{one_line(child)}: a broken link\nremove the link, or restore its target"
             )
     classes = [child for child in children if os.path.isdir(child)]
     if not classes:

@@ -32,7 +32,7 @@ def _notes(blend: Blend) -> None:
     weights = [member.weight for member in blend.members]
     ratio = max(weights) / min(weights)
     if weighting == "accuracy" and len(weights) > 1 and max(weights) < 1.05 * min(weights):
-        say(f"accuracy weights are almost equal weights: largest / smallest = {ratio:.3f}")
+        say(f"accuracy weights are almost equal: largest / smallest = {ratio:.3f}")
     if blend.missing:
         say(f"not in the table: {blend.missing}")
     before_refits = ", before the refits" if blend.of_refits else ""
@@ -41,7 +41,7 @@ def _notes(blend: Blend) -> None:
         f"cross-fitted on {count(blend.valid.n_rows, 'validation row')}{before_refits}: fitted on "
         "four fifths, scored on the rest, 10 repeats (best: 3 repeats, nested);\n  slightly "
         "pessimistic; intervals include the variance of the weights. "
-        f"Epoch chosen on these rows: {n_chosen} of {len(blend.members)}"
+        f"Members that chose their epoch on these rows: {n_chosen} of {len(blend.members)}"
     )
 
 
@@ -63,7 +63,7 @@ def _refits(blend: Blend) -> None:
 def _members(blend: Blend) -> None:
     unit = "points" if blend.options.metric == "accuracy" else "nats"
     shown = table("", "member", "why")
-    for name in ("valid accuracy", "weight", f"loses without it, {unit}", "differs from others"):
+    for name in ("valid accuracy", "weight", f"contribution, {unit}", "differs from others"):
         shown.add_column(name, justify="right", no_wrap=True)
     threshold, gains = blend.options.min_acc, blend.gains
     for member in blend.members:
@@ -83,8 +83,8 @@ def _members(blend: Blend) -> None:
     if len(blend.members) > 1:
         run_a, run_b = blend.most_similar
         say(
-            f"most similar: {run_a} and {run_b}: they differ on "
-            f"{percent(blend.disagreement(run_a, run_b))} "
+            f"most similar: {run_a} and {run_b} differ on "
+            f"{percent(blend.disagreement(run_a, run_b))} of the rows "
             f"and are both wrong on {percent(blend.double_fault(run_a, run_b))}"
         )
 
@@ -128,7 +128,7 @@ def _weightings(blend: Blend) -> None:
 def _calibration(blend: Blend) -> None:
     calibrated = blend.calibrated
     calibration, before, after = calibrated.calibration, calibrated.before, calibrated.after
-    applied = "applied" if blend.options.calibrate else "not applied: --calibrate"
+    applied = "applied" if blend.options.calibrate else "not applied; --calibrate applies it"
     say(
         f"calibration: temperature {calibration.temperature:.2f}, "
         f"floor {calibration.floor:g} ({applied}): "

@@ -18,10 +18,10 @@ def show_before_sending(
     shape = verified.shape
     members = count(entry.members, "member")
     rows = f"{len(shape.ids):,} rows, {shape.kind}"
-    say(f"{verified.path}: {rows}, the same bytes again from {members}")
-    say(f"to {entry.competition}, as {entry.message!r}")
+    say(f"{verified.path}: {rows}, same bytes when computed again from {members}")
+    say(f"competition {entry.competition}, message {entry.message!r}")
     if quota.n_left is None:
-        say("quota: unknown, Kaggle gives none before a team's first submission")
+        say("quota: unknown; Kaggle shows none before a team's first submission")
     else:
         submissions = count(quota.n_today, "submission")
         period = "in this competition" if quota.is_total else "today"
@@ -35,8 +35,8 @@ def show_score(entry: Entry) -> None:
         say(f"{entry.file}: public score {entry.public}, cross-fitted {_score(entry)}")
     elif entry.status != FAILED:  # a failure is the command's error
         say(
-            f"{entry.file}: no score yet; repeat the same `ens submit` to ask again: "
-            "it sends nothing twice"
+            f"{entry.file}: no score yet; repeat the same `ens submit` to check again: "
+            "it does not send the file twice"
         )
 
 

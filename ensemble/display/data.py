@@ -29,7 +29,7 @@ def show_start(new: "NewRecipes") -> None:
     say(f"balance: {_balance(layout.counts)}")
     for note in layout.notes:
         say(note)
-    say(f"doubts: {'; '.join(layout.doubts) if layout.doubts else 'none so far'}")
+    say(f"please check: {'; '.join(layout.doubts) if layout.doubts else 'nothing so far'}")
     base, *recipes = new.files
     names = ", ".join(file.name for file in recipes)
     say(f"written for this machine ({new.machine}): {base}, {names}")
@@ -45,13 +45,13 @@ def _image_counts(new: "NewRecipes") -> str:
 
 
 def _balance(counts: dict[str, int]) -> str:
-    """The largest and the smallest class, and the accuracy of always answering the largest."""
+    """The largest and the smallest class, and the accuracy of always predicting the largest."""
     largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     share = percent(counts[largest] / sum(counts.values()), 1)
     if counts[largest] == counts[smallest]:
-        return f"{counts[largest]:,} of each class; always {largest}: {share}"
+        return f"{counts[largest]:,} of each class; always predicting {largest}: {share}"
     sizes = f"{largest} {counts[largest]:,}, {smallest} {counts[smallest]:,}"
-    return f"{sizes}; always {largest}: {share}"
+    return f"{sizes}; always predicting {largest}: {share}"
 
 
 def show_recipes(recipes: "Sequence[Shipped]") -> None:

@@ -73,7 +73,7 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     for search, n_trials in Counter(run.search for run in runs if run.search).items():
         say(
             f"{n_trials} of these are trials of the search {search}: "
-            "the best of many trials scores too high"
+            "the best of many trials has a score that is too optimistic"
         )
 
 

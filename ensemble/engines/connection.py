@@ -102,7 +102,7 @@ def running_cluster() -> str | None:
     if hasattr(os, "getuid") and owner not in (os.getuid(), 0):
         raise EnsembleError(
             f"{address_file}: names a Ray cluster that another user of this machine started\n"
-            "RAY_ADDRESS=local starts one of your own\n"
+            "RAY_ADDRESS=local starts your own cluster\n"
             f"--address {address[:50]!r} joins that one, if you trust its owner"
         )
     return address or None

@@ -122,7 +122,9 @@ class Sweep:
         self.n_running -= 1
         if outcome.state == "busy":
             self.busy.append(replace(task, force=False, wait=True))
-            self.emit(RunLeft(run_id, "another process is training it; going on with the others"))
+            self.emit(
+                RunLeft(run_id, "another process is training it; continuing with the other runs")
+            )
             return
         if outcome.state == "failed":
             self.done.discard(whole_id)

@@ -137,7 +137,7 @@ def finished_run(job: Job, store: RunStore, data: DataSet, force: bool) -> Run |
     if run.data.fingerprint != data.fingerprint:
         raise RunError(
             f"{job.run_id} is finished, but its images have changed: {_change(run, data)}\n"
-            "train it again with --force, or put the old images back"
+            "train it again with --force, or restore the old images"
         )
     return run
 

@@ -164,6 +164,6 @@ def private_cache() -> Path:
     if not is_private:
         raise EnsembleError(
             f"{folder}: belongs to another user, or others can write to it and replace its images\n"
-            "remove it, or set ENS_CACHE to a folder of yours where the worker runs"
+            "remove it, or set ENS_CACHE to your own folder where the worker runs"
         )
     return folder

@@ -112,7 +112,7 @@ def _check_space(recipe: Recipe, space: Space) -> None:
         changes_rows = key.split(".")[0] in ("data", "seeds", "refit") and key not in PIXEL_KEYS
         if changes_rows or key == "fit.monitor":
             raise RecipeError(
-                f"--vary {key}: the trials would be scored on other rows or by other rules"
+                f"--vary {key}: the trials would be scored on different rows or by different rules"
             )
         for extreme in values.extremes:
             recipe.with_overrides([_override(key, extreme)])

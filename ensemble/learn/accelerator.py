@@ -36,6 +36,6 @@ def _problem() -> str:
     try:
         ones = torch.ones(64, 64, device=device())
         is_right = float((ones @ ones).sum()) == 64**3
-        return "" if is_right else "a matrix product comes out wrong"
+        return "" if is_right else "a matrix product is wrong"
     except RuntimeError as error:  # no kernel for this card, an old driver, or no free memory
         return str(error).splitlines()[0][:150]

@@ -121,7 +121,7 @@ class Fitting:
         self.n_cached = info["n_cached"]
         if device().type == "cpu":  # another number of threads computes other bytes
             torch.set_num_threads(info["threads"])
-        self._note(f"resuming from epoch {self.keeper.n_seen}, the last one that was stored")
+        self._note(f"resuming from epoch {self.keeper.n_seen}, the last stored one")
         return float(info["rate"])
 
     def _restore(self, state: TrainingState) -> None:
@@ -189,7 +189,7 @@ class Fitting:
         n_trained = self._freeze(learn, phase)
         total = models.count_parameters(self.network)
         self._note(
-            f"phase {phase.name}: {phase.n_epochs} epochs, {n_trained:,} of {total:,} parameters train"
+            f"phase {phase.name}: {phase.n_epochs} epochs, {n_trained:,} of {total:,} parameters trainable"
         )
         peak = rate * phase.share_of_rate
         if phase.is_unfrozen and fit.lr_unfrozen is not None:
@@ -246,7 +246,7 @@ class Fitting:
         if self.head_learner is None:
             n_wanted = n_cached(self.fit, self.recipe.augmentation, phase.n_epochs)
             watch = partial(self._step, "features", loss=None)
-            learn, images = None, "images pass the body every epoch"
+            learn, images = None, "images pass through the body in every epoch"
             if n_wanted:
                 learn = feature_learner(self.built, self.recipe.model, n_wanted, self.seed, watch)
             self.n_cached = 0

@@ -56,7 +56,7 @@ def _record(network: nn.Module, images: Tensor, precision: str) -> None:
         if is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"fit.cuda_graphs: this network cannot be recorded ({str(error).splitlines()[0][:120]})\n"
+            f"fit.cuda_graphs: this network cannot be captured ({str(error).splitlines()[0][:120]})\n"
             "set fit.cuda_graphs: false"
         ) from None
 

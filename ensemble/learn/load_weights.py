@@ -11,10 +11,10 @@ from ensemble.runs import StoredRun
 
 
 def load_named(network: nn.Module, weights: Weights, stem: str | None = None) -> str:
-    """Put timm-named weights into a timm network; only a classifier of another shape stays as it is.
+    """Put timm-named weights into a timm network; only a classifier with a different shape stays as it is.
 
     A shrunk stem also keeps its initial weights where shapes differ. Returns a note for run.json.
-    Raises TrainingError listing tensors that are missing, left over or of another shape.
+    Raises TrainingError listing tensors that are missing, left over or with a different shape.
     """
     assert weights.state is not None  # timm itself reads the hub's files
     expected, state = network.state_dict(), dict(weights.state)
@@ -26,7 +26,7 @@ def load_named(network: nn.Module, weights: Weights, stem: str | None = None) ->
 
 
 def load_own(network: nn.Module, weights: Weights) -> str:
-    """Put the weights of a network with our head into another one; a head of another shape starts afresh.
+    """Put the weights of a network with our head into another one; a head with a different shape starts afresh.
 
     Returns a note for run.json. Raises TrainingError.
     """
@@ -93,7 +93,7 @@ def _load(network: nn.Module, state: State, head: tuple[str, ...], source: str) 
     problems = {
         "missing": names - tensors.keys(),
         "left over": tensors.keys() - names,
-        "of another shape": {n for n in common if tensors[n].shape != expected[n].shape},
+        "with a different shape": {n for n in common if tensors[n].shape != expected[n].shape},
     }
     listed = [
         f"{len(wrong)} {problem}: {', '.join(sorted(wrong)[:4])}"

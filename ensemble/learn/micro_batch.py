@@ -119,8 +119,8 @@ class MicroBatch:
                 self.shrink(size)
                 undo()
                 self.notify(
-                    f"out of memory: training on {size} images at a time from here, gradients of "
-                    f"{self.batch} added up; batch norm sees {size}"
+                    f"out of memory: training continues with {size} images at a time, gradients "
+                    f"accumulated over {self.batch}; batch norm uses {size}"
                 )
             return work()
 

@@ -55,10 +55,10 @@ def build(model: Model, n_classes: int, size: int, weights: Weights | None = Non
         n_channels = _try(network, model, size).shape[1]
         network = BodyAndHead(network, head_layers(head, n_channels, n_classes, pools_itself))
         if pools_itself:
-            start += f"; {model.arch} pools by itself, model.head.pool is not used"
+            start += f"; {model.arch} has its own pooling; model.head.pool is not used"
     elif _try(network, model, size).shape != (1, n_classes):
         raise RecipeError(
-            f"model.options: {model.arch} with {model.options} gives no logits of {n_classes} classes"
+            f"model.options: {model.arch} with {model.options} does not return logits for {n_classes} classes"
         )
     if weights is not None and weights.has_our_head:
         start += load_own(network, weights)
@@ -118,7 +118,7 @@ def _create(model: Model, n_classes: int, size: int, weights: Weights | None) ->
                 "set data.size: auto, the size of the weights, or model.pretrained: false"
             ) from None
         raise RecipeError(
-            f"model.options: {model.arch} refuses {model.options} ({str(error)[:200]})"
+            f"model.options: {model.arch} does not accept {model.options} ({str(error)[:200]})"
         ) from None
     if not hasattr(network, "get_classifier"):
         raise RecipeError(
@@ -179,7 +179,7 @@ def _shrink_stem(network: Any, arch: str) -> str:
         or conv.in_channels != 3
         or max(conv.stride) > MAX_STEM_STRIDE
     ):
-        raise RecipeError(f"model.stem: small is not known for {arch}; leave it auto")
+        raise RecipeError(f"model.stem: small is not supported for {arch}; leave it auto")
     small = nn.Conv2d(3, conv.out_channels, 3, stride=1, padding=1, bias=conv.bias is not None)
     if conv.kernel_size == (3, 3):
         small.load_state_dict(conv.state_dict())

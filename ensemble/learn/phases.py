@@ -45,7 +45,7 @@ def plan(fit: Fit, n_groups: int) -> list[Phase]:
         phases = [head_alone, *_gradual_steps(fit, n_groups)]
     phases = [phase for phase in phases if phase.n_epochs]
     if not phases:
-        raise RecipeError("fit.epochs: nothing to train: no phase has an epoch")
+        raise RecipeError("fit.epochs: no phase has an epoch, so nothing is trained")
     return phases
 
 

@@ -65,6 +65,6 @@ def weights_config(recipe: Recipe) -> Preprocess:
     crop_pct = config["crop_pct"] if recipe.model.pretrained and resize == "crop" else 1.0
     interpolation = config["interpolation"] if config["interpolation"] in FILTERS else "bicubic"
     if size < 8:
-        raise RecipeError(f"data.size: timm knows no input size of {recipe.model.arch}; set one")
+        raise RecipeError(f"data.size: timm has no input size for {recipe.model.arch}; set one")
     geometry = Geometry(size, resize, crop_pct, interpolation)
     return Preprocess(geometry, tuple(config["mean"]), tuple(config["std"]))

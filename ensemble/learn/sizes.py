@@ -129,7 +129,7 @@ def _refusal_when_sized(model: Model, size: int) -> str | None:
     patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
     side = patch[0] if isinstance(patch, tuple) else patch
     if isinstance(side, int) and size % side:  # timm would silently leave out the rest of the image
-        return f"its patches of {side} px do not fill them"
+        return f"not a multiple of its patch size, {side} px"
     return _refusal(network, size)
 
 
@@ -140,4 +140,4 @@ def _refusal(network: nn.Module, size: int) -> str | None:
             output = network(torch.zeros(1, 3, size, size))
     except FORWARD_ERRORS as error:
         return reason_of(error)
-    return None if isinstance(output, Tensor) else f"it gives a {type(output).__name__}"
+    return None if isinstance(output, Tensor) else f"it returns a {type(output).__name__}"

@@ -129,7 +129,7 @@ def _run_named(name: str, runs: RunStore) -> Run:
         return runs.get(name)
     if len({run.digest for run in candidates}) > 1:
         ids = ", ".join(run.id for run in candidates[:4])
-        raise RecipeError(f"model.pretrained: run:{name} could be {ids}; write the id")
+        raise RecipeError(f"model.pretrained: run:{name} is ambiguous: {ids}; write the id")
     return min(candidates, key=lambda run: run.seed)
 
 
@@ -151,7 +151,7 @@ def _from_package(arch: str) -> Weights:
     content = path.read_bytes()  # what is hashed is what is read
     if hashlib.sha256(content).hexdigest() != package.sha256:
         raise TrainingError(
-            f"{path}: not the file that this version knows (SHA-256 differs); reinstall {package.name}"
+            f"{path}: not the expected file (SHA-256 differs); reinstall {package.name}"
         )
     tensors = list(_unpickled(path, io.BytesIO(content)).values())
     names = list(timm.create_model(arch, pretrained=False).state_dict())
@@ -225,7 +225,7 @@ def _from_hub(arch: str) -> Weights:
     package = " · --set model.pretrained=package" if arch.split(".")[0] in PACKAGES else ""
     raise TrainingError(
         f"model.pretrained: true: the weights of {arch} "
-        f"are not here, and timm's hub cannot be reached ({problem})\n"
+        f"are not cached, and timm's hub cannot be reached ({problem})\n"
         f"go online once{package} · --set model.pretrained=FILE (.safetensors or .pth)\n"
         f"· another arch that has a package ({', '.join(PACKAGES)}) "
         "· model.pretrained: false (a random start)"

@@ -26,7 +26,7 @@ def read_with_bases(
     current: Path | None = path
     while current is not None:
         if current.resolve() in visited:
-            raise RecipeError(f"{path}: its bases run in a circle ({current} appears twice)")
+            raise RecipeError(f"{path}: its bases are circular ({current} appears twice)")
         if len(visited) == MAX_BASES:
             raise RecipeError(f"{path}: more than {MAX_BASES} recipes deep")
         visited.append(current.resolve())

@@ -81,7 +81,7 @@ class Data(Section):
     )
     group: str | None = Field(
         None,
-        description="a csv column, or duplicates: rows of one group stay on one side of a split",
+        description="a csv column, or duplicates: rows of one group stay in one split",
     )
     sample: float = Field(
         1.0, gt=0, le=1, description="stratified share of the images to use, above 0 up to 1"
@@ -101,7 +101,7 @@ class Data(Section):
         description="auto (the weights' own), imagenet, dataset or [[mean ×3], [std ×3]]",
     )
     positive: str | None = Field(
-        None, description="two classes, one probability column: the class it stands for, as text"
+        None, description="two classes, one probability column: the class of that column, as text"
     )
     skip_unreadable: bool = Field(
         False, description="true drops unreadable validation images; false stops with an error"

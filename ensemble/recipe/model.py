@@ -15,7 +15,7 @@ class Head(Section):
 
     pool: Literal["avg", "max", "concat"] = Field(
         "concat",
-        description="avg, max or concat (both); transformers and the like pool by themselves",
+        description="avg, max or concat (both); transformers keep their own pooling",
     )
     hidden: tuple[Width, ...] = Field(
         (512,),
@@ -55,7 +55,7 @@ class Model(Section):
     )
     options: Annotated[dict[str, Any], AfterValidator(_without_weights)] = Field(
         default_factory=dict,
-        description="arguments of timm.create_model; weights are named by model.pretrained alone",
+        description="arguments of timm.create_model, except weights: see model.pretrained",
     )
     stem: Literal["auto", "small"] = Field(
         "auto", description="auto, or small (3×3, stride 1) for images under 64 px"

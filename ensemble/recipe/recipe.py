@@ -28,16 +28,16 @@ class Resources(Section):
     gpu: float = Field(
         1,
         ge=0,
-        description="GPUs of one run, 0 to 1; below 1 several runs share one",
+        description="GPUs per run, 0 to 1; below 1, several runs share one",
     )
     cpu: int | None = Field(
         None,
         ge=1,
-        description="cores of one run, from 1, null: all; their number decides a CPU's exact bytes",
+        description="CPU cores per run, from 1, null: all; results on a CPU depend on the number",
     )
     disk: Annotated[float, Field(ge=0)] | None = Field(
         None,
-        description="GB for decoded pixels, null: half of the free disk; else decoded every epoch",
+        description="GB for decoded pixels, null: half of the free disk; more is decoded every epoch",
     )
 
 
@@ -60,7 +60,7 @@ class Recipe(Section):
     )
     tta: Views = Field(
         "none",
-        description="none, flip, crops, scales, or a list of these: views to average at prediction",
+        description="none, flip, crops, scales, or a list of these: test-time augmentation",
     )
     seeds: tuple[Seed, ...] = Field(
         (0,), strict=False, min_length=1, description="a list of whole numbers from 0: one run each"

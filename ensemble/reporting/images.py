@@ -26,7 +26,7 @@ N_COPIES = 6  # pairs shown
 Progress = Callable[[str, int, int], None]
 IMPORTED = "the runs were imported, so no recipe says where they are"
 CHANGED = "they have changed since the runs were trained and validated on them"
-NOT_OPENED = "what the recipe names could not be opened here; `ens report` says why in the terminal"
+NOT_OPENED = "the images that the recipe names could not be opened here; `ens report` prints the reason in the terminal"
 
 
 @dataclass(frozen=True)

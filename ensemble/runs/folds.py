@@ -67,7 +67,7 @@ def _problem(folds: Sequence[StoredRun]) -> str:
     if len({(fold.n_folds, fold.classes, fold.recipe, fold.seed) for fold in folds}) > 1:
         return "its folds do not belong together; train them again with --force"
     if len({fold.data.valid for fold in folds}) > 1:
-        return "its folds are about different images; train them again with --force"
+        return "its folds were trained on different images; train them again with --force"
     if len(folds) < (first.n_folds or 0):
         return f"{len(folds)} of {first.n_folds} folds are finished"
     return ""

@@ -157,7 +157,7 @@ def _no_reference(
     if predictions.targets is None:
         next_step = f"else add the true classes: a column `{LABEL}`, in an .npz `targets`"
     else:
-        next_step = "another --data NAME makes a data set of its own"
+        next_step = "a new --data NAME creates a new data set"
     return f"{path}: not the validation rows of any run\n{reason}\n{next_step}"
 
 
@@ -173,8 +173,8 @@ def _matched(path: Path, predictions: Predictions, reference: Predictions) -> Pr
     extra = set(predictions.classes) - set(reference.classes)
     if missing or extra:
         raise MismatchError(
-            f"{path}: other classes than the runs: missing {some(missing, 40)}; "
-            f"not known {some(extra, 40)}"
+            f"{path}: its classes differ from the runs': missing {some(missing, 40)}; "
+            f"unknown {some(extra, 40)}"
         )
     rows = _rows(path, predictions.ids, reference.ids)
     columns = [predictions.classes.index(name) for name in reference.classes]
@@ -206,8 +206,8 @@ def _rows(path: Path, ids: Array, reference_ids: Array) -> Array:
     if {name.lstrip("0") for name in missing} & {name.lstrip("0") for name in extra}:
         hint = "\nthey look like numbers without leading zeros: read and write ids as text"
     raise MismatchError(
-        f"{path}: {len(ids):,} rows for {len(reference_ids):,}: missing {some(missing, 40)}; "
-        f"not known {some(extra, 40)}{hint}"
+        f"{path}: {len(ids):,} rows, the runs have {len(reference_ids):,}: missing {some(missing, 40)}; "
+        f"unknown {some(extra, 40)}{hint}"
     )
 
 

@@ -226,7 +226,7 @@ class StoredRun(Run):
         if digest is not None and _digest_of(path) != digest:
             raise DamagedError(
                 f"{path}: is not the file that run.json was written for (SHA-256 differs)\n"
-                "copy the run again from where it came from, or train it again with --force"
+                "copy the run again from its source, or train it again with --force"
             )
 
     def text(self, name: str) -> str:

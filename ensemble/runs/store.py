@@ -76,7 +76,7 @@ class RunStore:
         if whole:
             return whole[0]
         if incomplete:
-            raise RunError(f"{incomplete[0]}\n`ens train` the recipe again to add the others")
+            raise RunError(f"{incomplete[0]}\n`ens train` the recipe again to train the others")
         from difflib import get_close_matches
 
         near = get_close_matches(run_id, [run.id for run in self.finished()], n=3, cutoff=0.4)

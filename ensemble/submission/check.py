@@ -38,7 +38,7 @@ def _difference(ids: tuple[str, ...], expected: tuple[str, ...]) -> str:
     n_extra = len(set(ids) - set(expected))
     if n_missing or n_extra:
         return f"{n_missing} ids of the sample are missing, {n_extra} are not in the sample"
-    return "its rows are in another order than the sample's"
+    return "its rows are not in the sample's order"
 
 
 def _problem(cells: list[str], shape: Shape, classes: Sequence[str]) -> str:

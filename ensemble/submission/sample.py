@@ -61,7 +61,7 @@ def sample_of(runs: Sequence[Run], chosen: Path | None = None) -> Sample | None:
             first = with_sample[0]
             raise SubmissionError(
                 f"{first.id} was trained for {first.data.sample_submission}, "
-                f"{fold.id} for no sample submission\n{_NEXT_STEP}"
+                f"{fold.id} without a sample submission\n{_NEXT_STEP}"
             )
     samples = {fold.id: _sample_of_run(fold) for fold in with_sample}
     _check_same(samples)

@@ -45,9 +45,7 @@ def new_entry(verified: Verified, slug: str, message: str) -> Entry:
             **_score_columns("log_loss", scores["log_loss"]),
         )
     except (KeyError, TypeError, ValueError):
-        raise SubmissionError(
-            f"{manifest.path}: does not say how good the blend is; blend again"
-        ) from None
+        raise SubmissionError(f"{manifest.path}: has no scores; run `ens blend` again") from None
 
 
 def _score_columns(metric: str, score: Any) -> dict[str, Any]:
@@ -61,7 +59,7 @@ def unrecorded_uploads(api: Any, entry: Entry, ledger: Ledger) -> list[str]:
     """
     recorded = {row.ref for row in ledger.entries()}
     return [
-        f"Kaggle has {upload.file} with this message already, sent on {upload.date}"
+        f"Kaggle already has {upload.file} with this message, sent on {upload.date}"
         for upload in kaggle.list_submissions(api, entry.competition).values()
         if upload.ref not in recorded
         and (upload.file, upload.message) == (entry.file, entry.message)

@@ -79,7 +79,7 @@ def _unusual_shares(runs: Mapping[str, Run], valid: Predictions, test: Predictio
     if min(_distance(test_shares, shares) for shares in references) <= limit:
         return ""
     sorted_distances = [_distance(np.sort(test_shares), np.sort(shares)) for shares in references]
-    order = " (as if the classes were in another order)" if min(sorted_distances) <= limit else ""
+    order = " (as if the classes were in the wrong order)" if min(sorted_distances) <= limit else ""
     worst = int(np.abs(test_shares - train_shares).argmax())
     return (
         f"class shares{order}: {100 * test_shares[worst]:.0f} % of the test images are predicted "
@@ -111,7 +111,7 @@ def _disagreeing_member(runs: Mapping[str, Run], of_refits: bool) -> str:
     return (
         f"{member}: agrees with the other members on {100 * on_test[worst]:.0f} % of the test "
         f"rows, on {100 * on_valid[worst]:.0f} % of the validation rows: "
-        "are its test rows or classes in another order?"
+        "are its test rows or classes in the wrong order?"
     )
 
 
@@ -155,6 +155,6 @@ def _unlike_previous(
     if agreement >= (expected + chance) / 2 - 1 / math.sqrt(len(common)):
         return ""
     return (
-        f"the last submission, {previous.name}, agrees on {100 * agreement:.0f} % of the images, "
-        f"by chance alone it would on {100 * chance:.0f} %: is the class order or the id column another one?"
+        f"the last submission, {previous.name}, agrees on {100 * agreement:.0f} % of the images "
+        f"({100 * chance:.0f} % by chance): did the class order or the id column change?"
     )

@@ -74,7 +74,7 @@ def _manifest_of(path: Path) -> Manifest:
         return read_manifest(manifest)
     except FileNotFoundError:
         raise SubmissionError(
-            f"{path}: cannot verify: its manifest {manifest.name} is not beside it"
+            f"{path}: cannot verify: its manifest {manifest.name} is not next to it"
         ) from None
 
 
@@ -105,9 +105,7 @@ def recheck(path: Path, store: RunStore, competition: str) -> tuple[Verified, li
     try:
         accuracy = float(manifest.content["scores"]["cross_fitted"]["accuracy"]["value"])
     except (KeyError, TypeError, ValueError):
-        raise SubmissionError(
-            f"{manifest.path}: does not say how good the blend is; blend again"
-        ) from None
+        raise SubmissionError(f"{manifest.path}: has no scores; run `ens blend` again") from None
     text = path.read_text(encoding="utf-8")
     previous = previous_submission(path.parent, competition=competition)
     warnings = suspicions(

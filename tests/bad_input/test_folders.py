@@ -35,10 +35,14 @@ FAULTS = {
     "no such folder": (
         nothing,
         "data.path=nowhere",
-        ["data.path: nowhere is not there", "looked at"],
+        ["data.path: nowhere does not exist", "looked at"],
     ),
-    "a path of 5,000 letters": (nothing, f"data.path={'p' * 5000}", ["data.path", "is not there"]),
-    "a NUL in the path": (nothing, 'data.path="a\\0b"', ["data.path", "is not there"]),
+    "a path of 5,000 letters": (
+        nothing,
+        f"data.path={'p' * 5000}",
+        ["data.path", "does not exist"],
+    ),
+    "a NUL in the path": (nothing, 'data.path="a\\0b"', ["data.path", "does not exist"]),
     "no path at all": (nothing, "data.path=null", ["data.path is missing"]),
     "a recipe as path": (
         nothing,
@@ -116,12 +120,12 @@ FAULTS = {
     "no sample": (
         nothing,
         "data.sample_submission=s.csv",
-        ["data.sample_submission", "s.csv is not there"],
+        ["data.sample_submission", "s.csv does not exist"],
     ),
     "a sample that is a folder": (
         nothing,
         "data.sample_submission=val",
-        ["data.sample_submission", "val is not there"],
+        ["data.sample_submission", "val does not exist"],
     ),
     "a sample of 5,000 letters": (
         nothing,

@@ -305,7 +305,7 @@ OTHERS = {
         None,
         ["v.csv", "not the validation rows", "missing '07'"],
     ),
-    "a row too many": (KNOWN + "08,0.5,0.5\n", None, ["v.csv", "not known '08'"]),
+    "a row too many": (KNOWN + "08,0.5,0.5\n", None, ["v.csv", "unknown '08'"]),
     "other rows": (
         KNOWN.replace("\n0", "\nx"),
         None,
@@ -315,12 +315,12 @@ OTHERS = {
     "another class": (
         KNOWN.replace("b\n", "c\n", 1),
         None,
-        ["v.csv", "other classes", "missing 'b'"],
+        ["v.csv", "its classes differ from the runs'", "missing 'b'"],
     ),
     "a class too many": (
         KNOWN.replace("b\n", "b,c\n", 1).replace("0.5\n", "0.5,0\n"),
         None,
-        ["v.csv", "other classes", "not known 'c'"],
+        ["v.csv", "its classes differ from the runs'", "unknown 'c'"],
     ),
     "other true classes": (
         KNOWN.replace("b\n", "b,label\n", 1).replace("0.5\n", "0.5,a\n"),
@@ -332,9 +332,13 @@ OTHERS = {
     "a test row too few": (
         KNOWN,
         TESTS.replace("t00049,0.5,0.5\n", ""),
-        ["t.csv", "49 rows for 50"],
+        ["t.csv", "49 rows, the runs have 50"],
     ),
-    "other test classes": (KNOWN, TESTS.replace("b\n", "c\n", 1), ["t.csv", "other classes"]),
+    "other test classes": (
+        KNOWN,
+        TESTS.replace("b\n", "c\n", 1),
+        ["t.csv", "its classes differ from the runs'"],
+    ),
     "broken test rows": (
         KNOWN,
         TESTS.replace("0.5\n", "x\n", 1),

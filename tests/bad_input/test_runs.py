@@ -215,7 +215,10 @@ def weights(*pair):
 NO_MANIFEST = ["s.json: not a manifest that `ens blend` wrote"]
 VERIFIED = {
     "no file": (lambda: CSV.unlink(), ["submissions/s.csv: no such file"]),
-    "no manifest": (lambda: MANIFEST.unlink(), ["s.csv: cannot verify", "s.json is not beside it"]),
+    "no manifest": (
+        lambda: MANIFEST.unlink(),
+        ["s.csv: cannot verify", "s.json is not next to it"],
+    ),
     "a manifest that is a folder": (lambda: (MANIFEST.unlink(), MANIFEST.mkdir()), NO_MANIFEST),
     "a manifest that is empty": (lambda: MANIFEST.write_text(""), NO_MANIFEST),
     "a manifest that is a list": (lambda: MANIFEST.write_text("[1]"), NO_MANIFEST),
@@ -382,7 +385,7 @@ COMMANDS = {
         "data get flowers102 --from submissions/s.csv",
         ["s.csv: one file", "needs 3"],
     ),
-    "no folder to begin with": ("init none", ["none is not there", "looked at"]),
+    "no folder to begin with": ("init none", ["none does not exist", "looked at"]),
     "a file to begin with": ("init submissions/s.csv", ["s.csv: not a folder and not an archive"]),
     "a folder without images": ("init submissions", ["neither class folders"]),
 }

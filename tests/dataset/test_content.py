@@ -77,7 +77,7 @@ def test_bytes_without_the_hash_are_refused_and_a_wrong_index_is_mended_by_the_n
         read_hashed(files[3], *content_hashes(files[3:4]))
     assert content_hashes(files[3:4]) == [content]
     files[3].unlink()
-    with pytest.raises(DataError, match="é3.png: cannot be read any more"):
+    with pytest.raises(DataError, match="é3.png: can no longer be read"):
         read_hashed(files[3], content)
 
 

@@ -169,8 +169,8 @@ def test_the_audit_tells_deep_images_apart_and_names_black_and_constant_ones(tmp
     Image.new("RGB", (20, 20), (90, 90, 200)).save(tmp_path / "set" / "light" / "wall.png")
     looked = audit(load(Data(source="folder", path=str(tmp_path / "set"), train=".", valid=0.5)))
     assert looked.copies == ()
-    assert [item.file.name for item in looked.odd["black, or nearly"]] == ["night.png"]
-    assert [item.file.name for item in looked.odd["one colour all over"]] == ["wall.png"]
+    assert [item.file.name for item in looked.odd["black or nearly black"]] == ["night.png"]
+    assert [item.file.name for item in looked.odd["a single color"]] == ["wall.png"]
     assert any("floats from" in note for note in looked.notes)
 
 

@@ -154,7 +154,7 @@ def test_a_corrected_label_gives_another_fingerprint(root):
 def test_what_is_missing_is_named(root):
     assert refusal(Data(source="folder")).type is RecipeError
     assert "data.path is missing" in str(refusal(Data(source="csv")).value)
-    assert "not there; looked at" in str(refusal(folder(root / "nowhere")).value)
+    assert "does not exist; looked at" in str(refusal(folder(root / "nowhere")).value)
     assert "training: no such folder" in str(refusal(folder(root, train="training")).value)
     assert "val: no such folder" in str(refusal(folder(root, valid="val")).value)
     assert "data.sample_submission:" in str(

@@ -66,7 +66,7 @@ def test_what_is_no_image_is_counted_by_kind_and_tables_and_leftovers_are_not(tm
     assert passed_over_line(scan(tmp_path)) == ""
     make(tmp_path / "cat", counted)
     assert image_files(tmp_path) == [tmp_path / "cat" / "a.jpg"]
-    line = f"passed over: 2 .heic, 1 .mp4, 1 without suffix, such as {tmp_path}/cat/a.heic"
+    line = f"skipped: 2 .heic, 1 .mp4, 1 without suffix, such as {tmp_path}/cat/a.heic"
     assert passed_over_line(scan(tmp_path)) == line
     assert passed_over_line(scan(tmp_path), scan(tmp_path / "cat")) == line
 
@@ -105,7 +105,7 @@ def test_links_in_a_circle_end_with_a_message(tmp_path, place, target):
     link, goal = tmp_path / "set" / place, tmp_path / "set" / target
     link.symlink_to(os.path.relpath(goal, link.parent))
     if goal in link.parents:
-        with pytest.raises(DataError, match=r"loop: a link that leads back to .*\nremove the link"):
+        with pytest.raises(DataError, match=r"loop: a circular link to .*\nremove the link"):
             image_files(tmp_path / "set")
     else:
         assert len(image_files(tmp_path / "set")) == 3 if target != "." else 2
@@ -115,7 +115,7 @@ def test_links_that_lead_to_each_other_end_with_a_message(tmp_path):
     make(tmp_path, {"a/1.jpg": PHOTO, "b/2.jpg": PHOTO})
     (tmp_path / "a" / "b").symlink_to("../b")
     (tmp_path / "b" / "a").symlink_to("../a")
-    with pytest.raises(DataError, match="a link that leads back to"):
+    with pytest.raises(DataError, match="a circular link to"):
         image_files(tmp_path)
 
 
@@ -125,11 +125,11 @@ def test_broken_links_are_named(tmp_path):
     (tmp_path / "dog" / "itself.jpg").symlink_to("itself.jpg")
     assert (
         passed_over_line(scan(tmp_path))
-        == f"passed over: 2 broken links, such as {tmp_path}/cat/gone.jpg"
+        == f"skipped: 2 broken links, such as {tmp_path}/cat/gone.jpg"
     )
     (tmp_path / "bird").symlink_to("no such folder")
     with pytest.raises(
-        DataError, match=r"bird: a link that leads nowhere\nremove the link, or put back what it"
+        DataError, match=r"bird: a broken link\nremove the link, or restore its target"
     ):
         class_folders(tmp_path)
     assert "3 broken links" in "".join(detect_layout(str(tmp_path)).notes)
@@ -152,7 +152,7 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
 def test_init_and_a_data_set_say_what_is_passed_over(tmp_path):
     files = {f"{name}/{i}.jfif": PHOTO for name in ("cat", "dog") for i in range(4)}
     make(tmp_path, files | {"dog/9.heic": b"\0\0\0\x18ftypheic"})
-    line = f"passed over: 1 .heic, such as {tmp_path}/dog/9.heic"
+    line = f"skipped: 1 .heic, such as {tmp_path}/dog/9.heic"
     layout = detect_layout(str(tmp_path))
     assert (layout.counts, layout.notes) == ({"cat": 4, "dog": 4}, (line,))
     assert load(Data(source="folder", path=str(tmp_path), train=".", valid=0.5)).passed_over == line
@@ -169,7 +169,7 @@ def test_folders_with_no_image_that_can_be_read_say_what_they_hold(tmp_path, nam
         },
     )
     for call in (detect_layout, lambda path: class_folders(tmp_path)):
-        with pytest.raises(DataError, match=r"passed over: [12] \.heic") as refused:
+        with pytest.raises(DataError, match=r"skipped: [12] \.heic") as refused:
             call(str(tmp_path))
         assert str(refused.value).count("\n") < 3
 

@@ -105,7 +105,7 @@ def test_a_missing_folder_is_told_with_what_is_there_instead(tmp_path):
     make(tmp_path, "training/a.png", "valid/b.png")
     message = refusal(image_files, tmp_path / "train")
     assert message == f"{tmp_path}/train: no such folder\n{tmp_path} holds: training, valid"
-    assert "is not there either" in refusal(image_files, tmp_path / "no" / "train")
+    assert "does not exist either" in refusal(image_files, tmp_path / "no" / "train")
 
 
 def test_a_file_name_that_is_not_utf_8_is_refused_by_name(tmp_path):

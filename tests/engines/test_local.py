@@ -122,7 +122,7 @@ def test_changed_images_are_reported_and_force_trains_again(recipe_of, store, im
     assert runs == []
     assert failure.run_id == run.id
     assert failure.reason.startswith(f"{run.id} is finished, but its images have changed: contents")
-    assert failure.reason.endswith("train it again with --force, or put the old images back")
+    assert failure.reason.endswith("train it again with --force, or restore the old images")
     assert RunFailed(run.id, failure.reason) in events
     picture.unlink()
     _, (failure,), _ = trained([recipe_of()], store)
@@ -152,7 +152,7 @@ def test_a_recipe_that_fails_is_reported_and_the_others_go_on(recipe_of, store):
     assert [failure.run_id.split("-")[0] for failure in failures] == ["misspelt", "lost", "later"]
     for failure, word in zip(
         failures,
-        ("resnet34", "data.path: nowhere is not there", "belongs to strategy gradual"),
+        ("resnet34", "data.path: nowhere does not exist", "belongs to strategy gradual"),
         strict=True,
     ):
         assert isinstance(failure, Failure)
@@ -331,7 +331,9 @@ def test_two_processes_share_the_work_and_train_nothing_twice(recipe_of, store, 
     assert failures == []
     first, second = (Job(recipe, 0).run_id for recipe in recipes)
     assert {run.id for run in runs} == {first, second}
-    assert RunLeft(first, "another process is training it; going on with the others") in events
+    assert (
+        RunLeft(first, "another process is training it; continuing with the other runs") in events
+    )
     mine = {event.run: event.skipped for event in events if isinstance(event, RunEnded)}
     assert mine == {second: False, first: True}
     assert errors.count("finished: ") == 1

@@ -268,7 +268,7 @@ class TestStreaming:
         images, dls = served(recipe_of("augment={crop: 0.3}"))
         for file in images.files:
             file.unlink()
-        with pytest.raises(DataError, match="png: cannot be read any more .*\nput it back"):
+        with pytest.raises(DataError, match="png: can no longer be read .*\nput it back"):
             dls.train.one_batch()
 
     def test_a_training_with_crops_is_repeated_to_the_same_bytes(self, fit):

@@ -64,7 +64,10 @@ def test_the_rate_is_found_and_the_unfrozen_phase_continues_with_the_trained_hea
         plain.trained.history[-1].valid_loss, abs=0.05
     )
     assert "frozen phase: 1 cached augmentations, batch norm in eval" in cached.notes
-    assert "frozen phase: images pass the body every epoch, batch norm in eval" in plain.notes
+    assert (
+        "frozen phase: images pass through the body in every epoch, batch norm in eval"
+        in plain.notes
+    )
 
 
 @pytest.mark.parametrize(

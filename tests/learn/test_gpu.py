@@ -263,7 +263,7 @@ def test_a_network_that_cannot_be_recorded_is_refused_and_the_next_run_trains(ru
     network = torch.nn.Sequential(learn.model, HostRead())
     learn.model = network
     with (
-        pytest.raises(TrainingError, match="fit.cuda_graphs: this network cannot be recorded"),
+        pytest.raises(TrainingError, match="fit.cuda_graphs: this network cannot be captured"),
         recorded(learn, "bf16"),
     ):
         raise AssertionError("was recorded")

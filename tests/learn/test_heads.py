@@ -68,7 +68,7 @@ def test_a_body_without_feature_maps_pools_its_channels_and_learns_four_colors(a
     assert isinstance(network, BodyAndHead)
     assert network.body(x[:2]).shape == (2, WIDTHS[arch])
     assert network.head[-1].in_features == WIDTHS[arch]
-    assert made.start == f"random weights; {arch} pools by itself, model.head.pool is not used"
+    assert made.start == f"random weights; {arch} has its own pooling; model.head.pool is not used"
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
     for _ in range(30):
         optimizer.zero_grad()

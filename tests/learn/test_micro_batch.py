@@ -66,10 +66,7 @@ def test_micro_batches_step_as_the_whole_batch(fit, short):
     made = fit(*SAID)
     assert (made.trained.record.batch_size, made.trained.record.micro_batch) == (16, 4)
     assert len(notes(made)) == 2
-    assert (
-        "4 images at a time from here, gradients of 16 added up; batch norm sees 4"
-        in notes(made)[1]
-    )
+    assert "4 images at a time, gradients accumulated over 16; batch norm uses 4" in notes(made)[1]
     for mine, theirs in zip(made.trained.history, whole.trained.history, strict=True):
         assert mine.valid_loss == pytest.approx(theirs.valid_loss, abs=1e-3)
 

@@ -215,7 +215,7 @@ def test_a_network_with_a_small_stem_trains_a_step(arch, head):
 
 def test_a_network_whose_stem_is_not_known_refuses_a_small_one():
     for arch, options in (("test_vit", {"img_size": 32}), ("resnet10t", {"stem_type": ""})):
-        with pytest.raises(RecipeError, match=f"model.stem: small is not known for {arch}"):
+        with pytest.raises(RecipeError, match=f"model.stem: small is not supported for {arch}"):
             build(described(arch, stem="small", head="keep", options=options), 3, 32)
 
 
@@ -322,7 +322,7 @@ def test_a_size_that_a_network_cannot_take_is_refused(head):
     ],
 )
 def test_options_that_a_network_refuses_are_an_error(arch, options):
-    with pytest.raises(RecipeError, match=f"model.options: {arch} refuses"):
+    with pytest.raises(RecipeError, match=f"model.options: {arch} does not accept"):
         build(described(arch, options=options), 3, 32)
 
 

@@ -138,6 +138,7 @@ def test_a_recipe_starts_from_the_run_of_another(tmp_path, monkeypatch):
     other = small("dog_breed_mobilenetv2", tmp_path, monkeypatch, "fit.weight_decay=0.5")
     fitted(other, 0, store)
     with pytest.raises(
-        RecipeError, match="run:dog_breed_mobilenetv2 could be dog_breed_mobilenetv2-.*write the id"
+        RecipeError,
+        match="run:dog_breed_mobilenetv2 is ambiguous: dog_breed_mobilenetv2-.*write the id",
     ):
         fitted(later.model_copy(update={"seeds": (1,)}), 1, store)

@@ -76,7 +76,7 @@ def test_layers_are_those_that_the_recipe_describes(options, n_parameters):
     ],
 )
 def test_options_that_make_no_network_are_refused_with_the_reason(arch, options, said):
-    with pytest.raises(RecipeError, match=f"model.options: {arch} refuses .*{said}"):
+    with pytest.raises(RecipeError, match=f"model.options: {arch} does not accept .*{said}"):
         made(arch, **options)
 
 

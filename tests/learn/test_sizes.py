@@ -45,7 +45,7 @@ def test_only_where_it_must_is_a_network_made_for_another_size():
 
 def test_options_that_are_wrong_are_not_taken_for_a_wrong_size():
     with pytest.raises(
-        RecipeError, match="model.options: vit_tiny_patch16_224 refuses {'nonsense': 1}"
+        RecipeError, match="model.options: vit_tiny_patch16_224 does not accept {'nonsense': 1}"
     ):
         build(described("vit_tiny_patch16_224", options={"nonsense": 1}), 3, 96)
 

@@ -390,7 +390,7 @@ class TestFrozenBody:
         ]
         assert (
             note
-            == f"phase frozen: 1 epochs, 291 of {made.trained.record.n_parameters:,} parameters train"
+            == f"phase frozen: 1 epochs, 291 of {made.trained.record.n_parameters:,} parameters trainable"
         )
         thawed = fit("fit.strategy=fine_tune", "fit.lr=0.01")
         assert thawed.trained.record.n_trainable == thawed.trained.record.n_parameters
@@ -440,10 +440,10 @@ class TestPlan:
     def test_phases_without_epochs_fall_away_and_at_least_one_must_stay(self):
         assert [phase.name for phase in plan(Fit(frozen_epochs=0, epochs=2), 6)] == ["unfrozen"]
         assert [phase.name for phase in plan(Fit(frozen_epochs=2, epochs=0), 6)] == ["frozen"]
-        with pytest.raises(RecipeError, match="nothing to train"):
+        with pytest.raises(RecipeError, match="no phase has an epoch"):
             plan(Fit(frozen_epochs=0, epochs=0), 6)
         for strategy in ("scratch", "feature_extract"):
-            with pytest.raises(RecipeError, match="nothing to train"):
+            with pytest.raises(RecipeError, match="no phase has an epoch"):
                 plan(Fit(strategy=strategy, epochs=0), 6)
 
 

@@ -245,7 +245,7 @@ class TestFile:
         text = str(told.value)
         assert "2 missing: conv1.0.weight, layer1.0.conv1.weight" in text
         assert "1 left over: extra.weight" in text
-        assert "1 of another shape: layer2.0.conv1.weight" in text
+        assert "1 with a different shape: layer2.0.conv1.weight" in text
         assert text.endswith("check model.arch, model.options and data.size")
 
     def test_the_file_of_another_network_is_refused(self, original, tmp_path, store):
@@ -318,7 +318,8 @@ class TestRun:
     def test_weights_of_another_network_are_not_put_into_a_run(self, finished, original):
         run = finished()
         with pytest.raises(
-            TrainingError, match="does not fit this network: 2 of another shape: fc.bias, fc.weight"
+            TrainingError,
+            match="does not fit this network: 2 with a different shape: fc.bias, fc.weight",
         ):
             load_exactly(original, run)
 
@@ -486,7 +487,7 @@ class TestHub:
             assert answer["seconds"] < 5, case
             first, second, third = answer["text"].splitlines()
             assert (
-                f"the weights of {answer['arch']} are not here, and timm's hub cannot be reached ("
+                f"the weights of {answer['arch']} are not cached, and timm's hub cannot be reached ("
                 in first
             )
             assert ("--set model.pretrained=package" in second) == (answer["arch"] == LITE)

@@ -202,8 +202,8 @@ def test_bases_lie_beside_the_recipe_that_names_them(tmp_path):
 @pytest.mark.parametrize(
     ("base", "said"),
     [
-        ("r.yaml", "its bases run in a circle"),
-        ("other.yaml", "its bases run in a circle"),
+        ("r.yaml", "its bases are circular"),
+        ("other.yaml", "its bases are circular"),
         ("none.yaml", "r.yaml:1: base: none.yaml does not exist (looked for none.yaml)"),
         ("[a, b]", "r.yaml:1: base: ['a', 'b'] is not a file name"),
         ("n" * 300, "does not exist"),

@@ -137,7 +137,7 @@ def test_a_recipe_that_is_here_is_the_one_that_is_taken(ens, tmp_path):
     code, _, err = ens("train", "recipes/cifar10_densenet.yaml")
     assert code == 1
     assert "shipped" not in err
-    assert "data.path: mine is not there" in err
+    assert "data.path: mine does not exist" in err
 
 
 def test_a_pattern_that_no_shell_expanded_means_all_that_match(ens):

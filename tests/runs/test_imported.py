@@ -111,7 +111,7 @@ def test_ids_that_lost_their_leading_zeros_are_refused_with_the_reason(reference
     tests = csv_of(tmp_path / "t.csv", reference.test(), lambda name: str(int(name)))
     message = refusal("mine", "vit", csv_of(tmp_path / "ok.csv", reference.valid()), tests, store)
     assert message.startswith(
-        f"{tests}: 8 rows for 8: missing '0000', '0001', '0002', … (8); not known '0', '1', '2'"
+        f"{tests}: 8 rows, the runs have 8: missing '0000', '0001', '0002', … (8); unknown '0', '1', '2'"
     )
     assert message.endswith("read and write ids as text")
 
@@ -180,7 +180,7 @@ def test_known_rows_in_other_clothes_are_refused_even_with_true_classes(referenc
     fewer = Predictions(valid.ids[:29], CLASSES, valid.probs[:29], valid.targets[:29])
     path = csv_of(tmp_path / "w.csv", fewer, label=True)
     assert "missing '00029'" in refusal("mine", "vit", path, None, store)
-    assert "another --data NAME" in refusal(
+    assert "a new --data NAME" in refusal(
         "mine", "vit", path, None, store, data=reference.data.name
     )
     assert import_run("mine", "vit", path, None, store, data="own").data.name == "own"
@@ -216,7 +216,7 @@ def test_test_rows_are_those_of_a_run_that_has_some(reference, store, tmp_path):
     )  # comes first, has no test set
     odd = Predictions(np.array(["x", "y"]), CLASSES, np.full((2, 3), 1 / 3, np.float32))
     message = refusal("zz", "vit", tmp_path / "v.csv", csv_of(tmp_path / "t.csv", odd), store)
-    assert "2 rows for 8" in message
+    assert "2 rows, the runs have 8" in message
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\\b", "a\nb", "x" * 300, ".hidden"])

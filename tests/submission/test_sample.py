@@ -157,7 +157,7 @@ def test_a_run_with_a_sample_and_one_without_are_refused(trained, store, tmp_pat
         run.model_copy(update={"data": run.data.model_copy(update={"sample_submission": None})})
     )
     with pytest.raises(
-        SubmissionError, match=r"a-1-s0 was trained for .*, b-1-s0 for no sample submission"
+        SubmissionError, match=r"a-1-s0 was trained for .*, b-1-s0 without a sample submission"
     ):
         blended(store, tmp_path)
 

@@ -68,8 +68,14 @@ def test_a_submission_is_checked_shown_sent_scored_and_recorded(competition, ens
     ens("blend --name one --metric log_loss")
     code, out, err = ens(f"{SUBMIT} --yes")
     assert (code, err) == (0, "")
-    assert "submissions/one.csv: 60 rows, probabilities, the same bytes again from 2 members" in out
-    assert "to birds, as 'one: 2 members, accuracy weights, cross-fitted log loss 0." in out
+    assert (
+        "submissions/one.csv: 60 rows, probabilities, same bytes when computed again from 2 members"
+        in out
+    )
+    assert (
+        "competition birds, message 'one: 2 members, accuracy weights, cross-fitted log loss 0."
+        in out
+    )
     assert "quota: 0 submissions made today, 5 left today" in out
     assert "suspicious" not in out
     assert kaggle_site.calls == [
@@ -122,7 +128,7 @@ def test_a_dry_run_does_all_but_the_upload_and_without_a_terminal_the_answer_is_
     assert not Ledger(Path("submissions")).path.exists()
     kaggle_site.submissions, kaggle_site.n_left = [], 0  # all zero: no team yet
     assert (
-        "quota: unknown, Kaggle gives none before a team's first submission"
+        "quota: unknown; Kaggle shows none before a team's first submission"
         in ens(f"{SUBMIT} --dry-run")[1]
     )
     monkeypatch.setattr("builtins.input", lambda: "y")
@@ -135,7 +141,7 @@ def test_a_late_score_is_requested_again_and_nothing_is_sent_twice(competition, 
     kaggle_site.delay = 2  # the list is read once before the upload
     ens("blend --name one")
     out = ens(f"{SUBMIT} --yes --wait 0")[1]
-    assert "no score yet; repeat the same `ens submit` to ask again" in out
+    assert "no score yet; repeat the same `ens submit` to check again" in out
     assert "pending" in ens("runs --submissions")[1]
     out = ens(f"{SUBMIT} --yes --wait 0")[1]
     assert "one.csv: public score" in out
@@ -166,7 +172,7 @@ def test_an_upload_missing_from_the_ledger_is_not_repeated_without_asking(
     code, out, _ = ens(SUBMIT)
     assert (code, len(kaggle_site.submissions)) == (1, 1)
     assert (
-        "looks suspicious: Kaggle has one.csv with this message already, sent on 2024-01-01" in out
+        "looks suspicious: Kaggle already has one.csv with this message, sent on 2024-01-01" in out
     )
 
 

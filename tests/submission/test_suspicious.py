@@ -114,7 +114,7 @@ def test_a_permuted_class_order_shows_in_the_class_shares(world, rng):
         name: with_test(run, permuted) for name, run in without_targets(world(rng, SKEWED)).items()
     }
     (warning,) = suspicions_of(runs)
-    assert warning.startswith("class shares (as if the classes were in another order): ")
+    assert warning.startswith("class shares (as if the classes were in the wrong order): ")
 
 
 @pytest.mark.parametrize("change", [permuted, shuffled])

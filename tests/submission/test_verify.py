@@ -207,7 +207,7 @@ def test_a_changed_or_missing_sample_is_named(submission, store, tmp_path):
 
 def test_a_missing_manifest_and_a_missing_file_are_reported(submission, store, tmp_path):
     submission.with_suffix(".json").unlink()
-    assert f"cannot verify: its manifest {submission.stem}.json is not beside it" in refusal(
+    assert f"cannot verify: its manifest {submission.stem}.json is not next to it" in refusal(
         submission, store
     )
     assert "none.csv: no such file" in refusal(tmp_path / "none.csv", store)

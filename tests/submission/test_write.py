@@ -214,7 +214,10 @@ REFUSED = {
         "id,ant,bee\nx,0.5,0.5\nz,1,0\n",
         "1 ids of the sample are missing, 1 are not in the sample",
     ),
-    "rows in another order": ("id,ant,bee\ny,1,0\nx,0.5,0.5\n", "another order than the sample's"),
+    "rows in another order": (
+        "id,ant,bee\ny,1,0\nx,0.5,0.5\n",
+        "its rows are not in the sample's order",
+    ),
     "an id twice": ("id,ant,bee\nx,0.5,0.5\nx,1,0\n", "an id appears more than once"),
     "a sum of 1.00001": (
         "id,ant,bee\nx,0.5,0.50001\ny,1,0\n",
