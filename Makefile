@@ -27,8 +27,8 @@ sweep: $(VENV)/.installed-dev ## a small network of every timm family learns fou
 	$(PY) bench/sweep.py
 
 check: $(VENV)/.installed-dev ## format, lint, types
-	$(PY) -m ruff format --check ensemble tests bench
-	$(PY) -m ruff check ensemble tests bench
+	$(PY) -m ruff format --check ensemble tests bench docs setup.py
+	$(PY) -m ruff check ensemble tests bench docs setup.py
 	$(PY) -m mypy
 	$(PY) -m mypy --platform win32
 

@@ -16,7 +16,9 @@ class BuildWithRecipes(build_py):
         """Build as usual, then copy."""
         super().run()
         if not self.editable_mode:
-            shutil.copytree(RECIPES, Path(self.build_lib) / "ensemble" / "shipped_recipes", dirs_exist_ok=True)
+            shutil.copytree(
+                RECIPES, Path(self.build_lib) / "ensemble" / "shipped_recipes", dirs_exist_ok=True
+            )
 
 
 setup(cmdclass={"build_py": BuildWithRecipes})

@@ -9,13 +9,23 @@ from pathlib import Path
 
 def names(requirements: list[str]) -> set[str]:
     """The distributions that requirements name."""
-    return {re.split(r"[<>=]", requirement)[0].lower().replace("_", "-") for requirement in requirements}
+    return {
+        re.split(r"[<>=]", requirement)[0].lower().replace("_", "-") for requirement in requirements
+    }
 
 
 def check_environment() -> None:
     """No package that only an extra names may hide that a base dependency is missing."""
-    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = names([requirement for extra in project["optional-dependencies"].values() for requirement in extra])
+    project = tomllib.loads(
+        (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    )["project"]
+    extras = names(
+        [
+            requirement
+            for extra in project["optional-dependencies"].values()
+            for requirement in extra
+        ]
+    )
     installed = names([distribution.metadata["Name"] for distribution in distributions()])
     surplus = (extras - names(project["dependencies"])) & installed
     assert not surplus, f"only extras name {', '.join(sorted(surplus))}"
@@ -35,7 +45,11 @@ def check_report() -> None:
     page = Path("report.html").read_text(encoding="utf-8")
     assert page.rstrip().endswith("</html>")
     assert "data:image/png" in page or "<svg" in page
-    missing = [arch for arch in ("vgg", "resnet", "densenet", "efficientnet") if f"digits_{arch}" not in page]
+    missing = [
+        arch
+        for arch in ("vgg", "resnet", "densenet", "efficientnet")
+        if f"digits_{arch}" not in page
+    ]
     assert not missing, missing
 
 

@@ -19,9 +19,7 @@ from ensemble.submission.answers import answers
 from ensemble.submission.ledger import Ledger
 
 PAGE = (Path(__file__).parents[1] / "docs" / "competitions.md").read_text(encoding="utf-8")
-COMMANDS = re.search(r"## All steps\n.*?```\n(.*?)```", PAGE, re.DOTALL)[
-    1
-].splitlines()
+COMMANDS = re.search(r"## All steps\n.*?```\n(.*?)```", PAGE, re.DOTALL)[1].splitlines()
 BIRDS = {"crow": (50, 50, 60), "finch": (190, 150, 60), "heron": (130, 150, 190)}
 
 torch.set_num_threads(1)
