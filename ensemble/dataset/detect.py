@@ -10,13 +10,17 @@ from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.dataset.filenames import contents, is_sample, same_form
 from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.dataset.scan import image_files, passed_over_line, scan
+from ensemble.dataset.split_folders import (
+    USUAL,
+    class_names,
+    folder_names,
+    has_images,
+    split_folders,
+)
 from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
 from ensemble.paths import find
 
-TRAIN = ("train", "training", "train_images", "train_imgs", "images", "imgs", "jpg")
-VALID = ("val", "valid", "validation", "dev")
-TEST = ("test", "testing", "test_images", "test_imgs", "eval")
 LABELS = ("label", "labels", "target", "class", "breed", "category", "species", "diagnosis", "y")
 
 
@@ -64,8 +68,8 @@ class _Folders:
 def detect_layout(path: str) -> Layout:
     """The layout of a folder or archive. Raises DataError for one that is not known."""
     root = _unwrapped(folder_of(find(path)))
-    names = _folder_names(root)
-    train, valid, test = (_named(root, names, kind) for kind in (TRAIN, VALID, TEST))
+    names = folder_names(root)
+    train, valid, test = split_folders(root, names)
     samples = [file.name for file in sorted(root.glob("*.csv")) if is_sample(file.name)]
     sample = _fitting_sample(root, samples, test)
     layout = _detected(_Folders(root, train, valid, test, sample, names))
@@ -97,45 +101,10 @@ def _unwrapped(root: Path) -> Path:
         if len(children) != 1 or not children[0].is_dir():
             return root
         (child,) = children
-        is_class = not _class_names(child) and _has_images(child)
-        if is_class or child.name.lower() in TRAIN:
+        is_class = not class_names(child) and has_images(child)
+        if is_class or child.name.lower() in USUAL["train"]:
             return root
         root = child
-
-
-def _subfolders(folder: Path) -> list[Path]:
-    children = [child for child in folder.iterdir() if child.name[0] not in "._"]
-    return sorted(child for child in children if child.is_dir())
-
-
-def _folder_names(root: Path) -> tuple[str, ...]:
-    """POSIX names of the folders; then of those inside one that holds training and test folders."""
-    top = _subfolders(root)
-    nested: list[Path] = []
-    for folder in top:
-        inside = _subfolders(folder)
-        names = {child.name.lower() for child in inside}
-        if names & set(TRAIN) and names & set(TEST):
-            nested += inside
-    return tuple(folder.relative_to(root).as_posix() for folder in [*top, *nested])
-
-
-def _named(root: Path, folders: Sequence[str], names: Sequence[str]) -> str | None:
-    """The first folder of such a name that holds images."""
-    # of two folders with one name, the one that is not nested: it comes first
-    by_lower = {Path(folder).name.lower(): folder for folder in reversed(folders)}
-    for name in names:
-        if name in by_lower and _has_images(root / by_lower[name]):
-            return by_lower[name]
-    return None
-
-
-def _has_images(folder: Path) -> bool:
-    return bool(image_files(folder))
-
-
-def _class_names(folder: Path) -> list[str]:
-    return [child.name for child in _subfolders(folder) if _has_images(child)]
 
 
 def _fitting_sample(root: Path, samples: Sequence[str], test: str | None) -> str | None:
@@ -149,14 +118,14 @@ def _fitting_sample(root: Path, samples: Sequence[str], test: str | None) -> str
 
 
 def _detected(folders: _Folders) -> Layout:
-    labels = _labels_file(folders.root, folders.train)
+    labels = _labels_file(folders)
     if labels is not None:
         return _from_csv(folders, labels)
     root, train = folders.root, folders.train
-    are_classes = folders.names and all(_has_images(root / name) for name in folders.names)
+    are_classes = folders.names and all(has_images(root / name) for name in folders.names)
     if train is None and not folders.valid and not folders.test and are_classes:
         train = "."
-    if train is None or not _class_names(root / train):
+    if train is None or not class_names(root / train):
         lines = [
             f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV "
             "next to a folder of images",
@@ -167,8 +136,14 @@ def _detected(folders: _Folders) -> Layout:
     return _from_folders(replace(folders, train=train))
 
 
-def _labels_file(root: Path, train: str | None) -> tuple[str, str, str] | None:
-    """(file, id column, label column) of a CSV that names the images of the training folder."""
+def _labels_file(folders: _Folders) -> tuple[str, str, str] | None:
+    """(file, id column, label column) of a CSV that names the images of the training folder.
+
+    The label column is the one that the sample submission has too, else one of a usual name, else
+    the first. Raises DataError for several label columns, and for numbers to predict.
+    """
+    root, train = folders.root, folders.train
+    sample_columns = read_csv(root / folders.sample)[0][1:] if folders.sample else []
     for path in sorted(root.glob("*.csv")):
         if is_sample(path.name) or train is None:
             continue
@@ -178,10 +153,34 @@ def _labels_file(root: Path, train: str | None) -> tuple[str, str, str] | None:
             column for column in header if all(same_form(row[column]) in ids for row in rows[:50])
         ]
         label_columns = [column for column in header if column not in id_columns[:1]]
-        if id_columns and label_columns:
-            named = [column for column in label_columns if column.lower() in LABELS]
-            return path.name, id_columns[0], (named or label_columns)[0]
+        if not id_columns or not label_columns:
+            continue
+        in_sample = [column for column in label_columns if column in sample_columns]
+        usual = [column for column in label_columns if column.lower() in LABELS]
+        label_column = (in_sample or usual or label_columns)[0]
+        _check_one_label(path, rows, in_sample if len(in_sample) > 1 else label_columns)
+        if len(in_sample) > 1:
+            raise DataError(
+                f"{path}: {', '.join(in_sample)[:200]}: the sample submission asks for all of them\n"
+                "several labels per image are not supported; keep one label column"
+            )
+        if in_sample and _asks_for_numbers(root, folders.sample, label_column):
+            raise DataError(
+                f"{path}: {label_column}: the sample submission asks for numbers, not classes\n"
+                "predicting numbers is not supported; a column of classes is needed"
+            )
+        return path.name, id_columns[0], label_column
     return None
+
+
+def _asks_for_numbers(root: Path, sample: str | None, column: str) -> bool:
+    """Whether the sample's cells are numbers, one of them neither whole nor a probability."""
+    cells = [row[column] for row in read_csv(root / sample)[1]] if sample else []
+    try:
+        numbers = [float(cell) for cell in cells]
+    except ValueError:
+        return False
+    return any(number > 1 and not number.is_integer() for number in numbers)
 
 
 def _from_csv(folders: _Folders, labels: tuple[str, str, str]) -> Layout:
@@ -191,7 +190,6 @@ def _from_csv(folders: _Folders, labels: tuple[str, str, str]) -> Layout:
     header, rows = read_csv(root / file, LABEL_DELIMITERS)
     counts = Counter(row[label_column] for row in rows)
     more_columns = [column for column in header if column not in (id_column, label_column)]
-    _check_one_label(root / file, rows, [label_column, *more_columns])
     n_files = len(image_files(root / train))
     is_shared = test is None and n_files > len(rows)
     if is_shared and folders.sample and _are_in(root, train, folders.sample):
@@ -267,6 +265,11 @@ def _from_folders(folders: _Folders) -> Layout:
     files = image_files(root / train)
     test_files = image_files(root / test) if test else []
     counts = Counter(file.relative_to(root / train).parts[0] for file in files)
+    if len(counts) < 2:
+        raise DataError(
+            f"{root / train}: {min(counts)!r} would be the only class\n"
+            "class folders need two or more; a labels CSV must name the images of its folder"
+        )
     sizes, unreadable = sizes_of([*files, *test_files])
     return Layout(
         root=root,

@@ -178,8 +178,8 @@ class _Driver:
         cpu, gpu = running.resources["CPU"], running.resources["GPU"]
         task = ray.remote(run_task).options(num_cpus=cpu, num_gpus=gpu, max_retries=0)
         data_reference = self._data_reference(data)
-        result = task.remote(payload, data_reference, self.event_actor, self.file_reader)
-        self.running[result] = running
+        reference = task.remote(payload, data_reference, self.event_actor, self.file_reader)
+        self.running[reference] = running
 
     def _data_reference(self, data: DataSet) -> Any:
         """Ray's reference to a data set, which is sent to each machine once."""
@@ -207,8 +207,8 @@ class _Driver:
         for report in ray.get(self.event_actor.fetch.remote()):
             if report.number in by_number:  # not from a worker that counts as lost
                 self._handle(by_number[report.number], report)
-        for result in returned:
-            self._receive(self.running.pop(result), result)
+        for reference in returned:
+            self._receive(self.running.pop(reference), reference)
 
     def _handle(self, running: _Running, report: Report) -> None:
         if report.state:
@@ -219,7 +219,7 @@ class _Driver:
         except Pruned:
             self.event_actor.prune.remote(running.number)
 
-    def _receive(self, running: _Running, result: Any) -> None:
+    def _receive(self, running: _Running, reference: Any) -> None:
         """End a task that returned and store its run; send it again if its worker was lost."""
         import ray
         from ray import exceptions
@@ -232,7 +232,7 @@ class _Driver:
             exceptions.ObjectLostError,
         )
         try:
-            outcome, files = ray.get(result)
+            outcome, files = ray.get(reference)
             if files:
                 self._store_run(running, files)
         except worker_lost as error:
@@ -273,8 +273,8 @@ class _Driver:
         import ray
 
         with suppress(Exception):  # the cluster may be gone
-            for result in self.running:
-                ray.cancel(result, force=True)
+            for reference in self.running:
+                ray.cancel(reference, force=True)
             ray.kill(self.event_actor)
 
 

@@ -141,7 +141,7 @@ class Sweep:
 
     def _queue_refit(self, job: Job) -> None:
         """Queue the refit that a recipe asks for once its last fold is finished."""
-        is_last = all(other.whole_id != job.whole_id for other in self.unfinished.values())
+        is_last = all(waiting.whole_id != job.whole_id for waiting in self.unfinished.values())
         if job.recipe.refit and is_last:
             self.waiting.appendleft(Task(self.last_fold[job.whole_id], is_refit=True))
 

@@ -114,8 +114,8 @@ def _parse_range(text: str, values: str) -> Range:
 
 
 def _parse_categorical(text: str, values: str) -> Categorical:
-    parsed = tuple(parse_scalar(value) for value in values.split(","))
-    if any(isinstance(value, list | dict) for value in parsed) or len(set(parsed)) < 2:
+    parsed = tuple(parse_scalar(word) for word in values.split(","))
+    if any(isinstance(choice, list | dict) for choice in parsed) or len(set(parsed)) < 2:
         raise RecipeError(f"--vary {text}: needs at least two different plain values\n{HINT}")
     return Categorical(parsed)
 
@@ -153,7 +153,7 @@ def recipe_values(recipe: Recipe, space: Space) -> dict[str, Any]:
     """The recipe's own values of the varied keys, without those outside the space."""
     recipe_map = recipe.model_dump(mode="json")
     values = {key: _value_at(recipe_map, key) for key in space}
-    return {key: value for key, value in values.items() if space[key].contains(value)}
+    return {key: setting for key, setting in values.items() if space[key].contains(setting)}
 
 
 def _value_at(section: Any, key: str) -> Any:

@@ -4,15 +4,15 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-Result = TypeVar("Result")
+Answer = TypeVar("Answer")
 
 
-class Background(Generic[Result]):
+class Background(Generic[Answer]):
     """A call in a thread; `take` returns its result once."""
 
-    def __init__(self, work: Callable[[], Result]) -> None:
+    def __init__(self, work: Callable[[], Answer]) -> None:
         self.work = work
-        self.results: list[Result] = []
+        self.results: list[Answer] = []
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -23,7 +23,7 @@ class Background(Generic[Result]):
         except BaseException as error:  # take raises it in the thread that calls it
             self.error = error
 
-    def take(self, wait: float | None = 0.0) -> Result | None:
+    def take(self, wait: float | None = 0.0) -> Answer | None:
         """The result, None if it was taken or is not ready after `wait` seconds; without a limit for None.
 
         Raises the error of the call.

@@ -175,8 +175,8 @@ class Fitting:
         with clean_on_error(learn):
             test = range_test(learn, rule, n_steps, cbs)
         share = f"{n_steps / n_run:.0%} of the {n_run} training steps"
-        found = f"range test: rate {test.chosen:.2g} ({test.rule} rule, {n_steps} steps, {share})"
-        self._note(test.note or found)
+        summary = f"range test: rate {test.chosen:.2g} ({test.rule} rule, {n_steps} steps, {share})"
+        self._note(test.note or summary)
         return test
 
     def run(self, number: int, rate: float, state: TrainingState | None = None) -> None:
