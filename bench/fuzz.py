@@ -162,7 +162,7 @@ def sidecar(raw: bytes, folder: Path) -> None:
         np.save(array, np.zeros((3, 2, 2, 3), np.uint8))
     path.write_bytes(raw)
     stored = read_array(array, path, 3)
-    assert stored is None or all(0 <= row < 3 for row, _ in stored[1]["unreadable"])
+    assert stored is None or all(0 <= row < 3 for row, _ in stored[1].unreadable)
 
 
 def search(raw: bytes, folder: Path) -> None:
