@@ -9,6 +9,7 @@ from ensemble.dataset.archives import folder_of
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.dataset.filenames import contents, is_sample, same_form
 from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
+from ensemble.dataset.label_column import check_folders_are_the_labels, labels_file
 from ensemble.dataset.scan import image_files, passed_over_line, scan
 from ensemble.dataset.split_folders import (
     USUAL,
@@ -20,8 +21,6 @@ from ensemble.dataset.split_folders import (
 from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
 from ensemble.paths import find
-
-LABELS = ("label", "labels", "target", "class", "breed", "category", "species", "diagnosis", "y")
 
 
 @dataclass(frozen=True)
@@ -118,7 +117,7 @@ def _fitting_sample(root: Path, samples: Sequence[str], test: str | None) -> str
 
 
 def _detected(folders: _Folders) -> Layout:
-    labels = _labels_file(folders)
+    labels = labels_file(folders.root, folders.train, folders.sample)
     if labels is not None:
         return _from_csv(folders, labels)
     root, train = folders.root, folders.train
@@ -134,53 +133,6 @@ def _detected(folders: _Folders) -> Layout:
         ]
         raise DataError("\n".join(filter(None, lines)))
     return _from_folders(replace(folders, train=train))
-
-
-def _labels_file(folders: _Folders) -> tuple[str, str, str] | None:
-    """(file, id column, label column) of a CSV that names the images of the training folder.
-
-    The label column is the one that the sample submission has too, else one of a usual name, else
-    the first. Raises DataError for several label columns, and for numbers to predict.
-    """
-    root, train = folders.root, folders.train
-    sample_columns = read_csv(root / folders.sample)[0][1:] if folders.sample else []
-    for path in sorted(root.glob("*.csv")):
-        if is_sample(path.name) or train is None:
-            continue
-        header, rows = read_csv(path, LABEL_DELIMITERS)
-        ids = files_by_id(root, train).keys()
-        id_columns = [
-            column for column in header if all(same_form(row[column]) in ids for row in rows[:50])
-        ]
-        label_columns = [column for column in header if column not in id_columns[:1]]
-        if not id_columns or not label_columns:
-            continue
-        in_sample = [column for column in label_columns if column in sample_columns]
-        usual = [column for column in label_columns if column.lower() in LABELS]
-        label_column = (in_sample or usual or label_columns)[0]
-        _check_one_label(path, rows, in_sample if len(in_sample) > 1 else label_columns)
-        if len(in_sample) > 1:
-            raise DataError(
-                f"{path}: {', '.join(in_sample)[:200]}: the sample submission asks for all of them\n"
-                "several labels per image are not supported; keep one label column"
-            )
-        if in_sample and _asks_for_numbers(root, folders.sample, label_column):
-            raise DataError(
-                f"{path}: {label_column}: the sample submission asks for numbers, not classes\n"
-                "predicting numbers is not supported; a column of classes is needed"
-            )
-        return path.name, id_columns[0], label_column
-    return None
-
-
-def _asks_for_numbers(root: Path, sample: str | None, column: str) -> bool:
-    """Whether the sample's cells are numbers, one of them neither whole nor a probability."""
-    cells = [row[column] for row in read_csv(root / sample)[1]] if sample else []
-    try:
-        numbers = [float(cell) for cell in cells]
-    except ValueError:
-        return False
-    return any(number > 1 and not number.is_integer() for number in numbers)
 
 
 def _from_csv(folders: _Folders, labels: tuple[str, str, str]) -> Layout:
@@ -240,18 +192,6 @@ def _sample_doubts(root: Path, sample: str | None, test: str | None, n_test: int
     return [f"{sample} has {n_rows:,} rows, {holds} has {n_test:,} images"]
 
 
-def _check_one_label(path: Path, rows: Sequence[dict[str, str]], columns: Sequence[str]) -> None:
-    """Raises DataError where a column for each class says 0 or 1."""
-    is_one_hot = all(sorted(row[name] for name in columns)[-2:] == ["0", "1"] for row in rows)
-    if len(columns) > 1 and is_one_hot:
-        raise DataError(
-            f"{path}: {', '.join(columns)[:200]}: a column for each class, "
-            "but one label column is needed\n"
-            "with pandas: d['label'] = d.iloc[:, 1:].idxmax(axis=1), "
-            "then d.iloc[:, [0, -1]].to_csv(…, index=False)"
-        )
-
-
 def _are_in(root: Path, folder: str, sample: str) -> bool:
     """Whether a sample submission asks for images of this folder."""
     header, rows = read_csv(root / sample)
@@ -270,6 +210,8 @@ def _from_folders(folders: _Folders) -> Layout:
             f"{root / train}: {min(counts)!r} would be the only class\n"
             "class folders need two or more; a labels CSV must name the images of its folder"
         )
+    names = [file.relative_to(root / train) for file in files]
+    check_folders_are_the_labels(root, train, folders.sample, names)
     sizes, unreadable = sizes_of([*files, *test_files])
     return Layout(
         root=root,

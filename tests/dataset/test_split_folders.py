@@ -127,3 +127,18 @@ class TestLabelColumn:
         labels = "id,score\n00,0\n01,1\n02,1\n"
         sample = "id,score\n10,0.5\n11,0.5\n12,1.0\n"
         assert detect_layout(self.competition(images, labels, sample)).labels[2] == "score"
+
+    def test_class_folders_that_are_not_what_the_sample_asks_for_are_refused(self, images):
+        root = images("train/north", "train/south", "test")
+        rows = ["00,7", "01,8", "02,7", "10,8", "11,7", "12,8"]
+        (root / "train.csv").write_text("\n".join(["image,hotel", *rows]) + "\n")
+        (root / "sample_submission.csv").write_text("image,hotel\n20,7\n21,7\n22,7\n")
+        with pytest.raises(DataError, match="hotel, which the sample submission asks for, differs"):
+            detect_layout(str(root))
+
+    def test_a_table_that_repeats_the_class_folders_is_fine(self, images):
+        root = images("train/cat", "train/dog", "test")
+        rows = ["00.png,cat", "01.png,cat", "02.png,cat", "10.png,dog", "11.png,dog", "12.png,dog"]
+        (root / "train.csv").write_text("\n".join(["image,label", *rows]) + "\n")
+        (root / "sample_submission.csv").write_text("image,label\n20.png,cat\n")
+        assert detect_layout(str(root)).source == "folder"
