@@ -17,7 +17,7 @@ def labels_file(root: Path, train: str | None, sample: str | None) -> tuple[str,
     The label column is the one that the sample submission has too, else one of a usual name, else
     the first. Raises DataError for several label columns, and for numbers to predict.
     """
-    sample_columns = read_csv(root / sample)[0][1:] if sample else []
+    sample_id, *sample_columns = read_csv(root / sample)[0] if sample else [""]
     for path in sorted(root.glob("*.csv")):
         if is_sample(path.name) or train is None:
             continue
@@ -26,9 +26,10 @@ def labels_file(root: Path, train: str | None, sample: str | None) -> tuple[str,
         id_columns = [
             column for column in header if all(same_form(row[column]) in ids for row in rows[:50])
         ]
-        label_columns = [column for column in header if column not in id_columns[:1]]
-        if not id_columns or not label_columns:
+        if not id_columns or len(header) < 2:
             continue
+        id_column = _id_column(path, rows, id_columns, sample_id)
+        label_columns = [column for column in header if column != id_column]
         in_sample = [column for column in label_columns if column in sample_columns]
         usual = [column for column in label_columns if column.lower() in LABELS]
         label_column = (in_sample or usual or label_columns)[0]
@@ -43,8 +44,27 @@ def labels_file(root: Path, train: str | None, sample: str | None) -> tuple[str,
                 f"{path}: {label_column}: the sample submission asks for numbers, not classes\n"
                 "predicting numbers is not supported; a column of classes is needed"
             )
-        return path.name, id_columns[0], label_column
+        return path.name, id_column, label_column
     return None
+
+
+def _id_column(
+    path: Path, rows: Sequence[dict[str, str]], columns: Sequence[str], sample_id: str
+) -> str:
+    """The column of ids among those that name images: that of the sample, else the only one.
+
+    An index column counts from 0, as image names may do too. Raises DataError where two differ.
+    """
+    if sample_id in columns:
+        return sample_id
+    first = columns[0]
+    for column in columns[1:]:
+        if any(row[column] != row[first] for row in rows):
+            raise DataError(
+                f"{path}: the cells of {first!r} and of {column!r} both name images\n"
+                "remove the column that is not the id, or write data.labels into a recipe"
+            )
+    return first
 
 
 def _asks_for_numbers(root: Path, sample: str | None, column: str) -> bool:

@@ -142,3 +142,12 @@ class TestLabelColumn:
         (root / "train.csv").write_text("\n".join(["image,label", *rows]) + "\n")
         (root / "sample_submission.csv").write_text("image,label\n20.png,cat\n")
         assert detect_layout(str(root)).source == "folder"
+
+    def test_an_index_beside_ids_that_count_too_is_refused_unless_the_sample_names_one(
+        self, images
+    ):
+        labels = ",name,label\n00,02,a\n01,01,b\n02,00,a\n"
+        with pytest.raises(DataError, match="the cells of '' and of 'name' both name"):
+            detect_layout(self.competition(images, labels, "id,label\n10,a\n11,a\n12,a\n"))
+        layout = detect_layout(self.competition(images, labels, "name,label\n10,a\n11,a\n12,a\n"))
+        assert layout.labels == ("train.csv", "name", "label")
