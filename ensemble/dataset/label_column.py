@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
-from ensemble.dataset.filenames import is_sample, same_form
+from ensemble.dataset.filenames import is_sample, same_form, without_suffix
 from ensemble.dataset.tables import files_by_id
 from ensemble.errors import DataError
 
@@ -59,7 +59,7 @@ def _id_column(
         return sample_id
     first = columns[0]
     for column in columns[1:]:
-        if any(row[column] != row[first] for row in rows):
+        if any(without_suffix(row[column]) != without_suffix(row[first]) for row in rows):
             raise DataError(
                 f"{path}: the cells of {first!r} and of {column!r} both name images\n"
                 "remove the column that is not the id, or write data.labels into a recipe"

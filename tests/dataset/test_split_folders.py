@@ -151,3 +151,8 @@ class TestLabelColumn:
             detect_layout(self.competition(images, labels, "id,label\n10,a\n11,a\n12,a\n"))
         layout = detect_layout(self.competition(images, labels, "name,label\n10,a\n11,a\n12,a\n"))
         assert layout.labels == ("train.csv", "name", "label")
+
+    def test_two_spellings_of_the_same_ids_are_one(self, images):
+        labels = "file,id,label\n00.png,00,a\n01.png,01,b\n02.png,02,a\n"
+        layout = detect_layout(self.competition(images, labels, "Id,label\n10,a\n11,a\n12,a\n"))
+        assert layout.labels == ("train.csv", "file", "label")
