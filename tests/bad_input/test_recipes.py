@@ -179,7 +179,7 @@ SECTIONS = {
     ),
     "weights among the options": (
         "data: {source: digits}\nmodel: {arch: x, options: {checkpoint_path: evil.pth}}",
-        ["model.options", "evil.pth", "model.pretrained alone"],
+        ["model.options", "evil.pth", "see model.pretrained"],
     ),
     "a folder of weights among the options": (
         "data: {source: digits}\nmodel: {arch: x, options: {cache_dir: /tmp}}",
@@ -266,12 +266,12 @@ def test_a_section_that_lacks_something_or_means_nothing(case, refused, write):
 
 BASES = {
     "no such base": ({"r.yaml": "base: b.yaml\n" + GOOD}, ["r.yaml:1", "b.yaml does not exist"]),
-    "its own base": ({"r.yaml": "base: r.yaml\n"}, ["r.yaml", "circle"]),
+    "its own base": ({"r.yaml": "base: r.yaml\n"}, ["r.yaml", "circular"]),
     "two that are each other's base": (
         {"r.yaml": "base: b.yaml\n", "b.yaml": "base: r.yaml\n"},
-        ["circle"],
+        ["circular"],
     ),
-    "its own base by another way": ({"r.yaml": "base: ../work/./r.yaml\n"}, ["circle"]),
+    "its own base by another way": ({"r.yaml": "base: ../work/./r.yaml\n"}, ["circular"]),
     "ten bases": (CHAIN, ["r.yaml", "more than 8 recipes deep"]),
     "a list of bases": ({"r.yaml": "base: [a.yaml]\n" + GOOD}, ["r.yaml:1", "is not a file name"]),
     "a number as base": ({"r.yaml": "base: 3\n" + GOOD}, ["r.yaml:1", "is not a file name"]),
@@ -332,7 +332,7 @@ COMMANDS = {
     "a recipe whose name is too long": (f"train {'n' * 300}.yaml", ["cannot be read"]),
     "a base alone": (
         "train r.base.yaml",
-        ["r.base.yaml", "a base holds what several recipes share"],
+        ["r.base.yaml", "a base file is shared by several recipes"],
     ),
     "a name with a space": ("train 'my recipe.yaml'", ["name", "my recipe", "letters, digits"]),
     "a name that begins with a dot": ("train .hidden.yaml", ["name", "letters, digits"]),

@@ -88,7 +88,7 @@ def test_folds_about_other_images_are_no_run(trained, store):
     )
     listing = store.all()
     assert listing.runs == []
-    assert "its folds are about different images" in listing.incomplete[0]
+    assert "its folds were trained on different images" in listing.incomplete[0]
 
 
 def test_folded_runs_blend_are_submitted_and_verified(trained, store, tmp_path):
