@@ -123,7 +123,9 @@ def _detected(folders: _Folders) -> Layout:
     root, train = folders.root, folders.train
     are_classes = folders.names and all(has_images(root / name) for name in folders.names)
     if train is None and not folders.valid and not folders.test and are_classes:
-        train = "."
+        (first, *rest) = folders.names
+        is_wrapper = not rest and class_names(root / first)  # beside a license, a readme
+        train = first if is_wrapper else "."
     if train is None or not class_names(root / train):
         lines = [
             f"{root}: neither class folders (train/<class>/… or <class>/…) nor a labels CSV "

@@ -72,6 +72,13 @@ def test_a_folder_around_the_classes_is_no_class(images):
     assert layout.counts == {"cat": 3, "dog": 3}
 
 
+def test_a_folder_of_classes_beside_a_readme_is_looked_into(images):
+    root = images("PetImages/Cat", "PetImages/Dog")
+    (root / "readme.txt").write_text("Cats and dogs")
+    layout = detect_layout(str(root))
+    assert (layout.train, layout.counts) == ("PetImages", {"Cat": 3, "Dog": 3})
+
+
 def test_labels_name_the_images_of_a_training_folder_of_any_spelling(images):
     root = images("train_set", "test_set")
     (root / "labels.csv").write_text("id,label\n00,a\n01,b\n02,a\n")
