@@ -54,7 +54,7 @@ def shape_of_sample(sample: Path, classes: Sequence[str], positive: str | None) 
         _check_columns(sample, header[1:], classes)
         return Shape(tuple(header), ids, "probabilities")
     cells = {row[header[1]].strip() for row in rows}
-    kind = _kind(cells, classes)
+    kind = _kind(cells, classes, positive)
     if kind == "probability of the positive class":
         _check_positive(sample, positive, classes)
     return Shape(tuple(header), ids, kind, positive)
@@ -85,12 +85,17 @@ def _check_positive(sample: Path, positive: str | None, classes: Sequence[str]) 
         )
 
 
-def _kind(cells: set[str], classes: Sequence[str]) -> Kind:
-    """Class names come first: where the classes are digits, a number is a name."""
+def _kind(cells: set[str], classes: Sequence[str], positive: str | None) -> Kind:
+    """Class names come first: where the classes are numbers, a number is a name, never a position.
+
+    So a sample of zeros for the classes 1 to 12 asks for one of these.
+    """
     if {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}:
         return "class name"
     if all(_WHOLE_NUMBER.fullmatch(cell) for cell in cells):
-        return "class id"
+        is_binary = len(classes) == 2 and positive in classes
+        are_numbers = all(_is_number(name) for name in classes)
+        return "class name" if are_numbers and not is_binary else "class id"
     return "probability of the positive class" if all(map(_is_number, cells)) else "class name"
 
 

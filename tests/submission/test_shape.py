@@ -70,6 +70,11 @@ def test_classes_that_look_like_numbers_are_names(written):
     assert written("id,label\nx,3\ny,10\n", predictions) == "id,label\nx,3\ny,7\n"
 
 
+def test_a_number_is_a_name_and_never_a_position_where_all_classes_are_numbers(written):
+    text = written("id,month\nx,0\ny,0\n", about(["x", "y"], ("1", "10", "2")))
+    assert text == "id,month\nx,1\ny,2\n"
+
+
 def test_a_whole_number_of_two_classes_is_1_for_the_positive_one(written):
     sample = "id,label\nx,0\ny,0\n"
     assert written(sample, two_classes()) == "id,label\nx,0\ny,1\n"
