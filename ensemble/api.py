@@ -73,10 +73,9 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> "Learner":
     seed: the first of the recipe's seeds if None. Images are decoded on the first call. Raises
     EnsembleError.
     """
-    prepare_torch()
-    from ensemble.learn import learner as build_learner
+    from ensemble import learn
 
-    return build_learner(_load(recipe)[0], seed)
+    return learn.learner(_load(recipe)[0], seed)
 
 
 def load_learner(run: Run | str, *, runs: Path | str | None = None) -> "Learner":

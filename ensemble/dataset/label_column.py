@@ -17,12 +17,13 @@ def labels_file(root: Path, train: str | None, sample: str | None) -> tuple[str,
     The label column is the one that the sample submission has too, else one of a usual name, else
     the first. Raises DataError for several label columns, and for numbers to predict.
     """
+    tables = [path for path in sorted(root.glob("*.csv")) if not is_sample(path.name)]
+    if train is None or not tables:
+        return None
     sample_id, *sample_columns = read_csv(root / sample)[0] if sample else [""]
-    for path in sorted(root.glob("*.csv")):
-        if is_sample(path.name) or train is None:
-            continue
+    ids = files_by_id(root, train).keys()
+    for path in tables:
         header, rows = read_csv(path, LABEL_DELIMITERS)
-        ids = files_by_id(root, train).keys()
         id_columns = [
             column for column in header if all(same_form(row[column]) in ids for row in rows[:50])
         ]

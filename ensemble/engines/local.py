@@ -1,6 +1,6 @@
 """Train runs in this process: skip finished ones, report failures, publish what is complete."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from ensemble.runs.job import Job
 if TYPE_CHECKING:
     from ensemble.learn.cost import Cost
     from ensemble.learn.lr import RangeTest
+    from ensemble.runs import LrFind
 
 
 def train_all(
@@ -182,23 +183,17 @@ def _save_curves(folder: Path, job: Job, trained: Trained) -> None:
 
     writer.write_history(folder, trained.history)
     draw_curves(trained.history, folder / "curves.png", job.run_id)
-    lr_find = trained.record.lr_find
-    if lr_find is not None:
-        suggestions, chosen, rule = lr_find.suggestions, lr_find.chosen, lr_find.rule
-        _save_range_test(folder, trained.range_test, suggestions, chosen, rule)
+    if trained.record.lr_find is not None:
+        _save_range_test(folder, trained.range_test, trained.record.lr_find)
 
 
 def _save_range_test(
-    folder: Path,
-    points: Sequence[tuple[float, float]],
-    suggestions: Mapping[str, float | None],
-    chosen: float,
-    rule: str,
+    folder: Path, points: Sequence[tuple[float, float]], test: "LrFind | RangeTest"
 ) -> None:
     from ensemble.reporting.figures import draw_range_test
 
     writer.write_range_test(folder, points)
-    draw_range_test(points, suggestions, chosen, rule, folder / "lr_find.png")
+    draw_range_test(points, test.suggestions, test.chosen, test.rule, folder / "lr_find.png")
 
 
 def _refit_locked(
@@ -271,5 +266,5 @@ def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
     emit(RunStarted(job.run_id, 1, 1))
     curve = find_lr(job, data, emit)
     points = list(zip(curve.rates, curve.losses, strict=True))
-    _save_range_test(folder, points, curve.suggestions, curve.chosen, curve.rule)
+    _save_range_test(folder, points, curve)
     return curve
