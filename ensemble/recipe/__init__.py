@@ -1,12 +1,25 @@
 """A recipe: everything that decides what a run computes, one frozen value read from YAML."""
 
-from ensemble.recipe.data import AUGMENT_PRESETS, Augment, ColumnSplit, Data, Folds, LabelsFile
+from ensemble.recipe.data import (
+    AUGMENT_PRESETS,
+    Answer,
+    Augment,
+    ColumnSplit,
+    Data,
+    Folds,
+    IdPattern,
+    LabelsFile,
+    LabelsPattern,
+    TableColumn,
+    TestTable,
+)
 from ensemble.recipe.fit import EarlyStop, Find, Fit
 from ensemble.recipe.model import Head, Model
 from ensemble.recipe.recipe import Recipe, Resources
 
 __all__ = [
     "AUGMENT_PRESETS",
+    "Answer",
     "Augment",
     "ColumnSplit",
     "Data",
@@ -15,8 +28,12 @@ __all__ = [
     "Fit",
     "Folds",
     "Head",
+    "IdPattern",
     "LabelsFile",
+    "LabelsPattern",
     "Model",
     "Recipe",
     "Resources",
+    "TableColumn",
+    "TestTable",
 ]

@@ -7,7 +7,17 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from ensemble.recipe.kinds import BY_KIND, Fraction, Map, Normalize, Number, Section, Size, Text
+from ensemble.recipe.kinds import (
+    BY_KIND,
+    Fraction,
+    Map,
+    Normalize,
+    Number,
+    Pattern,
+    Section,
+    Size,
+    Text,
+)
 
 
 class LabelsFile(Section):
@@ -16,6 +26,37 @@ class LabelsFile(Section):
     file: str = Field(description="the CSV file, under data.path")
     id: str = Field(description="the column that names the image")
     label: str = Field(description="the column that names the class")
+
+
+class LabelsPattern(Section):
+    """Labels that the file names hold, as in cat.0.jpg."""
+
+    pattern: Pattern = Field(
+        description="a regular expression that finds the class in a file's name: (.+)\\.\\d+"
+    )
+
+
+class TableColumn(Section):
+    """A column of a table beside the labels, which says the group of each image."""
+
+    file: str = Field(description="the CSV file, under data.path")
+    id: str = Field(description="the column that names the image")
+    column: str = Field(description="the column that names the group, such as a patient")
+
+
+class IdPattern(Section):
+    """Groups that the ids hold, as the patient in 17_left."""
+
+    pattern: Pattern = Field(
+        description="a regular expression that finds the group in an id: (\\d+)_"
+    )
+
+
+class TestTable(Section):
+    """The test images among others in one folder: those that a table names."""
+
+    file: str = Field(description="the CSV file, under data.path")
+    id: str = Field(description="the column that names the image")
 
 
 class ColumnSplit(Section):
@@ -32,6 +73,7 @@ class Folds(Section):
     )
 
 
+BY_PATTERN = Discriminator(lambda v: "pattern" if "pattern" in dict(v) else "file")
 Valid = Annotated[
     Annotated[str, Text]
     | Annotated[Fraction, Number]
@@ -42,8 +84,28 @@ Valid = Annotated[
     ],
     BY_KIND,
 ]
-Test = Annotated[Annotated[str, Text] | Annotated[Fraction, Number], BY_KIND]
-Labels = Annotated[Annotated[str, Text] | Annotated[LabelsFile, Map], BY_KIND]
+Test = Annotated[
+    Annotated[str, Text] | Annotated[Fraction, Number] | Annotated[TestTable, Map], BY_KIND
+]
+Labels = Annotated[
+    Annotated[str, Text]
+    | Annotated[
+        Annotated[LabelsFile, Tag("file")] | Annotated[LabelsPattern, Tag("pattern")],
+        BY_PATTERN,
+        Map,
+    ],
+    BY_KIND,
+]
+Group = Annotated[
+    Annotated[str, Text]
+    | Annotated[
+        Annotated[TableColumn, Tag("file")] | Annotated[IdPattern, Tag("pattern")],
+        BY_PATTERN,
+        Map,
+    ],
+    BY_KIND,
+]
+Answer = Literal["probabilities", "positive_probability", "class_name", "class_index"]
 
 
 class Data(Section):
@@ -70,18 +132,25 @@ class Data(Section):
     )
     test: Test | None = Field(
         None,
-        description="a folder, a fraction between 0 and 1 that is held out first, or null",
+        description=(
+            "a folder, a fraction between 0 and 1 that is held out first, {file:, id:} or null"
+        ),
     )
     labels: Labels = Field(
         "labels.csv",
-        description="csv: the file (first column id, second the label) or {file:, id:, label:}",
+        description=(
+            "csv: the file (first column id, second the label), {file:, id:, label:}, or {pattern:}"
+        ),
     )
     sample_submission: str | None = Field(
         None, description="the competition's sample submission, under data.path"
     )
-    group: str | None = Field(
+    group: Group | None = Field(
         None,
-        description="a csv column, or duplicates: rows of one group stay in one split",
+        description=(
+            "a csv column, duplicates, {file:, id:, column:} or {pattern:}: "
+            "rows of one group stay in one split"
+        ),
     )
     sample: float = Field(
         1.0, gt=0, le=1, description="stratified share of the images to use, above 0 up to 1"
@@ -102,6 +171,19 @@ class Data(Section):
     )
     positive: str | None = Field(
         None, description="two classes, one probability column: the class of that column, as text"
+    )
+    metric: str | None = Field(
+        None, description="what the competition scores by, such as log_loss or roc_auc"
+    )
+    answer: Answer | None = Field(
+        None,
+        description=(
+            "what a cell of the submission means: probabilities, positive_probability, "
+            "class_name or class_index; null: as the sample shows it"
+        ),
+    )
+    skip_missing: bool = Field(
+        False, description="true leaves out labels without an image file; false stops at them"
     )
     skip_unreadable: bool = Field(
         False, description="true drops unreadable validation images; false stops with an error"

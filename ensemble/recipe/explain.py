@@ -10,6 +10,9 @@ from pydantic.fields import FieldInfo
 
 from ensemble.recipe.kinds import TAGS
 
+# where a map has one of several forms, such as {column:} or {folds:}, and a second tag says which
+TWICE_TAGGED = [["data", "valid"], ["data", "labels"], ["data", "group"]]
+
 
 def explain(
     error: ValidationError, recipe: type[BaseModel], path: Path, lines: Mapping[str, str]
@@ -38,9 +41,8 @@ def explain(
 def _keys(location: tuple[int | str, ...]) -> list[str]:
     """The dotted key as the user wrote it: without the tags that pydantic inserts for unions."""
     keys = [str(part) for part in location if part not in TAGS]
-    # a map under data.valid has a second tag, column or folds
-    is_split = "<map>" in location and keys[:2] == ["data", "valid"]
-    return keys[:2] + keys[3:] if is_split else keys
+    is_tagged = "<map>" in location and keys[:2] in TWICE_TAGGED
+    return keys[:2] + keys[3:] if is_tagged else keys
 
 
 def _line(keys: list[str], lines: Mapping[str, str]) -> str | None:

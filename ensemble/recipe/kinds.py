@@ -4,9 +4,10 @@ Which alternative of a union a YAML value means follows from its kind alone (map
 or number), so that an error is about one alternative instead of all.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Text, Map, Flag = Tag("<text>"), Tag("<map>"), Tag("<flag>")
 Number, List = Tag("<number>"), Tag("<list>")
@@ -30,6 +31,17 @@ def _kind(value: Any) -> str:
     return Flag.tag if isinstance(value, bool) else Number.tag
 
 
+def _with_group(pattern: str) -> str:
+    """A regular expression with one group. Raises ValueError."""
+    try:
+        n_groups = re.compile(pattern).groups
+    except re.error as error:
+        raise ValueError(f"not a regular expression ({error})") from None
+    if n_groups != 1:
+        raise ValueError(f"needs one group in parentheses, has {n_groups}")
+    return pattern
+
+
 BY_KIND = Discriminator(_kind)
 
 Auto = Annotated[Literal["auto"], Text]
@@ -37,6 +49,7 @@ Size = Annotated[Auto | Annotated[int, Field(ge=8, le=2048), Number], BY_KIND]
 AutoCount = Annotated[Auto | Annotated[int, Field(ge=0, le=65536), Number], BY_KIND]
 BatchSize = Annotated[Auto | Annotated[int, Field(ge=2, le=65536), Number], BY_KIND]
 
+Pattern = Annotated[str, AfterValidator(_with_group)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, le=10)]

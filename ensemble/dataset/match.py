@@ -1,0 +1,146 @@
+"""Which file an id of a table means: ids are matched as text, and a loose rule must fit them all."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ensemble.dataset.filenames import SUFFIXES, bare_name, same_form, without_suffix
+
+Positions = tuple[int, ...]
+Index = dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Match:
+    """For each id the positions of the names that it may mean; only a single one is a match.
+
+    rule says how the ids fit, where that is not plain from their text; "" otherwise.
+    """
+
+    positions: tuple[Positions, ...]
+    rule: str = ""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every id means exactly one name."""
+        return all(len(positions) == 1 for positions in self.positions)
+
+
+class Names:
+    """Names of files, or stored ids, in which ids are looked up.
+
+    An id means the equal name; else the name with equal letters in another Unicode form; else the
+    one that is equal without a suffix; else the one that ends in it, folder by folder. folder is
+    where the files are: an id may begin with it. Where this finds not every id of a column, the
+    same looser rule must find exactly one name for each: without the id's leading path, in any
+    case, without `.0`, or without leading zeros.
+    """
+
+    def __init__(self, names: Iterable[str], folder: str = "") -> None:
+        self.names = tuple(names)
+        self._prefixes = _prefixes(folder)
+        self._full = _Lookup((name, position) for position, name in enumerate(self.names))
+
+    @cached_property
+    def _tails(self) -> "_Lookup":
+        return _Lookup(
+            (tail, position)
+            for position, name in enumerate(self.names)
+            for tail in _tails(name)[1:]
+        )
+
+    def positions(self, image_id: str) -> Positions:
+        """The positions of the names that one id may mean by itself."""
+        name = image_id.removeprefix("./")
+        found = self._full(name)
+        for prefix in self._prefixes:
+            if not found and name.startswith(prefix):
+                found = self._full(name[len(prefix) :])
+        return found or self._tails(name)
+
+    def match(self, ids: Sequence[str]) -> Match:
+        """The names that the ids of one column mean."""
+        match = Match(tuple(map(self.positions, ids)))
+        if match.is_complete:
+            return match
+        for rule, form in _LOOSE_RULES.items():
+            loose = self._loosely(ids, form)
+            if loose is not None:
+                return Match(loose, rule)
+        return match
+
+    def _loosely(
+        self, ids: Sequence[str], form: Callable[[str], str]
+    ) -> tuple[Positions, ...] | None:
+        """One name for each id under a looser rule, or None."""
+        by_form: Index = {}
+        for position, name in enumerate(self.names):
+            by_form.setdefault(form(name), []).append(position)
+        id_of: dict[int, str] = {}
+        matched: list[Positions] = []
+        for image_id in ids:
+            positions = by_form.get(form(image_id), [])
+            if len(positions) != 1 or id_of.setdefault(positions[0], image_id) != image_id:
+                return None
+            matched.append((positions[0],))
+        return tuple(matched)
+
+
+class _Lookup:
+    """Names by their text, then by their Unicode form, then without a suffix."""
+
+    def __init__(self, names: Iterable[tuple[str, int]]) -> None:
+        self._exact, self._composed, self._short = Index(), Index(), Index()
+        for name, position in names:
+            self._exact.setdefault(name, []).append(position)
+            self._composed.setdefault(same_form(name), []).append(position)
+            for form in {bare_name(name), without_suffix(name)} - {name}:
+                self._short.setdefault(same_form(form), []).append(position)
+
+    def __call__(self, name: str) -> Positions:
+        form = same_form(name)
+        if name in self._exact or form in self._composed:
+            return tuple(self._exact.get(name) or self._composed[form])
+        bare, without = same_form(bare_name(name)), same_form(without_suffix(name))
+        positions = {
+            *self._composed.get(bare, ()),
+            *self._short.get(form, ()),
+            *self._short.get(without, ()),
+        }
+        return tuple(sorted(positions))
+
+
+def _prefixes(folder: str) -> list[str]:
+    """What an id may begin with: a/b/ and b/ for the folder a/b."""
+    parts = [part for part in folder.replace("\\", "/").split("/") if part not in ("", ".")]
+    return ["/".join(parts[start:]) + "/" for start in range(len(parts))]
+
+
+def _tails(name: str) -> list[str]:
+    """a/b/c, b/c and c for the name a/b/c."""
+    parts = name.split("/")
+    return ["/".join(parts[start:]) for start in range(len(parts))]
+
+
+def _file_name(name: str) -> str:
+    """The last part of a path of any system, without an image's suffix."""
+    last = same_form(name).replace("\\", "/").rpartition("/")[2]
+    stem, dot, suffix = last.rpartition(".")
+    return stem if dot and f".{suffix.lower()}" in SUFFIXES else last
+
+
+def _without_point_zero(name: str) -> str:
+    return _file_name(name).casefold().removesuffix(".0")
+
+
+def _without_zeros(name: str) -> str:
+    stem = _without_point_zero(name)
+    return stem.lstrip("0") or "0" if stem.isascii() and stem.isdigit() else stem
+
+
+_LOOSE_RULES: dict[str, Callable[[str], str]] = {
+    "without the ids' leading path": _file_name,
+    "in any case of their letters": lambda name: _file_name(name).casefold(),
+    "without the ids' `.0`": _without_point_zero,
+    "without leading zeros": _without_zeros,
+}
