@@ -15,13 +15,54 @@ def init(
     name: Annotated[
         str | None, typer.Option(metavar="NAME", help="name of the recipes (default: the folder's)")
     ] = None,
+    metric: Annotated[
+        str | None, typer.Option(metavar="METRIC", help="what the competition scores by")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="the labels: a column, FILE:COLUMN, or folders"),
+    ] = None,
+    id_: Annotated[
+        str | None, typer.Option("--id", metavar="COLUMN", help="the column that names the images")
+    ] = None,
+    train: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="the folder of the training images")
+    ] = None,
+    test: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="the folder of the test images")
+    ] = None,
+    sample: Annotated[
+        str | None, typer.Option(metavar="FILE", help="the sample submission")
+    ] = None,
+    answer: Annotated[
+        str | None, typer.Option(metavar="ANSWER", help="what a cell of the submission means")
+    ] = None,
+    positive: Annotated[
+        str | None, typer.Option(metavar="CLASS", help="the class whose probability is asked for")
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="take the first choice of every question but --positive")
+    ] = False,
+    json: Json = False,
 ) -> None:
     """Inspect a folder or archive, report what is in it, and write recipes for it."""
     from ensemble import display
-    from ensemble.display.data import show_start
-    from ensemble.init import write_recipes
+    from ensemble.display.data import init_json, show_start, show_understanding
+    from ensemble.init import NotWritten, write_recipes
+    from ensemble.layout.questions import Options
 
-    new = write_recipes(path, name, Path("recipes"))
+    options = Options(label, id_, train, test, sample, answer, positive, metric, yes)
+    try:
+        new = write_recipes(path, name, Path("recipes"), options=options)
+    except NotWritten as stop:
+        if json:
+            display.show_json(init_json(stop.understanding, ()))
+        else:
+            show_understanding(stop.understanding)
+        raise
+    if json:
+        display.show_json(init_json(new.understanding, new.files))
+        return
     show_start(new)
     stem = str(new.files[0]).removesuffix(".base.yaml")
     display.next_commands(

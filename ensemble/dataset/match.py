@@ -39,7 +39,17 @@ class Names:
     def __init__(self, names: Iterable[str], folder: str = "") -> None:
         self.names = tuple(names)
         self._prefixes = _prefixes(folder)
+        self._forms: dict[Callable[[str], str], Index] = {}
         self._full = _Lookup((name, position) for position, name in enumerate(self.names))
+
+    def _by_form(self, form: Callable[[str], str]) -> Index:
+        """The positions of the names by a looser form of their text, computed once."""
+        if form not in self._forms:
+            by_form: Index = {}
+            for position, name in enumerate(self.names):
+                by_form.setdefault(form(name), []).append(position)
+            self._forms[form] = by_form
+        return self._forms[form]
 
     @cached_property
     def _tails(self) -> "_Lookup":
@@ -73,9 +83,7 @@ class Names:
         self, ids: Sequence[str], form: Callable[[str], str]
     ) -> tuple[Positions, ...] | None:
         """One name for each id under a looser rule, or None."""
-        by_form: Index = {}
-        for position, name in enumerate(self.names):
-            by_form.setdefault(form(name), []).append(position)
+        by_form = self._by_form(form)
         id_of: dict[int, str] = {}
         matched: list[Positions] = []
         for image_id in ids:

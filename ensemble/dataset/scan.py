@@ -10,6 +10,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from ensemble.dataset.filenames import OTHER_FILES, SUFFIXES, TEXTS, contents
+from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.errors import DataError
 
 SIGNATURES = (
@@ -122,6 +123,8 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | N
         raise DataError(f"{one_line(folder)}: cannot be read ({error.strerror})") from None
     for entry in entries:
         path = folder / entry.name
+        if entry.is_dir() and is_written_by_ens(path):
+            continue
         if entry.is_dir(follow_symlinks=False):
             yield from _files(path, (*above, os.path.join(above[-1], entry.name)))
         elif entry.is_symlink() and os.path.isdir(path):

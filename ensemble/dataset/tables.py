@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.dataset.filenames import bare_name, contents, same_form
+from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.errors import DataError
 from ensemble.files import not_written, staged_folder
@@ -101,7 +102,8 @@ def _check_class_folders(folder: Path, with_images: Set[str]) -> None:
             raise DataError(
                 f"{one_line(child)}: a broken link\nremove the link, or restore its target"
             )
-    classes = [child for child in children if os.path.isdir(child)]
+    folders = [child for child in children if os.path.isdir(child)]
+    classes = [child for child in folders if not is_written_by_ens(child)]
     if not classes:
         raise DataError(f"{folder}: expected one folder per class, found none\n{contents(folder)}")
     empty = [child for child in classes if child.name not in with_images]

@@ -1,50 +1,116 @@
 """A new data set and the recipes written for it; the recipes and data sets that ens knows."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ensemble.display.text import count, escape, out, percent, say, table
 
 if TYPE_CHECKING:
     from ensemble.dataset.known_sets import SetStatus
     from ensemble.init import NewRecipes
+    from ensemble.layout.understanding import Understanding
     from ensemble.recipe.shipped import Shipped
 
 
 def show_start(new: "NewRecipes") -> None:
     """A few lines about the images, then the recipes."""
-    layout, sizes = new.layout, new.layout.sizes
-    splits = {
-        "train": layout.train,
-        "valid": layout.valid,
-        "test": layout.test,
-        "sample": layout.sample_submission,
-    }
-    paths = ", ".join(f"{split} {path}" for split, path in splits.items() if path)
-    kind = "labels in {} ({}, {})".format(*layout.labels) if layout.labels else "class folders"
-    say(f"{layout.root}: {kind}; {paths}")
-    say(_image_counts(new))
-    (w, h), (a, b), (y, z) = sizes.median, sizes.smallest, sizes.largest
+    show_understanding(new.understanding)
+    names = ", ".join(file.name for file in new.files)
+    say(f"written for this machine ({new.machine}): {names}")
+
+
+def show_understanding(understood: "Understanding") -> None:
+    """What the images are and why, what to check, and the questions that are open."""
+    say(f"{understood.root}: {understood.labeling}; {_splits(understood)}")
+    say(_image_counts(understood))
+    (w, h), (a, b), (y, z) = (
+        understood.sizes.median,
+        understood.sizes.smallest,
+        understood.sizes.largest,
+    )
     say(f"sizes: {a}×{b} to {y}×{z} px, median {w}×{h}")
-    say(f"balance: {_balance(layout.counts)}")
-    for note in layout.notes:
+    if understood.labeling.target == "class":
+        say(f"balance: {_balance(understood.counts)}")
+    say(f"submission: {_cells(understood)}")
+    for note in understood.notes:
         say(note)
-    say(f"please check: {'; '.join(layout.doubts) if layout.doubts else 'nothing so far'}")
-    base, *recipes = new.files
-    names = ", ".join(file.name for file in recipes)
-    say(f"written for this machine ({new.machine}): {base}, {names}")
+    for group in understood.groups:
+        say(
+            f"groups: {group.column} in {group.table.file} ({group.n_groups:,}); "
+            "with data.group images of one are never split"
+        )
+    say(f"please check: {'; '.join(understood.doubts) if understood.doubts else 'nothing so far'}")
+    for question in understood.questions:
+        say(f"question: {question}")
 
 
-def _image_counts(new: "NewRecipes") -> str:
-    layout = new.layout
-    counts = [f"{count(layout.n_train, 'labeled image')} of {len(layout.counts)} classes"]
-    for split, n in (("valid", layout.n_valid), ("test", layout.n_test)):
+def _splits(understood: "Understanding") -> str:
+    """The folders and tables of the splits."""
+    parts = [f"train {understood.labeling.folder.name}"]
+    if understood.valid is not None:
+        parts.append(f"valid {understood.valid.name}")
+    if understood.splits:
+        parts.append(f"splits by {understood.splits.column or 'folders and tables'}")
+    test = understood.test
+    if test is not None:
+        listed = f" (by {test.table.file})" if test.table else ""
+        parts.append(f"test {test.folder.name}{listed}")
+    if understood.sample is not None:
+        parts.append(f"sample {understood.sample.file}")
+    return ", ".join(parts)
+
+
+def _cells(understood: "Understanding") -> str:
+    """What a cell of the submission says, and what the score is."""
+    cells = understood.cells
+    default = " (the default; --metric NAME)" if cells.is_default else ""
+    if cells.answer is None:
+        return f"scored by {cells.metric}{default}"
+    positive = f" of {cells.positive}" if cells.positive else ""
+    return f"{cells.answer}{positive}, scored by {cells.metric}{default}"
+
+
+def _image_counts(understood: "Understanding") -> str:
+    labeling = understood.labeling
+    names = {"class": "classes", "labels": "labels", "number": "numbers"}[labeling.target]
+    n_names = len(labeling.label_names)
+    kinds = f" of {n_names} {names}" if n_names else f" with {names}"
+    counts = [f"{count(understood.n_train, 'labeled image')}{kinds}"]
+    for split, n in (("valid", understood.n_valid), ("test", understood.n_test)):
         if n:
             counts.append(count(n, f"{split} image"))
     return ", ".join(counts)
 
 
-def _balance(counts: dict[str, int]) -> str:
+def init_json(understood: "Understanding", files: "Sequence[Path]") -> dict[str, Any]:
+    """What `ens init` understood, as one JSON object; files are the recipes."""
+    return {
+        "target": understood.labeling.target,
+        "classes": len(understood.labeling.label_names),
+        "labelled": understood.n_train + understood.n_valid,
+        "valid": understood.n_valid,
+        "test": understood.n_test,
+        "answer": understood.cells.answer,
+        "positive": understood.cells.positive,
+        "metric": understood.cells.metric,
+        "groups": [group.column for group in understood.groups],
+        "questions": [
+            {
+                "question": question.text,
+                "choices": [
+                    {"option": option, "meaning": meaning} for option, meaning in question.choices
+                ],
+            }
+            for question in understood.questions
+        ],
+        "recipes": [str(file) for file in files],
+        "doubts": list(understood.doubts),
+        "notes": list(understood.notes),
+    }
+
+
+def _balance(counts: Mapping[str, int]) -> str:
     """The largest and the smallest class, and the accuracy of always predicting the largest."""
     largest, smallest = max(counts, key=counts.__getitem__), min(counts, key=counts.__getitem__)
     share = percent(counts[largest] / sum(counts.values()), 1)

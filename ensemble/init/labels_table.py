@@ -1,0 +1,60 @@
+"""The labels as one plain CSV beside the recipes, where the data set has no such table."""
+
+import csv
+import io
+
+from ensemble.layout.labeling import Labeling
+from ensemble.layout.understanding import Understanding
+
+SPLIT = "split"  # the column that says train, valid or test
+
+
+def needs_table(understanding: Understanding) -> bool:
+    """Whether the labels have to be written: a recipe can name folders, one column, a pattern."""
+    labeling = understanding.labeling
+    if labeling.source in ("columns", "subfolders"):
+        return True
+    if understanding.splits and not understanding.splits.column:
+        return True
+    if labeling.source == "folders":
+        folder = labeling.folder
+        return folder.name == "." and len(folder.images) < understanding.n_images
+    return labeling.source == "column" and not _is_plain(labeling)
+
+
+def _is_plain(labeling: Labeling) -> bool:
+    """Whether the labels are in one column of one table with a header, one row for each image."""
+    assert labeling.table is not None
+    is_repeated = len(labeling.labels) + labeling.n_missing < len(labeling.table)
+    return labeling.table.has_header and not labeling.is_joined and not is_repeated
+
+
+def labels_table(understanding: Understanding) -> str:
+    """The CSV's text: id, label, the split where the data set says it, and columns of groups."""
+    split_of = understanding.splits.split_of
+    groups = group_cells(understanding)
+    header = ["id", "label", *([SPLIT] if split_of else []), *groups]
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(header)
+    for image, label in sorted(understanding.labeling.labels.items()):
+        split = [split_of[image]] if split_of else []
+        writer.writerow([image, label, *split, *[cells[image] for cells in groups.values()]])
+    return written.getvalue()
+
+
+def group_cells(understanding: Understanding) -> dict[str, dict[str, str]]:
+    """By column of the labels' own table, the group of each image."""
+    labeling = understanding.labeling
+    if labeling.table is None or labeling.placement is None or labeling.is_joined:
+        return {}
+    images = labeling.placement.images
+    return {
+        group.column: {
+            image: cell
+            for image, cell in zip(images, labeling.table[group.column].cells, strict=True)
+            if image is not None
+        }
+        for group in understanding.groups
+        if group.table is labeling.table and group.column not in ("id", "label", SPLIT)
+    }

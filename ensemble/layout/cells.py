@@ -1,0 +1,85 @@
+"""What a cell of the submission means, and the metric that decides it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble.errors import DataError
+from ensemble.layout.labeling import Labeling, Target
+from ensemble.layout.questions import Inquiry, Question
+from ensemble.layout.table import Table
+from ensemble.submission.answer import AnswerReading, read_answer
+
+DEFAULT_METRICS: dict[Target, str] = {"class": "accuracy", "labels": "f1_samples", "number": "rmse"}
+
+
+@dataclass(frozen=True)
+class Cells:
+    """The meaning of the submission's cells, None without a test set or where it is open.
+
+    is_default says that the metric was not given; reason says how the meaning was found.
+    """
+
+    answer: str | None
+    positive: str | None
+    metric: str
+    is_default: bool
+    reason: str = ""
+
+
+def cells_of(
+    root: Path, labeling: Labeling, sample: Table | None, has_test: bool, inquiry: Inquiry
+) -> Cells:
+    """The meaning of the cells, with a question where it is open. Raises DataError."""
+    options = inquiry.options
+    if labeling.target == "class" and sample is not None and not _is_top_k(labeling, sample):
+        reading = read_answer(
+            root / sample.file, labeling.classes, options.answer, options.metric, options.positive
+        )
+        answer, positive, reason = _settled(reading, labeling.classes, inquiry)
+    else:
+        answer, positive = _without_reading(labeling, sample) if has_test else None, None
+        reason = ""
+    probabilities = answer in ("probabilities", "positive_probability")
+    is_class = labeling.target == "class"
+    default = "log_loss" if is_class and probabilities else DEFAULT_METRICS[labeling.target]
+    if answer == "top_k" and sample is not None:
+        default = f"map@{len(sample.columns[1].cells[0].split())}"
+    return Cells(answer, positive, options.metric or default, options.metric is None, reason)
+
+
+def _without_reading(labeling: Labeling, sample: Table | None) -> str:
+    """The answer that the target alone decides."""
+    if labeling.target == "number":
+        return "values"
+    if labeling.target == "labels":
+        return "probabilities" if sample is not None and len(sample.header) > 2 else "labels"
+    return "class_name" if sample is None else "top_k"
+
+
+def _is_top_k(labeling: Labeling, sample: Table) -> bool:
+    """Whether the sample's cells list several classes, where an image has one."""
+    if len(sample.header) != 2:
+        return False
+    classes = set(labeling.classes)
+    lists = [cell.split() for cell in sample.columns[1].counts]
+    return all(len(names) > 1 and set(names) <= classes for names in lists) and not any(
+        cell in classes for cell in sample.columns[1].counts
+    )
+
+
+def _settled(
+    reading: AnswerReading, classes: Sequence[str], inquiry: Inquiry
+) -> tuple[str | None, str | None, str]:
+    """Answer, positive class and reason; the first choice under --yes, else a question."""
+    choices = tuple((choice.option, choice.meaning) for choice in reading.choices)
+    if choices:
+        needs_positive = any("--positive" in option for option, _ in choices)
+        if inquiry.options.yes and not needs_positive:
+            inquiry.taken.append(f"{choices[0][0]} (by --yes)")
+            return choices[0][0].removeprefix("--answer "), None, reading.reason
+        inquiry.questions.append(Question(reading.reason, choices))
+        return reading.answer, None, reading.reason
+    if reading.answer is None:
+        raise DataError(reading.reason)
+    return reading.answer, reading.positive, reading.reason

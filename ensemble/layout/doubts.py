@@ -1,0 +1,93 @@
+"""What a user should check, and what was passed over, in one line each."""
+
+from collections.abc import Mapping
+
+from ensemble.dataset.depth import measured_ranges
+from ensemble.dataset.image_sizes import N_OPENED
+from ensemble.dataset.scan import passed_over_line
+from ensemble.layout.labeling import Labeling
+from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.table import Table
+from ensemble.layout.test_images import TestImages
+
+FEW_IMAGES = 10  # of a class
+N_NAMED = 3
+
+
+def doubts_of(
+    labeling: Labeling, sample: Table | None, used_sample: Table | None, test: TestImages | None
+) -> list[str]:
+    """What a user should check about labels, missing files and the sample submission."""
+    doubts: list[str] = []
+    if labeling.table is not None and labeling.placement is not None:
+        cells = labeling.table[labeling.placement.column].cells
+        missing = [
+            cell
+            for cell, image in zip(cells, labeling.placement.images, strict=True)
+            if image is None
+        ]
+        if missing:
+            names = ", ".join(missing[:N_NAMED])
+            doubts.append(f"{len(missing):,} rows of {labeling.table.file} have no image: {names}")
+        doubts += _label_doubts(labeling)
+    if sample is not None and used_sample is None:
+        first = sample.columns[0].cells[0][:60]
+        doubts.append(f"{sample.file} asks for ids such as {first!r}, which no test image has")
+    elif used_sample is not None and test is not None and len(used_sample) != test.n_images:
+        doubts.append(
+            f"{used_sample.file} has {len(used_sample):,} rows, "
+            f"{test.folder.name} has {test.n_images:,} images"
+        )
+    return doubts + (small_classes(labeling.counts) if labeling.target == "class" else [])
+
+
+def _label_doubts(labeling: Labeling) -> list[str]:
+    n_labels, n_images = len(labeling.counts), labeling.counts.total()
+    doubts: list[str] = []
+    if labeling.target == "class" and n_labels > max(2, n_images // 2):
+        doubts.append(
+            f"column {labeling.columns[0]} has {n_labels:,} different values "
+            f"in {n_images:,} rows: is it a label?"
+        )
+    by_letters: dict[str, list[str]] = {}
+    for name in labeling.counts:
+        by_letters.setdefault(name.casefold(), []).append(name)
+    alike = [names for names in by_letters.values() if len(names) > 1]
+    if alike:
+        listed = " and ".join(f"{name!r} ({labeling.counts[name]:,})" for name in alike[0])
+        doubts.append(f"classes differ by the case of their letters alone: {listed}")
+    return doubts
+
+
+def small_classes(counts: Mapping[str, int]) -> list[str]:
+    """Doubts about classes that cannot be split, or hardly."""
+    single = [name for name, n_images in counts.items() if n_images == 1]
+    small = [name for name, n_images in counts.items() if n_images < FEW_IMAGES]
+    doubts = []
+    if single:
+        doubts.append(
+            f"class {min(single)!r} has one image, so it cannot be split: "
+            "add some, or remove the class"
+        )
+    if small:
+        doubts.append(
+            f"{len(small)} of {len(counts)} classes have fewer than {FEW_IMAGES} images, "
+            f"such as {min(small)!r}"
+        )
+    return doubts
+
+
+def notes_of(
+    surveyed: Survey, labeling: Labeling, valid: ImageFolder | None, test: TestImages | None
+) -> list[str]:
+    """Images that no split has, files that are not images, and values of more than 8 bits."""
+    used = {labeling.folder.path_of(image) for image in labeling.labels}
+    for folder in filter(None, (valid, test.folder if test else None)):
+        used |= {folder.path_of(image) for image in folder.images}
+    unused = [image for image in surveyed.images if image not in used]
+    notes = []
+    if unused:
+        notes.append(f"not used: {len(unused):,} images, such as {unused[0]}")
+    files = [surveyed.root / image for image in surveyed.images if image in used]
+    ranges = measured_ranges(files[:: max(1, len(files) // N_OPENED)])
+    return [*notes, *filter(None, (passed_over_line(surveyed.scanned), str(ranges)))]

@@ -1,0 +1,290 @@
+"""Which labels the images have: what the sample submission asks for, else the only ones there are."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from ensemble.dataset.filenames import same_form
+from ensemble.errors import DataError
+from ensemble.layout.groups import is_group_name
+from ensemble.layout.id_column import letters, placed_table, same_name
+from ensemble.layout.labeling import (
+    Labeling,
+    by_column,
+    by_columns,
+    by_folders,
+    by_names,
+    by_subfolders,
+)
+from ensemble.layout.placement import Placement
+from ensemble.layout.questions import Inquiry
+from ensemble.layout.roles import Roles, inner, one_of
+from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.table import Column, Table
+from ensemble.layout.validation import merged
+
+LABELS = (
+    *("label", "labels", "target", "targets", "class", "classes", "category", "categories", "tags"),
+    *("breed", "species", "diagnosis", "dx", "y", "genus"),
+)
+FEW = 0.5  # a label column has fewer different cells than this share of the rows
+Placed = dict[str, tuple[Table, Placement]]  # by file: the tables about images
+
+
+def placed_tables(surveyed: Survey, roles: Roles, sample: Table | None, inquiry: Inquiry) -> Placed:
+    """The tables whose rows are images, without the sample submission."""
+    placed: Placed = {}
+    for table in surveyed.tables:
+        if table is not sample:
+            placement = placed_table(surveyed, roles, table, sample, inquiry)
+            if placement is not None:
+                placed[table.file] = table, placement
+    return placed
+
+
+def labelings(
+    surveyed: Survey, roles: Roles, placed: Placed, sample: Table | None, inquiry: Inquiry
+) -> list[Labeling]:
+    """The ways to label the training images that the evidence allows, the likeliest first."""
+    from_tables = _from_tables(placed, sample)
+    folders = class_folders(surveyed, roles, inquiry)
+    asked = [labeling for labeling in from_tables if _is_asked_for(labeling, sample)]
+    if folders is not None and sample and len(sample.header) > 2:
+        same = _same_texts(folders.classes, sample.header[1:])
+        if same:
+            return [folders]
+    if asked:
+        return _without_repeats(asked, folders)
+    if folders is not None and not (from_tables and _are_numbered(folders.classes)):
+        usual = [labeling for labeling in from_tables if _is_usual(labeling)]
+        inner_folders = filter(None, [by_subfolders(folders.folder)])
+        return _without_repeats([folders, *inner_folders, *usual], folders)
+    if from_tables:
+        return _likeliest(from_tables)
+    names = [by_names(folder) for folder in _training_folders(surveyed, roles)]
+    return [labeling for labeling in names if labeling is not None]
+
+
+def _are_numbered(names: Sequence[str]) -> bool:
+    """Whether names are equal but for a number, as those of the parts of a set are."""
+    return len({re.sub(r"\d+", "#", name) for name in names}) == 1 and not names[0].isdigit()
+
+
+def _from_tables(placed: Placed, sample: Table | None) -> list[Labeling]:
+    found: list[Labeling] = []
+    for table, placement in placed.values():
+        one_hot = _one_hot_columns(table, placement, sample)
+        if one_hot:
+            found.append(by_columns(table, placement, one_hot))
+            continue
+        found += [
+            by_column(table, placement, column.name)
+            for column in table.others(placement.column)
+            if _may_label(column, table, placement)
+        ]
+    return found
+
+
+def _one_hot_columns(table: Table, placement: Placement, sample: Table | None) -> tuple[str, ...]:
+    """The columns that say 0 or 1 for each class: the sample's, else all where each row has one 1."""
+    binary = [column for column in table.others(placement.column) if column.is_binary]
+    if sample is not None:
+        of_sample = [
+            column
+            for column in binary
+            if any(same_name(column.name, name) for name in sample.header[1:])
+        ]
+        return tuple(column.name for column in of_sample) if len(of_sample) > 1 else ()
+    if len(binary) < 2 or any(_is_usual_name(name) for name in table.header):
+        return ()
+    sums = map(sum, zip(*[column.numbers or () for column in binary], strict=True))
+    return tuple(column.name for column in binary) if set(sums) == {1} else ()
+
+
+def _may_label(column: Column, table: Table, placement: Placement) -> bool:
+    """Whether a column is neither an id nor a count of the rows, nor the same everywhere."""
+    if len(column.counts) < 2 or column.is_counter:
+        return False
+    ids = table[placement.column].cells
+    is_repeated = len(column.counts) < len(column.cells)
+    return column.cells != ids and (is_repeated or column.numbers is not None)
+
+
+def _is_asked_for(labeling: Labeling, sample: Table | None) -> bool:
+    """Whether the sample has this column, or columns for its values."""
+    if sample is None:
+        return False
+    columns = sample.header[1:]
+    if labeling.source == "columns":
+        return _same_texts(labeling.columns, columns)
+    if len(columns) > 1:
+        return _same_texts(labeling.classes, columns)
+    name, asked = letters(labeling.columns[0]), letters(columns[0])
+    return name == asked or (len(asked) > 3 and (name.startswith(asked) or asked.startswith(name)))
+
+
+def _same_texts(a: Sequence[str], b: Sequence[str]) -> bool:
+    return {same_form(text).strip().casefold() for text in a} == {
+        same_form(text).strip().casefold() for text in b
+    }
+
+
+def _is_usual(labeling: Labeling) -> bool:
+    return any(map(_is_usual_name, labeling.columns))
+
+
+def _is_usual_name(name: str) -> bool:
+    words = letters(name)
+    return words in LABELS or any(
+        words == f"{label}{ending}" for label in LABELS for ending in ("id", "ids", "name", "idx")
+    )
+
+
+def _likeliest(found: Sequence[Labeling]) -> list[Labeling]:
+    """Those with the best evidence: a usual name, then few texts, then few numbers."""
+    found = [labeling for labeling in found if not labeling.conflict] or list(found)
+    found = [labeling for labeling in found if not _is_group(labeling)] or found
+    for is_likely in (_is_usual, _has_column_per_class, _has_few_texts, _has_few):
+        likely = [labeling for labeling in found if is_likely(labeling)]
+        if likely:
+            return likely
+    return found
+
+
+def _is_group(labeling: Labeling) -> bool:
+    return labeling.source == "column" and is_group_name(labeling.columns[0])
+
+
+def _has_column_per_class(labeling: Labeling) -> bool:
+    return labeling.source == "columns"
+
+
+def _has_few(labeling: Labeling) -> bool:
+    return len(labeling.counts) <= max(2, FEW * labeling.counts.total())
+
+
+def _has_few_texts(labeling: Labeling) -> bool:
+    assert labeling.table is not None
+    is_text = labeling.table[labeling.columns[0]].numbers is None
+    return _has_few(labeling) and (is_text or labeling.source == "columns")
+
+
+def _without_repeats(found: Sequence[Labeling], folders: Labeling | None) -> list[Labeling]:
+    """The labelings that differ; one that repeats the class folders is these folders."""
+    distinct: list[Labeling] = []
+    for labeling in found:
+        if folders is not None and _agree(labeling, folders):
+            labeling = folders
+        if not any(_agree(labeling, known) for known in distinct):
+            distinct.append(labeling)
+    return distinct
+
+
+def _agree(a: Labeling, b: Labeling) -> bool:
+    """Whether two labelings give all images the same labels."""
+    if a is b:
+        return True
+    labels_a = {a.folder.path_of(image): label for image, label in a.labels.items()}
+    labels_b = {b.folder.path_of(image): label for image, label in b.labels.items()}
+    return labels_a == labels_b
+
+
+def class_folders(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> Labeling | None:
+    """The class folders: those of the training folder, else those at the root."""
+    candidates = [
+        folder for folder in _training_folders(surveyed, roles) if len(folder.classes) > 1
+    ]
+    if not candidates:
+        return None
+    return by_folders(one_of(surveyed, candidates, "train", inquiry))
+
+
+def _training_folders(surveyed: Survey, roles: Roles) -> list[ImageFolder]:
+    """The folders that may hold the training images, if no table says which."""
+    given = [folder for folder in roles["train"]]
+    if given:
+        return given
+    root = surveyed.folders["."]
+    if roles["valid"] or roles["test"]:
+        return _beside_splits(surveyed, roles, root)
+    children = surveyed.children(root)
+    if len(children) == 1 and not root.has_loose_images:
+        return [inner(surveyed, children[0])]
+    variants = [child for child in children if len(child.classes) > 1]
+    if len(variants) == len(children) > 1 and len({child.classes for child in variants}) == 1:
+        return variants
+    return [root]
+
+
+def _beside_splits(surveyed: Survey, roles: Roles, root: ImageFolder) -> list[ImageFolder]:
+    """What lies beside validation and test folders: the only folder, or class folders."""
+    splits = [folder.name.partition("/")[0] for folder in (*roles["valid"], *roles["test"])]
+    rest = [child for child in surveyed.children(root) if child.name not in splits]
+    if len(rest) == 1:
+        return [inner(surveyed, rest[0])]
+    images = tuple(image for image in root.images if image.partition("/")[0] not in splits)
+    return [ImageFolder(".", images)] if rest else []
+
+
+def choose_labeling(
+    surveyed: Survey, roles: Roles, placed: Placed, sample: Table | None, inquiry: Inquiry
+) -> Labeling | None:
+    """The labels of the training images, None if there are none; several are a question.
+
+    Raises DataError for a row without a label.
+    """
+    likely = merged(surveyed, labelings(surveyed, roles, placed, sample, inquiry))
+    by_option = _by_option(placed)
+    if not likely and inquiry.options.label is None:
+        return None
+    named = {_option_of(labeling, by_option): labeling for labeling in likely}
+    meanings = {option: str(labeling) for option, labeling in named.items()}
+    text = "several things could be the label of an image"
+    option = inquiry.choose("label", text, meanings, allowed=list(by_option))
+    labeling = named.get(option)
+    if labeling is None:
+        table, placement, column = by_option[option]
+        labeling = by_column(table, placement, column)
+    _check_labels(labeling)
+    return labeling
+
+
+def _by_option(placed: Placed) -> dict[str, tuple[Table, Placement, str]]:
+    """Every column that may be named as the label: with its file where two tables have it."""
+    columns = [
+        (table, placement, column.name)
+        for table, placement in placed.values()
+        for column in table.others(placement.column)
+    ]
+    counts = Counter(name for _, _, name in columns)
+    return {
+        name if counts[name] == 1 else f"{table.file}:{name}": (table, placement, name)
+        for table, placement, name in columns
+    }
+
+
+def _option_of(labeling: Labeling, by_option: Mapping[str, tuple[Table, Placement, str]]) -> str:
+    """What --label would be for a labeling."""
+    if labeling.table is None:
+        return labeling.source
+    for option, (table, _, column) in by_option.items():
+        if table is labeling.table and column == labeling.columns[0]:
+            return option
+    raise AssertionError(labeling)
+
+
+def _check_labels(labeling: Labeling) -> None:
+    """Raises DataError for an image with two labels, or with none."""
+    if labeling.conflict and labeling.table is not None:
+        raise DataError(
+            f"{labeling.table.file}: column {labeling.columns[0]}: an image has two labels, "
+            f"{labeling.conflict}\n"
+            "leave one row for each image, or name another column with --label"
+        )
+    unlabeled = [image for image, label in labeling.labels.items() if not label]
+    if unlabeled and labeling.source == "column" and labeling.table is not None:
+        raise DataError(
+            f"{labeling.table.file}: {len(unlabeled):,} images have an empty "
+            f"{labeling.columns[0]}, the first: {unlabeled[0]}\n"
+            "add the labels, or remove these rows"
+        )

@@ -1,0 +1,161 @@
+"""The ways to label the training images: class folders, a column, a column per class, file names."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
+from typing import Literal
+
+from ensemble.dataset.filenames import without_suffix
+from ensemble.dataset.split_names import split_of_name
+from ensemble.layout.placement import Placement
+from ensemble.layout.survey import ImageFolder
+from ensemble.layout.table import Table
+
+Target = Literal["class", "labels", "number"]
+
+# class and number in a file name, with what stands between them; the first that fits is taken
+NAME_PATTERNS = (
+    r"^(.+?)[._ -]+\(?\d+\)?$",  # cat.0, 3_100, great_pyrenees_12, "cat (1)"
+    r"^\d+[._ -]+([^\d]+)$",  # 12_cat
+    r"^([^\W\d_]{2,})\d+$",  # cat12
+)
+_CAMERA_WORDS = {
+    *("img", "image", "dsc", "dscn", "dscf", "photo", "pic", "picture", "scan", "frame", "p"),
+    *("screenshot", "file", "id", "sample"),
+}
+
+
+@dataclass(frozen=True)
+class Labeling:
+    """A way to label the images of a folder: the label of each image by its path in the folder.
+
+    source says where the labels are from: class folders, the folders inside them, one column of a
+    table, a column per class, or the file names by `pattern`. splits says train, valid or test by
+    image where several tables do; is_joined, that the labels are from several tables; conflict,
+    which image has two labels.
+    """
+
+    source: Literal["folders", "subfolders", "column", "columns", "names"]
+    folder: ImageFolder
+    labels: Mapping[str, str]
+    table: Table | None = None
+    placement: Placement | None = None
+    columns: tuple[str, ...] = ()
+    pattern: str = ""
+    target: Target = "class"
+    splits: Mapping[str, str] = field(default_factory=dict)
+    is_joined: bool = False
+    conflict: str = ""
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """The number of images of each label."""
+        return Counter(self.labels.values())
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The sorted labels."""
+        return tuple(sorted(self.counts))
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """The sorted names of all classes or labels, () for numbers."""
+        if self.target == "number":
+            return ()
+        if self.source == "columns":
+            return tuple(sorted(self.columns))
+        if self.target == "class":
+            return self.classes
+        return tuple(sorted({name for label in self.counts for name in split_labels(label)}))
+
+    @property
+    def n_missing(self) -> int:
+        """Rows of the table without an image."""
+        return self.placement.n_missing if self.placement else 0
+
+    def __str__(self) -> str:
+        if self.source == "folders":
+            return f"the class folders in {self.folder.name}"
+        if self.source == "subfolders":
+            return f"the folders inside those in {self.folder.name}"
+        if self.source == "names":
+            return f"the file names in {self.folder.name}"
+        assert self.table is not None
+        return f"{self.table.file}: {', '.join(self.columns)[:80]}"
+
+
+def by_folders(folder: ImageFolder) -> Labeling | None:
+    """The labeling by class folders, None where a folder has none or a single one."""
+    if len(folder.classes) < 2:
+        return None
+    return Labeling("folders", folder, {image: image.partition("/")[0] for image in folder.images})
+
+
+def by_subfolders(folder: ImageFolder) -> Labeling | None:
+    """The labeling by the folders inside the class folders, where all images are in such ones."""
+    parents = {image: PurePosixPath(image).parent for image in folder.images}
+    inside = {parent.parts[0]: set[str]() for parent in parents.values() if parent.parts}
+    for parent in parents.values():
+        if len(parent.parts) < 2:
+            return None
+        inside[parent.parts[0]].add(parent.name)
+    if any(len(names) < 2 for names in inside.values()):
+        return None
+    return Labeling("subfolders", folder, {image: path.name for image, path in parents.items()})
+
+
+def by_column(table: Table, placement: Placement, column: str) -> Labeling:
+    """The labeling by one column; rows without an image are left out."""
+    labels: dict[str, str] = {}
+    conflict = ""
+    for image, cell in zip(placement.images, table[column].cells, strict=True):
+        if image is not None and labels.setdefault(image, cell) != cell:
+            conflict = conflict or f"{image}: {labels[image][:60]!r} and {cell[:60]!r}"
+    return Labeling(
+        "column", placement.folder, labels, table, placement, (column,), conflict=conflict
+    )
+
+
+def by_columns(table: Table, placement: Placement, columns: tuple[str, ...]) -> Labeling:
+    """The labeling by a column for each class: its name where the cell is 1.
+
+    Where a row has not exactly one, the target is several labels, joined by blanks.
+    """
+    numbers = [table[column].numbers for column in columns]
+    labels: dict[str, str] = {}
+    is_single = True
+    for row, image in enumerate(placement.images):
+        names = [name for name, cells in zip(columns, numbers, strict=True) if cells and cells[row]]
+        is_single = is_single and len(names) == 1
+        if image is not None:
+            labels[image] = " ".join(names)
+    target: Target = "class" if is_single else "labels"
+    return Labeling("columns", placement.folder, labels, table, placement, columns, target=target)
+
+
+def by_names(folder: ImageFolder) -> Labeling | None:
+    """The labeling by a pattern in the file names, None where they hold no classes."""
+    stems = {image: without_suffix(PurePosixPath(image).name) for image in folder.images}
+    for pattern in NAME_PATTERNS:
+        matched = {image: re.search(pattern, stem) for image, stem in stems.items()}
+        labels = {image: match[1] for image, match in matched.items() if match}
+        if len(labels) == len(stems) and _are_classes(Counter(labels.values())):
+            return Labeling("names", folder, labels, pattern=pattern)
+    return None
+
+
+def split_labels(cell: str) -> list[str]:
+    """The labels in a cell that holds several: by comma, semicolon or bar, else by blanks."""
+    separator = next((mark for mark in (",", ";", "|") if mark in cell), None)
+    return [name.strip() for name in cell.split(separator) if name.strip()]
+
+
+def _are_classes(counts: Counter[str]) -> bool:
+    """Whether texts from file names are classes: some, repeated, no splits, no camera's words."""
+    if not 2 <= len(counts) <= counts.total() / 2:
+        return False
+    words = {name.lower().rstrip("_-. ") for name in counts}
+    return not any(split_of_name(word) or word in _CAMERA_WORDS for word in words)

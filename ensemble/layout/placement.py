@@ -1,0 +1,87 @@
+"""In which folder the images are that a column of ids names."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from ensemble.dataset.match import Match
+from ensemble.layout.survey import ImageFolder
+from ensemble.layout.table import Column
+
+ENOUGH = 0.5  # share of a column's cells that must name images; the others are missing files
+
+
+@dataclass(frozen=True)
+class Placement:
+    """The images of one folder that a column names: for each row one image, or None."""
+
+    column: str
+    folder: ImageFolder
+    match: Match
+
+    @cached_property
+    def images(self) -> tuple[str | None, ...]:
+        """For each row the image's path in the folder; None for a row without an image."""
+        return tuple(
+            self.folder.images[positions[0]] if positions else None
+            for positions in self.match.positions
+        )
+
+    @property
+    def n_missing(self) -> int:
+        """The number of rows without an image."""
+        return self.images.count(None)
+
+    @property
+    def paths(self) -> tuple[str | None, ...]:
+        """For each row the image's path under the root."""
+        return tuple(image and self.folder.path_of(image) for image in self.images)
+
+
+def placements(column: Column, folders: Iterable[ImageFolder]) -> list[Placement]:
+    """The folders in which a column's cells each name at most one image, and enough of them one.
+
+    Cells that name several images of a folder, or the same one, rule the folder out.
+    """
+    ids = column.some_cells
+    likely = [folder for folder in folders if _names_enough(folder, ids)]
+    placed = [Placement(column.name, folder, folder.names.match(column.cells)) for folder in likely]
+    return [placement for placement in placed if _is_clear(placement, column)]
+
+
+def _names_enough(folder: ImageFolder, ids: Sequence[str]) -> bool:
+    positions = [folder.names.positions(image_id) for image_id in ids]
+    if sum(map(bool, positions)) >= ENOUGH * len(ids):
+        return True
+    return bool(folder.names.match(ids).rule)
+
+
+def _is_clear(placement: Placement, column: Column) -> bool:
+    positions = placement.match.positions
+    if any(len(matched) > 1 for matched in positions):
+        return False
+    n_named = sum(map(bool, positions))
+    if n_named < ENOUGH * len(positions):
+        return False
+    images = {matched[0] for matched in positions if matched}
+    return len(images) == len(
+        {cell for cell, matched in zip(column.cells, positions, strict=True) if matched}
+    )
+
+
+def smallest(placed: Sequence[Placement]) -> list[Placement]:
+    """The placements with the fewest missing images; of nested folders that fit, the inner one."""
+    fewest = min((placement.n_missing for placement in placed), default=0)
+    best = [placement for placement in placed if placement.n_missing == fewest]
+    return [
+        placement
+        for placement in best
+        if not any(_is_inside(other.folder, placement.folder) for other in best)
+    ]
+
+
+def _is_inside(folder: ImageFolder, outer: ImageFolder) -> bool:
+    """Whether a folder lies in another one."""
+    return folder.name != outer.name and (
+        outer.name == "." or folder.name.startswith(f"{outer.name}/")
+    )

@@ -1,0 +1,170 @@
+"""What lies in a folder: its image folders as a tree, and its tables, read but not yet understood."""
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from ensemble.dataset.match import Names
+from ensemble.dataset.own_folders import is_written_by_ens
+from ensemble.dataset.scan import Scan, each_folder_once, scan
+from ensemble.layout.table import SUFFIXES, Table, read_table
+
+MAX_DEPTH = 4  # of folders that may be a split
+MAX_CHILDREN = 40  # a folder with more image folders holds classes, not splits
+TABLE_DEPTH = 2  # folders below the root in which tables are read
+MAX_TABLES = 20  # of one folder; more are annotations of single images
+LARGEST_TABLE = 1 << 30  # bytes
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """A folder and the images below it, as sorted POSIX paths in it; its name is under the root."""
+
+    name: str
+    images: tuple[str, ...]
+
+    @cached_property
+    def names(self) -> Names:
+        """The images, to look ids up."""
+        return Names(self.images, "" if self.name == "." else self.name)
+
+    @cached_property
+    def subfolders(self) -> tuple[str, ...]:
+        """The names of the folders in it that hold images."""
+        return tuple(sorted({name.partition("/")[0] for name in self.images if "/" in name}))
+
+    @cached_property
+    def has_loose_images(self) -> bool:
+        """Whether images lie in the folder itself."""
+        return any("/" not in name for name in self.images)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names if this is a folder of class folders, else ()."""
+        return () if self.has_loose_images else self.subfolders
+
+    @property
+    def last_name(self) -> str:
+        """The folder's own name, without the folders around it."""
+        return PurePosixPath(self.name).name or "."
+
+    def path_of(self, image: str) -> str:
+        """An image's path under the root."""
+        return image if self.name == "." else f"{self.name}/{image}"
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The image folders below a root by name, `.` first, and the tables; scanned lists the rest."""
+
+    root: Path
+    folders: dict[str, ImageFolder]
+    tables: tuple[Table, ...]
+    scanned: Scan
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """The POSIX paths of all images under the root."""
+        return self.folders["."].images
+
+    def children(self, folder: ImageFolder) -> list[ImageFolder]:
+        """The folders of a folder that hold images, as far down as splits may lie."""
+        prefix = "" if folder.name == "." else f"{folder.name}/"
+        names = [f"{prefix}{name}" for name in folder.subfolders]
+        return [self.folders[name] for name in names if name in self.folders]
+
+
+def survey(root: Path) -> Survey:
+    """The images and tables below a folder. Raises DataError for a damaged table."""
+    with each_folder_once():
+        root = _unwrapped(root)
+        scanned = scan(root)
+    images = tuple(file.relative_to(root).as_posix() for file in scanned.images)
+    folders = _folders(images)
+    tables = [read_table(root, file) for file in table_files(root)]
+    named = tuple(_with_its_header(table, folders["."].names) for table in tables if table)
+    return Survey(root, folders, named, scanned)
+
+
+def _unwrapped(root: Path) -> Path:
+    """The folder inside folders that hold nothing but one folder, as downloads often do."""
+    while True:
+        children = [
+            child
+            for child in sorted(root.iterdir())
+            if not _is_hidden(child.name) and not is_written_by_ens(child)
+        ]
+        if len(children) != 1 or not children[0].is_dir():
+            return root
+        inside = [child for child in children[0].iterdir() if not _is_hidden(child.name)]
+        if not any(child.is_dir() for child in inside) and not _tables_in(children[0]):
+            return root  # a folder of images alone: a class, or the images of one split
+        root = children[0]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+def table_files(root: Path) -> list[str]:
+    """The POSIX paths under the root of files that may be tables."""
+    files: list[str] = []
+    waiting = [(root, 0)]
+    while waiting:
+        folder, depth = waiting.pop()
+        files += [path.relative_to(root).as_posix() for path in _tables_in(folder)]
+        if depth < TABLE_DEPTH:
+            with os.scandir(folder) as entries:
+                inside = [
+                    Path(entry.path)
+                    for entry in entries
+                    if not _is_hidden(entry.name)
+                    and entry.is_dir()
+                    and not is_written_by_ens(Path(entry.path))
+                ]
+            if len(inside) <= MAX_CHILDREN:
+                waiting += [(child, depth + 1) for child in inside]
+    return sorted(files, key=lambda file: (file.count("/"), file))
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    paths = [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and not _is_hidden(path.name) and path.is_file()
+    ]
+    tables = [path for path in paths if path.suffix.lower() != ".txt"]
+    paths = paths if len(paths) <= MAX_TABLES else tables
+    return [path for path in paths if path.stat().st_size <= LARGEST_TABLE]
+
+
+def _with_its_header(table: Table, names: Names) -> Table:
+    """A table whose first row names an image, like the rows below it, has no header."""
+    for column in table.columns:
+        if names.positions(column.name) and all(map(names.positions, column.cells[:3])):
+            return table.without_header()
+    return table
+
+
+def _folders(images: tuple[str, ...]) -> dict[str, ImageFolder]:
+    """The folders that may be a split: not those below a folder of many folders."""
+    folders = {".": ImageFolder(".", images)}
+    level = [folders["."]]
+    for _ in range(MAX_DEPTH):
+        below: list[ImageFolder] = []
+        for folder in level:
+            if len(folder.subfolders) <= MAX_CHILDREN:
+                below += _children(folder)
+        folders |= {folder.name: folder for folder in below}
+        level = below
+    return folders
+
+
+def _children(folder: ImageFolder) -> list[ImageFolder]:
+    inside: dict[str, list[str]] = {}
+    for image in folder.images:
+        child, slash, rest = image.partition("/")
+        if slash:
+            inside.setdefault(child, []).append(rest)
+    return [ImageFolder(folder.path_of(name), tuple(inside[name])) for name in sorted(inside)]

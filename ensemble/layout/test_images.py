@@ -1,0 +1,99 @@
+"""Which images are the test set: those that the sample submission names, else a test folder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ensemble.layout.labeling import Labeling
+from ensemble.layout.placement import Placement, placements, smallest
+from ensemble.layout.questions import Inquiry
+from ensemble.layout.roles import Roles, one_of
+from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.table import Table
+
+
+@dataclass(frozen=True)
+class TestImages:
+    """The test images: all of a folder, or those in it that a table's id column names.
+
+    names_sample says that the sample submission's ids are among them.
+    """
+
+    folder: ImageFolder
+    n_images: int
+    table: Table | None = None
+    id_column: str = ""
+    names_sample: bool = False
+
+
+def test_images(
+    surveyed: Survey,
+    roles: Roles,
+    labeling: Labeling,
+    sample: Table | None,
+    placed: Mapping[str, tuple[Table, Placement]],
+    valid: ImageFolder | None,
+    inquiry: Inquiry,
+) -> TestImages | None:
+    """The test set, None if there is none."""
+    labeled = {labeling.folder.path_of(image) for image in labeling.labels}
+    listing = _listing(surveyed, roles, labeled, sample, placed, inquiry)
+    folders = [folder for folder in roles["test"] if valid is None or folder.name != valid.name]
+    if listing is None:
+        if not folders:
+            return None
+        folder = one_of(surveyed, folders, "test", inquiry)
+        return TestImages(folder, len(folder.images))
+    table, placement = listing
+    folder, is_sample = placement.folder, table is sample
+    if folder.name in {known.name for known in folders} or not _shares(folder, labeled):
+        return TestImages(folder, len(folder.images), names_sample=is_sample)
+    return TestImages(folder, len(table), table, placement.column, is_sample)
+
+
+def _shares(folder: ImageFolder, labeled: set[str]) -> bool:
+    """Whether training images lie in a folder."""
+    return any(folder.path_of(image) in labeled for image in folder.images)
+
+
+def _listing(
+    surveyed: Survey,
+    roles: Roles,
+    labeled: set[str],
+    sample: Table | None,
+    placed: Mapping[str, tuple[Table, Placement]],
+    inquiry: Inquiry,
+) -> tuple[Table, Placement] | None:
+    """The table that names the test images: a test list, else the sample; None if none does."""
+    lists = [
+        (table, placement)
+        for table, placement in placed.values()
+        if placement.n_missing == 0 and not labeled & set(placement.paths)
+    ]
+    if sample is not None:
+        column = sample.columns[0]
+        given = inquiry.options.test
+        folders = (
+            [surveyed.folders[given]] if given in surveyed.folders else surveyed.folders.values()
+        )
+        inside = [
+            placement
+            for placement in placements(column, folders)
+            if placement.n_missing == 0 and not labeled & set(placement.paths)
+        ]
+        if inside:
+            placement = _in_test_folder(surveyed, roles, smallest(inside), inquiry)
+            return sample, placement
+    return lists[0] if lists else None
+
+
+def _in_test_folder(
+    surveyed: Survey, roles: Roles, placed: Sequence[Placement], inquiry: Inquiry
+) -> Placement:
+    """The placement in the test folder, if the ids fit several."""
+    by_folder = {placement.folder.name: placement for placement in placed}
+    folders = [placement.folder for placement in placed]
+    testing = [folder for folder in folders if roles.split_of(folder) == "test"]
+    folder = (
+        one_of(surveyed, testing or folders, "test", inquiry) if len(placed) > 1 else folders[0]
+    )
+    return by_folder[folder.name]

@@ -1,0 +1,129 @@
+"""What a data set is, from the whole of its folders and tables, and what only the user can say."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble.dataset.filenames import contents
+from ensemble.dataset.image_sizes import Sizes, sizes_of
+from ensemble.dataset.scan import passed_over_line
+from ensemble.errors import DataError
+from ensemble.layout.cells import Cells, cells_of
+from ensemble.layout.doubts import doubts_of, notes_of
+from ensemble.layout.groups import GroupColumn, group_columns
+from ensemble.layout.label_choice import choose_labeling, placed_tables
+from ensemble.layout.labeling import Labeling
+from ensemble.layout.questions import Inquiry, Options, Question
+from ensemble.layout.roles import roles
+from ensemble.layout.sample_file import choose_sample
+from ensemble.layout.survey import ImageFolder, Survey, survey
+from ensemble.layout.table import Table
+from ensemble.layout.targets import with_target
+from ensemble.layout.test_images import TestImages, test_images
+from ensemble.layout.validation import Splits, splits_of, validation_folder
+
+
+@dataclass(frozen=True)
+class Understanding:
+    """A data set as `ens init` understands it, before any recipe is written.
+
+    labeling has the labels of all labeled images but those in the folder `valid`; splits says which
+    of them are for validation or testing. Without questions it can be written into recipes.
+    """
+
+    root: Path
+    n_images: int
+    labeling: Labeling
+    splits: Splits
+    valid: ImageFolder | None
+    test: TestImages | None
+    sample: Table | None
+    cells: Cells
+    groups: tuple[GroupColumn, ...]
+    sizes: Sizes
+    questions: tuple[Question, ...]
+    doubts: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """The number of training images by class, in the order of the names."""
+        split_of = self.splits.split_of
+        labels = self.labeling.labels.items()
+        counts = Counter(
+            label for image, label in labels if split_of.get(image, "train") == "train"
+        )
+        return dict(sorted(counts.items()))
+
+    @property
+    def n_train(self) -> int:
+        """Labeled images that are neither for validation nor for testing."""
+        return sum(self.counts.values())
+
+    @property
+    def n_valid(self) -> int:
+        """The images that the data set itself sets apart for validation."""
+        in_folder = len(self.valid.images) if self.valid else 0
+        return in_folder + self.splits.count("valid")
+
+    @property
+    def n_test(self) -> int:
+        """The test images, labeled or not."""
+        return (self.test.n_images if self.test else 0) + self.splits.count("test")
+
+
+def understand(root: Path, options: Options = Options()) -> Understanding:  # noqa: B008
+    """What is in a folder of images and tables. Raises DataError where nothing fits together."""
+    inquiry = Inquiry(options)
+    surveyed = survey(root)
+    if not surveyed.images:
+        raise _nothing(surveyed)
+    split_folders = roles(surveyed, options)
+    sample, sample_notes = choose_sample(surveyed, inquiry)
+    placed = placed_tables(surveyed, split_folders, sample, inquiry)
+    labeling = choose_labeling(surveyed, split_folders, placed, sample, inquiry)
+    if labeling is None:
+        raise _nothing(surveyed)
+    labeling = with_target(labeling, sample, inquiry)
+    splits = splits_of(labeling, split_folders)
+    valid = None if splits else validation_folder(split_folders, labeling)
+    test = test_images(surveyed, split_folders, labeling, sample, placed, valid, inquiry)
+    used_sample = sample if test and test.names_sample else None
+    cells = cells_of(surveyed.root, labeling, used_sample, bool(test), inquiry)
+    files = _files(surveyed, labeling, test)
+    sizes, unreadable = sizes_of(files)
+    return Understanding(
+        root=surveyed.root,
+        n_images=len(surveyed.images),
+        labeling=labeling,
+        splits=splits,
+        valid=valid,
+        test=test,
+        sample=used_sample,
+        cells=cells,
+        groups=tuple(group_columns(labeling, placed)),
+        sizes=sizes,
+        questions=tuple(inquiry.questions),
+        doubts=(*doubts_of(labeling, sample, used_sample, test), *unreadable),
+        notes=(*inquiry.taken, *sample_notes, *notes_of(surveyed, labeling, valid, test)),
+    )
+
+
+def _files(surveyed: Survey, labeling: Labeling, test: TestImages | None) -> list[Path]:
+    """The image files of a training and its test set."""
+    names = [labeling.folder.path_of(image) for image in labeling.labels]
+    if test is not None:
+        names += [test.folder.path_of(image) for image in test.folder.images]
+    return [surveyed.root / name for name in sorted(set(names))]
+
+
+def _nothing(surveyed: Survey) -> DataError:
+    """The error for a folder without anything to learn from."""
+    lines = [
+        f"{surveyed.root}: neither class folders (train/<class>/… or <class>/…), nor a table whose "
+        "ids are images, nor classes in the file names",
+        contents(surveyed.root),
+        passed_over_line(surveyed.scanned),
+    ]
+    return DataError("\n".join(filter(None, lines)))
