@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ensemble.dataset.detect import detect_layout
 from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError
 from ensemble.hardware import Machine
-from ensemble.init import _quoted, write_recipes
+from ensemble.init import write_recipes
+from ensemble.init.yaml_text import quoted
 from ensemble.recipe import Recipe
 from ensemble.submission.shape import rows_for, shape_of_sample
 
@@ -68,17 +68,17 @@ def test_four_recipes_of_a_competition_load_and_find_its_images(kaggle, machine,
 
 
 def test_what_init_recognizes_in_a_competition(kaggle):
-    layout = detect_layout(str(kaggle))
-    assert layout.labels == ("labels.csv", "id", "breed")
-    assert layout.counts == {"blue": 16, "green": 16, "red": 16}
-    assert (layout.n_train, layout.n_test, layout.sizes.side) == (48, 12, 32)
-    assert layout.doubts == ()
+    understood = understand(kaggle)
+    assert str(understood.labeling) == "labels.csv: breed"
+    assert understood.counts == {"blue": 16, "green": 16, "red": 16}
+    assert (understood.n_train, understood.n_test, understood.sizes.side) == (48, 12, 32)
+    assert understood.doubts == ()
     (kaggle / "sample_submission.csv").write_text("id,red,green,blue\n054,1,0,0\n")
     (kaggle / "train" / "extra.png").write_text("no image")
-    doubts = "; ".join(detect_layout(str(kaggle)).doubts)
-    assert "train has 49 images, labels.csv has 48 rows" in doubts
+    understood = understand(kaggle)
+    assert understood.notes == ("not used: 1 image, such as train/extra.png",)
+    doubts = "; ".join(understood.doubts)
     assert "sample_submission.csv has 1 rows, test has 12 images" in doubts
-    assert "1 file cannot be read as an image, such as extra.png" in doubts
 
 
 @pytest.mark.parametrize(
@@ -93,13 +93,14 @@ def test_what_init_recognizes_in_a_competition(kaggle):
 def test_class_folders_of_every_kind(parts, train, valid, test, tmp_path, tiny_images):
     for part in parts:
         tiny_images(tmp_path / "set" / part)
-    layout = detect_layout(str(tmp_path / "set"))
-    assert (layout.source, layout.train, layout.valid, layout.test) == (
-        "folder",
-        train,
-        valid,
-        test,
+    understood = understand(tmp_path / "set")
+    folders = (
+        understood.labeling.folder,
+        understood.valid,
+        understood.test and understood.test.folder,
     )
+    assert understood.labeling.source == "folders"
+    assert tuple(folder and folder.name for folder in folders) == (train, valid, test)
     new = write_recipes(str(tmp_path / "set"), "mine", tmp_path / "recipes", MACHINES["offline"])
     found = load(Recipe.load(new.files[1]).data)
     assert found.test is not None, "without a test folder some images are held out"
@@ -108,8 +109,8 @@ def test_class_folders_of_every_kind(parts, train, valid, test, tmp_path, tiny_i
 
 def test_an_archive_and_a_wrapped_folder_are_looked_into(kaggle, tmp_path):
     packed = shutil.make_archive(str(tmp_path / "comp"), "zip", tmp_path, kaggle.name)
-    assert detect_layout(packed).labels == ("labels.csv", "id", "breed")
     new = write_recipes(packed, None, tmp_path / "recipes", MACHINES["laptop"])
+    assert str(new.understanding.labeling) == "labels.csv: breed"
     assert len(load(Recipe.load(new.files[1]).data).test) == 12
     (tmp_path / "outer").mkdir()
     kaggle.rename(tmp_path / "outer" / "inner")
@@ -145,24 +146,24 @@ def test_nothing_is_overwritten(kaggle, tmp_path):
 def test_an_unknown_layout_is_refused_with_the_contents_of_the_folder(tmp_path):
     (tmp_path / "set").mkdir()
     Image.new("RGB", (8, 8)).save(tmp_path / "set" / "one.png")
-    with pytest.raises(DataError, match="neither class folders .* nor a labels CSV") as refused:
-        detect_layout(str(tmp_path / "set"))
+    with pytest.raises(DataError, match="neither class folders .* nor a table") as refused:
+        understand(tmp_path / "set")
     assert "holds: one.png" in str(refused.value)
     assert str(refused.value).count("\n") < 3
     with pytest.raises(DataError, match="does not exist"):
-        detect_layout(str(tmp_path / "nowhere"))
+        write_recipes(str(tmp_path / "nowhere"), None, tmp_path / "recipes")
 
 
 @given(st.text(min_size=1).filter(lambda text: text.isprintable()))
 def test_a_name_stays_text_in_yaml(text):
-    assert yaml.safe_load(f"key: {_quoted(text)}")["key"] == text
+    assert yaml.safe_load(f"key: {quoted(text)}")["key"] == text
 
 
 @pytest.mark.parametrize(
     "text", ["no", "007", "1e5", "null", "Yes", "a: b", "#1", "it's", "~", "-"]
 )
 def test_names_that_yaml_would_take_for_something_else_stay_text(text):
-    assert yaml.safe_load(f"{{key: {_quoted(text)}}}")["key"] == text
+    assert yaml.safe_load(f"{{key: {quoted(text)}}}")["key"] == text
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_a_class_of_two_images_is_trained_on_and_validated_and_one_image_is_a_do
         None,
     )
     next((root / "red").iterdir()).unlink()
-    assert detect_layout(str(root)).doubts[0] == (
+    assert understand(root).doubts[0] == (
         "class 'red' has one image, so it cannot be split: add some, or remove the class"
     )
 
@@ -248,7 +249,7 @@ def test_competitions_that_name_and_keep_their_images_otherwise_are_recognized(
     ]
     shape(kaggle)
     new = write_recipes(str(kaggle), "other", tmp_path / "recipes")
-    assert new.layout.doubts == ()
+    assert new.understanding.doubts == ()
     found = load(Recipe.load(new.files[1]).data)
     assert len(found.train) + len(found.valid) == 48
     assert sorted(path.stem for path in found.test.files) == sorted(
@@ -265,14 +266,19 @@ def test_a_test_folder_that_is_the_training_folder_needs_images_without_a_label(
         load(Recipe.load(new.files[1], ("data.test=train",)).data)
 
 
-def test_a_column_for_each_class_is_not_taken_for_a_label(kaggle, tmp_path):
+def test_a_column_for_each_class_becomes_a_table_of_labels_beside_the_recipes(
+    kaggle, tmp_path, monkeypatch
+):
+    before = load(Recipe.load(write_recipes(str(kaggle), "a", tmp_path / "r").files[1]).data)
     rows = [line.split(",") for line in (kaggle / "labels.csv").read_text().splitlines()[1:]]
     cells = [
-        ",".join([own, *(str(int(label == name)) for name in ("red", "green", "blue"))])
+        ",".join([own, *(str(float(label == name)) for name in ("red", "green", "blue"))])
         for own, label in rows
     ]
     (kaggle / "labels.csv").write_text("\n".join(["id,red,green,blue", *cells]) + "\n")
-    with pytest.raises(DataError, match="red, green, blue: a column for each class") as refused:
-        write_recipes(str(kaggle), None, tmp_path / "recipes")
-    assert str(refused.value).count("\n") == 1
-    assert not (tmp_path / "recipes").exists()
+    monkeypatch.chdir(tmp_path)
+    new = write_recipes(str(kaggle), "b", Path("recipes"))
+    assert new.files[-1] == Path("recipes/b.labels.csv")
+    after = load(Recipe.load(new.files[1]).data)
+    for first, second in ((before.train, after.train), (before.valid, after.valid)):
+        assert dict(zip(first.files, first.labels)) == dict(zip(second.files, second.labels))

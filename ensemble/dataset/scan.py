@@ -123,7 +123,7 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | N
         raise DataError(f"{one_line(folder)}: cannot be read ({error.strerror})") from None
     for entry in entries:
         path = folder / entry.name
-        if entry.is_dir() and is_written_by_ens(path):
+        if os.path.isdir(path) and is_written_by_ens(path):
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _files(path, (*above, os.path.join(above[-1], entry.name)))

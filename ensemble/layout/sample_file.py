@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from ensemble.layout.questions import Inquiry
+from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Survey
 from ensemble.layout.table import Table
 
@@ -16,7 +17,9 @@ def looks_like_sample(file: str) -> bool:
     return any(word in name for word in _WORDS) or "sample" in name.split("_")
 
 
-def choose_sample(surveyed: Survey, inquiry: Inquiry) -> tuple[Table | None, list[str]]:
+def choose_sample(
+    surveyed: Survey, roles: Roles, inquiry: Inquiry
+) -> tuple[Table | None, list[str]]:
     """The sample submission among the tables, and notes about the others."""
     by_file = {table.file: table for table in surveyed.tables}
     named = [table for table in surveyed.tables if looks_like_sample(table.file)]
@@ -26,6 +29,10 @@ def choose_sample(surveyed: Survey, inquiry: Inquiry) -> tuple[Table | None, lis
     if not named:
         return None, []
     named = _about_images(surveyed, named)
+    complete = [table for table in named if _has_all_rows(table, roles)]
+    if len(complete) == 1 < len(named):
+        note = f"sample submissions: {_listed(named)}; {complete[0].file} has all test images"
+        return complete[0], [note]
     shapes = {(table.header, table.columns[0].cells) for table in named}
     if len(shapes) > 1:
         meanings = {
@@ -42,6 +49,11 @@ def _about_images(surveyed: Survey, tables: Sequence[Table]) -> list[Table]:
     names = surveyed.folders["."].names
     about = [table for table in tables if all(map(names.positions, table.columns[0].some_cells))]
     return about or list(tables)
+
+
+def _has_all_rows(table: Table, roles: Roles) -> bool:
+    """Whether a sample has as many rows as a test folder has images."""
+    return len(table) in {len(folder.images) for folder in roles["test"]}
 
 
 def _listed(tables: Sequence[Table]) -> str:

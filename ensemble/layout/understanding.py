@@ -15,7 +15,7 @@ from ensemble.layout.groups import GroupColumn, group_columns
 from ensemble.layout.label_choice import choose_labeling, placed_tables
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.questions import Inquiry, Options, Question
-from ensemble.layout.roles import roles
+from ensemble.layout.roles import Roles, roles
 from ensemble.layout.sample_file import choose_sample
 from ensemble.layout.survey import ImageFolder, Survey, survey
 from ensemble.layout.table import Table
@@ -80,11 +80,11 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     if not surveyed.images:
         raise _nothing(surveyed)
     split_folders = roles(surveyed, options)
-    sample, sample_notes = choose_sample(surveyed, inquiry)
+    sample, sample_notes = choose_sample(surveyed, split_folders, inquiry)
     placed = placed_tables(surveyed, split_folders, sample, inquiry)
     labeling = choose_labeling(surveyed, split_folders, placed, sample, inquiry)
     if labeling is None:
-        raise _nothing(surveyed)
+        raise _one_class(surveyed, split_folders) or _nothing(surveyed)
     labeling = with_target(labeling, sample, inquiry)
     splits = splits_of(labeling, split_folders)
     valid = None if splits else validation_folder(split_folders, labeling)
@@ -116,6 +116,17 @@ def _files(surveyed: Survey, labeling: Labeling, test: TestImages | None) -> lis
     if test is not None:
         names += [test.folder.path_of(image) for image in test.folder.images]
     return [surveyed.root / name for name in sorted(set(names))]
+
+
+def _one_class(surveyed: Survey, split_folders: Roles) -> DataError | None:
+    """The error for a training folder with a single class folder, None for any other."""
+    for folder in split_folders["train"]:
+        if len(folder.classes) == 1:
+            return DataError(
+                f"{surveyed.root / folder.name}: {folder.classes[0]!r} would be the only class\n"
+                "class folders need two or more; a table must name the images of its folder"
+            )
+    return None
 
 
 def _nothing(surveyed: Survey) -> DataError:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ensemble.dataset import scan as scan_module
-from ensemble.dataset.detect import detect_layout
 from ensemble.dataset.load import load
 from ensemble.dataset.scan import image_files, is_image, passed_over_line, scan
 from ensemble.dataset.tables import class_folders, files_by_id, short_names
 from ensemble.errors import DataError
+from ensemble.layout.understanding import understand
 from ensemble.recipe import Data
 
 
@@ -95,7 +95,7 @@ def test_links_to_folders_and_files_are_followed_also_out_of_the_set(tmp_path):
     assert images.labels == ("cat", "dog", "dog")
     (tmp_path / "link").symlink_to("set")
     assert class_folders(tmp_path / "link").ids == images.ids
-    assert detect_layout(str(tmp_path / "link")).counts == {"cat": 1, "dog": 2}
+    assert understand(tmp_path / "link").counts == {"cat": 1, "dog": 2}
 
 
 @pytest.mark.parametrize("place", ["loop", "cat/loop", "cat/deep/loop"])
@@ -132,7 +132,7 @@ def test_broken_links_are_named(tmp_path):
         DataError, match=r"bird: a broken link\nremove the link, or restore its target"
     ):
         class_folders(tmp_path)
-    assert "3 broken links" in "".join(detect_layout(str(tmp_path)).notes)
+    assert "3 broken links" in "".join(understand(tmp_path).notes)
 
 
 def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
@@ -153,8 +153,8 @@ def test_init_and_a_data_set_say_what_is_passed_over(tmp_path):
     files = {f"{name}/{i}.jfif": PHOTO for name in ("cat", "dog") for i in range(4)}
     make(tmp_path, files | {"dog/9.heic": b"\0\0\0\x18ftypheic"})
     line = f"skipped: 1 .heic, such as {tmp_path}/dog/9.heic"
-    layout = detect_layout(str(tmp_path))
-    assert (layout.counts, layout.notes) == ({"cat": 4, "dog": 4}, (line,))
+    understood = understand(tmp_path)
+    assert (understood.counts, understood.notes) == ({"cat": 4, "dog": 4}, (line,))
     assert load(Data(source="folder", path=str(tmp_path), train=".", valid=0.5)).passed_over == line
 
 
@@ -168,9 +168,9 @@ def test_folders_with_no_image_that_can_be_read_say_what_they_hold(tmp_path, nam
             for name in names
         },
     )
-    for call in (detect_layout, lambda path: class_folders(tmp_path)):
+    for call in (understand, class_folders):
         with pytest.raises(DataError, match=r"skipped: [12] \.heic") as refused:
-            call(str(tmp_path))
+            call(tmp_path)
         assert str(refused.value).count("\n") < 3
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ensemble.cli import main
-from ensemble.dataset.detect import detect_layout
+from ensemble.layout.understanding import understand
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
 from ensemble.submission.answers import answers, share_differing
@@ -318,13 +318,15 @@ def test_of_several_sample_submissions_the_one_with_as_many_rows_as_test_images_
 ):
     tiny_images(tmp_path / "c" / "train")
     tiny_images(tmp_path / "c" / "test")
-    for name, n in (("sampleSubmission.csv", 3), ("sample_submission_stage2.csv", 60)):
-        (tmp_path / "c" / name).write_text("id,label\n" + "".join(f"{i},red\n" for i in range(n)))
-    layout = detect_layout(str(tmp_path / "c"))
-    assert layout.sample_submission == "sample_submission_stage2.csv"
-    assert (
-        "sampleSubmission.csv, sample_submission_stage2.csv; sample_submission_stage2.csv is used"
-        in layout.doubts[0]
+    names = sorted(path.stem for path in (tmp_path / "c" / "test").rglob("*.png"))
+    for file, ids in (("sampleSubmission.csv", names[:3]), ("sample_submission_2.csv", names)):
+        rows = "".join(f"{name},red\n" for name in ids)
+        (tmp_path / "c" / file).write_text("id,label\n" + rows)
+    understood = understand(tmp_path / "c")
+    assert understood.sample.file == "sample_submission_2.csv"
+    assert understood.notes == (
+        "sample submissions: sampleSubmission.csv, sample_submission_2.csv; "
+        "sample_submission_2.csv has all test images",
     )
 
 

@@ -1,0 +1,286 @@
+"""Which labels the images have: by the sample submission, by names, by cells; else it is asked."""
+
+import csv
+
+import pytest
+from PIL import Image
+
+from ensemble.errors import DataError, EnsembleError
+from ensemble.layout.questions import Options
+from ensemble.layout.understanding import understand
+
+
+@pytest.fixture
+def competition(tmp_path):
+    """competition(tables, images=…): named images and tables below a folder, which is returned."""
+
+    def competition(tables, images=None):
+        images = images or [f"train/{i}.jpg" for i in range(12)] + [
+            f"test/{i}.jpg" for i in range(12, 18)
+        ]
+        for name in images:
+            (tmp_path / "set" / name).parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8)).save(tmp_path / "set" / name)
+        for file, rows in tables.items():
+            (tmp_path / "set" / file).parent.mkdir(parents=True, exist_ok=True)
+            with (tmp_path / "set" / file).open("w", newline="") as opened:
+                csv.writer(opened).writerows(rows)
+        return tmp_path / "set"
+
+    return competition
+
+
+def table(*columns, n=12):
+    """A header and n rows; a column is its name and a function of the row's number."""
+    return [[name for name, _ in columns], *[[cell(i) for _, cell in columns] for i in range(n)]]
+
+
+def sample(*header, cell="a"):
+    return [header, *[[i, *[cell] * (len(header) - 1)] for i in range(12, 18)]]
+
+
+def image_id(i):
+    return i
+
+
+def letter(i):
+    return "ab"[i % 2]
+
+
+def choices(understood):
+    (question,) = understood.questions
+    return [option for option, _ in question.choices]
+
+
+def chosen(understood):
+    assert understood.questions == ()
+    return understood.labeling.table.file, understood.labeling.columns
+
+
+def test_it_is_the_column_of_the_sample(competition):
+    rows = table(("id", image_id), ("diagnosis", lambda i: "xyz"[i % 3]), ("target", letter))
+    root = competition({"train.csv": rows, "sample_submission.csv": sample("id", "target")})
+    assert chosen(understand(root)) == ("train.csv", ("target",))
+
+
+def test_a_column_of_the_sample_may_be_spelled_otherwise(competition):
+    rows = table(
+        ("file_name", image_id), ("frame", lambda i: i % 3), ("category_id", lambda i: i % 2)
+    )
+    root = competition(
+        {"train.csv": rows, "sample_submission.csv": sample("Id", "Category", cell=0)}
+    )
+    assert chosen(understand(root, Options(metric="accuracy"))) == ("train.csv", ("category_id",))
+
+
+def test_it_is_the_column_whose_cells_are_the_columns_of_the_sample(competition):
+    rows = table(("id", image_id), ("color", lambda i: "rg"[i // 6]), ("kind", letter))
+    root = competition(
+        {"train.csv": rows, "sample_submission.csv": sample("id", "a", "b", cell=0.5)}
+    )
+    assert chosen(understand(root)) == ("train.csv", ("kind",))
+
+
+@pytest.mark.parametrize("name", ["label", "Class", "category_id", "dx", "species", "class_name"])
+def test_a_usual_name_is_enough(name, competition):
+    rows = table(
+        ("age", lambda i: i % 5),
+        (name, letter),
+        ("sex", lambda i: "mf"[i // 6]),
+        ("image", image_id),
+    )
+    assert chosen(understand(competition({"train.csv": rows}))) == ("train.csv", (name,))
+
+
+def test_a_table_of_boxes_is_not_that_of_the_labels(competition):
+    boxes = table(
+        ("image_id", image_id), ("x", lambda i: i % 7), ("y", lambda i: 3), ("w", lambda i: i % 3)
+    )
+    rows = table(("id", image_id), ("kind", letter))
+    assert chosen(understand(competition({"boxes.csv": boxes, "labels.csv": rows}))) == (
+        "labels.csv",
+        ("kind",),
+    )
+
+
+def test_several_columns_that_look_alike_are_a_question(competition):
+    rows = table(("file", image_id), ("color", letter), ("shape", lambda i: "st"[i // 6]))
+    root = competition({"train.csv": rows})
+    assert choices(understand(root)) == ["--label color", "--label shape"]
+    assert chosen(understand(root, Options(label="shape"))) == ("train.csv", ("shape",))
+    assert chosen(understand(root, Options(yes=True))) == ("train.csv", ("color",))
+    assert "--label color (by --yes)" in understand(root, Options(yes=True)).notes
+    with pytest.raises(
+        EnsembleError, match="--label 'size': does not fit here\nallowed: color, shape"
+    ):
+        understand(root, Options(label="size"))
+
+
+def test_class_folders_and_a_column_that_differs_are_a_question(competition):
+    images = [f"train/{'north' if i < 6 else 'south'}/{i}.jpg" for i in range(12)]
+    root = competition({"train.csv": table(("image", image_id), ("label", letter))}, images)
+    assert choices(understand(root)) == ["--label label", "--label folders"]
+    assert understand(root, Options(label="label")).counts == {"a": 6, "b": 6}
+
+
+def test_class_folders_that_differ_from_what_the_sample_asks_for_are_not_the_labels(competition):
+    images = [f"train/{'north' if i < 6 else 'south'}/{i}.jpg" for i in range(12)]
+    images += [f"test/{i}.jpg" for i in range(12, 18)]
+    tables = {"train.csv": table(("image", image_id), ("hotel", letter))}
+    root = competition({**tables, "sample_submission.csv": sample("image", "hotel")}, images)
+    assert chosen(understand(root)) == ("train.csv", ("hotel",))
+
+
+def test_a_table_that_repeats_the_class_folders_is_these_folders(competition):
+    images = [f"train/{letter(i)}/{i}.jpg" for i in range(12)]
+    rows = table(
+        ("image", lambda i: f"{i}.jpg"), ("label", letter), ("driver", lambda i: f"p{i // 3}")
+    )
+    understood = understand(competition({"train.csv": rows}, images))
+    assert understood.labeling.source == "folders"
+    assert [group.column for group in understood.groups] == ["driver"]
+
+
+class TestIds:
+    """The column that names the images."""
+
+    SHUFFLED = (3, 5, 1, 0, 2, 4, 11, 10, 9, 8, 7, 6)
+
+    def shuffled(self, i):
+        return self.SHUFFLED[i]
+
+    @pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
+    def test_an_index_that_pandas_wrote_is_not_the_id(self, name, competition):
+        rows = table((name, image_id), ("image", self.shuffled), ("label", letter))
+        labels = understand(competition({"train.csv": rows})).labeling.labels
+        assert labels == {f"{name}.jpg": letter(i) for i, name in enumerate(self.SHUFFLED)}
+
+    def test_file_names_win_over_numbers(self, competition):
+        rows = table(
+            ("row", image_id), ("key", lambda i: f"{self.shuffled(i)}.jpg"), ("label", letter)
+        )
+        assert understand(competition({"train.csv": rows})).labeling.labels["3.jpg"] == "a"
+
+    def test_two_columns_that_name_other_images_are_a_question(self, competition):
+        rows = table(("a", image_id), ("b", self.shuffled), ("label", letter))
+        root = competition({"train.csv": rows})
+        assert choices(understand(root)) == ["--id a", "--id b"]
+        assert understand(root, Options(id="b")).labeling.labels["3.jpg"] == "a"
+        assert understand(root, Options(id="a")).labeling.labels["3.jpg"] == "b"
+
+    def test_the_sample_names_the_id(self, competition):
+        rows = table(("a", image_id), ("b", self.shuffled), ("label", letter))
+        root = competition({"train.csv": rows, "sample_submission.csv": sample("b", "label")})
+        assert understand(root).labeling.labels["3.jpg"] == "a"
+
+    def test_two_spellings_of_the_same_ids_are_one(self, competition):
+        rows = table(("file", lambda i: f"{i}.jpg"), ("id", image_id), ("label", letter))
+        assert chosen(understand(competition({"train.csv": rows}))) == ("train.csv", ("label",))
+
+
+def test_an_image_with_two_labels_is_refused(competition):
+    rows = [*table(("id", image_id), ("label", letter)), [3, "a"]]
+    with pytest.raises(
+        DataError, match=r"column label: an image has two labels, 3.jpg: 'b' and 'a'"
+    ):
+        understand(competition({"train.csv": rows}))
+
+
+def test_a_row_without_a_label_is_refused(competition):
+    rows = table(("id", image_id), ("label", lambda i: letter(i) if i < 10 else ""))
+    with pytest.raises(DataError, match="2 images have an empty label, the first: 10.jpg"):
+        understand(competition({"train.csv": rows}))
+
+
+class TestSplits:
+    """Validation and test images that the tables set apart."""
+
+    def counts(self, understood):
+        assert understood.questions == ()
+        return understood.n_train, understood.n_valid, understood.n_test
+
+    def test_a_column_says_so(self, competition):
+        rows = table(
+            ("id", image_id),
+            ("label", letter),
+            ("part", lambda i: ["Training", "val"][i % 4 == 0]),
+        )
+        understood = understand(competition({"train.csv": rows}))
+        assert (understood.splits.column, self.counts(understood)) == ("part", (9, 3, 6))
+
+    def test_two_tables_of_one_header_say_so(self, competition):
+        rows = table(("id", image_id), ("label", letter))
+        root = competition({"train.txt": rows[:9], "validation.txt": [rows[0], *rows[9:]]})
+        assert self.counts(understand(root)) == (8, 4, 6)
+
+    def test_folders_of_one_table_say_so(self, competition):
+        images = [f"{'valid' if i < 3 else 'train'}/{i}.jpg" for i in range(12)]
+        root = competition({"labels.csv": table(("id", image_id), ("label", letter))}, images)
+        assert self.counts(understand(root)) == (9, 3, 0)
+
+    def test_tables_without_a_header_list_paths_and_labels(self, competition):
+        images = [f"images/{i}.jpg" for i in range(12)]
+        lines = [[f"images/{i}.jpg {letter(i)}"] for i in range(12)]
+        root = competition({"train.txt": lines[:8], "test.txt": lines[8:]}, images)
+        assert self.counts(understand(root)) == (8, 0, 4)
+
+    def test_a_list_of_test_images_picks_them_out_of_a_shared_folder(self, competition):
+        images = [f"images/{i}.jpg" for i in range(18)]
+        tables = {
+            "train.csv": table(("id", image_id), ("label", letter), n=10),
+            "Test.csv": [["id"], [16], [17]],
+        }
+        understood = understand(competition(tables, images))
+        assert self.counts(understood) == (10, 0, 2)
+        assert (understood.test.table.file, understood.test.id_column) == ("Test.csv", "id")
+
+    def test_a_sample_about_no_image_is_not_used_and_said(self, competition):
+        tables = {"train.csv": table(("id", image_id), ("label", letter))}
+        understood = understand(
+            competition({**tables, "sample_submission.csv": [["id", "label"], ["x1", "a"]]})
+        )
+        assert (understood.sample, understood.n_test) == (None, 6)
+        assert "asks for ids such as 'x1', which no test image has" in understood.doubts[0]
+
+
+class TestTargets:
+    """Classes, several labels, numbers."""
+
+    def target(self, competition, cell, sample_cell=None, name="label", **options):
+        tables = {"train.csv": table(("id", image_id), (name, cell))}
+        if sample_cell is not None:
+            tables["sample_submission.csv"] = sample("id", name, cell=sample_cell)
+        understood = understand(competition(tables), Options(**options))
+        return understood.labeling.target if not understood.questions else choices(understood)
+
+    def test_fractions_of_the_sample_make_a_number(self, competition):
+        assert self.target(competition, lambda i: 20 + i, 65.28, name="score") == "number"
+
+    def test_probabilities_of_two_classes_are_no_numbers(self, competition):
+        assert self.target(competition, lambda i: i % 2, 0.5) == "class"
+
+    def test_whole_numbers_that_repeat_are_classes(self, competition):
+        assert self.target(competition, lambda i: i % 5, 0, metric="quadratic_kappa") == "class"
+
+    def test_fractions_are_numbers(self, competition):
+        assert self.target(competition, lambda i: i / 7, name="target") == "number"
+
+    def test_a_plural_column_of_lists_has_several_labels(self, competition):
+        assert (
+            self.target(competition, lambda i: ("a", "a b", "b c")[i % 3], name="tags") == "labels"
+        )
+
+    def test_a_sample_that_joins_labels_anew_says_several_labels(self, competition):
+        assert self.target(competition, lambda i: ("a", "a b")[i % 2], "b a") == "labels"
+
+    def test_names_of_several_words_are_asked_about_where_words_repeat(self, competition):
+        names = ("Common wheat", "Common chickweed", "Fat Hen")
+
+        def cell(i):
+            return names[i % 3]
+
+        assert self.target(competition, cell) == ["--answer class_name", "--answer labels"]
+        assert self.target(competition, cell, answer="class_name") == "class"
+
+    def test_names_of_several_words_without_a_common_one_are_classes(self, competition):
+        assert self.target(competition, lambda i: ("Fat Hen", "Sugar beet")[i % 2]) == "class"
