@@ -118,17 +118,21 @@ def write_submission(
     *,
     folder: Path | str = "submissions",
     sample: Path | str | None = None,
+    answer: str | None = None,
+    positive: str | None = None,
     force: bool = False,
 ) -> "Submission":
     """Write a blend's test predictions as a checked CSV, and the manifest for `ens verify`.
 
     name: without suffix, by default the data set and a digest. sample: a sample submission in place
-    of the runs' own. force replaces a submission of that name. Raises SubmissionError.
+    of the runs' own. answer and positive: what a cell means, in place of the runs' data.answer and
+    data.positive. force replaces a submission of that name. Raises SubmissionError.
     """
     from ensemble.submission import write_submission as write
 
     chosen = Path(sample) if sample is not None else None
-    return write(blend, Path(folder), name, force, ["ensemble.write_submission"], chosen)
+    command = ["ensemble.write_submission"]
+    return write(blend, Path(folder), name, force, command, chosen, answer, positive)
 
 
 def compare(*sides: Run | str, runs: Path | str | None = None) -> "list[Difference]":
@@ -153,6 +157,8 @@ def predict(
     out: Path | str,
     *,
     sample: Path | str | None = None,
+    answer: str | None = None,
+    positive: str | None = None,
     force: bool = False,
     runs: Path | str | None = None,
     emit: Emit = ignore,
@@ -160,8 +166,8 @@ def predict(
     """Predict any images with a run or a blend; the CSV has an id and a column for every class.
 
     images: a folder, image files, or a .txt that lists them. by: a Run, a Blend, or the CSV of a
-    stored submission. sample: write what this sample submission asks for instead. force replaces
-    the CSV. Raises EnsembleError.
+    stored submission. sample: write what this sample submission asks for instead; answer and
+    positive: what its cells mean. force replaces the CSV. Raises EnsembleError.
     """
     from ensemble import inference
 
@@ -174,7 +180,9 @@ def predict(
     else:
         predictor = inference.Predictor.of_blend(by)
     sample = Path(sample) if sample is not None else None
-    return inference.predict(list(map(Path, paths)), predictor, Path(out), emit, sample, force)
+    meaning = predictor.meaning(answer, positive) if sample is not None else None
+    inputs = list(map(Path, paths))
+    return inference.predict(inputs, predictor, Path(out), emit, sample, force, meaning)
 
 
 def report(

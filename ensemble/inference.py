@@ -23,8 +23,10 @@ from ensemble.files import atomic_path
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run, RunStore
 from ensemble.submission.check import check
+from ensemble.submission.choices import PROBABILITIES
 from ensemble.submission.manifest import members_of, read_manifest
-from ensemble.submission.shape import Shape, cells, rows_for, shape_of_sample
+from ensemble.submission.sample import meaning_of
+from ensemble.submission.shape import Meaning, Shape, cells, matched_rows, shape_of_sample
 from ensemble.submission.write import csv_writer
 
 if TYPE_CHECKING:
@@ -79,10 +81,12 @@ class Predictor:
         """The class names, sorted."""
         return tuple(sorted(next(iter(self.runs.values())).classes))
 
-    @property
-    def positive(self) -> str | None:
-        """The class of a single column of probabilities."""
-        return next(iter(self.runs.values())).data.positive
+    def meaning(self, answer: str | None = None, positive: str | None = None) -> Meaning:
+        """What the runs hold about the cells of a submission; the arguments override it.
+
+        Raises SubmissionError where runs disagree.
+        """
+        return meaning_of(list(self.runs.values()), answer, positive)
 
 
 @dataclass(frozen=True)
@@ -104,8 +108,11 @@ def predict(
     emit: Emit,
     sample: Path | None = None,
     force: bool = False,
+    meaning: Meaning | None = None,
 ) -> Predicted:
     """Write one row per image: its id and the probability of every class, or as a sample asks.
+
+    meaning is what the sample's cells mean, by default what the runs hold.
 
     An unreadable image gets every member's fallback, the class shares of its training images, and
     is listed in a second file beside the CSV. Raises EnsembleError.
@@ -115,22 +122,27 @@ def predict(
         _check_output(path, sources, force)
     ids, files = input_images(inputs)
     _check_output(out, [Path(file) for file in files] if out.exists() else [], force)
-    shape = Shape(("id", *predictor.classes), tuple(ids), "probabilities")
+    columns = ("id", *predictor.classes)
+    shape = Shape(columns, tuple(ids), PROBABILITIES, class_of_column=predictor.classes)
     if sample is not None:
-        shape = shape_of_sample(sample, predictor.classes, predictor.positive)
-        files = [files[row] for row in rows_for(shape, ids)]
+        shape = shape_of_sample(sample, predictor.classes, meaning or predictor.meaning())
+        rows, rule = matched_rows(shape, ids)
+        files = [files[row] for row in rows]
+        if rule:
+            emit(Note(out.name, f"the sample's ids fit the images only {rule}"))
     batches = _Batches(predictor.mixture, _networks(predictor))
 
     def progress(n_done: int) -> None:
         emit(Step(out.name, "predicting", n_done, len(files)))
 
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stored:
-        writer = csv_writer(stored, (*shape.columns, *shape.ids, *predictor.classes))
+        texts = (*shape.columns, *shape.ids, *shape.texts.values())
+        writer = csv_writer(stored, texts, shape.delimiter)
         unreadable = _write(writer, batches, shape, files, progress)
     for line in _notes(inputs, batches.unscaled):
         emit(Note(out.name, line))
     if sample is not None:
-        check(out, shape, predictor.classes)
+        check(out, shape)
     listed = _list_unreadable(out, unreadable)
     return Predicted(out, shape.columns, len(files), batches.n_networks, unreadable, listed)
 

@@ -176,7 +176,7 @@ def test_blend_says_which_runs_writes_the_csv_and_how_to_verify_it(ens, flowers,
     )
     (written,) = (tmp_path / "submissions").glob("*.csv")
     assert re.fullmatch(r"flowers-[0-9a-f]{8}", written.stem)
-    assert f"submissions/{written.name}: 50 rows, class name, checked" in shown.out
+    assert f"submissions/{written.name}: 50 rows, class_name, checked" in shown.out
     manifest = json.loads(written.with_suffix(".json").read_text())
     assert manifest["command"] == ["ens", "blend"]
     assert shown.next == [f"ens verify submissions/{written.name}", "ens report"]

@@ -197,9 +197,11 @@ def test_a_submission_says_what_it_left_out_and_what_it_filled_in(run_on, tmp_pa
     sample.write_text("id,label\nt00000,a\nt00001,a\n")
     info = {"sample_submission": str(sample), "unreadable": {"test": ["t00007"]}}
     written = write_submission(make_blend([run_on("d", "a-1-s0", info)]), tmp_path, "mine")
+    rows = [line.split(",") for line in written.path.read_text().splitlines()[1:]]
     blends.show_submission(written)
     assert capsys.readouterr().out.splitlines() == [
-        f"{tmp_path / 'mine.csv'}: 2 rows, class name, checked; mine.json explains it",
+        f"{tmp_path / 'mine.csv'}: 2 rows, class_name, checked; mine.json explains it",
+        *(f"  {image}: class {answer!r}" for image, answer in rows),
         "48 test images are not in the sample submission and were left out",
         "1 unreadable test image got the class shares of the training set: t00007",
     ]

@@ -256,7 +256,7 @@ def test_competitions_that_name_and_keep_their_images_otherwise_are_recognized(
         path.stem for path in usual.test.files
     )
     assert found.classes == usual.classes
-    sample = shape_of_sample(found.sample_submission, found.classes, None)
+    sample = shape_of_sample(found.sample_submission, found.classes)
     assert [found.test.files[row].stem for row in rows_for(sample, found.test.ids)] == asked
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ensemble.cli import competition
-from ensemble.cli.options import Json, Out, Patterns, Runs, same
+from ensemble.cli.options import Answer, Json, Out, Patterns, Positive, Runs, same
 from ensemble.errors import DamagedError, SelectionError
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def blend(
     data: OnData = None,
     skip_damaged: SkipDamaged = False,
     sample: Sample = None,
+    answer: Answer = None,
+    positive: Positive = None,
     name: SubmissionName = None,
     out: Out = Path("submissions"),
     force: Force = False,
@@ -121,7 +123,7 @@ def blend(
     submission = None
     if blended.predictions is not None:
         command = ["ens", *sys.argv[1:]]
-        submission = write_submission(blended, out, name, force, command, sample)
+        submission = write_submission(blended, out, name, force, command, sample, answer, positive)
     _show(blended, submission, json, runs, out)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensemble.cli.options import Runs, same
+from ensemble.cli.options import Answer, Positive, Runs, same
 from ensemble.errors import EnsembleError
 
 if TYPE_CHECKING:
@@ -152,6 +152,8 @@ def predict(
     blend: BlendName = None,
     refit: Refit = False,
     sample: SampleFile = None,
+    answer: Answer = None,
+    positive: Positive = None,
     force: Force = False,
     runs: Runs = None,
 ) -> None:
@@ -170,8 +172,11 @@ def predict(
         predictor = inference.Predictor.of_run(store.get(run), refit)
     else:
         predictor = inference.Predictor.of_submission(str(blend), store)
+    if sample is None and (answer or positive):
+        raise EnsembleError("--answer and --positive say what the cells of --sample FILE mean")
+    meaning = predictor.meaning(answer, positive) if sample is not None else None
     with live.progress() as show, stoppable(show) as emit:
-        predicted = inference.predict(images, predictor, out, emit, sample, force)
+        predicted = inference.predict(images, predictor, out, emit, sample, force, meaning)
     competition.show_predicted(predicted, list(predictor.runs))
     compare = f"ens compare {' '.join(map(shlex.quote, predictor.runs))}"
     command = compare if len(predictor.runs) > 1 else "ens runs"

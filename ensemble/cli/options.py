@@ -39,6 +39,23 @@ OneRecipe = Annotated[Path, typer.Argument(metavar="RECIPE", help="recipe file")
 Patterns = Annotated[
     list[str] | None, typer.Argument(metavar="PATTERN", help="run ids or recipes, with * and ?")
 ]
+Answer = Annotated[
+    Literal["probabilities", "positive_probability", "class_name", "class_index"] | None,
+    typer.Option(
+        "--answer",
+        metavar="NAME",
+        help="what a cell means, instead of data.answer: probabilities, positive_probability, "
+        "class_name or class_index",
+    ),
+]
+Positive = Annotated[
+    str | None,
+    typer.Option(
+        "--positive",
+        metavar="CLASS",
+        help="the class of a single column of probabilities, instead of data.positive",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
 
 

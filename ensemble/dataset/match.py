@@ -42,15 +42,6 @@ class Names:
         self._forms: dict[Callable[[str], str], Index] = {}
         self._full = _Lookup((name, position) for position, name in enumerate(self.names))
 
-    def _by_form(self, form: Callable[[str], str]) -> Index:
-        """The positions of the names by a looser form of their text, computed once."""
-        if form not in self._forms:
-            by_form: Index = {}
-            for position, name in enumerate(self.names):
-                by_form.setdefault(form(name), []).append(position)
-            self._forms[form] = by_form
-        return self._forms[form]
-
     @cached_property
     def _tails(self) -> "_Lookup":
         return _Lookup(
@@ -62,7 +53,7 @@ class Names:
     def positions(self, image_id: str) -> Positions:
         """The positions of the names that one id may mean by itself."""
         name = image_id.removeprefix("./")
-        found = self._full(name)
+        found = self._full(image_id) or self._full(name)
         for prefix in self._prefixes:
             if not found and name.startswith(prefix):
                 found = self._full(name[len(prefix) :])
@@ -73,25 +64,33 @@ class Names:
         match = Match(tuple(map(self.positions, ids)))
         if match.is_complete:
             return match
+        bare = [self.positions(_last_part(image_id)) for image_id in ids]
+        if _is_one_to_one(ids, bare):
+            return Match(tuple(bare), "without the ids' leading path")
         for rule, form in _LOOSE_RULES.items():
-            loose = self._loosely(ids, form)
-            if loose is not None:
-                return Match(loose, rule)
+            by_form = self._by_form(form)
+            loose = [tuple(by_form.get(form(image_id), ())) for image_id in ids]
+            if _is_one_to_one(ids, loose):
+                return Match(tuple(loose), rule)
         return match
 
-    def _loosely(
-        self, ids: Sequence[str], form: Callable[[str], str]
-    ) -> tuple[Positions, ...] | None:
-        """One name for each id under a looser rule, or None."""
-        by_form = self._by_form(form)
-        id_of: dict[int, str] = {}
-        matched: list[Positions] = []
-        for image_id in ids:
-            positions = by_form.get(form(image_id), [])
-            if len(positions) != 1 or id_of.setdefault(positions[0], image_id) != image_id:
-                return None
-            matched.append((positions[0],))
-        return tuple(matched)
+    def _by_form(self, form: Callable[[str], str]) -> Index:
+        """The positions of the names by a looser form of their text, computed once."""
+        if form not in self._forms:
+            index: Index = {}
+            for position, name in enumerate(self.names):
+                index.setdefault(form(name), []).append(position)
+            self._forms[form] = index
+        return self._forms[form]
+
+
+def _is_one_to_one(ids: Sequence[str], positions: Sequence[Positions]) -> bool:
+    """Whether every id has exactly one name, and different ids have different names."""
+    id_of: dict[int, str] = {}
+    return all(
+        len(candidates) == 1 and id_of.setdefault(candidates[0], image_id) == image_id
+        for image_id, candidates in zip(ids, positions, strict=True)
+    )
 
 
 class _Lookup:
@@ -130,9 +129,14 @@ def _tails(name: str) -> list[str]:
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
+def _last_part(name: str) -> str:
+    """The part after the last folder of a path of any system."""
+    return name.replace("\\", "/").rpartition("/")[2]
+
+
 def _file_name(name: str) -> str:
     """The last part of a path of any system, without an image's suffix."""
-    last = same_form(name).replace("\\", "/").rpartition("/")[2]
+    last = same_form(_last_part(name))
     stem, dot, suffix = last.rpartition(".")
     return stem if dot and f".{suffix.lower()}" in SUFFIXES else last
 
@@ -147,7 +151,6 @@ def _without_zeros(name: str) -> str:
 
 
 _LOOSE_RULES: dict[str, Callable[[str], str]] = {
-    "without the ids' leading path": _file_name,
     "in any case of their letters": lambda name: _file_name(name).casefold(),
     "without the ids' `.0`": _without_point_zero,
     "without leading zeros": _without_zeros,

@@ -188,9 +188,13 @@ def show_submission(submission: Submission) -> None:
     """Where the CSV is, what is in it, and what to know about it."""
     shape = submission.shape
     say(
-        f"{submission.path}: {len(shape.ids):,} rows, {shape.kind}, checked; "
+        f"{submission.path}: {len(shape.ids):,} rows, {shape.answer}, checked; "
         f"{submission.manifest.name} explains it"
     )
+    for row in submission.examples:
+        say(f"  {row}")
+    for line in submission.notes:
+        say(line)
     warn_suspicious(submission.warnings)
     if submission.n_unused:
         say(
@@ -235,5 +239,8 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
         "calibration": asdict(blend.calibrated),
         "test": asdict(blend.test) if blend.test else None,
         "submission": str(submission.path) if submission else None,
+        "answer": submission.shape.answer if submission else None,
+        "rows": list(submission.examples) if submission else [],
+        "notes": list(submission.notes) if submission else [],
         "warnings": list(submission.warnings) if submission else [],
     }

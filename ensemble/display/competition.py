@@ -17,7 +17,7 @@ def show_before_sending(
     """What will be sent where, what is left of the quota, and what looks suspicious."""
     shape = verified.shape
     members = count(entry.members, "member")
-    rows = f"{len(shape.ids):,} rows, {shape.kind}"
+    rows = f"{len(shape.ids):,} rows, {shape.answer}"
     say(f"{verified.path}: {rows}, same bytes when computed again from {members}")
     say(f"competition {entry.competition}, message {entry.message!r}")
     if quota.n_left is None:

@@ -25,6 +25,8 @@ class DataInfo(Stored):
     sample_sha256: str | None = Field(
         None, description="hash of the sample's bytes; the run holds a copy of them"
     )
+    answer: str | None = Field(None, description="what a cell of the submission means")
+    metric: str | None = Field(None, description="what the competition scores by")
     positive: str | None = None
     class_counts: dict[str, Count] = Field(
         default_factory=dict, description="readable training images of each class"

@@ -179,6 +179,8 @@ def _data_info(recipe: "Recipe", data: "DataSet", trained: Trained) -> DataInfo:
         n_test=len(data.test or ()),
         sample_submission=str(data.sample_submission) if data.sample_submission else None,
         sample_sha256=data.sample and data.sample.sha256,
+        answer=recipe.data.answer,
+        metric=recipe.data.metric,
         positive=recipe.data.positive,
         class_counts=trained.class_counts,
         is_grouped=data.valid.groups is not None,

@@ -4,16 +4,31 @@ import csv
 import io
 from collections.abc import Mapping
 
+from ensemble.dataset.csvfile import LABEL_DELIMITERS
+from ensemble.submission.class_names import number
+
 
 def answers(text: str) -> dict[str, str]:
-    """By id the most probable class, the label, or whether the only probability is >= 0.5."""
-    header, *rows = [row for row in csv.reader(io.StringIO(text)) if row]
+    """By id the most probable class, or the label; a probability is 1 from 0.5 on, else 0.
+
+    Numbers are compared by their value: `1.0` is the answer `1`.
+    """
+    header, *rows = _rows(text)
     if len(header) > 2:
         return {row[0]: header[_largest_column(row)] for row in rows}
     cells = {row[0]: row[1] for row in rows}
     if _are_probabilities(cells):
-        return {name: str(float(cell) >= 0.5) for name, cell in cells.items()}
-    return cells
+        return {name: str(int(float(cell) >= 0.5)) for name, cell in cells.items()}
+    return {name: _plain(cell) for name, cell in cells.items()}
+
+
+def _rows(text: str) -> list[list[str]]:
+    """The rows, by the first delimiter that gives several columns."""
+    for delimiter in LABEL_DELIMITERS:
+        rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+        if len(rows[0]) > 1:
+            break
+    return rows
 
 
 def _largest_column(row: list[str]) -> int:
@@ -22,16 +37,18 @@ def _largest_column(row: list[str]) -> int:
 
 
 def _are_probabilities(cells: Mapping[str, str]) -> bool:
-    """Whether all cells are numbers from 0 to 1, and one has a fraction or an exponent."""
-    has_fraction = any("." in cell or "e" in cell for cell in cells.values())
-    return has_fraction and all(map(_is_between_0_and_1, cells.values()))
+    """Whether all cells are numbers from 0 to 1, and one is neither 0 nor 1."""
+    numbers = [number(cell) for cell in cells.values()]
+    are_shares = all(share is not None and 0 <= share <= 1 for share in numbers)
+    return are_shares and any(share not in (0, 1) for share in numbers)
 
 
-def _is_between_0_and_1(cell: str) -> bool:
-    try:
-        return 0 <= float(cell) <= 1
-    except ValueError:
-        return False
+def _plain(cell: str) -> str:
+    """A whole number without decimals and leading zeros; any other text as it is."""
+    value_of_cell = number(cell)
+    if value_of_cell is None or value_of_cell != int(value_of_cell):
+        return cell
+    return str(int(value_of_cell))
 
 
 def share_differing(a: Mapping[str, str], b: Mapping[str, str]) -> float:

@@ -1,22 +1,22 @@
 """Read a written CSV back as a competition would, and refuse what it would refuse."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.dataset.csvfile import read_csv
 from ensemble.errors import SubmissionError
+from ensemble.submission.choices import POSITIVE, PROBABILITIES
 from ensemble.submission.shape import Shape
 
 SUM_TOLERANCE = 1e-6
 
 
-def check(path: Path, shape: Shape, classes: Sequence[str]) -> None:
+def check(path: Path, shape: Shape) -> None:
     """Check columns, ids, their order, ranges, sums and the spelling of labels.
 
     Raises SubmissionError.
     """
-    header, rows = read_csv(path)
+    header, rows = read_csv(path, shape.delimiter)
     if tuple(header) != shape.columns:
         raise SubmissionError(
             f"{path}: its columns are {header[:5]}, expected {list(shape.columns[:5])}"
@@ -26,7 +26,7 @@ def check(path: Path, shape: Shape, classes: Sequence[str]) -> None:
         raise SubmissionError(f"{path}: {_difference(ids, shape.ids)}")
     for line, row in enumerate(rows, start=2):
         cells = [row[column] for column in header[1:]]
-        problem = _problem(cells, shape, classes)
+        problem = _problem(cells, shape)
         if problem:
             raise SubmissionError(f"{path}:{line}: {row[header[0]][:100]!r}: {problem}")
 
@@ -41,15 +41,13 @@ def _difference(ids: tuple[str, ...], expected: tuple[str, ...]) -> str:
     return "its rows are not in the sample's order"
 
 
-def _problem(cells: list[str], shape: Shape, classes: Sequence[str]) -> str:
+def _problem(cells: list[str], shape: Shape) -> str:
     """What is wrong with a row's cells, or ""."""
     cell = cells[0]
-    if shape.kind == "class name":
-        return "" if cell in classes else f"{cell!r} is not a class"
-    if shape.kind == "class id":
-        is_id = cell.isascii() and cell.isdigit() and int(cell) < len(classes)
-        return "" if is_id else f"{cell!r} is not a class id"
-    return _problem_of_probabilities(cells, shape.kind == "probabilities")
+    if shape.answer in (PROBABILITIES, POSITIVE):
+        return _problem_of_probabilities(cells, shape.answer == PROBABILITIES)
+    is_class = cell in shape.texts.values()
+    return "" if is_class else f"{cell!r} is not a {shape.answer.replace('_', ' ')}"
 
 
 def _problem_of_probabilities(cells: list[str], must_sum_to_1: bool) -> str:

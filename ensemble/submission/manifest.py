@@ -20,6 +20,7 @@ from ensemble.errors import DamagedError, RunError, SelectionError, SubmissionEr
 from ensemble.files import sha256
 from ensemble.runs import Run, RunStore
 from ensemble.submission.sample import Sample
+from ensemble.submission.shape import Meaning
 
 FORMAT = 1
 PREDICTIONS, REFIT_PREDICTIONS = ("valid.npz", "test.npz"), "test_refit.npz"
@@ -31,7 +32,7 @@ class Manifest:
     """What a CSV is derived from.
 
     hashes are the SHA-256 of each member's files, by run id and file name (with folds: folder and
-    file name); content is the whole JSON object.
+    file name); content is the whole JSON object; meaning is None where it was not stored yet.
     """
 
     path: Path
@@ -40,6 +41,7 @@ class Manifest:
     sample: dict[str, str] | None
     csv_sha256: str
     content: Mapping[str, Any]
+    meaning: Meaning | None = None
 
     @property
     def prediction_files(self) -> tuple[str, ...]:
@@ -86,6 +88,9 @@ class _StoredManifest(_Stored):
     sample_submission: _StoredSample | None
     csv_sha256: str
     refits: bool = False
+    answer: str | None = None
+    metric: str | None = None
+    positive: str | None = None
 
 
 def manifest_content(
@@ -94,6 +99,8 @@ def manifest_content(
     csv_sha256: str,
     unreadable: Sequence[str],
     command: Sequence[str],
+    meaning: Meaning,
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     """The JSON object that describes a blend's CSV."""
     return {
@@ -110,6 +117,8 @@ def manifest_content(
             "fingerprints": sorted({member.run.data.fingerprint for member in blend.members}),
         },
         "sample_submission": {"path": sample.origin, "sha256": sample.sha256} if sample else None,
+        **asdict(meaning),
+        "notes": list(notes),
         "members": [_member_content(member) for member in blend.members],
         "scores": {
             "cross_fitted": blend.valid.as_dict(),
@@ -165,12 +174,19 @@ def read_manifest(path: Path) -> Manifest:
         sample=sample.model_dump() if sample else None,
         csv_sha256=stored.csv_sha256,
         content=content,
+        meaning=_meaning(stored),
     )
     for hashes in manifest.hashes.values():
         names = {name.rpartition("/")[2] for name in hashes}
         if not names.issuperset(manifest.prediction_files):
             raise _not_a_manifest(path)
     return manifest
+
+
+def _meaning(stored: _StoredManifest) -> Meaning | None:
+    if stored.answer is None:
+        return None
+    return Meaning(stored.answer, stored.metric, stored.positive)
 
 
 def read_options(path: Path) -> tuple[str, Options, frozenset[str]]:

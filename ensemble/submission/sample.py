@@ -6,11 +6,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.sample import sample_sha256
 from ensemble.errors import DataError, SubmissionError
 from ensemble.predictions import some
 from ensemble.runs import Run
+from ensemble.submission.sample_table import read_sample
+from ensemble.submission.shape import Meaning
 
 _NEXT_STEP = "`ens blend --sample FILE` uses that sample submission"
 
@@ -85,17 +86,30 @@ def find_sample(runs: Iterable[Run], origin: str, sha256: str) -> Path | None:
     return path if os.path.isfile(path) and sample_sha256(path) == sha256 else None
 
 
-def positive_of(runs: Sequence[Run]) -> str | None:
-    """The class whose probability is written, where there is one column.
+def meaning_of(
+    runs: Sequence[Run], answer: str | None = None, positive: str | None = None
+) -> Meaning:
+    """What the runs hold about the cells of a submission; answer and positive override it.
 
-    Raises SubmissionError where runs disagree.
+    Raises SubmissionError where runs disagree about what is not overridden.
     """
-    run_ids = {run.data.positive: run.id for run in runs}
+    return Meaning(
+        answer=answer or _agreed(runs, "answer"),
+        metric=None if answer else _agreed(runs, "metric"),
+        positive=positive or _agreed(runs, "positive"),
+    )
+
+
+def _agreed(runs: Sequence[Run], key: str) -> str | None:
+    """The runs' only value of data.answer, data.metric or data.positive. Raises SubmissionError."""
+    run_ids: dict[str | None, str] = {getattr(run.data, key): run.id for run in runs}
     if len(run_ids) > 1:
-        settings = ", ".join(f"{run_id} has {positive}" for positive, run_id in run_ids.items())
+        settings = ", ".join(f"{run_id} has {setting}" for setting, run_id in run_ids.items())
+        option = "--positive CLASS" if key == "positive" else "--answer NAME"
         raise SubmissionError(
-            f"the members have different values of data.positive: {settings}\n"
-            "blend runs with the same value: `ens blend PATTERN`, or train some of them again"
+            f"the members have different values of data.{key}: {settings}\n"
+            f"`ens blend {option}` overrides them; or blend runs with the same value: "
+            "`ens blend PATTERN`"
         )
     return next(iter(run_ids))
 
@@ -120,7 +134,7 @@ def _check_file(path: Path, problem: str) -> None:
 
 
 def _check_same(samples: Mapping[str, Sample]) -> None:
-    """Check that all samples have the same rows; line ends and quotes may differ.
+    """Check that all samples have the same rows; line ends, quotes, delimiters may differ.
 
     Raises SubmissionError, DataError.
     """
@@ -148,10 +162,10 @@ _Table = tuple[list[str], list[list[str]]]  # header and rows
 
 def _table(sample: Sample) -> _Table:
     try:
-        header, rows = read_csv(sample.file)
+        table = read_sample(sample.file)
     except DataError as error:
         raise SubmissionError(f"{error}\n{_NEXT_STEP}") from None
-    return header, [list(row.values()) for row in rows]
+    return list(table.columns), table.rows
 
 
 def _difference(a: _Table, b: _Table) -> str:

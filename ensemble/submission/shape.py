@@ -3,119 +3,138 @@
 The sample decides.
 """
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from ensemble.dataset.csvfile import read_csv
-from ensemble.dataset.filenames import matcher, same_form
+from ensemble.dataset.filenames import same_form
+from ensemble.dataset.match import Names
 from ensemble.errors import SubmissionError
 from ensemble.metrics import predicted
 from ensemble.predictions import Array, Predictions
+from ensemble.submission.answer import AnswerReading, answer_of, answer_without_sample
+from ensemble.submission.choices import CLASS_INDEX, CLASS_NAME, POSITIVE, PROBABILITIES
+from ensemble.submission.class_names import matched_columns, spelled_names
+from ensemble.submission.sample_table import SampleTable, read_sample
 
-Kind = Literal["probabilities", "class name", "class id", "probability of the positive class"]
-_WHOLE_NUMBER = re.compile(r"[+-]?\d+")
+
+@dataclass(frozen=True)
+class Meaning:
+    """What is set about the cells: data.answer, data.metric and data.positive, or the options."""
+
+    answer: str | None = None
+    metric: str | None = None
+    positive: str | None = None
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Columns and ids, in order and spelled as in the sample, and the meaning of the cells."""
+    """Columns and ids, in order and spelled as in the sample, and the meaning of the cells.
+
+    class_of_column: the class of each column after the id, for probabilities; texts: what is
+    written for each class, for class_name and class_index; spelling: where the sample spells a
+    class in another way than the runs, in words.
+    """
 
     columns: tuple[str, ...]
     ids: tuple[str, ...]
-    kind: Kind
+    answer: str
     positive: str | None = None
+    class_of_column: tuple[str, ...] = ()
+    texts: Mapping[str, str] = field(default_factory=dict)
+    delimiter: str = ","
+    spelling: str = ""
 
 
-def shape_of(sample: Path | None, predictions: Predictions, positive: str | None) -> Shape:
+def shape_of(sample: Path | None, predictions: Predictions, meaning: Meaning) -> Shape:
     """The shape of a sample submission; without one `id,label` for every test row.
 
-    Raises SubmissionError.
+    Raises SubmissionError, DataError.
     """
-    if sample is None:
-        return Shape(("id", "label"), tuple(predictions.ids.tolist()), "class name")
-    return shape_of_sample(sample, predictions.classes, positive)
+    if sample is not None:
+        return shape_of_sample(sample, predictions.classes, meaning)
+    classes = sorted(predictions.classes)
+    reading = answer_without_sample(classes, meaning.answer, meaning.positive)
+    _check_decided("without a sample submission", reading)
+    names = tuple(classes) if reading.answer == PROBABILITIES else ("label",)
+    ids = tuple(predictions.ids.tolist())
+    return _shape(SampleTable(Path(), ("id", *names), [], ","), ids, reading, classes)
 
 
-def shape_of_sample(sample: Path, classes: Sequence[str], positive: str | None) -> Shape:
-    """The shape of a sample submission for these classes. Raises SubmissionError."""
-    header, rows = read_csv(sample)
-    ids = tuple(row[header[0]] for row in rows)
-    repeated = _first_repeated(ids)
-    if repeated:
+def shape_of_sample(sample: Path, classes: Sequence[str], meaning: Meaning | None = None) -> Shape:
+    """The shape of a sample submission for these classes. Raises SubmissionError, DataError."""
+    meaning = meaning or Meaning()
+    table = read_sample(sample)
+    repeated = _first_repeated(table.ids)
+    if repeated is not None:
         raise SubmissionError(f"{sample}: the id {repeated!r} appears more than once")
-    if len(header) < 2:
-        raise SubmissionError(
-            f"{sample}: needs an id column and at least one more; it has only {header[0]!r}"
-        )
-    if len(header) > 2:
-        _check_columns(sample, header[1:], classes)
-        return Shape(tuple(header), ids, "probabilities")
-    cells = {row[header[1]].strip() for row in rows}
-    kind = _kind(cells, classes, positive)
-    if kind == "probability of the positive class":
-        _check_positive(sample, positive, classes)
-    return Shape(tuple(header), ids, kind, positive)
+    reading = answer_of(table, classes, meaning.answer, meaning.metric, meaning.positive)
+    _check_decided(str(sample), reading)
+    return _shape(table, table.ids, reading, classes)
 
 
-def _check_columns(sample: Path, columns: Sequence[str], classes: Sequence[str]) -> None:
-    class_names = {same_form(name) for name in classes}
-    column_names = {same_form(name) for name in columns}
-    missing, extra = sorted(class_names - column_names), sorted(column_names - class_names)
-    if missing or extra:
-        raise SubmissionError(
-            f"{sample}: its columns are not the classes: "
-            f"{len(missing)} classes have no column {missing[:3]}, "
-            f"{len(extra)} columns are not classes {extra[:3]}"
-        )
+def _shape(
+    table: SampleTable, ids: tuple[str, ...], reading: AnswerReading, classes: Sequence[str]
+) -> Shape:
+    assert reading.answer is not None
+    class_of_column: tuple[str, ...] = ()
+    texts: dict[str, str] = {}
+    if reading.answer == PROBABILITIES:
+        class_of_column = matched_columns(table.columns[1:], classes) or ()
+    elif reading.answer == CLASS_NAME:
+        texts = spelled_names(table.cells, classes)
+    elif reading.answer == CLASS_INDEX:
+        texts = {name: str(position) for position, name in enumerate(sorted(classes))}
+    written = zip(class_of_column, table.columns[1:], strict=True) if class_of_column else ()
+    return Shape(
+        columns=table.columns,
+        ids=ids,
+        answer=reading.answer,
+        positive=reading.positive,
+        class_of_column=class_of_column,
+        texts=texts,
+        delimiter=table.delimiter,
+        spelling=_spelling(dict(written) if class_of_column else texts, reading.answer),
+    )
 
 
-def _check_positive(sample: Path, positive: str | None, classes: Sequence[str]) -> None:
-    if len(classes) != 2:
-        raise SubmissionError(
-            f"{sample}: one column of fractions needs two classes, the runs have {len(classes)}"
-        )
-    if positive not in classes:
-        state = "is not set" if positive is None else f"is {positive!r}"
-        raise SubmissionError(
-            f"{sample}: one column of fractions: the probability of data.positive, which {state}\n"
-            f"set data.positive in the recipe to one of {', '.join(classes)} and train again"
-        )
+def _spelling(texts: Mapping[str, str], answer: str) -> str:
+    """The first class that is written in another way than the runs spell it, or ""."""
+    if answer == CLASS_INDEX:
+        return ""
+    for name, text in sorted(texts.items()):
+        if same_form(name) != same_form(text):
+            return f"the class {name[:60]!r} is written {text[:60]!r}, as the sample spells it"
+    return ""
 
 
-def _kind(cells: set[str], classes: Sequence[str], positive: str | None) -> Kind:
-    """Class names come first: where the classes are numbers, a number is a name, never a position.
-
-    So a sample of zeros for the classes 1 to 12 asks for one of these.
-    """
-    if {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}:
-        return "class name"
-    if all(_WHOLE_NUMBER.fullmatch(cell) for cell in cells):
-        is_binary = len(classes) == 2 and positive in classes
-        are_numbers = all(_is_number(name) for name in classes)
-        return "class name" if are_numbers and not is_binary else "class id"
-    return "probability of the positive class" if all(map(_is_number, cells)) else "class name"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _check_decided(source: str, reading: AnswerReading) -> None:
+    """Refuse an open reading, with its choices. Raises SubmissionError."""
+    if not reading.is_open:
+        return
+    options = [f"`{choice.options}`: {choice.meaning}" for choice in reading.choices]
+    lines = [f"{source}: {reading.reason}"]
+    if options:
+        lines.append(f"add {options[0]}")
+        lines.append("or " + "; or ".join(options[1:]) if options[1:] else "")
+    raise SubmissionError("\n".join(line for line in lines if line))
 
 
 def rows_for(shape: Shape, stored_ids: Sequence[str]) -> list[int]:
-    """For each id of the shape the position of its stored id.
+    """For each id of the shape the position of its stored id. Raises SubmissionError."""
+    return matched_rows(shape, stored_ids)[0]
 
-    Ids are matched as text: exactly, then without suffix, then without the folders before the file
-    name. Raises SubmissionError naming the ids without exactly one prediction of their own.
+
+def matched_rows(shape: Shape, stored_ids: Sequence[str]) -> tuple[list[int], str]:
+    """For each id of the shape the position of its stored id, and the loose rule that fits, or "".
+
+    Ids are matched as in ensemble/dataset/match.py. Raises SubmissionError naming the ids without
+    exactly one prediction of their own.
     """
-    by_path, by_file = matcher(stored_ids), matcher(map(_file_name, stored_ids))
-    matches = [by_path(name) or by_file(_file_name(name)) for name in shape.ids]
-    unmatched = [name for name, rows in zip(shape.ids, matches, strict=True) if len(rows) != 1]
+    match = Names(stored_ids).match(shape.ids)
+    unmatched = [
+        name for name, rows in zip(shape.ids, match.positions, strict=True) if len(rows) != 1
+    ]
     if unmatched:
         raise SubmissionError(
             f"{len(unmatched):,} of {len(shape.ids):,} ids of the sample match no test image, "
@@ -123,7 +142,7 @@ def rows_for(shape: Shape, stored_ids: Sequence[str]) -> list[int]:
             f"test ids look like {stored_ids[0][:100]!r}; "
             "check data.test and data.sample_submission"
         )
-    rows = [match[0] for match in matches]
+    rows = [positions[0] for positions in match.positions]
     sample_ids: dict[int, str] = {}
     for name, row in zip(shape.ids, rows, strict=True):
         earlier = sample_ids.setdefault(row, name)
@@ -132,26 +151,18 @@ def rows_for(shape: Shape, stored_ids: Sequence[str]) -> list[int]:
                 f"{earlier[:100]!r} and {name[:100]!r} in the sample both match the test image "
                 f"{stored_ids[row][:100]!r}\ncheck data.test and data.sample_submission"
             )
-    return rows
-
-
-def _file_name(name: str) -> str:
-    return name.rpartition("/")[2]
+    return rows, match.rule
 
 
 def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[list[str]]:
     """The text of every cell after the id, row by row."""
     probs, classes = predictions.probs[list(rows)], predictions.classes
-    if shape.kind == "probabilities":
-        positions = {same_form(name): i for i, name in enumerate(classes)}
-        order = [positions[same_form(name)] for name in shape.columns[1:]]
+    if shape.answer == PROBABILITIES:
+        order = [classes.index(name) for name in shape.class_of_column]
         return [[_text(prob) for prob in row] for row in probs[:, order].tolist()]
-    if shape.kind == "probability of the positive class":
+    if shape.answer == POSITIVE:
         return [[_text(prob)] for prob in probs[:, classes.index(str(shape.positive))].tolist()]
-    labels = best_class(probs, classes)
-    if shape.kind == "class name":
-        return [[classes[i]] for i in labels]
-    return [[str(class_id(i, classes, shape.positive))] for i in labels]
+    return [[shape.texts[classes[i]]] for i in best_class(probs, classes)]
 
 
 def best_class(probs: Array, classes: Sequence[str]) -> list[int]:
@@ -160,15 +171,6 @@ def best_class(probs: Array, classes: Sequence[str]) -> list[int]:
     """
     by_name = sorted(range(len(classes)), key=lambda i: classes[i])
     return [by_name[i] for i in predicted(probs[:, by_name]).tolist()]
-
-
-def class_id(position: int, classes: Sequence[str], positive: str | None) -> int:
-    """The number of a class: its position among the sorted names; of two classes, 1 for the
-    positive one.
-    """
-    if len(classes) == 2 and positive in classes:
-        return int(classes[position] == positive)
-    return sorted(classes).index(classes[position])
 
 
 def _text(probability: float) -> str:

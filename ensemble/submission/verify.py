@@ -12,6 +12,7 @@ from ensemble.runs import Run, RunStore
 from ensemble.submission.check import check
 from ensemble.submission.ledger import COMPLETE, Ledger
 from ensemble.submission.manifest import Manifest, members_of, read_manifest
+from ensemble.submission.older import older_shape
 from ensemble.submission.sample import find_sample
 from ensemble.submission.shape import Shape, shape_of
 from ensemble.submission.suspicious import previous_submission, suspicions
@@ -50,8 +51,7 @@ def verified(path: Path, store: RunStore) -> Verified:
     predictions = manifest.mixture.of_test(runs)
     if predictions is None:
         raise SubmissionError(f"{problem}: its runs have no test predictions")
-    positive = next(iter(runs.values())).data.positive
-    shape = shape_of(_sample_file(manifest, runs, problem), predictions, positive)
+    shape = _shape(manifest, runs, predictions, problem)
     _compare(path, csv_text(shape, predictions))
     if sha256(path) != manifest.csv_sha256:
         raise SubmissionError(
@@ -78,6 +78,17 @@ def _manifest_of(path: Path) -> Manifest:
         ) from None
 
 
+def _shape(
+    manifest: Manifest, runs: dict[str, Run], predictions: Predictions, problem: str
+) -> Shape:
+    """The shape by what the manifest stores, or by the rule of its time. Raises SubmissionError."""
+    sample = _sample_file(manifest, runs, problem)
+    if manifest.meaning is not None:
+        return shape_of(sample, predictions, manifest.meaning)
+    positive = next(iter(runs.values())).data.positive
+    return older_shape(sample, predictions, positive)
+
+
 def _sample_file(manifest: Manifest, runs: dict[str, Run], problem: str) -> Path | None:
     """A file with the sample submission's content, None for a blend without a sample.
 
@@ -101,7 +112,7 @@ def recheck(path: Path, store: RunStore, competition: str) -> tuple[Verified, li
     """
     checked = verified(path, store)
     manifest = checked.manifest
-    check(path, checked.shape, checked.predictions.classes)
+    check(path, checked.shape)
     try:
         accuracy = float(manifest.content["scores"]["cross_fitted"]["accuracy"]["value"])
     except (KeyError, TypeError, ValueError):

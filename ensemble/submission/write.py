@@ -17,8 +17,9 @@ from ensemble.predictions import Predictions
 from ensemble.submission.check import check
 from ensemble.submission.ledger import NAME as LEDGER
 from ensemble.submission.manifest import manifest_content
-from ensemble.submission.sample import Sample, positive_of, sample_of
-from ensemble.submission.shape import Shape, cells, rows_for, shape_of
+from ensemble.submission.readback import N_EXAMPLES, rows_in_words
+from ensemble.submission.sample import Sample, meaning_of, sample_of
+from ensemble.submission.shape import Meaning, Shape, cells, matched_rows, rows_for, shape_of
 from ensemble.submission.suspicious import previous_submission, suspicions
 
 
@@ -27,7 +28,8 @@ class Submission:
     """The written file, its manifest and its shape; n_unused counts test images that the sample
     does not ask for.
 
-    warnings say what looks suspicious about it.
+    examples are rows of the file in words, notes what was matched loosely, warnings what looks
+    suspicious.
     """
 
     path: Path
@@ -36,6 +38,8 @@ class Submission:
     n_unused: int
     unreadable: tuple[str, ...]
     warnings: tuple[str, ...]
+    examples: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def write_submission(
@@ -45,9 +49,11 @@ def write_submission(
     force: bool = False,
     command: Sequence[str] = (),
     chosen: Path | None = None,
+    answer: str | None = None,
+    positive: str | None = None,
 ) -> Submission:
     """Write and check a blend's CSV and its manifest, by the members' sample submission or the
-    chosen one.
+    chosen one; answer and positive override what the runs hold.
 
     Raises SubmissionError.
     """
@@ -58,9 +64,10 @@ def write_submission(
             "set data.test and train again"
         )
     runs = [member.run for member in blend.members]
-    sample, positive = sample_of(runs, chosen), positive_of(runs)
-    shape = shape_of(sample.file if sample else None, predictions, positive)
-    text = csv_text(shape, predictions)
+    sample, meaning = sample_of(runs, chosen), meaning_of(runs, answer, positive)
+    shape = shape_of(sample.file if sample else None, predictions, meaning)
+    rows, notes = _matched(shape, predictions)
+    text = _text_of(shape, predictions, rows)
     digest = hashlib.sha256(text.encode()).hexdigest()
     stem = name or f"{blend.group.name}-{digest[:8]}"
     _check_name(stem)
@@ -68,12 +75,26 @@ def write_submission(
     _check_replaceable(path, manifest, text, sample, force)
     warnings = _warnings(blend, folder, text, sample)
     write_text(path, text)
-    check(path, shape, predictions.classes)
+    check(path, shape)
     unreadable = _unreadable_test_images(blend)
-    content = manifest_content(blend, sample, digest, unreadable, command)
+    used = Meaning(shape.answer, meaning.metric, shape.positive)
+    content = manifest_content(blend, sample, digest, unreadable, command, used, notes)
     write_text(manifest, json.dumps(content, indent=1, ensure_ascii=False))
     n_unused = len(predictions.ids) - len(shape.ids)
-    return Submission(path, manifest, shape, n_unused, unreadable, warnings)
+    images = [str(predictions.ids[row]) for row in rows[:N_EXAMPLES]]
+    examples = rows_in_words(path, shape, images)
+    return Submission(path, manifest, shape, n_unused, unreadable, warnings, examples, notes)
+
+
+def _matched(shape: Shape, predictions: Predictions) -> tuple[list[int], tuple[str, ...]]:
+    """The row of each id, and what to say about how they were matched. Raises SubmissionError."""
+    rows, rule = matched_rows(shape, predictions.ids.tolist())
+    notes = []
+    if rule:
+        notes.append(f"the sample's ids fit the test images only {rule}")
+    if shape.spelling:
+        notes.append(shape.spelling)
+    return rows, tuple(notes)
 
 
 def _check_name(stem: str) -> None:
@@ -151,19 +172,26 @@ def _unreadable_test_images(blend: Blend) -> tuple[str, ...]:
 
 def csv_text(shape: Shape, predictions: Predictions) -> str:
     """The whole file, with plain newlines. Raises SubmissionError."""
-    rows = rows_for(shape, predictions.ids.tolist())
+    return _text_of(shape, predictions, rows_for(shape, predictions.ids.tolist()))
+
+
+def _text_of(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> str:
     out = io.StringIO()
-    writer = csv_writer(out, (*shape.columns, *shape.ids, *predictions.classes))
+    texts = (*shape.columns, *shape.ids, *shape.texts.values())
+    writer = csv_writer(out, texts, shape.delimiter)
     writer.writerow(shape.columns)
     for name, row in zip(shape.ids, cells(shape, predictions, rows), strict=True):
         writer.writerow([name, *row])
     return out.getvalue()
 
 
-def csv_writer(out: TextIO, texts: Iterable[str]) -> Any:
+def csv_writer(out: TextIO, texts: Iterable[str], delimiter: str = ",") -> Any:
     """A writer with plain newlines; texts are all that may need quotes."""
     # Python 3.11 does not quote a cell because of a lone carriage return
     has_return = any("\r" in text for text in texts)
     return csv.writer(
-        out, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL
+        out,
+        delimiter=delimiter,
+        lineterminator="\n",
+        quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL,
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ensemble.errors import DataError, SubmissionError
 from ensemble.predictions import Predictions
-from ensemble.submission.shape import shape_of
+from ensemble.submission.shape import Meaning, shape_of
 from ensemble.submission.write import csv_text
 
 PROBS = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]])
@@ -26,14 +26,14 @@ def two_classes(ids=("x", "y")):
 
 @pytest.fixture
 def written(tmp_path):
-    """written(sample text, predictions, positive): the CSV that fits this sample."""
+    """written(sample text, predictions, positive, answer): the CSV that fits this sample."""
 
-    def written(sample, predictions, positive=None):
+    def written(sample, predictions, positive=None, answer=None):
         path = None
         if sample is not None:
             path = tmp_path / "sample.csv"
             path.write_bytes(sample.encode())
-        return csv_text(shape_of(path, predictions, positive), predictions)
+        return csv_text(shape_of(path, predictions, Meaning(answer, None, positive)), predictions)
 
     return written
 
@@ -273,7 +273,7 @@ def test_any_id_and_class_name_reads_back_as_it_was(
             csv.writer(out, quoting=csv.QUOTE_ALL).writerows(
                 [["id", *classes], *([i, *classes] for i in ids)]
             )
-    text = csv_text(shape_of(sample, predictions, None), predictions)
+    text = csv_text(shape_of(sample, predictions, Meaning()), predictions)
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert header == (["id", *classes] if sample else ["id", "label"])
     assert [row[0] for row in rows] == ids
@@ -295,7 +295,7 @@ def test_probabilities_as_written_sum_to_1_and_a_float32_survives(
     )
 
     def as_written(predictions):
-        text = csv_text(shape_of(sample, predictions, None), predictions)
+        text = csv_text(shape_of(sample, predictions, Meaning()), predictions)
         return np.array(
             [[float(cell) for cell in line.split(",")[1:]] for line in text.splitlines()[1:]]
         )

@@ -46,7 +46,7 @@ def test_the_sample_that_the_runs_were_trained_for_decides(tmp_path, blend_of):
         blend_of(predictions_of(), predictions_of(), sample_submission=sample), tmp_path
     )
     assert written.path.read_text() == "key,cat,bee,ant\ny,0.75,0.25,0\n"
-    assert (written.shape.kind, written.n_unused) == ("probabilities", 1)
+    assert (written.shape.answer, written.n_unused) == ("probabilities", 1)
 
 
 def test_the_positive_class_comes_from_the_runs(tmp_path, blend_of):
@@ -198,7 +198,7 @@ def test_the_manifest_holds_members_options_scores_and_hashes(tmp_path, blend_of
     assert (written.n_unused, written.unreadable) == (1, ("y",))
 
 
-SHAPE = Shape(("id", "ant", "bee"), ("x", "y"), "probabilities")
+SHAPE = Shape(("id", "ant", "bee"), ("x", "y"), "probabilities", None, ("ant", "bee"))
 GOOD = "id,ant,bee\nx,0.5,0.5\ny,1,0\n"
 REFUSED = {
     "another column": ("id,ant,bees\nx,0.5,0.5\ny,1,0\n", "its columns are ['id', 'ant', 'bees']"),
@@ -231,9 +231,9 @@ REFUSED = {
 
 def test_a_good_file_passes_the_check(tmp_path):
     (tmp_path / "a.csv").write_text(GOOD)
-    check(tmp_path / "a.csv", SHAPE, ("ant", "bee"))
+    check(tmp_path / "a.csv", SHAPE)
     (tmp_path / "a.csv").write_text(GOOD.replace("0.5\n", "0.5000009\n"))
-    check(tmp_path / "a.csv", SHAPE, ("ant", "bee"))
+    check(tmp_path / "a.csv", SHAPE)
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -241,38 +241,40 @@ def test_what_a_competition_would_refuse_is_refused_with_the_line(case, tmp_path
     text, expected = REFUSED[case]
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(SubmissionError) as refused:
-        check(tmp_path / "a.csv", SHAPE, ("ant", "bee"))
+        check(tmp_path / "a.csv", SHAPE)
     assert str(refused.value).startswith(str(tmp_path / "a.csv"))
     assert expected in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("kind", "good", "bad"),
+    ("answer", "good", "bad"),
     [
-        ("class name", ["ant", "bee"], ["Ant", "", "0", " ant"]),
-        ("class id", ["0", "1"], ["2", "-1", "0.5", "", "ant", "²"]),
+        ("class_name", ["ant", "bee"], ["Ant", "", "0", " ant"]),
+        ("class_index", ["0", "1"], ["2", "-1", "0.5", "", "ant", "²"]),
         (
-            "probability of the positive class",
+            "positive_probability",
             ["0", "0.5", "1", "1e-30"],
             ["1.1", "-0.1", "nan", "inf", "", "ant"],
         ),
     ],
 )
-def test_one_column_holds_only_what_its_kind_allows(kind, good, bad, tmp_path):
-    path, shape = tmp_path / "a.csv", Shape(("id", "label"), ("x",), kind, "bee")
+def test_one_column_holds_only_what_its_answer_allows(answer, good, bad, tmp_path):
+    texts = dict(zip(("ant", "bee"), good, strict=False))
+    path = tmp_path / "a.csv"
+    shape = Shape(("id", "label"), ("x",), answer, "bee", texts=texts)
     for cell in good:
         path.write_text(f"id,label\nx,{cell}\n")
-        check(path, shape, ("ant", "bee"))
+        check(path, shape)
     for cell in bad:
         path.write_text(f"id,label\nx,{cell}\n")
         with pytest.raises(SubmissionError, match="a.csv:2: 'x': "):
-            check(path, shape, ("ant", "bee"))
+            check(path, shape)
 
 
 def test_a_file_that_is_not_a_table_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("id,ant,bee\nx,0.5\n")
     with pytest.raises(DataError, match="a.csv: row 2 has 2 cells"):
-        check(tmp_path / "a.csv", SHAPE, ("ant", "bee"))
+        check(tmp_path / "a.csv", SHAPE)
 
 
 def test_a_sample_in_another_unicode_form_is_filled_and_written_as_it_spells(

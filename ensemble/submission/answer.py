@@ -1,0 +1,256 @@
+"""What a cell of a submission means, read off the sample where it can mean one thing only.
+
+Where it can mean several, the reading is open: it holds the choices, as options to paste.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from ensemble.dataset.filenames import same_form
+from ensemble.submission.choices import (
+    ANSWERS,
+    CLASS_INDEX,
+    CLASS_NAME,
+    POSITIVE,
+    PROBABILITIES,
+    Choice,
+    choices_of,
+    listed,
+    positions,
+    positive_choices,
+)
+from ensemble.submission.class_names import (
+    are_zero_and_one,
+    class_numbers,
+    columns_problem,
+    is_other_number,
+    matched_columns,
+    named_positive,
+    number,
+)
+from ensemble.submission.sample_table import SampleTable, read_sample
+
+PROBABILITY_METRICS = {"roc_auc", "log_loss"}
+NAME_METRICS = {
+    *("accuracy", "balanced_accuracy", "quadratic_kappa"),
+    *("f1", "f1_macro", "f1_micro", "f1_weighted", "f1_samples", "f2_samples"),
+}
+_ONE_ONLY = "`--answer class_name` writes the most probable class alone"
+_NUMBERS_ARE_NAMES = "the classes are numbers, so a number is a class name"
+_NAME_OR_PROBABILITY = (CLASS_NAME, POSITIVE)
+_ANY_OF_TWO = (CLASS_NAME, CLASS_INDEX, POSITIVE)
+
+
+@dataclass(frozen=True)
+class AnswerReading:
+    """What a cell means, and why; positive is the class of a probability.
+
+    Choices are left where it can mean several things, or where the class of a probability is not
+    known. Without an answer and without choices the sample does not fit the classes.
+    """
+
+    answer: str | None
+    positive: str | None
+    choices: tuple[Choice, ...]
+    reason: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is left to choose or to change."""
+        return self.answer is None or bool(self.choices)
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The answers that the cells can be: one is decided, several are a choice, none fits."""
+
+    answers: tuple[str, ...]
+    reason: str
+
+
+def read_answer(
+    sample: Path,
+    classes: Sequence[str],
+    answer: str | None,
+    metric: str | None,
+    positive: str | None,
+) -> AnswerReading:
+    """What a cell of this sample submission means; the last three are the recipe's keys.
+
+    Raises DataError for a file that is not a table.
+    """
+    return answer_of(read_sample(sample), classes, answer, metric, positive)
+
+
+def answer_of(
+    table: SampleTable,
+    classes: Sequence[str],
+    answer: str | None = None,
+    metric: str | None = None,
+    positive: str | None = None,
+) -> AnswerReading:
+    """What a cell of this table means: as `answer` says, else as the cells show it."""
+    problem = _problem(table, classes, answer)
+    if problem:
+        return _refused(problem)
+    if len(table.columns) > 2:
+        return AnswerReading(PROBABILITIES, None, (), "one column for each class")
+    if answer is not None:
+        return _with_positive(answer, f"the answer is set to {answer}", classes, positive)
+    candidates = _inferred(table.cells, classes, metric)
+    if len(candidates.answers) == 1:
+        return _with_positive(candidates.answers[0], candidates.reason, classes, positive)
+    choices = choices_of(candidates.answers, classes, positive)
+    return AnswerReading(None, None, choices, candidates.reason)
+
+
+def answer_without_sample(
+    classes: Sequence[str], answer: str | None, positive: str | None
+) -> AnswerReading:
+    """What the cells mean where no sample shows it: class names, unless `answer` says otherwise."""
+    if answer is not None and answer not in ANSWERS:
+        return _refused(_unknown(answer))
+    reason = f"the answer is set to {answer}" if answer else "no sample submission: class names"
+    return _with_positive(answer or CLASS_NAME, reason, classes, positive)
+
+
+def _refused(problem: str) -> AnswerReading:
+    return AnswerReading(None, None, (), problem)
+
+
+def _with_positive(
+    answer: str, reason: str, classes: Sequence[str], positive: str | None
+) -> AnswerReading:
+    """A decided answer with the class of a probability, or with the question which class it is."""
+    if answer == CLASS_INDEX and len(classes) == 2 and positive == min(classes):
+        return _refused(
+            f"class_index means {positions(classes)}, but positive is {positive!r}\n"
+            f"add `--positive {shlex.quote(max(classes))}`, or train on classes named 0 and 1"
+        )
+    if answer != POSITIVE:
+        return AnswerReading(answer, None, (), reason)
+    if len(classes) != 2:
+        return _refused(_not_two(reason, classes))
+    if positive is None and are_zero_and_one(classes):
+        return AnswerReading(POSITIVE, named_positive(classes), (), reason)
+    for name in classes:
+        if positive is not None and same_form(name) == same_form(positive):
+            return AnswerReading(POSITIVE, name, (), reason)
+    state = "is not set" if positive is None else f"is {positive[:100]!r}, which is no class"
+    question = f"{reason}: the probability of data.positive, which {state}"
+    return AnswerReading(POSITIVE, None, positive_choices(classes), question)
+
+
+def _problem(table: SampleTable, classes: Sequence[str], answer: str | None) -> str:
+    """Why this table cannot have this answer, or ""."""
+    columns = table.columns
+    if answer is not None and answer not in ANSWERS:
+        return _unknown(answer)
+    if len(columns) < 2:
+        return f"needs an id column and at least one more; it has only {columns[0]!r}"
+    cells = {*table.rows[0][1:], *(table.cells if len(columns) == 2 else ())} - set(classes)
+    odd = next((cell for cell in sorted(cells) if is_other_number(cell)), None)
+    if odd is not None:
+        return f"its cell {odd!r} is not a plain number: save it with decimal points, such as 0.5"
+    if len(columns) == 2:
+        return _problem_of_cells(table.cells, classes, answer)
+    if matched_columns(columns[1:], classes) is None:
+        return columns_problem(columns, classes)
+    if answer not in (None, PROBABILITIES):
+        return f"one column for each class: its cells are probabilities, not {answer}"
+    return ""
+
+
+def _unknown(answer: str) -> str:
+    return f"answer {answer[:100]!r} is not one of {', '.join(ANSWERS)}"
+
+
+def _not_two(reason: str, classes: Sequence[str]) -> str:
+    return f"{reason}: one column of fractions needs two classes, the runs have {len(classes)}"
+
+
+def _problem_of_cells(cells: set[str], classes: Sequence[str], answer: str | None) -> str:
+    """Why a single column cannot have this answer, or ""."""
+    if answer == PROBABILITIES:
+        return "a single column of answers: probabilities need one column for each class"
+    texts = {cell for cell in cells if number(cell) is None}
+    if answer in (POSITIVE, CLASS_INDEX) and texts and _are_names(texts, classes):
+        return f"its cells are class names, such as {min(texts)!r}, not {answer}"
+    return ""
+
+
+def _inferred(cells: set[str], classes: Sequence[str], metric: str | None) -> _Candidates:
+    """What a single column means by its cells, and by the metric where only that decides."""
+    texts = {cell for cell in cells if number(cell) is None}
+    numbers = {value for cell in cells - texts if (value := number(cell)) is not None}
+    if not texts:
+        return _of_numbers(numbers, classes, metric)
+    if numbers and not _are_names(cells, classes):
+        examples = f"{min(cells - texts)!r} and {min(texts)!r}"
+        return _open(f"its cells are numbers and texts, such as {examples}", classes)
+    return _of_texts(cells, classes, metric)
+
+
+def _of_texts(cells: set[str], classes: Sequence[str], metric: str | None) -> _Candidates:
+    """A column of texts: class names, or what stands for them."""
+    several = next((cell for cell in sorted(cells) if _lists_classes(cell, classes)), None)
+    if several is not None:
+        problem = f"its cells list several classes, such as {several[:60]!r}: not supported yet"
+        return _Candidates((), f"{problem}\n{_ONE_ONLY}")
+    is_filler = len(cells) == 1 and not _are_names(cells, classes)
+    if is_filler and len(classes) == 2 and metric in PROBABILITY_METRICS:
+        reason = f"its cells are all {min(cells)[:60]!r}, and {metric} scores probabilities"
+        return _Candidates(_NAME_OR_PROBABILITY, reason)
+    return _Candidates((CLASS_NAME,), "a column of texts: class names")
+
+
+def _of_numbers(numbers: set[Decimal], classes: Sequence[str], metric: str | None) -> _Candidates:
+    """A column of numbers: of names, of probabilities, or a choice."""
+    by_class = class_numbers(classes)
+    is_fraction = any(0 < value < 1 for value in numbers)
+    if are_zero_and_one(classes) and len(numbers) == 1 and not is_fraction:
+        return _by_metric(min(numbers), classes, metric)
+    if by_class and numbers <= set(by_class.values()):
+        return _Candidates((CLASS_NAME,), _NUMBERS_ARE_NAMES)
+    if is_fraction and all(0 <= value <= 1 for value in numbers):
+        if len(classes) != 2:
+            return _Candidates((), _not_two("its cells are fractions", classes))
+        return _Candidates((POSITIVE,), "one column of fractions")
+    is_filler = len(numbers) == 1 and len(classes) == 2 and metric in PROBABILITY_METRICS
+    are_whole = all(value == int(value) for value in numbers)
+    if by_class and are_whole and not are_zero_and_one(classes) and not is_filler:
+        return _Candidates((CLASS_NAME,), _NUMBERS_ARE_NAMES)
+    shown = ", ".join(map(str, sorted(numbers)[:3]))
+    return _open(f"its cells are numbers ({shown}), the classes {listed(classes)}", classes)
+
+
+def _by_metric(cell: Decimal, classes: Sequence[str], metric: str | None) -> _Candidates:
+    """Classes 0 and 1 under a sample of one number: only the metric says what a cell means."""
+    seen = f"its cells are all {cell}, the classes {listed(classes)}"
+    if metric in PROBABILITY_METRICS:
+        return _Candidates((POSITIVE,), f"{seen}, and {metric} scores probabilities")
+    if metric in NAME_METRICS:
+        return _Candidates((CLASS_NAME,), f"{seen}, and {metric} scores class names")
+    state = "is not set" if metric is None else f"is {metric[:40]!r}"
+    return _Candidates(
+        _NAME_OR_PROBABILITY, f"{seen}: the metric would decide, data.metric {state}"
+    )
+
+
+def _open(reason: str, classes: Sequence[str]) -> _Candidates:
+    """A choice of everything that one column can be."""
+    return _Candidates(_ANY_OF_TWO if len(classes) == 2 else _ANY_OF_TWO[:2], reason)
+
+
+def _are_names(cells: set[str], classes: Sequence[str]) -> bool:
+    return {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}
+
+
+def _lists_classes(cell: str, classes: Sequence[str]) -> bool:
+    """Whether a cell is several class names with spaces between them, and not itself one."""
+    words = cell.split()
+    are_numbers = class_numbers(classes) and all(number(word) is not None for word in words)
+    return len(words) > 1 and cell not in classes and bool(are_numbers or set(words) & {*classes})

@@ -1,0 +1,69 @@
+"""The answers that a sample may ask for, and the choice between them in words."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ensemble.numbers import count
+from ensemble.submission.class_names import named_positive
+
+PROBABILITIES, POSITIVE = "probabilities", "positive_probability"
+CLASS_NAME, CLASS_INDEX = "class_name", "class_index"
+ANSWERS = (PROBABILITIES, POSITIVE, CLASS_NAME, CLASS_INDEX)
+SHOWN = 4  # classes that a line lists
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several readings: the options that choose it, and what a cell then means."""
+
+    options: str
+    meaning: str
+
+
+def choices_of(
+    answers: Sequence[str], classes: Sequence[str], positive: str | None
+) -> tuple[Choice, ...]:
+    """A choice for each answer; for a probability one for each class that it may be of."""
+    choices: list[Choice] = []
+    for answer in answers:
+        if answer == POSITIVE:
+            choices += _of_probability(classes, positive)
+        elif answer == CLASS_INDEX:
+            meaning = f"its position among the sorted names, {positions(classes)}"
+            choices.append(Choice(f"--answer {answer}", meaning))
+        else:
+            choices.append(Choice(f"--answer {answer}", f"the most probable of {listed(classes)}"))
+    return tuple(choices)
+
+
+def _of_probability(classes: Sequence[str], positive: str | None) -> list[Choice]:
+    known = positive if positive in classes else named_positive(classes)
+    if known is not None:
+        return [Choice(f"--answer {POSITIVE}", f"the probability of {known[:40]!r}")]
+    return [
+        Choice(f"--answer {POSITIVE} {choice.options}", choice.meaning)
+        for choice in positive_choices(classes)
+    ]
+
+
+def positive_choices(classes: Sequence[str]) -> tuple[Choice, ...]:
+    """Which class a probability is of."""
+    return tuple(
+        Choice(f"--positive {shlex.quote(name)}", f"the probability of {name[:40]!r}")
+        for name in classes
+    )
+
+
+def listed(classes: Sequence[str]) -> str:
+    """`cat, dog`, or the first four `and 10 others`."""
+    shown = ", ".join(name[:40] for name in classes[:SHOWN])
+    n_left = len(classes) - SHOWN
+    return shown + (f" and {count(n_left, 'other')}" if n_left > 0 else "")
+
+
+def positions(classes: Sequence[str]) -> str:
+    """`0 = cat, 1 = dog, …`: by text, so that class_10 comes before class_2."""
+    names = sorted(classes)
+    shown = [f"{position} = {name[:40]}" for position, name in enumerate(names[:SHOWN])]
+    return ", ".join(shown) + (", …" if len(names) > SHOWN else "")

@@ -1,0 +1,164 @@
+"""Class names in a sample submission: numbers as names, columns of classes, how names are spelled.
+
+Numbers are compared by their exact value: `0.0`, `00` and `0` are one name.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from decimal import Decimal
+
+from ensemble.dataset.filenames import same_form
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_OTHER_NUMBER = re.compile(r"[+-]?(\d+,\d+|\d+([.,]\d+)?\s*%)", re.ASCII)
+_TRUTH = {"false": Decimal(0), "true": Decimal(1)}
+_LONGEST = 100  # characters of a number
+_SPELLINGS_OF_TRUTH = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
+
+Spelling = Callable[[Decimal], str]
+
+
+def number(text: str) -> Decimal | None:
+    """The value of a finite number in decimal digits, None for any other text."""
+    digits = text.strip()
+    if len(digits) > _LONGEST or not _NUMBER.fullmatch(digits):
+        return None
+    return Decimal(digits)
+
+
+def is_other_number(text: str) -> bool:
+    """Whether a text is a number that a competition would not read: `0,5` or `50 %`."""
+    return _OTHER_NUMBER.fullmatch(text.strip()) is not None
+
+
+def class_numbers(classes: Sequence[str]) -> dict[str, Decimal] | None:
+    """The number of each class where all are different numbers, or false and true; else None."""
+    words = [name.strip().casefold() for name in classes]
+    if set(words) == _TRUTH.keys() and len(classes) == 2:
+        return {name: _TRUTH[word] for name, word in zip(classes, words, strict=True)}
+    numbers: dict[str, Decimal] = {}
+    for name in classes:
+        value_of_name = number(name)
+        if value_of_name is None or value_of_name in numbers.values():
+            return None
+        numbers[name] = value_of_name
+    return numbers
+
+
+def are_zero_and_one(classes: Sequence[str]) -> bool:
+    """Whether the classes are 0 and 1, 0.0 and 1.0, or false and true."""
+    numbers = class_numbers(classes)
+    return numbers is not None and sorted(numbers.values()) == [0, 1]
+
+
+def named_positive(classes: Sequence[str]) -> str | None:
+    """The class 1 or true of two classes that name themselves, else None."""
+    if not are_zero_and_one(classes):
+        return None
+    numbers = class_numbers(classes) or {}
+    return next(name for name in classes if numbers[name] == 1)
+
+
+def matched_columns(columns: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
+    """The class of each column, None where columns and classes do not fit one to one.
+
+    Names are equal, else all of them are equal but for case, spaces around them, and how a number
+    is written.
+    """
+    return _one_to_one(columns, classes, same_form) or _one_to_one(columns, classes, _loose_form)
+
+
+def columns_problem(columns: Sequence[str], classes: Sequence[str]) -> str:
+    """Why a sample's columns, the id first, are not one for each class; and what to do."""
+    advice = (
+        "a sample has an id, then one column of answers or one for each class: "
+        "save it so, and give that file by --sample"
+    )
+    if columns[0].strip() in ("", "Unnamed: 0"):
+        shown = ", ".join(map(repr, columns[1:4]))
+        return (
+            f"its first column has no name, as an index that pandas wrote, then come {shown}\n"
+            "save it without the index (index=False), and give that file by --sample"
+        )
+    class_forms = {same_form(name) for name in classes}
+    column_names = {same_form(name) for name in columns[1:]}
+    missing, extra = sorted(class_forms - column_names), sorted(column_names - class_forms)
+    return (
+        f"its columns are not the classes: {len(missing)} classes have no column {missing[:3]}, "
+        f"{len(extra)} columns are not classes {extra[:3]}\n{advice}"
+    )
+
+
+def _one_to_one(
+    columns: Sequence[str], classes: Sequence[str], form: Callable[[str], str | Decimal]
+) -> tuple[str, ...] | None:
+    class_of = {form(name): name for name in classes}
+    forms = [form(column) for column in columns]
+    is_unique = len(class_of) == len(classes) == len(columns) == len(set(forms))
+    if not is_unique or set(forms) != class_of.keys():
+        return None
+    return tuple(class_of[name] for name in forms)
+
+
+def _loose_form(name: str) -> str | Decimal:
+    value_of_name = number(name)
+    return same_form(name).strip().casefold() if value_of_name is None else value_of_name
+
+
+def spelled_names(cells: Collection[str], classes: Sequence[str]) -> dict[str, str]:
+    """How each class is written under a sample with these cells.
+
+    As the sample spells it, where every cell is the name of a class and one spelling covers all
+    classes: `0.0` for the class 0, `Cat` for cat where the sample also shows each other class. Else
+    as the class is.
+    """
+    as_they_are = {name: name for name in classes}
+    if {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}:
+        return as_they_are
+    return _spelled_numbers(cells, classes) or _spelled_texts(cells, classes) or as_they_are
+
+
+def _spelled_numbers(cells: Collection[str], classes: Sequence[str]) -> dict[str, str] | None:
+    """Every class number as all cells write theirs; None where they do not, or it loses digits."""
+    numbers = class_numbers(classes)
+    if numbers is None:
+        return None
+    cell_numbers = {cell: _cell_number(cell, are_zero_and_one(classes)) for cell in cells}
+    if not set(cell_numbers.values()) <= set(numbers.values()):
+        return None
+    for spelling in _spellings(cells):
+        if any(value is None or spelling(value) != cell for cell, value in cell_numbers.items()):
+            continue
+        spelled = {name: spelling(value) for name, value in numbers.items()}
+        has_all_digits = all(
+            _cell_number(text, True) == numbers[name] for name, text in spelled.items()
+        )
+        return spelled if has_all_digits else None
+    return None
+
+
+def _cell_number(cell: str, may_be_truth: bool) -> Decimal | None:
+    value_of_cell = number(cell)
+    if value_of_cell is None and may_be_truth:
+        return _TRUTH.get(cell.casefold())
+    return value_of_cell
+
+
+def _spellings(cells: Collection[str]) -> Iterable[Spelling]:
+    """How all cells may be written: 7, 7.00, 007, or true."""
+    shortest = min(cells, key=len)
+    n_decimals = len(shortest.partition(".")[2])
+    width = len(shortest)
+    yield lambda number: str(int(number))
+    yield lambda number: f"{number:.{n_decimals}f}"
+    yield lambda number: f"{int(number):0{width}d}"
+    for words in _SPELLINGS_OF_TRUTH:
+        yield lambda number, words=words: words[number == 1]  # type: ignore[misc]
+
+
+def _spelled_texts(cells: Collection[str], classes: Sequence[str]) -> dict[str, str] | None:
+    """The cell of each class where they differ by case alone; None where one is not shown."""
+    if class_numbers(classes) is not None:
+        return None
+    matched = matched_columns(sorted(cells), classes)
+    return dict(zip(matched, sorted(cells), strict=True)) if matched else None

@@ -1,0 +1,43 @@
+"""The first rows of a written CSV in words, read back from the file."""
+
+import csv
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from ensemble.submission.choices import CLASS_NAME, POSITIVE, PROBABILITIES
+from ensemble.submission.shape import Shape
+
+N_EXAMPLES = 3
+
+
+def rows_in_words(path: Path, shape: Shape, images: Sequence[str]) -> tuple[str, ...]:
+    """The id of each of the first rows, its image where that is named otherwise, and its answer.
+
+    images are the stored ids of the test images of these rows, in order.
+    """
+    with path.open(encoding="utf-8", newline="") as stored:
+        _, *rows = islice(csv.reader(stored, delimiter=shape.delimiter), len(images) + 1)
+    return tuple(
+        f"{_image(row[0], image)}: {cells_in_words(row[1:], shape)}"
+        for row, image in zip(rows, images, strict=True)
+    )
+
+
+def _image(sample_id: str, image: str) -> str:
+    shown = sample_id[:60] if sample_id.isprintable() else repr(sample_id[:60])
+    return shown if sample_id == image else f"{shown} (image {image[-60:]})"
+
+
+def cells_in_words(cells: Sequence[str], shape: Shape) -> str:
+    """What the cells after an id say: `class 'cat'`, or `0.93 that it is 'dog'`."""
+    if shape.answer == PROBABILITIES:
+        probs = list(map(float, cells))
+        largest = max(probs)
+        return f"most probable {shape.class_of_column[probs.index(largest)]!r} ({largest:.2f})"
+    if shape.answer == POSITIVE:
+        return f"{float(cells[0]):.2f} that it is {shape.positive!r}"
+    name = next(name for name, text in shape.texts.items() if text == cells[0])
+    if shape.answer == CLASS_NAME and name == cells[0]:
+        return f"class {name!r}"
+    return f"{cells[0]}, that is class {name!r}"

@@ -1,0 +1,47 @@
+"""The table of a sample submission, whatever separates its cells."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
+from ensemble.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class SampleTable:
+    """A sample submission: its header, its rows as texts, and what separates its cells."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: list[list[str]]
+    delimiter: str
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The first column."""
+        return tuple(row[0] for row in self.rows)
+
+    @property
+    def cells(self) -> set[str]:
+        """The different texts of the second column, without spaces around them."""
+        return {row[1].strip() for row in self.rows}
+
+
+def read_sample(path: Path) -> SampleTable:
+    """The table with the first delimiter that gives several columns. Raises DataError."""
+    tables = [_read(path, delimiter) for delimiter in LABEL_DELIMITERS]
+    for table in tables:
+        if isinstance(table, SampleTable) and len(table.columns) > 1:
+            return table
+    first = tables[0]
+    if isinstance(first, DataError):
+        raise first
+    return first
+
+
+def _read(path: Path, delimiter: str) -> SampleTable | DataError:
+    try:
+        header, rows = read_csv(path, delimiter)
+    except DataError as error:
+        return error
+    return SampleTable(path, tuple(header), [list(row.values()) for row in rows], delimiter)
