@@ -10,6 +10,7 @@ from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.dataset.filenames import contents, is_sample, same_form
 from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.dataset.label_column import check_folders_are_the_labels, labels_file
+from ensemble.dataset.labels import label_doubts
 from ensemble.dataset.scan import image_files, passed_over_line, scan
 from ensemble.dataset.split_folders import (
     USUAL,
@@ -167,7 +168,7 @@ def _from_csv(folders: _Folders, labels: tuple[str, str, str]) -> Layout:
         n_valid=0,
         n_test=n_test,
         sizes=sizes,
-        doubts=(*doubts, *unreadable, *_small_classes(counts)),
+        doubts=(*doubts, *unreadable, *label_doubts(counts), *_small_classes(counts)),
     )
 
 
@@ -227,7 +228,7 @@ def _from_folders(folders: _Folders) -> Layout:
         n_valid=len(image_files(root / valid)) if valid else 0,
         n_test=len(test_files),
         sizes=sizes,
-        doubts=(*unreadable, *_small_classes(counts)),
+        doubts=(*unreadable, *label_doubts(counts), *_small_classes(counts)),
     )
 
 
