@@ -14,6 +14,7 @@ from ensemble.errors import DataError, EnsembleError
 from ensemble.hardware import Machine
 from ensemble.init import write_recipes
 from ensemble.init.yaml_text import quoted
+from ensemble.layout.understanding import understand
 from ensemble.recipe import Recipe
 from ensemble.submission.shape import rows_for, shape_of_sample
 
@@ -281,4 +282,6 @@ def test_a_column_for_each_class_becomes_a_table_of_labels_beside_the_recipes(
     assert new.files[-1] == Path("recipes/b.labels.csv")
     after = load(Recipe.load(new.files[1]).data)
     for first, second in ((before.train, after.train), (before.valid, after.valid)):
-        assert dict(zip(first.files, first.labels)) == dict(zip(second.files, second.labels))
+        assert dict(zip(first.files, first.labels, strict=True)) == dict(
+            zip(second.files, second.labels, strict=True)
+        )

@@ -52,18 +52,24 @@ class Names:
 
     def positions(self, image_id: str) -> Positions:
         """The positions of the names that one id may mean by itself."""
+        return self.full_positions(image_id) or self._tails(image_id.removeprefix("./"))
+
+    def full_positions(self, image_id: str) -> Positions:
+        """The same for an id that is a whole name, the folder before it or not."""
         name = image_id.removeprefix("./")
-        found = self._full(image_id) or self._full(name)
+        positions = self._full(image_id) or self._full(name)
         for prefix in self._prefixes:
-            if not found and name.startswith(prefix):
-                found = self._full(name[len(prefix) :])
-        return found or self._tails(name)
+            if not positions and name.startswith(prefix):
+                positions = self._full(name[len(prefix) :])
+        return positions
 
     def match(self, ids: Sequence[str]) -> Match:
         """The names that the ids of one column mean."""
         match = Match(tuple(map(self.positions, ids)))
-        if match.is_complete:
-            return match
+        return match if match.is_complete else self.loose_match(ids) or match
+
+    def loose_match(self, ids: Sequence[str]) -> Match | None:
+        """The match under the first looser rule that finds one name for each id, or None."""
         bare = [self.positions(_last_part(image_id)) for image_id in ids]
         if _is_one_to_one(ids, bare):
             return Match(tuple(bare), "without the ids' leading path")
@@ -72,7 +78,7 @@ class Names:
             loose = [tuple(by_form.get(form(image_id), ())) for image_id in ids]
             if _is_one_to_one(ids, loose):
                 return Match(tuple(loose), rule)
-        return match
+        return None
 
     def _by_form(self, form: Callable[[str], str]) -> Index:
         """The positions of the names by a looser form of their text, computed once."""
@@ -82,6 +88,31 @@ class Names:
                 index.setdefault(form(name), []).append(position)
             self._forms[form] = index
         return self._forms[form]
+
+
+def match_in_folders(folders: Sequence[Names], ids: Sequence[str]) -> Match:
+    """The names that the ids of one column mean, in several folders.
+
+    Positions count on from folder to folder. A whole name in one folder comes before the end of a
+    name in another.
+    """
+    if len(folders) == 1:
+        return folders[0].match(ids)
+    match = Match(tuple(_positions_in_folders(folders, image_id) for image_id in ids))
+    names = Names(name for folder in folders for name in folder.names)
+    return match if match.is_complete else names.loose_match(ids) or match
+
+
+def _positions_in_folders(folders: Sequence[Names], image_id: str) -> Positions:
+    positions: list[int] = []
+    for find in (Names.full_positions, Names.positions):
+        first = 0
+        for folder in folders:
+            positions += [first + position for position in find(folder, image_id)]
+            first += len(folder.names)
+        if positions:
+            break
+    return tuple(positions)
 
 
 def _is_one_to_one(ids: Sequence[str], positions: Sequence[Positions]) -> bool:
@@ -97,17 +128,22 @@ class _Lookup:
     """Names by their text, then by their Unicode form, then without a suffix."""
 
     def __init__(self, names: Iterable[tuple[str, int]]) -> None:
-        self._exact, self._composed, self._short = Index(), Index(), Index()
+        self._exact, self._composed = Index(), Index()
+        self._short, self._short_exact = Index(), Index()  # the second where the form matters
         for name, position in names:
             self._exact.setdefault(name, []).append(position)
             self._composed.setdefault(same_form(name), []).append(position)
             for form in {bare_name(name), without_suffix(name)} - {name}:
                 self._short.setdefault(same_form(form), []).append(position)
+                if not form.isascii():
+                    self._short_exact.setdefault(form, []).append(position)
 
     def __call__(self, name: str) -> Positions:
         form = same_form(name)
         if name in self._exact or form in self._composed:
             return tuple(self._exact.get(name) or self._composed[form])
+        if len(self._short_exact.get(name, ())) == 1:
+            return tuple(self._short_exact[name])
         bare, without = same_form(bare_name(name)), same_form(without_suffix(name))
         positions = {
             *self._composed.get(bare, ()),

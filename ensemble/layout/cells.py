@@ -72,7 +72,7 @@ def _settled(
     reading: AnswerReading, classes: Sequence[str], inquiry: Inquiry
 ) -> tuple[str | None, str | None, str]:
     """Answer, positive class and reason; the first choice under --yes, else a question."""
-    choices = tuple((choice.option, choice.meaning) for choice in reading.choices)
+    choices = tuple((choice.options, choice.meaning) for choice in reading.choices)
     if choices:
         needs_positive = any("--positive" in option for option, _ in choices)
         if inquiry.options.yes and not needs_positive:

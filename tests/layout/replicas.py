@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Tiny replicas of the layouts in which public competitions ship their files: names, columns and spellings are real, pictures are noise.
+"""Tiny replicas of the layouts in which public competitions ship their files.
+
+Names, columns and spellings are real, the images are noise.
 
     python make_layouts.py OUT [NAME...]      -> OUT/<NAME>/…
 
