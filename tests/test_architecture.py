@@ -29,7 +29,7 @@ LAYERS = [
     },
     {"dataset", "runs"},
     {"learn", "blending", "submission", "reporting"},
-    {"engines", "inference"},
+    {"engines", "inference", "layout"},
     {"api", "doctor", "init"},
     {"quickstart"},
     {"cli"},

@@ -1,5 +1,6 @@
 """Labels that a table lists, or that the files' names hold, joined with the image files."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -14,6 +15,7 @@ from ensemble.dataset.image_folder import ImageFolder, examples, ids_in, missing
 from ensemble.dataset.match import Match, match_in_folders
 from ensemble.dataset.tables import Images, ids_of, sorted_images
 from ensemble.errors import DataError
+from ensemble.paths import candidates
 from ensemble.recipe import LabelsFile
 
 MISSING_VALUES = ("nan", "null", "none", "na", "n/a", "?")  # a class of this name is a doubt
@@ -107,7 +109,7 @@ def _labels_table(
     """A labels table, its id column and its label column. Raises DataError."""
     if isinstance(labels, str):
         labels = LabelsFile(file=labels, id="", label="")
-    table = read_table(root / labels.file)
+    table = read_table(_labels_path(root, labels.file))
     header = table.header
     if len(header) < 2:
         raise DataError(
@@ -125,16 +127,24 @@ def _labels_table(
     return table, id_column, label_column
 
 
+def _labels_path(root: Path, file: str) -> Path:
+    """A labels table under the data's folder, else one beside the recipes, as `ens init` writes."""
+    for path in (root / file, *candidates(file)):
+        if os.path.isfile(path):
+            return path
+    return root / file
+
+
 def _check_header(table: Table, folder: ImageFolder) -> None:
     """Raises DataError where the first row names an image as the other rows do.
 
     A column's name counts as data if it has an image's suffix, or stands beside a label of others.
     """
     first, second = table.header[:2]
-    candidates = [name for name in table.header if name != without_suffix(name)]
+    suspects = [name for name in table.header if name != without_suffix(name)]
     if second in table.column(second):
-        candidates.append(first)
-    for name in candidates:
+        suspects.append(first)
+    for name in suspects:
         if name not in table.column(name) and folder.names.positions(name):
             raise DataError(
                 f"{table.path}: its first row names the image {name[:100]!r}, "

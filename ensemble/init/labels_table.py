@@ -2,7 +2,9 @@
 
 import csv
 import io
+from collections.abc import Sequence
 
+from ensemble.dataset.tables import short_names
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.understanding import Understanding
 
@@ -37,10 +39,19 @@ def labels_table(understanding: Understanding) -> str:
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(header)
-    for image, label in sorted(understanding.labeling.labels.items()):
+    images = sorted(understanding.labeling.labels)
+    for image, image_id in zip(images, _ids(understanding, images), strict=True):
         split = [split_of[image]] if split_of else []
-        writer.writerow([image, label, *split, *[cells[image] for cells in groups.values()]])
+        cells = [group_of[image] for group_of in groups.values()]
+        writer.writerow([image_id, understanding.labeling.labels[image], *split, *cells])
     return written.getvalue()
+
+
+def _ids(understanding: Understanding, images: Sequence[str]) -> list[str]:
+    """The images' paths in their folder, without suffix where that stays unique there."""
+    folder = understanding.labeling.folder
+    ids = dict(zip(folder.images, short_names(folder.images), strict=True))
+    return [ids[image] for image in images]
 
 
 def group_cells(understanding: Understanding) -> dict[str, dict[str, str]]:

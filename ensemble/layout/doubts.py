@@ -9,6 +9,7 @@ from ensemble.layout.labeling import Labeling
 from ensemble.layout.survey import ImageFolder, Survey
 from ensemble.layout.table import Table
 from ensemble.layout.test_images import TestImages
+from ensemble.numbers import count
 
 FEW_IMAGES = 10  # of a class
 N_NAMED = 3
@@ -87,7 +88,7 @@ def notes_of(
     unused = [image for image in surveyed.images if image not in used]
     notes = []
     if unused:
-        notes.append(f"not used: {len(unused):,} images, such as {unused[0]}")
+        notes.append(f"not used: {count(len(unused), 'image')}, such as {unused[0]}")
     files = [surveyed.root / image for image in surveyed.images if image in used]
     ranges = measured_ranges(files[:: max(1, len(files) // N_OPENED)])
     return [*notes, *filter(None, (passed_over_line(surveyed.scanned), str(ranges)))]

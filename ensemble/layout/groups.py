@@ -33,17 +33,17 @@ def group_columns(
 ) -> list[GroupColumn]:
     """The columns of tables about the training images that look like groups."""
     images = {labeling.folder.path_of(image) for image in labeling.labels}
-    found: list[GroupColumn] = []
+    groups: list[GroupColumn] = []
     for table, placement in placed.values():
         if not images <= set(placement.paths):
             continue
         taken = {placement.column, *(labeling.columns if labeling.table is table else ())}
-        found += [
+        groups += [
             GroupColumn(table, placement.column, column.name, len(column.counts))
             for column in table.others(*taken)
             if _looks_like_group(column)
         ]
-    return found
+    return groups
 
 
 def _looks_like_group(column: Column) -> bool:

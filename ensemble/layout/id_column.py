@@ -45,10 +45,10 @@ def _id_column(
     sample: Table | None,
     inquiry: Inquiry,
 ) -> Column:
-    given = inquiry.options.id
+    chosen = inquiry.options.id
     names = [column.name for column in columns]
-    if given in names:
-        return table[given]
+    if chosen in names:
+        return table[chosen]
     likely = _likely(columns, sample)
     paths = {tuple(by_column[column.name][0].paths) for column in likely}
     if len(paths) == 1:
@@ -86,6 +86,6 @@ def _in_one_folder(
     by_folder = {placement.folder.name: placement for placement in placed}
     folders: list[ImageFolder] = [placement.folder for placement in placed]
     training = [folder for folder in folders if roles.split_of(folder) == "train"]
-    others = [folder for folder in folders if roles.split_of(folder) is None]
-    folder = one_of(surveyed, training or others or folders, "train", inquiry)
+    unnamed = [folder for folder in folders if roles.split_of(folder) is None]
+    folder = one_of(surveyed, training or unnamed or folders, "train", inquiry)
     return by_folder.get(folder.name, placed[0])

@@ -48,13 +48,13 @@ def labelings(
     """The ways to label the training images that the evidence allows, the likeliest first."""
     from_tables = _from_tables(placed, sample)
     folders = class_folders(surveyed, roles, inquiry)
-    asked = [labeling for labeling in from_tables if _is_asked_for(labeling, sample)]
+    of_sample = [labeling for labeling in from_tables if _is_asked_for(labeling, sample)]
     if folders is not None and sample and len(sample.header) > 2:
         same = _same_texts(folders.classes, sample.header[1:])
         if same:
             return [folders]
-    if asked:
-        return _without_repeats(asked, folders)
+    if of_sample:
+        return _without_repeats(of_sample, folders)
     if folders is not None and not (from_tables and _are_numbered(folders.classes)):
         usual = [labeling for labeling in from_tables if _is_usual(labeling)]
         inner_folders = filter(None, [by_subfolders(folders.folder)])
@@ -71,18 +71,18 @@ def _are_numbered(names: Sequence[str]) -> bool:
 
 
 def _from_tables(placed: Placed, sample: Table | None) -> list[Labeling]:
-    found: list[Labeling] = []
+    candidates: list[Labeling] = []
     for table, placement in placed.values():
         one_hot = _one_hot_columns(table, placement, sample)
         if one_hot:
-            found.append(by_columns(table, placement, one_hot))
+            candidates.append(by_columns(table, placement, one_hot))
             continue
-        found += [
+        candidates += [
             by_column(table, placement, column.name)
             for column in table.others(placement.column)
             if _may_label(column, table, placement)
         ]
-    return found
+    return candidates
 
 
 def _one_hot_columns(table: Table, placement: Placement, sample: Table | None) -> tuple[str, ...]:
@@ -119,8 +119,9 @@ def _is_asked_for(labeling: Labeling, sample: Table | None) -> bool:
         return _same_texts(labeling.columns, columns)
     if len(columns) > 1:
         return _same_texts(labeling.classes, columns)
-    name, asked = letters(labeling.columns[0]), letters(columns[0])
-    return name == asked or (len(asked) > 3 and (name.startswith(asked) or asked.startswith(name)))
+    name, of_sample = letters(labeling.columns[0]), letters(columns[0])
+    is_longer = name.startswith(of_sample) or of_sample.startswith(name)
+    return name == of_sample or (len(of_sample) > 3 and is_longer)
 
 
 def _same_texts(a: Sequence[str], b: Sequence[str]) -> bool:
@@ -140,15 +141,15 @@ def _is_usual_name(name: str) -> bool:
     )
 
 
-def _likeliest(found: Sequence[Labeling]) -> list[Labeling]:
+def _likeliest(candidates: Sequence[Labeling]) -> list[Labeling]:
     """Those with the best evidence: a usual name, then few texts, then few numbers."""
-    found = [labeling for labeling in found if not labeling.conflict] or list(found)
-    found = [labeling for labeling in found if not _is_group(labeling)] or found
+    candidates = [labeling for labeling in candidates if not labeling.conflict] or list(candidates)
+    candidates = [labeling for labeling in candidates if not _is_group(labeling)] or candidates
     for is_likely in (_is_usual, _has_column_per_class, _has_few_texts, _has_few):
-        likely = [labeling for labeling in found if is_likely(labeling)]
+        likely = [labeling for labeling in candidates if is_likely(labeling)]
         if likely:
             return likely
-    return found
+    return candidates
 
 
 def _is_group(labeling: Labeling) -> bool:
@@ -169,13 +170,13 @@ def _has_few_texts(labeling: Labeling) -> bool:
     return _has_few(labeling) and (is_text or labeling.source == "columns")
 
 
-def _without_repeats(found: Sequence[Labeling], folders: Labeling | None) -> list[Labeling]:
+def _without_repeats(candidates: Sequence[Labeling], folders: Labeling | None) -> list[Labeling]:
     """The labelings that differ; one that repeats the class folders is these folders."""
     distinct: list[Labeling] = []
-    for labeling in found:
+    for labeling in candidates:
         if folders is not None and _agree(labeling, folders):
             labeling = folders
-        if not any(_agree(labeling, known) for known in distinct):
+        if not any(_agree(labeling, earlier) for earlier in distinct):
             distinct.append(labeling)
     return distinct
 
@@ -201,9 +202,8 @@ def class_folders(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> Labeling 
 
 def _training_folders(surveyed: Survey, roles: Roles) -> list[ImageFolder]:
     """The folders that may hold the training images, if no table says which."""
-    given = [folder for folder in roles["train"]]
-    if given:
-        return given
+    if roles["train"]:
+        return list(roles["train"])
     root = surveyed.folders["."]
     if roles["valid"] or roles["test"]:
         return _beside_splits(surveyed, roles, root)

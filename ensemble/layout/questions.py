@@ -56,9 +56,9 @@ class Inquiry:
         choices are texts for the option with their meanings; allowed are others that the user may
         give. Raises EnsembleError for a text that is neither.
         """
-        given = getattr(self.options, option)
-        if given is not None:
-            return _checked(option, given, [*choices, *allowed])
+        chosen = getattr(self.options, option)
+        if chosen is not None:
+            return _checked(option, chosen, [*choices, *allowed])
         first = next(iter(choices))
         if len(choices) == 1 and may_take_first:
             return first
@@ -70,12 +70,12 @@ class Inquiry:
         return first
 
 
-def _checked(option: str, given: str, allowed: Sequence[str]) -> str:
-    """The given text as it is spelled among those allowed. Raises EnsembleError."""
-    if given in allowed:
-        return given
-    same = [text for text in allowed if text.casefold() == given.casefold()]
+def _checked(option: str, chosen: str, allowed: Sequence[str]) -> str:
+    """The chosen text as it is spelled among those allowed. Raises EnsembleError."""
+    if chosen in allowed:
+        return chosen
+    same = [text for text in allowed if text.casefold() == chosen.casefold()]
     if len(same) == 1:
         return same[0]
     listed = ", ".join(dict.fromkeys(allowed)) or "nothing"
-    raise EnsembleError(f"--{option} {given[:100]!r}: does not fit here\nallowed: {listed[:300]}")
+    raise EnsembleError(f"--{option} {chosen[:100]!r}: does not fit here\nallowed: {listed[:300]}")

@@ -23,8 +23,8 @@ class Roles:
     def split_of(self, folder: ImageFolder) -> Split | None:
         """The split that a folder belongs to, by itself or by a folder around it."""
         for split, folders in self.folders.items():
-            for known in folders:
-                if folder.name == known.name or folder.name.startswith(f"{known.name}/"):
+            for outer in folders:
+                if folder.name == outer.name or folder.name.startswith(f"{outer.name}/"):
                     return split
         return None
 
@@ -35,8 +35,8 @@ def roles(surveyed: Survey, options: Options) -> Roles:
     A folder that the user names is the only one of its split. Raises EnsembleError.
     """
     by_name = _by_name(surveyed)
-    given: dict[Split, str | None] = {"train": options.train, "test": options.test}
-    for split, name in given.items():
+    chosen: dict[Split, str | None] = {"train": options.train, "test": options.test}
+    for split, name in chosen.items():
         if name is not None and name in surveyed.folders:
             by_name[split] = (surveyed.folders[name],)
     return Roles(by_name)

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath
 from ensemble.dataset.match import Names
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import Scan, each_folder_once, scan
+from ensemble.dataset.split_names import usual_split
 from ensemble.layout.table import SUFFIXES, Table, read_table
 
 MAX_DEPTH = 4  # of folders that may be a split
@@ -95,10 +96,10 @@ def _unwrapped(root: Path) -> Path:
             for child in sorted(root.iterdir())
             if not _is_hidden(child.name) and not is_written_by_ens(child)
         ]
-        if len(children) != 1 or not children[0].is_dir():
+        if len(children) != 1 or not os.path.isdir(children[0]) or usual_split(children[0].name):
             return root
         inside = [child for child in children[0].iterdir() if not _is_hidden(child.name)]
-        if not any(child.is_dir() for child in inside) and not _tables_in(children[0]):
+        if not any(map(os.path.isdir, inside)) and not _tables_in(children[0]):
             return root  # a folder of images alone: a class, or the images of one split
         root = children[0]
 
@@ -120,7 +121,7 @@ def table_files(root: Path) -> list[str]:
                     Path(entry.path)
                     for entry in entries
                     if not _is_hidden(entry.name)
-                    and entry.is_dir()
+                    and os.path.isdir(entry.path)
                     and not is_written_by_ens(Path(entry.path))
                 ]
             if len(inside) <= MAX_CHILDREN:
@@ -132,7 +133,7 @@ def _tables_in(folder: Path) -> list[Path]:
     paths = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not _is_hidden(path.name) and path.is_file()
+        if path.suffix.lower() in SUFFIXES and not _is_hidden(path.name) and os.path.isfile(path)
     ]
     tables = [path for path in paths if path.suffix.lower() != ".txt"]
     paths = paths if len(paths) <= MAX_TABLES else tables

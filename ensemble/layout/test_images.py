@@ -45,7 +45,7 @@ def test_images(
         return TestImages(folder, len(folder.images))
     table, placement = listing
     folder, is_sample = placement.folder, table is sample
-    if folder.name in {known.name for known in folders} or not _shares(folder, labeled):
+    if folder.name in {outer.name for outer in folders} or not _shares(folder, labeled):
         return TestImages(folder, len(folder.images), names_sample=is_sample)
     return TestImages(folder, len(table), table, placement.column, is_sample)
 
@@ -71,9 +71,9 @@ def _listing(
     ]
     if sample is not None:
         column = sample.columns[0]
-        given = inquiry.options.test
+        chosen = inquiry.options.test
         folders = (
-            [surveyed.folders[given]] if given in surveyed.folders else surveyed.folders.values()
+            [surveyed.folders[chosen]] if chosen in surveyed.folders else surveyed.folders.values()
         )
         inside = [
             placement

@@ -318,7 +318,8 @@ def test_of_several_sample_submissions_the_one_with_as_many_rows_as_test_images_
 ):
     tiny_images(tmp_path / "c" / "train")
     tiny_images(tmp_path / "c" / "test")
-    names = sorted(path.stem for path in (tmp_path / "c" / "test").rglob("*.png"))
+    folder = tmp_path / "c" / "test"
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
     for file, ids in (("sampleSubmission.csv", names[:3]), ("sample_submission_2.csv", names)):
         rows = "".join(f"{name},red\n" for name in ids)
         (tmp_path / "c" / file).write_text("id,label\n" + rows)
