@@ -176,9 +176,9 @@ def _problem_of_cells(cells: set[str], classes: Sequence[str], answer: str | Non
     """Why a single column cannot have this answer, or ""."""
     if answer == PROBABILITIES:
         return "a single column of answers: probabilities need one column for each class"
-    texts = {cell for cell in cells if number(cell) is None}
-    if answer in (POSITIVE, CLASS_INDEX) and texts and _are_names(texts, classes):
-        return f"its cells are class names, such as {min(texts)!r}, not {answer}"
+    are_texts = all(number(cell) is None for cell in cells)
+    if answer in (POSITIVE, CLASS_INDEX) and are_texts and _are_names(cells, classes):
+        return f"its cells are class names, such as {min(cells)!r}, not {answer}"
     return ""
 
 

@@ -24,10 +24,10 @@ SAMPLES = {
         ["s.csv", "not a readable CSV in UTF-8"],
     ),
     "only ids": (TWO, "id\nt0\n", ["s.csv", "an id column and at least one more", "'id'"]),
-    "semicolons": (
+    "bars": (
         TWO,
-        "id;label\nt0;a\n",
-        ["s.csv", "an id column and at least one more", "'id;label'"],
+        "id|label\nt0|a\n",
+        ["s.csv", "an id column and at least one more", "'id|label'"],
     ),
     "a column twice": (TWO, sample("id,a,a", "0,1"), ["s.csv", "twice"]),
     "a row too short": (TWO, sample("id,label", "a") + "t9\n", ["s.csv", "row 8 has 1 cells"]),
@@ -75,10 +75,15 @@ SAMPLES = {
         sample("id,0,1", "0,1"),
         ["s.csv", "columns are not the classes", "['a', 'b']"],
     ),
-    "classes in another case": (
+    "one class in another case": (
         TWO,
-        sample("id,A,B", "0,1"),
+        sample("id,A,B,x", "0,1,0"),
         ["s.csv", "columns are not the classes"],
+    ),
+    "classes in two cases": (
+        ("a", "A"),
+        sample("id,a,A ", "0,1"),
+        ["s.csv", "columns are not the classes", "['A']", "['A ']"],
     ),
     "a fraction of three classes": (
         THREE,
@@ -90,6 +95,91 @@ SAMPLES = {
         sample("id,label", "0.5"),
         ["s.csv", "data.positive", "is not set"],
     ),
+    "an index": (
+        TWO,
+        ",id,label\n0,t0,a\n",
+        ["s.csv", "first column has no name", "'id', 'label'", "index=False", "--sample"],
+    ),
+    "an index that pandas read again": (
+        TWO,
+        "Unnamed: 0,id,a,b\n0,t0,0,0\n",
+        ["s.csv", "first column has no name", "index=False"],
+    ),
+    "a column Usage": (
+        TWO,
+        sample("id,label,Usage", "a,Public"),
+        ["s.csv", "2 classes have no column", "['Usage', 'label']", "--sample"],
+    ),
+    "zeros for two names": (
+        TWO,
+        sample("id,label", "0"),
+        ["s.csv", "`--answer class_name`", "0 = a, 1 = b", "--positive b"],
+    ),
+    "zeros for three names": (
+        THREE,
+        sample("id,label", "0"),
+        ["s.csv", "numbers (0)", "`--answer class_index`", "0 = a, 1 = b, 2 = c"],
+    ),
+    "minus ones for names": (THREE, sample("id,label", "-1"), ["s.csv", "numbers (-1)"]),
+    "zeros for 0 and 1": (
+        ("0", "1"),
+        sample("id,label", "0"),
+        ["s.csv", "data.metric is not set", "`--answer class_name`", "probability of '1'"],
+    ),
+    "ones for false and true": (
+        ("false", "true"),
+        sample("id,label", "1"),
+        ["s.csv", "cells are all 1", "probability of 'true'"],
+    ),
+    "numbers and names": (
+        TWO,
+        "id,label\nt0,a\nt1,0\n",
+        ["s.csv", "numbers and texts, such as '0' and 'a'"],
+    ),
+    "numbers and empty cells": (TWO, "id,label\nt0,\nt1,0.5\n", ["s.csv", "'0.5' and ''"]),
+    "a fraction above 1": (TWO, sample("id,label", "1.5"), ["s.csv", "numbers (1.5)"]),
+    "a fraction below 0": (TWO, sample("id,label", "-0.5"), ["s.csv", "numbers (-0.5)"]),
+    "a number of 99 digits": (TWO, sample("id,label", "9" * 99), ["s.csv", "999"]),
+    "a number of 10^999": (TWO, sample("id,label", "1e999"), ["s.csv", "1E+999"]),
+    "a number that is a name": (("1", "b"), sample("id,label", "1"), ["s.csv", "--answer"]),
+    "one number under two names": (("1", "1.0"), sample("id,label", "1"), ["s.csv", "1, 1.0"]),
+    "a decimal comma": (
+        TWO,
+        "id;label\nt0;0,5\n",
+        ["s.csv", "'0,5' is not a plain number", "decimal points"],
+    ),
+    "decimal commas in columns": (
+        TWO,
+        "id;a;b\nt0;0,5;0,5\n",
+        ["s.csv", "'0,5' is not a plain number"],
+    ),
+    "percents": (TWO, sample("id,label", "50 %"), ["s.csv", "'50 %' is not a plain number"]),
+    "several classes in a cell": (
+        THREE,
+        sample("id,label", "a b"),
+        ["s.csv", "several classes, such as 'a b'", "`--answer class_name`"],
+    ),
+    "a fraction of three numbers": (
+        ("0", "1", "2"),
+        sample("id,label", "0.5"),
+        ["s.csv", "two classes", "the runs have 3"],
+    ),
+    "ids that match only some images loosely": (
+        TWO,
+        sample("id,label", "a", ["T0", "T1", "x9"]),
+        ["3 of 3 ids", "'T0'", "test ids look like 't0'"],
+    ),
+    "an id in two cases": (
+        TWO,
+        sample("id,label", "a", ["t0", "T0"]),
+        ["1 of 2 ids", "'T0'"],
+    ),
+    "an id in two folders": (
+        TWO,
+        sample("id,label", "a", ["x/t0", "y/t0"]),
+        ["2 of 2 ids", "'x/t0'"],
+    ),
+    "a row with another delimiter": (TWO, "id;label\nt0,a\n", ["s.csv", "row 2 has 2 cells"]),
     "two samples' columns": (
         TWO,
         sample("id,a,b,label", "0,1,a"),
@@ -152,7 +242,15 @@ MEMBERS = {
     ),
     "two positive classes": (
         {"positive": "b"},
-        ["different values of data.positive", "r0-1-s0 has b", "r1-1-s0 has None"],
+        ["different values of data.positive", "r0-1-s0 has b", "r1-1-s0 has None", "--positive"],
+    ),
+    "two answers": (
+        {"answer": "class_index"},
+        ["different values of data.answer", "r0-1-s0 has class_index", "--answer NAME"],
+    ),
+    "two metrics": (
+        {"metric": "roc_auc"},
+        ["different values of data.metric", "r0-1-s0 has roc_auc", "--answer NAME"],
     ),
 }
 
@@ -172,7 +270,49 @@ def test_members_that_were_trained_for_different_samples(case, refused, write, r
 def test_a_positive_class_that_is_not_a_class(refused, write, runs_for):
     write("s.csv", sample("id,label", "0.5"))
     runs_for("s.csv", positive="=cmd()")
-    refused("blend", "s.csv", "data.positive, which is '=cmd()'", "one of a, b")
+    refused("blend", "s.csv", "data.positive, which is '=cmd()'", "--positive a", "--positive b")
+
+
+ANSWERS = {
+    "probabilities in one column": ("0", "--answer probabilities", "one column for each class"),
+    "positions under names": ("a", "--answer class_index", "class names, such as 'a'"),
+    "a probability under names": ("b", "--answer positive_probability", "class names, such as 'b'"),
+    "a probability of no class": ("0", "--answer positive_probability", "which is not set"),
+    "a probability of another class": (
+        "0",
+        "--answer positive_probability --positive c",
+        "which is 'c', which is no class",
+    ),
+    "positions that number the positive class 0": (
+        "0",
+        "--answer class_index --positive a",
+        "0 = a, 1 = b, but positive is 'a'",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_an_answer_that_the_sample_cannot_have(case, refused, write, runs_for):
+    cell, options, expected = ANSWERS[case]
+    write("s.csv", sample("id,label", cell))
+    runs_for("s.csv")
+    refused(f"blend {options}", "s.csv", expected)
+
+
+def test_a_stored_answer_that_does_not_exist(refused, write, runs_for):
+    from ensemble.runs import RunStore
+
+    write("s.csv", sample("id,label", "a"))
+    runs_for("s.csv", n=1)
+    run = RunStore().get("r0-1-s0")
+    publish(run.model_copy(update={"data": run.data.model_copy(update={"answer": "=cmd()"})}))
+    refused("blend", "s.csv", "answer '=cmd()' is not one of probabilities,")
+
+
+def test_an_answer_for_predictions_without_a_sample(refused, runs_for, write):
+    write("s.csv", sample("id,label", "a"))
+    runs_for("s.csv", n=1)
+    refused("predict . --run r0-1-s0 --out p.csv --answer class_name", "--sample FILE")
 
 
 NAMES = {
@@ -240,4 +380,4 @@ def test_ids_and_classes_that_look_harmful_are_written_exactly_and_create_no_fil
     assert files == {"mine.csv", "mine.json", "run.json", "valid.npz", "test.npz", "secret.txt"}
 
 
-CASES = SAMPLES | PATHS | MEMBERS | NAMES
+CASES = SAMPLES | PATHS | MEMBERS | ANSWERS | NAMES

@@ -60,9 +60,10 @@ def test_any_other_text_in_the_sample_stands_for_a_class_name(cell, written):
     )
 
 
-def test_whole_numbers_get_the_position_of_the_class_among_the_sorted_names(written):
+def test_a_class_index_is_the_position_among_the_sorted_names(written):
     predictions = about(["x", "y", "z"], ("cat", "ant", "bee"))
-    assert written("id,label\nx,0\ny,0\nz,2\n", predictions) == "id,label\nx,2\ny,1\nz,0\n"
+    text = written("id,label\nx,0\ny,0\nz,2\n", predictions, answer="class_index")
+    assert text == "id,label\nx,2\ny,1\nz,0\n"
 
 
 def test_classes_that_look_like_numbers_are_names(written):
@@ -75,11 +76,12 @@ def test_a_number_is_a_name_and_never_a_position_where_all_classes_are_numbers(w
     assert text == "id,month\nx,1\ny,2\n"
 
 
-def test_a_whole_number_of_two_classes_is_1_for_the_positive_one(written):
-    sample = "id,label\nx,0\ny,0\n"
-    assert written(sample, two_classes()) == "id,label\nx,0\ny,1\n"
-    assert written(sample, two_classes(), positive="ant") == "id,label\nx,1\ny,0\n"
-    assert written(sample, two_classes(), positive="bee") == "id,label\nx,0\ny,1\n"
+def test_a_class_index_is_refused_where_the_positive_class_would_be_0(written):
+    sample, answer = "id,label\nx,0\ny,0\n", "class_index"
+    assert written(sample, two_classes(), answer=answer) == "id,label\nx,0\ny,1\n"
+    assert written(sample, two_classes(), "bee", answer) == "id,label\nx,0\ny,1\n"
+    with pytest.raises(SubmissionError, match=r"0 = ant, 1 = bee, but positive is 'ant'"):
+        written(sample, two_classes(), "ant", answer)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,8 @@ def test_fractions_without_a_positive_class_are_refused_with_the_key_and_what_is
         written("id,is_it\nx,0.5\n", two_classes(), positive)
     assert "sample.csv: one column of fractions" in str(refused.value)
     assert expected in str(refused.value)
-    assert "set data.positive in the recipe to one of ant, bee" in str(refused.value)
+    assert "add `--positive ant`: the probability of 'ant'" in str(refused.value)
+    assert "or `--positive bee`" in str(refused.value)
 
 
 def test_fractions_on_three_classes_are_refused(written):
@@ -118,20 +121,28 @@ def test_without_a_sample_every_test_image_gets_its_class_name(written):
 def test_ties_go_to_the_first_class_name_in_any_order_of_classes(written):
     predictions = about(["x"], ("cat", "bee", "ant"), [[0.2, 0.4, 0.4]])
     assert written(None, predictions) == "id,label\nx,ant\n"
-    assert written("id,label\nx,0\n", predictions) == "id,label\nx,0\n"
+    text = written("id,label\nx,0\n", predictions, answer="class_index")
+    assert text == "id,label\nx,0\n"
 
 
 def test_the_sample_decides_which_rows_and_their_order(written):
     assert written("id,kind\nz,ant\nx,ant\n", about(["x", "y", "z"])) == "id,kind\nz,bee\nx,ant\n"
 
 
-def test_leading_zeros_stay_and_never_match_an_id_without_them(written):
+def test_leading_zeros_stay_and_are_ignored_only_where_every_id_then_fits_one_image(written):
     assert written("id,kind\n007,ant\n7,ant\n", about(["007", "7"])) == "id,kind\n007,ant\n7,cat\n"
     assert written(None, about(["007"])) == "id,label\n007,ant\n"
-    with pytest.raises(
-        SubmissionError, match=r"1 of 1 ids of the sample match no test image, the first: '7'"
-    ):
-        written("id,kind\n7,ant\n", about(["007"]))
+    both = "id,kind\n7,ant\n08,ant\n"
+    assert written(both, about(["0008", "007"])) == "id,kind\n7,cat\n08,ant\n"
+    for sample, stored in (("7", ["007", "07"]), ("7", ["008"])):
+        with pytest.raises(
+            SubmissionError, match=r"1 of 1 ids of the sample match no test image, the first: '7'"
+        ):
+            written(f"id,kind\n{sample},ant\n", about(stored))
+    with pytest.raises(SubmissionError, match=r"match no test image, the first: '7'"):
+        written("id,kind\n7,ant\n07,ant\n", about(["007"]))
+    with pytest.raises(SubmissionError, match=r"2 of 2 ids of the sample match no test image"):
+        written("id,kind\n7,ant\nx,ant\n", about(["007", "y"]))
 
 
 def test_ids_are_matched_with_and_without_the_suffix_and_written_as_the_sample_has_them(written):

@@ -147,9 +147,16 @@ def test_a_whole_blend_in_another_order_is_found_by_the_previous_submission(chan
         ("id,a,b\nx,0.2,0.8\ny,0.5,0.5\n", {"x": "b", "y": "a"}),
         ("id,label\nx,a.b\ny,0\n", {"x": "a.b", "y": "0"}),
         ("id,label\nx,1\ny,0\n", {"x": "1", "y": "0"}),
-        ("id,p\nx,0.7\ny,0\n", {"x": "True", "y": "False"}),
+        ("id,p\nx,0.7\ny,0\n", {"x": "1", "y": "0"}),
+        ("id,label\nx,1.0\ny,0.0\n", {"x": "1", "y": "0"}),
+        ("id,label\nx,007\ny,2.5\n", {"x": "7", "y": "2.5"}),
+        ("id;label\nx;a,b\ny;c\n", {"x": "a,b", "y": "c"}),
+        ("id\ta\tb\nx\t0.2\t0.8\n", {"x": "b"}),
     ],
-    ids=["class columns", "names", "numbers", "one probability"],
+    ids=[
+        *("class columns", "names", "numbers", "one probability"),
+        *("numbers with decimals", "other numbers", "semicolons", "tabs"),
+    ],
 )
 def test_the_answers_of_a_submission_for_each_id(text, expected):
     assert answers(text) == expected

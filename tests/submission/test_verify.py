@@ -291,3 +291,88 @@ def test_a_manifest_with_impossible_calibration_is_refused(calibration, submissi
     manifest = submission.with_suffix(".json")
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"calibration": calibration}))
     assert "not a manifest that `ens blend` wrote" in refusal(submission, store)
+
+
+OLDER = {
+    "positions": ("id,label\nx,0\ny,0\n", None, "id,label\nx,1\ny,0\n"),
+    "1 for the positive class": ("id,label\nx,0\ny,0\n", "ant", "id,label\nx,0\ny,1\n"),
+    "a probability": ("id,p\ny,0.5\nx,0.5\n", "bee", "id,p\ny,0.25\nx,0.75\n"),
+    "names": ("id,label\nx,?\n", None, "id,label\nx,bee\n"),
+    "columns": ("id,bee,ant\ny,0,0\n", None, "id,bee,ant\ny,0.25,0.75\n"),
+    "no sample": (None, None, "id,label\nx,bee\ny,ant\n"),
+}
+
+
+@pytest.mark.parametrize("case", OLDER)
+def test_a_submission_from_before_manifests_stored_the_answer_is_verified_by_the_rule_of_its_time(
+    case, tmp_path, blend_of, store
+):
+    sample, positive, text = OLDER[case]
+    probs = np.array([[0.25, 0.75], [0.75, 0.25]], np.float32)
+    fields = {"positive": positive}
+    if sample is not None:
+        (tmp_path / "sample.csv").write_text(sample)
+        fields["sample_submission"] = str(tmp_path / "sample.csv")
+    blend = blend_of(Predictions(np.array(["x", "y"]), ("ant", "bee"), probs), **fields)
+    options = {} if sample is None or "bee" in sample else {"answer": "class_name"}
+    written = write_submission(blend, tmp_path / "submissions", **options)
+    written.path.write_text(text)
+    content = json.loads(written.manifest.read_text())
+    for key in ("answer", "metric", "positive", "notes"):
+        del content[key]
+    content["csv_sha256"] = sha256(written.path)
+    written.manifest.write_text(json.dumps(content))
+    assert verify(written.path, store) == 1
+
+
+def test_a_submission_is_verified_by_the_answer_that_its_manifest_stores(tmp_path, blend_of, store):
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,label\n0,0\n1,0\n")
+    probs = np.array([[0.25, 0.75], [0.75, 0.25]], np.float32)
+    test = Predictions(np.array(["0000", "0001"]), ("ant", "bee"), probs)
+    blend = blend_of(test, sample_submission=str(sample), positive="ant", metric="roc_auc")
+    for answer, cells, positive in (
+        ("class_name", ["bee", "ant"], None),
+        ("positive_probability", ["0.75", "0.25"], "bee"),
+    ):
+        written = write_submission(blend, tmp_path / "submissions", answer=answer, positive="bee")
+        assert written.path.read_text() == f"id,label\n0,{cells[0]}\n1,{cells[1]}\n"
+        content = json.loads(written.manifest.read_text())
+        assert (content["answer"], content["metric"], content["positive"]) == (
+            answer,
+            None,
+            positive,
+        )
+        assert content["notes"] == [
+            "the sample's ids fit the test images only without leading zeros"
+        ]
+        assert verify(written.path, store) == 1
+    written = write_submission(blend, tmp_path / "submissions", answer="positive_probability")
+    content = json.loads(written.manifest.read_text())
+    assert (content["positive"], written.shape.positive) == ("ant", "ant")
+    content["positive"] = "bee"
+    written.manifest.write_text(json.dumps(content))
+    assert "line 2 is '0,0.25', its members give '0,0.75'" in refusal(written.path, store)
+
+
+@pytest.mark.parametrize("key", ["answer", "positive"])
+def test_a_manifest_with_an_impossible_answer_is_refused(key, submission, store):
+    manifest = submission.with_suffix(".json")
+    content = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps(content | {"answer": "positive_probability", key: "nonsense"}))
+    assert "nonsense" in refusal(submission, store) or key == "positive"
+
+
+def test_the_metric_of_the_runs_decides_what_a_sample_of_zeros_means(tmp_path, blend_of, store):
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,label\nx,0\ny,0\n")
+    probs = np.array([[0.25, 0.75], [0.75, 0.25]], np.float32)
+    test = Predictions(np.array(["x", "y"]), ("0", "1"), probs)
+    for metric, cells in (("roc_auc", ["0.75", "0.25"]), ("accuracy", ["1", "0"])):
+        for run in store.finished():
+            shutil.rmtree(run.folder)
+        blend = blend_of(test, sample_submission=str(sample), metric=metric)
+        written = write_submission(blend, tmp_path / "submissions")
+        assert written.path.read_text() == f"id,label\nx,{cells[0]}\ny,{cells[1]}\n"
+        assert json.loads(written.manifest.read_text())["metric"] == metric
+        assert verify(written.path, store) == 1
