@@ -15,7 +15,7 @@ from ensemble.dataset.duplicates import duplicate_groups
 from ensemble.dataset.stratified import Array, distribute, folds, held_out
 from ensemble.dataset.tables import Images
 from ensemble.errors import DataError, RecipeError
-from ensemble.recipe import ColumnSplit, Data, Folds
+from ensemble.recipe import ColumnSplit, Data, Folds, LabelsFile, LabelsPattern
 
 Cells = Mapping[str, Mapping[str, str]]  # the labels file's rows by id
 SPLIT_NAMES = {
@@ -73,13 +73,19 @@ def _pool(data: Data, root: Path) -> tuple[Images, Cells]:
             )
         return tables.class_folders(root / data.train), {}
     valid_folder = data.valid if isinstance(data.valid, str) else None
-    return tables.labelled_files(root, data.train, data.labels, valid_folder)
+    return tables.labelled_files(root, data.train, _labels_file(data), valid_folder)
+
+
+def _labels_file(data: Data) -> str | LabelsFile:
+    if isinstance(data.labels, LabelsPattern):
+        raise RecipeError("data.labels: {pattern: …} is not supported yet")
+    return data.labels
 
 
 def _folder(data: Data, root: Path, folder: str) -> Images:
     if data.source == "folder":
         return tables.class_folders(root / folder)
-    return tables.labelled_files(root, folder, data.labels, data.train)[0]
+    return tables.labelled_files(root, folder, _labels_file(data), data.train)[0]
 
 
 def _with_groups(pool: Images, cells: Cells, data: Data) -> Images:
@@ -95,6 +101,8 @@ def _with_groups(pool: Images, cells: Cells, data: Data) -> Images:
     if data.group == "duplicates":
         groups = duplicate_groups(pool.files, content_hashes(pool.files))
         return replace(pool, groups=tuple(groups))
+    if not isinstance(data.group, str):
+        raise RecipeError("data.group: {file: …} and {pattern: …} are not supported yet")
     if data.source == "folder":
         raise RecipeError(
             f"data.group: {data.group!r}: class folders have no columns; allowed here: duplicates"
@@ -171,6 +179,8 @@ def _without_test(data: Data, root: Path, pool: Images) -> tuple[Images, Images 
         return pool, None
     if isinstance(data.test, str):
         return pool, _test_folder(data, root, data.test, pool)
+    if not isinstance(data.test, float):
+        raise RecipeError("data.test: {file: …} is not supported yet")
     mask = _held_out(pool, data.test, data.split_seed, "test")
     return _rows(pool, ~mask), _rows(pool, mask)
 
