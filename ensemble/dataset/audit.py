@@ -121,7 +121,8 @@ class SplitSummary:
 class Audit:
     """What an audit finds. copies pairs every further image, once, with the first one like it.
 
-    notes are lines about the whole set: files passed over, and the scaling of more than 8 bits.
+    notes are lines about the whole set: files passed over, how labels were joined with images, and
+    the scaling of more than 8 bits.
     """
 
     name: str
@@ -167,7 +168,7 @@ def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Aud
         odd=_odd(readable),
         alike_classes=alike(sorted({image.label for image in images if image.label is not None})),
         overlap=known_overlap([data.name, *folders]),
-        notes=tuple(filter(None, [data.passed_over, str(data.ranges)])),
+        notes=tuple(filter(None, [data.passed_over, *data.notes, str(data.ranges)])),
     )
 
 

@@ -1,9 +1,12 @@
-"""The header and cells of a CSV, every cell kept as the text it is."""
+"""Tables of text: samples, whose cells stay as they are, and tables that people wrote by hand."""
 
 import csv
 import gzip
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +14,60 @@ from ensemble.dataset.filenames import contents
 from ensemble.errors import DataError
 
 LABEL_DELIMITERS = ",;\t"  # what may separate the cells of a labels file
+N_SNIFFED = 50  # rows by which the delimiter is chosen
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A table beside the images; columns are named without surrounding blanks.
+
+    cells is (rows, columns), as the file holds them; lines is (rows,): where each row begins in the
+    file, from 1.
+    """
+
+    path: Path
+    raw_header: Row
+    cells: tuple[Row, ...]
+    lines: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @property
+    def header(self) -> Row:
+        """The names of the columns, without surrounding blanks."""
+        return tuple(name.strip() for name in self.raw_header)
+
+    def raw_column(self, name: str) -> Row:
+        """A column's cells as they are, (rows,). Raises DataError without such a column."""
+        if name not in self.header:
+            raise DataError(
+                f"{self.path}: no column {name!r}; it has {', '.join(self.header)[:200]}"
+            )
+        position = self.header.index(name)
+        return tuple(row[position] for row in self.cells)
+
+    def column(self, name: str) -> Row:
+        """A column's cells without surrounding blanks, (rows,). Raises DataError."""
+        return tuple(cell.strip() for cell in self.raw_column(name))
+
+    def where(self, row: int) -> str:
+        """A row's file and line, for a message."""
+        return f"{self.path}:{self.lines[row]}"
+
+    def stripped_line(self, *columns: str) -> str:
+        """A line about blanks around these columns' cells and names; "" without any."""
+        cells = [
+            *(name for name in self.raw_header if name.strip() in columns),
+            *(cell for name in columns for cell in self.raw_column(name)),
+        ]
+        changed = [cell for cell in cells if cell != cell.strip()]
+        if not changed:
+            return ""
+        example = f"{changed[-1][:60]!r} is {changed[-1].strip()[:60]!r}"
+        return f"{self.path.name}: blanks around {len(changed):,} cells are left out: {example}"
 
 
 def read_csv(path: Path, delimiters: str = ",") -> tuple[list[str], list[dict[str, str]]]:
@@ -18,30 +75,126 @@ def read_csv(path: Path, delimiters: str = ",") -> tuple[list[str], list[dict[st
 
     The first of the delimiters that is in the header separates the cells.
     """
+    with _readable(path) as stored:
+        first_line = stored.readline()
+        stored.seek(0)
+        delimiter = next((mark for mark in delimiters if mark in first_line), ",")
+        reader = csv.reader(_without_nul(stored), strict=True, delimiter=delimiter)
+        header = next(reader, [])
+        cells = [row for row in reader if row]
+    _check_rows(path, header, cells, range(2, len(cells) + 2))
+    _check_names(path, header)
+    return header, [dict(zip(header, row, strict=True)) for row in cells]
+
+
+def read_table(path: Path) -> Table:
+    """A table that somebody wrote by hand or with a spreadsheet. Raises DataError.
+
+    The delimiter that splits the first rows evenly separates the cells: comma, semicolon, tab, or
+    in a .txt one blank between two cells. Rows without text are left out, and so are columns
+    without name and text.
+    """
+    with _readable(path) as stored:
+        delimiter = _delimiter(stored, path.suffix.lower())
+        stored.seek(0)
+        lines, rows = _rows_with_text(stored, delimiter)
+    header, *cells = rows or [[]]
+    cells = [_without_empty_tail(row, len(header)) for row in cells]
+    _check_rows(path, header, cells, lines[1:])
+    kept = [
+        column
+        for column, name in enumerate(header)
+        if name.strip() or any(row[column].strip() for row in cells)
+    ]
+    _check_names(path, [header[column].strip() for column in kept])
+    return Table(
+        path=path,
+        raw_header=tuple(header[column] for column in kept),
+        cells=tuple(tuple(row[column] for column in kept) for row in cells),
+        lines=tuple(lines[1:]),
+    )
+
+
+def _rows_with_text(stored: TextIO, delimiter: str) -> tuple[list[int], list[list[str]]]:
+    """The line where each row begins, and its cells."""
+    reader = csv.reader(_without_nul(stored), strict=True, delimiter=delimiter)
+    lines: list[int] = []
+    rows: list[list[str]] = []
+    first_line = 1
+    for row in reader:
+        if any(cell.strip() for cell in row):
+            lines.append(first_line)
+            rows.append(row)
+        first_line = reader.line_num + 1
+    return lines, rows
+
+
+def _without_empty_tail(row: list[str], width: int) -> list[str]:
+    """A row without cells beyond the header's width, where those hold no text."""
+    return row if any(cell.strip() for cell in row[width:]) else row[:width]
+
+
+def _delimiter(stored: TextIO, suffix: str) -> str:
+    """The mark that splits the first rows into as many cells as the header, two or more."""
+    marks = {".tsv": "\t,;", ".txt": ",;\t "}.get(suffix, LABEL_DELIMITERS)
+    for mark in marks:
+        stored.seek(0)
+        with suppress(csv.Error):
+            reader = csv.reader(_without_nul(stored), strict=True, delimiter=mark)
+            rows = [row for row in islice(reader, N_SNIFFED) if any(map(str.strip, row))]
+            width = len(rows[0]) if rows else 0
+            is_even = all(len(_without_empty_tail(row, width)) == width for row in rows)
+            if is_even and (width == 2 if mark == " " else width > 1):
+                return mark
+    stored.seek(0)
+    first_line = stored.readline()
+    return next((mark for mark in LABEL_DELIMITERS if mark in first_line), ",")
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[TextIO]:
+    """The text of a CSV, open for reading. Raises DataError for what is not readable in it."""
     try:
         with _open(path) as stored:
-            first_line = stored.readline()
-            stored.seek(0)
-            delimiter = next((mark for mark in delimiters if mark in first_line), ",")
-            reader = csv.reader(_without_nul(stored), strict=True, delimiter=delimiter)
-            header = next(reader, [])
-            cells = [row for row in reader if row]
+            yield stored
     except FileNotFoundError:
         raise DataError(f"{path.absolute()}: no such file\n{contents(path.parent)}") from None
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
         # ValueError: not UTF-8, or a NUL in the path
         reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{str(path)[:200]}: not a readable CSV in UTF-8 ({reason})") from None
+        hint = _encoding_hint(path) if isinstance(error, UnicodeDecodeError) else ""
+        raise DataError(
+            f"{str(path)[:200]}: not a readable CSV in UTF-8 ({reason}){hint}"
+        ) from None
+
+
+def _encoding_hint(path: Path) -> str:
+    """How to convert a text of another encoding; "" for what is no text."""
+    with path.open("rb") as stored:
+        head = stored.read(1 << 16)
+    encoding = "UTF-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "WINDOWS-1252"
+    if path.suffix == ".gz" or (b"\0" in head and encoding != "UTF-16"):
+        return ""
+    return (
+        "\nsave it as `CSV UTF-8` in the spreadsheet, or convert it: "
+        f"iconv -f {encoding} -t UTF-8 {path.name[:60]} > utf8_{path.name[:60]}"
+    )
+
+
+def _check_rows(
+    path: Path, header: Sequence[str], cells: Sequence[Sequence[str]], lines: Sequence[int]
+) -> None:
+    """Raises DataError without header or rows, and for a row of another length."""
     if not header or not cells:
         raise DataError(f"{path}: a CSV needs a header and at least one row")
+    for row, line in zip(cells, lines, strict=True):
+        if len(row) != len(header):
+            raise DataError(f"{path}: row {line} has {len(row)} cells, the header {len(header)}")
+
+
+def _check_names(path: Path, header: Sequence[str]) -> None:
     if len(set(header)) != len(header):
         raise DataError(f"{path}: a column name appears twice in {', '.join(header)[:200]}")
-    ragged = next((i for i, row in enumerate(cells) if len(row) != len(header)), None)
-    if ragged is not None:
-        raise DataError(
-            f"{path}: row {ragged + 2} has {len(cells[ragged])} cells, the header {len(header)}"
-        )
-    return header, [dict(zip(header, row, strict=True)) for row in cells]
 
 
 def _open(path: Path) -> TextIO:

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ensemble.dataset.archives import folder_of
+from ensemble.dataset.class_folders import spelling
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.depth import Ranges, cached_ranges
 from ensemble.dataset.filenames import same_form
@@ -27,7 +28,8 @@ class DataSet:
 
     fingerprint identifies the data set and its split; valid_fingerprint the validation rows (with
     folds, those of all folds). passed_over is a line about files in the same folders that are not
-    images, "" without such files.
+    images, "" without such files; notes are lines about how labels and images were joined, and
+    n_missing rows of the labels file have no image and are left out.
     """
 
     name: str
@@ -41,6 +43,8 @@ class DataSet:
     fingerprint: str
     valid_fingerprint: str
     passed_over: str = ""
+    notes: tuple[str, ...] = ()
+    n_missing: int = 0
 
     @property
     def majority(self) -> float:
@@ -94,6 +98,8 @@ def load(data: Data, fold: int = 0) -> DataSet:
         fingerprint=_fingerprint(classes, tables, hashes),
         valid_fingerprint=_fingerprint(classes, {"valid": splits.validated}, hashes),
         passed_over=passed_over,
+        notes=splits.notes,
+        n_missing=splits.n_missing,
     )
 
 
@@ -114,27 +120,48 @@ def _root(data: Data) -> Path:
 
 
 def _same_spelling(splits: Splits, root: Path) -> Splits:
-    """The class names of all splits as train spells them. Raises DataError for two spellings."""
-    spelling: dict[str, str] = {}
+    """The class names of all splits as train spells them, with a note where the case differs.
+
+    Raises DataError for two spellings in train.
+    """
+    spellings: dict[str, str] = {}
     for name in sorted(set(splits.train.classes)):
-        if spelling.setdefault(same_form(name), name) != name:
+        if spellings.setdefault(same_form(name), name) != name:
             raise DataError(
                 f"{root}: two classes look the same, {name!r} and {ascii(name)}: "
                 "another Unicode form\nrename one of them"
             )
+    class_of = spelling(splits.train.classes)
 
     def respelled(images: Images) -> Images:
         if images.labels is None:
             return images
-        labels = tuple(spelling.get(same_form(name), name) for name in images.labels)
+        new_names = {name: class_of(name) or name for name in set(images.labels)}
+        labels = tuple(new_names[name] for name in images.labels)
         return images if labels == images.labels else replace(images, labels=labels)
 
-    return Splits(
-        splits.train,
-        respelled(splits.valid),
-        splits.test and respelled(splits.test),
-        respelled(splits.validated),
+    valid, test = respelled(splits.valid), splits.test and respelled(splits.test)
+    notes = [
+        *splits.notes,
+        _respelled_line("validation", splits.valid, valid),
+        _respelled_line("test", splits.test, test),
+    ]
+    return replace(
+        splits,
+        valid=valid,
+        test=test,
+        validated=respelled(splits.validated),
+        notes=tuple(filter(None, notes)),
     )
+
+
+def _respelled_line(split: str, before: Images | None, after: Images | None) -> str:
+    """A line about labels whose case is not that of the training labels; "" without any."""
+    if before is None or after is None or before.labels is None or after.labels is None:
+        return ""
+    pairs = sorted(set(zip(before.labels, after.labels, strict=True)))
+    changed = [f"{old!r} is {new!r}" for old, new in pairs if same_form(old) != same_form(new)]
+    return f"{split} classes in another case: {', '.join(changed[:3])}" if changed else ""
 
 
 def _check_classes(classes: tuple[str, ...], splits: Splits, root: Path) -> None:

@@ -52,12 +52,16 @@ class Names:
 
     def positions(self, image_id: str) -> Positions:
         """The positions of the names that one id may mean by itself."""
+        return self.full_positions(image_id) or self._tails(image_id.removeprefix("./"))
+
+    def full_positions(self, image_id: str) -> Positions:
+        """The same for an id that is a whole name, the folder before it or not."""
         name = image_id.removeprefix("./")
-        found = self._full(image_id) or self._full(name)
+        positions = self._full(image_id) or self._full(name)
         for prefix in self._prefixes:
-            if not found and name.startswith(prefix):
-                found = self._full(name[len(prefix) :])
-        return found or self._tails(name)
+            if not positions and name.startswith(prefix):
+                positions = self._full(name[len(prefix) :])
+        return positions
 
     def match(self, ids: Sequence[str]) -> Match:
         """The names that the ids of one column mean."""
@@ -84,6 +88,33 @@ class Names:
         return self._forms[form]
 
 
+def match_in_folders(folders: Sequence[Names], ids: Sequence[str]) -> Match:
+    """The names that the ids of one column mean, in several folders.
+
+    Positions count on from folder to folder. A whole name in one folder comes before the end of a
+    name in another.
+    """
+    if len(folders) == 1:
+        return folders[0].match(ids)
+    match = Match(tuple(_positions_in_folders(folders, image_id) for image_id in ids))
+    if match.is_complete:
+        return match
+    loose_match = Names(name for folder in folders for name in folder.names).match(ids)
+    return loose_match if loose_match.is_complete else match
+
+
+def _positions_in_folders(folders: Sequence[Names], image_id: str) -> Positions:
+    positions: list[int] = []
+    for find in (Names.full_positions, Names.positions):
+        first = 0
+        for folder in folders:
+            positions += [first + position for position in find(folder, image_id)]
+            first += len(folder.names)
+        if positions:
+            break
+    return tuple(positions)
+
+
 def _is_one_to_one(ids: Sequence[str], positions: Sequence[Positions]) -> bool:
     """Whether every id has exactly one name, and different ids have different names."""
     id_of: dict[int, str] = {}
@@ -97,17 +128,22 @@ class _Lookup:
     """Names by their text, then by their Unicode form, then without a suffix."""
 
     def __init__(self, names: Iterable[tuple[str, int]]) -> None:
-        self._exact, self._composed, self._short = Index(), Index(), Index()
+        self._exact, self._composed = Index(), Index()
+        self._short, self._short_exact = Index(), Index()  # the second where the form matters
         for name, position in names:
             self._exact.setdefault(name, []).append(position)
             self._composed.setdefault(same_form(name), []).append(position)
             for form in {bare_name(name), without_suffix(name)} - {name}:
                 self._short.setdefault(same_form(form), []).append(position)
+                if not form.isascii():
+                    self._short_exact.setdefault(form, []).append(position)
 
     def __call__(self, name: str) -> Positions:
         form = same_form(name)
         if name in self._exact or form in self._composed:
             return tuple(self._exact.get(name) or self._composed[form])
+        if len(self._short_exact.get(name, ())) == 1:
+            return tuple(self._short_exact[name])
         bare, without = same_form(bare_name(name)), same_form(without_suffix(name))
         positions = {
             *self._composed.get(bare, ()),

@@ -3,21 +3,21 @@
 Images of one group are never split.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ensemble.dataset import tables
-from ensemble.dataset.content import content_hashes
-from ensemble.dataset.duplicates import duplicate_groups
+from ensemble.dataset.class_folders import class_folders, test_folder
+from ensemble.dataset.groups import check_groups, with_groups
+from ensemble.dataset.labels import Labelled, labelled_by_name, labelled_files
+from ensemble.dataset.listed_test import ListedImages, check_not_labeled, listed_images
+from ensemble.dataset.listed_test import test_images as listed_test_images
 from ensemble.dataset.stratified import Array, distribute, folds, held_out
 from ensemble.dataset.tables import Images
 from ensemble.errors import DataError, RecipeError
-from ensemble.recipe import ColumnSplit, Data, Folds, LabelsFile, LabelsPattern
+from ensemble.recipe import ColumnSplit, Data, Folds, LabelsPattern, TestTable
 
-Cells = Mapping[str, Mapping[str, str]]  # the labels file's rows by id
 SPLIT_NAMES = {
     "train": "train",
     "valid": "valid",
@@ -29,12 +29,17 @@ SPLIT_NAMES = {
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """Disjoint tables; validated holds the rows that any fold validates (valid, without folds)."""
+    """Disjoint tables; validated holds the rows that any fold validates (valid, without folds).
+
+    n_missing rows of the labels file have no image and are left out. notes are lines for the user.
+    """
 
     train: Images
     valid: Images
     test: Images | None
     validated: Images
+    n_missing: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def split_images(data: Data, root: Path, fold: int = 0) -> Splits:
@@ -42,19 +47,36 @@ def split_images(data: Data, root: Path, fold: int = 0) -> Splits:
 
     Raises DataError, RecipeError.
     """
-    pool, cells = _pool(data, root)
-    pool = _with_groups(pool, cells, data)
+    listed = None
+    if isinstance(data.test, TestTable):
+        listed = listed_images(root, data.train, data.test)
+    pool = _pool(data, root, listed)
+    pool = with_groups(pool, data, root)
+    test, test_notes = _test(data, root, pool, listed)
     if isinstance(data.valid, ColumnSplit):
-        return _by_column(pool, cells, data, root)
-    pool, test = _without_test(data, root, pool)
-    pool = _sampled(pool, data)
+        splits = _by_column(pool, test, data)
+    else:
+        splits = _by_share(pool.images, test, data, fold)
     if isinstance(data.valid, str):
-        valid = _folder(data, root, data.valid)
-        return Splits(pool, valid, test, valid)
+        valid = _valid_folder(data, root, data.valid)
+        splits = replace(splits, valid=valid.images, validated=valid.images, notes=valid.notes)
+    notes = [*pool.notes, *splits.notes, _unlisted_line(pool, data, root, listed), *test_notes]
+    lines = tuple(line for line in dict.fromkeys(notes) if line)
+    return replace(splits, n_missing=pool.n_missing, notes=lines)
+
+
+def _by_share(pool: Images, test: Images | None, data: Data, fold: int) -> Splits:
+    """Fractions and folds; where a folder is the validation set, the whole pool is for training."""
+    if isinstance(data.test, float):
+        mask = _held_out(pool, data.test, data.split_seed, "test")
+        pool, test = _rows(pool, ~mask), _rows(pool, mask)
+    pool = _sampled(pool, data)
     if isinstance(data.valid, Folds):
         fold_of = folds(pool.ids, pool.classes, pool.groups, data.valid.folds, data.split_seed)
         mask = np.asarray(fold_of == fold)
         return Splits(_rows(pool, ~mask), _rows(pool, mask), test, pool)
+    if not isinstance(data.valid, float):
+        return Splits(pool, pool, test, pool)
     mask = _held_out(pool, data.valid, data.split_seed, "valid")
     valid = _rows(pool, mask)
     return Splits(_rows(pool, ~mask), valid, test, valid)
@@ -64,93 +86,87 @@ def _rows(images: Images, mask: Array) -> Images:
     return images.take(np.flatnonzero(mask))
 
 
-def _pool(data: Data, root: Path) -> tuple[Images, Cells]:
-    """The labeled images to split, and the rows of the labels file."""
+def _pool(data: Data, root: Path, listed: ListedImages | None) -> Labelled:
+    """The labeled images to split, without those that a table lists for the test."""
+    test = listed.file_set if listed else frozenset()
+    has_table = data.source != "folder" and not isinstance(data.labels, LabelsPattern)
+    if isinstance(data.valid, ColumnSplit) and not has_table:
+        raise RecipeError(
+            "data.valid: {column: …} needs data.source: csv, a labels file with that column"
+        )
     if data.source == "folder":
-        if isinstance(data.valid, ColumnSplit):
-            raise RecipeError(
-                "data.valid: {column: …} needs data.source: csv, a labels file with that column"
-            )
-        return tables.class_folders(root / data.train), {}
-    valid_folder = data.valid if isinstance(data.valid, str) else None
-    return tables.labelled_files(root, data.train, _labels_file(data), valid_folder)
-
-
-def _labels_file(data: Data) -> str | LabelsFile:
+        return Labelled(class_folders(root / data.train, test))
     if isinstance(data.labels, LabelsPattern):
-        raise RecipeError("data.labels: {pattern: …} is not supported yet")
-    return data.labels
+        is_shared = _is_test_in_train(data, root)
+        return labelled_by_name(root, data.train, data.labels.pattern, test, is_shared)
+    elsewhere = data.valid if isinstance(data.valid, str) else None
+    pool = labelled_files(root, data.train, data.labels, elsewhere, data.skip_missing)
+    if listed:
+        check_not_labeled(listed, pool)
+    return pool
 
 
-def _folder(data: Data, root: Path, folder: str) -> Images:
+def _is_test_in_train(data: Data, root: Path) -> bool:
+    """Whether the training folder is the test folder too."""
+    if not isinstance(data.test, str):
+        return False
+    return (root / data.test).resolve() == (root / data.train).resolve()
+
+
+def _valid_folder(data: Data, root: Path, folder: str) -> Labelled:
     if data.source == "folder":
-        return tables.class_folders(root / folder)
-    return tables.labelled_files(root, folder, _labels_file(data), data.train)[0]
+        return Labelled(class_folders(root / folder))
+    if isinstance(data.labels, LabelsPattern):
+        return labelled_by_name(root, folder, data.labels.pattern)
+    valid = labelled_files(root, folder, data.labels, data.train, data.skip_missing)
+    line = _images_line(len(valid.unlisted), folder, valid)
+    return replace(valid, notes=(*valid.notes, line))
 
 
-def _with_groups(pool: Images, cells: Cells, data: Data) -> Images:
-    """The pool with the groups that must stay together."""
-    if data.group is None:
-        return pool
-    if isinstance(data.valid, str):
-        raise RecipeError(
-            f"data.group: {data.group}: the folder {data.valid} is the validation set, "
-            "so nothing is split\n"
-            "set data.valid to a fraction or to {folds: 5}, or leave data.group out"
-        )
-    if data.group == "duplicates":
-        groups = duplicate_groups(pool.files, content_hashes(pool.files))
-        return replace(pool, groups=tuple(groups))
-    if not isinstance(data.group, str):
-        raise RecipeError("data.group: {file: …} and {pattern: …} are not supported yet")
-    if data.source == "folder":
-        raise RecipeError(
-            f"data.group: {data.group!r}: class folders have no columns; allowed here: duplicates"
-        )
-    cells_of_column = _column(pool, cells, data.group, "data.group")
-    if not all(cells_of_column):
-        image_id = pool.ids[cells_of_column.index("")]
-        raise DataError(f"data.group: {image_id!r} has no {data.group}; every image needs one")
-    return replace(pool, groups=cells_of_column)
+def _unlisted_line(pool: Labelled, data: Data, root: Path, listed: ListedImages | None) -> str:
+    """A line about training images that are in no row, unless they are the test images."""
+    if _is_test_in_train(data, root):
+        return ""
+    test = listed.file_set if listed else frozenset()
+    return _images_line(len(set(pool.unlisted) - test), data.train, pool)
 
 
-def _column(pool: Images, cells: Cells, name: str, key: str) -> tuple[str, ...]:
-    columns = list(next(iter(cells.values()), {}))
-    if name not in columns:
-        raise DataError(
-            f"{key}: the labels file has no column {name!r}; it has {', '.join(columns)}"
-        )
-    return tuple(cells[image_id][name] for image_id in pool.ids)
+def _images_line(n_unlisted: int, folder: str, labelled: Labelled) -> str:
+    if not n_unlisted or labelled.table is None:
+        return ""
+    n_images = len(labelled.images) + len(labelled.unlisted)
+    return (
+        f"{folder}: {n_unlisted:,} of {n_images:,} images have no row in "
+        f"{labelled.table.path.name} and are left out"
+    )
 
 
-def _by_column(pool: Images, cells: Cells, data: Data, root: Path) -> Splits:
+def _by_column(labelled: Labelled, test: Images | None, data: Data) -> Splits:
     """The splits that a column of the labels file states."""
-    split_of = _splits_of_column(pool, cells, data)
-    _check_groups(pool, split_of)
-    test = _rows(pool, split_of == "test") if (split_of == "test").any() else None
-    if data.test is not None:
-        if test is not None or not isinstance(data.test, str):
-            assert isinstance(data.valid, ColumnSplit)
-            raise RecipeError(
-                f"data.test: {data.test}: column {data.valid.column} states the split; "
-                "its test rows are the test set"
-            )
-        test = tables.test_folder(root / data.test, sorted(set(pool.classes)))
+    pool, split_of = labelled.images, _splits_of_column(labelled, data)
+    check_groups(pool, split_of.tolist())
+    has_test_rows = bool((split_of == "test").any())
+    if data.test is not None and (has_test_rows or isinstance(data.test, float)):
+        assert isinstance(data.valid, ColumnSplit)
+        raise RecipeError(
+            f"data.test: {data.test}: column {data.valid.column} states the split; "
+            "its test rows are the test set"
+        )
     train = _sampled(_rows(pool, split_of == "train"), data)
     valid = _sampled(_rows(pool, split_of == "valid"), data)
-    return Splits(train, valid, test, valid)
+    return Splits(train, valid, _rows(pool, split_of == "test") if has_test_rows else test, valid)
 
 
-def _splits_of_column(pool: Images, cells: Cells, data: Data) -> Array:
+def _splits_of_column(pool: Labelled, data: Data) -> Array:
     """train, valid or test of each row, (rows,). Raises DataError for other cells."""
     assert isinstance(data.valid, ColumnSplit)
     name = data.valid.column
-    column = _column(pool, cells, name, "data.valid.column")
-    split_of = np.array([SPLIT_NAMES.get(cell.strip().lower(), "") for cell in column])
+    column = pool.column(name, "data.valid.column")
+    split_of = np.array([SPLIT_NAMES.get(cell.lower(), "") for cell in column])
     if (split_of == "").any():
         row = int(np.flatnonzero(split_of == "")[0])
         raise DataError(
-            f"data.valid.column: {pool.ids[row]!r} has {name} {column[row]!r}; "
+            f"data.valid.column: {pool.images.ids[row]!r} has {name} {column[row]!r}; "
             "allowed: train, valid, test"
         )
     for split in ("train", "valid"):
@@ -159,45 +175,24 @@ def _splits_of_column(pool: Images, cells: Cells, data: Data) -> Array:
     return split_of
 
 
-def _check_groups(pool: Images, split_of: Array) -> None:
-    """Raises DataError where a group is in two splits."""
-    firsts: dict[str, tuple[str, str]] = {}
-    groups = pool.groups or pool.ids
-    for group, split, image_id in zip(groups, split_of.tolist(), pool.ids, strict=True):
-        first_split, first_id = firsts.setdefault(group, (split, image_id))
-        if first_split != split:
-            raise DataError(
-                f"data.group: {group!r} is in {first_split} ({first_id!r}) "
-                f"and in {split} ({image_id!r})\n"
-                "correct the column, or let data.valid be a fraction or {folds: 5}"
-            )
-
-
-def _without_test(data: Data, root: Path, pool: Images) -> tuple[Images, Images | None]:
-    """The pool without the test images, and the test images."""
-    if data.test is None:
-        return pool, None
-    if isinstance(data.test, str):
-        return pool, _test_folder(data, root, data.test, pool)
-    if not isinstance(data.test, float):
-        raise RecipeError("data.test: {file: …} is not supported yet")
-    mask = _held_out(pool, data.test, data.split_seed, "test")
-    return _rows(pool, ~mask), _rows(pool, mask)
-
-
-def _test_folder(data: Data, root: Path, folder: str, pool: Images) -> Images:
-    """The test images; where they share the training folder, those without a label."""
-    test = tables.test_folder(root / folder, sorted(set(pool.classes)))
-    is_shared = (root / folder).resolve() == (root / data.train).resolve()
-    if data.source != "csv" or not is_shared:
-        return test
-    labeled = set(pool.files)
+def _test(
+    data: Data, root: Path, pool: Labelled, listed: ListedImages | None
+) -> tuple[Images | None, tuple[str, ...]]:
+    """The test images of a folder or a table, and lines for the user; None for a fraction."""
+    if listed:
+        return listed_test_images(listed, pool, data, root)
+    if not isinstance(data.test, str):
+        return None, ()
+    test, line = test_folder(root / data.test, set(pool.images.classes))
+    if data.source != "csv" or not _is_test_in_train(data, root):
+        return test, (line,)
+    labeled = set(pool.images.files)
     has_no_label = np.array([file not in labeled for file in test.files])
     if not has_no_label.any():
         raise DataError(
-            f"data.test: {folder} is the training folder, and every image in it has a label"
+            f"data.test: {data.test} is the training folder, and every image in it has a label"
         )
-    return _rows(test, has_no_label)
+    return _rows(test, has_no_label), ()
 
 
 def _sampled(pool: Images, data: Data) -> Images:

@@ -19,7 +19,8 @@ def show_audit(audit: Audit) -> None:
     unreadable = [f"{image.split}: {reason}" for image, reason in audit.unreadable]
     _examples("unreadable", unreadable, is_bad=True)
     for names in audit.alike_classes:
-        say(f"class names that look the same: {', '.join(map(repr, names))}")
+        counts = ", ".join(f"{name!r} ({_n_images(audit, name):,})" for name in names)
+        say(f"class names that look the same: {counts}")
     for kind, images in audit.odd.items():
         _examples(kind, [_named(image) for image in images], is_bad=False)
     if not (audit.copies or audit.unreadable or audit.alike_classes or audit.odd):
@@ -30,6 +31,10 @@ def show_audit(audit: Audit) -> None:
         say(f"known: {audit.overlap}")
     _splits(audit)
     _classes(audit)
+
+
+def _n_images(audit: Audit, label: str) -> int:
+    return sum(audit.counts.get(label, {}).values())
 
 
 def _copies(copies: Sequence[Copy]) -> None:

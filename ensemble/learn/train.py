@@ -53,7 +53,7 @@ def _train(job: Job, data: DataSet, store: RunStore, emit: Emit, force: bool) ->
     with clock.measure("data"):
         built = set_up(job, data, store, emit, start=saved.start if saved else None)
     emit(Note(run_id, built.start))
-    for line in (*_dropped(built.images), data.passed_over, str(data.ranges)):
+    for line in (*_dropped(built.images), data.passed_over, *data.notes, str(data.ranges)):
         if line:
             emit(Note(run_id, line))
     with_leaks = _WithLeaks(data, run_id, emit)

@@ -21,6 +21,9 @@ class DataInfo(Stored):
         le=1,
         description="accuracy on the validation rows of always naming the most common class",
     )
+    n_missing: Count = Field(
+        0, description="rows of the labels file without an image, left out by data.skip_missing"
+    )
     sample_submission: str | None = Field(None, description="where the sample submission was")
     sample_sha256: str | None = Field(
         None, description="hash of the sample's bytes; the run holds a copy of them"

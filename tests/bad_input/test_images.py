@@ -203,7 +203,7 @@ def test_folders_of_images_that_lead_to_nothing(case, refused, write, folders):
 
 def test_a_pipe_a_socket_and_a_device_named_as_images_are_passed_over(folders):
     """Opening a pipe would wait for ever."""
-    from ensemble.dataset.tables import image_files
+    from ensemble.dataset.scan import image_files
 
     os.mkfifo(folders / "test" / "pipe.png")
     (folders / "test" / "device.png").symlink_to("/dev/zero")

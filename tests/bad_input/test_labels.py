@@ -16,8 +16,12 @@ FILES = {
     "one column": ("id\na0\n", ["labels.csv", "two columns", "'id'"]),
     "bars": ("id|label\na0|a\n", ["labels.csv", "two columns", "'id|label'"]),
     "a column twice": ("id,label,label\na0,a,a\n", ["labels.csv", "twice", "id, label, label"]),
-    "two columns without a name": ("id,label,,\na0,a,,\n", ["labels.csv", "twice"]),
-    "200 kB of header": (f"id,{',label' * 40_000}\na0,a\n", ["labels.csv", "twice"]),
+    "two columns without a name": ("id,label,,\na0,a,b,c\n", ["labels.csv", "twice"]),
+    "200 kB of header": (f"id,{',label' * 40_000}\na0,a\n", ["labels.csv", "row 2 has 2 cells"]),
+    "200 kB of header and row": (
+        f"id{',label' * 40_000}\na0{',a' * 40_000}\n",
+        ["labels.csv", "twice"],
+    ),
     "a row too short": ("id,label\na0,a\na1\n", ["labels.csv", "row 3 has 1 cells, the header 2"]),
     "a row too long": ("id,label\na0,a,b\n", ["labels.csv", "row 2 has 3 cells, the header 2"]),
     "an open quote": ('id,label\na0,"a\n', ["labels.csv", "not a readable CSV"]),
@@ -69,7 +73,7 @@ FILES = {
     ),
     "an id with spaces around": (
         GOOD + " a0 ,a,p,train\n",
-        ["labels.csv:10", "' a0 ' has no file"],
+        ["labels.csv:10", "'a0' appears twice"],
     ),
     "an id of 10,000 letters": (
         GOOD + f"{'i' * 10_000},a,p,train\n",

@@ -9,15 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from ensemble.dataset import tables
+from ensemble.dataset import class_folders as folders
+from ensemble.dataset.class_folders import class_folders
 from ensemble.dataset.csvfile import read_csv
-from ensemble.dataset.tables import (
-    class_folders,
-    digits_folder,
-    ids_of,
-    image_files,
-    labelled_files,
-)
+from ensemble.dataset.labels import labelled_files
+from ensemble.dataset.scan import image_files
+from ensemble.dataset.tables import digits_folder, ids_of
 from ensemble.errors import DataError
 from ensemble.recipe import LabelsFile
 
@@ -126,12 +123,17 @@ def test_names_of_any_script_and_odd_characters_are_fine(tmp_path):
 
 def test_a_test_folder_is_labelled_only_where_every_image_lies_in_a_known_class(tmp_path):
     known = make(tmp_path / "known", "cat/1.png", "dog/2.png")
-    assert tables.test_folder(known, ["cat", "dog", "owl"]).labels == ("cat", "dog")
-    assert tables.test_folder(known, ["cat"]).labels is None
-    flat = tables.test_folder(make(tmp_path / "flat", "0002.png", "0001.png"), ["cat", "dog"])
-    assert (flat.ids, flat.labels) == (("0001", "0002"), None)
+    images, line = folders.test_folder(known, ["cat", "dog", "owl"])
+    assert (images.labels, line) == (("cat", "dog"), "")
+    images, line = folders.test_folder(known, ["cat"])
+    assert images.labels is None
+    assert line == "test images are used without labels: folder 'dog' is not a class"
+    flat, line = folders.test_folder(make(tmp_path / "flat", "0002.png", "0001.png"), ["cat"])
+    assert (flat.ids, flat.labels, line) == (("0001", "0002"), None, "")
     (tmp_path / "empty").mkdir()
-    assert "no image in the test folder" in refusal(tables.test_folder, tmp_path / "empty", ["cat"])
+    assert "no image in the test folder" in refusal(
+        folders.test_folder, tmp_path / "empty", ["cat"]
+    )
 
 
 def test_rows_can_be_taken_by_position(tmp_path):
@@ -143,7 +145,8 @@ def test_rows_can_be_taken_by_position(tmp_path):
 def test_a_labels_file_joins_by_text_and_keeps_leading_zeros(tmp_path):
     make(tmp_path, "train/001.png", "train/1.png", "train/sub/2.jpg", "train/unnamed.png")
     labels(tmp_path, "\ufeffid,label,part\r\n1,007,x\r\nsub/2.jpg,NA,y\r\n\r\n001,no,z\r\n")
-    images, rows = labelled_files(tmp_path, "train", "labels.csv")
+    labelled = labelled_files(tmp_path, "train", "labels.csv")
+    images = labelled.images
     assert images.ids == ("001", "1", "sub/2.jpg")
     assert images.labels == ("no", "007", "NA")
     assert images.files == (
@@ -151,14 +154,14 @@ def test_a_labels_file_joins_by_text_and_keeps_leading_zeros(tmp_path):
         tmp_path / "train/1.png",
         tmp_path / "train/sub/2.jpg",
     )
-    assert rows["1"] == {"id": "1", "label": "007", "part": "x"}
+    assert labelled.column("part", "data.group") == ("z", "x", "y")
 
 
 def test_columns_can_be_named(tmp_path):
     make(tmp_path, "train/a.png")
     labels(tmp_path, "breed,n,file\npug,1,a\n", "meta.csv")
     named = LabelsFile(file="meta.csv", id="file", label="breed")
-    assert labelled_files(tmp_path, "train", named)[0].labels == ("pug",)
+    assert labelled_files(tmp_path, "train", named).images.labels == ("pug",)
     message = refusal(
         labelled_files, tmp_path, "train", LabelsFile(file="meta.csv", id="file", label="bread")
     )
@@ -169,7 +172,7 @@ def test_columns_can_be_named(tmp_path):
 def test_the_order_of_a_labels_file_does_not_matter(tmp_path_factory, order):
     folder = make(tmp_path_factory.mktemp("csv"), *[f"train/{i}.png" for i in range(6)])
     labels(folder, "id,label\n" + "".join(f"{i},c{i % 2}\n" for i in order))
-    images = labelled_files(folder, "train", "labels.csv")[0]
+    images = labelled_files(folder, "train", "labels.csv").images
     assert (images.ids, images.labels) == (tuple("012345"), ("c0", "c1") * 3)
 
 
@@ -218,8 +221,8 @@ def test_a_missing_labels_file_is_told_with_what_is_there(tmp_path):
 def test_rows_about_the_other_folder_are_passed_over_and_rows_about_both_are_refused(tmp_path):
     make(tmp_path, "train/1.png", "train/2.png", "val/3.png")
     labels(tmp_path, "id,label\n1,a\n2,b\n3,a\n")
-    assert labelled_files(tmp_path, "train", "labels.csv", "val")[0].ids == ("1", "2")
-    assert labelled_files(tmp_path, "val", "labels.csv", "train")[0].ids == ("3",)
+    assert labelled_files(tmp_path, "train", "labels.csv", "val").images.ids == ("1", "2")
+    assert labelled_files(tmp_path, "val", "labels.csv", "train").images.ids == ("3",)
     make(tmp_path, "val/1.png")
     message = refusal(labelled_files, tmp_path, "train", "labels.csv", "val")
     assert "labels.csv:2: id '1' has a file in" in message
@@ -227,7 +230,7 @@ def test_rows_about_the_other_folder_are_passed_over_and_rows_about_both_are_ref
 
 def test_the_digits_are_written_once_as_images_and_labels(tmp_path):
     folder = digits_folder()
-    images = labelled_files(folder, "train", "labels.csv")[0]
+    images = labelled_files(folder, "train", "labels.csv").images
     assert len(images) == 1797
     assert sorted(set(images.labels)) == [str(i) for i in range(10)]
     (folder / "mark").touch()
@@ -246,7 +249,7 @@ def test_a_labels_file_finds_its_images_in_either_unicode_form_and_keeps_its_own
     (tmp_path / "train").mkdir()
     Image.new("RGB", (4, 4)).save(tmp_path / "train" / f"{on_disk}.png")
     (tmp_path / "labels.csv").write_text(f"id,label\n{in_csv},{in_csv}\n", encoding="utf-8")
-    images, _ = labelled_files(tmp_path, "train", "labels.csv")
+    images = labelled_files(tmp_path, "train", "labels.csv").images
     assert images.ids == images.labels == (in_csv,)
 
 
@@ -257,5 +260,5 @@ def test_two_files_in_two_forms_are_told_apart_by_exact_names(tmp_path):
     (tmp_path / "labels.csv").write_text(
         f"id,label\n{COMPOSED},a\n{DECOMPOSED},b\n", encoding="utf-8"
     )
-    images, _ = labelled_files(tmp_path, "train", "labels.csv")
+    images = labelled_files(tmp_path, "train", "labels.csv").images
     assert dict(zip(images.labels, images.files, strict=True))["b"].name == f"{DECOMPOSED}.png"

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from ensemble.dataset.audit import Audit, SplitSummary
-from ensemble.dataset.tables import class_folders
+from ensemble.dataset.class_folders import class_folders
 from ensemble.reporting.data_figures import COLORS, draw_counts, draw_samples
 
 

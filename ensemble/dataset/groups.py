@@ -1,0 +1,164 @@
+"""Images that must stay together: copies, or those of one patient, driver or place."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ensemble.dataset.content import content_hashes
+from ensemble.dataset.csvfile import Table, read_table
+from ensemble.dataset.duplicates import duplicate_groups
+from ensemble.dataset.image_folder import examples, ids_in, names_below
+from ensemble.dataset.labels import Labelled, labels_in_names
+from ensemble.dataset.match import Names
+from ensemble.dataset.tables import Images
+from ensemble.errors import DataError, RecipeError
+from ensemble.recipe import Data, IdPattern, TableColumn
+
+
+def with_groups(pool: Labelled, data: Data, root: Path) -> Labelled:
+    """The images with their groups, as data.group says. Raises DataError, RecipeError."""
+    if data.group is None:
+        return pool
+    if isinstance(data.valid, str):
+        raise RecipeError(
+            f"data.group: {_written(data)}: the folder {data.valid} is the validation set, "
+            "so nothing is split\n"
+            "set data.valid to a fraction or to {folds: 5}, or leave data.group out"
+        )
+    images = pool.images
+    if isinstance(data.group, TableColumn):
+        groups, notes = _groups_of_table(images, data.group, root, data.train)
+        return replace(
+            pool, images=replace(images, groups=groups), notes=tuple([*pool.notes, *notes])
+        )
+    if isinstance(data.group, IdPattern):
+        groups = _groups_of_names(images, data.group.pattern)
+    elif data.group == "duplicates":
+        groups = tuple(duplicate_groups(images.files, content_hashes(images.files)))
+    else:
+        groups = _groups_of_column(pool, data.group, data.source)
+    return replace(pool, images=replace(images, groups=groups))
+
+
+def _written(data: Data) -> str:
+    """data.group as the recipe has it."""
+    if data.group is None or isinstance(data.group, str):
+        return str(data.group)
+    cells = (f"{key}: {text}" for key, text in data.group.model_dump().items())
+    return f"{{{', '.join(cells)}}}"[:200]
+
+
+def _groups_of_column(pool: Labelled, name: str, source: str) -> tuple[str, ...]:
+    if pool.table is None:
+        labels = "class folders" if source == "folder" else "labels in file names"
+        raise RecipeError(
+            f"data.group: {name!r}: {labels} have no columns\n"
+            "allowed here: duplicates, {file:, id:, column:} or {pattern:}"
+        )
+    groups = pool.column(name, "data.group")
+    if not all(groups):
+        image_id = pool.images.ids[groups.index("")]
+        raise DataError(f"data.group: {image_id!r} has no {name}; every image needs one")
+    return groups
+
+
+def _groups_of_names(images: Images, pattern: str) -> tuple[str, ...]:
+    """What the pattern's group finds in the files' names. Raises DataError where it finds nothing."""
+    group_of = labels_in_names(images.files, pattern)
+    unfit = [file.name for file, group in group_of.items() if group is None]
+    if unfit:
+        raise DataError(
+            f"data.group: {len(unfit):,} of {len(images):,} file names do not fit: "
+            f"{examples(unfit)}\nthe pattern is {pattern[:100]}"
+        )
+    return tuple(str(group_of[file]) for file in images.files)
+
+
+def _groups_of_table(
+    images: Images, column: TableColumn, root: Path, train: str
+) -> tuple[tuple[str, ...], list[str]]:
+    """The images' groups in a table that may list other images too, and notes for the user."""
+    table = read_table(root / column.file)
+    names = Names(names_below(root / train, images.files), train)
+    ids, cells = ids_in(table, column.id, [names]), table.column(column.column)
+    rows_of, rule = _rows_of_images(names, ids)
+    missing = [name for i, name in enumerate(names.names) if i not in rows_of]
+    if missing:
+        raise DataError(
+            f"{table.path}: {len(missing):,} of {len(images):,} images have no row: "
+            f"{examples(missing)}\n"
+            f"an id of {column.id}: {ids[0][:60]!r}; data.group needs a row for every image"
+        )
+    _check_one_image(table, column, ids, rows_of)
+    for i, name in enumerate(names.names):
+        _check_one_group(table, column, name, rows_of[i], cells)
+    line = f"{table.path.name}: ids are matched {rule}" if rule else ""
+    notes = [table.stripped_line(column.id, column.column), line]
+    return tuple(cells[rows_of[i][0]] for i in range(len(images))), list(filter(None, notes))
+
+
+def _rows_of_images(images: Names, ids: Sequence[str]) -> tuple[dict[int, list[int]], str]:
+    """The rows whose ids mean each image, and the rule where they mean it loosely.
+
+    A row with the image's whole name comes before those with its end alone.
+    """
+    by_name: dict[int, list[int]] = {}
+    by_end: dict[int, list[int]] = {}
+    for row, image_id in enumerate(ids):
+        positions = images.full_positions(image_id)
+        rows_of = by_name if positions else by_end
+        for position in positions or images.positions(image_id):
+            rows_of.setdefault(position, []).append(row)
+    rows_of = by_end | by_name
+    if len(rows_of) == len(images.names):
+        return rows_of, ""
+    match = images.match(ids)
+    if match.is_complete:
+        rows = enumerate(match.positions)
+        return {position: [row] for row, (position,) in rows}, match.rule
+    match = Names(ids).match(images.names)  # the table may list other images too
+    if match.is_complete:
+        return dict(enumerate(map(list, match.positions))), match.rule or "by their ends"
+    return rows_of, ""
+
+
+def _check_one_image(
+    table: Table, column: TableColumn, ids: Sequence[str], rows_of: Mapping[int, Sequence[int]]
+) -> None:
+    """Raises DataError for a row that means several images."""
+    n_images = Counter(row for rows in rows_of.values() for row in rows)
+    for row, n in n_images.items():
+        if n > 1:
+            raise DataError(
+                f"{table.where(row)}: {column.id} {ids[row][:100]!r} fits {n} images\n"
+                "write the images' folders into the ids"
+            )
+
+
+def _check_one_group(
+    table: Table, column: TableColumn, name: str, rows: Sequence[int], cells: Sequence[str]
+) -> None:
+    """Raises DataError for an image without a group, or with two."""
+    for row in rows:
+        if not cells[row]:
+            raise DataError(f"{table.where(row)}: {name!r} has no {column.column}")
+        if cells[row] != cells[rows[0]]:
+            raise DataError(
+                f"{table.where(row)}: {name!r} has {column.column} {cells[row][:60]!r}, "
+                f"but {cells[rows[0]][:60]!r} in line {table.lines[rows[0]]}"
+            )
+
+
+def check_groups(pool: Images, split_of: Sequence[str]) -> None:
+    """Raises DataError where a group is in two splits; split_of is (images,) names."""
+    firsts: dict[str, tuple[str, str]] = {}
+    groups = pool.groups or pool.ids
+    for group, split, image_id in zip(groups, split_of, pool.ids, strict=True):
+        first_split, first_id = firsts.setdefault(group, (split, image_id))
+        if first_split != split:
+            raise DataError(
+                f"data.group: {group!r} is in {first_split} ({first_id!r}) "
+                f"and in {split} ({image_id!r})\n"
+                "correct the column, or let data.valid be a fraction or {folds: 5}"
+            )

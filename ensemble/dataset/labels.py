@@ -1,0 +1,267 @@
+"""Labels that a table lists, or that the files' names hold, joined with the image files."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ensemble.dataset.csvfile import Table, read_table
+from ensemble.dataset.filenames import bare_name, without_suffix
+from ensemble.dataset.image_folder import ImageFolder, examples, ids_in, missing_lines, rule_line
+from ensemble.dataset.match import Match, match_in_folders
+from ensemble.dataset.tables import Images, ids_of, sorted_images
+from ensemble.errors import DataError
+from ensemble.recipe import LabelsFile
+
+MISSING_VALUES = ("nan", "null", "none", "na", "n/a", "?")  # a class of this name is a doubt
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Images with labels, and the table that lists them, if there is one.
+
+    rows is (images,): the table's row for each image. unlisted are images of the folder without a
+    row; n_missing rows without an image are left out. notes are lines for the user.
+    """
+
+    images: Images
+    table: Table | None = None
+    rows: tuple[int, ...] = ()
+    unlisted: tuple[Path, ...] = ()
+    n_missing: int = 0
+    notes: tuple[str, ...] = ()
+
+    def column(self, name: str, key: str) -> tuple[str, ...]:
+        """The images' cells in a column of the table, (images,).
+
+        key is the recipe's key that names the column. Raises DataError without such a column.
+        """
+        assert self.table is not None
+        if name not in self.table.header:
+            raise DataError(
+                f"{key}: the labels file has no column {name!r}; "
+                f"it has {', '.join(self.table.header)}"
+            )
+        cells = self.table.column(name)
+        return tuple(cells[row] for row in self.rows)
+
+    def without(self, files: Set[Path]) -> "Labelled":
+        """The same without these image files."""
+        kept = [i for i, file in enumerate(self.images.files) if file not in files]
+        if len(kept) == len(self.images):
+            return self
+        rows = tuple(self.rows[i] for i in kept) if self.rows else ()
+        return replace(self, images=self.images.take(np.array(kept, int)), rows=rows)
+
+
+def labelled_files(
+    root: Path,
+    folder: str,
+    labels: str | LabelsFile,
+    elsewhere: str | None = None,
+    skip_missing: bool = False,
+) -> Labelled:
+    """The files of a folder that a labels table names.
+
+    Rows about files in the folder `elsewhere` are passed over, and with skip_missing rows about no
+    file. Raises DataError naming file, line and id.
+    """
+    folders = [ImageFolder(root, name) for name in (folder, elsewhere) if name is not None]
+    table, id_column, label_column = _labels_table(root, labels, folders[0])
+    names_of = [each.names for each in folders]
+    ids = ids_in(table, id_column, names_of)
+    match = match_in_folders(names_of, ids)
+    missing = [row for row, positions in enumerate(match.positions) if not positions]
+    if missing and not (skip_missing and len(missing) < len(ids)):
+        raise DataError(
+            missing_lines(table, id_column, ids, missing, folders[0])
+            + "; correct the ids, or leave such rows out: data.skip_missing: true"
+        )
+    row_of = _rows_of_files(table, id_column, ids, match, folders)
+    cells = table.column(label_column)
+    _check_labels(table, label_column, ids, cells, row_of.values())
+    images, rows = _sorted_by_id(row_of, ids, cells)
+    names = [name for each in names_of for name in each.names]
+    notes = [
+        table.stripped_line(id_column, label_column),
+        rule_line(table, ids, match, names),
+        _missing_line(table, ids, missing),
+        *missing_value_lines(Counter(images.classes)),
+    ]
+    return Labelled(
+        images=images,
+        table=table,
+        rows=rows,
+        unlisted=tuple(file for file in folders[0].files if file not in row_of),
+        n_missing=len(missing),
+        notes=tuple(filter(None, notes)),
+    )
+
+
+def _labels_table(
+    root: Path, labels: str | LabelsFile, folder: ImageFolder
+) -> tuple[Table, str, str]:
+    """A labels table, its id column and its label column. Raises DataError."""
+    if isinstance(labels, str):
+        labels = LabelsFile(file=labels, id="", label="")
+    table = read_table(root / labels.file)
+    header = table.header
+    if len(header) < 2:
+        raise DataError(
+            f"{table.path}: needs two columns, id and label; it has only {header[0][:100]!r}"
+        )
+    _check_header(table, folder)
+    if header[0] == "" and not labels.label and len(header) > 2:
+        raise DataError(
+            f"{table.path}: the first of {len(header)} columns has no name: an index, or the ids?\n"
+            f"name the columns: data.labels: {{file: {labels.file}, id: …, label: …}}"
+        )
+    id_column, label_column = labels.id or header[0], labels.label or header[1]
+    for column in (id_column, label_column):
+        table.raw_column(column)
+    return table, id_column, label_column
+
+
+def _check_header(table: Table, folder: ImageFolder) -> None:
+    """Raises DataError where the first row names an image as the other rows do.
+
+    A column's name counts as data if it has an image's suffix, or stands beside a label of others.
+    """
+    first, second = table.header[:2]
+    candidates = [name for name in table.header if name != without_suffix(name)]
+    if second in table.column(second):
+        candidates.append(first)
+    for name in candidates:
+        if name not in table.column(name) and folder.names.positions(name):
+            raise DataError(
+                f"{table.path}: its first row names the image {name[:100]!r}, "
+                "so it seems to have no header\n"
+                "write the names of the columns above it, such as id,label"
+            )
+
+
+def _rows_of_files(
+    table: Table,
+    id_column: str,
+    ids: Sequence[str],
+    match: Match,
+    folders: Sequence[ImageFolder],
+) -> dict[Path, int]:
+    """The row of each file in the first folder; rows about files in another are passed over."""
+    row_of: dict[int, int] = {}
+    for row, positions in enumerate(match.positions):
+        if len(positions) > 1:
+            problem = _several_files(positions, folders)
+        elif positions and row_of.setdefault(positions[0], row) != row:
+            problem = "appears twice"
+        else:
+            continue
+        raise DataError(f"{table.where(row)}: {id_column} {ids[row][:100]!r} {problem}")
+    files = folders[0].files
+    listed = {files[i]: row for i, row in row_of.items() if i < len(files)}
+    if not listed:
+        raise DataError(f"{table.path}: no row names an image in {folders[0].path}")
+    return listed
+
+
+def _several_files(positions: Sequence[int], folders: Sequence[ImageFolder]) -> str:
+    """Why an id is not one file's; positions count on from folder to folder."""
+    in_first = [position < len(folders[0].files) for position in positions]
+    if all(in_first) or not any(in_first):
+        return f"fits {len(positions)} files in {folders[not in_first[0]].path}"
+    return f"has a file in {folders[0].path} and in {folders[1].path}"
+
+
+def _check_labels(
+    table: Table, column: str, ids: Sequence[str], labels: Sequence[str], rows: Iterable[int]
+) -> None:
+    empty = [row for row in rows if not labels[row]]
+    if empty:
+        n_more = f" ({len(empty):,} such rows)" if len(empty) > 1 else ""
+        row = min(empty)
+        raise DataError(f"{table.where(row)}: {ids[row][:100]!r} has an empty {column}{n_more}")
+
+
+def _sorted_by_id(
+    row_of: Mapping[Path, int], ids: Sequence[str], labels: Sequence[str]
+) -> tuple[Images, tuple[int, ...]]:
+    """The labelled images sorted by id, and the row of each."""
+    by_id = sorted(row_of.items(), key=lambda listed: ids[listed[1]])
+    images = Images(
+        ids=tuple(ids[row] for _, row in by_id),
+        files=tuple(file for file, _ in by_id),
+        labels=tuple(labels[row] for _, row in by_id),
+    )
+    return images, tuple(row for _, row in by_id)
+
+
+def _missing_line(table: Table, ids: Sequence[str], missing: Sequence[int]) -> str:
+    if not missing:
+        return ""
+    return (
+        f"{table.path.name}: {len(missing):,} of {len(ids):,} rows have no image "
+        f"and are left out: {examples([ids[row] for row in missing])}"
+    )
+
+
+def missing_value_lines(counts: Mapping[str, int]) -> list[str]:
+    """A line for each class that is named as a missing value is; counts is images by class."""
+    return [
+        f"{counts[name]:,} images are labeled {name!r}: a class, or a label that is missing?"
+        for name in sorted(counts)
+        if name.casefold() in MISSING_VALUES
+    ]
+
+
+def label_doubts(counts: Mapping[str, int]) -> list[str]:
+    """The same, and a line for classes that differ by case alone: one class, or several?"""
+    by_letters: dict[str, list[str]] = {}
+    for name in sorted(counts):
+        by_letters.setdefault(name.casefold(), []).append(f"{name!r} ({counts[name]:,} images)")
+    alike = [names for names in by_letters.values() if len(names) > 1]
+    return [
+        *missing_value_lines(counts),
+        *(f"classes that differ by case alone: {', '.join(names[:4])}" for names in alike[:3]),
+    ]
+
+
+def labelled_by_name(
+    root: Path, folder: str, pattern: str, test: Set[Path] = frozenset(), is_shared: bool = False
+) -> Labelled:
+    """The images of a folder whose names hold their labels, without those for the test.
+
+    is_shared: images whose names do not fit are test images too. Raises DataError for such names.
+    """
+    files = ImageFolder(root, folder).files
+    labels = labels_in_names(files, pattern)
+    unfit = [file for file in files if labels[file] is None and file not in test]
+    fit = len(files) - len(unfit) - sum(file in test for file in files)
+    if unfit and not (is_shared and fit):
+        raise DataError(
+            f"{root / folder}: {len(unfit):,} of {len(files):,} file names do not fit "
+            f"data.labels: {examples([file.name for file in unfit])}\n"
+            f"the pattern is {pattern[:100]}"
+        )
+    rows = [
+        (image_id, file, labels[file])
+        for image_id, file in zip(ids_of(files, root / folder), files, strict=True)
+        if labels[file] is not None and file not in test
+    ]
+    return Labelled(sorted_images(rows), notes=tuple(_shared_lines(unfit)))
+
+
+def _shared_lines(unfit: Sequence[Path]) -> list[str]:
+    if not unfit:
+        return []
+    names = examples([file.name for file in unfit])
+    return [f"{len(unfit):,} images that data.labels does not fit are the test images: {names}"]
+
+
+def labels_in_names(files: Iterable[Path], pattern: str) -> dict[Path, str | None]:
+    """What a pattern's group finds in each file's name without suffix; None if it finds nothing."""
+    search = re.compile(pattern).search
+    matches = {file: search(bare_name(file.name)) for file in files}
+    return {file: (match.group(1) or None) if match else None for file, match in matches.items()}

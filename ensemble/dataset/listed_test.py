@@ -1,0 +1,135 @@
+"""Test images among others: those that the id column of a table names."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ensemble.dataset.class_folders import top_folder, unlabeled_line
+from ensemble.dataset.csvfile import Table, read_table
+from ensemble.dataset.image_folder import ImageFolder, examples, ids_in, missing_lines, rule_line
+from ensemble.dataset.labels import Labelled, labels_in_names
+from ensemble.dataset.tables import Images, sorted_images
+from ensemble.errors import DataError
+from ensemble.recipe import Data, LabelsPattern, TestTable
+
+
+@dataclass(frozen=True, eq=False)
+class ListedImages:
+    """The ids of a table with their files, and its lines for the user."""
+
+    table: Table
+    ids: tuple[str, ...]
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+    @cached_property
+    def file_set(self) -> frozenset[Path]:
+        """The files without order."""
+        return frozenset(self.files)
+
+
+def listed_images(root: Path, train: str, listed: TestTable) -> ListedImages:
+    """The images that a table names: by whole names in the training folder, else anywhere.
+
+    Raises DataError for rows that do not name one image each.
+    """
+    table = read_table(root / listed.file)
+    inside, anywhere = ImageFolder(root, train), ImageFolder(root, ".")
+    ids = ids_in(table, listed.id, [inside.names, anywhere.names])
+    choices = [_files_of(image_id, inside, anywhere) for image_id in ids]
+    notes = [table.stripped_line(listed.id)]
+    if not all(len(files) == 1 for files in choices):
+        match = anywhere.names.match(ids)
+        if match.is_complete:
+            choices = [[anywhere.files[position]] for (position,) in match.positions]
+            notes.append(rule_line(table, ids, match, anywhere.names.names))
+    _check_choices(table, listed.id, ids, choices, anywhere)
+    files = tuple(path for (path,) in choices)
+    return ListedImages(table, tuple(ids), files, tuple(filter(None, notes)))
+
+
+def _files_of(image_id: str, inside: ImageFolder, anywhere: ImageFolder) -> list[Path]:
+    positions = inside.names.full_positions(image_id)
+    if positions:
+        return [inside.files[position] for position in positions]
+    return [anywhere.files[position] for position in anywhere.names.positions(image_id)]
+
+
+def _check_choices(
+    table: Table,
+    column: str,
+    ids: Sequence[str],
+    choices: Sequence[Sequence[Path]],
+    folder: ImageFolder,
+) -> None:
+    """Raises DataError for ids without a file, with several, and for two ids of one file."""
+    missing = [row for row, files in enumerate(choices) if not files]
+    if missing:
+        raise DataError(
+            missing_lines(table, column, ids, missing, folder)
+            + "; correct the ids, or name another column in data.test"
+        )
+    row_of: dict[Path, int] = {}
+    for row, (image_id, files) in enumerate(zip(ids, choices, strict=True)):
+        if len(files) > 1:
+            names = f"{files[0].relative_to(folder.path)} and {files[1].relative_to(folder.path)}"
+            problem = f"fits {len(files)} files: {names[:200]}"
+        elif row_of.setdefault(files[0], row) != row:
+            problem = "appears twice"
+        else:
+            continue
+        raise DataError(f"{table.where(row)}: {column} {image_id[:100]!r} {problem}")
+
+
+def test_images(
+    listed: ListedImages, pool: Labelled, data: Data, root: Path
+) -> tuple[Images, tuple[str, ...]]:
+    """The listed images for the test, labeled where all lie in class folders or their names say so.
+
+    Also lines for the user.
+    """
+    labels, line = _labels_of(listed, pool, data, root)
+    rows = [
+        (image_id, path, labels.get(path))
+        for image_id, path in zip(listed.ids, listed.files, strict=True)
+    ]
+    return sorted_images(rows), tuple(filter(None, [*listed.notes, line]))
+
+
+def check_not_labeled(listed: ListedImages, pool: Labelled) -> None:
+    """Raises DataError where a labels table lists images of the test table too."""
+    labeled = set(pool.images.files)
+    rows = [row for row, path in enumerate(listed.files) if path in labeled]
+    if rows and pool.table is not None:
+        raise DataError(
+            f"{listed.table.where(rows[0])}: {len(rows):,} test images have a label in "
+            f"{pool.table.path.name}: {examples([listed.ids[row] for row in rows])}\n"
+            "remove these rows from one of the two tables"
+        )
+
+
+def _labels_of(
+    listed: ListedImages, pool: Labelled, data: Data, root: Path
+) -> tuple[Mapping[Path, str | None], str]:
+    """The listed images' labels, empty without, and a line where only some of them have one."""
+    classes = set(pool.images.classes)
+    if data.source == "folder":
+        folders = [_class_folder(path, root / data.train) for path in listed.files]
+        line = unlabeled_line(folders, classes)
+        return (
+            ({}, line) if line is not None else (dict(zip(listed.files, folders, strict=True)), "")
+        )
+    if not isinstance(data.labels, LabelsPattern):
+        return {}, ""
+    labels = labels_in_names(listed.files, data.labels.pattern)
+    n_labeled = sum(label in classes for label in labels.values())
+    if n_labeled == len(labels):
+        return labels, ""
+    line = f"test images are used without labels: {n_labeled:,} of {len(labels):,} names hold one"
+    return {}, line if n_labeled else ""
+
+
+def _class_folder(path: Path, train: Path) -> str | None:
+    """The folder that could be an image's class: the top one in train, elsewhere the last one."""
+    return top_folder(path, train) if path.is_relative_to(train) else path.parent.name
