@@ -16,6 +16,7 @@ from ensemble.dataset.tables import Images, ids_of, sorted_images
 from ensemble.errors import DataError
 from ensemble.recipe import LabelsFile
 
+ZERO_ONE = frozenset({"0", "1", "0.0", "1.0"})
 MISSING_VALUES = ("nan", "null", "none", "na", "n/a", "?")  # a class of this name is a doubt
 
 
@@ -120,6 +121,8 @@ def _labels_table(
             f"name the columns: data.labels: {{file: {labels.file}, id: …, label: …}}"
         )
     id_column, label_column = labels.id or header[0], labels.label or header[1]
+    if not labels.label:
+        _check_one_label(table, label_column)
     for column in (id_column, label_column):
         table.raw_column(column)
     return table, id_column, label_column
@@ -141,6 +144,19 @@ def _check_header(table: Table, folder: ImageFolder) -> None:
                 "so it seems to have no header\n"
                 "write the names of the columns above it, such as id,label"
             )
+
+
+def _check_one_label(table: Table, column: str) -> None:
+    """Raises DataError where the column is one of several that mark each row's class with a 1."""
+    columns = {name: table.column(name) for name in table.header}
+    marks = {name: cells for name, cells in columns.items() if ZERO_ONE.issuperset(cells)}
+    ones = [sum(float(cell) for cell in row) for row in zip(*marks.values(), strict=True)]
+    if column in marks and len(marks) > 1 and all(n == 1 for n in ones):
+        raise DataError(
+            f"{table.path}: {', '.join(marks)[:200]}: a column for each class, "
+            "but one label column is needed\n"
+            "let `ens init` write one, or name the label column: data.labels: {file:, id:, label:}"
+        )
 
 
 def _rows_of_files(

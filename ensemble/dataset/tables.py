@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.dataset.filenames import bare_name
+from ensemble.dataset.filenames import bare_name, names_below
 from ensemble.errors import DataError
 from ensemble.files import not_written, staged_folder
 from ensemble.paths import cache_root
@@ -64,7 +64,7 @@ def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
 
 def ids_of(files: Sequence[Path], folder: Path) -> list[str]:
     """POSIX paths under the folder, without suffix where that stays unique."""
-    return short_names([path.relative_to(folder).as_posix() for path in files])
+    return short_names(names_below(folder, files))
 
 
 def short_names(full: Sequence[str]) -> list[str]:

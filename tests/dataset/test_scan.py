@@ -11,7 +11,8 @@ from PIL import Image
 from ensemble.dataset import scan as scan_module
 from ensemble.dataset.load import load
 from ensemble.dataset.scan import image_files, is_image, passed_over_line, scan
-from ensemble.dataset.tables import class_folders, files_by_id, short_names
+from ensemble.dataset.class_folders import class_folders
+from ensemble.dataset.tables import short_names
 from ensemble.errors import DataError
 from ensemble.layout.understanding import understand
 from ensemble.recipe import Data
