@@ -232,18 +232,6 @@ def missing_value_lines(counts: Mapping[str, int]) -> list[str]:
     ]
 
 
-def label_doubts(counts: Mapping[str, int]) -> list[str]:
-    """The same, and a line for classes that differ by case alone: one class, or several?"""
-    by_letters: dict[str, list[str]] = {}
-    for name in sorted(counts):
-        by_letters.setdefault(name.casefold(), []).append(f"{name!r} ({counts[name]:,} images)")
-    alike = [names for names in by_letters.values() if len(names) > 1]
-    return [
-        *missing_value_lines(counts),
-        *(f"classes that differ by case alone: {', '.join(names[:4])}" for names in alike[:3]),
-    ]
-
-
 def labelled_by_name(
     root: Path, folder: str, pattern: str, test: Set[Path] = frozenset(), is_shared: bool = False
 ) -> Labelled:
