@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
-from ensemble.dataset.filenames import contents, same_form
+from ensemble.dataset.filenames import contents, names_below, same_form
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.dataset.tables import Images, ids_of, sorted_images
@@ -17,9 +17,13 @@ def class_folders(folder: Path, test: Set[Path] = frozenset()) -> Images:
     Raises DataError for any other folder.
     """
     files = image_files(folder)
-    labels = [path.relative_to(folder).parts[0] for path in files]
-    _check_class_folders(folder, set(labels))
-    stray = [path for path in files if path.parent == folder and path not in test]
+    labels = top_folders(folder, files)
+    _check_class_folders(folder, set(filter(None, labels)))
+    stray = [
+        path
+        for path, label in zip(files, labels, strict=True)
+        if label is None and path not in test
+    ]
     if stray:
         raise DataError(
             f"{one_line(stray[0])}: an image outside the class folders ({len(stray)} of them)\n"
@@ -60,16 +64,16 @@ def test_folder(folder: Path, classes: Iterable[str]) -> tuple[Images, str]:
     if not files:
         holds = passed_over_line(scan(folder)) or contents(folder)
         raise DataError(f"{folder}: no image in the test folder\n{holds}")
-    folders = [top_folder(path, folder) for path in files]
+    folders = top_folders(folder, files)
     line = unlabeled_line(folders, classes)
     labels = folders if line is None else [None] * len(files)
     return sorted_images(list(zip(ids_of(files, folder), files, labels, strict=True))), line or ""
 
 
-def top_folder(path: Path, folder: Path) -> str | None:
-    """The name of the folder inside another one that holds a file; None directly inside."""
-    parts = path.relative_to(folder).parts
-    return parts[0] if len(parts) > 1 else None
+def top_folders(folder: Path, files: Sequence[Path]) -> list[str | None]:
+    """The name of the folder in a folder that holds each file; None for one directly inside."""
+    tops = [name.partition("/") for name in names_below(folder, files)]
+    return [top if slash else None for top, slash, _ in tops]
 
 
 def unlabeled_line(folders: Sequence[str | None], classes: Iterable[str]) -> str | None:

@@ -2,11 +2,12 @@
 
 import csv
 import gzip
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import product
 from pathlib import Path
 from typing import TextIO
 
@@ -16,7 +17,18 @@ from ensemble.errors import DataError
 LABEL_DELIMITERS = ",;\t"  # what may separate the cells of a labels file
 N_SNIFFED = 50  # rows by which the delimiter is chosen
 
+_QUOTED = re.compile(r'\s+"')  # a quote after a blank: the blank belongs to the delimiter
+
 Row = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """What separates the cells; is_spaced: blanks after it too. n_rows are read, None for all."""
+
+    delimiter: str
+    is_spaced: bool = False
+    n_rows: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,9 +107,9 @@ def read_table(path: Path) -> Table:
     without name and text.
     """
     with _readable(path) as stored:
-        delimiter = _delimiter(stored, path.suffix.lower())
+        dialect = _dialect(stored, path.suffix.lower())
         stored.seek(0)
-        lines, rows = _rows_with_text(stored, delimiter)
+        lines, rows = _rows_with_text(stored, dialect)
     header, *cells = rows or [[]]
     cells = [_without_empty_tail(row, len(header)) for row in cells]
     _check_rows(path, header, cells, lines[1:])
@@ -115,9 +127,14 @@ def read_table(path: Path) -> Table:
     )
 
 
-def _rows_with_text(stored: TextIO, delimiter: str) -> tuple[list[int], list[list[str]]]:
+def _rows_with_text(stored: TextIO, dialect: Dialect) -> tuple[list[int], list[list[str]]]:
     """The line where each row begins, and its cells."""
-    reader = csv.reader(_without_nul(stored), strict=True, delimiter=delimiter)
+    reader = csv.reader(
+        _without_nul(stored),
+        strict=True,
+        delimiter=dialect.delimiter,
+        skipinitialspace=dialect.is_spaced,
+    )
     lines: list[int] = []
     rows: list[list[str]] = []
     first_line = 1
@@ -125,6 +142,8 @@ def _rows_with_text(stored: TextIO, delimiter: str) -> tuple[list[int], list[lis
         if any(cell.strip() for cell in row):
             lines.append(first_line)
             rows.append(row)
+            if len(rows) == dialect.n_rows:
+                break
         first_line = reader.line_num + 1
     return lines, rows
 
@@ -134,21 +153,22 @@ def _without_empty_tail(row: list[str], width: int) -> list[str]:
     return row if any(cell.strip() for cell in row[width:]) else row[:width]
 
 
-def _delimiter(stored: TextIO, suffix: str) -> str:
-    """The mark that splits the first rows into as many cells as the header, two or more."""
+def _dialect(stored: TextIO, suffix: str) -> Dialect:
+    """How cells are separated, so that the first rows have as many as the header, two or more."""
     marks = {".tsv": "\t,;", ".txt": ",;\t "}.get(suffix, LABEL_DELIMITERS)
-    for mark in marks:
+    for mark, is_spaced in product(marks, (False, True)):
         stored.seek(0)
         with suppress(csv.Error):
-            reader = csv.reader(_without_nul(stored), strict=True, delimiter=mark)
-            rows = [row for row in islice(reader, N_SNIFFED) if any(map(str.strip, row))]
+            _, rows = _rows_with_text(stored, Dialect(mark, is_spaced, N_SNIFFED))
             width = len(rows[0]) if rows else 0
             is_even = all(len(_without_empty_tail(row, width)) == width for row in rows)
-            if is_even and (width == 2 if mark == " " else width > 1):
-                return mark
+            has_quotes = any(_QUOTED.match(cell) for row in rows for cell in row)
+            is_wide = width == 2 if mark == " " else width > 1
+            if is_even and is_wide and not has_quotes:
+                return Dialect(mark, is_spaced)
     stored.seek(0)
     first_line = stored.readline()
-    return next((mark for mark in LABEL_DELIMITERS if mark in first_line), ",")
+    return Dialect(next((mark for mark in LABEL_DELIMITERS if mark in first_line), ","))
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 # Suffixes of images that Pillow reads; a file with an unknown suffix, or none, is judged by content
@@ -70,6 +70,12 @@ def is_sample(name: str) -> bool:
 def same_form(name: str) -> str:
     """A name in Unicode's composed form: macOS writes é as two characters, a CSV mostly as one."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def names_below(folder: Path, files: Sequence[Path]) -> list[str]:
+    """The files' POSIX paths under a folder that holds them all."""
+    n_above = len(str(folder / "_")) - 1
+    return [str(file)[n_above:].replace(os.sep, "/") for file in files]
 
 
 def contents(folder: Path) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.csvfile import Table, read_table
 from ensemble.dataset.duplicates import duplicate_groups
-from ensemble.dataset.image_folder import examples, ids_in, names_below
+from ensemble.dataset.filenames import names_below
+from ensemble.dataset.image_folder import examples, ids_in
 from ensemble.dataset.labels import Labelled, labels_in_names
 from ensemble.dataset.match import Names
 from ensemble.dataset.tables import Images

@@ -1,11 +1,10 @@
 """The images of a folder as the ids of a table name them, and what is said about such ids."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.dataset.csvfile import Table
-from ensemble.dataset.filenames import contents
+from ensemble.dataset.filenames import contents, names_below
 from ensemble.dataset.match import Match, Names
 from ensemble.dataset.scan import image_files, passed_over_line, scan
 from ensemble.errors import DataError
@@ -26,12 +25,6 @@ class ImageFolder:
             holds = passed_over_line(scan(self.path)) or contents(self.path)
             raise DataError(f"{self.path}: no image in this folder\n{holds}")
         self.names = Names(names_below(self.path, self.files), folder)
-
-
-def names_below(folder: Path, files: Sequence[Path]) -> list[str]:
-    """The files' POSIX paths under a folder that holds them all."""
-    n_above = len(str(folder / "_")) - 1
-    return [str(file)[n_above:].replace(os.sep, "/") for file in files]
 
 
 def ids_in(table: Table, column: str, folders: Sequence[Names]) -> list[str]:

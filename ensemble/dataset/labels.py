@@ -18,6 +18,7 @@ from ensemble.errors import DataError
 from ensemble.paths import candidates
 from ensemble.recipe import LabelsFile
 
+ZERO_ONE = frozenset({"0", "1", "0.0", "1.0"})
 MISSING_VALUES = ("nan", "null", "none", "na", "n/a", "?")  # a class of this name is a doubt
 
 
@@ -122,6 +123,8 @@ def _labels_table(
             f"name the columns: data.labels: {{file: {labels.file}, id: …, label: …}}"
         )
     id_column, label_column = labels.id or header[0], labels.label or header[1]
+    if not labels.label:
+        _check_one_label(table, label_column)
     for column in (id_column, label_column):
         table.raw_column(column)
     return table, id_column, label_column
@@ -151,6 +154,19 @@ def _check_header(table: Table, folder: ImageFolder) -> None:
                 "so it seems to have no header\n"
                 "write the names of the columns above it, such as id,label"
             )
+
+
+def _check_one_label(table: Table, column: str) -> None:
+    """Raises DataError where the column is one of several that mark each row's class with a 1."""
+    columns = {name: table.column(name) for name in table.header}
+    marks = {name: cells for name, cells in columns.items() if ZERO_ONE.issuperset(cells)}
+    ones = [sum(float(cell) for cell in row) for row in zip(*marks.values(), strict=True)]
+    if column in marks and len(marks) > 1 and all(n == 1 for n in ones):
+        raise DataError(
+            f"{table.path}: {', '.join(marks)[:200]}: a column for each class, "
+            "but one label column is needed\n"
+            "let `ens init` write one, or name the label column: data.labels: {file:, id:, label:}"
+        )
 
 
 def _rows_of_files(
@@ -223,18 +239,6 @@ def missing_value_lines(counts: Mapping[str, int]) -> list[str]:
         f"{counts[name]:,} images are labeled {name!r}: a class, or a label that is missing?"
         for name in sorted(counts)
         if name.casefold() in MISSING_VALUES
-    ]
-
-
-def label_doubts(counts: Mapping[str, int]) -> list[str]:
-    """The same, and a line for classes that differ by case alone: one class, or several?"""
-    by_letters: dict[str, list[str]] = {}
-    for name in sorted(counts):
-        by_letters.setdefault(name.casefold(), []).append(f"{name!r} ({counts[name]:,} images)")
-    alike = [names for names in by_letters.values() if len(names) > 1]
-    return [
-        *missing_value_lines(counts),
-        *(f"classes that differ by case alone: {', '.join(names[:4])}" for names in alike[:3]),
     ]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ensemble.dataset.class_folders import top_folder, unlabeled_line
+from ensemble.dataset.class_folders import top_folders, unlabeled_line
 from ensemble.dataset.csvfile import Table, read_table
 from ensemble.dataset.image_folder import ImageFolder, examples, ids_in, missing_lines, rule_line
 from ensemble.dataset.labels import Labelled, labels_in_names
@@ -132,4 +132,4 @@ def _labels_of(
 
 def _class_folder(path: Path, train: Path) -> str | None:
     """The folder that could be an image's class: the top one in train, elsewhere the last one."""
-    return top_folder(path, train) if path.is_relative_to(train) else path.parent.name
+    return top_folders(train, [path])[0] if path.is_relative_to(train) else path.parent.name

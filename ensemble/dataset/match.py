@@ -66,10 +66,8 @@ class Names:
     def match(self, ids: Sequence[str]) -> Match:
         """The names that the ids of one column mean."""
         match = Match(tuple(map(self.positions, ids)))
-        return match if match.is_complete else self.loose_match(ids) or match
-
-    def loose_match(self, ids: Sequence[str]) -> Match | None:
-        """The match under the first looser rule that finds one name for each id, or None."""
+        if match.is_complete:
+            return match
         bare = [self.positions(_last_part(image_id)) for image_id in ids]
         if _is_one_to_one(ids, bare):
             return Match(tuple(bare), "without the ids' leading path")
@@ -78,7 +76,7 @@ class Names:
             loose = [tuple(by_form.get(form(image_id), ())) for image_id in ids]
             if _is_one_to_one(ids, loose):
                 return Match(tuple(loose), rule)
-        return None
+        return match
 
     def _by_form(self, form: Callable[[str], str]) -> Index:
         """The positions of the names by a looser form of their text, computed once."""
@@ -99,8 +97,10 @@ def match_in_folders(folders: Sequence[Names], ids: Sequence[str]) -> Match:
     if len(folders) == 1:
         return folders[0].match(ids)
     match = Match(tuple(_positions_in_folders(folders, image_id) for image_id in ids))
-    names = Names(name for folder in folders for name in folder.names)
-    return match if match.is_complete else names.loose_match(ids) or match
+    if match.is_complete:
+        return match
+    loose_match = Names(name for folder in folders for name in folder.names).match(ids)
+    return loose_match if loose_match.is_complete else match
 
 
 def _positions_in_folders(folders: Sequence[Names], image_id: str) -> Positions:

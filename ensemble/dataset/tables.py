@@ -3,14 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.dataset.filenames import bare_name, same_form
-from ensemble.dataset.scan import image_files
+from ensemble.dataset.filenames import bare_name, names_below
 from ensemble.errors import DataError
 from ensemble.files import not_written, staged_folder
 from ensemble.paths import cache_root
@@ -65,7 +64,7 @@ def sorted_images(rows: Sequence[tuple[str, Path, str | None]]) -> Images:
 
 def ids_of(files: Sequence[Path], folder: Path) -> list[str]:
     """POSIX paths under the folder, without suffix where that stays unique."""
-    return short_names([path.relative_to(folder).as_posix() for path in files])
+    return short_names(names_below(folder, files))
 
 
 def short_names(full: Sequence[str]) -> list[str]:
@@ -73,25 +72,6 @@ def short_names(full: Sequence[str]) -> list[str]:
     bare = [bare_name(name) for name in full]
     counts = Counter(bare) + Counter(full)  # a.png.jpg keeps its suffix beside a.png
     return [short if counts[short] == 1 else name for short, name in zip(bare, full, strict=True)]
-
-
-def files_by_id(root: Path, folder: str) -> dict[str, list[Path]]:
-    """The files that an id may mean: by full name, without suffix, with leading folders."""
-    files = image_files(root / folder)
-    full = {file.relative_to(root / folder).as_posix(): [file] for file in files}
-    bare: dict[str, list[Path]] = {}
-    composed: dict[str, list[Path]] = {}
-    for name, same_name in full.items():
-        bare.setdefault(bare_name(name), []).extend(same_name)
-    for name, same_name in (bare | full).items():
-        composed.setdefault(same_form(name), []).extend(same_name)
-    by_name = composed | bare | full
-    folders = PurePosixPath(folder.replace("\\", "/")).parts
-    by_path: dict[str, list[Path]] = {}
-    for start in range(len(folders)):
-        leading = "/".join(folders[start:])
-        by_path |= {f"{leading}/{name}": same_name for name, same_name in by_name.items()}
-    return by_path | by_name
 
 
 def digits_folder() -> Path:

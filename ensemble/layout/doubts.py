@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from ensemble.dataset.depth import measured_ranges
 from ensemble.dataset.image_sizes import N_OPENED
+from ensemble.dataset.labels import missing_value_lines
 from ensemble.dataset.scan import passed_over_line
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.survey import ImageFolder, Survey
@@ -50,6 +51,8 @@ def _label_doubts(labeling: Labeling) -> list[str]:
             f"column {labeling.columns[0]} has {n_labels:,} different values "
             f"in {n_images:,} rows: is it a label?"
         )
+    if labeling.target == "class":
+        doubts += missing_value_lines(labeling.counts)
     by_letters: dict[str, list[str]] = {}
     for name in labeling.counts:
         by_letters.setdefault(name.casefold(), []).append(name)

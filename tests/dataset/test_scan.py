@@ -10,9 +10,10 @@ from PIL import Image
 
 from ensemble.dataset import scan as scan_module
 from ensemble.dataset.class_folders import class_folders
+from ensemble.dataset.image_folder import ImageFolder
 from ensemble.dataset.load import load
 from ensemble.dataset.scan import image_files, is_image, passed_over_line, scan
-from ensemble.dataset.tables import files_by_id, short_names
+from ensemble.dataset.tables import short_names
 from ensemble.errors import DataError
 from ensemble.layout.understanding import understand
 from ensemble.recipe import Data
@@ -192,16 +193,12 @@ def test_ids_of_any_names_are_unique_and_whole_without_a_suffix(names):
 
 def test_ids_find_files_without_a_suffix(tmp_path):
     make(tmp_path / "train", {"v1.0/a": PHOTO, "b.jfif": PHOTO, "1.5": PHOTO})
-    named = files_by_id(tmp_path, "train")
-    assert [named[name][0].name for name in ("v1.0/a", "b", "b.jfif", "1.5", "train/b")] == [
-        "a",
-        "b.jfif",
-        "b.jfif",
-        "1.5",
-        "b.jfif",
-    ]
-    assert "v1" not in named
-    assert "" not in named
+    folder = ImageFolder(tmp_path, "train")
+    ids = ("v1.0/a", "b", "b.jfif", "1.5", "train/b")
+    named = [folder.files[i].name for image_id in ids for i in folder.names.positions(image_id)]
+    assert named == ["a", "b.jfif", "b.jfif", "1.5", "b.jfif"]
+    assert folder.names.positions("v1") == ()
+    assert folder.names.positions("") == ()
 
 
 @pytest.mark.parametrize("source", ["folder", "csv"])
