@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.dataset import archives
+from ensemble.dataset import placement, unpack_limits
 
 EVIL = "outside/evil.png"
 ZIP_NAMES = {
@@ -284,7 +284,7 @@ FAULTS = {
 @pytest.fixture
 def small_bombs(monkeypatch):
     """A bomb may be small here: more than 1 MB from less than a hundredth is one."""
-    monkeypatch.setattr(archives, "FREE_BYTES", 1_000_000)
+    monkeypatch.setattr(unpack_limits, "FREE_BYTES", 1_000_000)
 
 
 @pytest.mark.parametrize("case", FAULTS)
