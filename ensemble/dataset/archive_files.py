@@ -1,5 +1,6 @@
 """Archives as they lie in a tree: whole files, split ones, and stored members of other archives."""
 
+import errno
 import io
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -120,7 +121,7 @@ class Section(io.RawIOBase):
         """The new position, as in any file."""
         origin = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.n_bytes}[whence]
         if origin + offset < 0:
-            raise ValueError(f"negative position {origin + offset}")
+            raise OSError(errno.EINVAL, "negative position")  # as files do; zipfile relies on it
         self.position = origin + offset
         return self.position
 

@@ -1,5 +1,6 @@
 """Write what archives hold below a folder, and nothing outside it."""
 
+import errno
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -134,7 +135,7 @@ def _damage_named(archive: Archive, target: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in ENVIRONMENT:
             raise
-        if error.errno is None:  # gzip, bz2 and others mean damage
+        if error.errno in (None, errno.EINVAL):  # a decompressor's; a position before the start
             raise _damaged(archive, error) from None
         reason = error.strerror or error
         raise DataError(

@@ -47,11 +47,13 @@ def files_in(folder):
 
 
 def test_a_file_that_is_no_archive_is_refused_with_what_is_allowed(tmp_path):
-    (tmp_path / "a.rar").write_bytes(b"Rar!")
-    with pytest.raises(
-        DataError, match=r"a.rar: not a folder and not an archive \(.zip, .tar, .tgz, .tar.gz\)"
+    for name, words in (
+        ("a.exe", r"a.exe: not a folder and not an archive \(.zip, .7z, .tar, .tgz, .tar.gz, "),
+        ("a.rar", r"a.rar: a rar archive, which ens does not open\nunpack it yourself"),
     ):
-        folder_of(tmp_path / "a.rar")
+        (tmp_path / name).write_bytes(b"Rar!")
+        with pytest.raises(DataError, match=words):
+            folder_of(tmp_path / name)
 
 
 @pytest.mark.parametrize("wrapper", ["", "birds-v2/", "./"])
