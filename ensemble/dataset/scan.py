@@ -68,7 +68,7 @@ def _scan(folder: Path) -> Scan:
         )
     images: list[Path] = []
     passed_over: dict[str, list[Path]] = {}
-    for path, kind in _files(folder, (os.path.realpath(folder),)):
+    for path, kind in visible_files(folder):
         if kind is None:
             images.append(path)
         elif kind not in TEXTS:
@@ -111,11 +111,12 @@ def one_line(path: Path) -> str:
     return str(path) if str(path).isprintable() else ascii(str(path))
 
 
-def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | None]]:
+def visible_files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[Path, str | None]]:
     """Every file that is not hidden, with None for an image and else its kind.
 
-    above holds the real paths of the folder and of those that lead to it.
+    above holds the real paths of the folder and of those that lead to it. Raises DataError.
     """
+    above = above or (os.path.realpath(folder),)
     try:
         with os.scandir(folder) as opened:
             entries = [entry for entry in opened if not entry.name.startswith((".", "__MACOSX"))]
@@ -126,7 +127,7 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | N
         if os.path.isdir(path) and is_written_by_ens(path):
             continue
         if entry.is_dir(follow_symlinks=False):
-            yield from _files(path, (*above, os.path.join(above[-1], entry.name)))
+            yield from visible_files(path, (*above, os.path.join(above[-1], entry.name)))
         elif entry.is_symlink() and os.path.isdir(path):
             target = os.path.realpath(path)
             if target in above:
@@ -134,7 +135,7 @@ def _files(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | N
                     f"{one_line(path)}: a circular link to {one_line(Path(target))}\n"
                     "remove the link"
                 )
-            yield from _files(path, (*above, target))
+            yield from visible_files(path, (*above, target))
         else:
             yield path, _kind(entry, path)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.dataset import archives
+from ensemble.dataset import placement, unpack_limits
 from ensemble.dataset.archives import folder_of, unpacked
 from ensemble.errors import DataError
 from ensemble.paths import cache_root
@@ -47,11 +47,13 @@ def files_in(folder):
 
 
 def test_a_file_that_is_no_archive_is_refused_with_what_is_allowed(tmp_path):
-    (tmp_path / "a.rar").write_bytes(b"Rar!")
-    with pytest.raises(
-        DataError, match=r"a.rar: not a folder and not an archive \(.zip, .tar, .tgz, .tar.gz\)"
+    for name, words in (
+        ("a.exe", r"a.exe: not a folder and not an archive \(.zip, .7z, .tar, .tgz, .tar.gz, "),
+        ("a.rar", r"a.rar: a rar archive, which ens does not open\nunpack it yourself"),
     ):
-        folder_of(tmp_path / "a.rar")
+        (tmp_path / name).write_bytes(b"Rar!")
+        with pytest.raises(DataError, match=words):
+            folder_of(tmp_path / name)
 
 
 @pytest.mark.parametrize("wrapper", ["", "birds-v2/", "./"])
@@ -124,8 +126,8 @@ def test_two_members_that_would_be_one_file_are_refused_and_both_are_named(
 def test_a_disk_that_takes_one_name_for_another_overwrites_nothing(tmp_path, monkeypatch):
     """As on a case-insensitive disk: the second name leads to the first's file."""
     path = archive_of(tmp_path / "a.zip", {"cats/a.jpg": b"1", "CATS/A.jpg": b"2"})
-    safe = archives._safe
-    monkeypatch.setattr(archives, "_safe", lambda name, archive: safe(name.lower(), archive))
+    safe = placement.safe_path
+    monkeypatch.setattr(placement, "safe_path", lambda name, label: safe(name.lower(), label))
     refuse(path, "'cats/a.jpg' and 'CATS/A.jpg' would be one file; refused")
 
 
@@ -217,7 +219,7 @@ def test_an_archive_that_swells_when_unpacked_is_stopped(tmp_path, monkeypatch, 
     files = (
         {"zeros": bytes(1_000_000)} if limit == "MAX_BYTES" else {f"{i}": b"" for i in range(101)}
     )
-    monkeypatch.setattr(archives, limit, 100)
+    monkeypatch.setattr(unpack_limits, limit, 100)
     refuse(archive_of(tmp_path / "bomb.zip", files), said)
 
 
