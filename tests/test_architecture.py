@@ -27,7 +27,7 @@ LAYERS = [
         "recipe",
         "torch_env",
     },
-    {"dataset", "runs"},
+    {"convert", "dataset", "runs"},
     {"learn", "blending", "submission", "reporting"},
     {"engines", "inference", "layout"},
     {"api", "doctor", "init"},

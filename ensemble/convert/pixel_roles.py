@@ -1,0 +1,106 @@
+"""Which columns beside the pixels hold the id, the label and the split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble.convert.part_names import sample_tables
+from ensemble.convert.pixel_columns import PixelColumns
+from ensemble.convert.table_rows import table_rows
+from ensemble.dataset.label_column import LABELS
+from ensemble.dataset.scan import one_line
+from ensemble.dataset.split_folders import Split, split_of_name
+from ensemble.errors import DataError
+
+ID = {"id", "image_id", "imageid", "img_id", "image_name", "filename", "file_name", "file"}
+SPLIT = {"usage", "split", "subset", "partition", "set"}
+LABEL = {*LABELS, "emotion", "digit", "character", "letter"}
+FER2013: dict[str, Split] = {"PublicTest": "valid", "PrivateTest": "test"}
+
+
+@dataclass(frozen=True)
+class PixelTable:
+    """A CSV of images: its pixels and the positions of its other columns, None where it has none.
+
+    split is that of all rows; None where a column says it for each.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    columns: PixelColumns
+    split: Split | None = None
+    split_column: int | None = None
+    id_column: int | None = None
+    label_column: int | None = None
+
+    def others(self) -> list[int]:
+        """The columns that are neither pixels nor id nor split, and have a name."""
+        taken = (self.split_column, self.id_column)
+        positions = self.columns.others(len(self.header))
+        return [i for i in positions if i not in taken and not _is_unnamed(self.header[i])]
+
+
+def _is_unnamed(name: str) -> bool:
+    """Whether a column is an index that pandas wrote."""
+    return not name or name.lower().startswith("unnamed:")
+
+
+def split_of_cell(cell: str) -> Split | None:
+    """The split that a cell means: train, Training, PublicTest, …"""
+    return FER2013.get(cell.strip()) or split_of_name(cell.strip())
+
+
+def with_id_and_split(table: PixelTable, row: Sequence[str]) -> PixelTable:
+    """The table with its id column and its split column, known by name. Raises DataError."""
+    others = table.columns.others(len(table.header))
+    ids = [i for i in others if table.header[i].lower() in ID]
+    if len(ids) > 1:
+        names = " and ".join(table.header[i] for i in ids)
+        raise DataError(
+            f"{one_line(table.path)}: each of the columns {names} could be the id\nremove one"
+        )
+    splits = [i for i in others if table.header[i].lower() in SPLIT and i < len(row)]
+    splits = [i for i in splits if split_of_cell(row[i])]
+    return PixelTable(
+        table.path,
+        table.header,
+        table.columns,
+        split_column=splits[0] if splits else None,
+        id_column=ids[0] if ids else None,
+    )
+
+
+def label_of(root: Path, train: PixelTable, test: PixelTable | None) -> tuple[int, tuple[str, ...]]:
+    """The label column of the training table, and notes. Raises DataError where it is not clear.
+
+    It is the one that the sample submission has too, else the only one of a usual name, else the
+    only column that the test table lacks.
+    """
+    others = train.others()
+    in_sample = [i for i in others if train.header[i].lower() in _asked_for(root)]
+    usual = [i for i in others if train.header[i].lower() in LABEL]
+    test_names = {test.header[i] for i in test.others()} if test else set()
+    only_here = [i for i in others if train.header[i] not in test_names]
+    candidates = next((some for some in (in_sample, usual, only_here) if some), [])
+    if len(candidates) != 1:
+        names = ", ".join(train.header[i] for i in candidates or others) or "no other column"
+        problem = "each could be the label" if candidates else "none is a label"
+        raise DataError(
+            f"{one_line(train.path)}: beside the pixels it has {names[:200]}: {problem}\n"
+            "name the label column label"
+        )
+    label = candidates[0]
+    unused = ", ".join(train.header[i] for i in others if i != label)
+    notes = [f"{train.path.name}: columns that are not used: {unused[:200]}"] if unused else []
+    if label not in usual:
+        notes.insert(0, f"{train.path.name}: the label is {train.header[label]}")
+    return label, tuple(notes)
+
+
+def _asked_for(root: Path) -> set[str]:
+    """The columns of the sample submissions, without the first, in lower case."""
+    names: set[str] = set()
+    for path in sample_tables(root):
+        header = next(table_rows(path), (0, [""]))[1]
+        names |= {name.strip().lower() for name in header[1:]}
+    return names
