@@ -31,3 +31,9 @@ def millions(n: int) -> str:
     if n >= 1_000_000:
         return f"{n / 1e6:.1f} M"
     return f"{n / 1e3:.0f} k" if n >= 10_000 else f"{n:,}"
+
+
+def gigabytes(n_bytes: int) -> str:
+    """A number of bytes in a fitting unit: `12 MB`, `3.4 GB`."""
+    n_megabytes = n_bytes / 1e6
+    return f"{n_megabytes:,.0f} MB" if n_megabytes < 1000 else f"{n_megabytes / 1000:,.1f} GB"

@@ -43,6 +43,7 @@ sets = typer.Typer(
 )
 sets.command("list")(data.list_data)
 sets.command("get")(data.get_data)
+sets.command("unpack")(data.unpack_data)
 app.add_typer(sets, name="data")
 
 

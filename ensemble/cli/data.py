@@ -47,13 +47,16 @@ def init(
 ) -> None:
     """Inspect a folder or archive, report what is in it, and write recipes for it."""
     from ensemble import display
+    from ensemble.display import live
     from ensemble.display.data import init_json, show_start, show_understanding
     from ensemble.init import NotWritten, write_recipes
     from ensemble.layout.questions import Options
+    from ensemble.signals import stoppable
 
     options = Options(label, id_, train, test, sample, answer, positive, metric, yes)
     try:
-        new = write_recipes(path, name, Path("recipes"), options=options)
+        with live.progress() as show, stoppable(show) as emit:
+            new = write_recipes(path, name, Path("recipes"), options=options, emit=emit)
     except NotWritten as stop:
         if json:
             display.show_json(init_json(stop.understanding, ()))
@@ -155,6 +158,27 @@ def get_data(name: SetName, local_files: LocalFiles = None, to: Destination = No
         display.next_commands(f"ens train {dataset.recipe}{path}")
     else:
         display.next_commands(f"ens init {shlex.quote(str(local.folder))}")
+
+
+UnpackTo = Annotated[
+    Path | None, typer.Option("--to", metavar="DIR", help="the folder to fill (NAME_images, here)")
+]
+
+
+def unpack_data(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="a folder or an archive")],
+    to: UnpackTo = None,
+) -> None:
+    """Turn archives, pixel tables, TFRecords and arrays into image folders and tables, once."""
+    from ensemble import display
+    from ensemble.display import live
+    from ensemble.init.unpack import unpacked_folder
+    from ensemble.signals import stoppable
+
+    with live.progress() as show, stoppable(show) as emit:
+        folder = unpacked_folder(path, to, emit)
+    display.say(f"{folder}: image folders and tables")
+    display.next_commands(f"ens init {shlex.quote(str(folder))}")
 
 
 FigureFolder = Annotated[

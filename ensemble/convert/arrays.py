@@ -17,7 +17,7 @@ from ensemble.convert.part_names import Numbering, numbering, one_of_each_split,
 from ensemble.convert.pixel_scale import N_HEAD, Scale, as_bytes, scale_note, scale_of
 from ensemble.convert.png import SUFFIX, png_of
 from ensemble.convert.row_labels import RowLabels, labels_by_row
-from ensemble.dataset.split_folders import Split
+from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
 
 CHANNELS = (1, 3, 4)

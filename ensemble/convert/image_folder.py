@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.dataset.filenames import SUFFIXES
-from ensemble.dataset.split_folders import Split
+from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
 from ensemble.events import Progress
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.dataset.scan import one_line
-from ensemble.dataset.split_folders import USUAL, Split, split_of_name
+from ensemble.dataset.split_names import USUAL, Split, split_of_name
 from ensemble.errors import DataError
 
 Candidate = TypeVar("Candidate")

@@ -7,9 +7,9 @@ from pathlib import Path
 from ensemble.convert.part_names import sample_tables
 from ensemble.convert.pixel_columns import PixelColumns
 from ensemble.convert.table_rows import table_rows
-from ensemble.dataset.label_column import LABELS
+from ensemble.dataset.column_names import LABELS
 from ensemble.dataset.scan import one_line
-from ensemble.dataset.split_folders import Split, split_of_name
+from ensemble.dataset.split_names import Split, split_of_name
 from ensemble.errors import DataError
 
 ID = {"id", "image_id", "imageid", "img_id", "image_name", "filename", "file_name", "file"}

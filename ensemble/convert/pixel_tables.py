@@ -24,7 +24,7 @@ from ensemble.convert.png import SUFFIX, png_of
 from ensemble.convert.table_rows import count_rows, table_rows
 from ensemble.dataset.filenames import without_suffix
 from ensemble.dataset.scan import one_line
-from ensemble.dataset.split_folders import Split
+from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
 
 N_HEAD_VALUES = 1_000_000  # numbers that decide scale and order of channels, at most

@@ -15,7 +15,7 @@ from ensemble.convert.record_features import Features, LabelPairs, Roles, checke
 from ensemble.convert.tfrecords import NAME, count_records, records
 from ensemble.dataset.filenames import without_suffix
 from ensemble.dataset.scan import one_line
-from ensemble.dataset.split_folders import Split
+from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
 
 N_FILES, N_RECORDS = 8, 8  # of each split: how many records decide which feature is which

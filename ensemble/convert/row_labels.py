@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.convert.part_names import first_number, sample_tables
+from ensemble.dataset.column_names import LABELS
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
-from ensemble.dataset.label_column import LABELS
 from ensemble.dataset.scan import one_line
 from ensemble.errors import DataError
 

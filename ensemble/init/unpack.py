@@ -1,23 +1,155 @@
-"""The plain folder of what a competition ships: archives and records are unpacked once."""
+"""The plain folder of what a competition ships: archives, records and arrays are unpacked once."""
 
+import hashlib
+import json
+import os
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from ensemble.convert.plan import Conversion, conversion_of
 from ensemble.dataset.archives import folder_of
+from ensemble.dataset.nested import inner_archives, sizes_of_archives, unpack_all
+from ensemble.dataset.own_folders import UNPACKED
+from ensemble.errors import DataError
+from ensemble.events import Emit, Note, Progress, Step, ignore
+from ensemble.files import ENVIRONMENT, not_written, remove_unfinished, staged_folder
+from ensemble.numbers import count, gigabytes
 from ensemble.paths import find
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A folder of plain files; given is what the user named, an archive in the cache included."""
+    """A folder of image files and tables; is_archive: in the cache, from the archive itself.
+
+    given is the folder that the user named; root differs from it where it was unpacked.
+    """
 
     root: Path
     given: Path
     is_archive: bool
 
 
-def opened(path: str, name: str) -> Opened:
-    """The plain folder of a folder or archive. Raises DataError."""
+def opened(path: str, target: Path, emit: Emit = ignore) -> Opened:
+    """The plain folder of a folder or archive: itself, or `target`, where it is unpacked once.
+
+    Raises DataError.
+    """
     given = find(path)
     root = folder_of(given)
-    return Opened(root, root, given.is_file())
+    is_archive = given.is_file()
+    archives = () if is_archive else inner_archives(root)
+    conversion = None if archives else conversion_of(root)
+    if not archives and conversion is None:
+        return Opened(root, root, is_archive)
+    if not _is_unpacked(root, target):
+        remove_unfinished(target)
+        _unpack(root, target, len(archives), conversion, emit)
+    return Opened(target, root, is_archive=False)
+
+
+def unpacked_folder(path: str, target: Path | None, emit: Emit = ignore) -> Path:
+    """The folder of image files and tables for a folder or archive of anything else.
+
+    Without a target it is NAME_images in the current folder. Raises DataError, also where there is
+    nothing to unpack.
+    """
+    given = find(path)
+    target = target or Path(f"{default_name(path)}_images")
+    folder = opened(path, target, emit)
+    if folder.root == given:
+        raise DataError(f"{path}: holds plain files already; nothing to unpack")
+    return folder.root
+
+
+def default_name(path: str) -> str:
+    """A name for recipes from a folder's or archive's name."""
+    stem = Path(path).absolute().name.split(".")[0]
+    return re.sub(r"[^A-Za-z0-9-]+", "_", stem).strip("_-")[:60] or "images"
+
+
+def _is_unpacked(root: Path, target: Path) -> bool:
+    """Whether the target is there, from this content. Raises DataError for any other target."""
+    if not os.path.lexists(target):
+        return False
+    try:
+        source = json.loads((target / UNPACKED).read_text(encoding="utf-8"))["source"]
+    except (OSError, ValueError, KeyError, TypeError):
+        source = None
+    if source != _fingerprint(root):
+        raise DataError(
+            f"{target}: exists, but not with what is in {root} now\n"
+            "remove it, or choose another --name"
+        )
+    return True
+
+
+def _fingerprint(root: Path) -> str:
+    """A hash of the names, sizes and times of a folder's files."""
+    stats = [(path, path.stat()) for path in sorted(root.rglob("*")) if path.is_file()]
+    lines = [
+        f"{path.relative_to(root).as_posix()} {stat.st_size} {stat.st_mtime_ns}"
+        for path, stat in stats
+        if not any(part.startswith(".") for part in path.relative_to(root).parts)
+    ]
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+def _unpack(
+    root: Path, target: Path, n_archives: int, conversion: Conversion | None, emit: Emit
+) -> None:
+    n_bytes = conversion.n_bytes if conversion else sizes_of_archives(root)
+    source = conversion.kind if conversion else count(n_archives, "archive")
+    _check_space(target, n_bytes)
+    emit(Note(target.name, f"unpacking {source} into {target}: {gigabytes(n_bytes)}"))
+    try:
+        with staged_folder(target) as staging:
+            if conversion is not None:
+                _convert(conversion, staging, target, emit)
+            else:
+                _open_archives(root, staging, target, emit)
+            marker = {"source": _fingerprint(root), "from": str(root)}
+            (staging / UNPACKED).write_text(json.dumps(marker), encoding="utf-8")
+    except OSError as error:
+        if error.errno not in ENVIRONMENT:
+            raise
+        raise DataError(not_written(target, error)) from None
+
+
+def _check_space(target: Path, n_bytes: int) -> None:
+    """Raises DataError where the disk is too small."""
+    parent = next(folder for folder in target.absolute().parents if folder.is_dir())
+    n_free = shutil.disk_usage(parent).free
+    if n_bytes > n_free:
+        raise DataError(
+            f"{target}: {gigabytes(n_bytes)} are needed, {gigabytes(n_free)} are free on that disk\n"
+            "free space, or run `ens` in a folder on another disk"
+        )
+
+
+def _open_archives(root: Path, staging: Path, target: Path, emit: Emit) -> None:
+    """Fill a folder with the images that archives hold, or that their tables and records hold."""
+    with TemporaryDirectory(dir=staging, prefix=".opened-") as temporary:
+        folder = Path(temporary)
+        unpack_all(root, folder, _progress(emit, target, "unpacking"))
+        conversion = conversion_of(folder)
+        if conversion is not None:
+            _convert(conversion, staging, target, emit)
+            return
+        for child in folder.iterdir():
+            child.rename(staging / child.name)
+
+
+def _convert(conversion: Conversion, staging: Path, target: Path, emit: Emit) -> None:
+    conversion.write(staging, _progress(emit, target, "writing images"))
+    for note in conversion.notes:
+        emit(Note(target.name, note))
+
+
+def _progress(emit: Emit, target: Path, phase: str) -> Progress:
+    def report(n_done: int, n_total: int) -> None:
+        emit(Step(target.name, phase, n_done, n_total))
+
+    return report

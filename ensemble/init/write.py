@@ -7,12 +7,13 @@ from pathlib import Path
 
 from ensemble.dataset.split import split_images
 from ensemble.errors import EnsembleError
+from ensemble.events import Emit, ignore
 from ensemble.files import write_text
 from ensemble.hardware import Machine
 from ensemble.init.data_section import data_section
 from ensemble.init.families import Setting, families
 from ensemble.init.labels_table import labels_table, needs_table
-from ensemble.init.unpack import Opened, opened
+from ensemble.init.unpack import Opened, default_name, opened
 from ensemble.layout.questions import Options
 from ensemble.layout.understanding import Understanding, understand
 from ensemble.recipe import Recipe
@@ -49,17 +50,18 @@ def write_recipes(
     folder: Path,
     machine: Machine | None = None,
     options: Options = Options(),  # noqa: B008
+    emit: Emit = ignore,
 ) -> NewRecipes:
     """Recognize an image set and write its recipes; overwrites nothing.
 
     Raises EnsembleError, and NotWritten where the user has to decide something first.
     """
-    name = name or _name_of(path)
+    name = name or default_name(path)
     if not _NAME.fullmatch(name):
         raise EnsembleError(
             f"--name {name[:100]!r}: allowed are letters, digits, dot, dash, underscore, 80 at most"
         )
-    source = opened(path, name)
+    source = opened(path, Path(f"{name}_images"), emit)
     understanding = understand(source.root, options)
     _check_settled(path, understanding)
     machine = machine or Machine.here()
@@ -75,12 +77,6 @@ def write_recipes(
         Recipe.load(file)
     _check_reads_the_same(recipes[0], understanding)
     return NewRecipes(understanding, machine, (base, *recipes, *tables))
-
-
-def _name_of(path: str) -> str:
-    """A recipe name from the folder's or archive's name."""
-    stem = Path(path).absolute().name.split(".")[0]
-    return re.sub(r"[^A-Za-z0-9-]+", "_", stem).strip("_-")[:60] or "images"
 
 
 def _check_settled(path: str, understanding: Understanding) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ensemble.layout.id_column import letters
+from ensemble.dataset.column_names import letters
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement
 from ensemble.layout.table import Column, Table

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ensemble.dataset.column_names import same_name
 from ensemble.dataset.filenames import SUFFIXES
 from ensemble.layout.placement import Placement, placements, smallest
 from ensemble.layout.questions import Inquiry
@@ -10,16 +11,6 @@ from ensemble.layout.survey import ImageFolder, Survey
 from ensemble.layout.table import Column, Table
 
 INDEX_NAMES = ("", "index", "unnamed: 0", "unnamed: 0.1", "#", "row", "no", "no.", "nr")
-
-
-def same_name(a: str, b: str) -> bool:
-    """Whether two column names are the same words: `Image_id` and `image id`."""
-    return letters(a) == letters(b) != ""
-
-
-def letters(name: str) -> str:
-    """The letters and digits of a column name, in lower case."""
-    return "".join(filter(str.isalnum, name)).casefold()
 
 
 def placed_table(

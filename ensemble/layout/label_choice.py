@@ -4,10 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from ensemble.dataset.column_names import LABELS, letters, same_name
 from ensemble.dataset.filenames import same_form
 from ensemble.errors import DataError
 from ensemble.layout.groups import is_group_name
-from ensemble.layout.id_column import letters, placed_table, same_name
+from ensemble.layout.id_column import placed_table
 from ensemble.layout.labeling import (
     Labeling,
     by_column,
@@ -23,10 +24,6 @@ from ensemble.layout.survey import ImageFolder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import merged
 
-LABELS = (
-    *("label", "labels", "target", "targets", "class", "classes", "category", "categories", "tags"),
-    *("breed", "species", "diagnosis", "dx", "y", "genus"),
-)
 FEW = 0.5  # a label column has fewer different cells than this share of the rows
 Placed = dict[str, tuple[Table, Placement]]  # by file: the tables about images
 

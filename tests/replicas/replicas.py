@@ -1,20 +1,14 @@
-#!/usr/bin/env python3
 """Tiny replicas of the layouts in which public competitions ship their files.
 
-Names, columns and spellings are real, the images are noise.
-
-    python make_layouts.py OUT [NAME...]      -> OUT/<NAME>/…
-
-Needs Pillow. expected.csv says what a user would want `ens init` to make of each.
+Names, columns and spellings are real, the images are noise. expected.csv says what `ens init`
+should make of each.
 """
 
 import csv
 import io
 import random
 import shutil
-import sys
 import zipfile
-from pathlib import Path
 
 from PIL import Image
 
@@ -659,16 +653,7 @@ def pet_images(r):
     (r / "readme[1].txt").write_text("x")
 
 
-def main():
-    out, names = Path(sys.argv[1]), sys.argv[2:] or list(CASES)
-    for name in names:
-        random.seed(name)
-        root = out / name
-        shutil.rmtree(root, ignore_errors=True)
-        root.mkdir(parents=True)
-        CASES[name](root)
-    print(f"{len(names)} layouts in {out}")
-
-
-if __name__ == "__main__":
-    main()
+def make(name, root):
+    """Fill an empty folder with the replica of this name; the same bytes each time."""
+    random.seed(name)
+    CASES[name](root)

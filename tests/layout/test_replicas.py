@@ -1,0 +1,100 @@
+"""`ens init` on replicas of the layouts that public competitions ship: what is understood of each."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import replicas
+
+from ensemble.cli import main
+from ensemble.recipe import Recipe
+
+EXPECTED_FILE = Path(replicas.__file__).with_name("expected.csv")
+EXPECTED = {
+    row["name"]: row for row in csv.DictReader(EXPECTED_FILE.read_text("utf-8").splitlines())
+}
+NOT_YET = [
+    name for name, row in EXPECTED.items() if row["target"] != "class" or row["answer"] == "top_k"
+]
+GROUPS = {
+    "siim_isic": ["patient_id"],
+    "state_farm": ["subject"],
+    "iwildcam2019": ["location", "seq_id"],
+    "ranzcr": ["PatientID"],
+}
+
+
+@pytest.fixture
+def init(tmp_path, monkeypatch, capsys):
+    """init(name, *options): exit status, the JSON object and the error of `ens init --json`."""
+
+    def init(name, *options):
+        root = tmp_path / "input" / name
+        root.mkdir(parents=True)
+        replicas.make(name, root)
+        (tmp_path / "here").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "here")
+        monkeypatch.setattr(sys, "argv", ["ens", "init", str(root), "--json", *options])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        return ended.value.code, json.loads(shown.out), shown.err
+
+    return init
+
+
+def test_there_is_a_replica_for_each_row():
+    assert set(replicas.CASES) == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_competition_is_understood(name, init):
+    expected = EXPECTED[name]
+    positive = ["--positive", "dog"] if name.startswith("dogs_redux") else []
+    code, understood, error = init(name, "--metric", expected["metric"], *positive)
+    counts = {key: understood[key] for key in ("classes", "labelled", "test")}
+    assert counts == {key: int(expected[key]) for key in counts}
+    assert (understood["target"], understood["metric"]) == (expected["target"], expected["metric"])
+    assert (understood["answer"] or "") == expected["answer"]
+    assert understood["groups"] == GROUPS.get(name, [])
+    assert understood["questions"] == []
+    if name in NOT_YET:
+        assert (code, understood["recipes"]) == (1, [])
+        assert "not supported yet" in error
+    else:
+        assert code == 0, error
+        recipes = [Path(file) for file in understood["recipes"]]
+        assert all(map(Path.is_file, recipes))
+        assert Recipe.load(recipes[1]).data.metric == expected["metric"]
+
+
+@pytest.mark.parametrize(
+    "name", ["dog_breed", "aptos", "seedlings", "chest_xray", "plant_path_2020"]
+)
+def test_without_a_metric_the_default_is_taken(name, init):
+    code, understood, _ = init(name)
+    probabilities = understood["answer"] == "probabilities"
+    assert (code, understood["metric"]) == (0, "log_loss" if probabilities else "accuracy")
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("dogs_redux", "--positive"), ("histopathologic", "--answer"), ("unibuc_brain", "--answer")],
+)
+def test_what_only_the_user_knows_is_asked_and_the_option_named(name, option, init):
+    code, understood, error = init(name)
+    assert (code, understood["recipes"]) == (1, [])
+    (question,) = understood["questions"]
+    assert all(option in choice["option"] for choice in question["choices"])
+    assert option in error
+    assert not Path("recipes").exists()
+
+
+@pytest.mark.parametrize("name", ["dogs_redux", "histopathologic"])
+def test_yes_takes_a_first_choice_but_never_a_positive_class(name, init):
+    code, understood, _ = init(name, "--yes")
+    assert (code, bool(understood["questions"])) == (
+        (1, True) if name == "dogs_redux" else (0, False)
+    )
