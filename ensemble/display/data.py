@@ -37,7 +37,7 @@ def show_understanding(understood: "Understanding") -> None:
         say(note)
     for group in understood.groups:
         say(
-            f"groups: {group.column} in {group.table.file} ({group.n_groups:,}); "
+            f"groups: {group.source} ({group.n_groups:,}); "
             "with data.group images of one are never split"
         )
     say(f"please check: {'; '.join(understood.doubts) if understood.doubts else 'nothing so far'}")

@@ -31,7 +31,7 @@ def data_section(
         _valid(understood),
         _test(understood),
         *_submission(understood),
-        *_groups(understood, labels_file if is_table else None),
+        *_groups(understood),
         *size_lines(understood.sizes.side, understood.n_train, machine),
         "augment: standard         # none | light | standard | heavy, or a map of changes",
     ]
@@ -106,18 +106,21 @@ def used_group(understood: Understanding) -> GroupColumn | None:
     return group if group.n_groups >= FEW_GROUPS else None
 
 
-def _groups(understood: Understanding, labels_file: Path | None) -> list[str]:
+def _groups(understood: Understanding) -> list[str]:
     used = used_group(understood)
     lines = []
     for group in understood.groups:
-        is_own = group.table is understood.labeling.table
-        text = (
-            quoted(group.column)
-            if is_own
-            else mapping(file=group.table.file, id=group.id, column=group.column)
-        )
+        text = _group_text(group, understood)
         if group is used:
             lines.append(f"  group: {text}   # images of one {group.column} stay in one split")
         else:
             lines.append(f"  # group: {text}   # would keep images of one {group.column} together")
     return lines
+
+
+def _group_text(group: GroupColumn, understood: Understanding) -> str:
+    if group.table is None:
+        return f"{{pattern: {in_quotes(group.pattern)}}}"
+    if group.table is understood.labeling.table:
+        return quoted(group.column)
+    return mapping(file=group.table.file, id=group.id, column=group.column)

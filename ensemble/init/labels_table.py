@@ -28,7 +28,8 @@ def _is_plain(labeling: Labeling) -> bool:
     """Whether the labels are in one column of one table with a header, one row for each image."""
     assert labeling.table is not None
     is_repeated = len(labeling.labels) + labeling.n_missing < len(labeling.table)
-    return labeling.table.has_header and not labeling.is_joined and not is_repeated
+    is_csv = not labeling.table.file.lower().endswith(".json")
+    return is_csv and labeling.table.has_header and not labeling.is_joined and not is_repeated
 
 
 def labels_table(understanding: Understanding) -> str:
@@ -59,13 +60,13 @@ def group_cells(understanding: Understanding) -> dict[str, dict[str, str]]:
     labeling = understanding.labeling
     if labeling.table is None or labeling.placement is None or labeling.is_joined:
         return {}
-    images = labeling.placement.images
+    table, images = labeling.table, labeling.placement.images
     return {
         group.column: {
             image: cell
-            for image, cell in zip(images, labeling.table[group.column].cells, strict=True)
+            for image, cell in zip(images, table[group.column].cells, strict=True)
             if image is not None
         }
         for group in understanding.groups
-        if group.table is labeling.table and group.column not in ("id", "label", SPLIT)
+        if group.table is table and group.column not in ("id", "label", SPLIT)
     }

@@ -1,9 +1,11 @@
 """Columns that look like patients, drivers, sites or sequences: rows that must not be split."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
-from ensemble.dataset.column_names import letters
+from ensemble.dataset.filenames import without_suffix
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement
 from ensemble.layout.table import Column, Table
@@ -14,18 +16,31 @@ WORDS = (
     *("scene", "session", "lesion", "slide", "case", "group", "cluster", "farm", "field", "plot"),
     *("burst", "track", "trap", "donor", "owner", "author", "series", "wsi", "plate", "well"),
 )
-NOT_GROUPS = ("num", "count", "frames", "class", "type", "name", "age", "width", "height", "size")
+NOT_GROUPS = ("num", "count", "frame", "class", "type", "age", "width", "height", "size", "label")
 LEAST_SIZE = 1.2  # images per group, on average
+
+
+SIDES = r"^(.+?)[ _-](?:left|right|l|r|od|os)$"  # two eyes, hands or breasts of one patient
+_TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
 @dataclass(frozen=True)
 class GroupColumn:
-    """A column that could keep rows together; id is the table's column of images."""
+    """A column that could keep rows together; id is the table's column of images.
 
-    table: Table
+    Without a table the pattern finds the group in the files' names.
+    """
+
+    table: Table | None
     id: str
     column: str
     n_groups: int
+    pattern: str = ""
+
+    @property
+    def source(self) -> str:
+        """Where the groups stand, in words."""
+        return f"{self.column} in {self.table.file}" if self.table else "sides in the files' names"
 
 
 def group_columns(
@@ -43,7 +58,17 @@ def group_columns(
             for column in table.others(*taken)
             if _looks_like_group(column)
         ]
-    return groups
+    return groups or _sides(labeling)
+
+
+def _sides(labeling: Labeling) -> list[GroupColumn]:
+    """The pattern of files named by left and right, if all are."""
+    stems = [without_suffix(PurePosixPath(image).name) for image in labeling.labels]
+    matches = [re.search(SIDES, stem, re.IGNORECASE) for stem in stems]
+    owners = {match[1] for match in matches if match}
+    if all(matches) and len(owners) <= len(stems) / LEAST_SIZE:
+        return [GroupColumn(None, "", "sides", len(owners), f"(?i){SIDES}")]
+    return []
 
 
 def _looks_like_group(column: Column) -> bool:
@@ -54,5 +79,6 @@ def _looks_like_group(column: Column) -> bool:
 
 def is_group_name(name: str) -> bool:
     """Whether a column is named like groups: `PatientID`, `seq_id`, but not `seq_num_frames`."""
-    words = letters(name)
-    return any(word in words for word in WORDS) and not any(word in words for word in NOT_GROUPS)
+    words = [word.lower() for word in _TOKEN.findall(name)]
+    stems = {word.removesuffix("id").removesuffix("s") for word in words} | set(words)
+    return bool(stems & set(WORDS)) and not stems & set(NOT_GROUPS)

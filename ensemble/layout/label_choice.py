@@ -22,8 +22,11 @@ from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, inner, one_of
 from ensemble.layout.survey import ImageFolder, Survey
 from ensemble.layout.table import Column, Table
-from ensemble.layout.validation import merged
+from ensemble.layout.validation import merged, with_listed_splits
 
+_PART = re.compile(
+    r"(?:part|batch|chunk|images?|imgs?|folder|set|disk|vol|volume|shard|zip)[ _-]*(\d+)$", re.I
+)
 FEW = 0.5  # a label column has fewer different cells than this share of the rows
 Placed = dict[str, tuple[Table, Placement]]  # by file: the tables about images
 
@@ -52,6 +55,9 @@ def labelings(
             return [folders]
     if of_sample:
         return _without_repeats(of_sample, folders)
+    explicit = [labeling for labeling in from_tables if _is_from_json(labeling)]
+    if explicit:
+        return _without_repeats(explicit, folders)
     if folders is not None and not (from_tables and _are_numbered(folders.classes)):
         usual = [labeling for labeling in from_tables if _is_usual(labeling)]
         inner_folders = filter(None, [by_subfolders(folders.folder)])
@@ -63,8 +69,9 @@ def labelings(
 
 
 def _are_numbered(names: Sequence[str]) -> bool:
-    """Whether names are equal but for a number, as those of the parts of a set are."""
-    return len({re.sub(r"\d+", "#", name) for name in names}) == 1 and not names[0].isdigit()
+    """Whether names are equal but for a number, and say that they are parts of a set."""
+    parts = {name[: match.start(1)] for name in names if (match := _PART.search(name))}
+    return len(parts) == 1 and all(map(_PART.search, names))
 
 
 def _from_tables(placed: Placed, sample: Table | None) -> list[Labeling]:
@@ -147,6 +154,10 @@ def _likeliest(candidates: Sequence[Labeling]) -> list[Labeling]:
         if likely:
             return likely
     return candidates
+
+
+def _is_from_json(labeling: Labeling) -> bool:
+    return labeling.table is not None and labeling.table.file.lower().endswith(".json")
 
 
 def _is_group(labeling: Labeling) -> bool:
@@ -243,7 +254,9 @@ def choose_labeling(
         table, placement, column = by_option[option]
         labeling = by_column(table, placement, column)
     _check_labels(labeling)
-    return labeling
+    if labeling.is_joined:
+        return labeling
+    return with_listed_splits(surveyed, roles, labeling, placed.values())
 
 
 def _by_option(placed: Placed) -> dict[str, tuple[Table, Placement, str]]:

@@ -8,7 +8,7 @@ from ensemble.layout.questions import Inquiry
 from ensemble.layout.table import Column, Table
 
 SEPARATORS = (" ", ",", ";", "|")
-PLURAL = ("labels", "tags", "classes", "attributes", "attributeids", "categories", "targets")
+PLURAL = ("labels", "tags", "classes", "attributes", "attributeids", "categories", "categoryids")
 MOST_CLASSES = 50  # whole numbers of more different values, most of them single, are a quantity
 
 

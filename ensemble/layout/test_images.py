@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
+from ensemble.dataset.split_names import split_of_name
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement, placements, smallest
 from ensemble.layout.questions import Inquiry
@@ -50,6 +52,12 @@ def test_images(
     return TestImages(folder, len(table), table, placement.column, is_sample)
 
 
+def _is_for_testing(table: Table, placement: Placement, roles: Roles) -> bool:
+    """Whether a table lists test images: by its name, or by the folder that they are in."""
+    by_name = split_of_name(PurePosixPath(table.file).stem)
+    return "test" in (by_name, roles.split_of(placement.folder)) and by_name in ("test", None)
+
+
 def _shares(folder: ImageFolder, labeled: set[str]) -> bool:
     """Whether training images lie in a folder."""
     return any(folder.path_of(image) in labeled for image in folder.images)
@@ -67,7 +75,9 @@ def _listing(
     lists = [
         (table, placement)
         for table, placement in placed.values()
-        if placement.n_missing == 0 and not labeled & set(placement.paths)
+        if placement.n_missing == 0
+        and not labeled & set(placement.paths)
+        and _is_for_testing(table, placement, roles)
     ]
     if sample is not None:
         column = sample.columns[0]

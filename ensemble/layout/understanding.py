@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ensemble.dataset.filenames import contents
@@ -12,6 +12,7 @@ from ensemble.errors import DataError
 from ensemble.layout.cells import Cells, cells_of
 from ensemble.layout.doubts import doubts_of, notes_of
 from ensemble.layout.groups import GroupColumn, group_columns
+from ensemble.layout.json_tables import json_tables
 from ensemble.layout.label_choice import choose_labeling, placed_tables
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.questions import Inquiry, Options, Question
@@ -81,6 +82,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         raise _nothing(surveyed)
     split_folders = roles(surveyed, options)
     sample, sample_notes = choose_sample(surveyed, split_folders, inquiry)
+    surveyed = replace(surveyed, tables=surveyed.tables + json_tables(surveyed.root, sample))
     placed = placed_tables(surveyed, split_folders, sample, inquiry)
     labeling = choose_labeling(surveyed, split_folders, placed, sample, inquiry)
     if labeling is None:

@@ -1,13 +1,14 @@
 """The validation images that the data set sets apart: a folder, a second table, or a column."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from ensemble.dataset.filenames import same_form, without_suffix
 from ensemble.dataset.split_names import split_of_name
 from ensemble.layout.labeling import Labeling
+from ensemble.layout.placement import Placement
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import ImageFolder, Survey
 from ensemble.layout.table import Table
@@ -76,6 +77,34 @@ def _joined(surveyed: Survey, labelings: Sequence[Labeling]) -> Labeling:
             splits |= dict.fromkeys(part, str(split))
     root = surveyed.folders["."]
     return replace(first, folder=root, labels=labels, splits=splits, is_joined=True)
+
+
+def with_listed_splits(
+    surveyed: Survey, roles: Roles, labeling: Labeling, tables: Iterable[tuple[Table, Placement]]
+) -> Labeling:
+    """The labeling with the labels of tables about validation or test images alone.
+
+    Such a table has one column whose cells are classes, and its name or folder is that of a split.
+    """
+    labels = {labeling.folder.path_of(image): text for image, text in labeling.labels.items()}
+    splits: dict[str, str] = {}
+    for table, placement in tables:
+        split = _split_of(table) or roles.split_of(placement.folder)
+        columns = [
+            column
+            for column in table.others(placement.column)
+            if len(column.counts) > 1 and set(column.counts) <= set(labeling.classes)
+        ]
+        paths = [path for path in placement.paths if path is not None]
+        if split in ("valid", "test") and len(columns) == 1 and not labels.keys() & set(paths):
+            rows = zip(placement.paths, columns[0].cells, strict=True)
+            labels |= {path: cell for path, cell in rows if path is not None}
+            splits |= dict.fromkeys(paths, str(split))
+    if not splits:
+        return labeling
+    splits = {path: splits.get(path, "train") for path in labels}
+    root = surveyed.folders["."]
+    return replace(labeling, folder=root, labels=labels, splits=splits, is_joined=True)
 
 
 def _split_of(table: Table | None) -> str | None:
