@@ -185,7 +185,7 @@ def _problem_of_cells(cells: set[str], classes: Sequence[str], answer: str | Non
 def _inferred(cells: set[str], classes: Sequence[str], metric: str | None) -> _Candidates:
     """What a single column means by its cells, and by the metric where only that decides."""
     texts = {cell for cell in cells if number(cell) is None}
-    numbers = {value for cell in cells - texts if (value := number(cell)) is not None}
+    numbers = {cell_number for cell in cells - texts if (cell_number := number(cell)) is not None}
     if not texts:
         return _of_numbers(numbers, classes, metric)
     if numbers and not _are_names(cells, classes):
@@ -210,17 +210,17 @@ def _of_texts(cells: set[str], classes: Sequence[str], metric: str | None) -> _C
 def _of_numbers(numbers: set[Decimal], classes: Sequence[str], metric: str | None) -> _Candidates:
     """A column of numbers: of names, of probabilities, or a choice."""
     by_class = class_numbers(classes)
-    is_fraction = any(0 < value < 1 for value in numbers)
+    is_fraction = any(0 < share < 1 for share in numbers)
     if are_zero_and_one(classes) and len(numbers) == 1 and not is_fraction:
         return _by_metric(min(numbers), classes, metric)
     if by_class and numbers <= set(by_class.values()):
         return _Candidates((CLASS_NAME,), _NUMBERS_ARE_NAMES)
-    if is_fraction and all(0 <= value <= 1 for value in numbers):
+    if is_fraction and all(0 <= share <= 1 for share in numbers):
         if len(classes) != 2:
             return _Candidates((), _not_two("its cells are fractions", classes))
         return _Candidates((POSITIVE,), "one column of fractions")
     is_filler = len(numbers) == 1 and len(classes) == 2 and metric in PROBABILITY_METRICS
-    are_whole = all(value == int(value) for value in numbers)
+    are_whole = all(amount == int(amount) for amount in numbers)
     if by_class and are_whole and not are_zero_and_one(classes) and not is_filler:
         return _Candidates((CLASS_NAME,), _NUMBERS_ARE_NAMES)
     shown = ", ".join(map(str, sorted(numbers)[:3]))
@@ -229,14 +229,14 @@ def _of_numbers(numbers: set[Decimal], classes: Sequence[str], metric: str | Non
 
 def _by_metric(cell: Decimal, classes: Sequence[str], metric: str | None) -> _Candidates:
     """Classes 0 and 1 under a sample of one number: only the metric says what a cell means."""
-    seen = f"its cells are all {cell}, the classes {listed(classes)}"
+    evidence = f"its cells are all {cell}, the classes {listed(classes)}"
     if metric in PROBABILITY_METRICS:
-        return _Candidates((POSITIVE,), f"{seen}, and {metric} scores probabilities")
+        return _Candidates((POSITIVE,), f"{evidence}, and {metric} scores probabilities")
     if metric in NAME_METRICS:
-        return _Candidates((CLASS_NAME,), f"{seen}, and {metric} scores class names")
+        return _Candidates((CLASS_NAME,), f"{evidence}, and {metric} scores class names")
     state = "is not set" if metric is None else f"is {metric[:40]!r}"
     return _Candidates(
-        _NAME_OR_PROBABILITY, f"{seen}: the metric would decide, data.metric {state}"
+        _NAME_OR_PROBABILITY, f"{evidence}: the metric would decide, data.metric {state}"
     )
 
 

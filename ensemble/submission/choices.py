@@ -38,9 +38,9 @@ def choices_of(
 
 
 def _of_probability(classes: Sequence[str], positive: str | None) -> list[Choice]:
-    known = positive if positive in classes else named_positive(classes)
-    if known is not None:
-        return [Choice(f"--answer {POSITIVE}", f"the probability of {known[:40]!r}")]
+    positive_class = positive if positive in classes else named_positive(classes)
+    if positive_class is not None:
+        return [Choice(f"--answer {POSITIVE}", f"the probability of {positive_class[:40]!r}")]
     return [
         Choice(f"--answer {POSITIVE} {choice.options}", choice.meaning)
         for choice in positive_choices(classes)

@@ -70,10 +70,6 @@ def matched_columns(columns: Sequence[str], classes: Sequence[str]) -> tuple[str
 
 def columns_problem(columns: Sequence[str], classes: Sequence[str]) -> str:
     """Why a sample's columns, the id first, are not one for each class; and what to do."""
-    advice = (
-        "a sample has an id, then one column of answers or one for each class: "
-        "save it so, and give that file by --sample"
-    )
     if columns[0].strip() in ("", "Unnamed: 0"):
         shown = ", ".join(map(repr, columns[1:4]))
         return (
@@ -83,9 +79,17 @@ def columns_problem(columns: Sequence[str], classes: Sequence[str]) -> str:
     class_forms = {same_form(name) for name in classes}
     column_names = {same_form(name) for name in columns[1:]}
     missing, extra = sorted(class_forms - column_names), sorted(column_names - class_forms)
+    differences = []
+    if missing:
+        differences.append(f"{len(missing)} classes have no column {missing[:3]}")
+    if extra:
+        differences.append(f"{len(extra)} columns are not classes {extra[:3]}")
+    advice = "a sample has an id, then one column of answers or one for each class: save it so"
+    if extra and not missing:
+        advice = "train with images of these classes, or save it without these columns"
     return (
-        f"its columns are not the classes: {len(missing)} classes have no column {missing[:3]}, "
-        f"{len(extra)} columns are not classes {extra[:3]}\n{advice}"
+        f"its columns are not the classes: {', '.join(differences)}\n"
+        f"{advice}, and give that file by --sample"
     )
 
 
@@ -127,9 +131,9 @@ def _spelled_numbers(cells: Collection[str], classes: Sequence[str]) -> dict[str
     if not set(cell_numbers.values()) <= set(numbers.values()):
         return None
     for spelling in _spellings(cells):
-        if any(value is None or spelling(value) != cell for cell, value in cell_numbers.items()):
+        if any(n is None or spelling(n) != cell for cell, n in cell_numbers.items()):
             continue
-        spelled = {name: spelling(value) for name, value in numbers.items()}
+        spelled = {name: spelling(amount) for name, amount in numbers.items()}
         has_all_digits = all(
             _cell_number(text, True) == numbers[name] for name, text in spelled.items()
         )

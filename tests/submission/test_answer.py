@@ -194,7 +194,7 @@ MISFITS = {
     "a column that is no class": (
         sample("id,cat,dog,unknown", "0,0,1"),
         PETS,
-        "0 classes have no column [], 1 columns are not classes ['unknown']",
+        "the classes: 1 columns are not classes ['unknown']\ntrain with images of these classes",
     ),
     "a class without a column": (sample("id,cat,dog", "0,0"), THREE, "no column ['owl']"),
     "two columns for one class": (sample("id,Cat,CAT", "0,0"), PETS, "are not the classes"),
@@ -517,3 +517,28 @@ def test_the_first_rows_of_the_file_are_said_in_words(case, written, tmp_path):
 def write(path, text):
     path.write_text(text)
     return path
+
+
+def test_the_options_of_the_command_decide_and_the_rows_are_shown(
+    tmp_path, fake_run, made_up, rng, monkeypatch, capsys
+):
+    from ensemble.cli import main
+    from ensemble.runs import publish
+
+    monkeypatch.chdir(tmp_path)
+    path = write(tmp_path / "s.csv", one_column("0"))
+    test = made_up(rng, classes=PETS, ids=IDS)
+    run = fake_run("runs", "r-1-s0", predictions=made_up(rng, 40, PETS), test=test)
+    data = run.data.model_copy(update={"sample_submission": str(path), "answer": "class_name"})
+    publish(run.model_copy(update={"data": data}))
+    options = ["--answer", "positive_probability", "--positive", "dog"]
+    for command in (["blend", "--name", "mine", *options], ["verify", "submissions/mine.csv"]):
+        monkeypatch.setattr("sys.argv", ["ens", *command])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code in (0, None), capsys.readouterr().err
+    shown = capsys.readouterr().out
+    share = by_id((tmp_path / "submissions/mine.csv").read_text())["t000"]
+    assert float(share) == pytest.approx(test.probs[0, 1])
+    assert "6 rows, positive_probability, checked; mine.json explains it" in shown
+    assert f"\n  t000: {float(share):.2f} that it is 'dog'\n" in shown
