@@ -6,12 +6,31 @@ from pathlib import Path
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from ensemble.recipe import AUGMENT_PRESETS, Augment, Data, Fit, Head, Model, Recipe, Resources
+from ensemble.recipe import (
+    AUGMENT_PRESETS,
+    Augment,
+    Data,
+    Fit,
+    Head,
+    IdPattern,
+    LabelsFile,
+    LabelsPattern,
+    Model,
+    Recipe,
+    Resources,
+    TableColumn,
+    TestTable,
+)
 
 PAGE = Path(__file__).parent / "recipes.md"
 SECTIONS = {
     "": Recipe,
     "data": Data,
+    "data.labels (as a map)": LabelsFile,
+    "data.labels (as a pattern)": LabelsPattern,
+    "data.test (as a map)": TestTable,
+    "data.group (as a map)": TableColumn,
+    "data.group (as a pattern)": IdPattern,
     "model": Model,
     "model.head": Head,
     "fit": Fit,

@@ -1,7 +1,6 @@
 """Images that must stay together: copies, or those of one patient, driver or place."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from ensemble.dataset.duplicates import duplicate_groups
 from ensemble.dataset.filenames import names_below
 from ensemble.dataset.image_folder import examples, ids_in
 from ensemble.dataset.labels import Labelled, labels_in_names
-from ensemble.dataset.match import Names
+from ensemble.dataset.match import Names, last_part
 from ensemble.dataset.tables import Images
 from ensemble.errors import DataError, RecipeError
 from ensemble.recipe import Data, IdPattern, TableColumn
@@ -23,7 +22,7 @@ def with_groups(pool: Labelled, data: Data, root: Path) -> Labelled:
         return pool
     if isinstance(data.valid, str):
         raise RecipeError(
-            f"data.group: {_written(data)}: the folder {data.valid} is the validation set, "
+            f"data.group: {_written(data.group)}: the folder {data.valid} is the validation set, "
             "so nothing is split\n"
             "set data.valid to a fraction or to {folds: 5}, or leave data.group out"
         )
@@ -42,11 +41,11 @@ def with_groups(pool: Labelled, data: Data, root: Path) -> Labelled:
     return replace(pool, images=replace(images, groups=groups))
 
 
-def _written(data: Data) -> str:
+def _written(group: str | TableColumn | IdPattern) -> str:
     """data.group as the recipe has it."""
-    if data.group is None or isinstance(data.group, str):
-        return str(data.group)
-    cells = (f"{key}: {text}" for key, text in data.group.model_dump().items())
+    if isinstance(group, str):
+        return group
+    cells = (f"{key}: {text}" for key, text in group.model_dump().items())
     return f"{{{', '.join(cells)}}}"[:200]
 
 
@@ -83,7 +82,7 @@ def _groups_of_table(
     table = read_table(root / column.file)
     names = Names(names_below(root / train, images.files), train)
     ids, cells = ids_in(table, column.id, [names]), table.column(column.column)
-    rows_of, rule = _rows_of_images(names, ids)
+    rows_of, rule = _rows_of_images(names, table, column.id, ids)
     missing = [name for i, name in enumerate(names.names) if i not in rows_of]
     if missing:
         raise DataError(
@@ -91,7 +90,6 @@ def _groups_of_table(
             f"{examples(missing)}\n"
             f"an id of {column.id}: {ids[0][:60]!r}; data.group needs a row for every image"
         )
-    _check_one_image(table, column, ids, rows_of)
     for i, name in enumerate(names.names):
         _check_one_group(table, column, name, rows_of[i], cells)
     line = f"{table.path.name}: ids are matched {rule}" if rule else ""
@@ -99,42 +97,44 @@ def _groups_of_table(
     return tuple(cells[rows_of[i][0]] for i in range(len(images))), list(filter(None, notes))
 
 
-def _rows_of_images(images: Names, ids: Sequence[str]) -> tuple[dict[int, list[int]], str]:
+def _rows_of_images(
+    images: Names, table: Table, column: str, ids: Sequence[str]
+) -> tuple[dict[int, list[int]], str]:
     """The rows whose ids mean each image, and the rule where they mean it loosely.
 
-    A row with the image's whole name comes before those with its end alone.
+    A row with the image's whole name comes before those with its end alone. Raises DataError where
+    an image without another row could be meant by one that fits several images.
     """
     by_name: dict[int, list[int]] = {}
     by_end: dict[int, list[int]] = {}
+    ambiguous: list[int] = []
     for row, image_id in enumerate(ids):
-        positions = images.full_positions(image_id)
-        rows_of = by_name if positions else by_end
-        for position in positions or images.positions(image_id):
-            rows_of.setdefault(position, []).append(row)
+        whole = images.full_positions(image_id)
+        positions = whole or images.positions(image_id)
+        if len(positions) == 1:
+            (by_name if whole else by_end).setdefault(positions[0], []).append(row)
+        elif positions:
+            ambiguous.append(row)
     rows_of = by_end | by_name
     if len(rows_of) == len(images.names):
         return rows_of, ""
     match = images.match(ids)
     if match.is_complete:
-        rows = enumerate(match.positions)
-        return {position: [row] for row, (position,) in rows}, match.rule
-    match = Names(ids).match(images.names)  # the table may list other images too
+        pairs = enumerate(match.positions)
+        return {position: [row] for row, (position,) in pairs}, match.rule
+    # the table may list other images too, so that not each of its ids has a file
+    match = Names(map(last_part, ids)).match(images.names)
     if match.is_complete:
-        return dict(enumerate(map(list, match.positions))), match.rule or "by their ends"
+        return dict(
+            enumerate(map(list, match.positions))
+        ), match.rule or "without the ids' leading path"
+    if ambiguous:
+        row = ambiguous[0]
+        raise DataError(
+            f"{table.where(row)}: {column} {ids[row][:100]!r} fits "
+            f"{len(images.positions(ids[row]))} images\nwrite the images' folders into the ids"
+        )
     return rows_of, ""
-
-
-def _check_one_image(
-    table: Table, column: TableColumn, ids: Sequence[str], rows_of: Mapping[int, Sequence[int]]
-) -> None:
-    """Raises DataError for a row that means several images."""
-    n_images = Counter(row for rows in rows_of.values() for row in rows)
-    for row, n in n_images.items():
-        if n > 1:
-            raise DataError(
-                f"{table.where(row)}: {column.id} {ids[row][:100]!r} fits {n} images\n"
-                "write the images' folders into the ids"
-            )
 
 
 def _check_one_group(

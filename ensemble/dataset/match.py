@@ -68,7 +68,7 @@ class Names:
         match = Match(tuple(map(self.positions, ids)))
         if match.is_complete:
             return match
-        bare = [self.positions(_last_part(image_id)) for image_id in ids]
+        bare = [self.positions(last_part(image_id)) for image_id in ids]
         if _is_one_to_one(ids, bare):
             return Match(tuple(bare), "without the ids' leading path")
         for rule, form in _LOOSE_RULES.items():
@@ -165,14 +165,14 @@ def _tails(name: str) -> list[str]:
     return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def _last_part(name: str) -> str:
+def last_part(name: str) -> str:
     """The part after the last folder of a path of any system."""
     return name.replace("\\", "/").rpartition("/")[2]
 
 
 def _file_name(name: str) -> str:
     """The last part of a path of any system, without an image's suffix."""
-    last = same_form(_last_part(name))
+    last = same_form(last_part(name))
     stem, dot, suffix = last.rpartition(".")
     return stem if dot and f".{suffix.lower()}" in SUFFIXES else last
 

@@ -51,6 +51,7 @@ def split_images(data: Data, root: Path, fold: int = 0) -> Splits:
     if isinstance(data.test, TestTable):
         listed = listed_images(root, data.train, data.test)
     pool = _pool(data, root, listed)
+    _check_some_left(pool, listed, root / data.train)
     pool = with_groups(pool, data, root)
     test, test_notes = _test(data, root, pool, listed)
     if isinstance(data.valid, ColumnSplit):
@@ -58,7 +59,8 @@ def split_images(data: Data, root: Path, fold: int = 0) -> Splits:
     else:
         splits = _by_share(pool.images, test, data, fold)
     if isinstance(data.valid, str):
-        valid = _valid_folder(data, root, data.valid)
+        valid = _valid_folder(data, root, data.valid, listed)
+        _check_some_left(valid, listed, root / data.valid)
         splits = replace(splits, valid=valid.images, validated=valid.images, notes=valid.notes)
     notes = [*pool.notes, *splits.notes, _unlisted_line(pool, data, root, listed), *test_notes]
     lines = tuple(line for line in dict.fromkeys(notes) if line)
@@ -113,13 +115,26 @@ def _is_test_in_train(data: Data, root: Path) -> bool:
     return (root / data.test).resolve() == (root / data.train).resolve()
 
 
-def _valid_folder(data: Data, root: Path, folder: str) -> Labelled:
+def _check_some_left(labelled: Labelled, listed: ListedImages | None, folder: Path) -> None:
+    """Raises DataError where a table lists all images of a folder for the test."""
+    if listed and not labelled.images:
+        raise DataError(
+            f"data.test: {listed.table.path.name} names every image in {folder}\n"
+            "no image is left there; data.test needs a table of the test images alone"
+        )
+
+
+def _valid_folder(data: Data, root: Path, folder: str, listed: ListedImages | None) -> Labelled:
+    """The validation folder's images, without those that a table lists for the test."""
+    test = listed.file_set if listed else frozenset()
     if data.source == "folder":
-        return Labelled(class_folders(root / folder))
+        return Labelled(class_folders(root / folder, test))
     if isinstance(data.labels, LabelsPattern):
-        return labelled_by_name(root, folder, data.labels.pattern)
+        return labelled_by_name(root, folder, data.labels.pattern, test)
     valid = labelled_files(root, folder, data.labels, data.train, data.skip_missing)
-    line = _images_line(len(valid.unlisted), folder, valid)
+    if listed:
+        check_not_labeled(listed, valid)
+    line = _images_line(len(set(valid.unlisted) - test), folder, valid)
     return replace(valid, notes=(*valid.notes, line))
 
 
@@ -148,8 +163,9 @@ def _by_column(labelled: Labelled, test: Images | None, data: Data) -> Splits:
     has_test_rows = bool((split_of == "test").any())
     if data.test is not None and (has_test_rows or isinstance(data.test, float)):
         assert isinstance(data.valid, ColumnSplit)
+        written = data.test.file if isinstance(data.test, TestTable) else data.test
         raise RecipeError(
-            f"data.test: {data.test}: column {data.valid.column} states the split; "
+            f"data.test: {written}: column {data.valid.column} states the split; "
             "its test rows are the test set"
         )
     train = _sampled(_rows(pool, split_of == "train"), data)

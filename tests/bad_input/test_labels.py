@@ -79,6 +79,59 @@ FILES = {
         GOOD + f"{'i' * 10_000},a,p,train\n",
         ["labels.csv:10", "has no file"],
     ),
+    "no header": (
+        GOOD.partition("\n")[2].replace("a0,a", "a0.png,a", 1),
+        ["labels.csv: its first row names the image 'a0.png'", "seems to have no header"],
+    ),
+    "no header and no suffixes": (
+        GOOD.partition("\n")[2],
+        ["labels.csv: its first row names the image 'a0'", "seems to have no header"],
+    ),
+    "an index before the ids": (
+        ",id,label\n" + "".join(f"{i},a{i},a\n" for i in range(4)),
+        ["labels.csv: the first of 3 columns has no name", "data.labels: {file: labels.csv, id:"],
+    ),
+    "a column for each class": (
+        "id,a,b\n"
+        + "".join(f"{k}{i},{int(k == 'a')},{int(k == 'b')}\n" for k in "ab" for i in "01"),
+        ["labels.csv: a, b: a column for each class", "ens init"],
+    ),
+    "a column for each class in decimals, and a fold": (
+        "id,a,b,fold\n" + "".join(f"{k}0,{k == 'a':.1f},{k == 'b':.1f},3\n" for k in "ab"),
+        ["labels.csv: a, b: a column for each class"],
+    ),
+    "nothing but blanks and delimiters": (
+        " , \n,\n\t,\n",
+        ["labels.csv", "a header and at least one row"],
+    ),
+    "names of columns that differ by blanks": ("id, id\na0,a\n", ["twice in id, id"]),
+    "several ids without a file": (
+        GOOD + "".join(f"c{i},a,p,train\n" for i in range(5, 10)),
+        ["labels.csv:10: id 'c5' has no file", "5 rows have none: 'c5', 'c6', 'c7'", "'a0.png'"],
+    ),
+    "no id with a file": (
+        "id,label\nx,a\ny,b\n",
+        ["labels.csv:2: id 'x' has no file", "2 rows have none", "data.skip_missing: true"],
+    ),
+    "several empty labels": (
+        GOOD.replace("a1,a,", "a1,,").replace("b1,b,", "b1, ,"),
+        ["labels.csv:3: 'a1' has an empty label (2 such rows)"],
+    ),
+    "a missing label": (GOOD.replace("a1,a,", "a1,nan,"), ["class 'nan' has one image"]),
+    "one class when blanks are left out": (
+        GOOD.replace(",b,", ", a ,"),
+        ["set", "only one class ('a')"],
+    ),
+    "an id twice when blanks are left out": (GOOD + "a0 ,b,p,train\n", ["'a0' appears twice"]),
+    "two delimiters": ("id;label,x\na0;a\na1\n", ["labels.csv", "row 2 has 1 cells"]),
+    "Windows text": (
+        "id,label\na0,gr\xfcn\n".encode("cp1252"),
+        ["labels.csv", "CSV UTF-8", "iconv -f WINDOWS-1252 -t UTF-8 labels.csv"],
+    ),
+    "UTF-16 in the other order": (
+        "\ufeff".encode("utf-16-be") + GOOD.encode("utf-16-be"),
+        ["labels.csv", "iconv -f UTF-16 -t UTF-8"],
+    ),
     "one class": (GOOD.replace(",b,", ",a,"), ["set", "only one class ('a')"]),
     "a class of one image": (GOOD.replace("b3,b,", "b3,c,"), ["class 'c' has one image"]),
 }
@@ -188,4 +241,19 @@ def test_a_column_of_groups_that_part(case, refused, write, labelled):
     refused("train r.yaml --set 'data.valid={column: part}' --set data.group=patient", *said)
 
 
-CASES = FILES | SETTINGS | SPLITS | GROUPS
+SKIPPED = {
+    "no image left": ("id,label\nx,a\ny,b\n", ["labels.csv:2: id 'x' has no file"]),
+    "one class left": (GOOD.replace("b", "x"), ["only one class ('a')"]),
+    "an id twice": (GOOD + "x,a,p,train\na0,b,p,train\n", ["labels.csv:11", "'a0' appears twice"]),
+    "an id for two files": (GOOD + "x,a,p,train\nc,a,p,train\n", ["labels.csv:11", "fits 2 files"]),
+}
+
+
+@pytest.mark.parametrize("case", SKIPPED)
+def test_rows_without_an_image_are_left_out_and_nothing_else(case, refused, write, labelled):
+    content, said = SKIPPED[case]
+    write("set/labels.csv", content)
+    refused("train r.yaml --set data.skip_missing=true", *said)
+
+
+CASES = FILES | SETTINGS | SKIPPED | SPLITS | GROUPS

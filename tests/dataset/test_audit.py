@@ -192,6 +192,24 @@ def test_the_json_holds_every_finding(planted):
     }
 
 
+def test_variants_of_a_class_are_shown_with_counts_and_what_was_joined_loosely(tmp_path, capsys):
+    (tmp_path / "train").mkdir()
+    rows = ["id, label"]
+    for i in range(12):
+        Image.new("RGB", (8, 8), (20 * i, 0, 90)).save(tmp_path / "train" / f"im{i:02d}.png")
+        rows.append(f"C:\\me\\im{i:02d}.png, {('cat', 'dog', 'CAT')[i % 3]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    report = audit(load(Data(source="csv", path=str(tmp_path), valid=0.5)))
+    show_audit(report)
+    lines = capsys.readouterr().out.splitlines()
+    assert "class names that look the same: 'CAT' (4), 'cat' (4)" in lines
+    assert "labels.csv: blanks around 13 cells are left out: ' CAT' is 'CAT'" in lines
+    assert audit_json(report)["notes"][1] == (
+        "labels.csv: ids are matched without the ids' leading path: "
+        "'C:\\\\me\\\\im00.png' is 'im00.png'"
+    )
+
+
 def test_class_names_that_look_the_same_are_grouped():
     names = ["Cat", "cat", "guinea pig", "guinea_pig", "caf\u00e9", "cafe\u0301", "dog"]
     assert alike(names) == (

@@ -282,6 +282,19 @@ def test_the_stored_recipe_is_the_resolved_one_with_the_same_digest(recipe_of, s
     assert stored.model_copy(update={"name": recipe.name}) == recipe
 
 
+def test_rows_left_out_are_said_in_the_training_and_counted_in_run_json(recipe_of, store, images):
+    rows = ["id,label", "gone1,red", "gone2,blue"]
+    rows += [f"{path.parent.name}/{path.name},{path.parent.name}" for path in images.rglob("*.png")]
+    (images / "labels.csv").write_text("\n".join(rows[:-1]))
+    recipe = recipe_of("data.source=csv", "data.skip_missing=true")
+    (run,), failures, events = trained([recipe], store)
+    assert not failures
+    notes = [event.text for event in events if isinstance(event, Note)]
+    assert "labels.csv: 2 of 61 rows have no image and are left out: 'gone1', 'gone2'" in notes
+    assert "train: 1 of 60 images have no row in labels.csv and are left out" in notes
+    assert json.loads((run.folder / "run.json").read_text())["data"]["n_missing"] == 2
+
+
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_shipped_recipe_is_stored_as_what_it_is(path, tmp_path):
     recipe = Recipe.load(path)
