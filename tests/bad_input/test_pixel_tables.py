@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ensemble.convert import table_rows
@@ -247,6 +247,8 @@ def mutated(draw):
     return bytes(raw)
 
 
+@example(b"\x01\n" + b",0" * 16)  # a row longer than the header
+@example(b"\x01\n," + b"0\t" * 16)
 @given(st.binary(max_size=200) | mutated())
 def test_any_table_is_converted_or_a_data_error(tmp_path_factory, lines_of_refusal, raw):
     root, folder = tmp_path_factory.mktemp("in"), tmp_path_factory.mktemp("out")

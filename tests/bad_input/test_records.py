@@ -253,6 +253,12 @@ def test_files_of_records_that_do_not_fit_together(case, work, not_converted):
     not_converted(written(**rows_of_files), *texts)
 
 
+def test_a_sample_submission_is_no_table_of_labels(work, write, not_converted):
+    folder_of(of_rows({"id": b"a", "image": IMAGE}))
+    write("in/sample_submission.csv", "id,label\na,0\n")
+    not_converted(Path("in"), "no feature looks like a label")
+
+
 def test_a_missing_shard_is_named(work, not_converted):
     Path("in").mkdir()
     for shard in (0, 2):
