@@ -1,5 +1,6 @@
 """Arrays in .npy and .npz files: their shapes by the headers, their rows one at a time."""
 
+import mmap
 import os
 import tokenize
 import zipfile
@@ -52,10 +53,10 @@ class StoredArray:
     def rows(self) -> Generator[npt.NDArray[Any], None, None]:
         """Each row of the array, read when it is asked for. Raises DataError."""
         with _errors_of(self.path, self.member):
-            if not self.member:
-                yield from np.load(self.path, mmap_mode="r", allow_pickle=False)
+            if self.is_fortran and not self.member:
+                yield from self._mapped_rows()
                 return
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stored:
+            with self._opened() as stored:
                 _header(stored)
                 n_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
                 for _ in range(len(self)):
@@ -63,6 +64,29 @@ class StoredArray:
                     if len(content) < n_bytes:
                         raise ValueError("the array is cut off")
                     yield np.frombuffer(content, self.dtype).reshape(self.shape[1:])
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        if not self.member:
+            with self.path.open("rb") as stored:
+                yield stored
+            return
+        with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stored:
+            yield stored
+
+    def _mapped_rows(self) -> Iterator[npt.NDArray[Any]]:
+        """The rows of an array whose first axis changes fastest: parts of a row lie far apart."""
+        with self.path.open("rb") as stored:
+            _header(stored)
+            offset = stored.tell()
+            with mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                array = np.frombuffer(mapped, self.dtype, offset=offset)
+                try:
+                    array = array.reshape(self.shape, order="F")
+                    for row in range(len(self)):
+                        yield array[row].copy()
+                finally:
+                    del array  # a map that is in use cannot be closed
 
 
 def stored_arrays(path: Path) -> list[StoredArray]:

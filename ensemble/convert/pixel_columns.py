@@ -40,7 +40,7 @@ class PixelColumns:
             return row[self.first : self.first + self.n_columns]
         return numbers_in(row[self.first])
 
-    def others(self, n_columns: int) -> list[int]:
+    def besides(self, n_columns: int) -> list[int]:
         """The positions of the columns that are not pixels."""
         pixels = range(self.first, self.first + self.n_columns)
         return [i for i in range(n_columns) if i not in pixels]
@@ -128,7 +128,8 @@ def shape_of(n_values: int) -> Shape | None:
 
 def _text(names: Sequence[str], row: Sequence[str], where: str) -> PixelColumns | None:
     """One column whose cells are texts of numbers."""
-    counts = {i: len(numbers_in(cell)) for i, cell in enumerate(row) if _are_numbers(cell)}
+    columns = list(enumerate(row))[: len(names)]  # a row may be too long
+    counts = {i: len(numbers_in(cell)) for i, cell in columns if _are_numbers(cell)}
     named = [i for i in counts if names[i].lower() in TEXT_NAMES]
     fitting = named or [i for i in counts if shape_of(counts[i])]
     if len(fitting) > 1:

@@ -15,6 +15,7 @@ from ensemble.errors import DataError
 ID = {"id", "image_id", "imageid", "img_id", "image_name", "filename", "file_name", "file"}
 SPLIT = {"usage", "split", "subset", "partition", "set"}
 LABEL = {*LABELS, "emotion", "digit", "character", "letter"}
+FER2013_NOTE = "PublicTest is for validation, PrivateTest the test set"
 FER2013: dict[str, Split] = {"PublicTest": "valid", "PrivateTest": "test"}
 
 
@@ -33,10 +34,10 @@ class PixelTable:
     id_column: int | None = None
     label_column: int | None = None
 
-    def others(self) -> list[int]:
+    def beside_pixels(self) -> list[int]:
         """The columns that are neither pixels nor id nor split, and have a name."""
         taken = (self.split_column, self.id_column)
-        positions = self.columns.others(len(self.header))
+        positions = self.columns.besides(len(self.header))
         return [i for i in positions if i not in taken and not _is_unnamed(self.header[i])]
 
 
@@ -52,14 +53,14 @@ def split_of_cell(cell: str) -> Split | None:
 
 def with_id_and_split(table: PixelTable, row: Sequence[str]) -> PixelTable:
     """The table with its id column and its split column, known by name. Raises DataError."""
-    others = table.columns.others(len(table.header))
-    ids = [i for i in others if table.header[i].lower() in ID]
+    columns = table.columns.besides(len(table.header))
+    ids = [i for i in columns if table.header[i].lower() in ID]
     if len(ids) > 1:
         names = " and ".join(table.header[i] for i in ids)
         raise DataError(
             f"{one_line(table.path)}: each of the columns {names} could be the id\nremove one"
         )
-    splits = [i for i in others if table.header[i].lower() in SPLIT and i < len(row)]
+    splits = [i for i in columns if table.header[i].lower() in SPLIT and i < len(row)]
     splits = [i for i in splits if split_of_cell(row[i])]
     return PixelTable(
         table.path,
@@ -76,21 +77,21 @@ def label_of(root: Path, train: PixelTable, test: PixelTable | None) -> tuple[in
     It is the one that the sample submission has too, else the only one of a usual name, else the
     only column that the test table lacks.
     """
-    others = train.others()
-    in_sample = [i for i in others if train.header[i].lower() in _asked_for(root)]
-    usual = [i for i in others if train.header[i].lower() in LABEL]
-    test_names = {test.header[i] for i in test.others()} if test else set()
-    only_here = [i for i in others if train.header[i] not in test_names]
+    columns = train.beside_pixels()
+    in_sample = [i for i in columns if train.header[i].lower() in _asked_for(root)]
+    usual = [i for i in columns if train.header[i].lower() in LABEL]
+    test_names = {test.header[i] for i in test.beside_pixels()} if test else set()
+    only_here = [i for i in columns if train.header[i] not in test_names]
     candidates = next((some for some in (in_sample, usual, only_here) if some), [])
     if len(candidates) != 1:
-        names = ", ".join(train.header[i] for i in candidates or others) or "no other column"
+        names = ", ".join(train.header[i] for i in candidates or columns) or "no other column"
         problem = "each could be the label" if candidates else "none is a label"
         raise DataError(
             f"{one_line(train.path)}: beside the pixels it has {names[:200]}: {problem}\n"
             "name the label column label"
         )
     label = candidates[0]
-    unused = ", ".join(train.header[i] for i in others if i != label)
+    unused = ", ".join(train.header[i] for i in columns if i != label)
     notes = [f"{train.path.name}: columns that are not used: {unused[:200]}"] if unused else []
     if label not in usual:
         notes.insert(0, f"{train.path.name}: the label is {train.header[label]}")

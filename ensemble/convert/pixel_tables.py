@@ -18,7 +18,13 @@ from ensemble.convert.part_names import (
     split_of_path,
 )
 from ensemble.convert.pixel_columns import PixelColumns, Shape, are_planes, pixel_columns
-from ensemble.convert.pixel_roles import PixelTable, label_of, split_of_cell, with_id_and_split
+from ensemble.convert.pixel_roles import (
+    FER2013_NOTE,
+    PixelTable,
+    label_of,
+    split_of_cell,
+    with_id_and_split,
+)
 from ensemble.convert.pixel_scale import N_HEAD, Scale, numbers_of, pixels_of, scale_note, scale_of
 from ensemble.convert.png import SUFFIX, png_of
 from ensemble.convert.table_rows import count_rows, table_rows
@@ -174,8 +180,11 @@ def _with_splits(
         split = "train" if table.split_column is not None else split_of_path(root, table.path)
         one_of_each_split(root, [(split or "train", table)], lambda table: table.path.name)
         label, notes = label_of(root, table, None)
-        split = None if table.split_column is not None else "train"
-        return (replace(table, split=split, label_column=label),), notes
+        if table.split_column is None:
+            return (replace(table, split="train", label_column=label),), notes
+        column = table.header[table.split_column]
+        notes = (*notes, f"{table.path.name}: {column} says the part of each row; {FER2013_NOTE}")
+        return (replace(table, label_column=label),), notes
     splits = [(split_of_path(root, table.path), table) for table in tables]
     named = [(split, _of_split(table, split)) for split, table in splits if split]
     by_split = one_of_each_split(root, named, lambda table: posix_name(root, table.path))
@@ -196,11 +205,11 @@ def _of_split(table: PixelTable, split: Split) -> PixelTable:
 
 def _with_label(table: PixelTable, name: str) -> PixelTable:
     """The table with the label column of this name. Raises DataError where it must have one."""
-    positions = [i for i in table.others() if table.header[i].lower() == name.lower()]
+    positions = [i for i in table.beside_pixels() if table.header[i].lower() == name.lower()]
     if not positions and table.split != "test":
         raise DataError(
             f"{one_line(table.path)}: no column {name!r}, which labels the training rows\n"
-            f"it has {', '.join(table.header[i] for i in table.others())[:200] or 'only pixels'}"
+            f"it has {', '.join(table.header[i] for i in table.beside_pixels())[:200] or 'only pixels'}"
         )
     return replace(table, label_column=positions[0] if positions else None)
 

@@ -228,9 +228,9 @@ class LabelPairs:
     def check(self, names: Sequence[str], labels: Sequence[str], where: str) -> None:
         """Remember the labels of a record. Raises DataError where they contradict earlier ones."""
         for name, label in zip(names[1:], labels[1:], strict=True):
-            there = self.pairs.setdefault((name, label), labels[0])
-            back = self.pairs.setdefault((f"\0{name}", labels[0]), label)
-            if (there, back) != (labels[0], label):
+            first_label = self.pairs.setdefault((name, label), labels[0])
+            label_before = self.pairs.setdefault((f"\0{name}", labels[0]), label)
+            if (first_label, label_before) != (labels[0], label):
                 raise DataError(
                     f"{where}: {names[0]} {labels[0][:40]!r} comes with {name} {label[:40]!r}, "
                     "in an earlier record with another\nrepair the data"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ensemble.convert.example import parse_example
 from ensemble.convert.image_folder import Images, NewImage, Source, size_on_disk, suffix_of
-from ensemble.convert.part_names import posix_name, split_of_path
+from ensemble.convert.part_names import posix_name, sample_tables, split_of_path
 from ensemble.convert.record_features import Features, LabelPairs, Roles, checked_text, roles_of
 from ensemble.convert.tfrecords import NAME, count_records, records
 from ensemble.dataset.filenames import without_suffix
@@ -75,7 +75,7 @@ def record_source(root: Path, paths: Sequence[Path]) -> Source:
         raise DataError(f"{root}: the TFRecords for training hold no record\ndownload them again")
     where = one_line(files["train"][0])
     roles = roles_of(root, where, labelled, samples.get("test", []))
-    if not roles.labels and not any(root.glob("*.csv")):
+    if not roles.labels and not set(root.glob("*.csv")) - set(sample_tables(root)):
         raise DataError(
             f"{where}: no feature looks like a label: {', '.join(sorted(labelled[0]))[:200]}\n"
             f"name it class or label, or put a CSV of labels into {root}"
@@ -138,13 +138,13 @@ def _largest_size(
         for split, of_split in _by_split(root, of_size).items():
             totals[size][split] = sum(counts[path] for path in of_split)
     size = max(by_size, key=lambda size: size[0] * size[1])
-    unlike = next((other for other in by_size if totals[other] != totals[size]), None)
+    unlike = next((s for s in by_size if totals[s] != totals[size]), None)
     if unlike is not None:
         raise DataError(
             f"{root}: TFRecords of {_size_text(size)} and of {_size_text(unlike)} "
             "differ in their numbers of records\nmove one of them away"
         )
-    smaller = ", ".join(_size_text(other) for other in sorted(by_size) if other != size)
+    smaller = ", ".join(_size_text(s) for s in sorted(by_size) if s != size)
     note = (
         f"the images are there in {len(by_size)} sizes: {_size_text(size)} is taken, not {smaller}"
     )

@@ -14,6 +14,8 @@ import pytest
 from PIL import Image
 
 from ensemble.cli import main
+from ensemble.convert.plan import conversion_of
+from ensemble.errors import DataError
 from ensemble.files import sha256
 
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -149,3 +151,47 @@ def write():
         return path
 
     return write
+
+
+def _convert(root, folder):
+    conversion = conversion_of(root)
+    assert conversion is not None
+    conversion.write(folder, lambda done, total: None)
+
+
+@pytest.fixture
+def not_converted(tmp_path):
+    """not_converted(root, *texts): planning or writing must fail with these texts in three lines, no file left open."""
+
+    def not_converted(root, *texts):
+        folder = tmp_path / "converted"
+        folder.mkdir()
+        with watched() as seen, pytest.raises(DataError) as refusal:
+            _convert(root, folder)
+        message = str(refusal.value)
+        assert message.count("\n") <= 2, message
+        assert len(message) < 1200
+        for text in texts:
+            assert text in message, message
+        assert [path for path in written(seen) if outside(path, folder)] == []
+        assert [event for event, _ in seen if event in RUNS_SOMETHING] == []
+        if sys.platform == "linux":
+            opened = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+            assert [path for path in opened if path.startswith(str(tmp_path))] == []
+        return message
+
+    return not_converted
+
+
+@pytest.fixture
+def lines_of_refusal():
+    """lines_of_refusal(call, *arguments): the lines of its DataError; none where it succeeds."""
+
+    def lines_of_refusal(call, *arguments):
+        try:
+            call(*arguments)
+        except DataError as error:
+            return str(error).split("\n")
+        return []
+
+    return lines_of_refusal

@@ -1,5 +1,7 @@
 """Arrays of images become PNG files, with the labels of the arrays or tables beside them."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -94,6 +96,22 @@ def test_channels_first_and_columns_first_are_read_right(tmp_path, converted):
     np.save(root / "y_train.npy", np.array([0.0, 1.0]))
     _, folder = converted(root)
     assert np.array_equal(pixels(folder / "train" / "02.png"), images[1])
+
+
+def test_a_large_array_is_read_row_by_row(tmp_path):
+    images = np.zeros((300, 200, 200), np.uint8)
+    images[:, 0, 0] = 9
+    np.savez_compressed(tmp_path / "x_train.npz", images)
+    np.save(tmp_path / "x_test.npy", np.asfortranarray(images))
+    np.save(tmp_path / "y_train.npy", np.zeros(300))
+    del images
+    folder = tmp_path / "out"
+    folder.mkdir()
+    tracemalloc.start()
+    conversion_of(tmp_path).write(folder, lambda done, total: None)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 6_000_000  # of 12 MB in each of the two
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])

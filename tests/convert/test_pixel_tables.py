@@ -130,6 +130,7 @@ def test_the_usage_column_says_the_part(tmp_path, converted, names, labels):
     write(root / "fer2013.csv", ["emotion", "pixels", "Usage"], rows)
     conversion, folder = converted(root)
     assert conversion.kind == "a column of 16 numbers"
+    assert conversion.notes[0].startswith("fer2013.csv: Usage says the part of each row")
     assert names(folder) == [
         *("labels.csv", "test/2/03.png", "train/01.png", "train/04.png", "valid/02.png")
     ]
