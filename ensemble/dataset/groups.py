@@ -8,7 +8,7 @@ from ensemble.dataset.content import content_hashes
 from ensemble.dataset.csvfile import Table, read_table
 from ensemble.dataset.duplicates import duplicate_groups
 from ensemble.dataset.filenames import names_below
-from ensemble.dataset.image_folder import examples, ids_in
+from ensemble.dataset.image_folder import examples, ids_in, table_path
 from ensemble.dataset.labels import Labelled, labels_in_names
 from ensemble.dataset.match import Names, last_part
 from ensemble.dataset.tables import Images
@@ -79,7 +79,7 @@ def _groups_of_table(
     images: Images, column: TableColumn, root: Path, train: str
 ) -> tuple[tuple[str, ...], list[str]]:
     """The images' groups in a table that may list other images too, and notes for the user."""
-    table = read_table(root / column.file)
+    table = read_table(table_path(root, column.file))
     names = Names(names_below(root / train, images.files), train)
     ids, cells = ids_in(table, column.id, [names]), table.column(column.column)
     rows_of, rule = _rows_of_images(names, table, column.id, ids)

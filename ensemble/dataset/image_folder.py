@@ -1,5 +1,6 @@
 """The images of a folder as the ids of a table name them, and what is said about such ids."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from ensemble.dataset.filenames import contents, names_below
 from ensemble.dataset.match import Match, Names
 from ensemble.dataset.scan import image_files, passed_over_line, scan
 from ensemble.errors import DataError
+from ensemble.paths import candidates
 
 N_EXAMPLES = 3  # ids or files that a message names
 
@@ -25,6 +27,14 @@ class ImageFolder:
             holds = passed_over_line(scan(self.path)) or contents(self.path)
             raise DataError(f"{self.path}: no image in this folder\n{holds}")
         self.names = Names(names_below(self.path, self.files), folder)
+
+
+def table_path(root: Path, file: str) -> Path:
+    """A table under the data's folder, else one beside the recipes, as `ens init` writes."""
+    for path in (root / file, *candidates(file)):
+        if os.path.isfile(path):  # Path.is_file raises for a name that is too long
+            return path
+    return root / file
 
 
 def ids_in(table: Table, column: str, folders: Sequence[Names]) -> list[str]:

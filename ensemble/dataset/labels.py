@@ -1,6 +1,5 @@
 """Labels that a table lists, or that the files' names hold, joined with the image files."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
@@ -11,11 +10,17 @@ import numpy as np
 
 from ensemble.dataset.csvfile import Table, read_table
 from ensemble.dataset.filenames import bare_name, without_suffix
-from ensemble.dataset.image_folder import ImageFolder, examples, ids_in, missing_lines, rule_line
+from ensemble.dataset.image_folder import (
+    ImageFolder,
+    examples,
+    ids_in,
+    missing_lines,
+    rule_line,
+    table_path,
+)
 from ensemble.dataset.match import Match, match_in_folders
 from ensemble.dataset.tables import Images, ids_of, sorted_images
 from ensemble.errors import DataError
-from ensemble.paths import candidates
 from ensemble.recipe import LabelsFile
 
 ZERO_ONE = frozenset({"0", "1", "0.0", "1.0"})
@@ -110,7 +115,7 @@ def _labels_table(
     """A labels table, its id column and its label column. Raises DataError."""
     if isinstance(labels, str):
         labels = LabelsFile(file=labels, id="", label="")
-    table = read_table(_labels_path(root, labels.file))
+    table = read_table(table_path(root, labels.file))
     header = table.header
     if len(header) < 2:
         raise DataError(
@@ -128,14 +133,6 @@ def _labels_table(
     for column in (id_column, label_column):
         table.raw_column(column)
     return table, id_column, label_column
-
-
-def _labels_path(root: Path, file: str) -> Path:
-    """A labels table under the data's folder, else one beside the recipes, as `ens init` writes."""
-    for path in (root / file, *candidates(file)):
-        if os.path.isfile(path):
-            return path
-    return root / file
 
 
 def _check_header(table: Table, folder: ImageFolder) -> None:

@@ -7,7 +7,14 @@ from pathlib import Path
 
 from ensemble.dataset.class_folders import top_folders, unlabeled_line
 from ensemble.dataset.csvfile import Table, read_table
-from ensemble.dataset.image_folder import ImageFolder, examples, ids_in, missing_lines, rule_line
+from ensemble.dataset.image_folder import (
+    ImageFolder,
+    examples,
+    ids_in,
+    missing_lines,
+    rule_line,
+    table_path,
+)
 from ensemble.dataset.labels import Labelled, labels_in_names
 from ensemble.dataset.tables import Images, sorted_images
 from ensemble.errors import DataError
@@ -34,17 +41,20 @@ def listed_images(root: Path, train: str, listed: TestTable) -> ListedImages:
 
     Raises DataError for rows that do not name one image each.
     """
-    table = read_table(root / listed.file)
-    inside, anywhere = ImageFolder(root, train), ImageFolder(root, ".")
-    ids = ids_in(table, listed.id, [inside.names, anywhere.names])
-    choices = [_files_of(image_id, inside, anywhere) for image_id in ids]
-    notes = [table.stripped_line(listed.id)]
+    table = read_table(table_path(root, listed.file))
+    inside = ImageFolder(root, train)
+    ids, notes = ids_in(table, listed.id, [inside.names]), [table.stripped_line(listed.id)]
+    choices = [[inside.files[i] for i in inside.names.full_positions(name)] for name in ids]
+    folder = inside
     if not all(len(files) == 1 for files in choices):
-        match = anywhere.names.match(ids)
-        if match.is_complete:
-            choices = [[anywhere.files[position]] for (position,) in match.positions]
-            notes.append(rule_line(table, ids, match, anywhere.names.names))
-    _check_choices(table, listed.id, ids, choices, anywhere)
+        folder = ImageFolder(root, ".")
+        ids = ids_in(table, listed.id, [inside.names, folder.names])
+        choices = [_files_of(image_id, inside, folder) for image_id in ids]
+        match = folder.names.match(ids)
+        if match.is_complete and not all(len(files) == 1 for files in choices):
+            choices = [[folder.files[position]] for (position,) in match.positions]
+            notes.append(rule_line(table, ids, match, folder.names.names))
+    _check_choices(table, listed.id, ids, choices, folder)
     files = tuple(path for (path,) in choices)
     return ListedImages(table, tuple(ids), files, tuple(filter(None, notes)))
 
