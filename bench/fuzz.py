@@ -114,7 +114,7 @@ def sample(raw: bytes, folder: Path) -> None:
 
 def archive(raw: bytes, folder: Path) -> None:
     """DataError, OSError, or files below one folder."""
-    for suffix in ("zip", "tar"):
+    for suffix in ("zip", "tar", "7z"):
         path, target = folder / f"a.{suffix}", folder / suffix / "deep" / "er"
         path.write_bytes(raw)
         target.mkdir(parents=True, exist_ok=True)

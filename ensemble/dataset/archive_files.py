@@ -44,7 +44,11 @@ def with_parts(path: Path) -> Archive:
     part = part_of(path.name)
     whole = path.with_name(part[0]) if part else path
     is_z = part is None or Z_NUMBERED.fullmatch(path.name) is not None
-    files = [child for child in path.parent.iterdir() if _is_part(child.name, whole.name, is_z)]
+    try:
+        children = list(path.parent.iterdir())
+    except OSError:  # the folder's names are secret, the file itself is not
+        children = [path]
+    files = [child for child in children if _is_part(child.name, whole.name, is_z)]
     if is_z and whole.is_file():
         files.append(whole)
     (archive,) = joined(archive_file(file) for file in files)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol, cast
+from typing import IO, NamedTuple, Protocol, cast
 
 from ensemble.dataset.archive_files import Archive, Section
 from ensemble.dataset.archive_names import archive_format, content_name
@@ -26,6 +26,15 @@ DECOMPRESSORS: dict[bytes, Callable[..., object]] = {
     b"BZ": bz2.open,
     b"\xfd7": lzma.open,
 }
+
+
+class _EndOfZip(NamedTuple):
+    """The numbers of the last part and of the part with the table, of members, the table's start."""
+
+    disk: int
+    table_disk: int
+    n_entries: int
+    table: int
 
 
 class Room(Protocol):
@@ -97,15 +106,19 @@ def encrypted(label: str, name: str) -> DataError:
 @contextmanager
 def zip_members(source: IO[bytes], label: str) -> Iterator[Iterable[Member]]:
     """The files of a zip, also of a joined one. Raises DataError and what zipfile raises."""
-    disk, table_disk, n_entries = _end_record(source, label)
+    end = _end_of_zip(source, label)
     with zipfile.ZipFile(source) as opened:
-        if n_entries not in (UNKNOWN, len(opened.infolist()) % (UNKNOWN + 1)):
-            raise zipfile.BadZipFile(f"{n_entries} members expected, {len(opened.infolist())} read")
-        if disk:
-            _check_parts(source, disk, label)
+        infos = opened.infolist()
+        if end is None or end.n_entries not in (UNKNOWN, len(infos) % (UNKNOWN + 1)):
+            raise zipfile.BadZipFile(f"{len(infos)} members, and not as many as at its end")
+        if end.disk:
+            _check_parts(source, end.disk, label)
             starts = source.raw.starts  # type: ignore[attr-defined]
-            for info in opened.infolist():  # offsets count from the start of a part
-                info.header_offset += starts[info.volume] - starts[table_disk]
+            for info in infos:  # offsets count from the start of a part
+                info.header_offset += starts[info.volume] - starts[end.table_disk]
+        elif end.table != opened.start_dir:
+            # zipfile takes a zip inside a stored, cut one for the whole, without a word
+            raise zipfile.BadZipFile("cut off, or other bytes before its start")
         yield _zip_members(opened, source, label)
 
 
@@ -113,6 +126,8 @@ def _zip_members(opened: zipfile.ZipFile, source: IO[bytes], label: str) -> Iter
     for info in opened.infolist():
         name = _decoded_name(info)
         if name.endswith("/"):
+            if info.file_size:
+                raise zipfile.BadZipFile(f"{name[:60]!r} is a folder with content")
             continue
         if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
             raise not_a_file(label, name)
@@ -137,27 +152,25 @@ def _zip_content(
     return lambda: opened.open(info), True, in_place if is_stored else None
 
 
-def _end_record(source: IO[bytes], label: str) -> tuple[int, int, int]:
-    """The last part's number, that of the part with the table, and the number of members.
-
-    Raises DataError for a split zip that zipfile cannot read.
-    """
+def _end_of_zip(source: IO[bytes], label: str) -> _EndOfZip | None:
+    """What the end of a zip says, None for another file. Raises DataError for a large split zip."""
     n_bytes = source.seek(0, io.SEEK_END)
     source.seek(max(n_bytes - END_RECORD.size - UNKNOWN, 0))
     tail = source.read()
     start = tail.rfind(b"PK\5\6")
     if start < 0 or len(tail) - start < END_RECORD.size:
-        return 0, 0, UNKNOWN  # zipfile says that this is not a zip
-    _, disk, table_disk, _, n_entries, *_ = END_RECORD.unpack_from(tail, start)
-    has_locator = tail[max(start - 20, 0) : start].startswith(b"PK\6\7")
-    n_disks = int.from_bytes(tail[start - 4 : start], "little") if has_locator else 1
-    if n_disks > 1 or UNKNOWN in (disk, table_disk):
+        return None
+    _, disk, table_disk, _, n_entries, _, table, _ = END_RECORD.unpack_from(tail, start)
+    is_large = tail[max(start - 20, 0) : start].startswith(b"PK\6\7")
+    if is_large and int.from_bytes(tail[start - 4 : start], "little") > 1:
         stem = label.rpartition("/")[2].rpartition(": ")[2].removesuffix(".zip")
         raise DataError(
             f"{label}: a split zip of more than 4 GB, which ens does not join\n"
             f"`zip -s 0 {stem}.zip --out {stem}_joined.zip` joins it"
         )
-    return disk, table_disk, n_entries
+    if is_large and table == 0xFFFFFFFF:
+        table = int.from_bytes(tail[start - 28 : start - 20], "little")
+    return _EndOfZip(disk, table_disk, n_entries, table)
 
 
 def _check_parts(source: IO[bytes], last: int, label: str) -> None:

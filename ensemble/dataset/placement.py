@@ -18,14 +18,18 @@ class Destinations:
 
     def __init__(self, folder: Path, label: str) -> None:
         self.folder, self.label = folder, label
+        self.parents: set[Path] = set()  # that exist
         self.renamed: dict[Path, str] = {}  # the names of members that are written under another
 
     def add(self, name: str) -> Path:
         """A new path, whose folder exists. Raises DataError, and OSError where a file is in the way."""
-        destination = self.folder / safe_path(name, self.label)
-        destination.parent.mkdir(parents=True, exist_ok=True)
+        path = safe_path(name, self.label)
+        destination = self.folder / path
+        if destination.parent not in self.parents:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            self.parents.add(destination.parent)
         _check_is_new(destination, name, self.folder, self.label, self.renamed)
-        if destination.relative_to(self.folder).as_posix() != name:
+        if path.as_posix() != name:
             self.renamed[destination] = name
         return destination
 

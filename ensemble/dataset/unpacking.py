@@ -69,7 +69,7 @@ class Unpacking:
             for member in members:
                 self.limits.count_file(archive.label)
                 destination = destinations.add(member.name)
-                if self.nested and _is_archive(member, destination.relative_to(folder)):
+                if self.nested and _is_archive(member, destination, folder):
                     inner.append(self._kept(member, destination, archive.label))
                 else:
                     self._write(member, destination, archive.label)
@@ -119,10 +119,11 @@ class Unpacking:
                 out.write(block)
 
 
-def _is_archive(member: Member, path: Path) -> bool:
-    is_hidden_one = any(map(is_hidden, path.parts))
-    is_large_enough = member.n_bytes >= MIN_BYTES or part_of(path.name) is not None
-    return archive_format(path.name) is not None and is_large_enough and not is_hidden_one
+def _is_archive(member: Member, destination: Path, folder: Path) -> bool:
+    if archive_format(destination.name) is None:
+        return False
+    is_visible = not any(map(is_hidden, destination.relative_to(folder).parts))
+    return is_visible and (member.n_bytes >= MIN_BYTES or part_of(destination.name) is not None)
 
 
 @contextmanager

@@ -162,7 +162,17 @@ INNER = {
     "zip, a member that its end does not count": (
         changed(zipped({"a": b"a"}), b"PK\5\6\0\0\0\0\1\0\1\0", b"PK\5\6\0\0\0\0\2\0\2\0"),
         "in.zip",
-        ["damaged or unsupported", "2 members expected"],
+        ["damaged or unsupported", "1 members, and not as many"],
+    ),
+    "zip, cut behind a zip inside it": (
+        stored({"a.png": b"a" * 99, "b.zip": stored(IMAGES)}).rpartition(b"PK\1\2")[0][:-50],
+        "in.zip",
+        ["damaged or unsupported", "cut off"],
+    ),
+    "zip, a folder with content": (
+        changed(stored({"a.png": b"x"}), b"a.png", b"a.pn/"),
+        "in.zip",
+        ["'a.pn/' is a folder with content"],
     ),
     "7z, another content than its sum says": (
         changed(

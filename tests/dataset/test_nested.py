@@ -7,6 +7,7 @@ import lzma
 import os
 import tarfile
 import zipfile
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
@@ -243,3 +244,26 @@ def test_a_tar_without_its_end_or_with_a_damaged_header_is_never_half_a_data_set
     for damaged in (content[:2048], content[:1024] + b"\xff" + content[1025:]):
         with pytest.raises(DataError, match=r"train.tar: damaged or unsupported archive"):
             opened({"train.tar": damaged})
+
+
+LAYERS = [(".stored.zip", ".zip"), (".zip", ".tgz"), (".7z", ".zip"), (".tgz", ".stored.zip")]
+WHOLE = {
+    (outer, inner): packed({named("in", inner): packed(IMAGES, inner), "a.jpg": b"a" * 30}, outer)
+    for outer, inner in LAYERS
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data())
+def test_a_changed_byte_in_nested_archives_is_refused_or_changes_nothing(tmp_path_factory, data):
+    """Every layer here has checksums; a tar has them for its headers alone."""
+    folder = tmp_path_factory.mktemp("byte")
+    outer, inner = data.draw(st.sampled_from(LAYERS))
+    raw = bytearray(WHOLE[outer, inner])
+    raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    write(folder / "root", {named("all", outer): raw})
+    (folder / "target").mkdir()
+    with suppress(DataError):
+        unpack_all(folder / "root", folder / "target", lambda done, total: None)
+        expected = {"all/a.jpg": b"a" * 30} | {f"all/in/{name}": IMAGES[name] for name in IMAGES}
+        assert files_in(folder / "target") == expected
