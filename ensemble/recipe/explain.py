@@ -60,23 +60,22 @@ def _declaration(
     """The section and the field that declare a dotted key, or the beginning of it."""
     section: type[BaseModel] | None = recipe
     field = None
-    for key in keys:
+    for key, next_key in zip(keys, [*keys[1:], ""], strict=True):
         if section is None or key not in section.model_fields:
             return section, field
         field = section.model_fields[key]
-        section = section_in(field.annotation)
+        inside = sections_in(field.annotation)
+        fitting = [inner for inner in inside if next_key in inner.model_fields]
+        section = next(iter(fitting or inside), None)
     return section, field
 
 
-def section_in(annotation: Any) -> type[BaseModel] | None:
-    """The first Section inside an annotation, through unions and Annotated; None without one."""
+def sections_in(annotation: Any) -> list[type[BaseModel]]:
+    """The sections inside an annotation, through unions and Annotated."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for part in getattr(annotation, "__args__", ()):
-        section = section_in(part)
-        if section is not None:
-            return section
-    return None
+        return [annotation]
+    parts = getattr(annotation, "__args__", ())
+    return [section for part in parts for section in sections_in(part)]
 
 
 def _suggestion(keys: list[str], section: type[BaseModel] | None, recipe: type[BaseModel]) -> str:
@@ -97,7 +96,6 @@ def _all_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, field in section.model_fields.items():
         keys.append(prefix + name)
-        inner = section_in(field.annotation)
-        if inner:
+        for inner in sections_in(field.annotation):
             keys += _all_keys(inner, f"{prefix}{name}.")
     return keys
