@@ -29,11 +29,13 @@ class SampleTable:
 
 def read_sample(path: Path) -> SampleTable:
     """The table with the first delimiter that gives several columns. Raises DataError."""
-    tables = [_read(path, delimiter) for delimiter in LABEL_DELIMITERS]
-    for table in tables:
+    first: SampleTable | DataError | None = None
+    for delimiter in LABEL_DELIMITERS:
+        table = _read(path, delimiter)
         if isinstance(table, SampleTable) and len(table.columns) > 1:
             return table
-    first = tables[0]
+        first = first or table
+    assert first is not None
     if isinstance(first, DataError):
         raise first
     return first
