@@ -167,7 +167,7 @@ OTHERS = {
     "a folder without a readable image": (
         lambda: [path.write_bytes(b"not an image") for path in Path("pictures").rglob("*.png")],
         "init pictures",
-        ["pictures/train/a", "no image there can be opened"],
+        ["pictures/test", "no image there can be opened"],
     ),
     "recipes with a climbing name": (
         lambda: None,

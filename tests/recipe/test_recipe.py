@@ -136,7 +136,7 @@ def test_a_wrong_key_or_value_is_told_with_file_line_key_value_and_what_is_allow
 
 
 DATA_REFUSED = {
-    "valid: {folds: x}": 'data.valid.folds: "x" is not allowed\nallowed: a folder, a fraction between 0 and 1,',
+    "valid: {folds: x}": 'data.valid.folds: "x" is not allowed\nallowed: number of folds, 2 to 20',
     "valid: {}": "data.valid.column is missing",
     "valid: 1.0": "data.valid: 1.0 is not allowed",
     "valid: true": "data.valid: true is not allowed",
