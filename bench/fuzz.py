@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import yaml
 
-from ensemble.dataset.archives import unpack_into
+from ensemble.dataset.archives.cached import unpack_into
 from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.pixel_store import _read as read_array
 from ensemble.errors import DamagedError, DataError, EnsembleError, RecipeError, SubmissionError
@@ -27,7 +27,7 @@ from ensemble.runs import StoredRun, history_of, range_test_of
 from ensemble.runs.imported import read_predictions
 from ensemble.runs.read import read_run
 from ensemble.submission.manifest import read_manifest
-from ensemble.submission.shape import rows_for, shape_of
+from ensemble.submission.shape import Meaning, rows_for, shape_of
 from ensemble.submission.stored_blends import newest_blends
 
 CLASSES = ("a", "b")
@@ -107,7 +107,7 @@ def sample(raw: bytes, folder: Path) -> None:
     path = folder / "s.csv"
     path.write_bytes(raw)
     with suppress(SubmissionError, DataError):
-        shape = shape_of(path, TESTED, positive="a")
+        shape = shape_of(path, TESTED, Meaning(positive="a"))
         rows = rows_for(shape, TESTED.ids.tolist())
         assert len(set(rows)) == len(rows) == len(shape.ids)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from ensemble.dataset.archives import folder_of
+from ensemble.dataset.archives.cached import folder_of
 from ensemble.dataset.class_folders import spelling
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.depth import Ranges, cached_ranges

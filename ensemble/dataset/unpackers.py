@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from ensemble.dataset.archives import unpack_into
+from ensemble.dataset.archives.cached import unpack_into
 from ensemble.events import Progress
 
 # (the set's files, an empty folder to fill, progress in images)

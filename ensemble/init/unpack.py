@@ -10,9 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ensemble.convert.plan import Conversion, conversion_of
-from ensemble.dataset.archives import folder_of
-from ensemble.dataset.nested import inner_archives, sizes_of_archives, unpack_all
+from ensemble.dataset.archives.cached import folder_of
+from ensemble.dataset.archives.nested import inner_archives, sizes_of_archives, unpack_all
 from ensemble.dataset.own_folders import UNPACKED
+from ensemble.dataset.scan import visible_files
 from ensemble.errors import DataError
 from ensemble.events import Emit, Note, Progress, Step, ignore
 from ensemble.files import ENVIRONMENT, not_written, remove_unfinished, staged_folder
@@ -87,13 +88,11 @@ def _is_unpacked(root: Path, target: Path) -> bool:
 
 
 def _fingerprint(root: Path) -> str:
-    """A hash of the names, sizes and times of a folder's files."""
-    stats = [(path, path.stat()) for path in sorted(root.rglob("*")) if path.is_file()]
-    lines = [
-        f"{path.relative_to(root).as_posix()} {stat.st_size} {stat.st_mtime_ns}"
-        for path, stat in stats
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    ]
+    """A hash of the names, sizes and times of a folder's files, without what ens wrote there."""
+    lines = []
+    for path in sorted(path for path, _ in visible_files(root)):
+        stat = os.lstat(path)
+        lines.append(f"{path.relative_to(root).as_posix()} {stat.st_size} {stat.st_mtime_ns}")
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 

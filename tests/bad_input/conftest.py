@@ -33,8 +33,12 @@ watching = False
 
 def _listen(event, arguments):
     is_linker = event == "subprocess.Popen" and arguments[0] == "/sbin/ldconfig"  # ctypes, of torch
-    if watching and not is_linker and (
-        event in RUNS_SOMETHING or event in ("open", "sqlite3.connect", "os.mkdir", "os.rename")
+    if (
+        watching
+        and not is_linker
+        and (
+            event in RUNS_SOMETHING or event in ("open", "sqlite3.connect", "os.mkdir", "os.rename")
+        )
     ):
         SEEN.append((event, arguments))
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.dataset import unpack_limits
+from ensemble.dataset.archives import limits
 
 EVIL = "outside/evil.png"
 ZIP_NAMES = {
@@ -287,7 +287,7 @@ FAULTS = {
 @pytest.fixture
 def small_bombs(monkeypatch):
     """A bomb may be small here: more than 1 MB from less than a hundredth is one."""
-    monkeypatch.setattr(unpack_limits, "FREE_BYTES", 1_000_000)
+    monkeypatch.setattr(limits, "FREE_BYTES", 1_000_000)
 
 
 @pytest.mark.parametrize("case", FAULTS)

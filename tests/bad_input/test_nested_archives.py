@@ -10,9 +10,9 @@ import zlib
 
 import pytest
 
-from ensemble.dataset import unpack_limits
-from ensemble.dataset.archives import unpacked
-from ensemble.dataset.nested import unpack_all
+from ensemble.dataset.archives import limits
+from ensemble.dataset.archives.cached import unpacked
+from ensemble.dataset.archives.nested import unpack_all
 from ensemble.errors import DataError
 from ensemble.files import staged_folder
 
@@ -347,8 +347,8 @@ FOLDERS = {
 @pytest.fixture
 def refused(tmp_path, monkeypatch):
     """refused(files, words): a folder with these files is refused in these words, and nothing else happens."""
-    monkeypatch.setattr(unpack_limits, "FREE_BYTES", 1_000_000)
-    monkeypatch.setattr(unpack_limits, "MAX_FILES", 100)
+    monkeypatch.setattr(limits, "FREE_BYTES", 1_000_000)
+    monkeypatch.setattr(limits, "MAX_FILES", 100)
 
     def tree():
         return {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}

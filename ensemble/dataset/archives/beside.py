@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-from ensemble.dataset.archive_files import Archive
-from ensemble.dataset.archive_members import zip_members
-from ensemble.dataset.archive_names import archive_format, content_name, is_hidden
+from ensemble.dataset.archives.members import zip_members
+from ensemble.dataset.archives.names import archive_format, content_name, is_hidden
+from ensemble.dataset.archives.stored import Archive
 from ensemble.dataset.filenames import TEXTS
 from ensemble.dataset.scan import visible_files
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ensemble.dataset.archive_members import UNLOCK, Member, Room, encrypted, not_a_file
+from ensemble.dataset.archives.members import UNLOCK, Member, Room, encrypted, not_a_file
 from ensemble.errors import DataError
 
 if TYPE_CHECKING:

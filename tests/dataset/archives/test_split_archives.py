@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from ensemble.dataset.archives import unpack_into, unpacked
-from ensemble.dataset.nested import inner_archives, sizes_of_archives, unpack_all
+from ensemble.dataset.archives.cached import unpack_into, unpacked
+from ensemble.dataset.archives.nested import inner_archives, sizes_of_archives, unpack_all
 from ensemble.errors import DataError
 
 IMAGES = {f"{i}.jpg": bytes([i]) * (300 + i) for i in range(9)}

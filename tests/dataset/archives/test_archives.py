@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.dataset import placement, unpack_limits
-from ensemble.dataset.archives import folder_of, unpacked
+from ensemble.dataset.archives import destinations, limits
+from ensemble.dataset.archives.cached import folder_of, unpacked
 from ensemble.errors import DataError
 from ensemble.paths import cache_root
 
@@ -126,8 +126,8 @@ def test_two_members_that_would_be_one_file_are_refused_and_both_are_named(
 def test_a_disk_that_takes_one_name_for_another_overwrites_nothing(tmp_path, monkeypatch):
     """As on a case-insensitive disk: the second name leads to the first's file."""
     path = archive_of(tmp_path / "a.zip", {"cats/a.jpg": b"1", "CATS/A.jpg": b"2"})
-    safe = placement.safe_path
-    monkeypatch.setattr(placement, "safe_path", lambda name, label: safe(name.lower(), label))
+    safe = destinations.safe_path
+    monkeypatch.setattr(destinations, "safe_path", lambda name, label: safe(name.lower(), label))
     refuse(path, "'cats/a.jpg' and 'CATS/A.jpg' would be one file; refused")
 
 
@@ -219,7 +219,7 @@ def test_an_archive_that_swells_when_unpacked_is_stopped(tmp_path, monkeypatch, 
     files = (
         {"zeros": bytes(1_000_000)} if limit == "MAX_BYTES" else {f"{i}": b"" for i in range(101)}
     )
-    monkeypatch.setattr(unpack_limits, limit, 100)
+    monkeypatch.setattr(limits, limit, 100)
     refuse(archive_of(tmp_path / "bomb.zip", files), said)
 
 

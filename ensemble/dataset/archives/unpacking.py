@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ensemble.dataset.archive_files import Archive, archive_file, joined
-from ensemble.dataset.archive_members import Member, members_of
-from ensemble.dataset.archive_names import archive_format, format_by_content, is_hidden, part_of
-from ensemble.dataset.content_beside import content_is_beside
-from ensemble.dataset.placement import Destinations, Placement
-from ensemble.dataset.unpack_limits import Limits
+from ensemble.dataset.archives.beside import content_is_beside
+from ensemble.dataset.archives.destinations import Destinations, Placement
+from ensemble.dataset.archives.limits import Limits
+from ensemble.dataset.archives.members import Member, members_of
+from ensemble.dataset.archives.names import archive_format, format_by_content, is_hidden, part_of
+from ensemble.dataset.archives.stored import Archive, archive_file, joined
 from ensemble.errors import DataError
 from ensemble.files import ENVIRONMENT
 

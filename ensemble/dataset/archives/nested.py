@@ -5,14 +5,14 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from ensemble.dataset.archive_files import Archive, archive_file, joined
-from ensemble.dataset.archive_members import Member, zip_members
-from ensemble.dataset.archive_names import archive_format, part_of
-from ensemble.dataset.content_beside import content_is_beside
+from ensemble.dataset.archives.beside import content_is_beside
+from ensemble.dataset.archives.limits import MAX_DEPTH, Limits
+from ensemble.dataset.archives.members import Member, zip_members
+from ensemble.dataset.archives.names import archive_format, part_of
+from ensemble.dataset.archives.seven_zip import seven_zip_bytes
+from ensemble.dataset.archives.stored import Archive, archive_file, joined
+from ensemble.dataset.archives.unpacking import MIN_BYTES, Unpacking
 from ensemble.dataset.scan import visible_files
-from ensemble.dataset.seven_zip import seven_zip_bytes
-from ensemble.dataset.unpack_limits import MAX_DEPTH, Limits
-from ensemble.dataset.unpacking import MIN_BYTES, Unpacking
 from ensemble.errors import DataError
 from ensemble.events import Progress
 from ensemble.files import not_used

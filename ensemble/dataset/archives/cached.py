@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ensemble.dataset.archive_files import Archive, with_parts
-from ensemble.dataset.archive_names import ARCHIVES, archive_format, is_hidden
-from ensemble.dataset.nested import inner_archives, unpack_all
-from ensemble.dataset.unpack_limits import Limits
-from ensemble.dataset.unpacking import Unpacking
+from ensemble.dataset.archives.limits import Limits
+from ensemble.dataset.archives.names import ARCHIVES, archive_format, is_hidden
+from ensemble.dataset.archives.nested import inner_archives, unpack_all
+from ensemble.dataset.archives.stored import Archive, with_parts
+from ensemble.dataset.archives.unpacking import Unpacking
 from ensemble.errors import DataError
 from ensemble.files import not_written, staged_folder
 from ensemble.paths import cache_root

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol, cast
 
-from ensemble.dataset.archive_files import Archive, Section
-from ensemble.dataset.archive_names import archive_format, content_name
+from ensemble.dataset.archives.names import archive_format, content_name
+from ensemble.dataset.archives.stored import Archive, Section
 from ensemble.errors import DataError
 
 END_RECORD = struct.Struct("<4s4H2LH")  # of a zip
@@ -80,7 +80,7 @@ def members_of(archive: Archive, source: IO[bytes], room: Room) -> Iterator[Iter
         case "tar":
             yield _tar_members(source, archive.label)
         case "7z":
-            from ensemble.dataset.seven_zip import seven_zip_members
+            from ensemble.dataset.archives.seven_zip import seven_zip_members
 
             yield seven_zip_members(source, archive.label, room)
         case "table":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
-from ensemble.dataset.archive_names import Z_NUMBERED, part_of
+from ensemble.dataset.archives.names import Z_NUMBERED, part_of
 from ensemble.errors import DataError
 from ensemble.files import not_used
 

@@ -5,8 +5,8 @@ import posixpath
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ensemble.dataset.archive_files import Archive
-from ensemble.dataset.archive_names import content_name, is_hidden
+from ensemble.dataset.archives.names import content_name, is_hidden
+from ensemble.dataset.archives.stored import Archive
 from ensemble.dataset.filenames import TEXTS
 from ensemble.errors import DataError
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ensemble.dataset.archives import unpacked
-from ensemble.dataset.nested import inner_archives, sizes_of_archives, unpack_all
+from ensemble.dataset.archives.cached import unpacked
+from ensemble.dataset.archives.nested import inner_archives, sizes_of_archives, unpack_all
 from ensemble.errors import DataError
 from ensemble.paths import cache_root
 
@@ -155,7 +155,7 @@ def test_any_folders_packed_in_any_way_are_the_same_tree_again(tmp_path_factory,
         ("train.csv.zip", packed({"train.csv": b"id\n1\n"}, ".zip")),
         ("train.zip", packed({"train.csv": b"id\n1\n", "__MACOSX/._train.csv": b"x"}, ".zip")),
         ("all.tar.gz", packed({"train.csv": b"id\n1\n"}, ".tgz")),
-        ("train.csv.gz", gzip.compress(b"id\n1\n")),
+        ("train.csv.gz", gzip.compress(b"id\n1\n", mtime=0)),
         ("train.csv.bz2", bz2.compress(b"id\n1\n")),
         ("train.csv.xz", lzma.compress(b"id\n1\n")),
     ],

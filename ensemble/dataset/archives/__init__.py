@@ -1,0 +1,1 @@
+"""Archives of any usual format, at any depth, opened safely: nothing outside, no bombs, no halves."""
