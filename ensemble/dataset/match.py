@@ -133,10 +133,12 @@ class _Lookup:
         for name, position in names:
             self._exact.setdefault(name, []).append(position)
             self._composed.setdefault(same_form(name), []).append(position)
-            for form in {bare_name(name), without_suffix(name)} - {name}:
-                self._short.setdefault(same_form(form), []).append(position)
-                if not form.isascii():
-                    self._short_exact.setdefault(form, []).append(position)
+            bare, without = bare_name(name), without_suffix(name)
+            for form in (bare,) if bare == without else (bare, without):
+                if form != name:
+                    self._short.setdefault(same_form(form), []).append(position)
+                    if not form.isascii():
+                        self._short_exact.setdefault(form, []).append(position)
 
     def __call__(self, name: str) -> Positions:
         form = same_form(name)
@@ -181,7 +183,8 @@ def _without_point_zero(name: str) -> str:
     return _file_name(name).casefold().removesuffix(".0")
 
 
-def _without_zeros(name: str) -> str:
+def loosest_form(name: str) -> str:
+    """What is left of an id or a file name under all looser rules together."""
     stem = _without_point_zero(name)
     return stem.lstrip("0") or "0" if stem.isascii() and stem.isdigit() else stem
 
@@ -189,5 +192,5 @@ def _without_zeros(name: str) -> str:
 _LOOSE_RULES: dict[str, Callable[[str], str]] = {
     "in any case of their letters": lambda name: _file_name(name).casefold(),
     "without the ids' `.0`": _without_point_zero,
-    "without leading zeros": _without_zeros,
+    "without leading zeros": loosest_form,
 }

@@ -38,30 +38,26 @@ class Scan:
     passed_over: dict[str, tuple[Path, ...]]
 
 
-_scans: ContextVar[dict[Path, Scan] | None] = ContextVar("_scans", default=None)
+Listing = list[tuple[Path, str | None]]  # every visible file; None for an image, else its kind
+
+_listings: ContextVar[dict[Path, Listing] | None] = ContextVar("_listings", default=None)
 
 
 @contextmanager
 def each_folder_once() -> Iterator[None]:
-    """In this block and thread, `scan` walks a folder once, however often it is called."""
-    token = _scans.set({})
+    """In this block and thread, a folder is walked once, however often it or its folders are listed."""
+    if _listings.get() is not None:
+        yield
+        return
+    token = _listings.set({})
     try:
         yield
     finally:
-        _scans.reset(token)
+        _listings.reset(token)
 
 
 def scan(folder: Path) -> Scan:
     """Scan a folder and every folder in it. Raises DataError, also for links that form a circle."""
-    scans = _scans.get()
-    if scans is None:
-        return _scan(folder)
-    if folder not in scans:
-        scans[folder] = _scan(folder)
-    return scans[folder]
-
-
-def _scan(folder: Path) -> Scan:
     if not os.path.isdir(folder):  # Path.is_dir raises for a name that is too long
         raise DataError(
             f"{str(folder.absolute())[:200]}: no such folder\n{contents(folder.parent)}"
@@ -78,6 +74,33 @@ def _scan(folder: Path) -> Scan:
             raise DataError(f"{one_line(path)}: its name is not text in UTF-8\nrename the file")
     by_kind = {kind: tuple(sorted(paths)) for kind, paths in sorted(passed_over.items())}
     return Scan(tuple(sorted(images, key=attrgetter("parts"))), by_kind)
+
+
+def visible_files(folder: Path) -> Listing:
+    """Every file below a folder that is not hidden, with None for an image and else its kind.
+
+    Raises DataError.
+    """
+    listings = _listings.get()
+    if listings is None:
+        return list(_walk(folder, (os.path.realpath(folder),)))
+    if folder not in listings:
+        outer = next((known for known in folder.parents if known in listings), None)
+        if outer is not None and not _is_left_out(folder, outer):
+            inside = f"{folder}{os.sep}"
+            listings[folder] = [
+                (path, kind) for path, kind in listings[outer] if str(path).startswith(inside)
+            ]
+        else:
+            listings[folder] = list(_walk(folder, (os.path.realpath(folder),)))
+    return listings[folder]
+
+
+def _is_left_out(folder: Path, outer: Path) -> bool:
+    """Whether the listing of an outer folder does not have what is in this one."""
+    parents = [folder, *folder.parents]
+    inner = parents[: parents.index(outer)]
+    return any(_is_hidden(parent.name) or is_written_by_ens(parent) for parent in inner)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -111,33 +134,40 @@ def one_line(path: Path) -> str:
     return str(path) if str(path).isprintable() else ascii(str(path))
 
 
-def visible_files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[Path, str | None]]:
-    """Every file that is not hidden, with None for an image and else its kind.
-
-    above holds the real paths of the folder and of those that lead to it. Raises DataError.
-    """
-    above = above or (os.path.realpath(folder),)
+def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | None]]:
+    """The visible files of a folder; above holds its real path and those that lead to it."""
     try:
         with os.scandir(folder) as opened:
-            entries = [entry for entry in opened if not entry.name.startswith((".", "__MACOSX"))]
+            entries = [entry for entry in opened if not _is_hidden(entry.name)]
     except OSError as error:
         raise DataError(f"{one_line(folder)}: cannot be read ({error.strerror})") from None
     for entry in entries:
         path = folder / entry.name
-        if os.path.isdir(path) and is_written_by_ens(path):
+        if not _is_folder(entry):
+            yield path, _kind(entry, path)
+        elif is_written_by_ens(path):
             continue
-        if entry.is_dir(follow_symlinks=False):
-            yield from visible_files(path, (*above, os.path.join(above[-1], entry.name)))
-        elif entry.is_symlink() and os.path.isdir(path):
+        elif entry.is_symlink():
             target = os.path.realpath(path)
             if target in above:
                 raise DataError(
                     f"{one_line(path)}: a circular link to {one_line(Path(target))}\n"
                     "remove the link"
                 )
-            yield from visible_files(path, (*above, target))
+            yield from _walk(path, (*above, target))
         else:
-            yield path, _kind(entry, path)
+            yield from _walk(path, (*above, os.path.join(above[-1], entry.name)))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__MACOSX"))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder or a link to one; a link to itself is not."""
+    with suppress(OSError):
+        return entry.is_dir()
+    return False
 
 
 def _kind(entry: os.DirEntry[str], path: Path) -> str | None:

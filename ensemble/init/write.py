@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ensemble.dataset.scan import each_folder_once
 from ensemble.dataset.split import split_images
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit, ignore
@@ -61,6 +62,13 @@ def write_recipes(
         raise EnsembleError(
             f"--name {name[:100]!r}: allowed are letters, digits, dot, dash, underscore, 80 at most"
         )
+    with each_folder_once():
+        return _written(path, name, folder, machine, options, emit)
+
+
+def _written(
+    path: str, name: str, folder: Path, machine: Machine | None, options: Options, emit: Emit
+) -> NewRecipes:
     source = opened(path, Path(f"{name}_images"), emit)
     understanding = understand(source.root, options)
     _check_settled(path, understanding)

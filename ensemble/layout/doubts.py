@@ -92,6 +92,7 @@ def notes_of(
     notes = []
     if unused:
         notes.append(f"not used: {count(len(unused), 'image')}, such as {unused[0]}")
-    files = [surveyed.root / image for image in surveyed.images if image in used]
-    ranges = measured_ranges(files[:: max(1, len(files) // N_OPENED)])
+    in_use = [image for image in surveyed.images if image in used]
+    some = in_use[:: max(1, len(in_use) // N_OPENED)]
+    ranges = measured_ranges([surveyed.root / image for image in some])
     return [*notes, *filter(None, (passed_over_line(surveyed.scanned), str(ranges)))]

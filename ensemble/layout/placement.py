@@ -5,10 +5,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ensemble.dataset.match import Match
-from ensemble.layout.survey import ImageFolder
+from ensemble.layout.survey import ENOUGH, ImageFolder
 from ensemble.layout.table import Column
-
-ENOUGH = 0.5  # share of a column's cells that must name images; the others are missing files
 
 
 @dataclass(frozen=True)
@@ -41,12 +39,23 @@ class Placement:
 def placements(column: Column, folders: Iterable[ImageFolder]) -> list[Placement]:
     """The folders in which a column's cells each name at most one image, and enough of them one.
 
-    Cells that name several images of a folder, or the same one, rule the folder out.
+    Cells that name several images of a folder, or the same one, rule the folder out. A folder
+    around one in which all cells name images is passed over.
     """
     ids = column.some_cells
-    likely = [folder for folder in folders if _names_enough(folder, ids)]
-    placed = [Placement(column.name, folder, folder.names.match(column.cells)) for folder in likely]
-    return [placement for placement in placed if _is_clear(placement, column)]
+    placed: list[Placement] = []
+    for folder in sorted(
+        folders, key=lambda folder: -folder.name.count("/") - (folder.name != ".")
+    ):
+        is_done = any(
+            not placement.n_missing and is_inside(placement.folder, folder) for placement in placed
+        )
+        if is_done or not folder.may_name(ids) or not _names_enough(folder, ids):
+            continue
+        placement = Placement(column.name, folder, folder.names.match(column.cells))
+        if _is_clear(placement, column):
+            placed.append(placement)
+    return placed
 
 
 def _names_enough(folder: ImageFolder, ids: Sequence[str]) -> bool:
@@ -76,11 +85,11 @@ def smallest(placed: Sequence[Placement]) -> list[Placement]:
     return [
         placement
         for placement in best
-        if not any(_is_inside(other.folder, placement.folder) for other in best)
+        if not any(is_inside(other.folder, placement.folder) for other in best)
     ]
 
 
-def _is_inside(folder: ImageFolder, outer: ImageFolder) -> bool:
+def is_inside(folder: ImageFolder, outer: ImageFolder) -> bool:
     """Whether a folder lies in another one."""
     return folder.name != outer.name and (
         outer.name == "." or folder.name.startswith(f"{outer.name}/")

@@ -26,8 +26,8 @@ def choose_sample(
     if inquiry.options.sample is not None:
         meanings = {table.file: "" for table in surveyed.tables}
         return by_file[inquiry.choose("sample", "", meanings)], []
-    if not named:
-        return None, []
+    if len(named) < 2:
+        return (named[0] if named else None), []
     named = _about_images(surveyed, named)
     complete = [table for table in named if _has_all_rows(table, roles)]
     if len(complete) == 1 < len(named):

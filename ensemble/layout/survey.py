@@ -1,11 +1,13 @@
 """What lies in a folder: its image folders as a tree, and its tables, read but not yet understood."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from ensemble.dataset.match import Names
+from ensemble.dataset.filenames import bare_name
+from ensemble.dataset.match import Names, loosest_form
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import Scan, each_folder_once, scan
 from ensemble.dataset.split_names import usual_split
@@ -13,6 +15,7 @@ from ensemble.layout.table import SUFFIXES, Table, read_table
 
 MAX_DEPTH = 4  # of folders that may be a split
 MAX_CHILDREN = 40  # a folder with more image folders holds classes, not splits
+ENOUGH = 0.5  # share of a column's cells that must name images; the others are missing files
 TABLE_DEPTH = 2  # folders below the root in which tables are read
 MAX_TABLES = 20  # of one folder; more are annotations of single images
 LARGEST_TABLE = 1 << 30  # bytes
@@ -29,6 +32,15 @@ class ImageFolder:
     def names(self) -> Names:
         """The images, to look ids up."""
         return Names(self.images, "" if self.name == "." else self.name)
+
+    @cached_property
+    def _loose_names(self) -> set[str]:
+        return {loosest_form(name) for image in self.images for name in (image, bare_name(image))}
+
+    def may_name(self, ids: Sequence[str]) -> bool:
+        """Whether enough of some ids could name images, by any rule: a quick look before a match."""
+        forms = [{loosest_form(image_id), loosest_form(bare_name(image_id))} for image_id in ids]
+        return sum(map(bool, map(self._loose_names.intersection, forms))) >= ENOUGH * len(ids)
 
     @cached_property
     def subfolders(self) -> tuple[str, ...]:
@@ -84,7 +96,7 @@ def survey(root: Path) -> Survey:
     images = tuple(file.relative_to(root).as_posix() for file in scanned.images)
     folders = _folders(images)
     tables = [read_table(root, file) for file in table_files(root)]
-    named = tuple(_with_its_header(table, folders["."].names) for table in tables if table)
+    named = tuple(_with_its_header(table, folders["."]) for table in tables if table)
     return Survey(root, folders, named, scanned)
 
 
@@ -140,10 +152,11 @@ def _tables_in(folder: Path) -> list[Path]:
     return [path for path in paths if path.stat().st_size <= LARGEST_TABLE]
 
 
-def _with_its_header(table: Table, names: Names) -> Table:
+def _with_its_header(table: Table, images: ImageFolder) -> Table:
     """A table whose first row names an image, like the rows below it, has no header."""
     for column in table.columns:
-        if names.positions(column.name) and all(map(names.positions, column.cells[:3])):
+        first_cells = (column.name, *column.cells[:3])
+        if images.may_name(first_cells[:1]) and all(map(images.names.positions, first_cells)):
             return table.without_header()
     return table
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ensemble.dataset.filenames import contents
-from ensemble.dataset.image_sizes import Sizes, sizes_of
+from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.dataset.scan import passed_over_line
 from ensemble.errors import DataError
 from ensemble.layout.cells import Cells, cells_of
@@ -93,8 +93,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     test = test_images(surveyed, split_folders, labeling, sample, placed, valid, inquiry)
     used_sample = sample if test and test.names_sample else None
     cells = cells_of(surveyed.root, labeling, used_sample, bool(test), inquiry)
-    files = _files(surveyed, labeling, test)
-    sizes, unreadable = sizes_of(files)
+    sizes, unreadable = sizes_of(_some_files(surveyed, labeling, test))
     return Understanding(
         root=surveyed.root,
         n_images=len(surveyed.images),
@@ -112,12 +111,13 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     )
 
 
-def _files(surveyed: Survey, labeling: Labeling, test: TestImages | None) -> list[Path]:
-    """The image files of a training and its test set."""
+def _some_files(surveyed: Survey, labeling: Labeling, test: TestImages | None) -> list[Path]:
+    """Image files of a training and its test set, spread over all."""
     names = [labeling.folder.path_of(image) for image in labeling.labels]
     if test is not None:
         names += [test.folder.path_of(image) for image in test.folder.images]
-    return [surveyed.root / name for name in sorted(set(names))]
+    names = sorted(set(names))
+    return [surveyed.root / name for name in names[:: max(1, len(names) // N_OPENED)]]
 
 
 def _one_class(surveyed: Survey, split_folders: Roles) -> DataError | None:
