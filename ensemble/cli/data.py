@@ -3,11 +3,15 @@
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ensemble.cli.options import Json, OneRecipe, Set, one_present_or_shipped, repeated
+
+if TYPE_CHECKING:
+    from ensemble.dataset.load import DataSet
+    from ensemble.recipe import Data
 
 
 def init(
@@ -217,8 +221,19 @@ def inspect(
     draw_counts(image_audit, counts_png)
     draw_samples(images.train, samples_png, images.ranges)
     if json:
-        display.show_json(audits.audit_json(image_audit))
+        answer = _answer(images, loaded.data)
+        display.show_json(audits.inspect_json(str(path), loaded.data, images, answer, image_audit))
         return
     audits.show_audit(image_audit)
     display.say(f"figures: {counts_png}, {samples_png}")
     display.next_commands(f"ens train {shlex.quote(str(recipe))}{repeated('--set', set_)}")
+
+
+def _answer(images: "DataSet", data: "Data") -> str | None:
+    """What a cell of the submission means, None where that is open."""
+    from ensemble.submission.answer import answer_without_sample, read_answer
+
+    settings = (images.classes, data.answer)
+    if images.sample_submission is None:
+        return answer_without_sample(*settings, data.positive).answer
+    return read_answer(images.sample_submission, *settings, data.metric, data.positive).answer

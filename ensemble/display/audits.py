@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ensemble.dataset.audit import Audit, AuditedImage, Copy, SplitSummary
 from ensemble.display.text import escape, out, say, table
+
+if TYPE_CHECKING:
+    from ensemble.dataset.load import DataSet
+    from ensemble.recipe import Data
 
 MAX_EXAMPLES, MAX_CLASSES = 5, 24
 ACROSS, WITHIN = "copy across splits", "copy within a split"
@@ -117,6 +121,28 @@ def _classes(audit: Audit) -> None:
     out.print(shown)
     if len(counts) > MAX_CLASSES:
         say(f"and {len(counts) - MAX_CLASSES:,} smaller classes")
+
+
+def inspect_json(
+    recipe: str, data: "Data", images: "DataSet", answer: str | None, audit: Audit
+) -> dict[str, Any]:
+    """What `ens inspect` found, as one JSON object: what `ens init` says, then the audit."""
+    n_valid, n_test = len(images.valid), len(images.test) if images.test else 0
+    return {
+        "target": "class",
+        "classes": len(images.classes),
+        "labelled": len(images.train) + n_valid,
+        "valid": n_valid,
+        "test": n_test,
+        "answer": answer if n_test else None,
+        "metric": data.metric,
+        "groups": [data.group if isinstance(data.group, str) else str(data.group)]
+        if data.group
+        else [],
+        "questions": [],
+        "recipes": [recipe],
+        **audit_json(audit),
+    }
 
 
 def audit_json(audit: Audit) -> dict[str, Any]:

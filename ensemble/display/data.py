@@ -22,7 +22,9 @@ def show_start(new: "NewRecipes") -> None:
 
 def show_understanding(understood: "Understanding") -> None:
     """What the images are and why, what to check, and the questions that are open."""
-    say(f"{understood.root}: {understood.labeling}; {_splits(understood)}")
+    labeling = understood.labeling
+    evidence = f" ({labeling.evidence})" if labeling.evidence else ""
+    say(f"{understood.root}: labels from {labeling}{evidence}; {_splits(understood)}")
     say(_image_counts(understood))
     (w, h), (a, b), (y, z) = (
         understood.sizes.median,

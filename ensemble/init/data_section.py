@@ -22,7 +22,7 @@ def data_section(
     lines = [
         f"# {understood.n_train:,} labeled training images of {len(understood.counts)} classes. "
         "Settings shared by all recipes of this data set.",
-        f"# Labels: {understood.labeling}",
+        f"# Labels: {_one_line(understood)}",
         "data:",
         f"  source: {'folder' if understood.labeling.source == 'folders' and not is_table else 'csv'}",
         f"  path: {quoted(data_path)}",
@@ -36,6 +36,13 @@ def data_section(
         "augment: standard         # none | light | standard | heavy, or a map of changes",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _one_line(understood: Understanding) -> str:
+    """Where the labels are from and why, in one line of printable characters."""
+    labeling = understood.labeling
+    text = f"{labeling} ({labeling.evidence})" if labeling.evidence else str(labeling)
+    return text if text.isprintable() else ascii(text)
 
 
 def _labels(understood: Understanding, labels_file: Path | None) -> list[str]:

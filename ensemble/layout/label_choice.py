@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from ensemble.dataset.column_names import LABELS, letters, same_name
 from ensemble.dataset.filenames import same_form
@@ -254,9 +255,22 @@ def choose_labeling(
         table, placement, column = by_option[option]
         labeling = by_column(table, placement, column)
     _check_labels(labeling)
+    evidence = _evidence(labeling, sample, len(named), inquiry)
+    labeling = replace(labeling, evidence=evidence)
     if labeling.is_joined:
         return labeling
     return with_listed_splits(surveyed, roles, labeling, placed.values())
+
+
+def _evidence(labeling: Labeling, sample: Table | None, n_likely: int, inquiry: Inquiry) -> str:
+    """Why these are the labels, in words."""
+    if inquiry.options.label is not None:
+        return "as --label says"
+    if sample is not None and labeling.table is not None and _is_asked_for(labeling, sample):
+        return f"what {sample.file} asks for"
+    if n_likely > 1:
+        return "the first of several choices"
+    return "" if labeling.source == "folders" else "nothing else looks like labels"
 
 
 def _by_option(placed: Placed) -> dict[str, tuple[Table, Placement, str]]:

@@ -35,7 +35,7 @@ class Labeling:
     source says where the labels are from: class folders, the folders inside them, one column of a
     table, a column per class, or the file names by `pattern`. splits says train, valid or test by
     image where several tables do; is_joined, that the labels are from several tables; conflict,
-    which image has two labels.
+    which image has two labels; evidence, why these are the labels.
     """
 
     source: Literal["folders", "subfolders", "column", "columns", "names"]
@@ -49,6 +49,7 @@ class Labeling:
     splits: Mapping[str, str] = field(default_factory=dict)
     is_joined: bool = False
     conflict: str = ""
+    evidence: str = ""
 
     @cached_property
     def counts(self) -> Counter[str]:
