@@ -38,10 +38,9 @@ def show_understanding(understood: "Understanding") -> None:
     for note in understood.notes:
         say(note)
     for group in understood.groups:
-        say(
-            f"groups: {group.source} ({group.n_groups:,}); "
-            "with data.group images of one are never split"
-        )
+        is_used = group is understood.used_group
+        state = "images of one stay together" if is_used else "offered as data.group, not used"
+        say(f"groups: {group.source} ({group.n_groups:,}); {state}")
     say(f"please check: {'; '.join(understood.doubts) if understood.doubts else 'nothing so far'}")
     for question in understood.questions:
         say(f"question: {question}")

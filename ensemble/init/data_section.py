@@ -10,7 +10,6 @@ from ensemble.layout.groups import GroupColumn
 from ensemble.layout.understanding import Understanding
 
 FEW = 2  # images of a class: one for training, one for validation
-FEW_GROUPS = 10  # fewer can hardly be split, so they are offered and not used
 
 
 def data_section(
@@ -105,20 +104,11 @@ def _submission(understood: Understanding) -> list[str]:
     return lines
 
 
-def used_group(understood: Understanding) -> GroupColumn | None:
-    """The column that keeps rows together: the only one there is, if its groups can be split."""
-    if len(understood.groups) != 1 or understood.splits or understood.valid is not None:
-        return None
-    (group,) = understood.groups
-    return group if group.n_groups >= FEW_GROUPS else None
-
-
 def _groups(understood: Understanding) -> list[str]:
-    used = used_group(understood)
     lines = []
     for group in understood.groups:
         text = _group_text(group, understood)
-        if group is used:
+        if group is understood.used_group:
             lines.append(f"  group: {text}   # images of one {group.column} stay in one split")
         else:
             lines.append(f"  # group: {text}   # would keep images of one {group.column} together")

@@ -2,12 +2,12 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ensemble.dataset.scan import each_folder_once
 from ensemble.dataset.split import split_images
-from ensemble.errors import EnsembleError
+from ensemble.errors import DataError, EnsembleError
 from ensemble.events import Emit, ignore
 from ensemble.files import write_text
 from ensemble.hardware import Machine
@@ -75,16 +75,21 @@ def _written(
     machine = machine or Machine.here()
     labels_file = folder / f"{name}.labels.csv"
     data_path = _data_path(path, source, understanding.root)
-    texts = {folder / f"{name}{BASE}": data_section(understanding, data_path, labels_file, machine)}
+    base = folder / f"{name}{BASE}"
     setting = Setting(name, understanding.sizes.side, understanding.n_train, machine)
-    texts |= {folder / f"{name}_{family}.yaml": text for family, text in families(setting).items()}
+    texts = {folder / f"{name}_{family}.yaml": text for family, text in families(setting).items()}
     tables = {labels_file: labels_table(understanding)} if needs_table(understanding) else {}
-    _write({**texts, **tables})
-    base, *recipes = texts
-    for file in recipes:
+    section = data_section(understanding, data_path, labels_file, machine)
+    _write({base: section, **texts, **tables})
+    for file in texts:
         Recipe.load(file)
-    _check_reads_the_same(recipes[0], understanding)
-    return NewRecipes(understanding, machine, (base, *recipes, *tables))
+    try:
+        _check_reads_the_same(next(iter(texts)), understanding)
+    except DataError as error:  # such as a class that cannot be split
+        reason = str(error).partition("\n")[0]
+        doubts = (*understanding.doubts, f"a training would stop: {reason}")
+        understanding = replace(understanding, doubts=doubts)
+    return NewRecipes(understanding, machine, (base, *texts, *tables))
 
 
 def _check_settled(path: str, understanding: Understanding) -> None:

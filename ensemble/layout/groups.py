@@ -18,6 +18,8 @@ WORDS = (
 )
 NOT_GROUPS = ("num", "count", "frame", "class", "type", "age", "width", "height", "size", "label")
 LEAST_SIZE = 1.2  # images per group, on average
+FEW_GROUPS = 10  # fewer can hardly be split, so they are offered and not used
+LARGEST = 0.2  # of the images; a larger group cannot be put into one split
 
 
 SIDES = r"^(.+?)[ _-](?:left|right|l|r|od|os)$"  # two eyes, hands or breasts of one patient
@@ -69,6 +71,12 @@ def _sides(labeling: Labeling) -> list[GroupColumn]:
     if all(matches) and len(owners) <= len(stems) / LEAST_SIZE:
         return [GroupColumn(None, "", "sides", len(owners), f"(?i){SIDES}")]
     return []
+
+
+def can_be_split(group: GroupColumn, n_train: int) -> bool:
+    """Whether there are enough groups, and none too large, to set some apart for validation."""
+    counts = group.table[group.column].counts if group.table else {}
+    return group.n_groups >= FEW_GROUPS and max(counts.values(), default=0) <= LARGEST * n_train
 
 
 def _looks_like_group(column: Column) -> bool:

@@ -11,7 +11,7 @@ from ensemble.dataset.scan import passed_over_line
 from ensemble.errors import DataError
 from ensemble.layout.cells import Cells, cells_of
 from ensemble.layout.doubts import doubts_of, notes_of
-from ensemble.layout.groups import GroupColumn, group_columns
+from ensemble.layout.groups import GroupColumn, can_be_split, group_columns
 from ensemble.layout.json_tables import json_tables
 from ensemble.layout.label_choice import choose_labeling, placed_tables
 from ensemble.layout.labeling import Labeling
@@ -72,6 +72,13 @@ class Understanding:
     def n_test(self) -> int:
         """The test images, labeled or not."""
         return (self.test.n_images if self.test else 0) + self.splits.count("test")
+
+    @property
+    def used_group(self) -> GroupColumn | None:
+        """The column that keeps rows together: the only one there is, if its groups can be split."""
+        if len(self.groups) != 1 or self.splits or self.valid is not None:
+            return None
+        return self.groups[0] if can_be_split(self.groups[0], self.n_train) else None
 
 
 def understand(root: Path, options: Options = Options()) -> Understanding:  # noqa: B008
