@@ -1,7 +1,7 @@
 """Tiny replicas of the layouts in which public competitions ship their files.
 
-Names, columns and spellings are real, the images are noise. expected.csv says what `ens init`
-should make of each.
+Names, columns and spellings are real, the images are noise unless the caller of `make` draws them.
+expected.csv says what `ens init` should make of each.
 """
 
 import csv
@@ -21,9 +21,17 @@ def case(make):
     return make
 
 
+def noise(name, size):
+    """The default image of a file, by its path under the root; of a record by its id."""
+    return Image.frombytes("RGB", size, random.randbytes(size[0] * size[1] * 3))
+
+
+drawing = {"draw": noise, "root": None}
+
+
 def img(path, size=(16, 16)):
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.frombytes("RGB", size, random.randbytes(size[0] * size[1] * 3)).save(path)
+    drawing["draw"](path.relative_to(drawing["root"]).as_posix(), size).save(path)
 
 
 def wr(path, header, rows):
@@ -95,10 +103,14 @@ def tfrecord(path, rows):
                 file.write(part)
 
 
-def jpeg(size=(16, 16)):
+def jpeg(name, size):
     buffer = io.BytesIO()
-    Image.frombytes("RGB", size, random.randbytes(size[0] * size[1] * 3)).save(buffer, "JPEG")
+    drawing["draw"](name, size).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+def grey(name):
+    return list(drawing["draw"](name, (28, 28)).convert("L").tobytes())
 
 
 def _zip(folder, dest):
@@ -597,9 +609,9 @@ def digit_recognizer(r):
     wr(
         r / "train.csv",
         h,
-        [[i % 10] + [random.randrange(256) for _ in range(784)] for i in range(30)],
+        [[i % 10, *grey(f"train/{i}")] for i in range(30)],
     )
-    wr(r / "test.csv", h[1:], [[random.randrange(256) for _ in range(784)] for _ in range(10)])
+    wr(r / "test.csv", h[1:], [grey(f"test/{i + 1}") for i in range(10)])
     wr(r / "sample_submission.csv", ["ImageId", "Label"], [[i + 1, 0] for i in range(10)])
 
 
@@ -609,20 +621,24 @@ def petals_tfrecords(r):
         q = r / f"tfrecords-jpeg-{side}x{side}"
         for k in range(2):
             rows = [
-                {"class": i % 3, "id": f"{k}{i:02d}a".encode(), "image": jpeg((side, side))}
+                {
+                    "class": i % 3,
+                    "id": f"{k}{i:02d}a".encode(),
+                    "image": jpeg(f"train/{i}", (side, side)),
+                }
                 for i in range(6)
             ]
             tfrecord(q / "train" / f"{k:02d}-{side}x{side}-6.tfrec", rows)
         tfrecord(
             q / "val" / f"00-{side}x{side}-6.tfrec",
             [
-                {"class": i % 3, "id": f"v{i}".encode(), "image": jpeg((side, side))}
+                {"class": i % 3, "id": f"v{i}".encode(), "image": jpeg(f"val/{i}", (side, side))}
                 for i in range(6)
             ],
         )
         tfrecord(
             q / "test" / f"00-{side}x{side}-5.tfrec",
-            [{"id": f"t{i}".encode(), "image": jpeg((side, side))} for i in range(5)],
+            [{"id": f"t{i}".encode(), "image": jpeg(f"test/t{i}", (side, side))} for i in range(5)],
         )
     wr(r / "sample_submission.csv", ["id", "label"], [[f"t{i}", 0] for i in range(5)])
 
@@ -653,7 +669,8 @@ def pet_images(r):
     (r / "readme[1].txt").write_text("x")
 
 
-def make(name, root):
+def make(name, root, draw=noise):
     """Fill an empty folder with the replica of this name; the same bytes each time."""
     random.seed(name)
+    drawing.update(draw=draw, root=root)
     CASES[name](root)
