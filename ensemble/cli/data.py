@@ -36,7 +36,7 @@ def init(
         str | None, typer.Option(metavar="FOLDER", help="the folder of the test images")
     ] = None,
     sample: Annotated[
-        str | None, typer.Option(metavar="FILE", help="the sample submission")
+        str | None, typer.Option(metavar="FILE", help="the sample submission, or `none`")
     ] = None,
     answer: Annotated[
         str | None, typer.Option(metavar="ANSWER", help="what a cell of the submission means")

@@ -32,7 +32,7 @@ def doubts_of(
             names = ", ".join(missing[:N_NAMED])
             doubts.append(f"{len(missing):,} rows of {labeling.table.file} have no image: {names}")
         doubts += _label_doubts(labeling)
-    if sample is not None and used_sample is None:
+    if sample is not None and used_sample is None and test is None:
         first = sample.columns[0].cells[0][:60]
         doubts.append(f"{sample.file} asks for ids such as {first!r}, which no test image has")
     elif used_sample is not None and test is not None and len(used_sample) != test.n_images:

@@ -53,7 +53,7 @@ def _likely(columns: Sequence[Column], sample: Table | None) -> list[Column]:
     """The columns that are ids by every evidence there is: each rule keeps some, or all."""
     likely = list(columns)
     rules = (
-        lambda column: bool(sample and same_name(column.name, sample.header[0])),
+        lambda column: bool(sample and _is_named_id(column, sample)),
         lambda column: len(column.counts) == len(column.cells),
         lambda column: not (column.name.lower() in INDEX_NAMES and column.is_counter),
         _has_suffixes,
@@ -61,6 +61,12 @@ def _likely(columns: Sequence[Column], sample: Table | None) -> list[Column]:
     for rule in rules:
         likely = [column for column in likely if rule(column)] or likely
     return likely
+
+
+def _is_named_id(column: Column, sample: Table) -> bool:
+    """Whether a column is called as the sample's ids are, and not as pandas calls its index."""
+    name = sample.header[0]
+    return same_name(column.name, name) and name.lower() not in INDEX_NAMES
 
 
 def _has_suffixes(column: Column) -> bool:

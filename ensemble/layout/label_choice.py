@@ -4,9 +4,11 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import LABELS, letters, same_name
 from ensemble.dataset.filenames import same_form
+from ensemble.dataset.split_names import split_of_name
 from ensemble.errors import DataError
 from ensemble.layout.groups import is_group_name
 from ensemble.layout.id_column import placed_table
@@ -14,15 +16,16 @@ from ensemble.layout.labeling import (
     Labeling,
     by_column,
     by_columns,
-    by_folders,
     by_names,
     by_subfolders,
 )
 from ensemble.layout.placement import Placement
 from ensemble.layout.questions import Inquiry
-from ensemble.layout.roles import Roles, inner, one_of
-from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.roles import Roles
+from ensemble.layout.sample_file import is_submission
+from ensemble.layout.survey import Survey
 from ensemble.layout.table import Column, Table
+from ensemble.layout.training_folders import class_folders, training_folders
 from ensemble.layout.validation import merged, with_listed_splits
 
 _PART = re.compile(
@@ -36,7 +39,7 @@ def placed_tables(surveyed: Survey, roles: Roles, sample: Table | None, inquiry:
     """The tables whose rows are images, without the sample submission."""
     placed: Placed = {}
     for table in surveyed.tables:
-        if table is not sample:
+        if not is_submission(table, sample):
             placement = placed_table(surveyed, roles, table, sample, inquiry)
             if placement is not None:
                 placed[table.file] = table, placement
@@ -55,7 +58,7 @@ def labelings(
         if same:
             return [folders]
     if of_sample:
-        return _without_repeats(of_sample, folders)
+        return _without_repeats(_with_training(of_sample, from_tables), folders)
     explicit = [labeling for labeling in from_tables if _is_from_json(labeling)]
     if explicit:
         return _without_repeats(explicit, folders)
@@ -63,10 +66,28 @@ def labelings(
         usual = [labeling for labeling in from_tables if _is_usual(labeling)]
         inner_folders = filter(None, [by_subfolders(folders.folder)])
         return _without_repeats([folders, *inner_folders, *usual], folders)
-    if from_tables:
-        return _likeliest(from_tables)
-    names = [by_names(folder) for folder in _training_folders(surveyed, roles)]
-    return [labeling for labeling in names if labeling is not None]
+    of_training = [labeling for labeling in from_tables if not _is_about_tests(labeling, roles)]
+    if of_training:
+        return _likeliest(of_training)
+    by_name = [by_names(folder) for folder in training_folders(surveyed, roles)]
+    names = [labeling for labeling in by_name if labeling is not None]
+    return names or (_likeliest(from_tables) if from_tables else [])
+
+
+def _is_about_tests(labeling: Labeling, roles: Roles) -> bool:
+    return roles.split_of(labeling.folder) == "test"
+
+
+def _with_training(labelings: list[Labeling], from_tables: list[Labeling]) -> list[Labeling]:
+    """The labelings; where all are about validation or testing, those about training too."""
+    if {_split_of(labeling) for labeling in labelings} <= {"valid", "test"}:
+        training = [labeling for labeling in from_tables if _split_of(labeling) == "train"]
+        return _likeliest(training) + labelings if training else labelings
+    return labelings
+
+
+def _split_of(labeling: Labeling) -> str | None:
+    return split_of_name(PurePosixPath(labeling.table.file).stem) if labeling.table else None
 
 
 def _are_numbered(names: Sequence[str]) -> bool:
@@ -125,8 +146,8 @@ def _is_asked_for(labeling: Labeling, sample: Table | None) -> bool:
     if len(columns) > 1:
         return _same_texts(labeling.classes, columns)
     name, of_sample = letters(labeling.columns[0]), letters(columns[0])
-    is_longer = name.startswith(of_sample) or of_sample.startswith(name)
-    return name == of_sample or (len(of_sample) > 3 and is_longer)
+    shorter, longer = sorted((name, of_sample), key=len)
+    return name == of_sample or (len(shorter) > 3 and longer.startswith(shorter))
 
 
 def _same_texts(a: Sequence[str], b: Sequence[str]) -> bool:
@@ -197,42 +218,6 @@ def _agree(a: Labeling, b: Labeling) -> bool:
     labels_a = {a.folder.path_of(image): label for image, label in a.labels.items()}
     labels_b = {b.folder.path_of(image): label for image, label in b.labels.items()}
     return labels_a == labels_b
-
-
-def class_folders(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> Labeling | None:
-    """The class folders: those of the training folder, else those at the root."""
-    candidates = [
-        folder for folder in _training_folders(surveyed, roles) if len(folder.classes) > 1
-    ]
-    if not candidates:
-        return None
-    return by_folders(one_of(surveyed, candidates, "train", inquiry))
-
-
-def _training_folders(surveyed: Survey, roles: Roles) -> list[ImageFolder]:
-    """The folders that may hold the training images, if no table says which."""
-    if roles["train"]:
-        return list(roles["train"])
-    root = surveyed.folders["."]
-    if roles["valid"] or roles["test"]:
-        return _beside_splits(surveyed, roles, root)
-    children = surveyed.children(root)
-    if len(children) == 1 and not root.has_loose_images:
-        return [inner(surveyed, children[0])]
-    variants = [child for child in children if len(child.classes) > 1]
-    if len(variants) == len(children) > 1 and len({child.classes for child in variants}) == 1:
-        return variants
-    return [root]
-
-
-def _beside_splits(surveyed: Survey, roles: Roles, root: ImageFolder) -> list[ImageFolder]:
-    """What lies beside validation and test folders: the only folder, or class folders."""
-    splits = [folder.name.partition("/")[0] for folder in (*roles["valid"], *roles["test"])]
-    rest = [child for child in surveyed.children(root) if child.name not in splits]
-    if len(rest) == 1:
-        return [inner(surveyed, rest[0])]
-    images = tuple(image for image in root.images if image.partition("/")[0] not in splits)
-    return [ImageFolder(".", images)] if rest else []
 
 
 def choose_labeling(

@@ -1,13 +1,21 @@
 """Which table is the sample submission, and which images its ids are."""
 
+import shlex
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from ensemble.layout.questions import Inquiry
+from ensemble.dataset.column_names import LABELS, letters, same_name
+from ensemble.dataset.filenames import same_form
+from ensemble.dataset.split_names import split_of_name
+from ensemble.errors import DataError
+from ensemble.layout.labeling import Labeling
+from ensemble.layout.questions import Inquiry, Question
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Survey
-from ensemble.layout.table import Table
+from ensemble.layout.table import Column, Table
+from ensemble.layout.test_images import TestImages
 
+NO_SAMPLE = "none"  # what --sample may be instead of a file
 _WORDS = ("submission", "submit")
 
 
@@ -17,12 +25,88 @@ def looks_like_sample(file: str) -> bool:
     return any(word in name for word in _WORDS) or "sample" in name.split("_")
 
 
+def is_submission(table: Table, sample: Table | None) -> bool:
+    """Whether a table is the sample submission, or another submission of its form."""
+    if table is sample or sample is None:
+        return table is sample
+    return looks_like_sample(table.file) and table.header == sample.header
+
+
 def choose_sample(
     surveyed: Survey, roles: Roles, inquiry: Inquiry
 ) -> tuple[Table | None, list[str]]:
-    """The sample submission among the tables, and notes about the others."""
+    """The sample submission among the tables, and notes about the others. Raises DataError."""
+    sample, notes = _chosen(surveyed, roles, inquiry)
+    if sample is not None:
+        _check(sample)
+    return sample, notes
+
+
+def _check(sample: Table) -> None:
+    """Raises DataError for a sample without header or answers, and for an id in two rows."""
+    ids = sample.columns[0]
+    repeated, n_rows = max(ids.counts.items(), key=lambda counted: counted[1])
+    if not sample.has_header:
+        problem = f"its first row, {ids.cells[0][:60]!r}, names an image, so it has no header"
+        next_step = "write the names of its columns above it, as the competition spells them"
+    elif len(sample.header) < 2:
+        problem = f"needs an id column and at least one more; it has only {ids.name[:60]!r}"
+        next_step = "add the column of answers, or name another file with --sample"
+    elif n_rows > 1:
+        problem = f"its first column, {ids.name[:60]}, has {repeated[:60]!r} in {n_rows:,} rows"
+        next_step = "put the ids there, each in one row, or name another file with --sample"
+    else:
+        return
+    raise DataError(f"{sample.file}: {problem}\n{next_step}")
+
+
+def unfit_sample(
+    sample: Table | None, labeling: Labeling, test: TestImages, tables: Sequence[Table]
+) -> Question | None:
+    """The question where a sample's ids are no test images, or where a table seems to be one."""
+    plain = (f"--sample {NO_SAMPLE}", f"a CSV of id,label for all {test.n_images:,} test images")
+    if sample is not None:
+        ids = sample.columns[0].cells
+        matched = zip(ids, test.folder.names.match(ids).positions, strict=True)
+        wrong = next((cell for cell, positions in matched if len(positions) != 1), ids[0])
+        text = (
+            f"{sample.file} asks for ids such as {wrong[:60]!r}, which no test image has; they are "
+            f"called such as {test.folder.names.names[0][:60]!r}: correct the file, or go without it"
+        )
+        return Question(text, (plain,))
+    for table in tables:
+        if _could_be_sample(table, labeling, test):
+            text = f"{table.file} lists test images: is it the sample submission?"
+            meaning = f"{len(table):,} rows: {', '.join(table.header)[:60]}"
+            return Question(text, ((f"--sample {shlex.quote(table.file)}", meaning), plain))
+    return None
+
+
+def _could_be_sample(table: Table, labeling: Labeling, test: TestImages) -> bool:
+    """Whether a table lists test images alone, with the labels' column or one for each class."""
+    if table is labeling.table or len(table.header) < 2:
+        return False
+    answers = table.columns[1:]
+    forms = {same_form(name).casefold() for name in labeling.classes}
+    has_classes = {same_form(column.name).casefold() for column in answers} == forms
+    is_labels = len(answers) == 1 and _could_be_labels(answers[0], labeling)
+    may_be_true = split_of_name(PurePosixPath(table.file).stem) and len(answers[0].counts) > 1
+    if not (has_classes or (is_labels and not may_be_true)):
+        return False
+    return test.folder.names.match(table.columns[0].cells).is_complete
+
+
+def _could_be_labels(column: Column, labeling: Labeling) -> bool:
+    """Whether a column is called like the labels, or holds classes."""
+    is_named = any(same_name(column.name, name) for name in labeling.columns)
+    return is_named or letters(column.name) in LABELS or set(column.counts) <= set(labeling.classes)
+
+
+def _chosen(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> tuple[Table | None, list[str]]:
     by_file = {table.file: table for table in surveyed.tables}
     named = [table for table in surveyed.tables if looks_like_sample(table.file)]
+    if inquiry.options.sample == NO_SAMPLE:
+        return None, []
     if inquiry.options.sample is not None:
         meanings = {table.file: "" for table in surveyed.tables}
         return by_file[inquiry.choose("sample", "", meanings)], []
@@ -33,7 +117,7 @@ def choose_sample(
     if len(complete) == 1 < len(named):
         note = f"sample submissions: {_listed(named)}; {complete[0].file} has all test images"
         return complete[0], [note]
-    shapes = {(table.header, table.columns[0].cells) for table in named}
+    shapes = {table.columns for table in named}
     if len(shapes) > 1:
         meanings = {
             table.file: f"{len(table):,} rows: {', '.join(table.header)[:60]}" for table in named

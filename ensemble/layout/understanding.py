@@ -17,7 +17,7 @@ from ensemble.layout.label_choice import choose_labeling, placed_tables
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.roles import Roles, roles
-from ensemble.layout.sample_file import choose_sample
+from ensemble.layout.sample_file import NO_SAMPLE, choose_sample, unfit_sample
 from ensemble.layout.survey import ImageFolder, Survey, survey
 from ensemble.layout.table import Table
 from ensemble.layout.targets import with_target
@@ -99,6 +99,9 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     valid = None if splits else validation_folder(split_folders, labeling)
     test = test_images(surveyed, split_folders, labeling, sample, placed, valid, inquiry)
     used_sample = sample if test and test.names_sample else None
+    if test is not None and used_sample is None and options.sample != NO_SAMPLE:
+        question = unfit_sample(sample, labeling, test, surveyed.tables)
+        inquiry.questions += [question] if question else []
     cells = cells_of(surveyed.root, labeling, used_sample, bool(test), inquiry)
     sizes, unreadable = sizes_of(_some_files(surveyed, labeling, test))
     return Understanding(

@@ -47,7 +47,8 @@ def _is_labeled(folder: ImageFolder, labeling: Labeling) -> bool:
 def merged(surveyed: Survey, labelings: Sequence[Labeling]) -> list[Labeling]:
     """Labelings of tables with one header about different images, such as train and valid, as one.
 
-    splits then says which table an image is from, where the tables' names mean splits.
+    splits then says which table an image is from, where the tables' names mean splits. Tables that
+    label an image differently, or of which only some are named like splits, stay apart.
     """
     by_columns: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Labeling]] = {}
     rest: list[Labeling] = []
@@ -57,10 +58,11 @@ def merged(surveyed: Survey, labelings: Sequence[Labeling]) -> list[Labeling]:
         else:
             key = labeling.table.header, labeling.columns
             by_columns.setdefault(key, []).append(labeling)
-    return [_joined(surveyed, alike) for alike in by_columns.values()] + rest
+    joined = [labeling for alike in by_columns.values() for labeling in _joined(surveyed, alike)]
+    return joined + rest
 
 
-def _joined(surveyed: Survey, labelings: Sequence[Labeling]) -> Labeling:
+def _joined(surveyed: Survey, labelings: Sequence[Labeling]) -> list[Labeling]:
     labelings = sorted(labelings, key=lambda labeling: _split_of(labeling.table) != "train")
     first = labelings[0]
     images = [
@@ -68,15 +70,23 @@ def _joined(surveyed: Survey, labelings: Sequence[Labeling]) -> Labeling:
     ]
     n_images = sum(map(len, images))
     labels = {image: text for part in images for image, text in part.items()}
-    if len(labelings) == 1 or len(labels) < n_images:
-        return first
+    if len(labelings) == 1:
+        return labelings
+    if len(labels) < n_images:
+        covers_all = len(images[0]) == len(labels)
+        agrees = all(
+            images[0].get(image) == text for part in images for image, text in part.items()
+        )
+        return [first] if covers_all and agrees else labelings
     names = [_split_of(labeling.table) for labeling in labelings]
+    if 0 < names.count(None) < len(names):
+        return labelings
     splits: dict[str, str] = {}
     if "train" in names and None not in names:
         for split, part in zip(names, images, strict=True):
             splits |= dict.fromkeys(part, str(split))
     root = surveyed.folders["."]
-    return replace(first, folder=root, labels=labels, splits=splits, is_joined=True)
+    return [replace(first, folder=root, labels=labels, splits=splits, is_joined=True)]
 
 
 def with_listed_splits(
@@ -89,7 +99,7 @@ def with_listed_splits(
     labels = {labeling.folder.path_of(image): text for image, text in labeling.labels.items()}
     splits: dict[str, str] = {}
     for table, placement in tables:
-        split = _split_of(table) or roles.split_of(placement.folder)
+        split = _split_of(table) or _split_of_all(placement, roles)
         columns = [
             column
             for column in table.others(placement.column)
@@ -105,6 +115,12 @@ def with_listed_splits(
     splits = {path: splits.get(path, "train") for path in labels}
     root = surveyed.folders["."]
     return replace(labeling, folder=root, labels=labels, splits=splits, is_joined=True)
+
+
+def _split_of_all(placement: Placement, roles: Roles) -> str | None:
+    """The split of the folder whose images a table lists, all of them."""
+    is_complete = set(placement.images) >= set(placement.folder.images)
+    return roles.split_of(placement.folder) if is_complete else None
 
 
 def _split_of(table: Table | None) -> str | None:

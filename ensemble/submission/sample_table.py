@@ -46,4 +46,6 @@ def _read(path: Path, delimiter: str) -> SampleTable | DataError:
         header, rows = read_csv(path, delimiter)
     except DataError as error:
         return error
-    return SampleTable(path, tuple(header), [list(row.values()) for row in rows], delimiter)
+    texts = [list(row.values()) for row in rows]
+    filled = [row for row in texts if any(map(str.strip, row))]  # a spreadsheet adds empty rows
+    return SampleTable(path, tuple(header), filled or texts, delimiter)

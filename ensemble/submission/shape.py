@@ -131,7 +131,10 @@ def matched_rows(shape: Shape, stored_ids: Sequence[str]) -> tuple[list[int], st
     Ids are matched as in ensemble/dataset/match.py. Raises SubmissionError naming the ids without
     exactly one prediction of their own.
     """
-    match = Names(stored_ids).match(shape.ids)
+    names = Names(stored_ids)
+    match = names.match(
+        [name if names.full_positions(name) else name.strip() for name in shape.ids]
+    )
     unmatched = [
         name for name, rows in zip(shape.ids, match.positions, strict=True) if len(rows) != 1
     ]

@@ -234,13 +234,42 @@ class TestSplits:
         assert self.counts(understood) == (10, 0, 2)
         assert (understood.test.table.file, understood.test.id_column) == ("Test.csv", "id")
 
-    def test_a_sample_about_no_image_is_not_used_and_said(self, competition):
+    def test_a_sample_about_no_image_is_a_question(self, competition):
         tables = {"train.csv": table(("id", image_id), ("label", letter))}
-        understood = understand(
-            competition({**tables, "sample_submission.csv": [["id", "label"], ["x1", "a"]]})
-        )
-        assert (understood.sample, understood.n_test) == (None, 6)
-        assert "asks for ids such as 'x1', which no test image has" in understood.doubts[0]
+        root = competition({**tables, "sample_submission.csv": [["id", "label"], ["x1", "a"]]})
+        understood = understand(root)
+        (question,) = understood.questions
+        assert "asks for ids such as 'x1', which no test image has" in question.text
+        assert choices(understood) == ["--sample none"]
+        understood = understand(root, Options(sample="none"))
+        assert (understood.sample, understood.n_test, understood.questions) == (None, 6, ())
+
+    def test_a_table_of_the_test_images_and_their_labels_could_be_a_sample(self, competition):
+        tables = {"train.csv": table(("id", image_id), ("label", letter))}
+        root = competition({**tables, "example.csv": sample("id", "label", cell="a")})
+        assert choices(understand(root)) == ["--sample example.csv", "--sample none"]
+        assert understand(root, Options(sample="example.csv")).sample.file == "example.csv"
+
+    @pytest.mark.parametrize(
+        ("rows", "problem"),
+        [
+            ([[12, "a"], [13, "a"], [14, "a"], [15, "a"]], "so it has no header"),
+            ([["id"], [12], [13]], "needs an id column and at least one more"),
+            ([["id", "label"], [12, "a"], [12, "b"]], "has '12' in 2 rows"),
+        ],
+    )
+    def test_a_sample_that_would_lose_a_row_is_refused(self, competition, rows, problem):
+        tables = {"train.csv": table(("id", image_id), ("label", letter))}
+        with pytest.raises(DataError, match=problem):
+            understand(competition({**tables, "sample_submission.csv": rows}))
+
+    def test_tables_that_label_an_image_differently_are_asked_about(self, competition):
+        tables = {
+            "labels.csv": table(("id", image_id), ("label", letter)),
+            "older.csv": table(("id", image_id), ("label", lambda i: letter(i + 1))),
+        }
+        expected = ["--label labels.csv:label", "--label older.csv:label"]
+        assert choices(understand(competition(tables))) == expected
 
 
 class TestTargets:
