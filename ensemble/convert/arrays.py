@@ -68,7 +68,7 @@ def array_source(root: Path, paths: Sequence[Path]) -> Source | None:
     """What the arrays in these files hold; None without arrays of images. Raises DataError."""
     arrays = [array for path in paths for array in stored_arrays(path)]
     one_hot = [array for array in arrays if is_one_hot(array)]
-    stored_images = _by_split(root, _possible_images(arrays, one_hot))
+    stored_images = _by_split(root, _possible_images(root, arrays, one_hot))
     if not stored_images:
         return None
     images = dict(zip(stored_images, image_arrays([*stored_images.values()]), strict=True))
@@ -100,17 +100,28 @@ def array_source(root: Path, paths: Sequence[Path]) -> Source | None:
 
 
 def _possible_images(
-    arrays: Sequence[StoredArray], one_hot: Sequence[StoredArray]
+    root: Path, arrays: Sequence[StoredArray], one_hot: Sequence[StoredArray]
 ) -> list[StoredArray]:
-    """The arrays that can be images; flat rows beside others only where they are as long."""
+    """The arrays that can be images.
+
+    Flat rows beside others count where they are as long, or the only ones of a split: else they
+    are features.
+    """
     flat = [
         array
         for array in arrays
         if is_flat(array) and array not in one_hot and not is_named_like_labels(array)
     ]
     images = [array for array in arrays if len(array.shape) in (3, 4) and array not in flat]
+    if not images:
+        return flat
     widths = {int(np.prod(array.shape[1:], dtype=object)) for array in images}
-    flat = [array for array in flat if not widths or flat_width(array) in widths]
+    splits = {None, *(split_of_path(root, array.path, array.name) for array in images)}
+    flat = [
+        array
+        for array in flat
+        if flat_width(array) in widths or split_of_path(root, array.path, array.name) not in splits
+    ]
     return [array for array in arrays if array in images or array in flat]
 
 

@@ -62,6 +62,11 @@ def scaled(values: Array, scale: Scale, where: str) -> Array:
     return values.astype(np.uint16 if scale is Scale.DEEP else np.uint8)
 
 
+def is_number(text: str) -> bool:
+    """Whether a text is a number in decimal digits, as pixels are written."""
+    return text.isascii() and bool(_NUMBER.fullmatch(text))
+
+
 def pixels_of(cells: Sequence[str], scale: Scale, where: str) -> bytes:
     """The pixels that a row's cells spell, a byte each. Raises DataError."""
     if scale is Scale.BYTES:
@@ -75,9 +80,7 @@ def pixels_of(cells: Sequence[str], scale: Scale, where: str) -> bytes:
 def numbers_of(cells: Sequence[str], where: str) -> npt.NDArray[np.float64]:
     """The numbers that cells spell. Raises DataError for anything else, NaN and infinity too."""
     texts = [cell.strip() for cell in cells]
-    wrong = next(
-        (text for text in texts if not _NUMBER.fullmatch(text) or not text.isascii()), None
-    )
+    wrong = next((text for text in texts if not is_number(text)), None)
     if wrong is not None:
         shown = f"{wrong[:40]!r} is not a number" if wrong else "a pixel is empty"
         raise DataError(f"{where}: {shown}\npixels are numbers from 0 to 255, or from 0 to 1")

@@ -1,0 +1,76 @@
+"""Tables of pixels whose columns have no names: no header at all, or one that only counts."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from ensemble.convert.part_names import first_number
+from ensemble.convert.pixel_columns import N_SHORT, PixelColumns, Shape, shape_of
+from ensemble.convert.pixel_roles import PixelTable
+from ensemble.convert.pixel_scale import is_number
+from ensemble.convert.table_rows import end_cells
+from ensemble.dataset.scan import one_line
+from ensemble.errors import DataError
+
+MAX_CLASSES = 1000
+LONGEST_PIXEL_ROW = 256  # columns; more numbers that count up are no pixels of 8 bits
+
+
+def nameless_table(path: Path, first_line: Sequence[str]) -> tuple[PixelTable, str] | None:
+    """A table whose first line is numbers, and a note; None where the first line has names.
+
+    With as many columns as an image has pixels, all are pixels. With one more, the label is at the
+    end where all rows have few classes, counted from 0 or 1; the other end must not look so too.
+    Raises DataError where that does not decide.
+    """
+    cells = [cell.strip() for cell in first_line]
+    n_numbers = sum(map(is_number, cells))
+    if n_numbers < max(N_SHORT, len(cells) - 1):
+        return None
+    has_header = len(cells) > LONGEST_PIXEL_ROW and _counts(cells)
+    whole, labelled = shape_of(len(cells)), shape_of(len(cells) - 1)
+    if n_numbers < len(cells) or (whole is None) == (labelled is None):
+        raise _unclear(path, len(cells))
+    header = "no names of columns" if has_header else "no header"
+    if whole is not None:
+        names = [f"pixel{i}" for i in range(len(cells))]
+        columns = PixelColumns(0, len(cells), whole)
+        table = PixelTable(path, tuple(names), columns, has_header=has_header)
+        return table, f"{path.name}: {header}; all {len(cells):,} columns are pixels"
+    assert labelled is not None
+    return _labelled_table(path, len(cells) - 1, labelled, header)
+
+
+def _counts(cells: Sequence[str]) -> bool:
+    return first_number(cells) in (0, 1) and [int(cell) for cell in cells] == sorted(
+        map(int, cells)
+    )
+
+
+def _labelled_table(path: Path, n_pixels: int, shape: Shape, header: str) -> tuple[PixelTable, str]:
+    has_header = header != "no header"
+    ends = list(end_cells(path))[int(has_header) :]
+    firsts, lasts = (_classes(cells) for cells in zip(*ends, strict=True)) if ends else (0, 0)
+    if bool(firsts) == bool(lasts):
+        raise _unclear(path, n_pixels + 1)
+    pixels = tuple(f"pixel{i}" for i in range(n_pixels))
+    names = ("label", *pixels) if firsts else (*pixels, "label")
+    columns = PixelColumns(1 if firsts else 0, n_pixels, shape)
+    end, n_classes = ("first", firsts) if firsts else ("last", lasts)
+    note = f"{path.name}: {header}; the label is the {end} column, which has {n_classes} classes"
+    return PixelTable(path, names, columns, has_header=has_header), note
+
+
+def _classes(cells: Iterable[str]) -> int:
+    """How many classes a column can be the labels of: 2 or more, counted from 0 or 1, else 0."""
+    texts = list(cells)
+    classes = set(texts)
+    are_few = 2 <= len(classes) <= min(MAX_CLASSES, len(texts) // 2)
+    return len(classes) if are_few and first_number(sorted(classes)) in (0, 1) else 0
+
+
+def _unclear(path: Path, n_columns: int) -> DataError:
+    return DataError(
+        f"{one_line(path)}:1: {n_columns} columns of numbers, and no header; "
+        "nothing says which is the label\n"
+        "add a first line that names them: label,pixel0,pixel1,…"
+    )
