@@ -63,7 +63,7 @@ def label_table(
         and path.parent in (root, table.path.parent)
     ]
     n_rows = table.n_rows()
-    bodies = {path: body for path in candidates if (body := _body(path, n_rows))}
+    bodies = {path: body for path in candidates if (body := _body(path, table, n_rows))}
     as_many = {path: body for path, body in bodies.items() if len(body[1]) == n_rows}
     if len(as_many) > 1:
         names = " and ".join(path.name for path in as_many)
@@ -77,18 +77,29 @@ def label_table(
     return next((_labels(path, table, *body) for path, body in as_many.items()), None)
 
 
-def _body(path: Path, n_rows: int) -> tuple[list[str], list[tuple[int, list[str]]]] | None:
-    """Names of columns and (line number, cells) of the rows; None where no name says labels.
-
-    A single column with a line for each of n_rows images has no header.
-    """
+def _body(
+    path: Path, table: PixelTable, n_rows: int
+) -> tuple[list[str], list[tuple[int, list[str]]]] | None:
+    """Names of columns and (line number, cells) of the rows; None where no name says labels."""
     lines = list(table_rows(path))
     names = [name.strip() for name in lines[0][1]] if lines else []
     is_label_file = bool(LABEL_FILE.search(path.name.split(".")[0]))
     if not is_label_file and not {name.lower() for name in names} & set(LABELS):
         return None
-    has_header = len(names) != 1 or len(lines) != n_rows
+    has_header = len(names) != 1 or _is_header([row[0] for _, row in lines], table, n_rows)
     return names, lines[int(has_header) :]
+
+
+def _is_header(cells: list[str], table: PixelTable, n_rows: int) -> bool:
+    """Whether the first cell of a single column is its name, not a label like those below it.
+
+    pandas names a nameless column 0, which can be a label too: then the number of rows decides, and
+    pixels without a header make it a label. A label that is lost never shifts the others.
+    """
+    first = cells[0].strip()
+    if first.lower() in LABELS or first not in {cell.strip() for cell in cells[1:]}:
+        return True
+    return first == "0" and (table.has_header or len(cells) != n_rows)
 
 
 def _labels(
