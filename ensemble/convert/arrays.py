@@ -87,14 +87,16 @@ def array_source(root: Path, paths: Sequence[Path]) -> Source | None:
     if row_labels is not None:
         numbers.first["train"] = row_labels.first
         notes = (*notes, f"labels: {row_labels.file}, whose ids are the rows of the array")
-    used = {*stored_images.values(), *stored_labels.values(), *names}
+    notes = (*_nameless_note(root, stored_images["train"], n_rows), *notes)
+    used = {*stored_images.values(), *stored_labels.values()}
+    used |= {array for array in names if any(array.where in note for note in label_notes)}
     notes = (*notes, *label_notes, *_unused([array for array in arrays if array not in used]))
     return Source(
         kind="arrays",
         n_images=sum(n_rows.values()),
         n_bytes=sum(_size_on_disk(array) for array in stored_images.values()),
         images=_ArraySet(images, labels, row_labels, scale, numbers).new_images,
-        files=frozenset(paths),
+        files=frozenset([*paths, *([root / row_labels.file] if row_labels else [])]),
         notes=(*notes, *scale_note(scale)),
     )
 
@@ -144,6 +146,12 @@ def _check_unread_labels(
             )
 
 
+def _nameless_note(root: Path, array: StoredArray, n_rows: dict[Split, int]) -> tuple[str, ...]:
+    """A note where only the names of the others say that an array is for training."""
+    is_nameless = split_of_path(root, array.path, array.name) is None and len(n_rows) > 1
+    return (f"{array.where}: for training, since the others are not",) if is_nameless else ()
+
+
 def _unused(arrays: Sequence[StoredArray]) -> tuple[str, ...]:
     listed = ", ".join(array.where for array in arrays)
     return (f"arrays that are not used: {listed[:300]}",) if listed else ()
@@ -158,10 +166,12 @@ def _by_split(
     splits = {array: split_of_path(root, array.path, array.name) for array in arrays}
     if len(arrays) == 1 and splits[arrays[0]] is None:
         return {"train": arrays[0]}
-    nameless = next((array for array, split in splits.items() if split is None), None)
-    if nameless is not None:
+    nameless = [array for array, split in splits.items() if split is None]
+    if len(nameless) == 1 and "train" not in splits.values():
+        splits[nameless[0]] = "train"  # X beside X_test
+    elif nameless:
         raise DataError(
-            f"{nameless.where}: its name does not say train, valid or test\n"
+            f"{nameless[0].where}: its name does not say train, valid or test\n"
             "rename it, such as x_train or y_train"
         )
     named = [(split, array) for array, split in splits.items() if split]

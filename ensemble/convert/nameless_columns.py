@@ -24,10 +24,12 @@ def nameless_table(path: Path, first_line: Sequence[str]) -> tuple[PixelTable, s
     """
     cells = [cell.strip() for cell in first_line]
     n_numbers = sum(map(is_number, cells))
-    if n_numbers < max(N_SHORT, len(cells) - 1):
+    n_whole = sum(cell.isdigit() for cell in cells)
+    whole, labelled = shape_of(len(cells)), shape_of(len(cells) - 1)
+    are_features = n_whole < len(cells) - 1 and whole is None and labelled is None
+    if n_numbers < max(N_SHORT, len(cells) - 1) or are_features:
         return None
     has_header = len(cells) > LONGEST_PIXEL_ROW and _counts(cells)
-    whole, labelled = shape_of(len(cells)), shape_of(len(cells) - 1)
     if n_numbers < len(cells) or (whole is None) == (labelled is None):
         raise _unclear(path, len(cells))
     header = "no names of columns" if has_header else "no header"

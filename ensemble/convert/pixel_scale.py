@@ -53,9 +53,13 @@ def scaled(values: Array, scale: Scale, where: str) -> Array:
     if scale is not Scale.UNIT and values.dtype.kind == "f":
         fits &= values == np.floor(values)
     if not fits.all():
+        wrong = values[~fits].flat[0]
+        repair = "all images must have one scale"
+        if wrong < 0 and values.dtype.kind == "f":
+            repair = "nothing says which numbers are black and white: save 0 to 255, or 0 to 1"
         raise DataError(
-            f"{where}: the pixel {values[~fits].flat[0]} is outside the set's {scale.value}\n"
-            "repair the data; all images must have one scale"
+            f"{where}: the pixel {wrong} is outside the set's {scale.value}\n"
+            f"repair the data; {repair}"
         )
     if scale is Scale.UNIT:
         values = np.rint(values.astype(np.float64) * 255)

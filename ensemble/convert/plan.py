@@ -12,7 +12,7 @@ from ensemble.convert.pixel_tables import pixel_source
 from ensemble.convert.record_set import record_source
 from ensemble.convert.table_rows import is_table
 from ensemble.convert.tfrecords import is_record_file
-from ensemble.dataset.scan import one_line, scan
+from ensemble.dataset.scan import one_line, scan, visible_files
 from ensemble.errors import DataError
 from ensemble.events import Progress
 
@@ -63,8 +63,7 @@ def conversion_of(root: Path) -> Conversion | None:
     images = scan(root).images
     if len(images) >= N_STRAY:
         return None
-    paths = [path for path in sorted(root.rglob("*")) if not is_hidden(root, path)]
-    source = _only_source(root, [path for path in paths if path.is_file()])
+    source = _only_source(root, sorted(path for path, _ in visible_files(root) if path.is_file()))
     are_stray = all(image.parent == root for image in images)
     if source is None or (not are_stray and len(images) > STRAY_SHARE * source.n_images):
         return None

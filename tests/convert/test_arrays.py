@@ -340,3 +340,21 @@ def test_one_deep_image_after_many_others_is_seen(tmp_path, converted):
     images[-1, 3, 4] = 60_000
     root = folder_with(tmp_path / "in", x_train=images, y_train=np.arange(700) % 2)
     assert pixels(converted(root)[1] / "train" / "0700.png")[3, 4] == 60_000
+
+
+def test_the_only_array_that_is_not_for_testing_is_for_training_and_said(
+    tmp_path, converted, labels
+):
+    root = folder_with(tmp_path / "in", X=IMAGES, y=CLASSES, X_test=IMAGES[:2], y_test=CLASSES[:2])
+    conversion, folder = converted(root)
+    assert labels(folder) == {f"0{i + 1}.png": str(label) for i, label in enumerate(CLASSES)}
+    assert conversion.notes[0] == f"{root / 'X.npy'}: for training, since the others are not"
+
+
+def test_names_of_classes_beside_class_numbers_are_not_used_and_said(tmp_path, converted, labels):
+    root = folder_with(
+        tmp_path / "in", x_train=IMAGES, y_train=CLASSES, classes=np.array(["a", "b", "c"])
+    )
+    conversion, folder = converted(root)
+    assert list(labels(folder).values()) == ["2", "0", "1", "2"]
+    assert conversion.notes == (f"arrays that are not used: {root / 'classes.npy'}",)
