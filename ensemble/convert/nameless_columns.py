@@ -1,6 +1,8 @@
 """Tables of pixels whose columns have no names: no header at all, or one that only counts."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from ensemble.convert.part_names import first_number
@@ -13,6 +15,26 @@ from ensemble.errors import DataError
 
 MAX_CLASSES = 1000
 LONGEST_PIXEL_ROW = 256  # columns; more numbers that count up are no pixels of 8 bits
+
+
+@dataclass
+class _End:
+    """The cells of the first or last column: their number, and the different ones while few."""
+
+    n_cells: int = 0
+    texts: set[str] = field(default_factory=set)
+
+    def add(self, text: str) -> None:
+        self.n_cells += 1
+        if len(self.texts) <= MAX_CLASSES:
+            self.texts.add(text)
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes these can be the labels of: 2 or more, counted from 0 or 1, else 0."""
+        are_few = 2 <= len(self.texts) <= min(MAX_CLASSES, self.n_cells // 2)
+        are_counted = are_few and first_number(sorted(self.texts)) in (0, 1)
+        return len(self.texts) if are_counted else 0
 
 
 def nameless_table(path: Path, first_line: Sequence[str]) -> tuple[PixelTable, str] | None:
@@ -50,24 +72,19 @@ def _counts(cells: Sequence[str]) -> bool:
 
 def _labelled_table(path: Path, n_pixels: int, shape: Shape, header: str) -> tuple[PixelTable, str]:
     has_header = header != "no header"
-    ends = list(end_cells(path))[int(has_header) :]
-    firsts, lasts = (_classes(cells) for cells in zip(*ends, strict=True)) if ends else (0, 0)
-    if bool(firsts) == bool(lasts):
+    ends = islice(end_cells(path), int(has_header), None)
+    firsts, lasts = _End(), _End()
+    for first, last in ends:
+        firsts.add(first)
+        lasts.add(last)
+    if bool(firsts.n_classes) == bool(lasts.n_classes):
         raise _unclear(path, n_pixels + 1)
     pixels = tuple(f"pixel{i}" for i in range(n_pixels))
-    names = ("label", *pixels) if firsts else (*pixels, "label")
-    columns = PixelColumns(1 if firsts else 0, n_pixels, shape)
-    end, n_classes = ("first", firsts) if firsts else ("last", lasts)
+    names = ("label", *pixels) if firsts.n_classes else (*pixels, "label")
+    columns = PixelColumns(1 if firsts.n_classes else 0, n_pixels, shape)
+    end, n_classes = "first" if firsts.n_classes else "last", firsts.n_classes or lasts.n_classes
     note = f"{path.name}: {header}; the label is the {end} column, which has {n_classes} classes"
     return PixelTable(path, names, columns, has_header=has_header), note
-
-
-def _classes(cells: Iterable[str]) -> int:
-    """How many classes a column can be the labels of: 2 or more, counted from 0 or 1, else 0."""
-    texts = list(cells)
-    classes = set(texts)
-    are_few = 2 <= len(classes) <= min(MAX_CLASSES, len(texts) // 2)
-    return len(classes) if are_few and first_number(sorted(classes)) in (0, 1) else 0
 
 
 def _unclear(path: Path, n_columns: int) -> DataError:
