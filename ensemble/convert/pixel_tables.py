@@ -13,6 +13,7 @@ from ensemble.convert.image_folder import Images, NewImage, Source, size_on_disk
 from ensemble.convert.part_names import Numbering, numbering
 from ensemble.convert.pixel_columns import PixelColumns, Shape, are_planes
 from ensemble.convert.pixel_files import pixel_tables
+from ensemble.convert.pixel_index import with_sample_ids
 from ensemble.convert.pixel_roles import PixelTable, split_of_cell
 from ensemble.convert.pixel_scale import N_HEAD, Scale, numbers_of, pixels_of, scale_note, scale_of
 from ensemble.convert.pixel_splits import Labels, with_splits
@@ -93,7 +94,8 @@ def pixel_source(root: Path, paths: Sequence[Path]) -> Source | None:
         return None
     pixel_paths = {table.path for table in all_tables}
     beside = [path for path in paths if path not in pixel_paths]
-    tables, labels, notes = with_splits(root, all_tables, beside)
+    split_tables, labels, notes = with_splits(root, all_tables, beside)
+    tables = tuple(with_sample_ids(root, table) for table in split_tables)
     n_rows = {table.path: table.n_rows() for table in tables}
     empty = next((path for path, count in n_rows.items() if count < 1), None)
     if empty is not None:
