@@ -1,52 +1,58 @@
 """Images in arrays: which array is which split, which labels belong to it."""
 
-import re
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ensemble.convert.array_files import StoredArray, stored_arrays
+from ensemble.convert.array_images import (
+    ImageArray,
+    flat_width,
+    image_arrays,
+    is_flat,
+    scale_of_arrays,
+)
+from ensemble.convert.array_labels import (
+    LabelArray,
+    check_lengths,
+    is_list,
+    is_named_like_labels,
+    is_one_hot,
+    label_arrays,
+)
+from ensemble.convert.class_names import is_names
 from ensemble.convert.image_folder import Images, NewImage, Source, size_on_disk
 from ensemble.convert.part_names import Numbering, numbering, one_of_each_split, split_of_path
-from ensemble.convert.pixel_scale import N_HEAD, Scale, as_bytes, scale_note, scale_of
+from ensemble.convert.pixel_scale import Scale, scale_note
 from ensemble.convert.png import SUFFIX, png_of
 from ensemble.convert.row_labels import RowLabels, labels_by_row
 from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
 
-CHANNELS = (1, 3, 4)
-N_HEAD_VALUES = 1_000_000
 PNG_BYTES = 100
-LABEL_WORD = re.compile(r"label|target|class|(?:^|[\s_])y(?:$|[\s_]|tr|te|va)", re.IGNORECASE)
-LABEL_KINDS = "iubfUS"  # of a dtype: numbers, truth values, texts
 
 
 @dataclass(frozen=True)
 class _ArraySet:
     """The images of each split, with their labels where there are any."""
 
-    images: dict[Split, StoredArray]
-    labels: dict[Split, StoredArray]
+    images: dict[Split, ImageArray]
+    labels: dict[Split, LabelArray]
     row_labels: RowLabels | None  # of a CSV, for training
     scale: Scale
     numbers: Numbering
 
     def new_images(self) -> Images:
         """Every image as a PNG file, in the order of the arrays. Raises DataError."""
-        for split, array in self.images.items():
-            is_planes = _channel_axis(array) == 1
-            with closing(array.rows()) as rows, closing(self._labels(split)) as labels:
-                for row, pixels in enumerate(rows):
-                    where = f"{array.where}: row {row}"
-                    image = as_bytes(pixels, self.scale, where)
-                    if is_planes:
-                        image = image.transpose(1, 2, 0)
+        for split, image_array in self.images.items():
+            images, labels = image_array.images(self.scale), self._labels(split)
+            with closing(images):
+                for row, (where, image) in enumerate(images):
                     content = png_of(np.ascontiguousarray(image))
                     name = self.numbers.name(split, row)
                     yield NewImage(split, name, SUFFIX, content, next(labels), where)
@@ -54,51 +60,101 @@ class _ArraySet:
     def _labels(self, split: Split) -> Any:
         """The label of every row of a split, None for each where there are none."""
         if split == "train" and self.row_labels is not None:
-            yield from self.row_labels.labels
-        elif split in self.labels:
-            with closing(self.labels[split].rows()) as rows:
-                for row, label in enumerate(rows):
-                    yield _label_text(label, f"{self.labels[split].where}: row {row}")
-        else:
-            while True:
-                yield None
+            return iter(self.row_labels.labels)
+        return self.labels[split].texts() if split in self.labels else repeat(None)
 
 
 def array_source(root: Path, paths: Sequence[Path]) -> Source | None:
     """What the arrays in these files hold; None without arrays of images. Raises DataError."""
     arrays = [array for path in paths for array in stored_arrays(path)]
-    images = _by_split(root, [array for array in arrays if len(array.shape) in (3, 4)])
-    if not images:
+    one_hot = [array for array in arrays if is_one_hot(array)]
+    stored_images = _by_split(root, _possible_images(root, arrays, one_hot))
+    if not stored_images:
         return None
-    for array in images.values():
-        _check_images(array)
-    labels, unused = _label_arrays(root, arrays)
-    _check_lengths(images, labels)
-    row_labels = None if "train" in labels else labels_by_row(root, len(images["train"]))
-    scale = scale_of(_head(array) for array in images.values())
-    numbers, notes = numbering(root, {split: len(array) for split, array in images.items()})
+    images = dict(zip(stored_images, image_arrays([*stored_images.values()]), strict=True))
+    n_rows = {split: len(array) for split, array in stored_images.items()}
+    names = [array for array in arrays if is_names(array) and len(array) not in n_rows.values()]
+    lists = [array for array in arrays if is_list(array) and array not in names]
+    stored_labels = _stored_labels(root, [*lists, *one_hot])
+    check_lengths(stored_images, stored_labels)
+    labels, label_notes = label_arrays(root, stored_labels, names)
+    row_labels = None
+    if "train" not in labels:
+        _check_unread_labels(arrays, n_rows["train"], one_hot)
+        row_labels = labels_by_row(root, n_rows["train"])
+    scale = scale_of_arrays(images.values())
+    numbers, notes = numbering(root, n_rows)
     if row_labels is not None:
         numbers.first["train"] = row_labels.first
         notes = (*notes, f"labels: {row_labels.file}, whose ids are the rows of the array")
+    notes = (*_nameless_note(root, stored_images["train"], n_rows), *notes)
+    used = {*stored_images.values(), *stored_labels.values()}
+    used |= {array for array in names if any(array.where in note for note in label_notes)}
+    notes = (*notes, *label_notes, *_unused([array for array in arrays if array not in used]))
     return Source(
         kind="arrays",
-        n_images=sum(map(len, images.values())),
-        n_bytes=sum(_size_on_disk(array) for array in images.values()),
+        n_images=sum(n_rows.values()),
+        n_bytes=sum(_size_on_disk(array) for array in stored_images.values()),
         images=_ArraySet(images, labels, row_labels, scale, numbers).new_images,
-        files=frozenset(paths),
-        notes=(*notes, *unused, *scale_note(scale)),
+        files=frozenset([*paths, *([root / row_labels.file] if row_labels else [])]),
+        notes=(*notes, *scale_note(scale)),
     )
 
 
-def _label_arrays(
-    root: Path, arrays: Sequence[StoredArray]
-) -> tuple[dict[Split, StoredArray], tuple[str, ...]]:
-    """The labels of each split, and a note about lists that are not. Raises DataError for two."""
-    lists = [array for array in arrays if _is_list(array)]
-    named = [array for array in lists if LABEL_WORD.search(f"{array.path.stem} {array.name}")]
-    unused = ", ".join(array.where for array in lists if named and array not in named)
-    labels = _by_split(root, named or lists, "labels")
-    return labels, (f"arrays that are not used: {unused[:300]}",) if unused else ()
+def _possible_images(
+    root: Path, arrays: Sequence[StoredArray], one_hot: Sequence[StoredArray]
+) -> list[StoredArray]:
+    """The arrays that can be images.
+
+    Flat rows beside others count where they are as long, or the only ones of a split: else they
+    are features.
+    """
+    flat = [
+        array
+        for array in arrays
+        if is_flat(array) and array not in one_hot and not is_named_like_labels(array)
+    ]
+    images = [array for array in arrays if len(array.shape) in (3, 4) and array not in flat]
+    if not images:
+        return flat
+    widths = {int(np.prod(array.shape[1:], dtype=object)) for array in images}
+    splits = {None, *(split_of_path(root, array.path, array.name) for array in images)}
+    flat = [
+        array
+        for array in flat
+        if flat_width(array) in widths or split_of_path(root, array.path, array.name) not in splits
+    ]
+    return [array for array in arrays if array in images or array in flat]
+
+
+def _stored_labels(root: Path, candidates: Sequence[StoredArray]) -> dict[Split, StoredArray]:
+    """The labels of each split. Raises DataError for two."""
+    named = [array for array in candidates if is_named_like_labels(array)]
+    return _by_split(root, named or candidates, "labels")
+
+
+def _check_unread_labels(
+    arrays: Sequence[StoredArray], n_rows: int, one_hot: Sequence[StoredArray]
+) -> None:
+    """Raises DataError for labels with several columns that do not name one class each."""
+    for array in arrays:
+        has_columns = len(array.shape) == 2 and array.shape[1] > 1 and len(array) == n_rows
+        if has_columns and array not in one_hot and is_named_like_labels(array):
+            raise DataError(
+                f"{array.where}: labels in {array.shape[1]} columns, not one 1 among zeros a row\n"
+                "only one class per image can be read; save an array of class numbers"
+            )
+
+
+def _nameless_note(root: Path, array: StoredArray, n_rows: dict[Split, int]) -> tuple[str, ...]:
+    """A note where only the names of the others say that an array is for training."""
+    is_nameless = split_of_path(root, array.path, array.name) is None and len(n_rows) > 1
+    return (f"{array.where}: for training, since the others are not",) if is_nameless else ()
+
+
+def _unused(arrays: Sequence[StoredArray]) -> tuple[str, ...]:
+    listed = ", ".join(array.where for array in arrays)
+    return (f"arrays that are not used: {listed[:300]}",) if listed else ()
 
 
 def _by_split(
@@ -110,81 +166,16 @@ def _by_split(
     splits = {array: split_of_path(root, array.path, array.name) for array in arrays}
     if len(arrays) == 1 and splits[arrays[0]] is None:
         return {"train": arrays[0]}
-    nameless = next((array for array, split in splits.items() if split is None), None)
-    if nameless is not None:
+    nameless = [array for array, split in splits.items() if split is None]
+    if len(nameless) == 1 and "train" not in splits.values():
+        splits[nameless[0]] = "train"  # X beside X_test
+    elif nameless:
         raise DataError(
-            f"{nameless.where}: its name does not say train, valid or test\n"
+            f"{nameless[0].where}: its name does not say train, valid or test\n"
             "rename it, such as x_train or y_train"
         )
     named = [(split, array) for array, split in splits.items() if split]
     return one_of_each_split(root, named, lambda array: array.where, content)
-
-
-def _check_images(array: StoredArray) -> None:
-    """Raises DataError for a shape that is no images, or of which two readings fit."""
-    if not all(array.shape):
-        raise DataError(f"{array.where}: no image: its shape is {array.shape}\nsave it again")
-    if array.dtype.kind not in "uifb":
-        raise DataError(
-            f"{array.where}: its type is {array.dtype}\nimages are numbers, such as uint8"
-        )
-    _channel_axis(array)
-
-
-def _channel_axis(array: StoredArray) -> int | None:
-    """The axis of the channels, 3 or 1; None for gray images. Raises DataError."""
-    if len(array.shape) == 3:
-        return None
-    is_first = array.shape[1] in (1, 3)
-    is_last = array.shape[3] in CHANNELS
-    if is_first == is_last:
-        both = "the channels can be its second or its last axis" if is_first else "no axis has them"
-        raise DataError(
-            f"{array.where}: its shape is {array.shape}: {both}\n"
-            "images are (n, h, w), (n, h, w, 1, 3 or 4), or (n, 1 or 3, h, w)"
-        )
-    return 1 if is_first else 3
-
-
-def _is_list(array: StoredArray) -> bool:
-    """Whether an array can be labels: one number or text for each image."""
-    is_column = len(array.shape) == 2 and array.shape[1] == 1
-    return (len(array.shape) == 1 or is_column) and array.dtype.kind in LABEL_KINDS
-
-
-def _check_lengths(images: dict[Split, StoredArray], labels: dict[Split, StoredArray]) -> None:
-    """Raises DataError for labels of a split without images, or not as many as images."""
-    for split, array in labels.items():
-        n_images = len(images[split]) if split in images else 0
-        if len(array) != n_images:
-            raise DataError(
-                f"{array.where}: {len(array):,} labels, and {n_images:,} {split} images\n"
-                "every image needs its label, in the same order"
-            )
-    unlabelled = next((s for s in images if s == "valid" and s not in labels), None)
-    if unlabelled:
-        raise DataError(
-            f"{images[unlabelled].where}: no labels for the validation images\n"
-            "add an array such as y_valid"
-        )
-
-
-def _label_text(label: npt.NDArray[Any], where: str) -> str:
-    """A label as text: 3.0 is 3. Raises DataError for NaN and for bytes that are no text."""
-    (cell,) = np.asarray(label).ravel().tolist()
-    try:
-        if isinstance(cell, bytes):
-            return cell.decode()
-        return str(int(cell)) if isinstance(cell, float) and cell == int(cell) else str(cell)
-    except (ValueError, OverflowError):  # NaN, infinity, or not UTF-8
-        raise DataError(f"{where}: the label {cell!r} is no class\nrepair the data") from None
-
-
-def _head(array: StoredArray) -> npt.NDArray[Any]:
-    n_values = int(np.prod(array.shape[1:]))
-    n_rows = min(N_HEAD, max(5, N_HEAD_VALUES // n_values))
-    with closing(array.rows()) as rows:
-        return np.array(list(islice(rows, n_rows)))
 
 
 def _size_on_disk(array: StoredArray) -> int:

@@ -39,19 +39,32 @@ def split_of_part(name: str) -> Split | None:
 class Numbering:
     """The names of rows that have no id: their number.
 
-    Test rows count as the sample submission does. Training rows have leading zeros, so that none is
-    named like a test row.
+    Test rows count as the sample submission does, with its leading zeros if it has any. Training
+    rows have more leading zeros, so that none is named like a test row.
     """
 
     first: dict[Split, int]
     width: int
+    test_width: int = 1
 
     def name(self, split: Split, row: int) -> str:
         """The name of a row; rows count from 0 here."""
         number = row + self.first.get(split, 1)
         if split == "test":
-            return str(number)
+            return f"{number:0{self.test_width}}"
         return f"{'valid-' if split == 'valid' else ''}{number:0{self.width}}"
+
+
+@dataclass(frozen=True)
+class _SampleIds:
+    """The ids of a sample submission that are consecutive numbers: the smallest, their width."""
+
+    file: str
+    first: int
+    width: int
+
+    def name(self, number: int) -> str:
+        return f"{number:0{self.width}}"
 
 
 def numbering(root: Path, n_rows: dict[Split, int]) -> tuple[Numbering, tuple[str, ...]]:
@@ -59,31 +72,37 @@ def numbering(root: Path, n_rows: dict[Split, int]) -> tuple[Numbering, tuple[st
     first: dict[Split, int] = {}
     notes: list[str] = []
     n_test = n_rows.get("test", 0)
-    start = _first_of_sample(root, n_test) if n_test else None
-    if start is not None:
-        first["test"], sample = start
-        names = f"{first['test']:,} to {first['test'] + n_test - 1:,}"
-        notes.append(f"test images are named {names}, as in {sample}")
+    ids = _numbers_of_sample(root, n_test) if n_test else None
+    if ids is not None:
+        first["test"] = ids.first
+        names = f"{ids.name(ids.first)} to {ids.name(ids.first + n_test - 1)}"
+        notes.append(f"test images are named {names}, as in {ids.file}")
     elif n_test:
         notes.append(f"test images are named by their row: 1 to {n_test:,}")
+    test_width = ids.width if ids is not None else 1
     last = max([count + first.get(split, 1) for split, count in n_rows.items()])
-    return Numbering(first, len(str(last)) + 1), tuple(notes)
+    return Numbering(first, max(len(str(last)), test_width) + 1, test_width), tuple(notes)
 
 
-def _first_of_sample(root: Path, n_test: int) -> tuple[int, str] | None:
-    """The smallest id of a sample submission whose ids are as many numbers in a row, and its name."""
-    starts: dict[int, str] = {}
+def _numbers_of_sample(root: Path, n_test: int) -> _SampleIds | None:
+    """The ids of a sample submission of so many consecutive numbers; None without such a one.
+
+    Raises DataError where two samples differ.
+    """
+    numbered: dict[tuple[int, int], _SampleIds] = {}
     for path in sample_tables(root):
         header, rows = read_csv(path, LABEL_DELIMITERS)
-        first = first_number([row[header[0]] for row in rows])
-        if first is not None and len(rows) == n_test:
-            starts.setdefault(first, path.name)
-    if len(starts) > 1:
+        ids = [row[header[0]] for row in rows]
+        first = first_number(ids)
+        width = number_width(ids)
+        if first is not None and width is not None and len(rows) == n_test:
+            numbered.setdefault((first, width), _SampleIds(path.name, first, width))
+    if len(numbered) > 1:
+        names = " and ".join(ids.file for ids in numbered.values())
         raise DataError(
-            f"{root}: {' and '.join(starts.values())} count the test images differently\n"
-            "move the wrong one away"
+            f"{root}: {names} count the test images differently\nmove the wrong one away"
         )
-    return next(iter(starts.items()), None)
+    return next(iter(numbered.values()), None)
 
 
 def first_number(ids: Sequence[str]) -> int | None:
@@ -93,6 +112,26 @@ def first_number(ids: Sequence[str]) -> int | None:
     numbers = sorted(map(int, ids))
     is_consecutive = numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     return numbers[0] if is_consecutive else None
+
+
+def number_width(ids: Sequence[str]) -> int | None:
+    """To how many digits zeros fill up numbers: 1 without such zeros, None for no one width."""
+    if not any(name.startswith("0") and len(name) > 1 for name in ids):
+        return 1
+    widths = {len(name) for name in ids}
+    return widths.pop() if len(widths) == 1 else None
+
+
+def asks_for_numbers(root: Path) -> bool:
+    """Whether sample submissions have one column beside the ids, with whole numbers in every row."""
+    cells: set[str] = set()
+    columns: set[str] = set()
+    for path in sample_tables(root):
+        header, rows = read_csv(path, LABEL_DELIMITERS)
+        columns |= set(header[1:])
+        cells |= {row[column] for row in rows for column in header[1:]}
+    are_numbers = all(cell.isascii() and cell.isdigit() for cell in cells)
+    return len(columns) == 1 and bool(cells) and are_numbers
 
 
 def sample_tables(root: Path) -> list[Path]:

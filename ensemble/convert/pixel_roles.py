@@ -1,12 +1,13 @@
 """Which columns beside the pixels hold the id, the label and the split."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.convert.part_names import sample_tables
 from ensemble.convert.pixel_columns import PixelColumns
-from ensemble.convert.table_rows import table_rows
+from ensemble.convert.table_rows import count_rows, table_rows
 from ensemble.dataset.column_names import LABELS
 from ensemble.dataset.scan import one_line
 from ensemble.dataset.split_names import Split, split_of_name
@@ -23,7 +24,8 @@ FER2013: dict[str, Split] = {"PublicTest": "valid", "PrivateTest": "test"}
 class PixelTable:
     """A CSV of images: its pixels and the positions of its other columns, None where it has none.
 
-    split is that of all rows; None where a column says it for each.
+    split is that of all rows; None where a column says it for each. A table without a header has
+    names here all the same.
     """
 
     path: Path
@@ -33,15 +35,34 @@ class PixelTable:
     split_column: int | None = None
     id_column: int | None = None
     label_column: int | None = None
+    has_header: bool = True
+
+    def rows(self) -> Generator[tuple[int, list[str]], None, None]:
+        """(line number, cells) of every row of pixels. Raises DataError."""
+        with closing(table_rows(self.path)) as rows:
+            if self.has_header:
+                next(rows, None)
+            yield from rows
+
+    def n_rows(self) -> int:
+        """How many rows of pixels there are. Raises DataError."""
+        return count_rows(self.path) + (not self.has_header)
+
+    def key_column(self) -> int | None:
+        """The column whose cells another table can repeat: the id, or the index of pandas."""
+        if self.id_column is not None:
+            return self.id_column
+        columns = self.columns.besides(len(self.header))
+        return next((i for i in columns if is_unnamed(self.header[i])), None)
 
     def beside_pixels(self) -> list[int]:
         """The columns that are neither pixels nor id nor split, and have a name."""
         taken = (self.split_column, self.id_column)
         positions = self.columns.besides(len(self.header))
-        return [i for i in positions if i not in taken and not _is_unnamed(self.header[i])]
+        return [i for i in positions if i not in taken and not is_unnamed(self.header[i])]
 
 
-def _is_unnamed(name: str) -> bool:
+def is_unnamed(name: str) -> bool:
     """Whether a column is an index that pandas wrote."""
     return not name or name.lower().startswith("unnamed:")
 

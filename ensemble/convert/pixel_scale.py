@@ -1,4 +1,4 @@
-"""Numbers of pixels as 8-bit values: 0 to 255 as they are, 0 to 1 times 255."""
+"""Numbers of pixels as those of PNG files: 0 to 255 as they are, 0 to 1 times 255, 16 bits kept."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,6 +21,7 @@ class Scale(Enum):
 
     BYTES = "whole numbers from 0 to 255"
     UNIT = "numbers from 0 to 1"
+    DEEP = "whole numbers from 0 to 65,535"
 
 
 def scale_of(heads: Iterable[Array]) -> Scale:
@@ -34,29 +35,40 @@ def scale_of(heads: Iterable[Array]) -> Scale:
 
 def scale_note(scale: Scale) -> tuple[str, ...]:
     """What is said to the user about a scale: nothing where values stay as they are."""
-    if scale is Scale.BYTES:
-        return ()
-    return ("pixels are numbers from 0 to 1; they are multiplied by 255",)
+    if scale is Scale.DEEP:
+        return ("pixels have more than 8 bits; they are written to PNG files of 16 bits",)
+    if scale is Scale.UNIT:
+        return ("pixels are numbers from 0 to 1; they are multiplied by 255",)
+    return ()
 
 
-def as_bytes(values: Array, scale: Scale, where: str) -> Array:
-    """Numbers of any shape as uint8. Raises DataError for one that is outside the scale."""
+def scaled(values: Array, scale: Scale, where: str) -> Array:
+    """Numbers of any shape as uint8, uint16 for DEEP. Raises DataError for one outside the scale."""
     if scale is Scale.BYTES and values.dtype == np.uint8:
         return values
     if values.dtype == np.bool_:
         values = values.astype(np.uint8)
-    highest = 1 if scale is Scale.UNIT else 255
+    highest = {Scale.UNIT: 1, Scale.BYTES: 255, Scale.DEEP: 65535}[scale]
     fits = (values >= 0) & (values <= highest)  # not where a value is NaN
-    if scale is Scale.BYTES and values.dtype.kind == "f":
+    if scale is not Scale.UNIT and values.dtype.kind == "f":
         fits &= values == np.floor(values)
     if not fits.all():
+        wrong = values[~fits].flat[0]
+        repair = "all images must have one scale"
+        if wrong < 0 and values.dtype.kind == "f":
+            repair = "nothing says which numbers are black and white: save 0 to 255, or 0 to 1"
         raise DataError(
-            f"{where}: the pixel {values[~fits].flat[0]} is outside the set's {scale.value}\n"
-            "repair the data; all images must have one scale"
+            f"{where}: the pixel {wrong} is outside the set's {scale.value}\n"
+            f"repair the data; {repair}"
         )
     if scale is Scale.UNIT:
         values = np.rint(values.astype(np.float64) * 255)
-    return values.astype(np.uint8)
+    return values.astype(np.uint16 if scale is Scale.DEEP else np.uint8)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number in decimal digits, as pixels are written."""
+    return text.isascii() and bool(_NUMBER.fullmatch(text))
 
 
 def pixels_of(cells: Sequence[str], scale: Scale, where: str) -> bytes:
@@ -66,15 +78,13 @@ def pixels_of(cells: Sequence[str], scale: Scale, where: str) -> bytes:
             return bytes(map(_BYTE_OF.__getitem__, cells))  # 784 cells: 20 µs
         except KeyError:
             pass
-    return as_bytes(numbers_of(cells, where), scale, where).tobytes()
+    return scaled(numbers_of(cells, where), scale, where).tobytes()
 
 
 def numbers_of(cells: Sequence[str], where: str) -> npt.NDArray[np.float64]:
     """The numbers that cells spell. Raises DataError for anything else, NaN and infinity too."""
     texts = [cell.strip() for cell in cells]
-    wrong = next(
-        (text for text in texts if not _NUMBER.fullmatch(text) or not text.isascii()), None
-    )
+    wrong = next((text for text in texts if not is_number(text)), None)
     if wrong is not None:
         shown = f"{wrong[:40]!r} is not a number" if wrong else "a pixel is empty"
         raise DataError(f"{where}: {shown}\npixels are numbers from 0 to 255, or from 0 to 1")

@@ -10,24 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.convert.image_folder import Images, NewImage, Source, size_on_disk
-from ensemble.convert.part_names import (
-    Numbering,
-    numbering,
-    one_of_each_split,
-    posix_name,
-    split_of_path,
-)
-from ensemble.convert.pixel_columns import PixelColumns, Shape, are_planes, pixel_columns
-from ensemble.convert.pixel_roles import (
-    FER2013_NOTE,
-    PixelTable,
-    label_of,
-    split_of_cell,
-    with_id_and_split,
-)
+from ensemble.convert.part_names import Numbering, numbering
+from ensemble.convert.pixel_columns import PixelColumns, Shape, are_planes
+from ensemble.convert.pixel_files import pixel_tables
+from ensemble.convert.pixel_index import with_sample_ids
+from ensemble.convert.pixel_roles import PixelTable, split_of_cell
 from ensemble.convert.pixel_scale import N_HEAD, Scale, numbers_of, pixels_of, scale_note, scale_of
+from ensemble.convert.pixel_splits import Labels, with_splits
 from ensemble.convert.png import SUFFIX, png_of
-from ensemble.convert.table_rows import count_rows, table_rows
 from ensemble.dataset.filenames import without_suffix
 from ensemble.dataset.scan import one_line
 from ensemble.dataset.split_names import Split
@@ -44,6 +34,7 @@ class _PixelSet:
     """The tables of a set, and what all of them have in common."""
 
     tables: tuple[PixelTable, ...]
+    labels: Labels  # of tables without a label column
     shape: Shape
     scale: Scale
     has_planes: bool
@@ -52,11 +43,15 @@ class _PixelSet:
     def images(self) -> Images:
         """Every row as a PNG file, in the order of tables and rows. Raises DataError."""
         for table in self.tables:
-            with closing(table_rows(table.path)) as rows:
-                next(rows)  # the header
+            label_set = self.labels.get(table.path)
+            label_of_row = label_set.lookup() if label_set else None
+            with closing(table.rows()) as rows:
                 for number, (line, row) in enumerate(rows):
                     where = f"{one_line(table.path)}:{line}"
-                    yield self._image(table, number, row, where)
+                    image = self._image(table, number, row, where)
+                    if label_of_row is not None:
+                        image = replace(image, label=label_of_row(number, row, where))
+                    yield image
 
     def _image(self, table: PixelTable, number: int, row: list[str], where: str) -> NewImage:
         cells = _cells(table, row, self.shape, where)
@@ -94,11 +89,14 @@ def _split_of_row(table: PixelTable, row: Sequence[str], where: str) -> Split:
 
 def pixel_source(root: Path, paths: Sequence[Path]) -> Source | None:
     """What the pixel tables among these CSVs hold; None without any. Raises DataError."""
-    all_tables = _pixel_tables(root, paths)
+    all_tables, header_notes = pixel_tables(root, paths)
     if not all_tables:
         return None
-    tables, notes = _with_splits(root, all_tables)
-    n_rows = {table.path: count_rows(table.path) for table in tables}
+    pixel_paths = {table.path for table in all_tables}
+    beside = [path for path in paths if path not in pixel_paths]
+    split_tables, labels, notes = with_splits(root, all_tables, beside)
+    tables = tuple(with_sample_ids(root, table) for table in split_tables)
+    n_rows = {table.path: table.n_rows() for table in tables}
     empty = next((path for path, count in n_rows.items() if count < 1), None)
     if empty is not None:
         raise DataError(f"{one_line(empty)}: no row below the header\ndownload the file again")
@@ -112,9 +110,9 @@ def pixel_source(root: Path, paths: Sequence[Path]) -> Source | None:
         kind=_kind(tables[0].columns, n_values),
         n_images=n_images,
         n_bytes=size_on_disk(n_images, n_values + PNG_BYTES),
-        images=_PixelSet(tables, shape, scale, has_planes, numbers).images,
-        files=frozenset(table.path for table in all_tables),
-        notes=(*notes, *row_notes, *scale_note(scale)),
+        images=_PixelSet(tables, labels, shape, scale, has_planes, numbers).images,
+        files=frozenset(pixel_paths | {label_set.path for label_set in labels.values()}),
+        notes=(*header_notes, *notes, *row_notes, *scale_note(scale)),
     )
 
 
@@ -122,104 +120,11 @@ def _kind(columns: PixelColumns, n_values: int) -> str:
     return f"a column of {n_values:,} numbers" if columns.is_text else f"{n_values:,} pixel columns"
 
 
-def _pixel_tables(root: Path, paths: Sequence[Path]) -> list[PixelTable]:
-    """The tables of pixels. Raises DataError where a CSV beside them is damaged or empty."""
-    tables: list[PixelTable] = []
-    damaged: dict[Path, DataError] = {}
-    for path in paths:
-        try:
-            table = _pixel_table(path)
-        except _NotRead as error:
-            damaged[path] = error
-        else:
-            tables += [table] if table else []
-    folders = {root, *(table.path.parent for table in tables)}
-    beside = [path for path in damaged if path.parent in folders]
-    if tables and beside:
-        raise damaged[beside[0]]
-    return tables
-
-
-class _NotRead(DataError):
-    """A CSV whose first lines cannot be read: a fault only where the others hold pixels."""
-
-
-def _pixel_table(path: Path) -> PixelTable | None:
-    try:
-        with closing(table_rows(path)) as rows:
-            lines = [row for _, row in islice(rows, 2)]
-    except DataError as error:
-        raise _NotRead(str(error)) from None
-    if not lines:
-        raise _NotRead(f"{one_line(path)}: the file is empty\ndownload it again")
-    header, first = lines[0], lines[1] if len(lines) > 1 else []
-    columns = pixel_columns(header, first, one_line(path))
-    if columns is not None:
-        names = tuple(name.strip() for name in header)
-        return with_id_and_split(PixelTable(path, names, columns), first)
-    if _has_no_header(header):
-        raise DataError(
-            f"{one_line(path)}:1: {len(header)} columns of numbers, and no header\n"
-            "add a first line that names them: label,pixel0,pixel1,…"
-        )
-    return None
-
-
-def _has_no_header(header: Sequence[str]) -> bool:
-    """Whether the first line is a row of pixels, perhaps with a label."""
-    n_numbers = sum(cell.strip().isdigit() for cell in header)
-    return n_numbers >= 64 and n_numbers >= len(header) - 1
-
-
-def _with_splits(
-    root: Path, tables: Sequence[PixelTable]
-) -> tuple[tuple[PixelTable, ...], tuple[str, ...]]:
-    """The tables to read, with split and label column, and notes. Raises DataError."""
-    if len(tables) == 1:
-        (table,) = tables
-        split = "train" if table.split_column is not None else split_of_path(root, table.path)
-        one_of_each_split(root, [(split or "train", table)], lambda table: table.path.name)
-        label, notes = label_of(root, table, None)
-        if table.split_column is None:
-            return (replace(table, split="train", label_column=label),), notes
-        column = table.header[table.split_column]
-        notes = (*notes, f"{table.path.name}: {column} says the part of each row; {FER2013_NOTE}")
-        return (replace(table, label_column=label),), notes
-    splits = [(split_of_path(root, table.path), table) for table in tables]
-    named = [(split, _of_split(table, split)) for split, table in splits if split]
-    by_split = one_of_each_split(root, named, lambda table: posix_name(root, table.path))
-    train, test = by_split["train"], by_split.get("test")
-    label, notes = label_of(root, train, test)
-    ignored = [posix_name(root, table.path) for split, table in splits if not split]
-    if ignored:
-        notes = (*notes, f"{', '.join(ignored)[:200]}: left out, the name says no part")
-    name = train.header[label]
-    return tuple(_with_label(table, name) for table in by_split.values()), notes
-
-
-def _of_split(table: PixelTable, split: Split) -> PixelTable:
-    """The table with this split; in training tables a column of splits counts."""
-    is_mixed = split == "train" and table.split_column is not None
-    return replace(table, split=None if is_mixed else split)
-
-
-def _with_label(table: PixelTable, name: str) -> PixelTable:
-    """The table with the label column of this name. Raises DataError where it must have one."""
-    positions = [i for i in table.beside_pixels() if table.header[i].lower() == name.lower()]
-    if not positions and table.split != "test":
-        raise DataError(
-            f"{one_line(table.path)}: no column {name!r}, which labels the training rows\n"
-            f"it has {', '.join(table.header[i] for i in table.beside_pixels())[:200] or 'only pixels'}"
-        )
-    return replace(table, label_column=positions[0] if positions else None)
-
-
 def _head(table: PixelTable) -> Rows:
     """The numbers of a table's first rows, (rows, values). Raises DataError."""
     assert table.columns.shape is not None
     n_values = int(np.prod(table.columns.shape))
-    with closing(table_rows(table.path)) as rows:
-        next(rows)
+    with closing(table.rows()) as rows:
         n_rows = min(N_HEAD, max(5, N_HEAD_VALUES // n_values))
         head = []
         for line, row in islice(rows, n_rows):

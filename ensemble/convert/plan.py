@@ -12,13 +12,14 @@ from ensemble.convert.pixel_tables import pixel_source
 from ensemble.convert.record_set import record_source
 from ensemble.convert.table_rows import is_table
 from ensemble.convert.tfrecords import is_record_file
-from ensemble.dataset.scan import one_line, scan
+from ensemble.dataset.scan import one_line, scan, visible_files
 from ensemble.errors import DataError
 from ensemble.events import Progress
 
 TABLES = (".csv", ".tsv", ".txt")
 ARRAYS = (".npy", ".npz")
 N_STRAY = 10  # fewer images than this directly in the folder are a logo or a preview
+STRAY_SHARE = 0.01  # of the images in records: as few in subfolders are previews too
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,16 @@ def conversion_of(root: Path) -> Conversion | None:
     two ways.
     """
     images = scan(root).images
-    if len(images) >= N_STRAY or any(image.parent != root for image in images):
+    if len(images) >= N_STRAY:
         return None
-    paths = [path for path in sorted(root.rglob("*")) if not is_hidden(root, path)]
-    source = _only_source(root, [path for path in paths if path.is_file()])
-    if source is None:
+    source = _only_source(root, sorted(path for path, _ in visible_files(root) if path.is_file()))
+    are_stray = all(image.parent == root for image in images)
+    if source is None or (not are_stray and len(images) > STRAY_SHARE * source.n_images):
         return None
     notes = list(source.notes)
     if images:
-        notes.append(f"{len(images)} images beside them are not used, such as {images[0].name}")
+        first = images[0].relative_to(root).as_posix()
+        notes.append(f"{len(images)} images beside them are not used, such as {first}")
     tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLES]
     tables = [path for path in tables if path.is_file() and not is_hidden(root, path)]
     tables = [path for path in tables if path not in source.files]

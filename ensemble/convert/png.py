@@ -9,7 +9,10 @@ SUFFIX = ".png"
 
 
 def png_of(pixels: npt.NDArray[Any]) -> bytes:
-    """The PNG file of a uint8 array: (rows, columns) or (rows, columns, 1, 3 or 4 channels)."""
+    """The PNG file of a uint8 array: (rows, columns) or (rows, columns, 1, 3 or 4 channels).
+
+    An array of uint16 must be gray, and becomes a file of 16 bits.
+    """
     from PIL import Image
 
     if pixels.ndim == 3 and pixels.shape[2] == 1:

@@ -1,20 +1,17 @@
 """Which feature of TFRecords is the image, which the id and which the label: by evidence."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from ensemble.convert.example import Feature
 from ensemble.convert.image_folder import suffix_of
 from ensemble.convert.part_names import sample_tables
+from ensemble.convert.raw_image import RawImages, raw_images
+from ensemble.convert.record_labels import Features, checked_text, is_one_hot, label_text, listed
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.dataset.filenames import without_suffix
 from ensemble.errors import DataError
-
-Features = dict[str, Feature]
 
 IMAGE = ("image", "image_raw", "image/encoded", "img", "image/image", "image_bytes", "encoded")
 ID = (
@@ -25,7 +22,6 @@ LABEL = (
     *("class", "label", "target", "image/class/label", "image/label", "labels"),
     *("image/class/text", "class_name", "label_name", "label_text"),
 )
-N_LISTED = 12  # features that a message names
 
 
 @dataclass(frozen=True)
@@ -33,12 +29,16 @@ class Roles:
     """The names of the features; id is None where records have none, labels empty likewise.
 
     The first of labels is what is written; the others must mean the same class in every record.
+    raw says how images are read that are plain pixels, n_columns how many classes a one-hot label
+    has.
     """
 
     image: str
     id: str | None
     labels: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    raw: RawImages | None = None
+    n_columns: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class _Samples:
     header: tuple[str, ...] = ()
     ids: frozenset[str] = frozenset()
     cells: frozenset[str] = frozenset()
+    n_columns: Mapping[str, int] = field(default_factory=dict)  # of one-hot labels
 
     @property
     def all(self) -> list[Features]:
@@ -58,6 +59,10 @@ class _Samples:
 
     def values(self, name: str, records: Sequence[Features]) -> list[Feature]:
         return [record[name] for record in records]
+
+    def classes(self, name: str) -> list[str]:
+        """What a label feature says in the training records. Raises DataError."""
+        return [label_text(self.where, name, record, self.n_columns) for record in self.train]
 
 
 def roles_of(root: Path, where: str, train: Sequence[Features], test: Sequence[Features]) -> Roles:
@@ -71,10 +76,13 @@ def roles_of(root: Path, where: str, train: Sequence[Features], test: Sequence[F
         ids |= {without_suffix(row[columns[0]]) for row in rows}
         cells |= {row[column] for row in rows for column in columns[1:2]}
     samples = _Samples(where, train, test, header, frozenset(ids), frozenset(cells))
-    image = _image(samples)
+    image, raw = _image(samples)
     id_name = _id(samples, image)
-    labels, notes = _labels(samples, {image, id_name})
-    return Roles(image, id_name, labels, notes)
+    size = {raw.height, raw.width, raw.depth} if raw is not None else set()
+    labels, notes, n_columns = _labels(samples, {image, id_name} | size)
+    if raw is not None:
+        notes = (*notes, f"image feature: {image}, plain pixels of {raw.height} × {raw.width}")
+    return Roles(image, id_name, labels, notes, raw, n_columns)
 
 
 def _shared(records: Sequence[Features]) -> list[str]:
@@ -83,23 +91,28 @@ def _shared(records: Sequence[Features]) -> list[str]:
     return sorted(name for name in names if all(len(record[name]) == 1 for record in records))
 
 
-def _image(samples: _Samples) -> str:
+def _image(samples: _Samples) -> tuple[str, RawImages | None]:
+    """The feature of image files, else that of plain pixels and how these are read."""
     shared = _shared(samples.all)
-    images = [
-        name
+    images: dict[str, RawImages | None] = {
+        name: None
         for name in shared
-        if all(_is_image(value) for value in samples.values(name, samples.all))
-    ]
+        if all(_is_image(feature) for feature in samples.values(name, samples.all))
+    }
+    if not images:
+        pixels = {name: raw_images(samples.where, name, samples.all) for name in shared}
+        images = {name: raw for name, raw in pixels.items() if raw is not None}
     usual = [name for name in images if name.lower() in IMAGE]
-    candidates = usual or images
+    candidates = usual or [*images]
     if len(candidates) == 1:
-        return candidates[0]
+        return candidates[0], images[candidates[0]]
     if candidates:
         raise _ambiguous(samples, candidates, "the image")
     names = sorted(set().union(*samples.all))
     raise DataError(
-        f"{samples.where}: no feature holds a JPEG, PNG or other image file in every record\n"
-        f"the records have {_listed(names) or 'no feature'}"
+        f"{samples.where}: no feature holds a JPEG, PNG or other image file in every record, "
+        "or height × width pixels\n"
+        f"the records have {listed(names) or 'no feature'}"
     )
 
 
@@ -128,17 +141,39 @@ def _id(samples: _Samples, image: str) -> str | None:
     return min(texts, key=lambda name: ID.index(name.lower()), default=None)
 
 
-def _labels(samples: _Samples, taken: set[str | None]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The label features, the one to write first, and notes."""
+def _labels(
+    samples: _Samples, taken: set[str | None]
+) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, int]]:
+    """The label features, the one to write first, notes, and the columns of one-hot labels."""
     in_all = set.intersection(*(set(record) for record in samples.train))
     asked_for = {column.lower() for column in samples.header}
     names = [name for name in sorted(in_all - taken) if name.lower() in {*LABEL, *asked_for}]
     several = [name for name in names if any(len(record[name]) != 1 for record in samples.train)]
-    if several:
-        raise DataError(
-            f"{samples.where}: the label {several[0][:60]!r} has several values in a record, or none\n"
-            "only records with one label per image can be read"
-        )
+    n_columns = {name: len(samples.train[0][name]) for name in several}
+    for name in several:
+        if not _are_one_hot(samples.values(name, samples.train), n_columns[name]):
+            raise DataError(
+                f"{samples.where}: the label {name[:60]!r} has several values in a record, or none\n"
+                "only records with one label per image can be read"
+            )
+    notes = tuple(
+        f"label feature: {name} has a number for each of {n_columns[name]} classes"
+        for name in several
+    )
+    labels, choice_notes = _chosen(replace(samples, n_columns=n_columns), names, asked_for)
+    return labels, (*choice_notes, *notes), n_columns
+
+
+def _are_one_hot(features: Sequence[Feature], n_columns: int) -> bool:
+    """Whether each feature is one 1 among zeros; 0, 1 alone could be a list of two classes."""
+    is_certain = n_columns > 2 or len(set(features)) > 1
+    return is_certain and all(is_one_hot(feature, n_columns) for feature in features)
+
+
+def _chosen(
+    samples: _Samples, names: list[str], asked_for: set[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The label features, the one to write first, and notes. Raises DataError."""
     if len(names) < 2:
         return tuple(names), ()
     in_sample = [name for name in names if name.lower() in asked_for]
@@ -161,77 +196,20 @@ def _texts_or_numbers(
     asks_for_numbers = bool(samples.cells) and len(samples.header) == 1
     asks_for_numbers &= all(cell.isascii() and cell.isdigit() for cell in samples.cells)
     preferred = (numbers or texts) if asks_for_numbers else (texts or numbers)
-    labels = {tuple(samples.values(name, samples.train)) for name in preferred}
-    if len(labels) > 1:
+    if len({tuple(samples.classes(name)) for name in preferred}) > 1:
         raise _ambiguous(samples, preferred, "the label")
     rest = [name for name in names if name != preferred[0]]
-    return (preferred[0], *rest), (f"label feature: {preferred[0]}; {_listed(rest)} agrees",)
+    return (preferred[0], *rest), (f"label feature: {preferred[0]}; {listed(rest)} agrees",)
 
 
 def _agree(samples: _Samples, first: str, second: str) -> bool:
     """Whether two features stand for the same classes in these records, one to one."""
-    pairs = set(
-        zip(
-            samples.values(first, samples.train), samples.values(second, samples.train), strict=True
-        )
-    )
+    pairs = set(zip(samples.classes(first), samples.classes(second), strict=True))
     return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
 def _ambiguous(samples: _Samples, names: Sequence[str], role: str) -> DataError:
     return DataError(
-        f"{samples.where}: each of these features could be {role}: {_listed(names)}\n"
+        f"{samples.where}: each of these features could be {role}: {listed(names)}\n"
         "nothing in the records or a sample submission decides; convert them yourself"
     )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - N_LISTED} more" if len(names) > N_LISTED else ""
-    return ", ".join(ascii(name[:40])[1:-1] for name in names[:N_LISTED]) + more
-
-
-def text_of(feature: Feature) -> str:
-    """The only value of a feature as text: 3.0 is 3. Raises ValueError."""
-    if len(feature) != 1:
-        raise ValueError(f"it has {len(feature)} values")
-    (value,) = feature
-    if isinstance(value, bytes):
-        return value.decode()
-    if isinstance(value, int):
-        return str(value)
-    if not math.isfinite(value):
-        raise ValueError(f"it is {value}")
-    return str(int(value)) if value == int(value) else str(np.float32(value))
-
-
-def checked_text(where: str, name: str, record: Features) -> str:
-    """The only value of a record's feature as text. Raises DataError naming the feature."""
-    if name not in record:
-        names = _listed(sorted(record)) or "none"
-        raise DataError(f"{where}: has no feature {name!r}, unlike the first\nit has {names}")
-    try:
-        return text_of(record[name])
-    except ValueError as error:
-        reason = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
-        raise DataError(
-            f"{where}: the feature {name[:60]!r} is not one text or number: {reason}\n"
-            "repair the data"
-        ) from None
-
-
-@dataclass
-class LabelPairs:
-    """What the first label feature has meant in the others so far: one class each, or an error."""
-
-    pairs: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def check(self, names: Sequence[str], labels: Sequence[str], where: str) -> None:
-        """Remember the labels of a record. Raises DataError where they contradict earlier ones."""
-        for name, label in zip(names[1:], labels[1:], strict=True):
-            first_label = self.pairs.setdefault((name, label), labels[0])
-            label_before = self.pairs.setdefault((f"\0{name}", labels[0]), label)
-            if (first_label, label_before) != (labels[0], label):
-                raise DataError(
-                    f"{where}: {names[0]} {labels[0][:40]!r} comes with {name} {label[:40]!r}, "
-                    "in an earlier record with another\nrepair the data"
-                )

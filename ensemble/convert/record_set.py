@@ -11,7 +11,9 @@ from pathlib import Path
 from ensemble.convert.example import parse_example
 from ensemble.convert.image_folder import Images, NewImage, Source, size_on_disk, suffix_of
 from ensemble.convert.part_names import posix_name, sample_tables, split_of_path
-from ensemble.convert.record_features import Features, LabelPairs, Roles, checked_text, roles_of
+from ensemble.convert.png import SUFFIX
+from ensemble.convert.record_features import Roles, roles_of
+from ensemble.convert.record_labels import Features, LabelPairs, checked_text, label_text
 from ensemble.convert.tfrecords import NAME, count_records, records
 from ensemble.dataset.filenames import without_suffix
 from ensemble.dataset.scan import one_line
@@ -49,14 +51,14 @@ class _RecordSet:
                 if self.roles.id is not None:
                     name = without_suffix(checked_text(where, self.roles.id, record))
                 label = self._label(split, where, record, pairs)
-                suffix, content = _image(where, self.roles.image, record)
+                suffix, content = _image(where, self.roles, record)
                 yield NewImage(split, name, suffix, content, label, where)
 
     def _label(self, split: Split, where: str, record: Features, pairs: LabelPairs) -> str | None:
         names = self.roles.labels
         if not names or (split == "test" and names[0] not in record):
             return None
-        labels = [checked_text(where, name, record) for name in names]
+        labels = [label_text(where, name, record, self.roles.n_columns) for name in names]
         if split == "test" and labels[0] in UNKNOWN:
             return None
         pairs.check(names, labels, where)
@@ -193,8 +195,11 @@ def _examples(path: Path) -> Generator[tuple[int, str, Features], None, None]:
             yield number, where, parse_example(content, where)
 
 
-def _image(where: str, name: str, record: Features) -> tuple[str, bytes]:
+def _image(where: str, roles: Roles, record: Features) -> tuple[str, bytes]:
     """Suffix and content of a record's image. Raises DataError."""
+    name = roles.image
+    if roles.raw is not None:
+        return SUFFIX, roles.raw.png(where, name, record)
     values = record.get(name, ())
     content = values[0] if len(values) == 1 else None
     suffix = suffix_of(content) if isinstance(content, bytes) else None

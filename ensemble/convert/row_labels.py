@@ -35,7 +35,7 @@ def labels_by_row(root: Path, n_rows: int) -> RowLabels:
         if first not in (0, 1):
             other_ids.append(path)
             continue
-        label = _label_column(path, header[1:])
+        label = label_column(path, header[1:])
         by_number = {int(row[header[0]]): row[label] for row in rows}
         labels = tuple(by_number[number] for number in sorted(by_number))
         fitting.append(RowLabels(path.name, first, labels))
@@ -44,7 +44,8 @@ def labels_by_row(root: Path, n_rows: int) -> RowLabels:
     return fitting[0]
 
 
-def _label_column(path: Path, columns: list[str]) -> str:
+def label_column(path: Path, columns: list[str]) -> str:
+    """The column of a usual name for labels, else the only column. Raises DataError."""
     usual = [column for column in columns if column.strip().lower() in LABELS]
     candidates = usual or columns
     if len(candidates) > 1:

@@ -31,7 +31,7 @@ def table_rows(path: Path) -> Generator[tuple[int, list[str]], None, None]:
     try:
         with _opened(path) as stored, _long_cells():
             first = _line(path, stored, 1)
-            delimiter = next((mark for mark in LABEL_DELIMITERS if mark.encode() in first), ",")
+            delimiter = _delimiter(first).decode()
             stored.seek(0)
             reader = csv.reader(_text_lines(path, stored), strict=True, delimiter=delimiter)
             for row in reader:
@@ -57,6 +57,33 @@ def count_rows(path: Path) -> int:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{one_line(path)}: cannot be read ({reason})") from None
     return n_lines - 1
+
+
+def end_cells(path: Path) -> Iterator[tuple[str, str]]:
+    """The first and the last cell of every line that is not empty, the header's too.
+
+    Ten times as fast as table_rows; only for lines of numbers, which have no quoted delimiters.
+    Raises DataError.
+    """
+    try:
+        with _opened(path) as stored:
+            delimiter, n_lines = b"", 0
+            while line := _line(path, stored, n_lines + 1):
+                n_lines += 1
+                delimiter = delimiter or _delimiter(line)
+                if line.strip(EMPTY_CELLS):
+                    cells = line.partition(delimiter)[0], line.rpartition(delimiter)[2]
+                    first, last = (
+                        cell.decode("ascii", "replace").strip(' "\r\n') for cell in cells
+                    )
+                    yield first.lstrip("\ufffd"), last
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{one_line(path)}: cannot be read ({reason})") from None
+
+
+def _delimiter(line: bytes) -> bytes:
+    return next((mark.encode() for mark in LABEL_DELIMITERS if mark.encode() in line), b",")
 
 
 @contextmanager

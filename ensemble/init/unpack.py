@@ -73,7 +73,7 @@ def default_name(path: str) -> str:
 
 def _is_unpacked(root: Path, target: Path) -> bool:
     """Whether the target is there, from this content. Raises DataError for any other target."""
-    if not os.path.lexists(target):
+    if not os.path.lexists(target) or _is_empty(target):
         return False
     try:
         source = json.loads((target / UNPACKED).read_text(encoding="utf-8"))["source"]
@@ -82,17 +82,21 @@ def _is_unpacked(root: Path, target: Path) -> bool:
     if source != _fingerprint(root):
         raise DataError(
             f"{target}: exists, but not with what is in {root} now\n"
-            "remove it, or choose another --name"
+            "remove it, or choose another --name (`ens data unpack`: --to)"
         )
     return True
 
 
+def _is_empty(folder: Path) -> bool:
+    """Whether a path is a real folder without anything in it."""
+    return folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
+
+
 def _fingerprint(root: Path) -> str:
     """A hash of the names, sizes and times of a folder's files, without what ens wrote there."""
-    lines = []
-    for path in sorted(path for path, _ in visible_files(root)):
-        stat = os.lstat(path)
-        lines.append(f"{path.relative_to(root).as_posix()} {stat.st_size} {stat.st_mtime_ns}")
+    paths = sorted(path for path, _ in visible_files(root) if path.is_file())
+    stats = [(path.relative_to(root).as_posix(), path.stat()) for path in paths]
+    lines = [f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats]
     return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 

@@ -130,6 +130,61 @@ FAULTS = {
         {"x_train.npy": npy(np.zeros((3, 5, 5, 2)))},
         ["x_train.npy", "no axis has them"],
     ),
+    "images of two sizes": (
+        {"x_test.npy": npy(np.zeros((2, 6, 6)))},
+        ["x_test.npy: images of 6 × 6 × 1", "x_train.npy has 5 × 5 × 1"],
+    ),
+    "flat rows of another size than the training images": (
+        {"x_train.npy": npy(np.zeros((3, 8, 8))), "x_test.npy": npy(np.zeros((2, 81)))},
+        ["x_test.npy: images of 9 × 9 × 1", "x_train.npy has 8 × 8 × 1"],
+    ),
+    "flat rows below 0": (
+        {"x_train.npy": npy(np.linspace(-1, 1, 3 * 64).reshape(3, 64))},
+        ["x_train.npy: row 0", "-1.0"],
+    ),
+    "flat colors in an order that is not clear": (
+        {"x_train.npy": npy(np.full((3, 192), 7))},
+        ["x_train.npy: 192 values", "not clearly in which order"],
+    ),
+    "colors of 16 bits": (
+        {"x_train.npy": npy(np.full((3, 5, 5, 3), 256, np.uint16))},
+        ["x_train.npy", "colors of 16 bits"],
+    ),
+    "16 bits below 0": (
+        {"x_train.npy": npy(np.linspace(-1000, 1000, 75).astype(np.int16).reshape(3, 5, 5))},
+        ["x_train.npy: row 0", "-1000", "from 0 to 65,535"],
+    ),
+    "two classes in a row": (
+        {"y_train.npy": npy(np.array([[1, 0], [1, 1], [0, 1]]))},
+        ["y_train.npy", "labels in 2 columns"],
+    ),
+    "probabilities as labels": (
+        {"y_train.npy": npy(np.full((3, 2), 0.5))},
+        ["y_train.npy", "labels in 2 columns"],
+    ),
+    "two classes in a row after many with one": (
+        {
+            "x_train.npy": npy(np.zeros((250, 5, 5))),
+            "y_train.npy": npy(np.array([[1, 0]] * 249 + [[1, 1]])),
+        },
+        ["y_train.npy: row 249", "not one 1 among zeros"],
+    ),
+    "columns for classes in other numbers": (
+        {
+            "y_train.npy": npy(np.eye(3)),
+            "x_test.npy": npy(IMAGES),
+            "y_test.npy": npy(np.eye(4)[:3]),
+        },
+        ["y_test.npy: 4 classes", "y_train.npy has 3"],
+    ),
+    "as many columns of classes as images, and one too few": (
+        {"y_train.npy": npy(np.eye(2))},
+        ["y_train.npy: 2 labels, and 3 train images"],
+    ),
+    "labels as numbers and as columns": (
+        {"train_labels_onehot.npy": npy(np.eye(3))},
+        ["each could hold the train labels"],
+    ),
     "channels that can be first or last": (
         {"x_train.npy": npy(np.zeros((3, 3, 5, 3)))},
         ["x_train.npy", "its second or its last axis"],
@@ -225,6 +280,30 @@ def test_any_array_file_is_converted_or_a_data_error(
         raw[offset % len(raw)] ^= mask
     (root / f"x_train.{'npz' if good.startswith(b'PK') else 'npy'}").write_bytes(raw)
     (root / "y_train.npy").write_bytes(npy(LABELS))
+    assert len(lines_of_refusal(convert, root, folder)) <= 3
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 4000), st.integers(1, 255)), max_size=4),
+    st.integers(0, 60),
+    st.sampled_from(["x_train", "y_train", "classes"]),
+)
+def test_any_flat_rows_with_columns_of_classes_are_converted_or_a_data_error(
+    tmp_path_factory, lines_of_refusal, flips, n_lost, damaged
+):
+    root, folder = tmp_path_factory.mktemp("in"), tmp_path_factory.mktemp("out")
+    arrays = {
+        "x_train": np.arange(3 * 64, dtype=np.uint16).reshape(3, 64),
+        "y_train": np.eye(3, dtype=np.int8),
+        "classes": np.array(["a", "b", "c"]),
+    }
+    for name, array in arrays.items():
+        raw = bytearray(npy(array))
+        if name == damaged:
+            raw = raw[: len(raw) - n_lost]
+            for offset, mask in flips:
+                raw[offset % len(raw)] ^= mask
+        (root / f"{name}.npy").write_bytes(raw)
     assert len(lines_of_refusal(convert, root, folder)) <= 3
 
 

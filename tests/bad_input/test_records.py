@@ -156,7 +156,70 @@ ROWS = {
         [*map(row, range(8)), row(8, **{"class": [0, 1]})],
         ["record 9", "2 values"],
     ),
-    "two labels in all records": ([row(0, **{"class": [0, 1]})], ["'class' has several values"]),
+    "two labels in all records": ([row(0, **{"class": [0, 2]})], ["'class' has several values"]),
+    "a list of the classes 0 and 1": ([row(0, **{"class": [0, 1]})], ["'class' has several"]),
+    "two ones among zeros": ([row(0, **{"class": [1, 0, 1]})], ["'class' has several values"]),
+    "zeros alone": ([row(0, **{"class": [0, 0, 0]})], ["'class' has several values"]),
+    "lists of two lengths": (
+        [row(0, **{"class": [0, 1, 0]}), row(1, **{"class": [0, 1]})],
+        ["'class' has several values"],
+    ),
+    "two ones after one-hot records": (
+        [*(row(i, **{"class": [0, 1, 0]}) for i in range(8)), row(8, **{"class": [0, 1, 1]})],
+        ["record 9", "'class' is not one 1 among 3"],
+    ),
+    "a number after one-hot records": (
+        [*(row(i, **{"class": [0, 1, 0]}) for i in range(8)), row(8)],
+        ["record 9", "'class' is not one 1 among 3"],
+    ),
+    "a text beside one-hot classes that differ": (
+        [row(i, label=b"cat" if i < 9 else b"dog", **{"class": [0, 1, 0]}) for i in range(12)],
+        ["record 10", "in an earlier record with another"],
+    ),
+    "pixels that do not fit their size": (
+        [row(image=bytes(63), height=8, width=8)],
+        ["no feature holds a JPEG", "height × width pixels"],
+    ),
+    "pixels of four bytes each": (
+        [row(image=bytes(4 * 64), height=8, width=8, depth=1)],
+        ["no feature holds a JPEG", "height × width pixels"],
+    ),
+    "pixels of two channels": (
+        [row(image=bytes(2 * 64), height=8, width=8, depth=2)],
+        ["no feature holds a JPEG", "height × width pixels"],
+    ),
+    "pixels of another size in a later record": (
+        [
+            *(row(i, image=bytes(64), height=8, width=8) for i in range(8)),
+            row(8, image=bytes(65), height=8, width=8),
+        ],
+        ["record 9", "'image': 65 bytes are not 8 × 8 pixels"],
+    ),
+    "pixels without a width in a later record": (
+        [
+            *(row(i, image=bytes(64), height=8, width=8) for i in range(8)),
+            row(8, image=bytes(64), height=8),
+        ],
+        ["record 9", "width is not a number of pixels"],
+    ),
+    "a height of 2^62": (
+        [row(image=bytes(64), height=1 << 62, width=1 << 62)],
+        ["no feature holds a JPEG"],
+    ),
+    "a height of 0": ([row(image=b"", height=0, width=8)], ["no feature holds a JPEG"]),
+    "a height below 0": ([row(image=bytes(64), height=-8, width=-8)], ["no feature holds a JPEG"]),
+    "a height that is a text": (
+        [row(image=bytes(64), height=b"8", width=8)],
+        ["no feature holds a JPEG"],
+    ),
+    "colors in an order that is not clear": (
+        [row(image=bytes(192), height=8, width=8, depth=3)],
+        ["train.tfrec: image", "not clearly in which order"],
+    ),
+    "two features of pixels": (
+        [{"id": b"a", "class": 1, "left": bytes(64), "right": bytes(64), "height": 8, "width": 8}],
+        ["could be the image: left, right"],
+    ),
     "a label that is not a number": (
         [row(0, **{"class": 0.5}), row(1, **{"class": float("nan")})],
         ["record 2", "nan"],
@@ -322,6 +385,19 @@ def test_any_bytes_are_an_example_or_a_data_error(lines_of_refusal, content):
 
 def convert(root, folder):
     conversion_of(root).write(folder, lambda done, total: None)
+
+
+RAW = {"image_raw": bytes(range(64)), "height": 8, "width": 8, "depth": 1, "label": [0, 1, 0]}
+
+
+@given(st.data())
+def test_any_record_of_plain_pixels_is_converted_or_a_data_error(
+    tmp_path_factory, lines_of_refusal, data
+):
+    root, folder = tmp_path_factory.mktemp("in"), tmp_path_factory.mktemp("out")
+    contents = [example(RAW), *(data.draw(mutated(example(RAW))) for _ in range(2))]
+    (root / "train.tfrec").write_bytes(b"".join(map(framed, contents)))
+    assert len(lines_of_refusal(convert, root, folder)) <= 3
 
 
 @given(st.data())

@@ -216,6 +216,36 @@ def test_an_index_that_pandas_wrote_is_nothing(tmp_path, converted, labels):
     assert labels(converted(root)[1]) == {"01.png": "a"}
 
 
+@pytest.mark.parametrize(
+    ("index", "ids", "expected"),
+    [
+        ([0, 1, 2], [0, 1, 2], {0: "0", 1: "1", 2: "2"}),
+        ([0, 1, 2], [2, 1, 0], {0: "0", 1: "1", 2: "2"}),
+        ([0, 1, 2], [1, 2, 3], {0: "1", 1: "2", 2: "3"}),
+        ([7, 3, 40], [3, 40, 7], {0: "7", 1: "3", 2: "40"}),
+        ([7, 3, 40], [1, 2, 3], {0: "1", 1: "2", 2: "3"}),
+    ],
+)
+def test_an_index_of_test_rows_is_the_id_where_the_sample_has_it(
+    tmp_path, converted, index, ids, expected
+):
+    root = tmp_path / "in"
+    write(root / "train.csv", ["", "label", *columns(4)], [[0, "a", 1, 2, 3, 4]])
+    write(root / "test.csv", ["", *columns(4)], [[k, i, 9, 9, 9] for i, k in enumerate(index)])
+    write(root / "sample_submission.csv", ["id", "label"], [[k, "a"] for k in ids])
+    _, folder = converted(root)
+    written = {int(pixels(path)[0, 0]): path.stem for path in (folder / "test").iterdir()}
+    assert written == expected
+
+
+def test_an_index_of_test_rows_that_counts_in_another_order_is_a_question(tmp_path):
+    write(tmp_path / "train.csv", ["", "label", *columns(4)], [[0, "a", 1, 2, 3, 4]])
+    write(tmp_path / "test.csv", ["", *columns(4)], [[k, 9, 9, 9, 9] for k in (2, 0, 1)])
+    write(tmp_path / "sample_submission.csv", ["ImageId", "label"], [[k, "a"] for k in range(3)])
+    with pytest.raises(DataError, match="another order\nname it ImageId"):
+        conversion_of(tmp_path)
+
+
 def test_a_table_whose_name_says_no_part_is_left_out_and_said(tmp_path, converted):
     root = tmp_path / "in"
     for name in ("train", "Dig-MNIST"):

@@ -232,7 +232,8 @@ def test_labels_that_contradict_each_other_are_refused_by_name(tmp_path):
 def test_records_beside_image_folders_are_nothing(tmp_path):
     for part in "ab":
         (tmp_path / "train" / part).mkdir(parents=True)
-        (tmp_path / "train" / part / "0.jpg").write_bytes(image())
+        for i in range(5):
+            (tmp_path / "train" / part / f"{i}.jpg").write_bytes(image())
     (tmp_path / "train.tfrec").write_bytes(b"x")
     assert conversion_of(tmp_path) is None
 
@@ -242,6 +243,28 @@ def test_an_image_beside_the_records_is_said(tmp_path):
     (tmp_path / "logo.png").write_bytes(image(form="PNG"))
     conversion = conversion_of(tmp_path)
     assert conversion.notes == ("1 images beside them are not used, such as logo.png",)
+
+
+@pytest.mark.parametrize(("n_records", "is_converted"), [(100, True), (99, False)])
+def test_an_image_in_a_subfolder_is_a_preview_beside_a_hundred_records(
+    tmp_path, n_records, is_converted
+):
+    tfrecord(tmp_path / "train.tfrec", rows(n_records))
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "preview.png").write_bytes(image(form="PNG"))
+    conversion = conversion_of(tmp_path)
+    assert (conversion is not None) == is_converted
+    if conversion:
+        note = "1 images beside them are not used, such as docs/preview.png"
+        assert conversion.notes == (note,)
+
+
+def test_ten_images_are_what_to_learn_from_however_many_records_there_are(tmp_path):
+    tfrecord(tmp_path / "train.tfrec", [{"image": image(), "label": 1}] * 1001)
+    (tmp_path / "docs").mkdir()
+    for i in range(10):
+        (tmp_path / "docs" / f"{i}.png").write_bytes(image(form="PNG"))
+    assert conversion_of(tmp_path) is None
 
 
 def test_a_folder_of_other_files_is_not_converted(tmp_path):

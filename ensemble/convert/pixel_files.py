@@ -1,0 +1,57 @@
+"""Which CSVs of a folder hold pixels."""
+
+from collections.abc import Sequence
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+
+from ensemble.convert.nameless_columns import nameless_table
+from ensemble.convert.pixel_columns import pixel_columns
+from ensemble.convert.pixel_roles import PixelTable, with_id_and_split
+from ensemble.convert.table_rows import table_rows
+from ensemble.dataset.scan import one_line
+from ensemble.errors import DataError
+
+
+def pixel_tables(root: Path, paths: Sequence[Path]) -> tuple[list[PixelTable], tuple[str, ...]]:
+    """The tables of pixels, and notes about those without a header.
+
+    Raises DataError where a CSV beside them is damaged or empty.
+    """
+    tables: list[PixelTable] = []
+    notes: list[str] = []
+    damaged: dict[Path, DataError] = {}
+    for path in paths:
+        try:
+            table, note = _pixel_table(path)
+        except _NotRead as error:
+            damaged[path] = error
+        else:
+            tables += [table] if table else []
+            notes += [note] if note else []
+    folders = {root, *(table.path.parent for table in tables)}
+    beside = [path for path in damaged if path.parent in folders]
+    if tables and beside:
+        raise damaged[beside[0]]
+    return tables, tuple(notes)
+
+
+class _NotRead(DataError):
+    """A CSV whose first lines cannot be read: a fault only where the others hold pixels."""
+
+
+def _pixel_table(path: Path) -> tuple[PixelTable | None, str]:
+    """A table of pixels, and a note about its missing header; None for another kind of table."""
+    try:
+        with closing(table_rows(path)) as rows:
+            lines = [row for _, row in islice(rows, 2)]
+    except DataError as error:
+        raise _NotRead(str(error)) from None
+    if not lines:
+        raise _NotRead(f"{one_line(path)}: the file is empty\ndownload it again")
+    header, first = lines[0], lines[1] if len(lines) > 1 else []
+    columns = pixel_columns(header, first, one_line(path))
+    if columns is None:
+        return nameless_table(path, header) or (None, "")
+    names = tuple(name.strip() for name in header)
+    return with_id_and_split(PixelTable(path, names, columns), first), ""
