@@ -6,6 +6,14 @@ LABELS = (  # usual names of a column of labels
 )
 
 
+FACTS = {  # of a file, a box or a training, never the class of an image
+    *("width", "height", "size", "filesize", "mode", "format", "channels", "depth", "dtype"),
+    *("imagewidth", "imageheight", "aspectratio", "bytes", "extension", "suffix", "md5", "hash"),
+    *("x", "y1", "x1", "x2", "y2", "xmin", "ymin", "xmax", "ymax", "w", "h", "bbox"),
+    *("epoch", "loss", "accuracy", "confidence", "fold", "kfold"),
+}
+
+
 def letters(name: str) -> str:
     """The letters and digits of a column name, in lower case."""
     return "".join(filter(str.isalnum, name)).casefold()
@@ -14,3 +22,11 @@ def letters(name: str) -> str:
 def same_name(a: str, b: str) -> bool:
     """Whether two column names are the same words: `Image_id` and `image id`."""
     return letters(a) == letters(b) != ""
+
+
+def is_usual_label(name: str) -> bool:
+    """Whether a column is named as labels usually are: `label`, `class_id`, `Category`."""
+    words = letters(name)
+    return words in LABELS or any(
+        words == f"{label}{ending}" for label in LABELS for ending in ("id", "ids", "name", "idx")
+    )

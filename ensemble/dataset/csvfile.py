@@ -95,16 +95,16 @@ def read_csv(path: Path, delimiters: str = ",") -> tuple[list[str], list[dict[st
         header = next(reader, [])
         cells = [row for row in reader if row]
     _check_rows(path, header, cells, range(2, len(cells) + 2))
-    _check_names(path, header)
+    check_names(path, header)
     return header, [dict(zip(header, row, strict=True)) for row in cells]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, may_repeat_names: bool = False) -> Table:
     """A table that somebody wrote by hand or with a spreadsheet. Raises DataError.
 
     The delimiter that splits the first rows evenly separates the cells: comma, semicolon, tab, or
     in a .txt one blank between two cells. Rows without text are left out, and so are columns
-    without name and text.
+    without name and text. Columns of one name are an error, but where the first row may be no header.
     """
     with _readable(path) as stored:
         dialect = _dialect(stored, path.suffix.lower())
@@ -118,7 +118,8 @@ def read_table(path: Path) -> Table:
         for column, name in enumerate(header)
         if name.strip() or any(row[column].strip() for row in cells)
     ]
-    _check_names(path, [header[column].strip() for column in kept])
+    if not may_repeat_names:
+        check_names(path, [header[column].strip() for column in kept])
     return Table(
         path=path,
         raw_header=tuple(header[column] for column in kept),
@@ -212,7 +213,8 @@ def _check_rows(
             raise DataError(f"{path}: row {line} has {len(row)} cells, the header {len(header)}")
 
 
-def _check_names(path: Path, header: Sequence[str]) -> None:
+def check_names(path: Path, header: Sequence[str]) -> None:
+    """Raises DataError for two columns of one name."""
     if len(set(header)) != len(header):
         raise DataError(f"{path}: a column name appears twice in {', '.join(header)[:200]}")
 

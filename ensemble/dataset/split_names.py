@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 from typing import Literal
 
 Split = Literal["train", "valid", "test"]
@@ -33,6 +34,19 @@ def split_of_name(name: str) -> Split | None:
         if any(pattern.fullmatch(token) for token in tokens)
     }
     return splits.pop() if len(splits) == 1 else None
+
+
+def split_of_file(file: str) -> Split | None:
+    """The split that a table's name means, else the folders that it is in: `train/metadata.csv`."""
+    path = PurePosixPath(file)
+    names = (path.stem, *reversed(path.parent.parts))
+    return next((split for name in names if (split := split_of_name(name))), None)
+
+
+def without_split(name: str) -> str:
+    """The words of a name without those that mean a split, in lower case."""
+    words = [word.lower() for word in _TOKEN.findall(name)]
+    return " ".join(word for word in words if split_of_name(word) is None)
 
 
 def usual_split(name: str) -> Split | None:

@@ -13,7 +13,11 @@ FEW = 2  # images of a class: one for training, one for validation
 
 
 def data_section(
-    understanding: Understanding, data_path: str, labels_file: Path, machine: Machine
+    understanding: Understanding,
+    data_path: str,
+    labels_file: Path,
+    test_file: Path,
+    machine: Machine,
 ) -> str:
     """The text of the recipe that all families share."""
     understood = understanding
@@ -28,7 +32,7 @@ def data_section(
         f"  train: {quoted(understood.labeling.folder.name)}",
         *_labels(understood, labels_file if is_table else None),
         _valid(understood),
-        _test(understood),
+        _test(understood, test_file),
         *_submission(understood),
         *_groups(understood),
         *size_lines(understood.sizes.side, understood.n_train, machine),
@@ -74,14 +78,18 @@ def _valid(understood: Understanding) -> str:
     )
 
 
-def _test(understood: Understanding) -> str:
+def _test(understood: Understanding, test_file: Path) -> str:
     test = understood.test
+    if test is not None and test.ids:
+        return f"  test: {mapping(file=test_file.as_posix(), id='id')}   # written by ens init"
     if test is not None and test.table is not None:
         return f"  test: {mapping(file=test.table.file, id=test.id_column)}"
     if test is not None:
         return f"  test: {quoted(test.folder.name)}"
     if understood.splits.count("test"):
         return "  # test: the rows of the labels that say so"
+    if understood.splits:
+        return "  # test: no test images found; the labels say what is for training and validation"
     if min(understood.counts.values()) > FEW:
         return (
             "  test: 0.15               # no test folder found: held out first, for a final score"

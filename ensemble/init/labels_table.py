@@ -19,8 +19,9 @@ def needs_table(understanding: Understanding) -> bool:
     if understanding.splits and not understanding.splits.column:
         return True
     if labeling.source == "folders":
-        folder = labeling.folder
-        return folder.name == "." and len(folder.images) < understanding.n_images
+        test = understanding.test
+        n_listed = test.n_images if test and (test.table or test.ids) else 0
+        return len(labeling.labels) + n_listed < understanding.n_in_folder
     return labeling.source == "column" and not _is_plain(labeling)
 
 
@@ -30,6 +31,15 @@ def _is_plain(labeling: Labeling) -> bool:
     is_repeated = len(labeling.labels) + labeling.n_missing < len(labeling.table)
     is_csv = not labeling.table.file.lower().endswith(".json")
     return is_csv and labeling.table.has_header and not labeling.is_joined and not is_repeated
+
+
+def test_table(understanding: Understanding) -> str:
+    """The CSV's text: the ids of the test images, "" where the data set has such a table."""
+    ids = understanding.test.ids if understanding.test else ()
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerows([image_id] for image_id in ("id", *ids))
+    return written.getvalue() if ids else ""
 
 
 def labels_table(understanding: Understanding) -> str:

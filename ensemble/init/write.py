@@ -13,7 +13,7 @@ from ensemble.files import write_text
 from ensemble.hardware import Machine
 from ensemble.init.data_section import data_section
 from ensemble.init.families import Setting, families
-from ensemble.init.labels_table import labels_table, needs_table
+from ensemble.init.labels_table import labels_table, needs_table, test_table
 from ensemble.init.unpack import Opened, default_name, opened
 from ensemble.layout.questions import Options
 from ensemble.layout.understanding import Understanding, understand
@@ -73,13 +73,15 @@ def _written(
     understanding = understand(source.root, options)
     _check_settled(path, understanding)
     machine = machine or Machine.here()
-    labels_file = folder / f"{name}.labels.csv"
+    labels_file, test_file = folder / f"{name}.labels.csv", folder / f"{name}.test.csv"
     data_path = _data_path(path, source, understanding.root)
     base = folder / f"{name}{BASE}"
     setting = Setting(name, understanding.sizes.side, understanding.n_train, machine)
     texts = {folder / f"{name}_{family}.yaml": text for family, text in families(setting).items()}
     tables = {labels_file: labels_table(understanding)} if needs_table(understanding) else {}
-    section = data_section(understanding, data_path, labels_file, machine)
+    if test_table(understanding):
+        tables[test_file] = test_table(understanding)
+    section = data_section(understanding, data_path, labels_file, test_file, machine)
     _write({base: section, **texts, **tables})
     for file in texts:
         Recipe.load(file)

@@ -4,13 +4,19 @@ from collections.abc import Sequence
 
 from ensemble.dataset.column_names import same_name
 from ensemble.dataset.filenames import SUFFIXES
+from ensemble.dataset.split_names import split_of_file
 from ensemble.layout.placement import Placement, placements, smallest
 from ensemble.layout.questions import Inquiry
-from ensemble.layout.roles import Roles, one_of
+from ensemble.layout.roles import Roles, one_of, without_copies
 from ensemble.layout.survey import ImageFolder, Survey
 from ensemble.layout.table import Column, Table
 
 INDEX_NAMES = ("", "index", "unnamed: 0", "unnamed: 0.1", "#", "row", "no", "no.", "nr")
+
+MOST_FOLDERS = 3  # that could hold the images of a table
+MOST_ROWS = 50  # of a table about one image, on average
+
+SMALL_SHARE = 0.1  # of a folder's images
 
 
 def placed_table(
@@ -20,13 +26,28 @@ def placed_table(
     by_column = {
         column.name: placed
         for column in table.columns
-        if (placed := smallest(placements(column, surveyed.folders.values())))
+        if not _is_of_classes(column)
+        and (placed := smallest(placements(column, surveyed.folders.values())))
+        and not _is_chance(table, column, placed)
     }
     if not by_column:
         return None
     columns = [table[name] for name in by_column]
     column = _id_column(table, columns, by_column, sample, inquiry)
-    return _in_one_folder(surveyed, roles, by_column[column.name], inquiry)
+    return _in_one_folder(surveyed, roles, table, by_column[column.name], inquiry)
+
+
+def _is_of_classes(column: Column) -> bool:
+    """Whether so many rows have the same cell that it is a class, though a file has this name."""
+    n_rows, n_cells = len(column.cells), len(column.counts)
+    return n_rows > MOST_ROWS * n_cells or (column.is_binary and n_rows > n_cells)
+
+
+def _is_chance(table: Table, column: Column, placed: Sequence[Placement]) -> bool:
+    """Whether a few numbers, such as those of classes or epochs, are file names by chance."""
+    n_images = min(len(placement.folder.images) for placement in placed)
+    is_small = len(column.counts) < SMALL_SHARE * n_images
+    return is_small and column.is_whole and split_of_file(table.file) is None
 
 
 def _id_column(
@@ -75,14 +96,26 @@ def _has_suffixes(column: Column) -> bool:
 
 
 def _in_one_folder(
-    surveyed: Survey, roles: Roles, placed: Sequence[Placement], inquiry: Inquiry
-) -> Placement:
-    """The placement in the training folder, if the ids fit several."""
-    if len(placed) == 1:
-        return placed[0]
+    surveyed: Survey,
+    roles: Roles,
+    table: Table,
+    placed: Sequence[Placement],
+    inquiry: Inquiry,
+) -> Placement | None:
+    """The placement in the folder of the table's split, else of training, if the ids fit several.
+
+    Ids that fit many folders, such as all class folders, are about none.
+    """
+    split = split_of_file(table.file)
+    of_split = [placement for placement in placed if split == roles.split_of(placement.folder)]
+    if len(placed) == 1 or (split and len(of_split) == 1):
+        return (of_split or placed)[0]
     by_folder = {placement.folder.name: placement for placement in placed}
     folders: list[ImageFolder] = [placement.folder for placement in placed]
     training = [folder for folder in folders if roles.split_of(folder) == "train"]
     unnamed = [folder for folder in folders if roles.split_of(folder) is None]
-    folder = one_of(surveyed, training or unnamed or folders, "train", inquiry)
+    candidates = training or unnamed or folders
+    if len(without_copies(surveyed, candidates)) > MOST_FOLDERS:
+        return None
+    folder = one_of(surveyed, candidates, "train", inquiry)
     return by_folder.get(folder.name, placed[0])

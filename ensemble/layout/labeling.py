@@ -56,6 +56,11 @@ class Labeling:
         """The number of images of each label."""
         return Counter(self.labels.values())
 
+    @cached_property
+    def by_path(self) -> dict[str, str]:
+        """The label of each image by its path under the root."""
+        return {self.folder.path_of(image): label for image, label in self.labels.items()}
+
     @property
     def classes(self) -> tuple[str, ...]:
         """The sorted labels."""
@@ -96,14 +101,18 @@ def by_folders(folder: ImageFolder) -> Labeling | None:
 
 
 def by_subfolders(folder: ImageFolder) -> Labeling | None:
-    """The labeling by the folders inside the class folders, where all images are in such ones."""
+    """The labeling by the folders inside the class folders, where all images are in such ones.
+
+    Each class folder has several, or, as with patients, all have some of the same few.
+    """
     parents = {image: PurePosixPath(image).parent for image in folder.images}
     inside = {parent.parts[0]: set[str]() for parent in parents.values() if parent.parts}
     for parent in parents.values():
         if len(parent.parts) < 2:
             return None
         inside[parent.parts[0]].add(parent.name)
-    if any(len(names) < 2 for names in inside.values()):
+    n_names = len(set().union(*inside.values()))
+    if any(len(names) < 2 for names in inside.values()) and not 1 < n_names < len(inside):
         return None
     return Labeling("subfolders", folder, {image: path.name for image, path in parents.items()})
 

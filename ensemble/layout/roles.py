@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ensemble.dataset.image_sizes import sizes_of
 from ensemble.dataset.split_names import Split, splits_of_names, usual_split
@@ -27,6 +28,10 @@ class Roles:
                 if folder.name == outer.name or folder.name.startswith(f"{outer.name}/"):
                     return split
         return None
+
+    def split_of_image(self, path: str) -> Split | None:
+        """The split of an image by the folders around it."""
+        return self.split_of(ImageFolder(path, ()))
 
 
 def roles(surveyed: Survey, options: Options) -> Roles:
@@ -102,17 +107,24 @@ def without_copies(surveyed: Survey, folders: Sequence[ImageFolder]) -> list[Ima
 def _best_copies(surveyed: Survey, copies: Sequence[ImageFolder]) -> list[ImageFolder]:
     """Of folders with the same files the usual one, else the one of the largest images.
 
-    Copies of one size, such as a grey and a colored one, stay.
+    Copies of one size, such as a grey and a colored one, stay where their bytes differ.
     """
     usual = [folder for folder in copies if usual_split(folder.last_name)]
     if len(copies) == 1 or len(usual) == 1:
         return (usual or list(copies))[:1]
     sides = [_side(surveyed, folder) for folder in copies]
-    return [folder for folder, side in zip(copies, sides, strict=True) if side == max(sides)]
+    largest = [folder for folder, side in zip(copies, sides, strict=True) if side == max(sides)]
+    contents = {
+        tuple(path.read_bytes() for path in _some_files(surveyed, folder)) for folder in largest
+    }
+    return largest if len(contents) > 1 else largest[:1]
 
 
 def _side(surveyed: Survey, folder: ImageFolder) -> int:
     """The median short side of some of a folder's images in pixels."""
+    return sizes_of(_some_files(surveyed, folder))[0].side
+
+
+def _some_files(surveyed: Survey, folder: ImageFolder) -> list[Path]:
     images = folder.images[:: max(1, len(folder.images) // N_MEASURED)]
-    files = [surveyed.root / folder.path_of(image) for image in images]
-    return sizes_of(files)[0].side
+    return [surveyed.root / folder.path_of(image) for image in images]

@@ -9,6 +9,7 @@ from ensemble.dataset.filenames import same_form
 from ensemble.dataset.split_names import split_of_name
 from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling
+from ensemble.layout.placement import placements, smallest
 from ensemble.layout.questions import Inquiry, Question
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Survey
@@ -100,6 +101,17 @@ def _could_be_labels(column: Column, labeling: Labeling) -> bool:
     """Whether a column is called like the labels, or holds classes."""
     is_named = any(same_name(column.name, name) for name in labeling.columns)
     return is_named or letters(column.name) in LABELS or set(column.counts) <= set(labeling.classes)
+
+
+def sample_images(surveyed: Survey, roles: Roles, sample: Table | None) -> frozenset[str | None]:
+    """The paths of the images that the sample submission names, none where its ids are not images."""
+    if sample is None:
+        return frozenset()
+    folders = roles["test"] or tuple(surveyed.folders.values())
+    named = smallest(placements(sample.columns[0], folders))
+    return frozenset(
+        path for placement in named if not placement.n_missing for path in placement.paths
+    )
 
 
 def _chosen(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> tuple[Table | None, list[str]]:

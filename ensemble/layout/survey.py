@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from ensemble.dataset.csvfile import check_names
 from ensemble.dataset.filenames import bare_name
-from ensemble.dataset.match import Names, loosest_form
+from ensemble.dataset.match import Names, last_part, loosest_form
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import Scan, each_folder_once, scan
 from ensemble.dataset.split_names import usual_split
@@ -96,8 +97,8 @@ def survey(root: Path) -> Survey:
     images = tuple(file.relative_to(root).as_posix() for file in scanned.images)
     folders = _folders(images)
     tables = [read_table(root, file) for file in table_files(root)]
-    named = tuple(_with_its_header(table, folders["."]) for table in tables if table)
-    return Survey(root, folders, named, scanned)
+    named = [_with_its_header(root, table, folders["."]) for table in tables if table]
+    return Survey(root, folders, tuple(filter(None, named)), scanned)
 
 
 def _unwrapped(root: Path) -> Path:
@@ -152,13 +153,20 @@ def _tables_in(folder: Path) -> list[Path]:
     return [path for path in paths if path.stat().st_size <= LARGEST_TABLE]
 
 
-def _with_its_header(table: Table, images: ImageFolder) -> Table:
-    """A table whose first row names an image, like the rows below it, has no header."""
+def _with_its_header(root: Path, table: Table, images: ImageFolder) -> Table | None:
+    """A table whose first row names an image, like the rows below it, has no header.
+
+    A text whose first row is neither a header nor an image is no table: None. Raises DataError for
+    a .csv or .tsv of that kind.
+    """
     for column in table.columns:
-        first_cells = (column.name, *column.cells[:3])
+        header = (column.name,) if table.has_header else ()
+        first_cells = [last_part(cell) for cell in (*header, *column.cells[:3])]
         if images.may_name(first_cells[:1]) and all(map(images.names.positions, first_cells)):
-            return table.without_header()
-    return table
+            return table.without_header() if table.has_header else table
+    if not table.has_header and not table.file.lower().endswith(".txt"):
+        check_names(root / table.file, [column.cells[0] for column in table.columns])
+    return table if table.has_header else None
 
 
 def _folders(images: tuple[str, ...]) -> dict[str, ImageFolder]:

@@ -101,10 +101,13 @@ class Table:
 
 
 def read_table(root: Path, file: str) -> Table | None:
-    """A table; None for a text that is not one. Raises DataError for a damaged .csv or .tsv."""
+    """A table; None for a text that is not one. Raises DataError for a damaged .csv or .tsv.
+
+    A first row with a text twice is taken as no header.
+    """
     is_text = file.lower().endswith(".txt")
     try:
-        stored = csvfile.read_table(root / file)
+        stored = csvfile.read_table(root / file, may_repeat_names=True)
     except DataError:
         if is_text:
             return None
@@ -112,4 +115,6 @@ def read_table(root: Path, file: str) -> Table | None:
     if is_text and len(stored.header) == 1 and any(" " in cell for cell in stored.header):
         return None
     columns = zip(stored.header, zip(*stored.cells, strict=True), strict=True)
-    return Table(file, tuple(Column(name, tuple(map(str.strip, cells))) for name, cells in columns))
+    named = [Column(name, tuple(map(str.strip, cells))) for name, cells in columns]
+    table = Table(file, tuple(named))
+    return table if len(set(table.header)) == len(named) else table.without_header()

@@ -2,22 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
-from ensemble.dataset.split_names import split_of_name
+from ensemble.dataset.split_names import split_of_file
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement, placements, smallest
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, one_of
 from ensemble.layout.survey import ImageFolder, Survey
 from ensemble.layout.table import Table
+from ensemble.layout.validation import Splits
 
 
 @dataclass(frozen=True)
 class TestImages:
     """The test images: all of a folder, or those in it that a table's id column names.
 
-    names_sample says that the sample submission's ids are among them.
+    names_sample says that the sample submission's ids are among them; ids are those of the test
+    images where no table names them that a recipe could.
     """
 
     folder: ImageFolder
@@ -25,6 +26,7 @@ class TestImages:
     table: Table | None = None
     id_column: str = ""
     names_sample: bool = False
+    ids: tuple[str, ...] = ()
 
 
 def test_images(
@@ -39,7 +41,11 @@ def test_images(
     """The test set, None if there is none."""
     labeled = {labeling.folder.path_of(image) for image in labeling.labels}
     listing = _listing(surveyed, roles, labeled, sample, placed, inquiry)
-    folders = [folder for folder in roles["test"] if valid is None or folder.name != valid.name]
+    folders = [
+        folder
+        for folder in roles["test"]
+        if (valid is None or folder.name != valid.name) and not _is_labeled(folder, labeled)
+    ]
     if listing is None:
         if not folders:
             return None
@@ -49,13 +55,27 @@ def test_images(
     folder, is_sample = placement.folder, table is sample
     if folder.name in {outer.name for outer in folders} or not _shares(folder, labeled):
         return TestImages(folder, len(folder.images), names_sample=is_sample)
-    return TestImages(folder, len(table), table, placement.column, is_sample)
+    is_plain = table.has_header and not table.file.lower().endswith(".json")
+    ids = () if is_plain else table[placement.column].cells
+    return TestImages(folder, len(table), table, placement.column, is_sample, ids)
+
+
+def images_of_test_rows(labeling: Labeling, splits: Splits) -> TestImages:
+    """The test images that rows of the labels state, as a list."""
+    images = [image for image, split in splits.split_of.items() if split == "test"]
+    paths = sorted(map(labeling.folder.path_of, images))
+    return TestImages(labeling.folder, len(paths), ids=tuple(paths))
 
 
 def _is_for_testing(table: Table, placement: Placement, roles: Roles) -> bool:
     """Whether a table lists test images: by its name, or by the folder that they are in."""
-    by_name = split_of_name(PurePosixPath(table.file).stem)
+    by_name = split_of_file(table.file)
     return "test" in (by_name, roles.split_of(placement.folder)) and by_name in ("test", None)
+
+
+def _is_labeled(folder: ImageFolder, labeled: set[str]) -> bool:
+    """Whether all images of a folder have labels."""
+    return all(folder.path_of(image) in labeled for image in folder.images)
 
 
 def _shares(folder: ImageFolder, labeled: set[str]) -> bool:

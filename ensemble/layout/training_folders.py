@@ -1,17 +1,50 @@
-"""Which folders hold the training images, and which of them are class folders."""
+"""Which folders hold the training images, and which of them are classes, where no table says so."""
 
+import re
+from collections.abc import Sequence
+
+from ensemble.dataset.column_names import letters
+from ensemble.layout.groups import is_group_name
+from ensemble.layout.inner_folders import MASK_WORDS, no_masks, without_masks, without_repeats
 from ensemble.layout.labeling import Labeling, by_folders
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, inner, one_of
 from ensemble.layout.survey import ImageFolder, Survey
 
+N_STRAY = 10  # fewer images than this beside a folder of classes are a logo or a preview
+IMAGE_WORDS = {  # names of folders of images, never of a class
+    *("image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "data"),
+    *("dataset", "datasets", "jpg", "jpgs", "jpeg", "jpegs", "jpegimages", "png", "pngs"),
+}
+_NUMBERED = re.compile(r"([A-Za-z]+)[-_ ]?\d+")
+
 
 def class_folders(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> Labeling | None:
-    """The class folders: those of the training folder, else those at the root."""
-    candidates = [folder for folder in training_folders(surveyed, roles) if len(folder.classes) > 1]
+    """The class folders: those of the training folder, else those at the root.
+
+    Folders that are numbered patients or the like are none. Raises DataError for classes that are
+    repeated inside with other images.
+    """
+    folders = [without_masks(folder) for folder in training_folders(surveyed, roles)]
+    candidates = [folder for folder in folders if len(folder.classes) > 1]
     if not candidates:
         return None
-    return by_folders(one_of(surveyed, candidates, "train", inquiry))
+    folder = one_of(surveyed, candidates, "train", inquiry)
+    folder = next((named for named in folders if named.name == folder.name), folder)
+    folder = without_repeats(surveyed, folder)
+    is_of_classes = not _are_groups(folder.classes) and not _are_images_and_masks(folder.classes)
+    return by_folders(folder) if is_of_classes else None
+
+
+def _are_images_and_masks(names: Sequence[str]) -> bool:
+    return {letters(name) for name in names} <= IMAGE_WORDS | MASK_WORDS
+
+
+def _are_groups(names: Sequence[str]) -> bool:
+    """Whether names are one word for a group, such as patient, each with a number."""
+    matches = [_NUMBERED.fullmatch(name) for name in names]
+    words = {match[1].lower() for match in matches if match}
+    return all(matches) and len(words) == 1 and is_group_name(words.pop())
 
 
 def training_folders(surveyed: Survey, roles: Roles) -> list[ImageFolder]:
@@ -21,13 +54,16 @@ def training_folders(surveyed: Survey, roles: Roles) -> list[ImageFolder]:
     root = surveyed.folders["."]
     if roles["valid"] or roles["test"]:
         return _beside_splits(surveyed, roles, root)
-    children = surveyed.children(root)
-    if len(children) == 1 and not root.has_loose_images:
-        return [inner(surveyed, children[0])]
-    variants = [child for child in children if len(child.classes) > 1]
-    if len(variants) == len(children) > 1 and len({child.classes for child in variants}) == 1:
-        return variants
-    return [root]
+    outer = inner(surveyed, root)
+    folders = [inner(surveyed, child) for child in surveyed.children(outer)]
+    if len(folders) == 1 and not outer.has_loose_images:
+        return folders
+    return (
+        _named_as_images(outer, folders)
+        or _variants(folders)
+        or _beside_a_logo(outer, folders)
+        or [outer]
+    )
 
 
 def _beside_splits(surveyed: Survey, roles: Roles, root: ImageFolder) -> list[ImageFolder]:
@@ -38,3 +74,34 @@ def _beside_splits(surveyed: Survey, roles: Roles, root: ImageFolder) -> list[Im
         return [inner(surveyed, rest[0])]
     images = tuple(image for image in root.images if image.partition("/")[0] not in splits)
     return [ImageFolder(".", images)] if rest else []
+
+
+def _named_as_images(outer: ImageFolder, folders: Sequence[ImageFolder]) -> list[ImageFolder]:
+    """The one folder whose name says images, beside masks or, if it has classes, loose images."""
+    n_above = 0 if outer.name == "." else outer.name.count("/") + 1
+    named = [
+        folder for folder in folders if letters(folder.name.split("/")[n_above]) in IMAGE_WORDS
+    ]
+    rest = [folder for folder in no_masks(folders) if folder not in named]
+    is_clear = len(named) == 1 and not any(len(folder.classes) > 1 for folder in rest)
+    return named if is_clear and (not rest or len(named[0].classes) > 1) else []
+
+
+def _variants(folders: Sequence[ImageFolder]) -> list[ImageFolder]:
+    """The folders, where each has the same classes in another form, such as grey and colored."""
+    variants = [folder for folder in folders if len(folder.classes) > 1]
+    has_names = not any(folder.last_name.isdigit() for folder in folders)
+    is_same = len({folder.classes for folder in variants}) == 1
+    are_classes = variants and not _are_images_and_masks(variants[0].classes)
+    return (
+        variants
+        if len(variants) == len(folders) > 1 and has_names and is_same and are_classes
+        else []
+    )
+
+
+def _beside_a_logo(root: ImageFolder, folders: Sequence[ImageFolder]) -> list[ImageFolder]:
+    """The only folder, with classes, beside a few loose images."""
+    n_loose = sum("/" not in image for image in root.images)
+    is_clear = 0 < n_loose < N_STRAY and len(folders) == 1 and len(folders[0].classes) > 1
+    return list(folders) if is_clear else []

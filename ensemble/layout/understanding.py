@@ -21,8 +21,8 @@ from ensemble.layout.sample_file import NO_SAMPLE, choose_sample, unfit_sample
 from ensemble.layout.survey import ImageFolder, Survey, survey
 from ensemble.layout.table import Table
 from ensemble.layout.targets import with_target
-from ensemble.layout.test_images import TestImages, test_images
-from ensemble.layout.validation import Splits, splits_of, validation_folder
+from ensemble.layout.test_images import TestImages, images_of_test_rows, test_images
+from ensemble.layout.validation import Splits, splits_of, validation_folder, without_test_rows
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,12 @@ class Understanding:
     """A data set as `ens init` understands it, before any recipe is written.
 
     labeling has the labels of all labeled images but those in the folder `valid`; splits says which
-    of them are for validation or testing. Without questions it can be written into recipes.
+    of them are for validation or testing. n_in_folder images are in the folder of the labels, with
+    or without one. Without questions it can be written into recipes.
     """
 
     root: Path
-    n_images: int
+    n_in_folder: int
     labeling: Labeling
     splits: Splits
     valid: ImageFolder | None
@@ -96,17 +97,24 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         raise _one_class(surveyed, split_folders) or _nothing(surveyed)
     labeling = with_target(labeling, sample, inquiry)
     splits = splits_of(labeling, split_folders)
+    of_rows = None
+    if splits and not splits.count("valid"):
+        of_rows = images_of_test_rows(labeling, splits) if splits.count("test") else None
+        labeling, splits = without_test_rows(labeling, splits)
     valid = None if splits else validation_folder(split_folders, labeling)
-    test = test_images(surveyed, split_folders, labeling, sample, placed, valid, inquiry)
+    test = test_images(surveyed, split_folders, labeling, sample, placed, valid, inquiry) or of_rows
+    if test is not None and splits.count("test"):
+        labeling, splits = without_test_rows(labeling, splits)
     used_sample = sample if test and test.names_sample else None
     if test is not None and used_sample is None and options.sample != NO_SAMPLE:
         question = unfit_sample(sample, labeling, test, surveyed.tables)
         inquiry.questions += [question] if question else []
-    cells = cells_of(surveyed.root, labeling, used_sample, bool(test), inquiry)
+    has_test = test is not None or splits.count("test") > 0
+    cells = cells_of(surveyed.root, labeling, used_sample, has_test, inquiry)
     sizes, unreadable = sizes_of(_some_files(surveyed, labeling, test))
     return Understanding(
         root=surveyed.root,
-        n_images=len(surveyed.images),
+        n_in_folder=len(surveyed.folders[labeling.folder.name].images),
         labeling=labeling,
         splits=splits,
         valid=valid,

@@ -200,6 +200,9 @@ def _of_texts(cells: set[str], classes: Sequence[str], metric: str | None) -> _C
     if several is not None:
         problem = f"its cells list several classes, such as {several[:60]!r}: not supported yet"
         return _Candidates((), f"{problem}\n{_ONE_ONLY}")
+    if len(cells) > 1 and not _names_any(cells, classes):
+        examples = " and ".join(repr(cell[:40]) for cell in sorted(cells)[:2])
+        return _open(f"its cells, such as {examples}, are none of the classes", classes)
     is_filler = len(cells) == 1 and not _are_names(cells, classes)
     if is_filler and len(classes) == 2 and metric in PROBABILITY_METRICS:
         reason = f"its cells are all {min(cells)[:60]!r}, and {metric} scores probabilities"
@@ -247,6 +250,12 @@ def _open(reason: str, classes: Sequence[str]) -> _Candidates:
 
 def _are_names(cells: set[str], classes: Sequence[str]) -> bool:
     return {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}
+
+
+def _names_any(cells: set[str], classes: Sequence[str]) -> bool:
+    """Whether a cell is a class, in any case of its letters, or empty."""
+    names = {same_form(name).casefold() for name in classes}
+    return any(not cell.strip() or same_form(cell.strip()).casefold() in names for cell in cells)
 
 
 def _lists_classes(cell: str, classes: Sequence[str]) -> bool:

@@ -1,0 +1,135 @@
+"""Labelings by columns of tables, and what speaks for each: the sample submission, names, cells."""
+
+from collections.abc import Sequence
+
+from ensemble.dataset.column_names import FACTS, is_usual_label, letters, same_name
+from ensemble.dataset.filenames import same_form
+from ensemble.layout.groups import is_group_name
+from ensemble.layout.labeling import Labeling, by_column, by_columns
+from ensemble.layout.placement import Placement
+from ensemble.layout.table import Column, Table
+from ensemble.layout.validation import is_of_splits
+
+FEW = 0.5  # a label column has fewer different cells than this share of the rows
+Placed = dict[str, tuple[Table, Placement]]  # by file: the tables about images
+
+
+def column_labelings(placed: Placed, sample: Table | None) -> list[Labeling]:
+    """The labelings by a column, or by a column for each class, that tables allow."""
+    candidates: list[Labeling] = []
+    for table, placement in placed.values():
+        one_hot = _one_hot_columns(table, placement, sample)
+        if one_hot:
+            candidates.append(by_columns(table, placement, one_hot))
+            continue
+        candidates += [
+            by_column(table, placement, column.name)
+            for column in table.others(placement.column)
+            if _may_label(column, table, placement)
+        ]
+    return candidates
+
+
+def _one_hot_columns(table: Table, placement: Placement, sample: Table | None) -> tuple[str, ...]:
+    """The columns that say 0 or 1 for each class: the sample's, else all where each row has one 1."""
+    binary = [column for column in table.others(placement.column) if column.is_binary]
+    if sample is not None:
+        of_sample = [
+            column
+            for column in binary
+            if any(same_name(column.name, name) for name in sample.header[1:])
+        ]
+        return tuple(column.name for column in of_sample) if len(of_sample) > 1 else ()
+    if len(binary) < 2 or any(is_usual_label(name) for name in table.header):
+        return ()
+    sums = map(sum, zip(*[column.numbers or () for column in binary], strict=True))
+    are_classes = sum(len(column.counts) > 1 for column in binary) > 1 and set(sums) == {1}
+    return tuple(column.name for column in binary) if are_classes else ()
+
+
+def _may_label(column: Column, table: Table, placement: Placement) -> bool:
+    """Whether a column is neither an id nor a count of the rows, nor the same everywhere."""
+    if len(column.counts) < 2 or column.is_counter or is_of_splits(column):
+        return False
+    if letters(column.name) in FACTS:
+        return False
+    ids = table[placement.column].cells
+    is_repeated = len(column.counts) < len(column.cells)
+    return column.cells != ids and (is_repeated or column.numbers is not None)
+
+
+def is_asked_for(labeling: Labeling, sample: Table | None) -> bool:
+    """Whether the sample has this column, or columns for its values."""
+    if sample is None:
+        return False
+    columns = sample.header[1:]
+    if labeling.source == "columns":
+        return same_texts(labeling.columns, columns)
+    if len(columns) > 1:
+        return same_texts(labeling.classes, columns)
+    name, of_sample = letters(labeling.columns[0]), letters(columns[0])
+    shorter, longer = sorted((name, of_sample), key=len)
+    return name == of_sample or (len(shorter) > 3 and longer.startswith(shorter))
+
+
+def has_cells(labeling: Labeling, sample: Table | None) -> bool:
+    """Whether the sample's cells are texts that are classes, or lists of classes."""
+    if sample is None or len(sample.columns) != 2:
+        return False
+    cells, classes = set(sample.columns[1].counts), set(labeling.classes)
+    if not all(cells) or sample.columns[1].numbers is not None:
+        return False
+    lists = [cell.split() for cell in cells]
+    are_lists = all(len(names) > 1 and set(names) <= classes for names in lists)
+    return cells <= classes or are_lists
+
+
+def same_texts(a: Sequence[str], b: Sequence[str]) -> bool:
+    """Whether texts are the same but for their order and the case of their letters."""
+    return {same_form(text).strip().casefold() for text in a} == {
+        same_form(text).strip().casefold() for text in b
+    }
+
+
+def is_usual(labeling: Labeling) -> bool:
+    """Whether a column is named as labels usually are."""
+    return any(map(is_usual_label, labeling.columns))
+
+
+def likeliest(candidates: Sequence[Labeling], sample: Table | None) -> list[Labeling]:
+    """Those with the best evidence: a usual name, then few texts, then few numbers.
+
+    Beside a sample submission that asks for another name, or another table, texts are no evidence.
+    """
+    candidates = [labeling for labeling in candidates if not labeling.conflict] or list(candidates)
+    candidates = [labeling for labeling in candidates if not _is_group(labeling)] or candidates
+    is_of_one_table = len({labeling.table.file for labeling in candidates if labeling.table}) == 1
+    by_texts = [_has_few_texts] if sample is None and is_of_one_table else []
+    for is_likely in (is_usual, _has_column_per_class, *by_texts, _has_few):
+        likely = [labeling for labeling in candidates if is_likely(labeling)]
+        if likely:
+            return likely
+    return candidates
+
+
+def is_from_json(labeling: Labeling) -> bool:
+    """Whether the labels are from a JSON file, which says what they are."""
+    return labeling.table is not None and labeling.table.file.lower().endswith(".json")
+
+
+def _is_group(labeling: Labeling) -> bool:
+    return labeling.source == "column" and is_group_name(labeling.columns[0])
+
+
+def _has_column_per_class(labeling: Labeling) -> bool:
+    return labeling.source == "columns"
+
+
+def _has_few(labeling: Labeling) -> bool:
+    return len(labeling.counts) <= max(2, FEW * labeling.counts.total())
+
+
+def _has_few_texts(labeling: Labeling) -> bool:
+    assert labeling.table is not None
+    is_text = labeling.table[labeling.columns[0]].numbers is None
+    return _has_few(labeling) and (is_text or labeling.source == "columns")

@@ -1,0 +1,161 @@
+"""Labels and splits of several tables as one labeling: train and valid lists, labels of a split."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from ensemble.dataset.column_names import is_usual_label
+from ensemble.dataset.split_names import split_of_file, without_split
+from ensemble.layout.labeling import Labeling
+from ensemble.layout.placement import Placement
+from ensemble.layout.roles import Roles
+from ensemble.layout.survey import Survey
+from ensemble.layout.table import Column, Table
+
+Placed = Iterable[tuple[Table, Placement]]
+
+
+def merged(surveyed: Survey, labelings: Sequence[Labeling]) -> list[Labeling]:
+    """Labelings of tables with one header about different images, such as train and valid, as one.
+
+    splits then says which table an image is from, where the tables' names mean splits. Tables that
+    label an image differently, or of which only some are named like splits, stay apart.
+    """
+    by_columns: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Labeling]] = {}
+    rest: list[Labeling] = []
+    for labeling in labelings:
+        if labeling.table is None:
+            rest.append(labeling)
+        else:
+            key = labeling.table.header, labeling.columns
+            by_columns.setdefault(key, []).append(labeling)
+    return [
+        joined for alike in by_columns.values() for joined in _joined_or_apart(surveyed, alike)
+    ] + rest
+
+
+def _joined_or_apart(surveyed: Survey, labelings: Sequence[Labeling]) -> list[Labeling]:
+    """One labeling of different images; of the same images the largest, or all that disagree."""
+    labelings = sorted(labelings, key=_train_first)
+    images = [labeling.by_path for labeling in labelings]
+    labels = {image: label for part in images for image, label in part.items()}
+    if len(labels) == sum(map(len, images)):
+        names = [_split_of(labeling) for labeling in labelings]
+        are_apart = 0 < names.count(None) < len(names)
+        return labelings if are_apart else [_joined(surveyed, labelings, images)]
+    largest = max(labelings, key=lambda labeling: len(labeling.labels))
+    is_same = all(labels[image] == label for part in images for image, label in part.items())
+    if is_same and len(largest.labels) == len(labels):
+        return [largest]
+    by_kind: dict[str, list[Labeling]] = {}
+    for labeling in labelings:
+        by_kind.setdefault(_kind(labeling), []).append(labeling)
+    if len(by_kind) == 1:
+        return labelings
+    return [joined for alike in by_kind.values() for joined in _joined_or_apart(surveyed, alike)]
+
+
+def _train_first(labeling: Labeling) -> bool:
+    return _split_of(labeling) != "train"
+
+
+def _split_of(labeling: Labeling) -> str | None:
+    return split_of_file(labeling.table.file) if labeling.table else None
+
+
+def _kind(labeling: Labeling) -> str:
+    """The name of a table without the words for its split."""
+    assert labeling.table is not None
+    return without_split(PurePosixPath(labeling.table.file).stem)
+
+
+def _joined(
+    surveyed: Survey, labelings: Sequence[Labeling], images: Sequence[Mapping[str, str]]
+) -> Labeling:
+    if len(labelings) == 1:
+        return labelings[0]
+    names = [_split_of(labeling) for labeling in labelings]
+    splits: dict[str, str] = {}
+    if "train" in names and None not in names:
+        for split, part in zip(names, images, strict=True):
+            splits |= dict.fromkeys(part, str(split))
+    labels = {image: label for part in images for image, label in part.items()}
+    root = surveyed.folders["."]
+    return replace(labelings[0], folder=root, labels=labels, splits=splits, is_joined=True)
+
+
+def with_listed_splits(
+    surveyed: Survey, roles: Roles, labeling: Labeling, tables: Placed
+) -> Labeling:
+    """The labeling with the splits that tables state, and with the labels of those they label.
+
+    A table with labels is about validation or test images alone and has one column whose cells are
+    classes. A list of images says which of the labeled ones are for which split.
+    """
+    tables = list(tables)
+    labels, splits = dict(labeling.by_path), dict[str, str]()
+    for table, placement in tables:
+        split = split_of_file(table.file) or _split_of_all(placement, roles)
+        columns = _label_columns(table, placement, labeling)
+        paths = [path for path in placement.paths if path is not None]
+        if split in ("valid", "test") and len(columns) == 1 and not labels.keys() & set(paths):
+            rows = zip(placement.paths, columns[0].cells, strict=True)
+            labels |= {path: cell for path, cell in rows if path is not None}
+            splits |= dict.fromkeys(paths, str(split))
+    if not splits:
+        return _with_lists(labeling, tables)
+    splits = {path: splits.get(path, "train") for path in labels}
+    root = surveyed.folders["."]
+    return replace(labeling, folder=root, labels=labels, splits=splits, is_joined=True)
+
+
+def _split_of_all(placement: Placement, roles: Roles) -> str | None:
+    """The split of the folder whose images a table lists, all of them."""
+    is_complete = set(placement.images) >= set(placement.folder.images)
+    return roles.split_of(placement.folder) if is_complete else None
+
+
+def _with_lists(labeling: Labeling, tables: Placed) -> Labeling:
+    """The labeling with the splits of its images that lists state; images in no list are left out."""
+    split_of = _listed(labeling.by_path, labeling, tables)
+    if not split_of:
+        return labeling
+    splits = {
+        image: split_of[path]
+        for image in labeling.labels
+        if (path := labeling.folder.path_of(image)) in split_of
+    }
+    labels = {image: labeling.labels[image] for image in splits}
+    return replace(labeling, labels=labels, splits=splits)
+
+
+def _label_columns(table: Table, placement: Placement, labeling: Labeling) -> list[Column]:
+    """The columns whose cells are classes: those of a usual name, if any are."""
+    columns = [
+        column
+        for column in table.others(placement.column)
+        if len(column.counts) > 1 and set(column.counts) <= set(labeling.classes)
+    ]
+    return [column for column in columns if is_usual_label(column.name)] or columns
+
+
+def _listed(labels: Mapping[str, str], labeling: Labeling, tables: Placed) -> dict[str, str]:
+    """The splits of labeled images that lists of different ones state, {} without such lists.
+
+    Lists of nothing but ids may leave images out, other tables must not.
+    """
+    lists: dict[str, set[str]] = {}
+    n_listed, are_ids_alone = 0, True
+    for table, placement in tables:
+        split, paths = split_of_file(table.file), set(placement.paths)
+        if split and table is not labeling.table and paths <= labels.keys():
+            lists.setdefault(split, set()).update(filter(None, paths))
+            n_listed += len(paths)
+            are_ids_alone = are_ids_alone and len(table.columns) == 1
+    splits = {path: split for split, paths in lists.items() for path in paths}
+    is_whole = are_ids_alone or len(splits) == len(labels)
+    if not lists.keys() & {"valid", "test"} or len(splits) < n_listed or not is_whole:
+        return {}
+    if "train" not in lists:
+        splits = dict.fromkeys(labels, "train") | splits
+    return splits if len(set(splits.values())) > 1 else {}
