@@ -1,0 +1,221 @@
+"""Tables that could be taken for the labels: of other images, of other classes, of no images."""
+
+import pytest
+
+from ensemble.errors import DataError
+from ensemble.layout.questions import Options
+from ensemble.layout.understanding import understand
+
+TRAIN = [f"train/{i}.png" for i in range(12)]
+TEST = [f"test/{i}.png" for i in range(12, 18)]
+
+
+def choices(understood):
+    return [option for question in understood.questions for option, _ in question.choices]
+
+
+def labels(understood):
+    assert understood.questions == ()
+    return understood.labeling.by_path
+
+
+def rows(header, *cells, ids=range(12)):
+    """A header and a row for each id; a cell is a text to take turns in."""
+    turns = [[cell[i % len(cell)] for cell in cells] for i in range(len(ids))]
+    return [header, *(",".join([str(i), *row]) for i, row in zip(ids, turns, strict=True))]
+
+
+def sample(header, *cells):
+    return rows(header, *cells, ids=range(12, 18))
+
+
+def test_tables_that_label_the_same_images_otherwise_are_a_question(layout):
+    tables = {"train.csv": rows("id,label", "ab"), "train_noisy.csv": rows("id,label", "aab")}
+    root = layout([*TRAIN, *TEST], tables)
+    assert choices(understand(root)) == [
+        "--label train.csv:label",
+        "--label train_noisy.csv:label",
+    ]
+    chosen = understand(root, Options(label="train_noisy.csv:label"))
+    assert labels(chosen)["train/1.png"] == "a"
+
+
+def test_of_tables_that_agree_the_largest_is_taken(layout):
+    tables = {"a.csv": rows("id,label", "ab", ids=range(4)), "train.csv": rows("id,label", "ab")}
+    assert len(labels(understand(layout(TRAIN, tables)))) == 12
+
+
+def test_splits_that_number_their_images_alike_have_the_labels_of_their_tables(layout):
+    images = [f"{p}/{i}.png" for p, n in (("train", 12), ("val", 6), ("test", 6)) for i in range(n)]
+    tables = {
+        "train.csv": rows("ImageID,label", "abc"),
+        "val.csv": rows("ImageID,label", "bca", ids=range(6)),
+        "sample_submission.csv": rows("ImageID,label", "a", ids=range(6)),
+    }
+    understood = understand(layout(images, tables))
+    assert labels(understood)["val/0.png"] == "b"
+    assert labels(understood)["train/0.png"] == "a"
+    assert (understood.n_train, understood.n_valid, understood.n_test) == (12, 6, 6)
+
+
+def test_a_test_table_of_the_same_names_does_not_label_the_training_images(layout):
+    images = [f"cars_{p}/{i:05d}.png" for p, n in (("train", 12), ("test", 6)) for i in range(n)]
+    names = [f"{i:05d}.png" for i in range(12)]
+    tables = {
+        "carstrain.csv": rows("image,Class", "123", ids=names),
+        "carstest.csv": rows("image,Class", "321", ids=names[:6]),
+    }
+    root = layout(images, tables)
+    assert choices(understand(root)) == [
+        "--label carstest.csv:Class",
+        "--label carstrain.csv:Class",
+    ]
+    chosen = understand(root, Options(label="carstrain.csv:Class"))
+    assert labels(chosen) == {f"cars_train/{name}": "123"[i % 3] for i, name in enumerate(names)}
+
+
+def test_lists_of_two_kinds_of_classes_are_a_question(layout):
+    images = [f"images/{i:07d}.png" for i in range(12)]
+    tables = {
+        f"images_{kind}_{split}.txt": [
+            f"{i:07d} {names[i % 3]}" for i in range(12) if (i < 8) == (split == "train")
+        ]
+        for kind, names in (("maker", ["Boeing", "Boeing", "Airbus"]), ("variant", "abc"))
+        for split in ("train", "test")
+    }
+    root = layout(images, tables)
+    option = "images_variant_train.txt:column 2"
+    assert f"--label '{option}'" in choices(understand(root))
+    understood = understand(root, Options(label=option))
+    assert (understood.counts, understood.n_test) == ({"a": 3, "b": 3, "c": 2}, 4)
+
+
+def test_the_cells_of_the_sample_choose_the_column(layout):
+    tables = {
+        "train.csv": rows("image,species,individual", ["orca", "fin"], ["w1", "w2", "w3"]),
+        "sample_submission.csv": sample("image,predictions", ["w2 w1 w3"]),
+    }
+    understood = understand(layout([*TRAIN, *TEST], tables))
+    assert understood.labeling.columns == ("individual",)
+    assert understood.cells.answer == "top_k"
+
+
+def test_a_sample_that_names_no_column_is_asked_about(layout):
+    tables = {
+        "train.csv": rows("image,root,vowel,grapheme", "012", "01", "xxyz"),
+        "sample_submission.csv": sample("row,target", "0"),
+    }
+    asked = choices(understand(layout([*TRAIN, *TEST], tables), Options(metric="accuracy")))
+    assert {"--label root", "--label vowel"} <= set(asked)
+
+
+def test_what_the_sample_asks_for_in_a_table_without_images_is_refused(layout):
+    images = [f"{p}/{i:03d}-{k}.png" for p in ("train", "test") for i in range(8) for k in (1, 2)]
+    tables = {
+        "train.csv": rows("PetID,Speed", "0123", ids=[f"{i:03d}" for i in range(8)]),
+        "sample_submission.csv": rows("PetID,Speed", "0", ids=[f"9{i:02d}" for i in range(8)]),
+    }
+    with pytest.raises(DataError, match="asks for Speed, but its rows are not images"):
+        understand(layout(images, tables))
+
+
+@pytest.mark.parametrize("header", ["id,label", "id,label,Usage"])
+def test_a_solution_does_not_label_training_images(header, layout):
+    images = [f"images/{i}.png" for i in range(18)]
+    tables = {
+        "train.csv": rows("id,label", "ab"),
+        "solution.csv": sample(header, "ab", ["Public"])[:1]
+        + [f"{i},b{',Public' * header.count('Usage')}" for i in range(12, 18)],
+        "sample_submission.csv": sample("id,label", "a"),
+    }
+    understood = understand(layout(images, tables))
+    assert set(labels(understood)) == set(images[:12])
+    assert (understood.n_test, understood.sample.file) == (6, "sample_submission.csv")
+
+
+def test_one_set_of_classes_under_two_names_is_no_question(layout):
+    tables = {"train.csv": rows("file,class id,labels", "012", ["ox", "owl", "ant"])}
+    assert set(labels(understand(layout(TRAIN, tables))).values()) == {"ox", "owl", "ant"}
+
+
+def test_two_amounts_that_never_repeat_are_a_question(layout):
+    amounts = [str(i * 37 % 101 / 10) for i in range(1, 13)]
+    tables = {"train.csv": rows("file,target,diagnosis", amounts, amounts[::-1])}
+    asked = choices(understand(layout(TRAIN, tables)))
+    assert asked == ["--label target", "--label diagnosis"]
+
+
+def test_numbers_of_the_sample_choose_the_column_of_numbers(layout):
+    tables = {
+        "train.csv": rows("file,class_name,class_id", ["ox", "owl", "ant"], "012"),
+        "sample_submission.csv": sample("Id,Predicted", "0"),
+    }
+    understood = understand(layout([*TRAIN, *TEST], tables))
+    assert (understood.labeling.classes, understood.cells.answer) == (("0", "1", "2"), "class_name")
+
+
+def test_sizes_of_files_are_no_labels(layout):
+    tables = {"sizes.csv": rows("path,width,mode", ["8", "16"], ["RGB", "L"])}
+    with pytest.raises(DataError, match="neither class folders"):
+        understand(layout(TRAIN, tables))
+
+
+def test_texts_of_another_table_do_not_win_over_numbers(layout):
+    tables = {
+        "train.csv": rows("file,age", "1234"),
+        "extra.csv": rows("file,view", ["top", "side"]),
+    }
+    assert choices(understand(layout(TRAIN, tables))) == ["--label view", "--label age"]
+
+
+def test_numbers_of_classes_are_no_file_names(layout):
+    images = [f"train/{'cat' if i % 2 else 'dog'}.{i}.png" for i in range(40)]
+    images += [f"test/{i}.png" for i in range(40)]
+    understood = understand(layout(images, {"weights.csv": rows("class,weight", "12", ids=[0, 1])}))
+    assert understood.counts == {"cat": 20, "dog": 20}
+
+
+def test_a_sample_without_ids_is_not_used_and_said(layout):
+    tables = {
+        "train.csv": rows("id,label", "ab"),
+        "test.csv": ["id", *(str(i) for i in range(12, 18))],
+        "sample_submission.csv": ["label", *("a" for _ in range(6))],
+    }
+    understood = understand(layout([*TRAIN, *TEST], tables))
+    assert (understood.sample, understood.n_test) == (None, 6)
+    assert "sample_submission.csv has no column of ids beside label: not used" in understood.notes
+
+
+def test_an_earlier_submission_beside_the_sample_is_not_used(layout):
+    submission = sample("id,label", "b")
+    tables = {
+        "train.csv": rows("id,label", "ab"),
+        "sample_submission.csv": sample("id,label", "a"),
+        "my_submission.csv": [submission[0], *reversed(submission[1:])],
+    }
+    assert understand(layout([*TRAIN, *TEST], tables)).sample.file == "sample_submission.csv"
+
+
+def test_cells_that_are_none_of_the_classes_are_asked_about(layout):
+    tables = {
+        "train.csv": rows("id,label", ["cat", "dog"]),
+        "sample_submission.csv": sample("id,label", ["yes", "no"]),
+    }
+    understood = understand(layout([*TRAIN, *TEST], tables), Options(metric="accuracy"))
+    assert "--answer class_name" in choices(understood)
+
+
+@pytest.mark.parametrize("prefix", ["", "gs://bucket/"])
+def test_a_first_row_that_names_an_image_is_no_header(prefix, layout):
+    lines = [
+        f"{['TRAIN', 'VALIDATION'][i % 3 == 2]},{prefix}train/{i}.png,{'ab'[i % 2]}"
+        for i in range(12)
+    ]
+    understood = understand(layout(TRAIN, {"all.csv": lines}))
+    assert labels(understood) == {name: "ab"[i % 2] for i, name in enumerate(TRAIN)}
+    assert understood.n_valid == 4
+
+
+def test_a_csv_with_a_column_name_twice_is_refused(layout):
+    with pytest.raises(DataError, match="a column name appears twice in id, a, a"):
+        understand(layout(TRAIN, {"train.csv": ["id,a,a", "0,1,2", "1,2,1"]}))

@@ -1,0 +1,124 @@
+"""Splits that lists, columns and tables state, and the recipes that keep to them."""
+
+from pathlib import Path
+
+import pytest
+
+from ensemble.dataset.load import load
+from ensemble.init import write_recipes
+from ensemble.layout.questions import Options
+from ensemble.layout.understanding import understand
+from ensemble.recipe import Recipe
+
+
+@pytest.fixture
+def loaded(tmp_path, monkeypatch):
+    """loaded(root): by split, the label of each file as the written recipes load it."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def loaded(root, **options):
+        files = write_recipes(str(root), None, Path("recipes"), options=Options(**options)).files
+        dataset = load(Recipe.load(files[1]).data)
+        splits = {"train": dataset.train, "valid": dataset.valid, "test": dataset.test}
+        return {
+            split: {
+                Path(file).relative_to(root).as_posix(): label
+                for file, label in zip(images.files, images.labels or images.ids, strict=True)
+            }
+            for split, images in splits.items()
+            if images is not None
+        }
+
+    return loaded
+
+
+def test_lists_of_class_folders_keep_the_test_images_apart(layout, classes, loaded):
+    images = classes("images", "pie", "ribs", n=9)
+    names = [name.removeprefix("images/").removesuffix(".png") for name in images]
+    tables = {"meta/train.txt": names[::3] + names[1::3], "meta/test.txt": names[2::3]}
+    splits = loaded(layout(images, {**tables, "meta/classes.txt": ["pie", "ribs"]}))
+    assert splits["test"] == {name: name.split("/")[1] for name in images[2::3]}
+    assert {**splits["train"], **splits["valid"]} == {
+        name: name.split("/")[1] for name in [*images[::3], *images[1::3]]
+    }
+
+
+def test_images_in_no_list_are_left_out(layout, classes):
+    images = classes("Images", "inn", "pub", n=8)
+    names = [name.removeprefix("Images/") for name in images]
+    tables = {"TrainImages.txt": names[::2], "TestImages.txt": names[1::4]}
+    understood = understand(layout(images, tables))
+    assert (understood.n_train, understood.n_test) == (8, 4)
+
+
+def test_lists_that_overlap_are_not_used(layout, classes):
+    images = classes("images", "banded", "braided")
+    names = [name.removeprefix("images/") for name in images]
+    tables = {"train1.txt": names[:8], "test1.txt": names[8:], "train2.txt": names[4:]}
+    understood = understand(layout(images, tables))
+    assert (understood.n_train, understood.n_test) == (12, 0)
+
+
+def test_a_labeled_list_of_a_test_folder_is_no_second_test_set(layout, loaded):
+    images = {p: [f"{p}/{i}.png" for i in range(12)] for p in ("train", "valid", "test")}
+    tables = {
+        f"{p}/_classes.csv": [
+            "filename, cat, dog",
+            *(f"{i}.png, {(i + k) % 2}, {1 - (i + k) % 2}" for i in range(12)),
+        ]
+        for k, p in enumerate(images)
+    }
+    splits = loaded(layout([name for names in images.values() for name in names], tables))
+    assert splits == {
+        p: {f"{p}/{i}.png": ["dog", "cat"][(i + k) % 2] for i in range(12)}
+        for k, p in enumerate(images)
+    }
+
+
+def test_tables_inside_the_folders_of_splits_are_about_these(layout):
+    images = [f"{p}/images/{i}.png" for p in ("train", "val") for i in range(6)]
+    tables = {
+        f"{p}/labels.csv": ["file,class", *(f"{i}.png,{'ab'[(i + k) % 2]}" for i in range(6))]
+        for k, p in enumerate(("train", "val"))
+    }
+    understood = understand(layout(images, tables))
+    assert understood.labeling.by_path == {
+        f"{p}/images/{i}.png": "ab"[(i + k) % 2]
+        for k, p in enumerate(("train", "val"))
+        for i in range(6)
+    }
+    assert (understood.n_train, understood.n_valid) == (6, 6)
+
+
+@pytest.mark.parametrize(("name", "words"), [("is_valid", "False True"), ("set", "Train Test")])
+def test_a_column_states_two_splits(name, words, layout, loaded):
+    images = [f"images/{i:02d}.png" for i in range(24)]
+    cells = [words.split()[i % 4 == 0] for i in range(24)]
+    rows = [f"{i:02d}.png,{'ab'[i % 2 or i % 8 == 4]},{cells[i]}" for i in range(24)]
+    splits = loaded(layout(images, {"labels.csv": [f"file,label,{name}", *rows]}))
+    apart = {f"images/{i:02d}.png" for i in range(0, 24, 4)}
+    assert set(splits["valid" if name == "is_valid" else "test"]) == apart
+
+
+def test_annotations_of_validation_images_without_a_header_label_them(layout, classes):
+    names = ("n014", "n016")
+    images = [f"train/{c}/images/{c}_{i}.png" for c in names for i in range(5)]
+    valid = [f"val/images/val_{i}.png" for i in range(4)]
+    rows = [f"val_{i}.png\t{names[i % 2]}\t0\t0\t62\t62" for i in range(4)]
+    understood = understand(layout([*images, *valid], {"val/val_annotations.txt": rows}))
+    assert (understood.n_train, understood.n_valid) == (10, 4)
+    assert understood.labeling.by_path["val/images/val_1.png"] == "n016"
+
+
+def test_train_and_validation_lists_without_test_images_hold_nothing_out(layout, loaded):
+    images = [f"images/{p}_{i}.png" for p in ("train", "val") for i in range(6)]
+    tables = {
+        f"{p}.csv": [
+            "path,label",
+            *(f"/home/me/images/{p}_{i}.png,{'ab'[i % 2]}" for i in range(6)),
+        ]
+        for p in ("train", "val")
+    }
+    splits = loaded(layout(images, tables))
+    assert {split: len(files) for split, files in splits.items()} == {"train": 6, "valid": 6}
