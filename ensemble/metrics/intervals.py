@@ -1,18 +1,15 @@
-"""Accuracy, log loss and their 95 % intervals, in closed form where possible (numpy only)."""
+"""95 % intervals, in closed form where possible."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from ensemble.metrics.metric import Metric
+from ensemble.metrics.rows import Array
+
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
 # rows; from here on two bootstraps differ as much as one and the expansion (docs/log.md)
 _EXPANDED = 1_000
-TIE = 1e-12  # sums that differ by less are a tie
-FLOOR = 1e-15  # a true class of probability 0 would make log loss infinite
 
 
 @dataclass(frozen=True)
@@ -30,61 +27,6 @@ class Interval:
             self.value - times * (self.value - self.low),
             self.value + times * (self.high - self.value),
         )
-
-
-def predicted(probs: Array) -> Array:
-    """The most probable class of each row, (rows,); ties, within rounding, go to the first class.
-
-    probs is (..., classes).
-    """
-    return np.asarray(np.argmax(probs >= probs.max(-1, keepdims=True) - TIE, axis=-1))
-
-
-def hits(probs: Array, targets: Array) -> Array:
-    """1.0 where the most probable class is the true one.
-
-    probs is (rows, classes), targets (rows,).
-    """
-    return np.asarray(predicted(probs) == targets, dtype=np.float64)
-
-
-def losses(probs: Array, targets: Array) -> Array:
-    """Each row's log loss in nats, positive. probs is (rows, classes), targets (rows,)."""
-    true = np.take_along_axis(probs, targets[:, None], axis=-1)[:, 0].astype(np.float64)
-    return -np.log(np.maximum(true, FLOOR))
-
-
-def accuracy(probs: Array, targets: Array) -> float:
-    """Share of rows whose most probable class is the true one."""
-    return float(hits(probs, targets).mean())
-
-
-def log_loss(probs: Array, targets: Array) -> float:
-    """Mean negative log probability of the true class, in nats."""
-    return float(losses(probs, targets).mean())
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """One class of a run: its rows, and precision, recall and F1, 0 if undefined."""
-
-    name: str
-    n_rows: int
-    precision: float
-    recall: float
-    f1: float
-
-
-def per_class(probs: Array, targets: Array, classes: Sequence[str]) -> list[ClassScore]:
-    """Every class's scores, in the order of classes. probs is (rows, classes), targets (rows,)."""
-    n_predicted = np.bincount(predicted(probs), minlength=len(classes))
-    n_true = np.bincount(targets, minlength=len(classes))
-    n_right = np.bincount(targets[hits(probs, targets) > 0], minlength=len(classes))
-    precision = n_right / np.maximum(n_predicted, 1)
-    recall = n_right / np.maximum(n_true, 1)
-    f1 = 2 * n_right / np.maximum(n_predicted + n_true, 1)
-    columns = (n_true.tolist(), precision.tolist(), recall.tolist(), f1.tolist())
-    return [ClassScore(*row) for row in zip(classes, *columns, strict=True)]
 
 
 def wilson(share: float, n: float) -> Interval:
@@ -175,3 +117,22 @@ def bootstrap_mean(values: Array, seed: int, n_draws: int = 10_000) -> Interval:
         means.append(values[rng.integers(0, n, shape, dtype=np.uint32)].mean(1))
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return Interval(mean, float(low), float(high))
+
+
+def interval_of(
+    metric: Metric,
+    contributions: Array,
+    seed: int,
+    groups: Array | None = None,
+    width: float = 1.0,
+) -> Interval:
+    """The interval of a metric's value, width times as wide as the plain one, within its bounds.
+
+    contributions and groups are (rows,). An accuracy of independent rows has Wilson's, with as many
+    rows as that width is worth; all else has the bootstrap of contributions over rows or groups.
+    """
+    if groups is None and metric.name == "accuracy":
+        return wilson(float(contributions.mean()), len(contributions) / width**2)
+    widened = bootstrap_mean(by_group(contributions, groups), seed).widened(width)
+    low, high = metric.bounds
+    return Interval(widened.value, max(low, widened.low), min(high, widened.high))
