@@ -7,10 +7,11 @@ from ensemble.metrics.intervals import (
     by_group,
     interval_of,
     paired_difference,
+    score_of,
     wilson,
 )
 from ensemble.metrics.lookup import metric_named, metric_names
-from ensemble.metrics.metric import Metric, Reads
+from ensemble.metrics.metric import Metric, Reads, Rule
 from ensemble.metrics.rows import (
     FLOOR,
     TIE,
@@ -33,6 +34,7 @@ __all__ = [
     "Interval",
     "Metric",
     "Reads",
+    "Rule",
     "Z",
     "accuracy",
     "bootstrap_mean",
@@ -46,6 +48,7 @@ __all__ = [
     "paired_difference",
     "per_class",
     "predicted",
+    "score_of",
     "true_probs",
     "wilson",
 ]

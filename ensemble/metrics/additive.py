@@ -28,9 +28,16 @@ class Additive(Metric):
         """The score of each row, (..., rows)."""
         return np.ascontiguousarray(self.row_scores(probs, targets))
 
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """One more row of the lowest score, where there is one; (..., 2)."""
+        if self.interval_rule != "effective rows":
+            return np.zeros((*probs.shape[:-2], 2))
+        change = -self.values(probs, targets) / (len(targets) + 1)
+        return np.stack([change, change**2], axis=-1)
+
     def too_few_rows(self, targets: Array) -> str:
         """Only one row alone is too few, and not for a share of rows."""
-        is_share = self.bounds == (0.0, 1.0)
+        is_share = self.interval_rule == "share"
         return "" if is_share or len(targets) > 1 else "1 row, an interval needs 2"
 
 
@@ -84,19 +91,20 @@ def _n_ahead(probs: Array, targets: Array, is_first_ahead: bool) -> Array:
 
 def accuracy_metric(name: str, classes: tuple[str, ...]) -> Metric:
     """The share of rows whose most probable class is the true one; also F1 over all decisions."""
-    return Additive(name, classes, True, "decisions", (0.0, 1.0), hits)
+    return Additive(name, classes, True, "decisions", (0.0, 1.0), "share", hits)
 
 
 def log_loss_metric(name: str, classes: tuple[str, ...]) -> Metric:
     """The mean negative log probability of the true class, in nats; 1e-15 stands for less."""
-    return Additive(name, classes, False, "probabilities", (0.0, np.inf), losses)
+    return Additive(name, classes, False, "probabilities", (0.0, np.inf), "bootstrap", losses)
 
 
 def map_metric(name: str, classes: tuple[str, ...], k: int) -> Metric:
     """Mean average precision at k."""
-    return Additive(name, classes, True, "probabilities", (0.0, 1.0), ReciprocalRank(k))
+    bounds, rank_scores = (0.0, 1.0), ReciprocalRank(k)
+    return Additive(name, classes, True, "probabilities", bounds, "effective rows", rank_scores)
 
 
 def top_k_metric(name: str, classes: tuple[str, ...], k: int) -> Metric:
     """The share of rows whose true class is among the k most probable ones."""
-    return Additive(name, classes, True, "probabilities", (0.0, 1.0), TopK(k))
+    return Additive(name, classes, True, "probabilities", (0.0, 1.0), "share", TopK(k))

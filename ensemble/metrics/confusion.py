@@ -22,7 +22,7 @@ FEWEST = 5  # rows of a class that an interval of a mean over classes needs
 class ClassCounts:
     """Rows of each class by prediction, truth and both, float64.
 
-    predicted and right are (sets, classes), true is (classes,).
+    predicted and right are (sets, classes), true is (classes,); with pseudo-rows (sets, classes).
     """
 
     predicted: Array
@@ -44,6 +44,13 @@ class ClassCounts:
             true.astype(np.float64),
         )
 
+    def with_pseudo_rows(self) -> "ClassCounts":
+        """2 more right rows and as many wrong ones in each class that has rows or predictions."""
+        takes_part = self.predicted + self.true > 0
+        return ClassCounts(
+            self.predicted + 3 * takes_part, self.right + 2 * takes_part, self.true + 3 * takes_part
+        )
+
     @property
     def f1(self) -> Array:
         """The F1 of each class, (sets, classes); 0 for a class without rows and predictions."""
@@ -55,6 +62,7 @@ class ClassCounts:
         return np.asarray(self.right / np.maximum(self.true, 1))
 
 
+Transform = Callable[[Array], tuple[Array, Array]]  # shares -> scores, and their derivatives
 # counts -> the weight of each class in the mean F1, (sets, classes); each set's add up to 1, or to 0
 ClassWeights = Callable[[ClassCounts], Array]
 
@@ -94,6 +102,20 @@ class WeightedF1(Metric):
         if self.class_weights is by_rows:
             rows += f1[:, targets] - values
         return np.asarray(rows.reshape(probs.shape[:-1]))
+
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """Pseudo-rows for each class's share of right rows among those that are or are called it.
+
+        F1 is 2 share / (1 + share). The weakest class is the weakest with pseudo-rows: few rows that
+        are all right may be it. (..., 2)
+        """
+        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
+        n_rows = counts.predicted + counts.true - counts.right
+        weights = smoothed_weights = self.class_weights(counts)
+        if self.class_weights is of_weakest:
+            smoothed_weights = of_weakest(counts.with_pseudo_rows())
+        changes = _pseudo_rows(counts.right, n_rows, weights, smoothed_weights, _f1_of_share)
+        return np.asarray(changes.reshape(*probs.shape[:-2], 2))
 
     def too_few_rows(self, targets: Array) -> str:
         """Fewer than 5 rows of a class, unless classes weigh as much as they have rows."""
@@ -154,6 +176,13 @@ class BalancedAccuracy(Metric):
         rows = values + surprise * (len(targets) / (counts.true[targets] * n_classes))
         return np.asarray(rows.reshape(probs.shape[:-1]))
 
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """Pseudo-rows for the recall of each class, (..., 2)."""
+        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
+        weights = (counts.true > 0) / np.count_nonzero(counts.true) * np.ones_like(counts.right)
+        changes = _pseudo_rows(counts.right, counts.true, weights, weights, _unchanged)
+        return np.asarray(changes.reshape(*probs.shape[:-2], 2))
+
     def too_few_rows(self, targets: Array) -> str:
         """Fewer than 5 rows of a class."""
         n_rows = np.bincount(targets, minlength=len(self.classes))
@@ -196,6 +225,13 @@ class QuadraticKappa(Metric):
         rows = kappas + n / divisor * ((1 - kappas) * change - distances) * (expected > 0)
         return np.asarray(rows.reshape(probs.shape[:-1]))
 
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """One more row, predicted one step off, (..., 2)."""
+        expected = _expected(*self._steps(probs, targets))
+        n = len(targets)
+        change = np.where(expected > 0, -n / np.where(expected > 0, expected, 1) / (n + 1), 0.0)
+        return np.stack([change, change**2], axis=-1).reshape(*probs.shape[:-2], 2)
+
     def too_few_rows(self, targets: Array) -> str:
         """One row alone."""
         return "" if len(targets) > 1 else "1 row, an interval needs 2"
@@ -204,6 +240,36 @@ class QuadraticKappa(Metric):
         """The steps of the true classes (rows,) and of the predicted ones (sets, rows), float64."""
         positions = np.array(self.positions, dtype=np.float64)
         return positions[targets], positions[_labels(probs)]
+
+
+def _pseudo_rows(
+    right: Array, n_rows: Array, weights: Array, smoothed_weights: Array, transform: Transform
+) -> Array:
+    """What pseudo-rows change in a weighted mean of transformed shares, (sets, 2).
+
+    right / n_rows are the shares of classes, (sets, classes). With k classes of equal weight every
+    one is given 2 / k more right rows and as many wrong ones (Price and Bonett, 2004).
+    """
+    n_more = 2 * (smoothed_weights**2).sum(-1, keepdims=True)
+    plain = _mean_and_variance(right, n_rows, weights, transform)
+    smoothed = _mean_and_variance(right + n_more, n_rows + 2 * n_more, smoothed_weights, transform)
+    return np.asarray((smoothed - plain).clip([-np.inf, 0], np.inf))
+
+
+def _mean_and_variance(right: Array, n_rows: Array, weights: Array, transform: Transform) -> Array:
+    """A weighted mean of transformed shares and its variance for independent shares, (sets, 2)."""
+    shares = right / np.maximum(n_rows, 1)
+    scores, slopes = transform(shares)
+    variances = slopes**2 * shares * (1 - shares) / np.maximum(n_rows, 1)
+    return np.stack([(weights * scores).sum(-1), (weights**2 * variances).sum(-1)], axis=-1)
+
+
+def _f1_of_share(shares: Array) -> tuple[Array, Array]:
+    return 2 * shares / (1 + shares), 2 / (1 + shares) ** 2
+
+
+def _unchanged(shares: Array) -> tuple[Array, Array]:
+    return shares, np.ones_like(shares)
 
 
 def _expected(true: Array, labels: Array) -> Array:

@@ -16,10 +16,11 @@ from ensemble.metrics.confusion import (
     by_rows,
     of_weakest,
 )
-from ensemble.metrics.metric import Metric
+from ensemble.metrics.metric import Metric, Rule
 from ensemble.metrics.ranking import roc_auc_metric
 
 _AT_K = re.compile(r"(map|top_k_accuracy)@([1-9][0-9]{0,5})", re.ASCII)
+_RULE: Rule = "effective rows"
 _SHOWN = 5  # classes that a message lists
 
 
@@ -71,23 +72,23 @@ def _f1(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
             "use f1_macro, f1_micro, f1_weighted or f1_min"
         )
     column = classes.index(_positive(name, classes, positive))
-    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), OneClass(column))
+    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), _RULE, OneClass(column))
 
 
 def _f1_macro(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
-    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), by_class)
+    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), _RULE, by_class)
 
 
 def _f1_weighted(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
-    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), by_rows)
+    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), _RULE, by_rows)
 
 
 def _f1_min(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
-    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), of_weakest)
+    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), _RULE, of_weakest)
 
 
 def _balanced_accuracy(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
-    return BalancedAccuracy(name, classes, True, "decisions", (0.0, 1.0))
+    return BalancedAccuracy(name, classes, True, "decisions", (0.0, 1.0), _RULE)
 
 
 def _quadratic_kappa(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
@@ -101,7 +102,7 @@ def _quadratic_kappa(name: str, classes: tuple[str, ...], positive: str | None) 
         )
     in_order = sorted(classes, key=numbers.__getitem__)
     positions = tuple(in_order.index(class_name) for class_name in classes)
-    return QuadraticKappa(name, classes, True, "decisions", (-1.0, 1.0), positions)
+    return QuadraticKappa(name, classes, True, "decisions", (-1.0, 1.0), _RULE, positions)
 
 
 def _check_several(name: str, classes: tuple[str, ...]) -> None:

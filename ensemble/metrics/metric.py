@@ -10,6 +10,7 @@ from typing import Literal
 from ensemble.metrics.rows import Array
 
 Reads = Literal["probabilities", "ranks", "decisions"]
+Rule = Literal["share", "effective rows", "bootstrap"]
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Metric(ABC):
     classes are in the order of the columns of probs. reads is what the value depends on: the
     probabilities of a row, the ranks of rows within a column, or the predicted classes (the most
     probable one, ties to the first class). bounds are the lowest and the highest value there is.
+    interval_rule is how `interval_of` finds the interval.
     """
 
     name: str
@@ -26,6 +28,7 @@ class Metric(ABC):
     is_higher_better: bool
     reads: Reads
     bounds: tuple[float, float]
+    interval_rule: Rule
 
     @abstractmethod
     def values(self, probs: Array, targets: Array) -> Array:
@@ -43,6 +46,14 @@ class Metric(ABC):
         A contribution is the value plus the row's influence on it (Hampel, 1974; the infinitesimal
         jackknife of Efron and Stein, 1981), so that the variance of contributions over the number
         of rows estimates the variance of the value. NaN where the value is.
+        """
+
+    @abstractmethod
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """What a few pseudo-rows would change, for the interval, (..., 2): the value, its variance.
+
+        Few rows of a class can all be right, or all be wrong, and then show no variance; pseudo-rows
+        stand for the outcomes that were not drawn (Agresti and Coull, 1998).
         """
 
     @abstractmethod

@@ -40,6 +40,25 @@ class RocAuc(Metric):
             total += _area_contributions(probs[..., column], targets == column)
         return total / max(1, len(scored))
 
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """One more row on each side of a class, as far off as the furthest there, (..., 2).
+
+        At least as far as half a row of the other side.
+        """
+        scored = self._scored(targets)
+        total = np.zeros((*probs.shape[:-2], 2))
+        for column in scored:
+            is_positive = targets == column
+            rows = _area_contributions(probs[..., column], is_positive)
+            distances = np.abs(rows - rows.mean(-1, keepdims=True)) / len(targets)
+            for side in (is_positive, ~is_positive):
+                n, n_others = np.count_nonzero(side), np.count_nonzero(~side)
+                furthest = np.maximum(distances[..., side].max(-1) * n, 0.5 / n_others) / (n + 1)
+                total[..., 0] -= furthest / 2
+                total[..., 1] += furthest**2
+        n_areas = max(1, len(scored))
+        return total / [n_areas, n_areas**2]
+
     def too_few_rows(self, targets: Array) -> str:
         """Fewer than 20 rows of a class: of the rarer side, for each of the areas."""
         n_rows = np.bincount(targets, minlength=len(self.classes))
@@ -59,9 +78,15 @@ def _areas(scores: Array, is_positive: Array) -> Array:
 
 def _block_areas(scores: Array, is_positive: Array) -> Array:
     n_rows, n_positive = len(is_positive), int(is_positive.sum())
-    order, first, lengths = _runs(scores)
-    middle = np.repeat(first % n_rows + (lengths - 1) / 2, lengths).reshape(scores.shape)
-    rank_sums = (middle * is_positive[order]).sum(-1)
+    order, starts = _sorted(scores)
+    ranks = np.arange(n_rows, dtype=np.float64)
+    positive = is_positive.astype(np.float64)[order]
+    if starts.all():
+        rank_sums = positive @ ranks
+    else:
+        first, lengths = _runs(starts)
+        middle = np.repeat(first % n_rows + (lengths - 1) / 2, lengths).reshape(scores.shape)
+        rank_sums = (middle * positive).sum(-1)
     n_below = rank_sums - n_positive * (n_positive - 1) / 2
     return np.asarray(n_below / (n_positive * (n_rows - n_positive)))
 
@@ -88,7 +113,8 @@ def _block_placements(scores: Array, is_positive: Array) -> Array:
     scores is (sets, rows).
     """
     n_rows, n_positive = len(is_positive), int(is_positive.sum())
-    order, first, lengths = _runs(scores)
+    order, starts = _sorted(scores)
+    first, lengths = _runs(starts)
     sorted_positive = is_positive[order]
     through = np.cumsum(sorted_positive, axis=-1).ravel()
     below = through[first] - sorted_positive.ravel()[first]
@@ -104,17 +130,19 @@ def _block_placements(scores: Array, is_positive: Array) -> Array:
     return placements
 
 
-def _runs(scores: Array) -> tuple[Array, Array, Array]:
-    """The order of each set of scores, and the runs of equal scores in the sorted sets.
-
-    scores is (sets, rows). A run has its first position, counted through all sets, and its length.
-    """
+def _sorted(scores: Array) -> tuple[Array, Array]:
+    """The order of each set of scores, (sets, rows), and where a sorted score is a new one."""
     order = np.argsort(scores, axis=-1)
     ordered = np.take_along_axis(scores, order, axis=-1)
     starts = np.ones(scores.shape, dtype=bool)
     np.not_equal(ordered[:, 1:], ordered[:, :-1], out=starts[:, 1:])
+    return order, starts
+
+
+def _runs(starts: Array) -> tuple[Array, Array]:
+    """The first position of each run of equal scores, counted through all sets, and its length."""
     first = np.flatnonzero(starts)
-    return order, first, np.diff(first, append=scores.size)
+    return first, np.diff(first, append=starts.size)
 
 
 def _blocks(flat: Array) -> list[Array]:
@@ -134,4 +162,4 @@ def roc_auc_metric(name: str, classes: tuple[str, ...], positive: str | None) ->
     columns = tuple(range(len(classes)))
     if len(classes) == 2:
         columns = (1 if positive is None else classes.index(positive),)
-    return RocAuc(name, classes, True, "ranks", (0.0, 1.0), columns)
+    return RocAuc(name, classes, True, "ranks", (0.0, 1.0), "effective rows", columns)
