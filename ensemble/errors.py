@@ -5,6 +5,7 @@ EnsembleError
 ├── DataError          images, labels or splits that are missing or inconsistent
 ├── MismatchError      predictions of different rows or classes
 ├── DamagedError       a stored file that cannot be trusted
+├── MetricError        a metric that is unknown, or that these classes do not have
 ├── RunError           a run that is missing, unfinished or busy
 ├── SelectionError     no run to blend, or no such group of runs
 ├── SubmissionError    a submission that the competition would refuse
@@ -34,6 +35,10 @@ class MismatchError(EnsembleError):
 
 class DamagedError(EnsembleError):
     """A stored file that cannot be trusted."""
+
+
+class MetricError(EnsembleError):
+    """A metric that is unknown, or that these classes do not have."""
 
 
 class RunError(EnsembleError):

@@ -10,6 +10,12 @@ from decimal import Decimal
 from pathlib import Path
 
 from ensemble.dataset.filenames import same_form
+from ensemble.metrics.class_numbers import (
+    are_zero_and_one,
+    class_numbers,
+    named_positive,
+    number,
+)
 from ensemble.submission.choices import (
     ANSWERS,
     CLASS_INDEX,
@@ -22,15 +28,7 @@ from ensemble.submission.choices import (
     positions,
     positive_choices,
 )
-from ensemble.submission.class_names import (
-    are_zero_and_one,
-    class_numbers,
-    columns_problem,
-    is_other_number,
-    matched_columns,
-    named_positive,
-    number,
-)
+from ensemble.submission.class_names import columns_problem, is_other_number, matched_columns
 from ensemble.submission.sample_table import SampleTable, read_sample
 
 PROBABILITY_METRICS = {"roc_auc", "log_loss"}

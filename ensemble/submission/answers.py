@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 
 from ensemble.dataset.csvfile import LABEL_DELIMITERS
-from ensemble.submission.class_names import number
+from ensemble.metrics.class_numbers import number
 
 
 def answers(text: str) -> dict[str, str]:

@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ensemble.metrics.class_numbers import named_positive
 from ensemble.numbers import count
-from ensemble.submission.class_names import named_positive
 
 PROBABILITIES, POSITIVE = "probabilities", "positive_probability"
 CLASS_NAME, CLASS_INDEX = "class_name", "class_index"

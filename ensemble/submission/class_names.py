@@ -8,55 +8,17 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 
 from ensemble.dataset.filenames import same_form
+from ensemble.metrics.class_numbers import TRUTH, are_zero_and_one, class_numbers, number
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _OTHER_NUMBER = re.compile(r"[+-]?(\d+,\d+|\d+([.,]\d+)?\s*%)", re.ASCII)
-_TRUTH = {"false": Decimal(0), "true": Decimal(1)}
-_LONGEST = 100  # characters of a number
 _SPELLINGS_OF_TRUTH = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
 
 Spelling = Callable[[Decimal], str]
 
 
-def number(text: str) -> Decimal | None:
-    """The value of a finite number in decimal digits, None for any other text."""
-    digits = text.strip()
-    if len(digits) > _LONGEST or not _NUMBER.fullmatch(digits):
-        return None
-    return Decimal(digits)
-
-
 def is_other_number(text: str) -> bool:
     """Whether a text is a number that a competition would not read: `0,5` or `50 %`."""
     return _OTHER_NUMBER.fullmatch(text.strip()) is not None
-
-
-def class_numbers(classes: Sequence[str]) -> dict[str, Decimal] | None:
-    """The number of each class where all are different numbers, or false and true; else None."""
-    words = [name.strip().casefold() for name in classes]
-    if set(words) == _TRUTH.keys() and len(classes) == 2:
-        return {name: _TRUTH[word] for name, word in zip(classes, words, strict=True)}
-    numbers: dict[str, Decimal] = {}
-    for name in classes:
-        value_of_name = number(name)
-        if value_of_name is None or value_of_name in numbers.values():
-            return None
-        numbers[name] = value_of_name
-    return numbers
-
-
-def are_zero_and_one(classes: Sequence[str]) -> bool:
-    """Whether the classes are 0 and 1, 0.0 and 1.0, or false and true."""
-    numbers = class_numbers(classes)
-    return numbers is not None and sorted(numbers.values()) == [0, 1]
-
-
-def named_positive(classes: Sequence[str]) -> str | None:
-    """The class 1 or true of two classes that name themselves, else None."""
-    if not are_zero_and_one(classes):
-        return None
-    numbers = class_numbers(classes) or {}
-    return next(name for name in classes if numbers[name] == 1)
 
 
 def matched_columns(columns: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
@@ -144,7 +106,7 @@ def _spelled_numbers(cells: Collection[str], classes: Sequence[str]) -> dict[str
 def _cell_number(cell: str, may_be_truth: bool) -> Decimal | None:
     value_of_cell = number(cell)
     if value_of_cell is None and may_be_truth:
-        return _TRUTH.get(cell.casefold())
+        return TRUTH.get(cell.casefold())
     return value_of_cell
 
 

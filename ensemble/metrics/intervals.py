@@ -1,18 +1,16 @@
-"""Accuracy, log loss and their 95 % intervals, in closed form where possible (numpy only)."""
+"""95 % intervals, in closed form where possible."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from ensemble.metrics.metric import Metric
+from ensemble.metrics.rows import Array
+
 Z = 1.959963984540054  # the normal distribution's 97.5 % point
 # rows; from here on two bootstraps differ as much as one and the expansion (docs/log.md)
 _EXPANDED = 1_000
-TIE = 1e-12  # sums that differ by less are a tie
-FLOOR = 1e-15  # a true class of probability 0 would make log loss infinite
+_TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -32,70 +30,15 @@ class Interval:
         )
 
 
-def predicted(probs: Array) -> Array:
-    """The most probable class of each row, (rows,); ties, within rounding, go to the first class.
-
-    probs is (..., classes).
-    """
-    return np.asarray(np.argmax(probs >= probs.max(-1, keepdims=True) - TIE, axis=-1))
-
-
-def hits(probs: Array, targets: Array) -> Array:
-    """1.0 where the most probable class is the true one.
-
-    probs is (rows, classes), targets (rows,).
-    """
-    return np.asarray(predicted(probs) == targets, dtype=np.float64)
-
-
-def losses(probs: Array, targets: Array) -> Array:
-    """Each row's log loss in nats, positive. probs is (rows, classes), targets (rows,)."""
-    true = np.take_along_axis(probs, targets[:, None], axis=-1)[:, 0].astype(np.float64)
-    return -np.log(np.maximum(true, FLOOR))
-
-
-def accuracy(probs: Array, targets: Array) -> float:
-    """Share of rows whose most probable class is the true one."""
-    return float(hits(probs, targets).mean())
-
-
-def log_loss(probs: Array, targets: Array) -> float:
-    """Mean negative log probability of the true class, in nats."""
-    return float(losses(probs, targets).mean())
-
-
-@dataclass(frozen=True)
-class ClassScore:
-    """One class of a run: its rows, and precision, recall and F1, 0 if undefined."""
-
-    name: str
-    n_rows: int
-    precision: float
-    recall: float
-    f1: float
-
-
-def per_class(probs: Array, targets: Array, classes: Sequence[str]) -> list[ClassScore]:
-    """Every class's scores, in the order of classes. probs is (rows, classes), targets (rows,)."""
-    n_predicted = np.bincount(predicted(probs), minlength=len(classes))
-    n_true = np.bincount(targets, minlength=len(classes))
-    n_right = np.bincount(targets[hits(probs, targets) > 0], minlength=len(classes))
-    precision = n_right / np.maximum(n_predicted, 1)
-    recall = n_right / np.maximum(n_true, 1)
-    f1 = 2 * n_right / np.maximum(n_predicted + n_true, 1)
-    columns = (n_true.tolist(), precision.tolist(), recall.tolist(), f1.tolist())
-    return [ClassScore(*row) for row in zip(classes, *columns, strict=True)]
-
-
-def wilson(share: float, n: float) -> Interval:
+def wilson(share: float, n: float, z: float = Z) -> Interval:
     """Wilson's score interval of a share of n independent rows (Wilson, 1927).
 
     n may be an effective number of rows. Raises ValueError unless n is positive.
     """
     if n <= 0:
         raise ValueError("an interval needs at least one row")
-    center = (share + Z * Z / (2 * n)) / (1 + Z * Z / n)
-    half = Z / (1 + Z * Z / n) * np.sqrt(share * (1 - share) / n + Z * Z / (4 * n * n))
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * np.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return Interval(share, max(0.0, float(center - half)), min(1.0, float(center + half)))
 
 
@@ -175,3 +118,85 @@ def bootstrap_mean(values: Array, seed: int, n_draws: int = 10_000) -> Interval:
         means.append(values[rng.integers(0, n, shape, dtype=np.uint32)].mean(1))
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return Interval(mean, float(low), float(high))
+
+
+def interval_of(
+    metric: Metric,
+    contributions: Array,
+    seed: int,
+    groups: Array | None = None,
+    width: float = 1.0,
+    smoothing: Array | None = None,
+) -> Interval:
+    """The interval of a metric's value, width times as wide as the plain one, within its bounds.
+
+    contributions and groups are (rows,), smoothing is that of the metric, (2,). A share of
+    independent rows has Wilson's interval; log loss, and shares of grouped rows, the bootstrap of
+    contributions; other values Wilson's with as many rows as their variance is worth. A value of
+    NaN can be anything within the bounds.
+    """
+    if metric.interval_rule == "share" and groups is None:
+        return wilson(float(contributions.mean()), len(contributions) / width**2)
+    low, high = metric.bounds
+    if metric.interval_rule == "effective rows":
+        return _wilson_within(metric.bounds, contributions, groups, width, smoothing)
+    widened = bootstrap_mean(by_group(contributions, groups), seed).widened(width)
+    return Interval(widened.value, max(low, widened.low), min(high, widened.high))
+
+
+def score_of(
+    metric: Metric, probs: Array, targets: Array, seed: int, groups: Array | None = None
+) -> Interval:
+    """The value of predictions with its interval. probs is (rows, classes), the rest (rows,)."""
+    contributions = metric.contributions(probs, targets)
+    return interval_of(
+        metric, contributions, seed, groups, smoothing=metric.smoothing(probs, targets)
+    )
+
+
+def _wilson_within(
+    bounds: tuple[float, float],
+    contributions: Array,
+    groups: Array | None,
+    width: float,
+    smoothing: Array | None,
+) -> Interval:
+    """Wilson's interval stretched to the bounds, with the rows that the variance is worth.
+
+    The variance is itself an estimate, from few distinct errors a poor one, so Student's quantile
+    replaces the normal one.
+    """
+    (low, high), value = bounds, float(contributions.mean())
+    if np.isnan(value):
+        return Interval(value, low, high)
+    units = by_group(contributions, groups)
+    variance = float(units.var()) / len(units)
+    row_variance = float(contributions.var()) / len(contributions)
+    change, extra = (0.0, 0.0) if smoothing is None else smoothing.tolist()
+    extra *= max(1.0, variance / row_variance) if row_variance > 0 else 1.0
+    stretch = high - low
+    smoothed = min(max((value + change - low) / stretch, _TINY), 1 - _TINY)
+    variance = max((variance + extra) / stretch**2, _TINY**2)
+    n_rows = smoothed * (1 - smoothed) / variance / width**2
+    share = min(max((value - low) / stretch, 0.0), 1.0)
+    unit = wilson(share, n_rows, _t_quantile(_degrees_of_freedom(units)))
+    ends = low + stretch * unit.low, low + stretch * unit.high
+    return Interval(value, min(value, ends[0]), max(value, ends[1]))
+
+
+def _degrees_of_freedom(values: Array) -> float:
+    """Those of the chi-squared distribution with the variance of the sample variance, from 3 on."""
+    squares = (values - values.mean()) ** 2
+    mean_square = float(squares.mean())
+    kurtosis = float((squares**2).mean()) / mean_square**2 if mean_square > 0 else len(values)
+    return max(3.0, 2 * len(values) / max(kurtosis - 1, _TINY))
+
+
+def _t_quantile(df: float) -> float:
+    """Student's 97.5 % point (Cornish and Fisher's expansion), within 1 % from 3 degrees on."""
+    terms = (
+        (Z**3 + Z) / 4,
+        (5 * Z**5 + 16 * Z**3 + 3 * Z) / 96,
+        (3 * Z**7 + 19 * Z**5 + 17 * Z**3 - 15 * Z) / 384,
+    )
+    return Z + sum(term / df**power for power, term in enumerate(terms, start=1))

@@ -1,0 +1,290 @@
+"""Metrics of the confusion table: F1 kinds, balanced accuracy and kappa.
+
+The contribution of a row is the value plus n times the derivative of the value by its cell of the
+table (the delta method; Agresti, "Categorical data analysis", 2013, section 16.1). The derivatives
+weighted by the table add up to 0, for each of these values depends on shares alone.
+
+A class that is predicted for no row but has rows scores 0. One row is scored as many are.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.metrics.metric import Metric, few_of_a_class
+from ensemble.metrics.rows import Array, predicted
+
+FEWEST = 5  # rows of a class that an interval of a mean over classes needs
+
+
+@dataclass(frozen=True, eq=False)
+class ClassCounts:
+    """Rows of each class by prediction, truth and both, float64.
+
+    predicted and right are (sets, classes), true is (classes,); with pseudo-rows (sets, classes).
+    """
+
+    predicted: Array
+    right: Array
+    true: Array
+
+    @classmethod
+    def of(cls, labels: Array, targets: Array, n_classes: int) -> "ClassCounts":
+        """The counts of labels (sets, rows) against targets (rows,)."""
+        cells = labels + n_classes * np.arange(len(labels))[:, None]
+        n_cells = len(labels) * n_classes
+        of_labels = np.bincount(cells.ravel(), minlength=n_cells)
+        right = np.bincount(cells[labels == targets], minlength=n_cells)
+        shape = len(labels), n_classes
+        true = np.bincount(targets, minlength=n_classes)
+        return cls(
+            of_labels.reshape(shape).astype(np.float64),
+            right.reshape(shape).astype(np.float64),
+            true.astype(np.float64),
+        )
+
+    def with_pseudo_rows(self) -> "ClassCounts":
+        """2 more right rows and as many wrong ones in each class that has rows or predictions."""
+        takes_part = self.predicted + self.true > 0
+        return ClassCounts(
+            self.predicted + 3 * takes_part, self.right + 2 * takes_part, self.true + 3 * takes_part
+        )
+
+    @property
+    def f1(self) -> Array:
+        """The F1 of each class, (sets, classes); 0 for a class without rows and predictions."""
+        return np.asarray(2 * self.right / np.maximum(self.predicted + self.true, 1))
+
+    @property
+    def recall(self) -> Array:
+        """The recall of each class, (sets, classes); 0 for a class without rows."""
+        return np.asarray(self.right / np.maximum(self.true, 1))
+
+
+Transform = Callable[[Array], tuple[Array, Array]]  # shares -> scores, and their derivatives
+# counts -> the weight of each class in the mean F1, (sets, classes); each set's add up to 1, or to 0
+ClassWeights = Callable[[ClassCounts], Array]
+
+
+@dataclass(frozen=True)
+class WeightedF1(Metric):
+    """A weighted mean of the classes' F1, the harmonic mean of precision and recall.
+
+    class_weights are those of one class, of all, by rows, or of the weakest. A class without rows
+    that is predicted has an F1 of 0; a class with neither rows nor predictions takes no part in a
+    mean or in the weakest class.
+    """
+
+    class_weights: ClassWeights
+
+    def values(self, probs: Array, targets: Array) -> Array:
+        """The mean F1, (...,)."""
+        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
+        means = (self.class_weights(counts) * counts.f1).sum(-1)
+        return np.asarray(means.reshape(probs.shape[:-2]))
+
+    def contributions(self, probs: Array, targets: Array) -> Array:
+        """value + n * the sum over classes of weight * (2 [hit] - F1 [true] - F1 [predicted]) / size.
+
+        [true] is 1 in the row's true class and 0 in the others, and so on; size is the rows plus
+        the predictions of the class. Weights by rows add F1 of the true class - value. (..., rows)
+        The weakest class is taken as known.
+        """
+        labels = _labels(probs)
+        counts = ClassCounts.of(labels, targets, len(self.classes))
+        weights, f1 = self.class_weights(counts), counts.f1
+        values = (weights * f1).sum(-1, keepdims=True)
+        slopes = weights / np.maximum(counts.predicted + counts.true, 1) * len(targets)
+        fall = slopes * f1
+        rows = values - fall[:, targets] - np.take_along_axis(fall, labels, axis=1)
+        rows += 2 * slopes[:, targets] * (labels == targets)
+        if self.class_weights is by_rows:
+            rows += f1[:, targets] - values
+        return np.asarray(rows.reshape(probs.shape[:-1]))
+
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """Pseudo-rows for each class's share of right rows among those that are or are called it.
+
+        F1 is 2 share / (1 + share). The weakest class is the weakest with pseudo-rows: few rows that
+        are all right may be it. (..., 2)
+        """
+        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
+        n_rows = counts.predicted + counts.true - counts.right
+        weights = smoothed_weights = self.class_weights(counts)
+        if self.class_weights is of_weakest:
+            smoothed_weights = of_weakest(counts.with_pseudo_rows())
+        changes = _pseudo_rows(counts.right, n_rows, weights, smoothed_weights, _f1_of_share)
+        return np.asarray(changes.reshape(*probs.shape[:-2], 2))
+
+    def too_few_rows(self, targets: Array) -> str:
+        """Fewer than 5 rows of a class, unless classes weigh as much as they have rows."""
+        if self.class_weights is by_rows:
+            return "" if len(targets) > 1 else "1 row, an interval needs 2"
+        n_rows = np.bincount(targets, minlength=len(self.classes))
+        return few_of_a_class(self.classes, n_rows, FEWEST)
+
+
+@dataclass(frozen=True)
+class OneClass:
+    """All the weight on one class."""
+
+    column: int
+
+    def __call__(self, counts: ClassCounts) -> Array:
+        """The weights, (sets, classes)."""
+        weights = np.zeros(counts.predicted.shape)
+        weights[:, self.column] = 1
+        return weights
+
+
+def by_class(counts: ClassCounts) -> Array:
+    """Equal weights of the classes that have rows or predictions, (sets, classes)."""
+    takes_part = counts.predicted + counts.true > 0
+    return np.asarray(takes_part / takes_part.sum(-1, keepdims=True))
+
+
+def by_rows(counts: ClassCounts) -> Array:
+    """Each class's share of the rows, (sets, classes)."""
+    return np.broadcast_to(counts.true / counts.true.sum(), counts.predicted.shape)
+
+
+def of_weakest(counts: ClassCounts) -> Array:
+    """All the weight on the class of the lowest F1, shared by equal ones, (sets, classes)."""
+    f1 = np.where(counts.predicted + counts.true > 0, counts.f1, np.inf)
+    is_weakest = f1 == f1.min(-1, keepdims=True)
+    return np.asarray(is_weakest / is_weakest.sum(-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class BalancedAccuracy(Metric):
+    """The mean recall of the classes that have rows."""
+
+    def values(self, probs: Array, targets: Array) -> Array:
+        """The mean recall, (...,)."""
+        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
+        means = counts.recall.sum(-1) / np.count_nonzero(counts.true)
+        return np.asarray(means.reshape(probs.shape[:-2]))
+
+    def contributions(self, probs: Array, targets: Array) -> Array:
+        """value + (hit - recall of the true class) * n / (its rows * classes with rows), (..., rows)."""
+        labels = _labels(probs)
+        counts = ClassCounts.of(labels, targets, len(self.classes))
+        n_classes = np.count_nonzero(counts.true)
+        values = counts.recall.sum(-1, keepdims=True) / n_classes
+        surprise = (labels == targets) - counts.recall[:, targets]
+        rows = values + surprise * (len(targets) / (counts.true[targets] * n_classes))
+        return np.asarray(rows.reshape(probs.shape[:-1]))
+
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """Pseudo-rows for the recall of each class, (..., 2)."""
+        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
+        weights = (counts.true > 0) / np.count_nonzero(counts.true) * np.ones_like(counts.right)
+        changes = _pseudo_rows(counts.right, counts.true, weights, weights, _unchanged)
+        return np.asarray(changes.reshape(*probs.shape[:-2], 2))
+
+    def too_few_rows(self, targets: Array) -> str:
+        """Fewer than 5 rows of a class."""
+        n_rows = np.bincount(targets, minlength=len(self.classes))
+        return few_of_a_class(self.classes, n_rows, FEWEST)
+
+
+@dataclass(frozen=True)
+class QuadraticKappa(Metric):
+    """1 - squared distances of truth and prediction / those of independent ones (Cohen, 1968).
+
+    scikit-learn's `cohen_kappa_score(weights="quadratic", labels=...)` with all classes in the
+    order of their numbers as labels: neighbours are at distance 1 whatever their numbers, and a
+    class missing from the rows keeps its step. positions holds the step of each column. 0 where
+    truth and prediction are one and the same class.
+    """
+
+    positions: tuple[int, ...]
+
+    def values(self, probs: Array, targets: Array) -> Array:
+        """The kappa, (...,)."""
+        true, labels = self._steps(probs, targets)
+        distances, expected = ((true - labels) ** 2).sum(-1), _expected(true, labels)
+        kappas = np.where(expected > 0, 1 - distances / np.where(expected > 0, expected, 1), 0.0)
+        return np.asarray(kappas.reshape(probs.shape[:-2]))
+
+    def contributions(self, probs: Array, targets: Array) -> Array:
+        """kappa + n * ((1 - kappa) * change - (true - predicted)^2) / expected, (..., rows).
+
+        expected is the sum of squared distances of independent ones; change is what the row adds to
+        it: (its true class's mean squared distance from the predictions) + (its predicted class's
+        from the truths) - expected / n.
+        """
+        true, labels = self._steps(probs, targets)
+        n = len(targets)
+        expected = _expected(true, labels)[:, None]
+        divisor = np.where(expected > 0, expected, 1)
+        distances = (true - labels) ** 2
+        kappas = np.where(expected > 0, 1 - distances.sum(-1, keepdims=True) / divisor, 0.0)
+        change = _mean_distances(true, labels) + _mean_distances(labels, true) - expected / n
+        rows = kappas + n / divisor * ((1 - kappas) * change - distances) * (expected > 0)
+        return np.asarray(rows.reshape(probs.shape[:-1]))
+
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """One more row, predicted one step off, (..., 2)."""
+        expected = _expected(*self._steps(probs, targets))
+        n = len(targets)
+        change = np.where(expected > 0, -n / np.where(expected > 0, expected, 1) / (n + 1), 0.0)
+        return np.stack([change, change**2], axis=-1).reshape(*probs.shape[:-2], 2)
+
+    def too_few_rows(self, targets: Array) -> str:
+        """One row alone."""
+        return "" if len(targets) > 1 else "1 row, an interval needs 2"
+
+    def _steps(self, probs: Array, targets: Array) -> tuple[Array, Array]:
+        """The steps of the true classes (rows,) and of the predicted ones (sets, rows), float64."""
+        positions = np.array(self.positions, dtype=np.float64)
+        return positions[targets], positions[_labels(probs)]
+
+
+def _pseudo_rows(
+    right: Array, n_rows: Array, weights: Array, smoothed_weights: Array, transform: Transform
+) -> Array:
+    """What pseudo-rows change in a weighted mean of transformed shares, (sets, 2).
+
+    right / n_rows are the shares of classes, (sets, classes). With k classes of equal weight every
+    one is given 2 / k more right rows and as many wrong ones (Price and Bonett, 2004).
+    """
+    n_more = 2 * (smoothed_weights**2).sum(-1, keepdims=True)
+    plain = _mean_and_variance(right, n_rows, weights, transform)
+    smoothed = _mean_and_variance(right + n_more, n_rows + 2 * n_more, smoothed_weights, transform)
+    return np.asarray((smoothed - plain).clip([-np.inf, 0], np.inf))
+
+
+def _mean_and_variance(right: Array, n_rows: Array, weights: Array, transform: Transform) -> Array:
+    """A weighted mean of transformed shares and its variance for independent shares, (sets, 2)."""
+    shares = right / np.maximum(n_rows, 1)
+    scores, slopes = transform(shares)
+    variances = slopes**2 * shares * (1 - shares) / np.maximum(n_rows, 1)
+    return np.stack([(weights * scores).sum(-1), (weights**2 * variances).sum(-1)], axis=-1)
+
+
+def _f1_of_share(shares: Array) -> tuple[Array, Array]:
+    return 2 * shares / (1 + shares), 2 / (1 + shares) ** 2
+
+
+def _unchanged(shares: Array) -> tuple[Array, Array]:
+    return shares, np.ones_like(shares)
+
+
+def _expected(true: Array, labels: Array) -> Array:
+    """Squared distances of every truth from every prediction, over the rows, (sets,). Exact."""
+    n = true.shape[-1]
+    squares = (true**2).sum() + (labels**2).sum(-1)
+    return np.asarray((n * squares - 2 * true.sum() * labels.sum(-1)) / n)
+
+
+def _mean_distances(steps: Array, others: Array) -> Array:
+    """The mean squared distance of each of the steps from all the others, (sets, rows)."""
+    mean = others.mean(-1, keepdims=True)
+    return np.asarray(steps**2 - 2 * steps * mean + (others**2).mean(-1, keepdims=True))
+
+
+def _labels(probs: Array) -> Array:
+    """The predicted classes, (sets, rows), of probs (..., rows, classes)."""
+    return predicted(probs.reshape(-1, *probs.shape[-2:]))

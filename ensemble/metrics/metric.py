@@ -1,0 +1,73 @@
+"""What a competition scores by, as one small object.
+
+Names and definitions are scikit-learn's; divisions by zero count as 0.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+from ensemble.metrics.rows import Array
+
+Reads = Literal["probabilities", "ranks", "decisions"]
+Rule = Literal["share", "effective rows", "bootstrap"]
+
+
+@dataclass(frozen=True)
+class Metric(ABC):
+    """A metric of predictions of these classes.
+
+    classes are in the order of the columns of probs. reads is what the value depends on: the
+    probabilities of a row, the ranks of rows within a column, or the predicted classes (the most
+    probable one, ties to the first class). bounds are the lowest and the highest value there is.
+    interval_rule is how `interval_of` finds the interval.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    is_higher_better: bool
+    reads: Reads
+    bounds: tuple[float, float]
+    interval_rule: Rule
+
+    @abstractmethod
+    def values(self, probs: Array, targets: Array) -> Array:
+        """The value of predictions, (...,), float64.
+
+        probs is (..., rows, classes), finite, targets (rows,) positions of the true classes; at
+        least one row. NaN where the rows do not define it: only roc_auc, where no class has both
+        rows of its own and other rows.
+        """
+
+    @abstractmethod
+    def contributions(self, probs: Array, targets: Array) -> Array:
+        """Each row's contribution, (..., rows), float64: their mean is the value.
+
+        A contribution is the value plus the row's influence on it (Hampel, 1974; the infinitesimal
+        jackknife of Efron and Stein, 1981), so that the variance of contributions over the number
+        of rows estimates the variance of the value. NaN where the value is.
+        """
+
+    @abstractmethod
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """What a few pseudo-rows would change, for the interval, (..., 2): the value, its variance.
+
+        Few rows of a class can all be right, or all be wrong, and then show no variance; pseudo-rows
+        stand for the outcomes that were not drawn (Agresti and Coull, 1998).
+        """
+
+    @abstractmethod
+    def too_few_rows(self, targets: Array) -> str:
+        """Why these rows, (rows,), are too few for an interval; "" where they suffice."""
+
+
+def few_of_a_class(classes: tuple[str, ...], n_rows: Array, at_least: int) -> str:
+    """The first class of fewer rows than that, in words; "" where all have enough.
+
+    n_rows is (classes,).
+    """
+    for name, n in zip(classes, n_rows.tolist(), strict=True):
+        if n < at_least:
+            rows = "1 row" if n == 1 else f"{n} rows"
+            return f"{rows} of class {name[:40]!r}, an interval needs {at_least}"
+    return ""

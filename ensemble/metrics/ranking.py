@@ -1,0 +1,165 @@
+"""The area under the ROC curve, from the ranks of rows within a column of probabilities."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.metrics.metric import Metric, few_of_a_class
+from ensemble.metrics.rows import Array
+
+FEWEST = 20  # rows of the rarer side that an interval needs
+_CACHED = 1 << 17  # scores worked on at once
+
+
+@dataclass(frozen=True)
+class RocAuc(Metric):
+    """The chance that a row of a class is scored above a row of the rest; half of it for ties.
+
+    columns holds the positive class, or all classes: then the mean of one-versus-rest areas over
+    the classes that have both rows and other rows (scikit-learn's "ovr" with "macro", which refuses
+    rows without one of the classes). No such class: NaN. Equal means equal to the last bit.
+    """
+
+    columns: tuple[int, ...]
+
+    def values(self, probs: Array, targets: Array) -> Array:
+        """The mean area, (...,)."""
+        areas = [_areas(probs[..., column], targets == column) for column in self._scored(targets)]
+        return np.mean(areas, axis=0) if areas else np.full(probs.shape[:-2], np.nan)
+
+    def contributions(self, probs: Array, targets: Array) -> Array:
+        """area + (placement - area) * n / n_class, averaged over the columns, (..., rows).
+
+        A placement is the share of the other side that a row is on the right side of; n_class are
+        the rows on its own side. Their variance over n is that of DeLong, DeLong and Clarke-Pearson
+        (1988), but for the factors (n_class - 1) / n_class of its two parts.
+        """
+        scored = self._scored(targets)
+        total = np.full(probs.shape[:-1], 0.0 if scored else np.nan)
+        for column in scored:
+            total += _area_contributions(probs[..., column], targets == column)
+        return total / max(1, len(scored))
+
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """One more row on each side of a class, as far off as the furthest there, (..., 2).
+
+        At least as far as half a row of the other side.
+        """
+        scored = self._scored(targets)
+        total = np.zeros((*probs.shape[:-2], 2))
+        for column in scored:
+            is_positive = targets == column
+            rows = _area_contributions(probs[..., column], is_positive)
+            distances = np.abs(rows - rows.mean(-1, keepdims=True)) / len(targets)
+            for side in (is_positive, ~is_positive):
+                n, n_others = np.count_nonzero(side), np.count_nonzero(~side)
+                furthest = np.maximum(distances[..., side].max(-1) * n, 0.5 / n_others) / (n + 1)
+                total[..., 0] -= furthest / 2
+                total[..., 1] += furthest**2
+        n_areas = max(1, len(scored))
+        return total / [n_areas, n_areas**2]
+
+    def too_few_rows(self, targets: Array) -> str:
+        """Fewer than 20 rows of a class: of the rarer side, for each of the areas."""
+        n_rows = np.bincount(targets, minlength=len(self.classes))
+        return few_of_a_class(self.classes, n_rows, FEWEST)
+
+    def _scored(self, targets: Array) -> list[int]:
+        n_rows = np.bincount(targets, minlength=len(self.classes))
+        return [column for column in self.columns if 0 < n_rows[column] < len(targets)]
+
+
+def _areas(scores: Array, is_positive: Array) -> Array:
+    """The area of each set of scores, (...,); scores is (..., rows), is_positive (rows,)."""
+    flat = scores.reshape(-1, scores.shape[-1])
+    areas = [_block_areas(block, is_positive) for block in _blocks(flat)]
+    return np.concatenate(areas).reshape(scores.shape[:-1])
+
+
+def _block_areas(scores: Array, is_positive: Array) -> Array:
+    n_rows, n_positive = len(is_positive), int(is_positive.sum())
+    order, starts = _sorted(scores)
+    ranks = np.arange(n_rows, dtype=np.float64)
+    positive = is_positive.astype(np.float64)[order]
+    if starts.all():
+        rank_sums = positive @ ranks
+    else:
+        first, lengths = _runs(starts)
+        middle = np.repeat(first % n_rows + (lengths - 1) / 2, lengths).reshape(scores.shape)
+        rank_sums = (middle * positive).sum(-1)
+    n_below = rank_sums - n_positive * (n_positive - 1) / 2
+    return np.asarray(n_below / (n_positive * (n_rows - n_positive)))
+
+
+def _area_contributions(scores: Array, is_positive: Array) -> Array:
+    """What each row contributes to the area, (..., rows)."""
+    flat = scores.reshape(-1, scores.shape[-1])
+    n_positive = int(is_positive.sum())
+    n_own = np.where(is_positive, n_positive, len(is_positive) - n_positive)
+    contributions = np.empty(flat.shape)
+    start = 0
+    for block in _blocks(flat):
+        placements = _block_placements(block, is_positive)
+        areas = np.ascontiguousarray(placements[:, is_positive]).mean(-1, keepdims=True)
+        rows = slice(start, start + len(block))
+        contributions[rows] = areas + (placements - areas) * (len(is_positive) / n_own)
+        start += len(block)
+    return contributions.reshape(scores.shape)
+
+
+def _block_placements(scores: Array, is_positive: Array) -> Array:
+    """The share of the other side that each row is on the right side of, ties half, (sets, rows).
+
+    scores is (sets, rows).
+    """
+    n_rows, n_positive = len(is_positive), int(is_positive.sum())
+    order, starts = _sorted(scores)
+    first, lengths = _runs(starts)
+    sorted_positive = is_positive[order]
+    through = np.cumsum(sorted_positive, axis=-1).ravel()
+    below = through[first] - sorted_positive.ravel()[first]
+    positive_below = (below + through[first + lengths - 1]) / 2
+    negative_below = first % n_rows + lengths / 2 - positive_below
+    of_positive = negative_below / (n_rows - n_positive)
+    of_negative = 1 - positive_below / n_positive
+    sorted_placements = np.where(
+        sorted_positive.ravel(), np.repeat(of_positive, lengths), np.repeat(of_negative, lengths)
+    )
+    placements = np.empty(scores.shape)
+    np.put_along_axis(placements, order, sorted_placements.reshape(scores.shape), axis=-1)
+    return placements
+
+
+def _sorted(scores: Array) -> tuple[Array, Array]:
+    """The order of each set of scores, (sets, rows), and where a sorted score is a new one."""
+    order = np.argsort(scores, axis=-1)
+    ordered = np.take_along_axis(scores, order, axis=-1)
+    starts = np.ones(scores.shape, dtype=bool)
+    np.not_equal(ordered[:, 1:], ordered[:, :-1], out=starts[:, 1:])
+    return order, starts
+
+
+def _runs(starts: Array) -> tuple[Array, Array]:
+    """The first position of each run of equal scores, counted through all sets, and its length."""
+    first = np.flatnonzero(starts)
+    return first, np.diff(first, append=starts.size)
+
+
+def _blocks(flat: Array) -> list[Array]:
+    """Sets of scores, (sets, rows), cut so that a block stays in the cache."""
+    at_once = max(1, _CACHED // flat.shape[1])
+    return [
+        np.ascontiguousarray(flat[start : start + at_once])
+        for start in range(0, len(flat), at_once)
+    ]
+
+
+def roc_auc_metric(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
+    """The area of the positive class (the last one if None) of two, else the one-versus-rest mean.
+
+    Of two classes either has the same area where their probabilities add up to 1.
+    """
+    columns = tuple(range(len(classes)))
+    if len(classes) == 2:
+        columns = (1 if positive is None else classes.index(positive),)
+    return RocAuc(name, classes, True, "ranks", (0.0, 1.0), "effective rows", columns)

@@ -1,0 +1,78 @@
+"""What single rows say: the predicted class, hits, losses; and the scores of each class."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+TIE = 1e-12  # sums that differ by less are a tie
+FLOOR = 1e-15  # a true class of probability 0 would make log loss infinite
+
+
+def predicted(probs: Array) -> Array:
+    """The most probable class of each row, (rows,); ties, within rounding, go to the first class.
+
+    probs is (..., classes).
+    """
+    return np.asarray(np.argmax(probs >= probs.max(-1, keepdims=True) - TIE, axis=-1))
+
+
+def hits(probs: Array, targets: Array) -> Array:
+    """1.0 where the most probable class is the true one, (..., rows).
+
+    probs is (..., rows, classes), targets (rows,).
+    """
+    return np.asarray(predicted(probs) == targets, dtype=np.float64)
+
+
+def losses(probs: Array, targets: Array) -> Array:
+    """Each row's log loss in nats, positive, (..., rows).
+
+    probs is (..., rows, classes), targets (rows,).
+    """
+    true = true_probs(probs, targets).astype(np.float64)
+    return -np.log(np.maximum(true, FLOOR))
+
+
+def true_probs(probs: Array, targets: Array) -> Array:
+    """The probability of each row's true class, (..., rows).
+
+    probs is (..., rows, classes), targets (rows,).
+    """
+    return np.asarray(probs[..., np.arange(len(targets)), targets])
+
+
+def accuracy(probs: Array, targets: Array) -> float:
+    """Share of rows whose most probable class is the true one."""
+    return float(hits(probs, targets).mean())
+
+
+def log_loss(probs: Array, targets: Array) -> float:
+    """Mean negative log probability of the true class, in nats."""
+    return float(losses(probs, targets).mean())
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class of a run: its rows, and precision, recall and F1, 0 if undefined."""
+
+    name: str
+    n_rows: int
+    precision: float
+    recall: float
+    f1: float
+
+
+def per_class(probs: Array, targets: Array, classes: Sequence[str]) -> list[ClassScore]:
+    """Every class's scores, in the order of classes. probs is (rows, classes), targets (rows,)."""
+    n_predicted = np.bincount(predicted(probs), minlength=len(classes))
+    n_true = np.bincount(targets, minlength=len(classes))
+    n_right = np.bincount(targets[hits(probs, targets) > 0], minlength=len(classes))
+    precision = n_right / np.maximum(n_predicted, 1)
+    recall = n_right / np.maximum(n_true, 1)
+    f1 = 2 * n_right / np.maximum(n_predicted + n_true, 1)
+    columns = (n_true.tolist(), precision.tolist(), recall.tolist(), f1.tolist())
+    return [ClassScore(*row) for row in zip(classes, *columns, strict=True)]
