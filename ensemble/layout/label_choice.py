@@ -81,9 +81,8 @@ def labelings(
         usual = [labeling for labeling in from_tables if is_usual(labeling)]
         inner_folders = filter(None, [by_subfolders(folders.folder)])
         return without_repeats([folders, *inner_folders, *usual], folders)
-    of_training = [labeling for labeling in from_tables if not _is_about_tests(labeling, roles)]
-    if of_training:
-        return likeliest(of_training, sample)
+    if not all(_is_about_tests(labeling, roles) for labeling in from_tables):
+        return likeliest(from_tables, sample)
     by_name = [by_names(folder) for folder in training_folders(surveyed, roles)]
     names = [labeling for labeling in by_name if labeling is not None]
     return names or (likeliest(from_tables, sample) if from_tables else [])

@@ -6,13 +6,13 @@ from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import LABELS, letters, same_name
 from ensemble.dataset.filenames import same_form
-from ensemble.dataset.split_names import split_of_name
+from ensemble.dataset.split_names import split_of_file
 from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import placements, smallest
 from ensemble.layout.questions import Inquiry, Question
 from ensemble.layout.roles import Roles
-from ensemble.layout.survey import Survey
+from ensemble.layout.survey import ImageFolder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.test_images import TestImages
 
@@ -62,9 +62,11 @@ def _check(sample: Table) -> None:
 
 
 def unfit_sample(
-    sample: Table | None, labeling: Labeling, test: TestImages, tables: Sequence[Table]
+    sample: Table | None, labeling: Labeling, test: TestImages | None, tables: Sequence[Table]
 ) -> Question | None:
     """The question where a sample's ids are no test images, or where a table seems to be one."""
+    if test is None:
+        return _without_test(sample, labeling, tables)
     plain = (f"--sample {NO_SAMPLE}", f"a CSV of id,label for all {test.n_images:,} test images")
     if sample is not None:
         ids = sample.columns[0].cells
@@ -83,6 +85,26 @@ def unfit_sample(
     return None
 
 
+def _without_test(
+    sample: Table | None, labeling: Labeling, tables: Sequence[Table]
+) -> Question | None:
+    """The question about a sample without test images, beside images that have no label."""
+    labeled = labeling.labels.keys()
+    rest = tuple(image for image in labeling.folder.images if image not in labeled)
+    plain = (f"--sample {NO_SAMPLE}", "no test images")
+    if not rest:
+        return None
+    if sample is not None:
+        text = (
+            f"{sample.file} asks for ids such as {sample.columns[0].cells[0][:60]!r}, which no "
+            f"image has; images without a label are called such as {rest[0][:60]!r}: correct the "
+            "file, or go without it"
+        )
+        return Question(text, (plain,))
+    unlabeled = TestImages(ImageFolder(labeling.folder.name, rest), len(rest))
+    return unfit_sample(None, labeling, unlabeled, tables)
+
+
 def _could_be_sample(table: Table, labeling: Labeling, test: TestImages) -> bool:
     """Whether a table lists test images alone, with the labels' column or one for each class."""
     if table is labeling.table or len(table.header) < 2:
@@ -91,7 +113,7 @@ def _could_be_sample(table: Table, labeling: Labeling, test: TestImages) -> bool
     forms = {same_form(name).casefold() for name in labeling.classes}
     has_classes = {same_form(column.name).casefold() for column in answers} == forms
     is_labels = len(answers) == 1 and _could_be_labels(answers[0], labeling)
-    may_be_true = split_of_name(PurePosixPath(table.file).stem) and len(answers[0].counts) > 1
+    may_be_true = split_of_file(table.file) and len(answers[0].counts) > 1
     if not (has_classes or (is_labels and not may_be_true)):
         return False
     return test.folder.names.match(table.columns[0].cells).is_complete

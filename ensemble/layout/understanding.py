@@ -106,7 +106,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     if test is not None and splits.count("test"):
         labeling, splits = without_test_rows(labeling, splits)
     used_sample = sample if test and test.names_sample else None
-    if test is not None and used_sample is None and options.sample != NO_SAMPLE:
+    if used_sample is None and options.sample != NO_SAMPLE:
         question = unfit_sample(sample, labeling, test, surveyed.tables)
         inquiry.questions += [question] if question else []
     has_test = test is not None or splits.count("test") > 0

@@ -70,7 +70,7 @@ def test_a_test_table_of_the_same_names_does_not_label_the_training_images(layou
         "--label carstest.csv:Class",
         "--label carstrain.csv:Class",
     ]
-    chosen = understand(root, Options(label="carstrain.csv:Class"))
+    chosen = understand(root, Options(label="carstrain.csv:Class", sample="none"))
     assert labels(chosen) == {f"cars_train/{name}": "123"[i % 3] for i, name in enumerate(names)}
 
 
@@ -173,27 +173,6 @@ def test_numbers_of_classes_are_no_file_names(layout):
     images += [f"test/{i}.png" for i in range(40)]
     understood = understand(layout(images, {"weights.csv": rows("class,weight", "12", ids=[0, 1])}))
     assert understood.counts == {"cat": 20, "dog": 20}
-
-
-def test_a_sample_without_ids_is_not_used_and_said(layout):
-    tables = {
-        "train.csv": rows("id,label", "ab"),
-        "test.csv": ["id", *(str(i) for i in range(12, 18))],
-        "sample_submission.csv": ["label", *("a" for _ in range(6))],
-    }
-    understood = understand(layout([*TRAIN, *TEST], tables))
-    assert (understood.sample, understood.n_test) == (None, 6)
-    assert "sample_submission.csv has no column of ids beside label: not used" in understood.notes
-
-
-def test_an_earlier_submission_beside_the_sample_is_not_used(layout):
-    submission = sample("id,label", "b")
-    tables = {
-        "train.csv": rows("id,label", "ab"),
-        "sample_submission.csv": sample("id,label", "a"),
-        "my_submission.csv": [submission[0], *reversed(submission[1:])],
-    }
-    assert understand(layout([*TRAIN, *TEST], tables)).sample.file == "sample_submission.csv"
 
 
 def test_cells_that_are_none_of_the_classes_are_asked_about(layout):
