@@ -1,6 +1,5 @@
 """What a cell of the submission means, and the metric that decides it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def cells_of(
         reading = read_answer(
             root / sample.file, labeling.classes, options.answer, options.metric, options.positive
         )
-        answer, positive, reason = _settled(reading, labeling.classes, inquiry)
+        answer, positive, reason = _settled(reading, sample, inquiry)
     else:
         answer, positive = _without_reading(labeling, sample) if has_test else None, None
         reason = ""
@@ -69,7 +68,7 @@ def _is_top_k(labeling: Labeling, sample: Table) -> bool:
 
 
 def _settled(
-    reading: AnswerReading, classes: Sequence[str], inquiry: Inquiry
+    reading: AnswerReading, sample: Table, inquiry: Inquiry
 ) -> tuple[str | None, str | None, str]:
     """Answer, positive class and reason; the first choice under --yes, else a question."""
     choices = tuple((choice.options, choice.meaning) for choice in reading.choices)
@@ -81,5 +80,5 @@ def _settled(
         inquiry.questions.append(Question(reading.reason, choices))
         return reading.answer, None, reading.reason
     if reading.answer is None:
-        raise DataError(reading.reason)
+        raise DataError(f"{sample.file}: {reading.reason}")
     return reading.answer, reading.positive, reading.reason

@@ -89,10 +89,30 @@ def notes_of(
     for folder in filter(None, (valid, test.folder if test else None)):
         used |= {folder.path_of(image) for image in folder.images}
     unused = [image for image in surveyed.images if image not in used]
-    notes = []
+    notes = _reading_notes(labeling, test)
     if unused:
         notes.append(f"not used: {count(len(unused), 'image')}, such as {unused[0]}")
     in_use = [image for image in surveyed.images if image in used]
     some = in_use[:: max(1, len(in_use) // N_OPENED)]
     ranges = measured_ranges([surveyed.root / image for image in some])
     return [*notes, *filter(None, (passed_over_line(surveyed.scanned), str(ranges)))]
+
+
+def _reading_notes(labeling: Labeling, test: TestImages | None) -> list[str]:
+    """How the tables were read where their text alone does not say it."""
+    placed = [(labeling.table, labeling.placement)] if labeling.table else []
+    notes: list[str] = []
+    for table, placement in placed:
+        if not table.has_header:
+            notes.append(f"{table.file} has no header: its first row names an image, too")
+        if table.stripped:
+            notes.append(table.stripped)
+        if placement is not None and placement.match.rule:
+            first_id = table[placement.column].cells[0]
+            notes.append(
+                f"{table.file}: ids are matched {placement.match.rule}: "
+                f"{first_id[:60]!r} is {placement.images[0]!r}"
+            )
+    if test is not None and test.rule:
+        notes.append(f"test images are matched {test.rule}")
+    return notes

@@ -62,12 +62,14 @@ class Column:
 class Table:
     """A table of the data set; file is its POSIX path under the data set's folder.
 
-    Without a header the columns are called `column 1`, `column 2`, ….
+    Without a header the columns are called `column 1`, `column 2`, …. stripped is a line about blanks
+    around cells that were left out, "" without any.
     """
 
     file: str
     columns: tuple[Column, ...]
     has_header: bool = True
+    stripped: str = ""
 
     def __len__(self) -> int:
         return len(self.columns[0].cells)
@@ -116,5 +118,5 @@ def read_table(root: Path, file: str) -> Table | None:
         return None
     columns = zip(stored.header, zip(*stored.cells, strict=True), strict=True)
     named = [Column(name, tuple(map(str.strip, cells))) for name, cells in columns]
-    table = Table(file, tuple(named))
+    table = Table(file, tuple(named), stripped=stored.stripped_line(*stored.header))
     return table if len(set(table.header)) == len(named) else table.without_header()

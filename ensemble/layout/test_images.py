@@ -18,7 +18,7 @@ class TestImages:
     """The test images: all of a folder, or those in it that a table's id column names.
 
     names_sample says that the sample submission's ids are among them; ids are those of the test
-    images where no table names them that a recipe could.
+    images where no table names them that a recipe could; rule says how they fit, where not plainly.
     """
 
     folder: ImageFolder
@@ -27,6 +27,7 @@ class TestImages:
     id_column: str = ""
     names_sample: bool = False
     ids: tuple[str, ...] = ()
+    rule: str = ""
 
 
 def test_images(
@@ -52,12 +53,12 @@ def test_images(
         folder = one_of(surveyed, folders, "test", inquiry)
         return TestImages(folder, len(folder.images))
     table, placement = listing
-    folder, is_sample = placement.folder, table is sample
+    folder, is_sample, rule = placement.folder, table is sample, placement.match.rule
     if folder.name in {outer.name for outer in folders} or not _shares(folder, labeled):
-        return TestImages(folder, len(folder.images), names_sample=is_sample)
+        return TestImages(folder, len(folder.images), names_sample=is_sample, rule=rule)
     is_plain = table.has_header and not table.file.lower().endswith(".json")
     ids = () if is_plain else table[placement.column].cells
-    return TestImages(folder, len(table), table, placement.column, is_sample, ids)
+    return TestImages(folder, len(table), table, placement.column, is_sample, ids, rule)
 
 
 def images_of_test_rows(labeling: Labeling, splits: Splits) -> TestImages:
