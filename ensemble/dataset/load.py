@@ -18,6 +18,7 @@ from ensemble.dataset.scan import each_folder_once, passed_over_line, scan
 from ensemble.dataset.split import Splits, split_images
 from ensemble.dataset.tables import Images, digits_folder
 from ensemble.errors import DataError, RecipeError
+from ensemble.metrics import metric_named
 from ensemble.paths import find
 from ensemble.recipe import Data
 
@@ -75,7 +76,7 @@ class DataSet:
 def load(data: Data, fold: int = 0) -> DataSet:
     """Find the images of a recipe, label and split them; with folds, this one is validated.
 
-    Raises DataError, RecipeError.
+    Raises DataError, RecipeError, and MetricError for a metric that these classes do not have.
     """
     root = _root(data)
     with each_folder_once():
@@ -83,6 +84,8 @@ def load(data: Data, fold: int = 0) -> DataSet:
         passed_over = _passed_over(data, root)
     classes = tuple(sorted(set(splits.train.classes)))
     _check_classes(classes, splits, root)
+    if data.metric is not None:
+        metric_named(data.metric, classes, data.positive)
     tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     hashes = _hashes([images for images in tables.values() if images])
     sample = _sample(data, root)

@@ -1,5 +1,7 @@
 """What a cell of the submission means, and the metric that decides it."""
 
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,6 +9,8 @@ from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling, Target
 from ensemble.layout.questions import Inquiry, Question
 from ensemble.layout.table import Table
+from ensemble.metrics import metric_named
+from ensemble.metrics.class_numbers import named_positive
 from ensemble.submission.answer import AnswerReading, read_answer
 
 DEFAULT_METRICS: dict[Target, str] = {"class": "accuracy", "labels": "f1_samples", "number": "rmse"}
@@ -44,7 +48,25 @@ def cells_of(
     default = "log_loss" if is_class and probabilities else DEFAULT_METRICS[labeling.target]
     if answer == "top_k" and sample is not None:
         default = f"map@{len(sample.columns[1].cells[0].split())}"
-    return Cells(answer, positive, options.metric or default, options.metric is None, reason)
+    metric = options.metric or default
+    if is_class:
+        positive = _checked(metric, labeling.classes, positive, inquiry)
+    return Cells(answer, positive, metric, options.metric is None, reason)
+
+
+def _checked(
+    metric: str, classes: Sequence[str], positive: str | None, inquiry: Inquiry
+) -> str | None:
+    """The positive class, with a question where only the metric needs it. Raises MetricError."""
+    if metric == "f1" and len(classes) == 2 and positive is None:
+        positive = inquiry.options.positive or named_positive(classes)
+        if positive is None:
+            choices = tuple((f"--positive {shlex.quote(name)}", "") for name in classes)
+            question = "f1 is about the positive class: which one is it?"
+            inquiry.questions.append(Question(question, choices))
+            return None
+    metric_named(metric, classes, positive)
+    return positive
 
 
 def _without_reading(labeling: Labeling, sample: Table | None) -> str:

@@ -5,9 +5,10 @@ import shutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from ensemble.dataset.load import load
-from ensemble.errors import DataError, EnsembleError, RecipeError
+from ensemble.errors import DataError, EnsembleError, MetricError, RecipeError
 from ensemble.recipe import Data
 
 COLOURS = ("blue", "green", "red")
@@ -188,3 +189,16 @@ def test_a_class_in_another_unicode_form_is_the_same_class_in_all_parts(root):
     assert set(data.valid.labels) == set(data.test.labels) == set(data.classes)
     shutil.copytree(root / "train" / composed, root / "train" / decomposed)
     assert "two classes look the same" in str(refusal(folder(root, valid="val")).value)
+
+
+def test_a_metric_that_the_classes_do_not_have_stops_a_training_before_it_begins(tmp_path):
+    for name in ("cat", "dog"):
+        for i in range(4):
+            path = tmp_path / "set" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (8, 8), (i, 0, 0)).save(path)
+    data = Data(source="folder", path=str(tmp_path / "set"), train=".", valid=0.5)
+    for metric, problem in (("f2", "is not a metric"), ("f1", "data.positive is not set")):
+        with pytest.raises(MetricError, match=problem):
+            load(data.model_copy(update={"metric": metric}))
+    assert load(data.model_copy(update={"metric": "roc_auc"})).classes == ("cat", "dog")

@@ -313,3 +313,26 @@ class TestTargets:
 
     def test_names_of_several_words_without_a_common_one_are_classes(self, competition):
         assert self.target(competition, lambda i: ("Fat Hen", "Sugar beet")[i % 2]) == "class"
+
+
+class TestMetrics:
+    """The metric that the competition scores by has to fit the classes."""
+
+    def understood(self, competition, metric, cell=letter, **options):
+        tables = {"train.csv": table(("id", image_id), ("label", cell))}
+        return understand(competition(tables), Options(metric=metric, **options))
+
+    def test_f1_of_two_classes_asks_for_the_positive_one(self, competition):
+        assert choices(self.understood(competition, "f1")) == ["--positive a", "--positive b"]
+        assert self.understood(competition, "f1", positive="b").cells.positive == "b"
+        assert self.understood(competition, "f1", lambda i: i % 2).cells.positive == "1"
+
+    def test_a_misspelled_metric_is_refused_with_the_nearest_name(self, competition):
+        with pytest.raises(EnsembleError, match="'acuracy' is not a metric: did you mean accuracy"):
+            self.understood(competition, "acuracy")
+
+    def test_kappa_needs_classes_in_an_order(self, competition):
+        with pytest.raises(EnsembleError, match="quadratic_kappa needs classes in an order"):
+            self.understood(competition, "quadratic_kappa")
+        grades = self.understood(competition, "quadratic_kappa", lambda i: i % 5)
+        assert grades.cells.metric == "quadratic_kappa"
