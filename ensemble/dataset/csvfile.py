@@ -32,7 +32,7 @@ class Dialect:
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class CsvTable:
     """A table beside the images; columns are named without surrounding blanks.
 
     cells is (rows, columns), as the file holds them; lines is (rows,): where each row begins in the
@@ -99,7 +99,7 @@ def read_csv(path: Path, delimiters: str = ",") -> tuple[list[str], list[dict[st
     return header, [dict(zip(header, row, strict=True)) for row in cells]
 
 
-def read_table(path: Path, may_repeat_names: bool = False) -> Table:
+def read_table(path: Path, may_repeat_names: bool = False) -> CsvTable:
     """A table that somebody wrote by hand or with a spreadsheet. Raises DataError.
 
     The delimiter that splits the first rows evenly separates the cells: comma, semicolon, tab, or
@@ -120,7 +120,7 @@ def read_table(path: Path, may_repeat_names: bool = False) -> Table:
     ]
     if not may_repeat_names:
         check_names(path, [header[column].strip() for column in kept])
-    return Table(
+    return CsvTable(
         path=path,
         raw_header=tuple(header[column] for column in kept),
         cells=tuple(tuple(row[column] for column in kept) for row in cells),

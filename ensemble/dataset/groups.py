@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ensemble.dataset.content import content_hashes
-from ensemble.dataset.csvfile import Table, read_table
+from ensemble.dataset.csvfile import CsvTable, read_table
 from ensemble.dataset.duplicates import duplicate_groups
 from ensemble.dataset.filenames import names_below
 from ensemble.dataset.image_folder import examples, ids_in, table_path
@@ -98,7 +98,7 @@ def _groups_of_table(
 
 
 def _rows_of_images(
-    images: Names, table: Table, column: str, ids: Sequence[str]
+    images: Names, table: CsvTable, column: str, ids: Sequence[str]
 ) -> tuple[dict[int, list[int]], str]:
     """The rows whose ids mean each image, and the rule where they mean it loosely.
 
@@ -138,7 +138,7 @@ def _rows_of_images(
 
 
 def _check_one_group(
-    table: Table, column: TableColumn, name: str, rows: Sequence[int], cells: Sequence[str]
+    table: CsvTable, column: TableColumn, name: str, rows: Sequence[int], cells: Sequence[str]
 ) -> None:
     """Raises DataError for an image without a group, or with two."""
     for row in rows:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ensemble.dataset.csvfile import Table
+from ensemble.dataset.csvfile import CsvTable
 from ensemble.dataset.filenames import contents, names_below
 from ensemble.dataset.match import Match, Names
 from ensemble.dataset.scan import image_files, passed_over_line, scan
@@ -37,7 +37,7 @@ def table_path(root: Path, file: str) -> Path:
     return root / file
 
 
-def ids_in(table: Table, column: str, folders: Sequence[Names]) -> list[str]:
+def ids_in(table: CsvTable, column: str, folders: Sequence[Names]) -> list[str]:
     """The ids of a column; blanks around one stay only where a file's name has them too."""
     return [
         cell
@@ -53,7 +53,7 @@ def examples(names: Sequence[str]) -> str:
 
 
 def missing_lines(
-    table: Table, column: str, ids: Sequence[str], rows: Sequence[int], folder: ImageFolder
+    table: CsvTable, column: str, ids: Sequence[str], rows: Sequence[int], folder: ImageFolder
 ) -> str:
     """The rows without an image, counted, and in a second line an id beside a file's name."""
     first = f"{table.where(rows[0])}: {column} {ids[rows[0]][:100]!r} has no file in {folder.path}"
@@ -62,7 +62,7 @@ def missing_lines(
     return f"{first}\nan id: {ids[rows[0]][:60]!r}, a file: {folder.names.names[0][-60:]!r}"
 
 
-def rule_line(table: Table, ids: Sequence[str], match: Match, names: Sequence[str]) -> str:
+def rule_line(table: CsvTable, ids: Sequence[str], match: Match, names: Sequence[str]) -> str:
     """A line about the rule by which a table's ids are matched with names; "" without one."""
     if not match.rule:
         return ""

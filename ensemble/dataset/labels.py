@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.dataset.csvfile import Table, read_table
+from ensemble.dataset.csvfile import CsvTable, read_table
 from ensemble.dataset.filenames import bare_name, without_suffix
 from ensemble.dataset.image_folder import (
     ImageFolder,
@@ -36,7 +36,7 @@ class Labelled:
     """
 
     images: Images
-    table: Table | None = None
+    table: CsvTable | None = None
     rows: tuple[int, ...] = ()
     unlisted: tuple[Path, ...] = ()
     n_missing: int = 0
@@ -111,7 +111,7 @@ def labelled_files(
 
 def _labels_table(
     root: Path, labels: str | LabelsFile, folder: ImageFolder
-) -> tuple[Table, str, str]:
+) -> tuple[CsvTable, str, str]:
     """A labels table, its id column and its label column. Raises DataError."""
     if isinstance(labels, str):
         labels = LabelsFile(file=labels, id="", label="")
@@ -135,7 +135,7 @@ def _labels_table(
     return table, id_column, label_column
 
 
-def _check_header(table: Table, folder: ImageFolder) -> None:
+def _check_header(table: CsvTable, folder: ImageFolder) -> None:
     """Raises DataError where the first row names an image as the other rows do.
 
     A column's name counts as data if it has an image's suffix, or stands beside a label of others.
@@ -153,7 +153,7 @@ def _check_header(table: Table, folder: ImageFolder) -> None:
             )
 
 
-def _check_one_label(table: Table, column: str) -> None:
+def _check_one_label(table: CsvTable, column: str) -> None:
     """Raises DataError where the column is one of several that mark each row's class with a 1."""
     columns = {name: table.column(name) for name in table.header}
     marks = {name: cells for name, cells in columns.items() if ZERO_ONE.issuperset(cells)}
@@ -167,7 +167,7 @@ def _check_one_label(table: Table, column: str) -> None:
 
 
 def _rows_of_files(
-    table: Table,
+    table: CsvTable,
     id_column: str,
     ids: Sequence[str],
     match: Match,
@@ -199,7 +199,7 @@ def _several_files(positions: Sequence[int], folders: Sequence[ImageFolder]) -> 
 
 
 def _check_labels(
-    table: Table, column: str, ids: Sequence[str], labels: Sequence[str], rows: Iterable[int]
+    table: CsvTable, column: str, ids: Sequence[str], labels: Sequence[str], rows: Iterable[int]
 ) -> None:
     empty = [row for row in rows if not labels[row]]
     if empty:
@@ -221,7 +221,7 @@ def _sorted_by_id(
     return images, tuple(row for _, row in by_id)
 
 
-def _missing_line(table: Table, ids: Sequence[str], missing: Sequence[int]) -> str:
+def _missing_line(table: CsvTable, ids: Sequence[str], missing: Sequence[int]) -> str:
     if not missing:
         return ""
     return (

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ensemble.dataset.class_folders import top_folders, unlabeled_line
-from ensemble.dataset.csvfile import Table, read_table
+from ensemble.dataset.csvfile import CsvTable, read_table
 from ensemble.dataset.image_folder import (
     ImageFolder,
     examples,
@@ -25,7 +25,7 @@ from ensemble.recipe import Data, LabelsPattern, TestTable
 class ListedImages:
     """The ids of a table with their files, and its lines for the user."""
 
-    table: Table
+    table: CsvTable
     ids: tuple[str, ...]
     files: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -67,7 +67,7 @@ def _files_of(image_id: str, inside: ImageFolder, anywhere: ImageFolder) -> list
 
 
 def _check_choices(
-    table: Table,
+    table: CsvTable,
     column: str,
     ids: Sequence[str],
     choices: Sequence[Sequence[Path]],

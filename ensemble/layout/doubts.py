@@ -7,7 +7,7 @@ from ensemble.dataset.image_sizes import N_OPENED
 from ensemble.dataset.labels import missing_value_lines
 from ensemble.dataset.scan import passed_over_line
 from ensemble.layout.labeling import Labeling
-from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Table
 from ensemble.layout.test_images import TestImages
 from ensemble.numbers import count
@@ -82,7 +82,7 @@ def small_classes(counts: Mapping[str, int]) -> list[str]:
 
 
 def notes_of(
-    surveyed: Survey, labeling: Labeling, valid: ImageFolder | None, test: TestImages | None
+    surveyed: Survey, labeling: Labeling, valid: Folder | None, test: TestImages | None
 ) -> list[str]:
     """Images that no split has, files that are not images, and values of more than 8 bits."""
     used = {labeling.folder.path_of(image) for image in labeling.labels}

@@ -8,7 +8,7 @@ from ensemble.dataset.split_names import split_of_file
 from ensemble.layout.placement import Placement, placements, smallest
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, one_of, without_copies
-from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
 
 INDEX_NAMES = ("", "index", "unnamed: 0", "unnamed: 0.1", "#", "row", "no", "no.", "nr")
@@ -111,7 +111,7 @@ def _in_one_folder(
     if len(placed) == 1 or (split and len(of_split) == 1):
         return (of_split or placed)[0]
     by_folder = {placement.folder.name: placement for placement in placed}
-    folders: list[ImageFolder] = [placement.folder for placement in placed]
+    folders: list[Folder] = [placement.folder for placement in placed]
     training = [folder for folder in folders if roles.split_of(folder) == "train"]
     unnamed = [folder for folder in folders if roles.split_of(folder) is None]
     candidates = training or unnamed or folders

@@ -6,7 +6,7 @@ from collections.abc import Sequence, Set
 from ensemble.dataset.column_names import letters
 from ensemble.dataset.filenames import without_suffix
 from ensemble.errors import DataError
-from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.survey import Folder, Survey
 
 MASK_WORDS = {  # names of folders of pictures that say what is where in an image
     *("mask", "masks", "annotation", "annotations", "trimap", "trimaps", "groundtruth", "gt"),
@@ -16,7 +16,7 @@ MASK_WORDS = {  # names of folders of pictures that say what is where in an imag
 _MASK_ENDING = re.compile(r"[ _-](?:mask|segmentation|seg|gt)(?:[ _-]?\d+)?$", re.IGNORECASE)
 
 
-def without_masks(folder: ImageFolder) -> ImageFolder:
+def without_masks(folder: Folder) -> Folder:
     """A folder without masks: in a folder of masks inside a class, or beside their image."""
     parents = {image.rpartition("/")[0] for image in folder.images}
     of_masks = {parent for parent in parents if _is_of_masks(parent.split("/")[1:])}
@@ -26,7 +26,7 @@ def without_masks(folder: ImageFolder) -> ImageFolder:
         for image in folder.images
         if image.rpartition("/")[0] not in of_masks and not _is_beside_image(image, stems)
     )
-    return ImageFolder(folder.name, images) if 0 < len(images) < len(folder.images) else folder
+    return Folder(folder.name, images) if 0 < len(images) < len(folder.images) else folder
 
 
 def _is_beside_image(image: str, stems: Set[str]) -> bool:
@@ -36,7 +36,7 @@ def _is_beside_image(image: str, stems: Set[str]) -> bool:
     return name != stem and name in stems
 
 
-def no_masks(folders: Sequence[ImageFolder]) -> list[ImageFolder]:
+def no_masks(folders: Sequence[Folder]) -> list[Folder]:
     """The folders that are not of masks."""
     return [folder for folder in folders if not _is_of_masks(folder.name.split("/"))]
 
@@ -45,7 +45,7 @@ def _is_of_masks(parts: Sequence[str]) -> bool:
     return any(letters(part) in MASK_WORDS for part in parts)
 
 
-def without_repeats(surveyed: Survey, folder: ImageFolder) -> ImageFolder:
+def without_repeats(surveyed: Survey, folder: Folder) -> Folder:
     """Of class folders beside a folder that holds the same classes again, the folder inside.
 
     Raises DataError where its images are others.

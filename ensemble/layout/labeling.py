@@ -11,7 +11,7 @@ from typing import Literal
 from ensemble.dataset.filenames import without_suffix
 from ensemble.dataset.split_names import split_of_name
 from ensemble.layout.placement import Placement
-from ensemble.layout.survey import ImageFolder
+from ensemble.layout.survey import Folder
 from ensemble.layout.table import Table
 
 Target = Literal["class", "labels", "number"]
@@ -39,7 +39,7 @@ class Labeling:
     """
 
     source: Literal["folders", "subfolders", "column", "columns", "names"]
-    folder: ImageFolder
+    folder: Folder
     labels: Mapping[str, str]
     table: Table | None = None
     placement: Placement | None = None
@@ -93,14 +93,14 @@ class Labeling:
         return f"{self.table.file}: {', '.join(self.columns)[:80]}"
 
 
-def by_folders(folder: ImageFolder) -> Labeling | None:
+def by_folders(folder: Folder) -> Labeling | None:
     """The labeling by class folders, None where a folder has none or a single one."""
     if len(folder.classes) < 2:
         return None
     return Labeling("folders", folder, {image: image.partition("/")[0] for image in folder.images})
 
 
-def by_subfolders(folder: ImageFolder) -> Labeling | None:
+def by_subfolders(folder: Folder) -> Labeling | None:
     """The labeling by the folders inside the class folders, where all images are in such ones.
 
     Each class folder has several, or, as with patients, all have some of the same few.
@@ -146,7 +146,7 @@ def by_columns(table: Table, placement: Placement, columns: tuple[str, ...]) -> 
     return Labeling("columns", placement.folder, labels, table, placement, columns, target=target)
 
 
-def by_names(folder: ImageFolder) -> Labeling | None:
+def by_names(folder: Folder) -> Labeling | None:
     """The labeling by a pattern in the file names, None where they hold no classes."""
     stems = {image: without_suffix(PurePosixPath(image).name) for image in folder.images}
     for pattern in NAME_PATTERNS:

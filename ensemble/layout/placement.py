@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ensemble.dataset.match import Match
-from ensemble.layout.survey import ENOUGH, ImageFolder
+from ensemble.layout.survey import ENOUGH, Folder
 from ensemble.layout.table import Column
 
 
@@ -14,7 +14,7 @@ class Placement:
     """The images of one folder that a column names: for each row one image, or None."""
 
     column: str
-    folder: ImageFolder
+    folder: Folder
     match: Match
 
     @cached_property
@@ -36,7 +36,7 @@ class Placement:
         return tuple(image and self.folder.path_of(image) for image in self.images)
 
 
-def placements(column: Column, folders: Iterable[ImageFolder]) -> list[Placement]:
+def placements(column: Column, folders: Iterable[Folder]) -> list[Placement]:
     """The folders in which a column's cells each name at most one image, and enough of them one.
 
     Cells that name several images of a folder, or the same one, rule the folder out. A folder
@@ -58,7 +58,7 @@ def placements(column: Column, folders: Iterable[ImageFolder]) -> list[Placement
     return placed
 
 
-def _names_enough(folder: ImageFolder, ids: Sequence[str]) -> bool:
+def _names_enough(folder: Folder, ids: Sequence[str]) -> bool:
     positions = [folder.names.positions(image_id) for image_id in ids]
     if sum(map(bool, positions)) >= ENOUGH * len(ids):
         return True
@@ -89,7 +89,7 @@ def smallest(placed: Sequence[Placement]) -> list[Placement]:
     ]
 
 
-def is_inside(folder: ImageFolder, outer: ImageFolder) -> bool:
+def is_inside(folder: Folder, outer: Folder) -> bool:
     """Whether a folder lies in another one."""
     return folder.name != outer.name and (
         outer.name == "." or folder.name.startswith(f"{outer.name}/")

@@ -7,7 +7,7 @@ from pathlib import Path
 from ensemble.dataset.image_sizes import sizes_of
 from ensemble.dataset.split_names import Split, splits_of_names, usual_split
 from ensemble.layout.questions import Inquiry, Options
-from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.survey import Folder, Survey
 
 N_MEASURED = 30  # images of a folder whose size decides between twins
 
@@ -16,12 +16,12 @@ N_MEASURED = 30  # images of a folder whose size decides between twins
 class Roles:
     """The folders of each split, those of usual names first; notes say what was passed over."""
 
-    folders: dict[Split, tuple[ImageFolder, ...]]
+    folders: dict[Split, tuple[Folder, ...]]
 
-    def __getitem__(self, split: Split) -> tuple[ImageFolder, ...]:
+    def __getitem__(self, split: Split) -> tuple[Folder, ...]:
         return self.folders[split]
 
-    def split_of(self, folder: ImageFolder) -> Split | None:
+    def split_of(self, folder: Folder) -> Split | None:
         """The split that a folder belongs to, by itself or by a folder around it."""
         for split, folders in self.folders.items():
             for outer in folders:
@@ -31,7 +31,7 @@ class Roles:
 
     def split_of_image(self, path: str) -> Split | None:
         """The split of an image by the folders around it."""
-        return self.split_of(ImageFolder(path, ()))
+        return self.split_of(Folder(path, ()))
 
 
 def roles(surveyed: Survey, options: Options) -> Roles:
@@ -47,8 +47,8 @@ def roles(surveyed: Survey, options: Options) -> Roles:
     return Roles(by_name)
 
 
-def _by_name(surveyed: Survey) -> dict[Split, tuple[ImageFolder, ...]]:
-    folders: dict[Split, list[ImageFolder]] = {"train": [], "valid": [], "test": []}
+def _by_name(surveyed: Survey) -> dict[Split, tuple[Folder, ...]]:
+    folders: dict[Split, list[Folder]] = {"train": [], "valid": [], "test": []}
     waiting = [surveyed.folders["."]]
     while waiting:
         parent = waiting.pop(0)
@@ -63,15 +63,15 @@ def _by_name(surveyed: Survey) -> dict[Split, tuple[ImageFolder, ...]]:
     return {split: tuple(_usual_first(named)) for split, named in folders.items()}
 
 
-def _usual_first(folders: Sequence[ImageFolder]) -> list[ImageFolder]:
-    def order(folder: ImageFolder) -> tuple[int, bool, str]:
+def _usual_first(folders: Sequence[Folder]) -> list[Folder]:
+    def order(folder: Folder) -> tuple[int, bool, str]:
         parts = folder.name.split("/")
         return len(parts), not any(map(usual_split, parts)), folder.name
 
     return sorted(folders, key=order)
 
 
-def inner(surveyed: Survey, folder: ImageFolder) -> ImageFolder:
+def inner(surveyed: Survey, folder: Folder) -> Folder:
     """The folder inside folders that hold one folder alone: of the same name, or of class folders."""
     while True:
         children = surveyed.children(folder)
@@ -84,9 +84,7 @@ def inner(surveyed: Survey, folder: ImageFolder) -> ImageFolder:
         folder = child
 
 
-def one_of(
-    surveyed: Survey, folders: Sequence[ImageFolder], option: str, inquiry: Inquiry
-) -> ImageFolder:
+def one_of(surveyed: Survey, folders: Sequence[Folder], option: str, inquiry: Inquiry) -> Folder:
     """One of the folders that could be a split: not a smaller copy of another, else the user's."""
     by_name = surveyed.folders | {folder.name: folder for folder in folders}
     distinct = without_copies(surveyed, folders)
@@ -95,16 +93,16 @@ def one_of(
     return by_name[inquiry.choose(option, text, meanings, allowed=list(by_name))]
 
 
-def without_copies(surveyed: Survey, folders: Sequence[ImageFolder]) -> list[ImageFolder]:
+def without_copies(surveyed: Survey, folders: Sequence[Folder]) -> list[Folder]:
     """The folders without those that hold the same files: a usual name wins, then larger images."""
-    by_files: dict[frozenset[str], list[ImageFolder]] = {}
+    by_files: dict[frozenset[str], list[Folder]] = {}
     for folder in folders:
         stems = frozenset(image.rpartition(".")[0] for image in folder.images)
         by_files.setdefault(stems, []).append(folder)
     return [folder for copies in by_files.values() for folder in _best_copies(surveyed, copies)]
 
 
-def _best_copies(surveyed: Survey, copies: Sequence[ImageFolder]) -> list[ImageFolder]:
+def _best_copies(surveyed: Survey, copies: Sequence[Folder]) -> list[Folder]:
     """Of folders with the same files the usual one, else the one of the largest images.
 
     Copies of one size, such as a grey and a colored one, stay where their bytes differ.
@@ -120,11 +118,11 @@ def _best_copies(surveyed: Survey, copies: Sequence[ImageFolder]) -> list[ImageF
     return largest if len(contents) > 1 else largest[:1]
 
 
-def _side(surveyed: Survey, folder: ImageFolder) -> int:
+def _side(surveyed: Survey, folder: Folder) -> int:
     """The median short side of some of a folder's images in pixels."""
     return sizes_of(_some_files(surveyed, folder))[0].side
 
 
-def _some_files(surveyed: Survey, folder: ImageFolder) -> list[Path]:
+def _some_files(surveyed: Survey, folder: Folder) -> list[Path]:
     images = folder.images[:: max(1, len(folder.images) // N_MEASURED)]
     return [surveyed.root / folder.path_of(image) for image in images]

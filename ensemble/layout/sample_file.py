@@ -12,7 +12,7 @@ from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import placements, smallest
 from ensemble.layout.questions import Inquiry, Question
 from ensemble.layout.roles import Roles
-from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.test_images import TestImages
 
@@ -101,7 +101,7 @@ def _without_test(
             "file, or go without it"
         )
         return Question(text, (plain,))
-    unlabeled = TestImages(ImageFolder(labeling.folder.name, rest), len(rest))
+    unlabeled = TestImages(Folder(labeling.folder.name, rest), len(rest))
     return unfit_sample(None, labeling, unlabeled, tables)
 
 

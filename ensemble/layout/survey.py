@@ -23,7 +23,7 @@ LARGEST_TABLE = 1 << 30  # bytes
 
 
 @dataclass(frozen=True)
-class ImageFolder:
+class Folder:
     """A folder and the images below it, as sorted POSIX paths in it; its name is under the root."""
 
     name: str
@@ -73,7 +73,7 @@ class Survey:
     """The image folders below a root by name, `.` first, and the tables; scanned lists the rest."""
 
     root: Path
-    folders: dict[str, ImageFolder]
+    folders: dict[str, Folder]
     tables: tuple[Table, ...]
     scanned: Scan
 
@@ -82,7 +82,7 @@ class Survey:
         """The POSIX paths of all images under the root."""
         return self.folders["."].images
 
-    def children(self, folder: ImageFolder) -> list[ImageFolder]:
+    def children(self, folder: Folder) -> list[Folder]:
         """The folders of a folder that hold images, as far down as splits may lie."""
         prefix = "" if folder.name == "." else f"{folder.name}/"
         names = [f"{prefix}{name}" for name in folder.subfolders]
@@ -153,7 +153,7 @@ def _tables_in(folder: Path) -> list[Path]:
     return [path for path in paths if path.stat().st_size <= LARGEST_TABLE]
 
 
-def _with_its_header(root: Path, table: Table, images: ImageFolder) -> Table | None:
+def _with_its_header(root: Path, table: Table, images: Folder) -> Table | None:
     """A table whose first row names an image, like the rows below it, has no header.
 
     A text whose first row is neither a header nor an image is no table: None. Raises DataError for
@@ -169,12 +169,12 @@ def _with_its_header(root: Path, table: Table, images: ImageFolder) -> Table | N
     return table if table.has_header else None
 
 
-def _folders(images: tuple[str, ...]) -> dict[str, ImageFolder]:
+def _folders(images: tuple[str, ...]) -> dict[str, Folder]:
     """The folders that may be a split: not those below a folder of many folders."""
-    folders = {".": ImageFolder(".", images)}
+    folders = {".": Folder(".", images)}
     level = [folders["."]]
     for _ in range(MAX_DEPTH):
-        below: list[ImageFolder] = []
+        below: list[Folder] = []
         for folder in level:
             if len(folder.subfolders) <= MAX_CHILDREN:
                 below += _children(folder)
@@ -183,10 +183,10 @@ def _folders(images: tuple[str, ...]) -> dict[str, ImageFolder]:
     return folders
 
 
-def _children(folder: ImageFolder) -> list[ImageFolder]:
+def _children(folder: Folder) -> list[Folder]:
     inside: dict[str, list[str]] = {}
     for image in folder.images:
         child, slash, rest = image.partition("/")
         if slash:
             inside.setdefault(child, []).append(rest)
-    return [ImageFolder(folder.path_of(name), tuple(inside[name])) for name in sorted(inside)]
+    return [Folder(folder.path_of(name), tuple(inside[name])) for name in sorted(inside)]

@@ -8,7 +8,7 @@ from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement, placements, smallest
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, one_of
-from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Table
 from ensemble.layout.validation import Splits
 
@@ -21,7 +21,7 @@ class TestImages:
     images where no table names them that a recipe could; rule says how they fit, where not plainly.
     """
 
-    folder: ImageFolder
+    folder: Folder
     n_images: int
     table: Table | None = None
     id_column: str = ""
@@ -36,7 +36,7 @@ def test_images(
     labeling: Labeling,
     sample: Table | None,
     placed: Mapping[str, tuple[Table, Placement]],
-    valid: ImageFolder | None,
+    valid: Folder | None,
     inquiry: Inquiry,
 ) -> TestImages | None:
     """The test set, None if there is none."""
@@ -74,12 +74,12 @@ def _is_for_testing(table: Table, placement: Placement, roles: Roles) -> bool:
     return "test" in (by_name, roles.split_of(placement.folder)) and by_name in ("test", None)
 
 
-def _is_labeled(folder: ImageFolder, labeled: set[str]) -> bool:
+def _is_labeled(folder: Folder, labeled: set[str]) -> bool:
     """Whether all images of a folder have labels."""
     return all(folder.path_of(image) in labeled for image in folder.images)
 
 
-def _shares(folder: ImageFolder, labeled: set[str]) -> bool:
+def _shares(folder: Folder, labeled: set[str]) -> bool:
     """Whether training images lie in a folder."""
     return any(folder.path_of(image) in labeled for image in folder.images)
 

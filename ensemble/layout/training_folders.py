@@ -9,7 +9,7 @@ from ensemble.layout.inner_folders import MASK_WORDS, no_masks, without_masks, w
 from ensemble.layout.labeling import Labeling, by_folders
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, inner, one_of
-from ensemble.layout.survey import ImageFolder, Survey
+from ensemble.layout.survey import Folder, Survey
 
 N_STRAY = 10  # fewer images than this beside a folder of classes are a logo or a preview
 IMAGE_WORDS = {  # names of folders of images, never of a class
@@ -47,7 +47,7 @@ def _are_groups(names: Sequence[str]) -> bool:
     return all(matches) and len(words) == 1 and is_group_name(words.pop())
 
 
-def training_folders(surveyed: Survey, roles: Roles) -> list[ImageFolder]:
+def training_folders(surveyed: Survey, roles: Roles) -> list[Folder]:
     """The folders that may hold the training images, if no table says which."""
     if roles["train"]:
         return list(roles["train"])
@@ -66,17 +66,17 @@ def training_folders(surveyed: Survey, roles: Roles) -> list[ImageFolder]:
     )
 
 
-def _beside_splits(surveyed: Survey, roles: Roles, root: ImageFolder) -> list[ImageFolder]:
+def _beside_splits(surveyed: Survey, roles: Roles, root: Folder) -> list[Folder]:
     """What lies beside validation and test folders: the only folder, or class folders."""
     splits = [folder.name.partition("/")[0] for folder in (*roles["valid"], *roles["test"])]
     rest = [child for child in surveyed.children(root) if child.name not in splits]
     if len(rest) == 1:
         return [inner(surveyed, rest[0])]
     images = tuple(image for image in root.images if image.partition("/")[0] not in splits)
-    return [ImageFolder(".", images)] if rest else []
+    return [Folder(".", images)] if rest else []
 
 
-def _named_as_images(outer: ImageFolder, folders: Sequence[ImageFolder]) -> list[ImageFolder]:
+def _named_as_images(outer: Folder, folders: Sequence[Folder]) -> list[Folder]:
     """The one folder whose name says images, beside masks or, if it has classes, loose images."""
     n_above = 0 if outer.name == "." else outer.name.count("/") + 1
     named = [
@@ -87,7 +87,7 @@ def _named_as_images(outer: ImageFolder, folders: Sequence[ImageFolder]) -> list
     return named if is_clear and (not rest or len(named[0].classes) > 1) else []
 
 
-def _variants(folders: Sequence[ImageFolder]) -> list[ImageFolder]:
+def _variants(folders: Sequence[Folder]) -> list[Folder]:
     """The folders, where each has the same classes in another form, such as grey and colored."""
     variants = [folder for folder in folders if len(folder.classes) > 1]
     has_names = not any(folder.last_name.isdigit() for folder in folders)
@@ -100,7 +100,7 @@ def _variants(folders: Sequence[ImageFolder]) -> list[ImageFolder]:
     )
 
 
-def _beside_a_logo(root: ImageFolder, folders: Sequence[ImageFolder]) -> list[ImageFolder]:
+def _beside_a_logo(root: Folder, folders: Sequence[Folder]) -> list[Folder]:
     """The only folder, with classes, beside a few loose images."""
     n_loose = sum("/" not in image for image in root.images)
     is_clear = 0 < n_loose < N_STRAY and len(folders) == 1 and len(folders[0].classes) > 1

@@ -18,7 +18,7 @@ from ensemble.layout.labeling import Labeling
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.roles import Roles, roles
 from ensemble.layout.sample_file import NO_SAMPLE, choose_sample, unfit_sample
-from ensemble.layout.survey import ImageFolder, Survey, survey
+from ensemble.layout.survey import Folder, Survey, survey
 from ensemble.layout.table import Table
 from ensemble.layout.targets import with_target
 from ensemble.layout.test_images import TestImages, images_of_test_rows, test_images
@@ -38,7 +38,7 @@ class Understanding:
     n_in_folder: int
     labeling: Labeling
     splits: Splits
-    valid: ImageFolder | None
+    valid: Folder | None
     test: TestImages | None
     sample: Table | None
     cells: Cells

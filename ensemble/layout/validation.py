@@ -10,7 +10,7 @@ from ensemble.dataset.filenames import same_form, without_suffix
 from ensemble.dataset.split_names import usual_split
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.roles import Roles
-from ensemble.layout.survey import ImageFolder
+from ensemble.layout.survey import Folder
 from ensemble.layout.table import Column
 
 # what the cells of a column of splits say
@@ -25,7 +25,7 @@ SPLIT_WORDS = {
 YES_NO = {"isvalid": "valid", "isval": "valid", "isvalidation": "valid", "istest": "test"}
 
 
-def validation_folder(roles: Roles, labeling: Labeling) -> ImageFolder | None:
+def validation_folder(roles: Roles, labeling: Labeling) -> Folder | None:
     """A folder of labeled images for validation; of several test folders, a labeled one serves."""
     labeled = [folder for folder in roles["valid"] if _is_labeled(folder, labeling)]
     if labeled:
@@ -38,7 +38,7 @@ def validation_folder(roles: Roles, labeling: Labeling) -> ImageFolder | None:
     return None if is_test else labeled[0]
 
 
-def _is_labeled(folder: ImageFolder, labeling: Labeling) -> bool:
+def _is_labeled(folder: Folder, labeling: Labeling) -> bool:
     """Whether the images of a folder have labels of the same kind."""
     if folder.name == labeling.folder.name:
         return False
