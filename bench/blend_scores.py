@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 
 from ensemble import metrics
-from ensemble.blending.estimate import METRICS
+from ensemble.blending.cross_fit import METRICS
+from ensemble.blending.options import Options
 from ensemble.blending.pool import open_pool
-from ensemble.blending.rating import Options, rate
+from ensemble.blending.rating import rate
 from ensemble.predictions import Array, Predictions
 
 # members, validation rows, classes

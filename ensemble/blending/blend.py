@@ -9,11 +9,13 @@ import numpy as np
 from ensemble import metrics
 from ensemble.blending import selection
 from ensemble.blending.calibration import Calibrated, Calibration, calibrate
+from ensemble.blending.cross_fit import METRICS
 from ensemble.blending.diversity import Diversity, diversity
-from ensemble.blending.estimate import METRICS, seed_from
+from ensemble.blending.folds import seed_from
 from ensemble.blending.mixture import Mixture
+from ensemble.blending.options import Options
 from ensemble.blending.pool import Pool, open_pool
-from ensemble.blending.rating import Options, Rating, Table, rate, verdict
+from ensemble.blending.rating import Rating, Table, rate, verdict
 from ensemble.blending.selection import Group
 from ensemble.metrics import Interval
 from ensemble.predictions import Array, Predictions, aligned

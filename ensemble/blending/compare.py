@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ensemble import metrics
-from ensemble.blending.estimate import METRICS, seed_from
+from ensemble.blending.cross_fit import METRICS
+from ensemble.blending.folds import seed_from
 from ensemble.errors import MismatchError, SelectionError
 from ensemble.metrics import TIE, Interval
 from ensemble.predictions import Array, aligned

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.blending.estimate import N_FOLDS, N_NESTED, Outcomes, hits_and_losses
+from ensemble.blending.cross_fit import Outcomes, hits_and_losses
+from ensemble.blending.folds import N_FOLDS, N_NESTED
 from ensemble.blending.pool import Pool
 from ensemble.predictions import Array
 

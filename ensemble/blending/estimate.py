@@ -1,133 +1,19 @@
 """The honest score of blending rules: weights are never scored on rows that fitted them.
 
-Cross-fitting: weights fitted on four of five folds of the rows score the fifth, for each fold in
-turn, ten times with other folds. The first repeats are nested: weights fitted without a fold and
-without one more fold score it too. They choose a weighting that has not seen the rows it is scored
-on, and they show how much wider the intervals must be: the plain interval ignores the weights' own
-variance (Bates, Hastie and Tibshirani, "Cross-validation: what does it estimate and how well does
-it do it?", 2021). These folds split the validation rows; a recipe's folds train networks.
+`cross_fit.py` scores the rules. Its nested repeats choose a weighting that has not seen the rows it
+is scored on, and they show how much wider the intervals must be: the plain interval ignores the
+weights' own variance (Bates, Hastie and Tibshirani, "Cross-validation: what does it estimate and
+how well does it do it?", 2021).
 """
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-from ensemble import metrics
-from ensemble.blending.margins import Margins
-from ensemble.blending.pool import FitRows, Pool
-from ensemble.metrics import TIE, Interval
+from ensemble.blending.cross_fit import Outcomes
+from ensemble.blending.folds import N_FOLDS, N_NESTED
+from ensemble.metrics import TIE
 from ensemble.predictions import Array
-from ensemble.runs import Run
-
-N_FOLDS, N_REPEATS, N_NESTED = 5, 10, 3
-METRICS = ("accuracy", "log_loss")
-
-# rows -> weights fitted on them, (rules, members), 0 for members not chosen; the last rule is the
-# anchor, whose weights never change
-Fit = Callable[[FitRows], Array]
-
-
-@dataclass(frozen=True, eq=False)
-class Outcomes:
-    """Hits [0] and losses in nats [1] of rules, on rows that did not fit their weights.
-
-    rows is (2, repeats, rules, rows). sums[metric, repeat, fold, without, rule] adds up the rows of
-    a fold under weights fitted without it and without one more fold (without = fold: without it
-    alone); gram holds the sums of products of two rules' outcomes; both cover the nested repeats.
-    sizes is (repeats, folds). weights[repeat, fold, rule, member] were fitted without that fold;
-    folds[repeat] is the fold of each row.
-    """
-
-    rows: Array
-    sums: Array
-    gram: Array
-    sizes: Array
-    weights: Array
-    folds: Array
-
-
-def cross_fit(pool: Pool, fit_rows: FitRows, fit: Fit, seed: int) -> Outcomes:
-    """Score rules by repeated cross-fitting; fit_rows are all rows of the pool."""
-    folds = np.stack(list(_folds(pool.targets, pool.groups, seed)))
-    weights = [
-        _fold_weights(fit_rows, fold_of, fit, is_nested=repeat < N_NESTED)
-        for repeat, fold_of in enumerate(folds)
-    ]
-    n_rules = len(weights[0][0][0])
-    rows = np.zeros((2, N_REPEATS, n_rules, len(pool.targets)))
-    sums = np.zeros((2, N_NESTED, N_FOLDS, N_FOLDS, n_rules))
-    gram = np.zeros((*sums.shape, n_rules))
-    for block, margins in pool.blocks():
-        for repeat, fold_of in enumerate(folds):
-            for k in range(N_FOLDS):
-                inside = np.flatnonzero(fold_of[block] == k)
-                if not len(inside):
-                    continue
-                positions = inside + block.start
-                blends = np.concatenate(weights[repeat][k])
-                scored = hits_and_losses(pool, margins.take(inside), positions, blends)
-                scored = scored.reshape(2, -1, n_rules, len(positions))
-                rows[:, repeat][:, :, positions] = scored[:, _without_itself(repeat, k)]
-                if repeat < N_NESTED:
-                    sums[:, repeat, k] += scored.sum(3)
-                    gram[:, repeat, k] += scored @ scored.transpose(0, 1, 3, 2)
-    by_fold = [
-        [weights[repeat][k][_without_itself(repeat, k)] for k in range(N_FOLDS)]
-        for repeat in range(N_REPEATS)
-    ]
-    sizes = np.stack([np.bincount(fold_of, minlength=N_FOLDS) for fold_of in folds])
-    return Outcomes(rows, sums, gram, sizes, np.array(by_fold), folds)
-
-
-def hits_and_losses(pool: Pool, margins: Margins, positions: Array, weights: Array) -> Array:
-    """Hits and losses of blends, (2, blends, rows).
-
-    margins are those of the rows at these positions; weights is (blends, members).
-    """
-    hits = margins.hits(weights)
-    if pool.is_log:
-        return np.stack([hits, margins.losses(weights)])
-    true = weights @ pool.true.take(positions, axis=1)
-    return np.stack([hits, -np.log(true)])
-
-
-def _without_itself(repeat: int, k: int) -> int:
-    """Where `_fold_weights` lists the weights fitted without fold k alone."""
-    return k if repeat < N_NESTED else 0
-
-
-def _folds(targets: Array, groups: Array | None, seed: int) -> Iterator[Array]:
-    """Stratified folds, N_REPEATS times: the fold of each row, (rows,) from 0 to N_FOLDS - 1.
-
-    Rows of a group share a fold; groups are dealt by the class of their first row, the largest
-    first.
-    """
-    rng = np.random.default_rng(seed)
-    units = np.arange(len(targets)) if groups is None else groups
-    _, first, sizes = np.unique(units, return_index=True, return_counts=True)
-    for _ in range(N_REPEATS):
-        order = rng.permutation(len(first))
-        by_class = order[np.lexsort((-sizes[order], targets[first[order]]))]
-        fold_of = np.empty(len(first), np.int64)
-        fold_of[by_class] = np.arange(len(first)) % N_FOLDS
-        yield fold_of[units]
-
-
-def _fold_weights(
-    fit_rows: FitRows, fold_of: Array, fit: Fit, is_nested: bool
-) -> list[list[Array]]:
-    """[fold][without]: weights (rules, members) fitted without both.
-
-    Not nested: [fold][0], fitted without the fold alone.
-    """
-    weights: dict[tuple[int, int], Array] = {}
-    for k in range(N_FOLDS):
-        for j in range(k, N_FOLDS) if is_nested else [k]:
-            kept = np.flatnonzero((fold_of != k) & (fold_of != j))
-            weights[k, j] = weights[j, k] = fit(fit_rows.take(kept))
-    return [[weights[k, j] for j in (range(N_FOLDS) if is_nested else [k])] for k in range(N_FOLDS)]
 
 
 def simplest_near_best(metric: int, totals: Array, gram: Array, n_rows: float) -> int:
@@ -252,48 +138,3 @@ def _weights_variance(outcomes: Outcomes, metric: int, choice: Array, against: i
         square = np.bincount(cell, change**2)[kept] / n[kept]
         variances.append(mean**2 - (square - mean**2) / (n[kept] - 1))
     return float(np.concatenate(variances).mean())
-
-
-def accuracy_interval(
-    hits: Array, width: float, seed: int, groups: Array | None = None
-) -> Interval:
-    """The interval of the mean of hits, width times as wide as the plain one.
-
-    Wilson's, with as many rows as that width is worth; with groups their bootstrap. hits and groups
-    are (rows,).
-    """
-    if groups is None:
-        return metrics.wilson(float(hits.mean()), len(hits) / width**2)
-    widened = metrics.bootstrap_mean(metrics.by_group(hits, groups), seed).widened(width)
-    return Interval(widened.value, max(0.0, widened.low), min(1.0, widened.high))
-
-
-def run_accuracy(run: Run) -> Interval:
-    """The validation accuracy of a run with its interval.
-
-    Reads valid.npz only if rows belong to groups. Raises DamagedError.
-    """
-    if not run.data.is_grouped:
-        return metrics.wilson(run.scores.accuracy, run.data.n_rows)
-    valid = run.valid().canonical()
-    assert valid.targets is not None  # Run.valid refuses predictions without targets
-    assert valid.groups is not None
-    groups = np.unique(valid.groups, return_inverse=True)[1]
-    hits = metrics.hits(valid.probs, valid.targets)
-    return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
-
-
-def log_loss_interval(
-    losses: Array, width: float, seed: int, groups: Array | None = None
-) -> Interval:
-    """The bootstrap interval of the mean over rows or groups, width times as wide.
-
-    losses is (rows,).
-    """
-    widened = metrics.bootstrap_mean(metrics.by_group(losses, groups), seed).widened(width)
-    return Interval(widened.value, max(0.0, widened.low), widened.high)
-
-
-def seed_from(fingerprint: str) -> int:
-    """A seed of a data set: the same rows are split into the same folds every time."""
-    return int.from_bytes(hashlib.sha256(fingerprint.encode()).digest()[:8], "big")

@@ -7,53 +7,14 @@ from typing import Any
 import numpy as np
 
 from ensemble import metrics
-from ensemble.blending import estimate
-from ensemble.blending.estimate import METRICS, N_FOLDS, N_REPEATS, Outcomes
-from ensemble.blending.pool import MEMORY, FitRows, Pool
-from ensemble.blending.selection import Selection
-from ensemble.blending.weighting import CHOICES, weightings
-from ensemble.errors import SelectionError
+from ensemble.blending import estimate, intervals
+from ensemble.blending.cross_fit import METRICS, Outcomes, cross_fit, hits_and_losses
+from ensemble.blending.folds import N_FOLDS, N_REPEATS
+from ensemble.blending.options import Options
+from ensemble.blending.pool import Pool
+from ensemble.blending.rules import BEST_MEMBER, Rules
 from ensemble.metrics import TIE, Interval
 from ensemble.predictions import Array
-
-BEST_MEMBER = "best member"
-
-
-@dataclass(frozen=True)
-class Options:
-    """How members are selected, weighted and averaged."""
-
-    min_acc: float = 0.0
-    per_arch: int = 0
-    max_members: int = 0
-    weights: str = "accuracy"
-    metric: str = "accuracy"
-    average: str = "arithmetic"
-    calibrate: bool = False
-
-    def __post_init__(self) -> None:
-        allowed = {"weights": CHOICES, "metric": METRICS, "average": ("arithmetic", "geometric")}
-        for key, values in allowed.items():
-            option = getattr(self, key)
-            if option not in values:
-                raise SelectionError(f"--{key} {option} is not one of {', '.join(values)}")
-        if not 0 <= self.min_acc <= 1:
-            raise SelectionError(f"--min-acc {self.min_acc}: from 0 to 1 is allowed")
-        for key in ("per_arch", "max_members"):
-            limit = getattr(self, key)
-            if limit < 0:
-                flag = key.replace("_", "-")
-                raise SelectionError(f"--{flag} {limit}: 0 (no limit) or more is allowed")
-
-    @property
-    def is_log(self) -> bool:
-        """Whether logarithms are averaged."""
-        return self.average == "geometric"
-
-    @property
-    def selection(self) -> Selection:
-        """The options that select members."""
-        return Selection(self.min_acc, self.per_arch, self.max_members, self.metric)
 
 
 @dataclass(frozen=True)
@@ -99,57 +60,6 @@ def verdict(difference: Interval, n_rows: int) -> str:
     return f"not distinguishable at n={n_rows}"
 
 
-class Rules:
-    """Every rule in the table, as one function from rows to weights.
-
-    First the best member, then the weightings, simplest first, then an anchor: equal weights for
-    every run, whatever the rows.
-    """
-
-    def __init__(self, pool: Pool, options: Options, archs: Sequence[str]) -> None:
-        self.options, self.archs = options, archs
-        self.fit_rows = pool.fit_rows()
-        has_margins = self.fit_rows.margins is not None
-        self.weightings = weightings(options.metric, options.is_log, has_margins)
-        self.names = (BEST_MEMBER, *self.weightings)
-        self.missing = self._missing(pool.margin_bytes)
-        if options.weights not in (*self.names, "best"):
-            raise SelectionError(
-                f"--weights {options.weights} is not available here\n{self.missing}"
-            )
-
-    def _missing(self, margin_bytes: int) -> str:
-        if "logloss" not in self.names:
-            return "logloss weights are the optimum of an arithmetic mean: --average arithmetic"
-        if "greedy" not in self.names:
-            return (
-                f"greedy by accuracy needs {margin_bytes / 2**30:.1f} GiB, "
-                f"more than {MEMORY / 2**30:.1f}: "
-                "--metric log_loss needs less, --min-acc leaves out runs"
-            )
-        return ""
-
-    def fit(self, rows: FitRows) -> Array:
-        """Weights by every rule fitted on these rows, (rules and the anchor, members)."""
-        n_members, n_rows = rows.hits.shape
-        weights = np.full((len(self.names) + 1, n_members), 1 / n_members)
-        if not n_rows:
-            return weights
-        is_log_loss = self.options.metric == "log_loss"
-        losses = rows.log_losses if is_log_loss else np.zeros(n_members)
-        scores = -losses if is_log_loss else rows.accuracies
-        selected = list(self.options.selection.chosen(rows.accuracies, losses, self.archs))
-        if not selected:
-            selected = [int(np.argmax(scores))]
-        best = selected[int(np.argmax(scores[selected]))]
-        selected_rows = rows.of(np.array(selected))
-        weights[:-1] = 0
-        weights[0, best] = 1
-        for rule_weights, weighting in zip(weights[1:-1], self.weightings.values(), strict=True):
-            rule_weights[selected] = weighting(selected_rows)
-        return weights
-
-
 @dataclass(frozen=True, eq=False)
 class Table:
     """A rating of the best member, of every rule and of `best`, and what they were computed from.
@@ -189,7 +99,7 @@ def rate(pool: Pool, options: Options, archs: Sequence[str], seed: int) -> Table
     """Rate every rule on the rows of a pool by cross-fitting. Raises SelectionError."""
     rules = Rules(pool, options, archs)
     weights = rules.fit(rules.fit_rows)
-    outcomes = estimate.cross_fit(pool, rules.fit_rows, rules.fit, seed)
+    outcomes = cross_fit(pool, rules.fit_rows, rules.fit, seed)
     metric = METRICS.index(options.metric)
     n_rules = len(rules.names)
     rows = outcomes.rows[metric, :, 1:-1].mean(0)
@@ -231,8 +141,8 @@ def _rating(
         name=name,
         n_rows=len(pool.targets),
         metric=METRICS[metric],
-        accuracy=estimate.accuracy_interval(hits, widths[0], seed, pool.groups),
-        log_loss=estimate.log_loss_interval(losses, widths[1], seed, pool.groups),
+        accuracy=intervals.accuracy_interval(hits, widths[0], seed, pool.groups),
+        log_loss=intervals.log_loss_interval(losses, widths[1], seed, pool.groups),
         fitted_accuracy=float(in_sample[0]),
         fitted_log_loss=float(in_sample[1]),
         difference=lead.widened(estimate.widening(outcomes, metric, choice, against=0)),
@@ -242,7 +152,7 @@ def _rating(
 def _in_sample(pool: Pool, weights: Array) -> Array:
     """Mean hits and losses on the rows that fitted the weights, (2, rules)."""
     blocks = [
-        estimate.hits_and_losses(pool, margins, np.arange(block.start, block.stop), weights)
+        hits_and_losses(pool, margins, np.arange(block.start, block.stop), weights)
         for block, margins in pool.blocks()
     ]
     return np.asarray(np.concatenate(blocks, axis=2).mean(2))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ensemble.blending.estimate import run_accuracy
+from ensemble.blending.intervals import run_accuracy
 from ensemble.display.text import (
     LOG_WIDTH,
     count,

@@ -9,7 +9,8 @@ import numpy as np
 from ensemble import __version__, metrics
 from ensemble.blending import Options, make_blend
 from ensemble.blending.compare import Side, compare, recipe_sides
-from ensemble.blending.estimate import accuracy_interval, seed_from
+from ensemble.blending.folds import seed_from
+from ensemble.blending.intervals import accuracy_interval
 from ensemble.errors import DamagedError, EnsembleError, SelectionError
 from ensemble.predictions import Predictions
 from ensemble.reporting.images import Progress, images_of, thumbnails_of, view_of

@@ -6,20 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.blending import Options, make_blend
+from ensemble.blending.cross_fit import cross_fit
 from ensemble.blending.estimate import (
-    N_FOLDS,
-    N_NESTED,
-    N_REPEATS,
-    _folds,
-    accuracy_interval,
     chosen_without_fold,
-    cross_fit,
     mean_outcomes,
-    run_accuracy,
-    seed_from,
     simplest_near_best,
     widening,
 )
+from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS, seed_from, stratified_folds
+from ensemble.blending.intervals import accuracy_interval, run_accuracy
 from ensemble.blending.pool import open_pool
 from ensemble.metrics import wilson
 from ensemble.predictions import Predictions
@@ -263,13 +258,15 @@ def test_cross_fitting_never_splits_groups_and_every_row_has_a_fold(seed, n_grou
     rng = np.random.default_rng(seed)
     groups = np.concatenate([np.arange(n_groups), rng.integers(0, n_groups, 3 * n_groups)])
     targets = rng.integers(0, n_classes, len(groups))
-    for fold_of in _folds(targets, groups, seed):
+    for fold_of in stratified_folds(targets, groups, seed):
         assert all(len(set(fold_of[groups == g].tolist())) == 1 for g in range(n_groups))
         assert set(fold_of.tolist()) == set(range(N_FOLDS))
-    alone = list(_folds(targets, None, seed))
+    alone = list(stratified_folds(targets, None, seed))
     assert all(
         (a == b).all()
-        for a, b in zip(alone, _folds(targets, np.arange(len(targets)), seed), strict=True)
+        for a, b in zip(
+            alone, stratified_folds(targets, np.arange(len(targets)), seed), strict=True
+        )
     )
 
 

@@ -1,0 +1,49 @@
+"""Intervals of cross-fitted scores, wider than the plain ones by the weights' own variance."""
+
+import numpy as np
+
+from ensemble import metrics
+from ensemble.blending.folds import seed_from
+from ensemble.metrics import Interval
+from ensemble.predictions import Array
+from ensemble.runs import Run
+
+
+def accuracy_interval(
+    hits: Array, width: float, seed: int, groups: Array | None = None
+) -> Interval:
+    """The interval of the mean of hits, width times as wide as the plain one.
+
+    Wilson's, with as many rows as that width is worth; with groups their bootstrap. hits and groups
+    are (rows,).
+    """
+    if groups is None:
+        return metrics.wilson(float(hits.mean()), len(hits) / width**2)
+    widened = metrics.bootstrap_mean(metrics.by_group(hits, groups), seed).widened(width)
+    return Interval(widened.value, max(0.0, widened.low), min(1.0, widened.high))
+
+
+def run_accuracy(run: Run) -> Interval:
+    """The validation accuracy of a run with its interval.
+
+    Reads valid.npz only if rows belong to groups. Raises DamagedError.
+    """
+    if not run.data.is_grouped:
+        return metrics.wilson(run.scores.accuracy, run.data.n_rows)
+    valid = run.valid().canonical()
+    assert valid.targets is not None  # Run.valid refuses predictions without targets
+    assert valid.groups is not None
+    groups = np.unique(valid.groups, return_inverse=True)[1]
+    hits = metrics.hits(valid.probs, valid.targets)
+    return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
+
+
+def log_loss_interval(
+    losses: Array, width: float, seed: int, groups: Array | None = None
+) -> Interval:
+    """The bootstrap interval of the mean over rows or groups, width times as wide.
+
+    losses is (rows,).
+    """
+    widened = metrics.bootstrap_mean(metrics.by_group(losses, groups), seed).widened(width)
+    return Interval(widened.value, max(0.0, widened.low), widened.high)
