@@ -11,7 +11,7 @@ from ensemble.metrics.intervals import (
     wilson,
 )
 from ensemble.metrics.lookup import metric_named, metric_names
-from ensemble.metrics.metric import Metric, Reads, Rule
+from ensemble.metrics.metric import DecisionMetric, Metric, Reads, Rule
 from ensemble.metrics.rows import (
     FLOOR,
     TIE,
@@ -31,6 +31,7 @@ __all__ = [
     "TIE",
     "Array",
     "ClassScore",
+    "DecisionMetric",
     "Interval",
     "Metric",
     "Reads",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.metrics.metric import Metric, few_of_a_class
+from ensemble.metrics.metric import DecisionMetric, few_of_a_class
 from ensemble.metrics.rows import Array, predicted
 
 FEWEST = 5  # rows of a class that an interval of a mean over classes needs
@@ -51,6 +51,13 @@ class ClassCounts:
             self.predicted + 3 * takes_part, self.right + 2 * takes_part, self.true + 3 * takes_part
         )
 
+    @classmethod
+    def of_tables(cls, tables: Array) -> "ClassCounts":
+        """The counts of tables (sets, true, predicted) of the same rows."""
+        right = np.diagonal(tables, axis1=1, axis2=2)
+        counts = tables.sum(1), right, tables[0].sum(1)
+        return cls(*(of_classes.astype(np.float64) for of_classes in counts))
+
     @property
     def f1(self) -> Array:
         """The F1 of each class, (sets, classes); 0 for a class without rows and predictions."""
@@ -68,7 +75,7 @@ ClassWeights = Callable[[ClassCounts], Array]
 
 
 @dataclass(frozen=True)
-class WeightedF1(Metric):
+class WeightedF1(DecisionMetric):
     """A weighted mean of the classes' F1, the harmonic mean of precision and recall.
 
     class_weights are those of one class, of all, by rows, or of the weakest. A class without rows
@@ -81,8 +88,14 @@ class WeightedF1(Metric):
     def values(self, probs: Array, targets: Array) -> Array:
         """The mean F1, (...,)."""
         counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
-        means = (self.class_weights(counts) * counts.f1).sum(-1)
-        return np.asarray(means.reshape(probs.shape[:-2]))
+        return self._means(counts).reshape(probs.shape[:-2])
+
+    def values_of_tables(self, tables: Array) -> Array:
+        """The mean F1 of each table, (sets,)."""
+        return self._means(ClassCounts.of_tables(tables))
+
+    def _means(self, counts: ClassCounts) -> Array:
+        return np.asarray((self.class_weights(counts) * counts.f1).sum(-1))
 
     def contributions(self, probs: Array, targets: Array) -> Array:
         """value + n * the sum over classes of weight * (2 [hit] - F1 [true] - F1 [predicted]) / size.
@@ -157,14 +170,17 @@ def of_weakest(counts: ClassCounts) -> Array:
 
 
 @dataclass(frozen=True)
-class BalancedAccuracy(Metric):
+class BalancedAccuracy(DecisionMetric):
     """The mean recall of the classes that have rows."""
 
     def values(self, probs: Array, targets: Array) -> Array:
         """The mean recall, (...,)."""
         counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
-        means = counts.recall.sum(-1) / np.count_nonzero(counts.true)
-        return np.asarray(means.reshape(probs.shape[:-2]))
+        return _mean_recall(counts).reshape(probs.shape[:-2])
+
+    def values_of_tables(self, tables: Array) -> Array:
+        """The mean recall of each table, (sets,)."""
+        return _mean_recall(ClassCounts.of_tables(tables))
 
     def contributions(self, probs: Array, targets: Array) -> Array:
         """value + (hit - recall of the true class) * n / (its rows * classes with rows), (..., rows)."""
@@ -189,8 +205,12 @@ class BalancedAccuracy(Metric):
         return few_of_a_class(self.classes, n_rows, FEWEST)
 
 
+def _mean_recall(counts: ClassCounts) -> Array:
+    return np.asarray(counts.recall.sum(-1) / np.count_nonzero(counts.true))
+
+
 @dataclass(frozen=True)
-class QuadraticKappa(Metric):
+class QuadraticKappa(DecisionMetric):
     """1 - squared distances of truth and prediction / those of independent ones (Cohen, 1968).
 
     scikit-learn's `cohen_kappa_score(weights="quadratic", labels=...)` with all classes in the
@@ -205,8 +225,15 @@ class QuadraticKappa(Metric):
         """The kappa, (...,)."""
         true, labels = self._steps(probs, targets)
         distances, expected = ((true - labels) ** 2).sum(-1), _expected(true, labels)
-        kappas = np.where(expected > 0, 1 - distances / np.where(expected > 0, expected, 1), 0.0)
-        return np.asarray(kappas.reshape(probs.shape[:-2]))
+        return _kappas(distances, expected).reshape(probs.shape[:-2])
+
+    def values_of_tables(self, tables: Array) -> Array:
+        """The kappa of each table, (sets,)."""
+        steps = np.array(self.positions, dtype=np.float64)
+        squares = (steps[:, None] - steps) ** 2
+        n_true, n_predicted = tables.sum(2), tables.sum(1)
+        expected = np.einsum("st,tp,sp->s", n_true, squares, n_predicted) / n_true[0].sum()
+        return _kappas((tables * squares).sum((1, 2)), expected)
 
     def contributions(self, probs: Array, targets: Array) -> Array:
         """kappa + n * ((1 - kappa) * change - (true - predicted)^2) / expected, (..., rows).
@@ -270,6 +297,11 @@ def _f1_of_share(shares: Array) -> tuple[Array, Array]:
 
 def _unchanged(shares: Array) -> tuple[Array, Array]:
     return shares, np.ones_like(shares)
+
+
+def _kappas(distances: Array, expected: Array) -> Array:
+    kappas = 1 - distances / np.where(expected > 0, expected, 1)
+    return np.asarray(np.where(expected > 0, kappas, 0.0))
 
 
 def _expected(true: Array, labels: Array) -> Array:

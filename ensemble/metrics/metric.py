@@ -61,6 +61,19 @@ class Metric(ABC):
         """Why these rows, (rows,), are too few for an interval; "" where they suffice."""
 
 
+@dataclass(frozen=True)
+class DecisionMetric(Metric):
+    """A metric of the table of true and predicted classes."""
+
+    @abstractmethod
+    def values_of_tables(self, tables: Array) -> Array:
+        """The value of each table, (sets,), float64.
+
+        tables counts the rows of each true and predicted class, (sets, true, predicted); all sets
+        are about the same rows, at least one.
+        """
+
+
 def few_of_a_class(classes: tuple[str, ...], n_rows: Array, at_least: int) -> str:
     """The first class of fewer rows than that, in words; "" where all have enough.
 

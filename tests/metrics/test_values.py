@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
-from ensemble.metrics import FLOOR, metric_named, metric_names
+from ensemble.metrics import FLOOR, DecisionMetric, metric_named, metric_names, predicted
 
 
 def f1_of(average):
@@ -265,3 +265,15 @@ def test_the_order_of_columns_changes_nothing(data, drawn):
             atol=1e-12,
             err_msg=name,
         )
+
+
+@given(data=st.data())
+def test_a_metric_of_decisions_is_that_of_their_table(data, tied_predictions, every_metric):
+    n_classes = data.draw(st.integers(2, 5))
+    probs, targets = data.draw(tied_predictions(n_classes))
+    table = np.zeros((1, n_classes, n_classes), int)
+    np.add.at(table[0], (targets, predicted(probs)), 1)
+    for metric in every_metric(n_classes):
+        if isinstance(metric, DecisionMetric):
+            expected = pytest.approx(float(metric.values(probs, targets)), abs=1e-12)
+            assert metric.values_of_tables(table).tolist() == [expected]
