@@ -1,7 +1,7 @@
 """A blend: its members and weights, its test probabilities, and an honest estimate of its score."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -9,13 +9,13 @@ import numpy as np
 from ensemble import metrics
 from ensemble.blending import selection
 from ensemble.blending.calibration import Calibrated, Calibration, calibrate
-from ensemble.blending.cross_fit import METRICS
 from ensemble.blending.diversity import Diversity, diversity
 from ensemble.blending.folds import seed_from
 from ensemble.blending.mixture import Mixture
 from ensemble.blending.options import Options
 from ensemble.blending.pool import Pool, open_pool
 from ensemble.blending.rating import Rating, Table, rate, verdict
+from ensemble.blending.scoring import Scoring, all_values, scoring_of
 from ensemble.blending.selection import Group
 from ensemble.metrics import Interval
 from ensemble.predictions import Array, Predictions, aligned
@@ -54,10 +54,11 @@ class Blend:
 
     table rates the best member and every weighting, valid is the rating of the one in the options;
     chosen_weighting is that one's name or, for `best`, the weighting it chose; missing says what
-    the table lacks. diversity is in the order of group.runs. predictions are the blended test
-    probabilities, None without a test set; of the members' refits if every member has one. test
-    holds their scores if the test set is labeled; all other scores are of the networks before any
-    refit.
+    the table lacks, metric_note why the runs' data.metric is not what the blend is scored by.
+    in_sample holds every metric of the written blend on all validation rows. diversity is in the
+    order of group.runs. predictions are the blended test probabilities, None without a test set; of
+    the members' refits if every member has one. test holds their scores if the test set is labeled;
+    all other scores are of the networks before any refit.
     """
 
     group: Group
@@ -67,6 +68,8 @@ class Blend:
     valid: Rating
     chosen_weighting: str
     missing: str
+    metric_note: str
+    in_sample: dict[str, float]
     diversity: Diversity
     calibrated: Calibrated
     mixture: Mixture
@@ -119,21 +122,28 @@ class Blend:
 
 
 def make_blend(
-    runs: Sequence[Run], options: Options | None = None, data: str | None = None
+    runs: Sequence[Run],
+    options: Options | None = None,
+    data: str | None = None,
+    positive: str | None = None,
 ) -> Blend:
     """Select, weight and score a blend of one group of runs.
 
-    Raises SelectionError, MismatchError, DamagedError.
+    positive is the class that f1 is about, in place of the runs' data.positive. Raises
+    SelectionError, MetricError, MismatchError, DamagedError.
     """
     options = options or Options()
     group = selection.choose_group(runs, data)
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log)
+    scoring, metric_note = scoring_of(group.runs, options.metric, pool.classes, positive)
+    options = replace(options, metric=scoring.name)
     archs = [selection.short_arch(run.arch) for run in group.runs]
-    reasons = _select(group.runs, pool, options, archs)
+    reasons = _select(group.runs, pool, options, archs, scoring)
     seed = seed_from(group.runs[0].data.valid)
-    table = rate(pool, options, archs, seed)
+    table = rate(pool, options, archs, seed, scoring)
     members = _members(group.runs, table.blend_weights, reasons)
-    calibrated = _calibrate(pool, table, seed)
+    mixed = pool.mixed(np.array([*table.fold_weights, table.blend_weights]))
+    calibrated = _calibrate(mixed, pool, table, seed)
     mixture = _mixture(members, options, calibrated)
     predictions = mixture.of_test({member.run.id: member.run for member in members})
     best = group.runs[int(np.argmax(table.weights[0]))]
@@ -145,7 +155,9 @@ def make_blend(
         valid=table.rating_of(options.weights),
         chosen_weighting=table.rule_name,
         missing=table.missing,
-        diversity=_diversity(pool, table, options),
+        metric_note=metric_note,
+        in_sample=all_values(mixture.calibrated(mixed[-1]), pool.targets, pool.classes, scoring),
+        diversity=diversity(pool, table.outcomes, table.rule, scoring, table.blend_weights > 0),
         calibrated=calibrated,
         mixture=mixture,
         predictions=predictions,
@@ -154,18 +166,26 @@ def make_blend(
 
 
 def _select(
-    runs: Sequence[Run], pool: Pool, options: Options, archs: Sequence[str]
+    runs: Sequence[Run], pool: Pool, options: Options, archs: Sequence[str], scoring: Scoring
 ) -> Mapping[int, str]:
     """The reason by position of every selected run, "" if the threshold selects it.
 
     Raises SelectionError if no run is selected, DamagedError if run.json states another accuracy.
     """
-    rows = pool.fit_rows()
+    rows = scoring.fit_rows(pool)
     for run, accuracy in zip(runs, rows.accuracies.tolist(), strict=True):
         run.check_score(accuracy)
-    reasons = options.selection.chosen(rows.accuracies, rows.log_losses, archs)
+    scores = scoring.member_scores(rows)
+    reasons = options.selection.chosen(rows.accuracies, scores, archs)
     if not reasons:
-        raise selection.nothing_reaches(runs, rows.accuracies, options.min_acc)
+        by_acc = options.min_score is None
+        best = int(np.argmax(rows.accuracies if by_acc else scores))
+        reached = {}
+        if options.min_acc:
+            reached["--min-acc"] = (options.min_acc, float(rows.accuracies[best]))
+        if options.min_score is not None:
+            reached["--min-score"] = (options.min_score, scoring.sign * float(scores[best]))
+        raise selection.nothing_reaches(runs, best, reached)
     return reasons
 
 
@@ -178,13 +198,8 @@ def _members(runs: Sequence[Run], weights: Array, reasons: Mapping[int, str]) ->
     )
 
 
-def _diversity(pool: Pool, table: Table, options: Options) -> Diversity:
-    metric = METRICS.index(options.metric)
-    return diversity(pool, table.outcomes, table.rule, metric, table.blend_weights > 0)
-
-
-def _calibrate(pool: Pool, table: Table, seed: int) -> Calibrated:
-    mixed = pool.mixed(np.array([*table.fold_weights, table.blend_weights]))
+def _calibrate(mixed: Array, pool: Pool, table: Table, seed: int) -> Calibrated:
+    """mixed is (folds + 1, rows, classes): by the weights without each fold, then by all."""
     fold_of = table.outcomes.folds[0]
     return calibrate(mixed[-1], list(mixed[:-1]), fold_of, pool.targets, pool.groups, seed)
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ensemble import metrics
-from ensemble.blending.cross_fit import METRICS
 from ensemble.blending.folds import seed_from
 from ensemble.errors import MismatchError, SelectionError
 from ensemble.metrics import TIE, Interval
@@ -17,6 +16,7 @@ from ensemble.predictions import Array, aligned
 from ensemble.runs import Run, RunStore
 from ensemble.runs.groups import by_recipe
 
+METRICS = ("accuracy", "log_loss")
 N_DRAWS = 10_000
 _MANY_SEEDS = 3  # fewer do not show how much seeds differ
 _FEW_SEEDS = f"these networks: fewer than {_MANY_SEEDS} seeds do not show how much seeds differ"

@@ -5,17 +5,19 @@ turn, ten times with other folds. The first repeats are nested: weights fitted w
 without one more fold score it too.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ensemble.blending.contributions import FoldWeights, member_values, metric_outcomes
 from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS, stratified_folds
 from ensemble.blending.margins import Margins
 from ensemble.blending.pool import FitRows, Pool
+from ensemble.metrics import Metric
 from ensemble.predictions import Array
 
-METRICS = ("accuracy", "log_loss")
+HITS, LOSSES, CONTRIBUTIONS = range(3)
 
 # rows -> weights fitted on them, (rules, members), 0 for members not chosen; the last rule is the
 # anchor, whose weights never change
@@ -24,10 +26,13 @@ Fit = Callable[[FitRows], Array]
 
 @dataclass(frozen=True, eq=False)
 class Outcomes:
-    """Hits [0] and losses in nats [1] of rules, on rows that did not fit their weights.
+    """Outcomes of rules on rows that did not fit their weights, by kind.
 
-    rows is (2, repeats, rules, rows). sums[metric, repeat, fold, without, rule] adds up the rows of
-    a fold under weights fitted without it and without one more fold (without = fold: without it
+    The kinds are hits, losses in nats and, where rules are rated by a metric other than accuracy
+    and log loss, the rows' contributions to it; signs (kinds,) are 1 where more is better, else -1.
+
+    rows is (kinds, repeats, rules, rows). sums[kind, repeat, fold, without, rule] adds up the rows
+    of a fold under weights fitted without it and without one more fold (without = fold: without it
     alone); gram holds the sums of products of two rules' outcomes; both cover the nested repeats.
     sizes is (repeats, folds). weights[repeat, fold, rule, member] were fitted without that fold;
     folds[repeat] is the fold of each row.
@@ -39,15 +44,19 @@ class Outcomes:
     sizes: Array
     weights: Array
     folds: Array
+    signs: tuple[int, ...] = (1, -1)
 
 
-def cross_fit(pool: Pool, fit_rows: FitRows, fit: Fit, seed: int) -> Outcomes:
-    """Score rules by repeated cross-fitting; fit_rows are all rows of the pool."""
+def cross_fit(
+    pool: Pool, fit_rows: FitRows, fit: Fit, seed: int, metric: Metric | None = None
+) -> Outcomes:
+    """Score rules by repeated cross-fitting; fit_rows are all rows of the pool.
+
+    With a metric, rows also contribute to it, and the rows to fit on hold its value of each member.
+    """
     folds = np.stack(list(stratified_folds(pool.targets, pool.groups, seed)))
-    weights = [
-        _fold_weights(fit_rows, fold_of, fit, is_nested=repeat < N_NESTED)
-        for repeat, fold_of in enumerate(folds)
-    ]
+    fitted = _fitted(pool, fit_rows, folds, fit, metric)
+    weights = [_fold_weights(fitted, repeat) for repeat in range(N_REPEATS)]
     n_rules = len(weights[0][0][0])
     rows = np.zeros((2, N_REPEATS, n_rules, len(pool.targets)))
     sums = np.zeros((2, N_NESTED, N_FOLDS, N_FOLDS, n_rules))
@@ -71,7 +80,21 @@ def cross_fit(pool: Pool, fit_rows: FitRows, fit: Fit, seed: int) -> Outcomes:
         for repeat in range(N_REPEATS)
     ]
     sizes = np.stack([np.bincount(fold_of, minlength=N_FOLDS) for fold_of in folds])
-    return Outcomes(rows, sums, gram, sizes, np.array(by_fold), folds)
+    outcomes = Outcomes(rows, sums, gram, sizes, np.array(by_fold), folds)
+    return _with_contributions(outcomes, pool, metric, weights) if metric else outcomes
+
+
+def _with_contributions(
+    outcomes: Outcomes, pool: Pool, metric: Metric, weights: Sequence[FoldWeights]
+) -> Outcomes:
+    rows, sums, gram = metric_outcomes(pool, metric, outcomes.folds, weights)
+    return replace(
+        outcomes,
+        rows=np.concatenate([outcomes.rows, rows[None]]),
+        sums=np.concatenate([outcomes.sums, sums[None]]),
+        gram=np.concatenate([outcomes.gram, gram[None]]),
+        signs=(*outcomes.signs, 1 if metric.is_higher_better else -1),
+    )
 
 
 def hits_and_losses(pool: Pool, margins: Margins, positions: Array, weights: Array) -> Array:
@@ -91,16 +114,35 @@ def _without_itself(repeat: int, k: int) -> int:
     return k if repeat < N_NESTED else 0
 
 
-def _fold_weights(
-    fit_rows: FitRows, fold_of: Array, fit: Fit, is_nested: bool
-) -> list[list[Array]]:
+def _fitted(
+    pool: Pool, fit_rows: FitRows, folds: Array, fit: Fit, metric: Metric | None
+) -> dict[tuple[int, int, int], Array]:
+    """Weights (rules, members) fitted without two folds of a repeat, the first not the later one.
+
+    Both are the same fold where only one is left out, as in all repeats that are not nested.
+    """
+    subsets = {
+        (repeat, k, j): np.flatnonzero((fold_of != k) & (fold_of != j))
+        for repeat, fold_of in enumerate(folds)
+        for k in range(N_FOLDS)
+        for j in (range(k, N_FOLDS) if repeat < N_NESTED else [k])
+    }
+    if metric is None:
+        return {folds_out: fit(fit_rows.take(kept)) for folds_out, kept in subsets.items()}
+    values = member_values(pool, metric, list(subsets.values()))
+    return {
+        folds_out: fit(replace(fit_rows.take(kept), values=subset_values))
+        for (folds_out, kept), subset_values in zip(subsets.items(), values, strict=True)
+    }
+
+
+def _fold_weights(fitted: Mapping[tuple[int, int, int], Array], repeat: int) -> list[list[Array]]:
     """[fold][without]: weights (rules, members) fitted without both.
 
     Not nested: [fold][0], fitted without the fold alone.
     """
-    weights: dict[tuple[int, int], Array] = {}
-    for k in range(N_FOLDS):
-        for j in range(k, N_FOLDS) if is_nested else [k]:
-            kept = np.flatnonzero((fold_of != k) & (fold_of != j))
-            weights[k, j] = weights[j, k] = fit(fit_rows.take(kept))
-    return [[weights[k, j] for j in (range(N_FOLDS) if is_nested else [k])] for k in range(N_FOLDS)]
+    each = range(N_FOLDS)
+    return [
+        [fitted[repeat, min(k, j), max(k, j)] for j in (each if repeat < N_NESTED else [k])]
+        for k in each
+    ]

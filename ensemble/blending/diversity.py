@@ -4,9 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble.blending.contributions import out_of_fold
 from ensemble.blending.cross_fit import Outcomes, hits_and_losses
 from ensemble.blending.folds import N_FOLDS, N_NESTED
 from ensemble.blending.pool import Pool
+from ensemble.blending.scoring import Scoring
+from ensemble.metrics import Metric
 from ensemble.predictions import Array
 
 
@@ -27,18 +30,44 @@ class Diversity:
 
 
 def diversity(
-    pool: Pool, outcomes: Outcomes, rule: int, metric: int, is_member: Array
+    pool: Pool, outcomes: Outcomes, rule: int, scoring: Scoring, is_member: Array
 ) -> Diversity:
     """The diversity of all runs in the pool; is_member (members,) marks those in the blend."""
     wrong = (~pool.hits).astype(np.float32)
     return Diversity(
         disagreement=np.array([(pool.labels != labels).mean(1) for labels in pool.labels]),
         double_fault=(wrong @ wrong.T) / wrong.shape[1],
-        gain=_gain(pool, outcomes, rule, metric, is_member),
+        gain=_gain(pool, outcomes, rule, scoring, is_member),
     )
 
 
-def _gain(pool: Pool, outcomes: Outcomes, rule: int, metric: int, is_member: Array) -> Array:
+def _gain(pool: Pool, outcomes: Outcomes, rule: int, scoring: Scoring, is_member: Array) -> Array:
+    if scoring.contributed is None:
+        totals = _row_sums(pool, outcomes, rule, scoring.kind, is_member)
+        n_outcomes = N_NESTED * len(pool.targets)
+    else:
+        totals = _value_sums(pool, outcomes, rule, scoring.contributed, is_member)
+        n_outcomes = N_NESTED
+    change = (totals[:-1] - totals[-1]) / n_outcomes * scoring.sign
+    gain = np.where(is_member, -change, change)
+    return np.where(is_member & (is_member.sum() == 1), np.nan, gain)
+
+
+def _value_sums(
+    pool: Pool, outcomes: Outcomes, rule: int, metric: Metric, is_member: Array
+) -> Array:
+    """The metric of the blends of `_changed_weights`, summed over nested repeats."""
+    by_repeat = []
+    for repeat in range(N_NESTED):
+        by_fold = outcomes.weights[repeat, :, rule]
+        weights = np.stack([_changed_weights(row, is_member) for row in by_fold], axis=1)
+        mixed = out_of_fold(pool, outcomes.folds[repeat], weights)
+        by_repeat.append([metric.values(probs.T, pool.targets) for probs in mixed])
+    return np.asarray(np.sum(by_repeat, axis=0))
+
+
+def _row_sums(pool: Pool, outcomes: Outcomes, rule: int, kind: int, is_member: Array) -> Array:
+    """Hits or losses of the blends of `_changed_weights`, summed over rows and nested repeats."""
     totals = np.zeros(len(is_member) + 1)
     for block, margins in pool.blocks():
         for repeat in range(N_NESTED):
@@ -48,11 +77,8 @@ def _gain(pool: Pool, outcomes: Outcomes, rule: int, metric: int, is_member: Arr
                     weights = _changed_weights(outcomes.weights[repeat, k, rule], is_member)
                     positions = inside + block.start
                     scored = hits_and_losses(pool, margins.take(inside), positions, weights)
-                    totals += scored[metric].sum(1)
-    sign = 1 if metric == 0 else -1
-    change = (totals[:-1] - totals[-1]) / (N_NESTED * len(pool.targets)) * sign
-    gain = np.where(is_member, -change, change)
-    return np.where(is_member & (is_member.sum() == 1), np.nan, gain)
+                    totals += scored[kind].sum(1)
+    return totals
 
 
 def _changed_weights(weights: Array, is_member: Array) -> Array:

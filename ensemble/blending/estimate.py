@@ -16,34 +16,36 @@ from ensemble.metrics import TIE
 from ensemble.predictions import Array
 
 
-def simplest_near_best(metric: int, totals: Array, gram: Array, n_rows: float) -> int:
+def simplest_near_best(sign: int, totals: Array, gram: Array, n_rows: float) -> int:
     """The first rule within one standard error of the best: the error of their paired difference.
 
-    totals is (rules,) and gram (rules, rules): sums of outcomes over n_rows and of their products,
-    the simplest rule first.
+    sign is 1 if greater outcomes are better, else -1. totals is (rules,) and gram (rules, rules):
+    sums of outcomes over n_rows and of their products, the simplest rule first.
     """
-    means = totals / n_rows * (1 if metric == 0 else -1)
+    means = totals / n_rows * sign
     best = int(np.argmax(means))
     spread = np.diag(gram) - 2 * gram[best] + gram[best, best]
     error = np.sqrt(np.maximum(spread / n_rows - (means - means[best]) ** 2, 0) / n_rows)
     return int(np.argmax(means >= means[best] - error - TIE))
 
 
-def chosen_without_fold(outcomes: Outcomes, metric: int, rules: Sequence[int]) -> Array:
+def chosen_without_fold(outcomes: Outcomes, kind: int, rules: Sequence[int]) -> Array:
     """The rule that the other folds choose, (nested repeats, folds); the simplest rule first."""
     choice = np.zeros((N_NESTED, N_FOLDS), np.int64)
     pairs = np.ix_(rules, rules)
     for repeat, k in np.ndindex(choice.shape):
         rest = [j for j in range(N_FOLDS) if j != k]
-        totals = outcomes.sums[metric, repeat, rest, k].sum(0)[list(rules)]
-        products = outcomes.gram[metric, repeat, rest, k].sum(0)[pairs]
+        totals = outcomes.sums[kind, repeat, rest, k].sum(0)[list(rules)]
+        products = outcomes.gram[kind, repeat, rest, k].sum(0)[pairs]
         n_rows = max(1, int(outcomes.sizes[repeat, rest].sum()))
-        choice[repeat, k] = rules[simplest_near_best(metric, totals, products, n_rows)]
+        choice[repeat, k] = rules[
+            simplest_near_best(outcomes.signs[kind], totals, products, n_rows)
+        ]
     return choice
 
 
 def mean_outcomes(outcomes: Outcomes, choice: Array) -> Array:
-    """Hits and losses of each row, means over repeats, (2, rows).
+    """The outcomes of each row, means over repeats, (kinds, rows).
 
     choice (repeats, folds) is the rule of each repeat and fold.
     """
@@ -51,7 +53,7 @@ def mean_outcomes(outcomes: Outcomes, choice: Array) -> Array:
 
 
 def _outcomes_by_repeat(outcomes: Outcomes, choice: Array) -> Array:
-    """Hits and losses of each row in each repeat, (2, repeats, rows)."""
+    """The outcomes of each row in each repeat, (kinds, repeats, rows)."""
     if (choice == choice[0, 0]).all():
         return np.asarray(outcomes.rows[:, : len(choice), choice[0, 0]])
     repeats = np.arange(len(choice))[:, None]
@@ -59,7 +61,7 @@ def _outcomes_by_repeat(outcomes: Outcomes, choice: Array) -> Array:
     return np.asarray(outcomes.rows[:, repeats, rule, np.arange(rule.shape[1])])
 
 
-def widening(outcomes: Outcomes, metric: int, choice: Array, against: int | None = None) -> float:
+def widening(outcomes: Outcomes, kind: int, choice: Array, against: int | None = None) -> float:
     """How many times wider an interval must be to cover the weights' own variance.
 
     From 1 to the root of N_FOLDS. choice (repeats, folds) is the rule of each repeat and fold; the
@@ -78,40 +80,40 @@ def widening(outcomes: Outcomes, metric: int, choice: Array, against: int | None
         contrast[..., against] -= 1
     anchor = np.zeros_like(contrast)
     anchor[..., -1] = 1
-    error, variance = _nested_error(outcomes, metric, contrast)
-    anchor_error, anchor_variance = _nested_error(outcomes, metric, anchor)
+    error, variance = _nested_error(outcomes, kind, contrast)
+    anchor_error, anchor_variance = _nested_error(outcomes, kind, anchor)
     n_rows = len(outcomes.folds[0])
     plain = variance / n_rows
     if plain <= 0:
         return 1.0
     if anchor_variance > 0:
-        correlation = _correlation(outcomes, metric, contrast, anchor)
+        correlation = _correlation(outcomes, kind, contrast, anchor)
         shared = correlation**2 * variance / anchor_variance
         error -= shared * (anchor_error - anchor_variance / n_rows)
-    with_weights = plain + _weights_variance(outcomes, metric, choice, against) / 3
+    with_weights = plain + _weights_variance(outcomes, kind, choice, against) / 3
     return float(np.sqrt(np.clip(max(error, with_weights) / plain, 1, N_FOLDS)))
 
 
-def _nested_error(outcomes: Outcomes, metric: int, contrast: Array) -> tuple[float, float]:
+def _nested_error(outcomes: Outcomes, kind: int, contrast: Array) -> tuple[float, float]:
     """The squared error of the score by nested cross-validation, and the variance of an outcome."""
     sizes = outcomes.sizes[:N_NESTED]
     each = np.arange(N_FOLDS)
     # [repeat, j, k]: fold j under the contrast of fold k
-    sums = np.einsum("rjks,rks->rjk", outcomes.sums[metric], contrast)
+    sums = np.einsum("rjks,rks->rjk", outcomes.sums[kind], contrast)
     outer = sums[:, each, each] / sizes
     inner = (sums.sum(1) - sums[:, each, each]) / (sizes.sum(1, keepdims=True) - sizes)
-    gram = outcomes.gram[metric][:, each, each]
+    gram = outcomes.gram[kind][:, each, each]
     squares = np.einsum("rks,rkst,rkt->rk", contrast, gram, contrast) / sizes
     variance = np.maximum(squares - outer**2, 0)
     error = ((inner - outer) ** 2 - variance / (sizes - 1)).mean() * (N_FOLDS - 1) / N_FOLDS
     return float(error), float(variance.mean())
 
 
-def _correlation(outcomes: Outcomes, metric: int, contrast_a: Array, contrast_b: Array) -> float:
+def _correlation(outcomes: Outcomes, kind: int, contrast_a: Array, contrast_b: Array) -> float:
     """The correlation of two contrasts' outcomes on the same row."""
     each = np.arange(N_FOLDS)
-    gram = outcomes.gram[metric][:, each, each].sum((0, 1))
-    sums = outcomes.sums[metric][:, each, each].sum((0, 1))
+    gram = outcomes.gram[kind][:, each, each].sum((0, 1))
+    sums = outcomes.sums[kind][:, each, each].sum((0, 1))
     n = outcomes.sizes[:N_NESTED].sum()
     covariance = gram / n - np.outer(sums, sums) / n**2
     a, b = contrast_a.mean((0, 1)), contrast_b.mean((0, 1))
@@ -119,14 +121,14 @@ def _correlation(outcomes: Outcomes, metric: int, contrast_a: Array, contrast_b:
     return float(a @ covariance @ b) / spread**0.5 if spread > 0 else 0.0
 
 
-def _weights_variance(outcomes: Outcomes, metric: int, choice: Array, against: int | None) -> float:
+def _weights_variance(outcomes: Outcomes, kind: int, choice: Array, against: int | None) -> float:
     """The variance between the true scores of weights from two repeats.
 
     Unbiased, from the rows that both held out.
     """
-    by_repeat = _outcomes_by_repeat(outcomes, choice)[metric]
+    by_repeat = _outcomes_by_repeat(outcomes, choice)[kind]
     if against is not None:
-        by_repeat = by_repeat - outcomes.rows[metric, : len(choice), against]
+        by_repeat = by_repeat - outcomes.rows[kind, : len(choice), against]
     variances = []
     for a in range(len(choice)):
         b = (a + 1) % len(choice)

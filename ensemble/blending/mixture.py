@@ -8,7 +8,7 @@ import numpy as np
 from ensemble.blending.calibration import Calibration
 from ensemble.blending.pool import mix
 from ensemble.errors import MismatchError
-from ensemble.predictions import Predictions, aligned
+from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
 
 
@@ -55,6 +55,8 @@ class Mixture:
         """
         weights = np.array([[self.weights[name] for name in sorted(self.weights)]])
         member, (probs,) = mix(aligned(members), weights, self.is_log)
-        if self.calibration:
-            probs = self.calibration.apply(probs)
-        return Predictions(member.ids, member.classes, probs, member.targets)
+        return Predictions(member.ids, member.classes, self.calibrated(probs), member.targets)
+
+    def calibrated(self, probs: Array) -> Array:
+        """The average's probabilities (rows, classes) as the blend answers with them."""
+        return self.calibration.apply(probs) if self.calibration else probs

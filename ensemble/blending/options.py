@@ -1,31 +1,38 @@
 """What `ens blend` may be told about selecting, weighting and averaging."""
 
+import math
 from dataclasses import dataclass
 
-from ensemble.blending.cross_fit import METRICS
 from ensemble.blending.selection import Selection
 from ensemble.blending.weighting import CHOICES
-from ensemble.errors import SelectionError
+from ensemble.errors import MetricError, SelectionError
+from ensemble.metrics import Metric, metric_named
+
+AVERAGES = ("arithmetic", "geometric")
 
 
 @dataclass(frozen=True)
 class Options:
-    """How members are selected, weighted and averaged."""
+    """How members are selected, weighted and averaged.
+
+    metric None is what the runs hold in data.metric, else accuracy. min_score bounds the metric in
+    its own direction.
+    """
 
     min_acc: float = 0.0
     per_arch: int = 0
     max_members: int = 0
     weights: str = "accuracy"
-    metric: str = "accuracy"
+    metric: str | None = None
     average: str = "arithmetic"
     calibrate: bool = False
+    min_score: float | None = None
 
     def __post_init__(self) -> None:
-        allowed = {"weights": CHOICES, "metric": METRICS, "average": ("arithmetic", "geometric")}
-        for key, values in allowed.items():
+        for key, names in {"weights": CHOICES, "average": AVERAGES}.items():
             option = getattr(self, key)
-            if option not in values:
-                raise SelectionError(f"--{key} {option} is not one of {', '.join(values)}")
+            if option not in names:
+                raise SelectionError(f"--{key} {option} is not one of {', '.join(names)}")
         if not 0 <= self.min_acc <= 1:
             raise SelectionError(f"--min-acc {self.min_acc}: from 0 to 1 is allowed")
         for key in ("per_arch", "max_members"):
@@ -33,6 +40,21 @@ class Options:
             if limit < 0:
                 flag = key.replace("_", "-")
                 raise SelectionError(f"--{flag} {limit}: 0 (no limit) or more is allowed")
+        metric, min_score = self._metric, self.min_score
+        low, high = metric.bounds
+        if self.metric is not None and min_score is not None and not low <= min_score <= high:
+            allowed = f"{low:g} or more" if math.isinf(high) else f"from {low:g} to {high:g}"
+            raise SelectionError(
+                f"--min-score {min_score:g}: {allowed} is allowed for {metric.name}"
+            )
+
+    @property
+    def _metric(self) -> Metric:
+        """The metric for classes that every metric has. Raises SelectionError."""
+        try:
+            return metric_named(self.metric or "accuracy", ("0", "1"))
+        except MetricError as error:
+            raise SelectionError(f"--metric: {error}") from None
 
     @property
     def is_log(self) -> bool:
@@ -42,4 +64,6 @@ class Options:
     @property
     def selection(self) -> Selection:
         """The options that select members."""
-        return Selection(self.min_acc, self.per_arch, self.max_members, self.metric)
+        sign = 1 if self._metric.is_higher_better else -1
+        min_score = -math.inf if self.min_score is None else sign * self.min_score
+        return Selection(self.min_acc, self.per_arch, self.max_members, min_score)

@@ -67,7 +67,21 @@ class Pool:
     def fit_rows(self) -> "FitRows":
         """All rows and members, to fit weights on; without margins if those are large."""
         margins = self._only_block if self.n_blocks == 1 else None
-        return FitRows(self.hits, self.true, len(self.classes), margins)
+        return FitRows(self.hits, self.true, len(self.classes), margins, self.targets)
+
+    @property
+    def score_bytes(self) -> int:
+        """The size of the scores of all members."""
+        return self.true.size * len(self.classes) * 8
+
+    def scores(self) -> Array | None:
+        """What is averaged, (members, classes, rows), if it is small."""
+        if self.score_bytes > MEMORY:
+            return None
+        scores = np.empty((len(self.true), len(self.classes), len(self.targets)))
+        for member_scores, member in zip(scores, self.read(), strict=True):
+            member_scores[:] = scale(member.probs, self.is_log).T
+        return scores
 
     def _margins(self, start: int, end: int) -> Margins:
         pairs = self.pairs.of_rows(start, end)
@@ -92,13 +106,17 @@ class FitRows:
     """Rows to fit weights on.
 
     hits is (members, rows) of bool, true (members, rows) the probability of the true class; margins
-    are of the same rows.
+    are of the same rows. For a metric other than accuracy and log loss, values (members,) are each
+    member's, and scores (members, classes, rows) is what is averaged, unless it is large.
     """
 
     hits: Array
     true: Array
     n_classes: int
     margins: Margins | None
+    targets: Array
+    scores: Array | None = None
+    values: Array | None = None
 
     @property
     def n_members(self) -> int:
@@ -116,17 +134,31 @@ class FitRows:
         return np.asarray(-np.log(self.true).mean(1))
 
     def take(self, rows: Array) -> "FitRows":
-        """Some rows, by positions in rising order."""
+        """Some rows, by positions in rising order; without the members' values on them."""
         margins = self.margins and self.margins.take(rows)
-        hits, true = self.hits.take(rows, axis=1), self.true.take(rows, axis=1)
-        return FitRows(hits, true, self.n_classes, margins)
+        return FitRows(
+            hits=self.hits.take(rows, axis=1),
+            true=self.true.take(rows, axis=1),
+            n_classes=self.n_classes,
+            margins=margins,
+            targets=self.targets[rows],
+            scores=None if self.scores is None else self.scores.take(rows, axis=2),
+        )
 
     def of(self, members: Array) -> "FitRows":
         """Some members, by position."""
         if len(members) == self.n_members:
             return self
         margins = self.margins and self.margins.of(members)
-        return FitRows(self.hits[members], self.true[members], self.n_classes, margins)
+        return FitRows(
+            hits=self.hits[members],
+            true=self.true[members],
+            n_classes=self.n_classes,
+            margins=margins,
+            targets=self.targets,
+            scores=None if self.scores is None else self.scores[members],
+            values=None if self.values is None else self.values[members],
+        )
 
 
 def open_pool(members: Members, is_log: bool = False) -> Pool:
@@ -216,7 +248,11 @@ def mix(
                 if weight:
                     blend += weight * scores
     assert total is not None
-    if is_log:
-        np.exp(total - total.max(2, keepdims=True), out=total)
-        total /= total.sum(2, keepdims=True)
-    return member, total
+    return member, normalized(total) if is_log else total
+
+
+def normalized(logs: Array) -> Array:
+    """Probabilities from sums of logarithms, (..., classes); the sums are overwritten."""
+    np.exp(logs - logs.max(-1, keepdims=True), out=logs)
+    logs /= logs.sum(-1, keepdims=True)
+    return logs

@@ -8,11 +8,20 @@ import numpy as np
 
 from ensemble import metrics
 from ensemble.blending import estimate, intervals
-from ensemble.blending.cross_fit import METRICS, Outcomes, cross_fit, hits_and_losses
+from ensemble.blending.contributions import contributions, out_of_fold
+from ensemble.blending.cross_fit import (
+    CONTRIBUTIONS,
+    HITS,
+    LOSSES,
+    Outcomes,
+    cross_fit,
+    hits_and_losses,
+)
 from ensemble.blending.folds import N_FOLDS, N_REPEATS
 from ensemble.blending.options import Options
 from ensemble.blending.pool import Pool
-from ensemble.blending.rules import BEST_MEMBER, Rules
+from ensemble.blending.rules import Rules
+from ensemble.blending.scoring import ACCURACY, Scoring
 from ensemble.metrics import TIE, Interval
 from ensemble.predictions import Array
 
@@ -21,8 +30,9 @@ from ensemble.predictions import Array
 class Rating:
     """A weighting: its cross-fitted and its in-sample scores, and its lead over the best member.
 
-    difference is in the metric of the options, positive if the weighting is better; the best member
-    is cross-fitted too: chosen without the rows that score it.
+    score and fitted_score are by the metric; too_few says why its rows are too few for intervals,
+    whose ends are then NaN. difference is in the metric, positive if the weighting is better; the
+    best member is cross-fitted too: chosen without the rows that score it.
     """
 
     name: str
@@ -33,22 +43,32 @@ class Rating:
     fitted_accuracy: float
     fitted_log_loss: float
     difference: Interval
+    score: Interval
+    fitted_score: float
+    is_higher_better: bool
+    too_few: str = ""
 
     @property
     def optimism(self) -> float:
         """How much better the in-sample score is in the metric: higher accuracy, lower log loss."""
-        if self.metric == "accuracy":
-            return self.fitted_accuracy - self.accuracy.value
-        return self.log_loss.value - self.fitted_log_loss
+        if self.is_higher_better:
+            return self.fitted_score - self.score.value
+        return self.score.value - self.fitted_score
 
     @property
     def verdict(self) -> str:
         """What the paired interval against the best member says."""
+        if self.too_few:
+            return f"too few rows to tell at n={self.n_rows}"
         return verdict(self.difference, self.n_rows)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        return {**asdict(self), "optimism": self.optimism, "verdict": self.verdict}
+        """Everything, for JSON: an end of an interval that is not known is None."""
+        fields = {**asdict(self), "optimism": self.optimism, "verdict": self.verdict}
+        if self.too_few:
+            for name in ("score", "difference"):
+                fields[name] |= {"low": None, "high": None}
+        return fields
 
 
 def verdict(difference: Interval, n_rows: int) -> str:
@@ -95,22 +115,33 @@ class Table:
         return np.asarray(self.outcomes.weights[0, :, self.rule])
 
 
-def rate(pool: Pool, options: Options, archs: Sequence[str], seed: int) -> Table:
-    """Rate every rule on the rows of a pool by cross-fitting. Raises SelectionError."""
-    rules = Rules(pool, options, archs)
+def rate(
+    pool: Pool,
+    options: Options,
+    archs: Sequence[str],
+    seed: int,
+    scoring: Scoring | None = None,
+) -> Table:
+    """Rate every rule on the rows of a pool by cross-fitting, by default by the options' metric.
+
+    Raises SelectionError, MetricError.
+    """
+    scoring = scoring or Scoring.named(options.metric or ACCURACY, pool.classes)
+    rules = Rules(pool, options, archs, scoring)
     weights = rules.fit(rules.fit_rows)
-    outcomes = cross_fit(pool, rules.fit_rows, rules.fit, seed)
-    metric = METRICS.index(options.metric)
-    n_rules = len(rules.names)
-    rows = outcomes.rows[metric, :, 1:-1].mean(0)
-    simplest = estimate.simplest_near_best(metric, rows.sum(1), rows @ rows.T, rows.shape[1])
+    outcomes = cross_fit(pool, rules.fit_rows, rules.fit, seed, scoring.contributed)
+    kind, n_rules = scoring.kind, len(rules.names)
+    rows = outcomes.rows[kind, :, 1:-1].mean(0)
+    simplest = estimate.simplest_near_best(
+        outcomes.signs[kind], rows.sum(1), rows @ rows.T, rows.shape[1]
+    )
     positions = {name: i for i, name in enumerate(rules.names)} | {"best": 1 + simplest}
     choices = {name: np.full((N_REPEATS, N_FOLDS), i) for i, name in enumerate(rules.names)}
-    choices["best"] = estimate.chosen_without_fold(outcomes, metric, range(1, n_rules))
-    in_sample = _in_sample(pool, weights)
-    single = estimate.mean_outcomes(outcomes, choices[BEST_MEMBER])
+    choices["best"] = estimate.chosen_without_fold(outcomes, kind, range(1, n_rules))
+    in_sample = _in_sample(pool, weights, scoring)
+    rater = _Rater(pool, outcomes, scoring, seed)
     ratings = [
-        _rating(name, choice, pool, outcomes, single, in_sample[:, positions[name]], metric, seed)
+        rater.rating(name, choice, in_sample[:, positions[name]])
         for name, choice in choices.items()
     ]
     return Table(
@@ -123,47 +154,89 @@ def rate(pool: Pool, options: Options, archs: Sequence[str], seed: int) -> Table
     )
 
 
-def _rating(
-    name: str,
-    choice: Array,
-    pool: Pool,
-    outcomes: Outcomes,
-    single: Array,
-    in_sample: Array,
-    metric: int,
-    seed: int,
-) -> Rating:
-    """The rating of a choice (repeats, folds) of rules; single (2, rows) is the best member's."""
-    hits, losses = scored = estimate.mean_outcomes(outcomes, choice)
-    widths = [estimate.widening(outcomes, kind, choice) for kind in range(2)]
-    lead = _lead(scored, single, pool.groups, metric, seed)
-    return Rating(
-        name=name,
-        n_rows=len(pool.targets),
-        metric=METRICS[metric],
-        accuracy=intervals.accuracy_interval(hits, widths[0], seed, pool.groups),
-        log_loss=intervals.log_loss_interval(losses, widths[1], seed, pool.groups),
-        fitted_accuracy=float(in_sample[0]),
-        fitted_log_loss=float(in_sample[1]),
-        difference=lead.widened(estimate.widening(outcomes, metric, choice, against=0)),
-    )
+class _Rater:
+    """Rates choices of rules by their outcomes, against the best member's."""
+
+    def __init__(self, pool: Pool, outcomes: Outcomes, scoring: Scoring, seed: int) -> None:
+        self.pool, self.outcomes, self.scoring, self.seed = pool, outcomes, scoring, seed
+        self.best_member = estimate.mean_outcomes(outcomes, np.zeros((N_REPEATS, N_FOLDS), int))
+        metric = scoring.contributed
+        self.too_few = metric.too_few_rows(pool.targets) if metric else ""
+
+    def rating(self, name: str, choice: Array, in_sample: Array) -> Rating:
+        """The rating of a choice (repeats, folds) of rules; in_sample is (kinds,)."""
+        outcomes, groups, seed = self.outcomes, self.pool.groups, self.seed
+        scored = self._scored(choice)
+        kinds = range(len(scored))
+        widths = [estimate.widening(outcomes, kind, choice) for kind in kinds]
+        accuracy = intervals.accuracy_interval(scored[HITS], widths[HITS], seed, groups)
+        log_loss = intervals.log_loss_interval(scored[LOSSES], widths[LOSSES], seed, groups)
+        kind, metric = self.scoring.kind, self.scoring.metric
+        if kind == CONTRIBUTIONS:
+            interval = metrics.interval_of(metric, scored[kind], seed, groups, widths[kind])
+            score = self._known(interval)
+        else:
+            score = (accuracy, log_loss)[kind]
+        lead = self._lead(scored)
+        return Rating(
+            name=name,
+            n_rows=len(self.pool.targets),
+            metric=self.scoring.name,
+            accuracy=accuracy,
+            log_loss=log_loss,
+            fitted_accuracy=float(in_sample[HITS]),
+            fitted_log_loss=float(in_sample[LOSSES]),
+            difference=self._known(
+                lead.widened(estimate.widening(outcomes, kind, choice, against=0))
+            ),
+            score=score,
+            fitted_score=float(in_sample[kind]),
+            is_higher_better=metric.is_higher_better,
+            too_few=self.too_few,
+        )
+
+    def _scored(self, choice: Array) -> Array:
+        """The outcomes of each row, means over repeats, (kinds, rows).
+
+        A metric is computed on the pooled predictions of all folds, also where the rules differ.
+        """
+        outcomes, metric = self.outcomes, self.scoring.contributed
+        scored = estimate.mean_outcomes(outcomes, choice)
+        if metric is None or (choice == choice[:, :1]).all():
+            return scored
+        folds = np.arange(N_FOLDS)
+        of_repeats = [
+            contributions(self.pool, metric, fold_of, weights[None, folds, rules])[0]
+            for fold_of, weights, rules in zip(
+                outcomes.folds, outcomes.weights, choice, strict=False
+            )
+        ]
+        scored[CONTRIBUTIONS] = np.mean(of_repeats, axis=0)
+        return scored
+
+    def _lead(self, scored: Array) -> Interval:
+        """How much better the scored outcomes are than the best member's, with its interval."""
+        kind, groups = self.scoring.kind, self.pool.groups
+        if kind == HITS and groups is None:
+            return metrics.paired_difference(scored[kind], self.best_member[kind])
+        better, worse = scored[kind], self.best_member[kind]
+        gain = better - worse if self.scoring.sign > 0 else worse - better
+        return metrics.bootstrap_mean(metrics.by_group(gain, groups), self.seed)
+
+    def _known(self, interval: Interval) -> Interval:
+        """The interval; without its ends where the rows are too few."""
+        return Interval(interval.value, np.nan, np.nan) if self.too_few else interval
 
 
-def _in_sample(pool: Pool, weights: Array) -> Array:
-    """Mean hits and losses on the rows that fitted the weights, (2, rules)."""
+def _in_sample(pool: Pool, weights: Array, scoring: Scoring) -> Array:
+    """Scores on the rows that fitted the weights, (kinds, rules)."""
     blocks = [
         hits_and_losses(pool, margins, np.arange(block.start, block.stop), weights)
         for block, margins in pool.blocks()
     ]
-    return np.asarray(np.concatenate(blocks, axis=2).mean(2))
-
-
-def _lead(scored: Array, best: Array, groups: Array | None, metric: int, seed: int) -> Interval:
-    """How much better scored is than best, with its paired interval.
-
-    Both are (2, rows) of hits and losses.
-    """
-    if metric == 0 and groups is None:
-        return metrics.paired_difference(scored[0], best[0])
-    gain = scored[0] - best[0] if metric == 0 else best[1] - scored[1]
-    return metrics.bootstrap_mean(metrics.by_group(gain, groups), seed)
+    means = np.asarray(np.concatenate(blocks, axis=2).mean(2))
+    metric = scoring.contributed
+    if metric is None:
+        return means
+    mixed = out_of_fold(pool, np.zeros(len(pool.targets), int), weights[:, None])
+    return np.vstack([means, [metric.values(probs.T, pool.targets) for probs in mixed]])

@@ -1,12 +1,14 @@
 """Every rule of the table, as one function from rows to weights."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ensemble.blending.options import Options
 from ensemble.blending.pool import MEMORY, FitRows, Pool
-from ensemble.blending.weighting import weightings
+from ensemble.blending.scoring import ACCURACY, Scoring
+from ensemble.blending.weighting import Weighting, weightings
 from ensemble.errors import SelectionError
 from ensemble.predictions import Array
 
@@ -20,24 +22,31 @@ class Rules:
     every run, whatever the rows.
     """
 
-    def __init__(self, pool: Pool, options: Options, archs: Sequence[str]) -> None:
-        self.options, self.archs = options, archs
-        self.fit_rows = pool.fit_rows()
-        has_margins = self.fit_rows.margins is not None
-        self.weightings = weightings(options.metric, options.is_log, has_margins)
+    def __init__(
+        self, pool: Pool, options: Options, archs: Sequence[str], scoring: Scoring
+    ) -> None:
+        self.options, self.archs, self.scoring = options, archs, scoring
+        self.fit_rows = scoring.fit_rows(pool)
+        if scoring.contributed is not None:
+            self.fit_rows = replace(self.fit_rows, scores=pool.scores())
+        self.weightings: dict[str, Weighting] = weightings(
+            scoring.metric, options.is_log, self.fit_rows
+        )
         self.names = (BEST_MEMBER, *self.weightings)
-        self.missing = self._missing(pool.margin_bytes)
+        self.missing = self._missing(pool)
         if options.weights not in (*self.names, "best"):
             raise SelectionError(
                 f"--weights {options.weights} is not available here\n{self.missing}"
             )
 
-    def _missing(self, margin_bytes: int) -> str:
+    def _missing(self, pool: Pool) -> str:
         if "logloss" not in self.names:
             return "logloss weights are the optimum of an arithmetic mean: --average arithmetic"
         if "greedy" not in self.names:
+            is_accuracy = self.scoring.name == ACCURACY
+            n_bytes = pool.margin_bytes if is_accuracy else pool.score_bytes
             return (
-                f"greedy by accuracy needs {margin_bytes / 2**30:.1f} GiB, "
+                f"greedy by {self.scoring.name} needs {n_bytes / 2**30:.1f} GiB, "
                 f"more than {MEMORY / 2**30:.1f}: "
                 "--metric log_loss needs less, --min-acc leaves out runs"
             )
@@ -49,10 +58,8 @@ class Rules:
         weights = np.full((len(self.names) + 1, n_members), 1 / n_members)
         if not n_rows:
             return weights
-        is_log_loss = self.options.metric == "log_loss"
-        losses = rows.log_losses if is_log_loss else np.zeros(n_members)
-        scores = -losses if is_log_loss else rows.accuracies
-        selected = list(self.options.selection.chosen(rows.accuracies, losses, self.archs))
+        scores = self.scoring.member_scores(rows)
+        selected = list(self.options.selection.chosen(rows.accuracies, scores, self.archs))
         if not selected:
             selected = [int(np.argmax(scores))]
         best = selected[int(np.argmax(scores[selected]))]

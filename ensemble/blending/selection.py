@@ -55,26 +55,27 @@ def short_arch(arch: str) -> str:
 
 @dataclass(frozen=True)
 class Selection:
-    """An accuracy threshold, a quota per architecture and a limit.
+    """Thresholds, a quota per architecture and a limit.
 
-    The quota and the limit take the best members by the metric.
+    min_acc bounds the accuracy, min_score the score by the metric, -inf: no bound. The quota and
+    the limit take the best members by the metric.
     """
 
     min_acc: float = 0.0
     per_arch: int = 0
     max_members: int = 0
-    metric: str = "accuracy"
+    min_score: float = -np.inf
 
-    def chosen(self, accuracies: Array, losses: Array, archs: Sequence[str]) -> Mapping[int, str]:
+    def chosen(self, accuracies: Array, scores: Array, archs: Sequence[str]) -> Mapping[int, str]:
         """The positions of the selected members, each with a reason.
 
-        The reason is "" if the threshold selected the member.
+        The reason is "" if the thresholds selected the member.
 
-        accuracies and losses are (members,); ties go to the earlier member.
+        accuracies and scores are (members,), higher is better; ties go to the earlier member.
         """
-        errors = losses if self.metric == "log_loss" else -accuracies
-        order = np.argsort(errors, kind="stable").tolist()
-        reasons = {i: "" for i in order if accuracies[i] >= self.min_acc}
+        order = np.argsort(-scores, kind="stable").tolist()
+        passes = (accuracies >= self.min_acc) & (scores >= self.min_score)
+        reasons = {i: "" for i in order if passes[i]}
         if self.per_arch:
             for arch in sorted(set(archs)):
                 best_of_arch = [i for i in order if archs[i] == arch][: self.per_arch]
@@ -84,11 +85,19 @@ class Selection:
         return {i: reasons[i] for i in sorted(best)}
 
 
-def nothing_reaches(runs: Sequence[Run], accuracies: Array, min_acc: float) -> SelectionError:
-    """The error that names the best of these runs."""
-    best = int(np.argmax(accuracies))
+def nothing_reaches(
+    runs: Sequence[Run], best: int, reached: Mapping[str, tuple[float, float]]
+) -> SelectionError:
+    """The error that names the best of these runs.
+
+    reached holds, by option, the bound and what that run has.
+    """
+    bounds = " and ".join(f"{option} {bound:g}" for option, (bound, _) in reached.items())
+    scores = " and ".join(f"{score:.6g}" for _, score in reached.values())
+    looser = " or ".join(
+        "lower --min-acc" if option == "--min-acc" else f"change {option}" for option in reached
+    )
     return SelectionError(
-        f"no run reaches --min-acc {min_acc:g}; "
-        f"the best is {runs[best].id} at {accuracies[best]:.6g}\n"
-        f"lower --min-acc, or keep one of each architecture with --per-arch 1"
+        f"no run reaches {bounds}; the best is {runs[best].id} at {scores}\n"
+        f"{looser}, or keep one of each architecture with --per-arch 1"
     )

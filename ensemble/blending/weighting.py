@@ -8,10 +8,13 @@ from ensemble.blending.greedy import (
     AccuracyObjective,
     GeometricObjective,
     LogLossObjective,
+    Objective,
     greedy_weights,
 )
+from ensemble.blending.objectives import AreaObjective, DecisionObjective, MetricObjective
 from ensemble.blending.pool import FitRows
 from ensemble.blending.simplex import simplex_optimum
+from ensemble.metrics import DecisionMetric, Metric
 from ensemble.predictions import Array
 
 Weighting = Callable[[FitRows], Array]
@@ -62,11 +65,27 @@ def greedy_geometric_weights(rows: FitRows) -> Array:
     return greedy_weights(GeometricObjective(rows.margins), rows.n_members)
 
 
-def weightings(metric: str, is_log: bool, has_margins: bool) -> dict[str, Weighting]:
-    """The available rules, simplest first.
+def greedy_weighting(metric: Metric, is_log: bool) -> Weighting:
+    """Greedy selection by a metric other than accuracy and log loss."""
 
-    logloss is the optimum of an arithmetic mean; greedy needs the margins, except for the log loss
-    of arithmetic means.
+    def weights(rows: FitRows) -> Array:
+        objective: Objective
+        if isinstance(metric, DecisionMetric):
+            objective = DecisionObjective(metric, rows)
+        elif metric.reads == "ranks":
+            objective = AreaObjective(metric, rows, is_log)
+        else:
+            objective = MetricObjective(metric, rows, is_log)
+        return greedy_weights(objective, rows.n_members)
+
+    return weights
+
+
+def weightings(metric: Metric, is_log: bool, rows: FitRows) -> dict[str, Weighting]:
+    """The available rules, simplest first; rows are all rows.
+
+    logloss is the optimum of an arithmetic mean; greedy needs the margins or the scores, except for
+    the log loss of arithmetic means.
     """
     rules: dict[str, Weighting] = {
         "equal": equal_weights,
@@ -75,12 +94,15 @@ def weightings(metric: str, is_log: bool, has_margins: bool) -> dict[str, Weight
     }
     if not is_log:
         rules["logloss"] = logloss_weights
-    if metric == "log_loss" and not is_log:
+    has_margins = rows.margins is not None
+    if metric.name == "log_loss" and not is_log:
         rules["greedy"] = greedy_logloss_weights
-    elif metric == "log_loss" and has_margins:
+    elif metric.name == "log_loss" and has_margins:
         rules["greedy"] = greedy_geometric_weights
-    elif has_margins:
+    elif metric.name == "accuracy" and has_margins:
         rules["greedy"] = greedy_accuracy_weights
+    elif rows.scores is not None:
+        rules["greedy"] = greedy_weighting(metric, is_log)
     return rules
 
 

@@ -161,15 +161,15 @@ def test_the_simplest_rule_within_one_standard_error_of_the_best_is_taken(rng):
     near[np.flatnonzero(best == 0)[:8]] = 1
     far[np.flatnonzero(best)[:60]] = 0
 
-    def choose(*rules, metric=0):
+    def choose(*rules, sign=1):
         rows = np.stack(rules)
-        return simplest_near_best(metric, rows.sum(1), rows @ rows.T, rows.shape[1])
+        return simplest_near_best(sign, rows.sum(1), rows @ rows.T, rows.shape[1])
 
     assert choose(far, near, best) == 1
     assert choose(far, best, near) == 1
     assert choose(far, far, best) == 2
     assert choose(best, best) == 0
-    assert choose(far, near, best, metric=1) == 0  # as losses, the smaller the better
+    assert choose(far, near, best, sign=-1) == 0  # as losses, the smaller the better
 
 
 def test_the_choice_of_a_weighting_has_not_seen_the_fold_that_scores_it():

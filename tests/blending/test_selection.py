@@ -131,7 +131,7 @@ def test_a_run_is_in_by_the_threshold_or_as_one_of_the_best_of_its_architecture(
     runs, min_acc, per_arch
 ):
     accuracies, archs = np.array([run[0] for run in runs]), [run[1] for run in runs]
-    kept = Selection(min_acc, per_arch).chosen(accuracies, np.zeros(len(runs)), archs)
+    kept = Selection(min_acc, per_arch).chosen(accuracies, accuracies, archs)
     assert list(kept) == sorted(kept)
     for i, (accuracy, arch) in enumerate(runs):
         of_arch = [j for j, other_arch in enumerate(archs) if other_arch == arch]
@@ -147,13 +147,10 @@ def test_a_run_is_in_by_the_threshold_or_as_one_of_the_best_of_its_architecture(
 def test_at_most_so_many_are_in_the_best_by_the_metric(run_on):
     accuracies, losses = np.array([0.9, 0.8, 0.7, 0.9]), np.array([0.5, 0.1, 0.2, 0.6])
     archs = ["v", "r", "r", "v"]
-    assert list(Selection(max_members=2).chosen(accuracies, losses, archs)) == [0, 3]
-    assert list(Selection(max_members=2, metric="log_loss").chosen(accuracies, losses, archs)) == [
-        1,
-        2,
-    ]
+    assert list(Selection(max_members=2).chosen(accuracies, accuracies, archs)) == [0, 3]
+    assert list(Selection(max_members=2).chosen(accuracies, -losses, archs)) == [1, 2]
     assert list(
-        Selection(min_acc=0.85, per_arch=1, max_members=3).chosen(accuracies, losses, archs)
+        Selection(min_acc=0.85, per_arch=1, max_members=3).chosen(accuracies, accuracies, archs)
     ) == [0, 1, 3]
     runs = [run_on("d", f"a-{i}-s0", accuracy=0.7 + i / 20) for i in range(4)]
     blend = make_blend(runs, Options(max_members=2))

@@ -1,5 +1,7 @@
 """Weights: never negative, together 1, and what each rule promises."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from ensemble.blending import Options, make_blend
 from ensemble.blending.pool import FitRows
+from ensemble.blending.scoring import Scoring
 from ensemble.blending.weighting import (
     CHOICES,
     accuracy_weights,
@@ -23,18 +26,24 @@ CHEAP = (accuracy_weights, equal_weights, logodds_weights)
 
 
 def fit_rows_of(hits, n_classes=3):
-    return FitRows(hits, np.where(hits, 0.8, 0.1), n_classes, None)
+    return FitRows(hits, np.where(hits, 0.8, 0.1), n_classes, None, np.zeros(hits.shape[1], int))
 
 
-def all_rules():
-    rules = {}
-    for metric in ("accuracy", "log_loss"):
-        for is_log in (False, True):
-            rules |= {
-                (name, metric, is_log): rule
-                for name, rule in weightings(metric, is_log, True).items()
-            }
-    return rules
+METRICS = ("accuracy", "log_loss", "roc_auc", "f1_macro", "quadratic_kappa", "map@2")
+CASES = [
+    (name, metric, is_log)
+    for name in CHOICES[:-1]
+    for metric in METRICS
+    for is_log in (False, True)
+    if (name, is_log) != ("logloss", True)
+]
+
+
+def weights_of(pool, name, metric, is_log):
+    """The weights of a rule fitted on all rows of a pool."""
+    scoring = Scoring.named(metric, [str(i) for i in range(len(pool.classes))])
+    rows = replace(scoring.fit_rows(pool), scores=pool.scores())
+    return weightings(scoring.metric, is_log, rows)[name](rows)
 
 
 @given(hits, st.integers(2, 9))
@@ -46,11 +55,11 @@ def test_weights_are_never_negative_and_sum_to_1(hits, n_classes):
         assert weights.sum() == pytest.approx(1, abs=1e-12)
 
 
-@pytest.mark.parametrize("case", all_rules(), ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(5, 60), c=st.integers(2, 5))
 def test_every_rule_weighs_real_members_on_the_simplex(case, seed, n, c, pool_of, noisy):
     probs, targets = noisy(np.random.default_rng(seed), 4, n, c)
-    weights = all_rules()[case](pool_of(probs, targets, is_log=case[2]).fit_rows())
+    weights = weights_of(pool_of(probs, targets, is_log=case[2]), *case)
     assert weights.min() >= 0
     assert weights.sum() == pytest.approx(1, abs=1e-12)
 
@@ -119,7 +128,7 @@ def test_every_rule_by_its_name_weighs_a_blend(name, average, metric, run_on):
             {"weights": "acuracy"},
             "--weights acuracy is not one of accuracy, equal, logodds, greedy, logloss, best",
         ),
-        ({"metric": "auc"}, "--metric auc is not one of accuracy, log_loss"),
+        ({"metric": "auc"}, "--metric: 'auc' is not a metric: did you mean roc_auc?"),
         ({"average": "mean"}, "--average mean is not one of arithmetic, geometric"),
     ],
 )

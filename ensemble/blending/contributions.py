@@ -1,0 +1,113 @@
+"""What each row contributes to a metric under cross-fitted weights.
+
+Metrics such as F1 or AUC are no means over rows: they are computed on the pooled predictions of
+all rows, each by weights that were fitted without its fold, and the rows' contributions
+(`ensemble/metrics/`) then stand where hits and losses stand for accuracy and log loss.
+Probabilities are added up member by member, for the blends of one repeat at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ensemble.blending.folds import N_FOLDS, N_NESTED
+from ensemble.blending.pool import MEMORY, Pool, normalized, scale
+from ensemble.metrics import Metric
+from ensemble.predictions import Array
+
+# [fold][without]: weights (rules, members) fitted without both; not nested: [fold][0]
+FoldWeights = Sequence[Sequence[Array]]
+
+
+def out_of_fold(pool: Pool, fold_of: Array, weights: Array) -> Iterator[Array]:
+    """The probabilities of each blend, (classes, rows): every row by the weights of its fold.
+
+    fold_of is (rows,), weights (blends, folds, members). Equal rows get equal probabilities to the
+    last bit. As many blends as fit in memory are mixed at a time.
+    """
+    shape = len(pool.classes), len(fold_of)
+    n_at_once = max(1, MEMORY // (8 * shape[0] * shape[1]))
+    for start in range(0, len(weights), n_at_once):
+        chunk = weights[start : start + n_at_once]
+        total = np.zeros((len(chunk), *shape))
+        for m, member in enumerate(pool.read()):
+            scores = np.ascontiguousarray(scale(member.probs, pool.is_log).T)
+            for blend, by_fold in zip(total, chunk[:, :, m], strict=True):
+                if by_fold.any():
+                    blend += by_fold[fold_of] * scores
+        for blend in total:
+            yield normalized(blend.T).T if pool.is_log else blend
+
+
+def contributions(pool: Pool, metric: Metric, fold_of: Array, weights: Array) -> Array:
+    """What each row contributes to the metric of each blend, (blends, rows).
+
+    fold_of is (rows,), weights (blends, folds, members).
+    """
+    blends = out_of_fold(pool, fold_of, weights)
+    return np.stack([metric.contributions(probs.T, pool.targets) for probs in blends])
+
+
+def metric_outcomes(
+    pool: Pool, metric: Metric, folds: Array, weights: Sequence[FoldWeights]
+) -> tuple[Array, Array, Array]:
+    """The contributions of rules as `Outcomes` holds them: rows, sums and gram.
+
+    folds is (repeats, rows), weights are those of each repeat.
+    """
+    n_rules = len(weights[0][0][0])
+    rows = np.zeros((len(folds), n_rules, folds.shape[1]))
+    sums = np.zeros((N_NESTED, N_FOLDS, N_FOLDS, n_rules))
+    gram = np.zeros((*sums.shape, n_rules))
+    for repeat, fold_of in enumerate(folds):
+        alone, *nested = _by_rows_that_fitted(pool, metric, fold_of, weights[repeat])
+        rows[repeat] = alone
+        for k in range(N_FOLDS) if nested else ():
+            inside = fold_of == k
+            for without in range(N_FOLDS):
+                scored = (alone if without == k else nested[without])[:, inside]
+                sums[repeat, k, without] = scored.sum(1)
+                gram[repeat, k, without] = scored @ scored.T
+    return rows, sums, gram
+
+
+def _by_rows_that_fitted(pool: Pool, metric: Metric, fold_of: Array, weights: FoldWeights) -> Array:
+    """Contributions (1, rules, rows) under weights fitted without the row's fold.
+
+    Nested, (1 + folds, rules, rows): then those under weights fitted without one more fold, pooled
+    over the rows of the other folds alone, so that they know nothing of it. In that fold itself,
+    and where the other folds do not define the metric, the contributions of all rows stand in.
+    """
+    is_nested = len(weights[0]) > 1
+    sets: list[list[Array]] = [[weights[k][k if is_nested else 0] for k in range(N_FOLDS)]]
+    if is_nested:
+        sets += [[weights[k][without] for k in range(N_FOLDS)] for without in range(N_FOLDS)]
+    blends: Array = np.array(sets).transpose(0, 2, 1, 3)  # (sets, rules, folds, members)
+    scored = np.empty((*blends.shape[:2], len(fold_of)))
+    mixed = out_of_fold(pool, fold_of, blends.reshape(-1, *blends.shape[2:]))
+    for (position, rule), probs in zip(np.ndindex(blends.shape[:2]), mixed, strict=True):
+        if position == 0:
+            scored[0, rule] = metric.contributions(probs.T, pool.targets)
+            continue
+        kept = np.flatnonzero(fold_of != position - 1)
+        scored[position, rule] = scored[0, rule]
+        if len(kept):
+            of_kept = metric.contributions(probs.take(kept, axis=1).T, pool.targets[kept])
+            if np.isfinite(of_kept).all():
+                scored[position, rule, kept] = of_kept
+    return scored
+
+
+def member_values(pool: Pool, metric: Metric, subsets: Sequence[Array]) -> Array:
+    """The metric of each member on sets of rows, (subsets, members); NaN where it is undefined.
+
+    subsets are positions in rising order.
+    """
+    values = np.full((len(subsets), len(pool.true)), np.nan)
+    for m, member in enumerate(pool.read()):
+        probs = np.ascontiguousarray(member.probs.T)
+        for subset_values, rows in zip(values, subsets, strict=True):
+            if len(rows):
+                kept = probs.take(rows, axis=1).T
+                subset_values[m] = metric.values(kept, pool.targets[rows])
+    return values

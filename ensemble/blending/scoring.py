@@ -1,0 +1,137 @@
+"""The metric that rules are rated by, and each member's score on the rows that fit weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ensemble.blending.contributions import member_values
+from ensemble.blending.cross_fit import CONTRIBUTIONS, HITS, LOSSES
+from ensemble.blending.pool import FitRows, Pool
+from ensemble.errors import MetricError, SelectionError
+from ensemble.metrics import Metric, metric_named, metric_names
+from ensemble.predictions import Array
+from ensemble.runs import Run
+
+ACCURACY, LOG_LOSS = "accuracy", "log_loss"
+SHOWN_K = 5  # of map@k and top_k_accuracy@k where the metric is another
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A metric of the pool's classes. Scores are its values, negated where less is better."""
+
+    metric: Metric
+
+    @classmethod
+    def named(cls, name: str, classes: Sequence[str], positive: str | None = None) -> "Scoring":
+        """By the metric's name. Raises MetricError."""
+        return cls(metric_named(name, classes, positive))
+
+    @property
+    def name(self) -> str:
+        """The metric's name."""
+        return self.metric.name
+
+    @property
+    def sign(self) -> int:
+        """1 where more is better, else -1."""
+        return 1 if self.metric.is_higher_better else -1
+
+    @property
+    def kind(self) -> int:
+        """The outcomes that rules are rated by."""
+        return {ACCURACY: HITS, LOG_LOSS: LOSSES}.get(self.name, CONTRIBUTIONS)
+
+    @property
+    def contributed(self) -> Metric | None:
+        """The metric if rows contribute to it, None for accuracy and log loss: hits and losses."""
+        return self.metric if self.kind == CONTRIBUTIONS else None
+
+    def fit_rows(self, pool: Pool) -> FitRows:
+        """All rows and members, with each member's value of the metric.
+
+        Raises SelectionError where the rows do not define the metric.
+        """
+        rows = pool.fit_rows()
+        if self.contributed is None:
+            return rows
+        (values,) = member_values(pool, self.metric, [np.arange(len(pool.targets))])
+        if np.isnan(values).any():
+            present = [pool.classes[i] for i in np.unique(pool.targets)]
+            shown = ", ".join(repr(class_name[:40]) for class_name in present[:3])
+            raise SelectionError(
+                f"--metric {self.name}: the {len(pool.targets):,} validation rows do not define it, "
+                f"all are of class {shown}\n"
+                "use --metric log_loss or accuracy, or validate on rows of several classes"
+            )
+        return replace(rows, values=values)
+
+    def member_scores(self, rows: FitRows) -> Array:
+        """Each member's score on these rows, (members,); -inf where they do not define it."""
+        if self.kind == HITS:
+            return rows.accuracies
+        if self.kind == LOSSES:
+            return -rows.log_losses
+        assert rows.values is not None
+        return np.where(np.isnan(rows.values), -np.inf, self.sign * rows.values)
+
+
+def scoring_of(
+    runs: Sequence[Run], name: str | None, classes: Sequence[str], positive: str | None = None
+) -> tuple[Scoring, str]:
+    """The scoring by a named metric, else by the runs' own data.metric; and what to know about it.
+
+    Without either it is accuracy, also where data.metric names no metric of these classes, which
+    the second value then says. positive overrides the runs' data.positive. Raises MetricError,
+    SelectionError where the runs disagree about what is not given.
+    """
+    if name is not None:
+        return Scoring.named(name, classes, _positive(runs, name, positive)), ""
+    stored = _agreed(runs, "metric", "--metric NAME")
+    if stored is None:
+        return Scoring.named(ACCURACY, classes), ""
+    try:
+        return Scoring.named(stored, classes, _positive(runs, stored, positive)), ""
+    except MetricError as error:
+        problem = str(error).splitlines()[0]
+        note = f"scored by accuracy, not by data.metric: {problem}; --metric NAME chooses another"
+        return Scoring.named(ACCURACY, classes), note
+
+
+def _positive(runs: Sequence[Run], name: str, positive: str | None) -> str | None:
+    """The class that f1 is about; other metrics do not depend on it. Raises SelectionError."""
+    if positive is None and name == "f1":
+        return _agreed(runs, "positive", "--positive CLASS")
+    return positive
+
+
+def _agreed(runs: Sequence[Run], key: str, option: str) -> str | None:
+    """The runs' only value of data.metric or data.positive. Raises SelectionError."""
+    run_ids: dict[str | None, str] = {getattr(run.data, key): run.id for run in runs}
+    if len(run_ids) > 1:
+        settings = ", ".join(f"{run_id} has {setting}" for setting, run_id in run_ids.items())
+        raise SelectionError(
+            f"the runs have different values of data.{key}: {settings}\n"
+            f"`ens blend {option}` overrides them; or blend runs with the same value: "
+            "`ens blend PATTERN`"
+        )
+    return next(iter(run_ids))
+
+
+def all_values(
+    probs: Array, targets: Array, classes: Sequence[str], asked: Scoring
+) -> dict[str, float]:
+    """Every metric that these classes and rows have, by name, the asked one first.
+
+    probs is (rows, classes). f1 is listed where it was asked for or its positive class names itself.
+    """
+    names = [name.replace("@k", f"@{SHOWN_K}") for name in metric_names()]
+    metrics = {asked.name: asked.metric}
+    for name in names:
+        try:
+            metrics.setdefault(name, metric_named(name, classes))
+        except MetricError:
+            continue
+    values = {name: float(metric.values(probs, targets)) for name, metric in metrics.items()}
+    return {name: score for name, score in values.items() if not np.isnan(score)}
