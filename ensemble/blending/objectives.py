@@ -4,6 +4,8 @@ All of them add up probabilities, or logarithms for geometric means, class by cl
 metric's values, negated where smaller ones are better.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ensemble.blending.pool import FitRows, normalized
@@ -11,9 +13,10 @@ from ensemble.metrics import TIE, DecisionMetric, Metric
 from ensemble.predictions import Array
 
 N_RESCORED = 3  # candidates of a step whose area is computed exactly
-_BITS, _OCTAVES = 6, 40  # 64 bins for each doubling of the odds, from 2^-40 to 2^40
-_N_BINS = (2 * _OCTAVES << _BITS) + 1
-_FIRST_BIN = int(np.float32(2.0**-_OCTAVES).view(np.int32)) >> (23 - _BITS)
+_BITS, _OCTAVES = 5, 30  # 32 bins for each doubling of the odds, from 2^-30 to 2^30
+_SMALLEST = 2.0**-_OCTAVES
+_N_BINS = (2 * (_OCTAVES + 1) << _BITS) + 1  # an octave more: sums of probabilities may exceed 1
+_FIRST_BIN = int(np.float32(_SMALLEST / 2).view(np.int32)) >> (23 - _BITS)
 
 
 class MetricObjective:
@@ -99,8 +102,8 @@ class DecisionObjective:
 class AreaObjective(MetricObjective):
     """The area under the ROC curve.
 
-    Each step bins the rows by their odds, and computes the areas of the few best candidates
-    exactly; the others never win.
+    Rows are binned by their odds first; the areas of the few best candidates are then computed
+    exactly, and the others never win.
     """
 
     def __init__(self, metric: Metric, rows: FitRows, is_log: bool) -> None:
@@ -108,31 +111,71 @@ class AreaObjective(MetricObjective):
         n_rows, n = np.bincount(self.targets, minlength=rows.n_classes), len(self.targets)
         all_columns = range(rows.n_classes) if rows.n_classes > 2 else [1]
         self.columns = [column for column in all_columns if 0 < n_rows[column] < n]
-        is_positive = self.targets == np.array(self.columns)[:, None]
-        self.offsets = _N_BINS * (2 * np.arange(len(self.columns))[:, None] + is_positive)
+        is_positive = self.targets == np.array(self.columns, int)[:, None]
+        offsets = _N_BINS * (2 * np.arange(len(self.columns))[:, None] + is_positive) - _FIRST_BIN
+        self.offsets = offsets.astype(np.int32)
         self.n_pairs = n_rows[self.columns] * (n - n_rows[self.columns])
-        self.values = rows.values
+        self.singles = self.sign * rows.values if rows.values is not None else None
 
     def scores_with_each(self, n_picks: int) -> Array:
         """The score after adding each member, (members,); -inf unless it is among the best."""
-        if not self.columns or n_picks == 1:
-            return super().scores_with_each(n_picks)
-        areas = np.array([self._binned(self.total + scores, n_picks) for scores in self.scores])
-        exact = np.full(len(areas), -np.inf)
-        for member in np.argsort(-areas, kind="stable")[:N_RESCORED]:
-            exact[member] = self._score(self.total + self.scores[member], n_picks)
+        if n_picks == 1 and self.singles is not None:
+            return self.singles
+        return self._best(
+            lambda member: self.total + self.scores[member], n_picks, len(self.scores)
+        )
+
+    def scores_of(self, weights: Array) -> Array:
+        """The score of blends, (blends,); -inf unless it is among the best."""
+        return self._best(lambda i: weighted_sum(weights[i], self.scores), 1, len(weights))
+
+    def _best(self, total_of: Callable[[int], Array], n_picks: int, n_candidates: int) -> Array:
+        """The scores of the best of several sums, (candidates,), -inf for the rest."""
+        exact = np.full(n_candidates, -np.inf)
+        areas = [self._binned_area(total_of(i), n_picks) for i in range(n_candidates)]
+        for i in np.argsort(-np.array(areas), kind="stable")[:N_RESCORED].tolist():
+            exact[i] = self._score(total_of(i), n_picks)
         return exact
 
-    def _binned(self, total: Array, n_picks: int) -> float:
-        """The area where rows of a bin count as equal."""
-        probs = self._mean(total, n_picks)[self.columns].astype(np.float32)
-        odds = np.clip(probs / np.maximum(1 - probs, 2.0**-_OCTAVES), 2.0**-_OCTAVES, 2.0**_OCTAVES)
-        bins = (odds.view(np.int32) >> (23 - _BITS)) - _FIRST_BIN
-        n_bins = 2 * len(self.columns) * _N_BINS
-        counts = np.bincount((bins + self.offsets).ravel(), minlength=n_bins)
+    def _binned_area(self, total: Array, n_picks: int) -> float:
+        """The area where rows of a bin count as equal; 0 where no class defines it."""
+        if self.is_log:
+            total, n_picks = self._mean(total, n_picks), 1
+        sums = total if len(self.columns) == len(total) else total[self.columns]
+        odds = sums.astype(np.float32)
+        rest = np.maximum(np.float32(n_picks) - odds, np.float32(n_picks * _SMALLEST))
+        np.maximum(odds, np.float32(n_picks * _SMALLEST), out=odds)
+        odds /= rest
+        cells = odds.view(np.int32) >> (23 - _BITS)
+        cells += self.offsets
+        counts = np.bincount(cells.ravel(), minlength=2 * len(self.columns) * _N_BINS)
         negatives, positives = counts.reshape(-1, 2, _N_BINS).transpose(1, 0, 2)
         below = np.cumsum(negatives, axis=1) - negatives / 2
-        return float(((positives * below).sum(1) / self.n_pairs).mean())
+        areas = (positives * below).sum(1) / self.n_pairs
+        return float(areas.mean()) if self.columns else 0.0
+
+
+class RankObjective(MetricObjective):
+    """A mean over rows of what only the rank of the true class decides.
+
+    Rows where all members agree which classes rank before the true one are scored once.
+    """
+
+    def __init__(self, metric: Metric, rows: FitRows, is_log: bool) -> None:
+        super().__init__(metric, rows, is_log)
+        is_open = ~_has_one_order(self.scores, self.targets)
+        self.n_rows = len(self.targets)
+        settled = self._mean(self.scores[0][:, ~is_open], 1)
+        self.settled = self._sum(settled, self.targets[~is_open])
+        self.scores, self.targets = self.scores[:, :, is_open], self.targets[is_open]
+        self.total = np.zeros(self.scores.shape[1:])
+
+    def _score(self, total: Array, n_picks: int) -> float:
+        gain = self.settled + self._sum(self._mean(total, n_picks), self.targets)
+        return self.sign * gain / self.n_rows
+
+    def _sum(self, probs: Array, targets: Array) -> float:
+        return float(self.metric.contributions(probs.T, targets).sum())
 
 
 def weighted_sum(weights: Array, scores: Array) -> Array:
@@ -157,3 +200,14 @@ def _decisions(scores: Array) -> tuple[Array, Array]:
         is_sure &= np.count_nonzero(is_highest, axis=0) == 1
         labels.append(np.argmax(is_highest, axis=0))
     return np.array(labels), is_sure
+
+
+def _has_one_order(scores: Array, targets: Array) -> Array:
+    """Rows where every class is clearly before or clearly behind the true one for all members."""
+    is_before, is_behind = np.ones((2, *scores.shape[1:]), bool)
+    for member_scores in scores:
+        true = member_scores[targets, np.arange(len(targets))]
+        is_before &= member_scores > true + TIE
+        is_behind &= member_scores < true - TIE
+    is_true = np.arange(scores.shape[1])[:, None] == targets
+    return np.asarray((is_before | is_behind | is_true).all(0))

@@ -11,7 +11,7 @@ from ensemble.blending.greedy import (
     Objective,
     greedy_weights,
 )
-from ensemble.blending.objectives import AreaObjective, DecisionObjective, MetricObjective
+from ensemble.blending.objectives import AreaObjective, DecisionObjective, RankObjective
 from ensemble.blending.pool import FitRows
 from ensemble.blending.simplex import simplex_optimum
 from ensemble.metrics import DecisionMetric, Metric
@@ -75,7 +75,7 @@ def greedy_weighting(metric: Metric, is_log: bool) -> Weighting:
         elif metric.reads == "ranks":
             objective = AreaObjective(metric, rows, is_log)
         else:
-            objective = MetricObjective(metric, rows, is_log)
+            objective = RankObjective(metric, rows, is_log)
         return greedy_weights(objective, rows.n_members)
 
     return weights
@@ -99,7 +99,7 @@ def weightings(metric: Metric, is_log: bool, rows: FitRows) -> dict[str, Weighti
         rules["greedy"] = greedy_logloss_weights
     elif metric.name == "log_loss" and has_margins:
         rules["greedy"] = greedy_geometric_weights
-    elif metric.name == "accuracy" and has_margins:
+    elif metric.name in ("accuracy", "f1_micro") and has_margins:
         rules["greedy"] = greedy_accuracy_weights
     elif rows.scores is not None:
         rules["greedy"] = greedy_weighting(metric, is_log)
