@@ -91,12 +91,14 @@ def load_learner(run: Run | str, *, runs: Path | str | None = None) -> "Learner"
 def blend(
     *members: Run | str,
     weights: str = "accuracy",
-    metric: str = "accuracy",
+    metric: str | None = None,
     average: str = "arithmetic",
     min_acc: float = 0.0,
     per_arch: int = 0,
     max_members: int = 0,
+    min_score: float | None = None,
     calibrate: bool = False,
+    positive: str | None = None,
     data: str | None = None,
     runs: Path | str | None = None,
 ) -> "Blend":
@@ -104,12 +106,14 @@ def blend(
 
     members are runs, or patterns of run ids and recipes such as "digits_*"; without any, all
     finished runs. The other arguments are the options of `ens blend`. Raises SelectionError,
-    MismatchError, DamagedError.
+    MetricError, MismatchError, DamagedError.
     """
     from ensemble.blending import Options, make_blend
 
-    options = Options(min_acc, per_arch, max_members, weights, metric, average, calibrate)
-    return make_blend(_finished_runs(members, RunStore(runs)), options, data)
+    options = Options(
+        min_acc, per_arch, max_members, weights, metric, average, calibrate, min_score
+    )
+    return make_blend(_finished_runs(members, RunStore(runs)), options, data, positive)
 
 
 def write_submission(

@@ -1,5 +1,7 @@
 """Numbers as text, formatted the same way in the terminal and in the report."""
 
+import math
+
 from ensemble.metrics import Interval
 
 
@@ -11,6 +13,31 @@ def percent(share: float, digits: int = 2) -> str:
 def interval(value: Interval) -> str:
     """`94.72 % (94.27–95.14)`."""
     return f"{percent(value.value)} ({100 * value.low:.2f}–{100 * value.high:.2f})"
+
+
+def in_metric(score: float, metric: str) -> str:
+    """A value of a metric: `94.72 %` for accuracy, else `0.9472`."""
+    return percent(score) if metric == "accuracy" else f"{score:.4f}"
+
+
+def interval_in_metric(value: Interval, metric: str) -> str:
+    """`94.72 % (94.27–95.14)` for accuracy, else `0.9472 (0.9427–0.9514)`; without unknown ends."""
+    if metric == "accuracy":
+        return interval(value)
+    if math.isnan(value.low):
+        return f"{value.value:.4f} (too few rows)"
+    return f"{value.value:.4f} ({value.low:.4f}–{value.high:.4f})"
+
+
+def unit(metric: str) -> str:
+    """What differences are in: points of accuracy, nats, else the metric's name."""
+    return {"accuracy": "points", "log_loss": "nats"}.get(metric, metric)
+
+
+def difference(change: float, metric: str) -> str:
+    """A signed difference in `unit`."""
+    scale, digits = (100, 2) if metric == "accuracy" else (1, 4)
+    return f"{round(scale * change, digits) + 0.0:+.{digits}f}"  # no -0.00
 
 
 def count(n: int, noun: str) -> str:

@@ -13,9 +13,9 @@ from ensemble.blending.diversity import Diversity, diversity
 from ensemble.blending.folds import seed_from
 from ensemble.blending.mixture import Mixture
 from ensemble.blending.options import Options
-from ensemble.blending.pool import Pool, open_pool
+from ensemble.blending.pool import FitRows, Pool, open_pool
 from ensemble.blending.rating import Rating, Table, rate, verdict
-from ensemble.blending.scoring import Scoring, all_values, scoring_of
+from ensemble.blending.scoring import ACCURACY, Scoring, all_values, scoring_of
 from ensemble.blending.selection import Group
 from ensemble.metrics import Interval
 from ensemble.predictions import Array, Predictions, aligned
@@ -33,7 +33,11 @@ class Member:
 
 @dataclass(frozen=True)
 class TestScores:
-    """The final blend on labeled test rows, compared with the member that is best on validation."""
+    """The final blend on labeled test rows, compared with the member that is best on validation.
+
+    score, best_score and difference are by the metric: accuracy, also for log loss and where the
+    test rows are too few for an interval of the metric that the blend is scored by.
+    """
 
     n_rows: int
     accuracy: Interval
@@ -41,6 +45,9 @@ class TestScores:
     best: str
     best_accuracy: float
     difference: Interval
+    metric: str
+    score: Interval
+    best_score: float
 
     @property
     def verdict(self) -> str:
@@ -55,10 +62,11 @@ class Blend:
     table rates the best member and every weighting, valid is the rating of the one in the options;
     chosen_weighting is that one's name or, for `best`, the weighting it chose; missing says what
     the table lacks, metric_note why the runs' data.metric is not what the blend is scored by.
-    in_sample holds every metric of the written blend on all validation rows. diversity is in the
-    order of group.runs. predictions are the blended test probabilities, None without a test set; of
-    the members' refits if every member has one. test holds their scores if the test set is labeled;
-    all other scores are of the networks before any refit.
+    in_sample holds every metric of the written blend on all validation rows, run_scores (by run id)
+    the runs' values of the metric; diversity is in the order of group.runs. predictions are the
+    blended test probabilities, None without a test set; of the members' refits if every member has
+    one. test holds their scores if the test set is labeled; all other scores are of the networks
+    before any refit.
     """
 
     group: Group
@@ -70,6 +78,7 @@ class Blend:
     missing: str
     metric_note: str
     in_sample: dict[str, float]
+    run_scores: dict[str, float]
     diversity: Diversity
     calibrated: Calibrated
     mixture: Mixture
@@ -138,7 +147,8 @@ def make_blend(
     scoring, metric_note = scoring_of(group.runs, options.metric, pool.classes, positive)
     options = replace(options, metric=scoring.name)
     archs = [selection.short_arch(run.arch) for run in group.runs]
-    reasons = _select(group.runs, pool, options, archs, scoring)
+    rows = scoring.fit_rows(pool)
+    reasons = _select(group.runs, rows, options, archs, scoring)
     seed = seed_from(group.runs[0].data.valid)
     table = rate(pool, options, archs, seed, scoring)
     members = _members(group.runs, table.blend_weights, reasons)
@@ -147,6 +157,7 @@ def make_blend(
     mixture = _mixture(members, options, calibrated)
     predictions = mixture.of_test({member.run.id: member.run for member in members})
     best = group.runs[int(np.argmax(table.weights[0]))]
+    names = [run.id for run in group.runs]
     return Blend(
         group=group,
         members=members,
@@ -156,23 +167,23 @@ def make_blend(
         chosen_weighting=table.rule_name,
         missing=table.missing,
         metric_note=metric_note,
+        run_scores=dict(zip(names, scoring.member_values(rows).tolist(), strict=True)),
         in_sample=all_values(mixture.calibrated(mixed[-1]), pool.targets, pool.classes, scoring),
         diversity=diversity(pool, table.outcomes, table.rule, scoring, table.blend_weights > 0),
         calibrated=calibrated,
         mixture=mixture,
         predictions=predictions,
-        test=_test_scores(predictions, best, members[0].run, seed),
+        test=_test_scores(predictions, best, members[0].run, seed, scoring),
     )
 
 
 def _select(
-    runs: Sequence[Run], pool: Pool, options: Options, archs: Sequence[str], scoring: Scoring
+    runs: Sequence[Run], rows: FitRows, options: Options, archs: Sequence[str], scoring: Scoring
 ) -> Mapping[int, str]:
     """The reason by position of every selected run, "" if the threshold selects it.
 
     Raises SelectionError if no run is selected, DamagedError if run.json states another accuracy.
     """
-    rows = scoring.fit_rows(pool)
     for run, accuracy in zip(runs, rows.accuracies.tolist(), strict=True):
         run.check_score(accuracy)
     scores = scoring.member_scores(rows)
@@ -213,7 +224,9 @@ def _mixture(members: Sequence[Member], options: Options, calibrated: Calibrated
     )
 
 
-def _test_scores(blend: Predictions | None, best: Run, member: Run, seed: int) -> TestScores | None:
+def _test_scores(
+    blend: Predictions | None, best: Run, member: Run, seed: int, scoring: Scoring
+) -> TestScores | None:
     """The test scores of the blend and of the run that is best on validation; they choose nothing.
 
     Raises MismatchError if the best run predicts other test rows than the members.
@@ -225,11 +238,27 @@ def _test_scores(blend: Predictions | None, best: Run, member: Run, seed: int) -
     single = dict(zip(sorted(tests), aligned(tests), strict=True))[best.id]
     hits = metrics.hits(blend.probs, blend.targets)
     best_hits = metrics.hits(single.probs, blend.targets)
-    return TestScores(
+    accuracy = metrics.wilson(float(hits.mean()), len(hits))
+    by_accuracy = TestScores(
         n_rows=len(hits),
-        accuracy=metrics.wilson(float(hits.mean()), len(hits)),
+        accuracy=accuracy,
         log_loss=metrics.bootstrap_mean(metrics.losses(blend.probs, blend.targets), seed),
         best=best.id,
         best_accuracy=float(best_hits.mean()),
         difference=metrics.paired_difference(hits, best_hits),
+        metric=ACCURACY,
+        score=accuracy,
+        best_score=float(best_hits.mean()),
+    )
+    metric = scoring.contributed
+    if metric is None or metric.too_few_rows(blend.targets):
+        return by_accuracy
+    both = np.stack([blend.probs, single.probs])
+    ours, of_best = metric.contributions(both, blend.targets)
+    return replace(
+        by_accuracy,
+        metric=scoring.name,
+        score=metrics.interval_of(metric, ours, seed),
+        best_score=float(of_best.mean()),
+        difference=metrics.bootstrap_mean(scoring.sign * (ours - of_best), seed),
     )

@@ -67,14 +67,19 @@ class Scoring:
             )
         return replace(rows, values=values)
 
-    def member_scores(self, rows: FitRows) -> Array:
-        """Each member's score on these rows, (members,); -inf where they do not define it."""
+    def member_values(self, rows: FitRows) -> Array:
+        """The metric of each member on these rows, (members,); NaN where they do not define it."""
         if self.kind == HITS:
             return rows.accuracies
         if self.kind == LOSSES:
-            return -rows.log_losses
+            return rows.log_losses
         assert rows.values is not None
-        return np.where(np.isnan(rows.values), -np.inf, self.sign * rows.values)
+        return rows.values
+
+    def member_scores(self, rows: FitRows) -> Array:
+        """Each member's score on these rows, (members,); -inf where they do not define it."""
+        values = self.member_values(rows)
+        return np.where(np.isnan(values), -np.inf, self.sign * values)
 
 
 def scoring_of(

@@ -26,7 +26,21 @@ PerArch = Annotated[
 ]
 MaxMembers = Annotated[int, typer.Option(min=0, help="keep at most the best N of these; 0: all")]
 Weights = Annotated[str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")]
-Metric = Annotated[str, typer.Option(help="what weights and scores optimize: accuracy or log_loss")]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="what the blend is selected, weighed and scored by: accuracy, balanced_accuracy, "
+        "log_loss, roc_auc, f1, f1_macro, f1_micro, f1_weighted, f1_min, quadratic_kappa, map@k or "
+        "top_k_accuracy@k; default the runs' data.metric, else accuracy",
+    ),
+]
+MinScore = Annotated[
+    float | None,
+    typer.Option(
+        "--min-score", metavar="X", help="validation score that a run must reach, by the metric"
+    ),
+]
 Average = Annotated[str, typer.Option(help="arithmetic or geometric means")]
 Calibrate = Annotated[bool, typer.Option("--calibrate", help="apply the calibration that is shown")]
 OnData = Annotated[
@@ -95,10 +109,11 @@ def _run_json(run: "Run", per_class: bool) -> dict[str, Any]:
 def blend(
     patterns: Patterns = None,
     min_acc: MinAcc = 0.0,
+    min_score: MinScore = None,
     per_arch: PerArch = 0,
     max_members: MaxMembers = 0,
     weights: Weights = "accuracy",
-    metric: Metric = "accuracy",
+    metric: Metric = None,
     average: Average = "arithmetic",
     calibrate: Calibrate = False,
     data: OnData = None,
@@ -117,9 +132,11 @@ def blend(
     from ensemble.runs import RunStore
     from ensemble.submission import write_submission
 
-    options = Options(min_acc, per_arch, max_members, weights, metric, average, calibrate)
+    options = Options(
+        min_acc, per_arch, max_members, weights, metric, average, calibrate, min_score
+    )
     candidates = _candidates(RunStore(runs), patterns or [], skip_damaged)
-    blended = _blended(candidates, options, data)
+    blended = _blended(candidates, options, data, positive)
     submission = None
     if blended.predictions is not None:
         command = ["ens", *sys.argv[1:]]
@@ -127,11 +144,13 @@ def blend(
     _show(blended, submission, json, runs, out)
 
 
-def _blended(candidates: "list[Run]", options: "Options", data: str | None) -> "Blend":
+def _blended(
+    candidates: "list[Run]", options: "Options", data: str | None, positive: str | None
+) -> "Blend":
     from ensemble.blending import make_blend
 
     try:
-        return make_blend(candidates, options, data)
+        return make_blend(candidates, options, data, positive)
     except DamagedError as error:
         raise DamagedError(f"{error}\n{_SKIP}") from None
 

@@ -53,7 +53,7 @@ Positive = Annotated[
     typer.Option(
         "--positive",
         metavar="CLASS",
-        help="the class of a single column of probabilities, instead of data.positive",
+        help="the class of a single column of probabilities and of f1, instead of data.positive",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]

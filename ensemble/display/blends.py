@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from ensemble.blending import Blend, Member
 from ensemble.blending.blend import TestScores
-from ensemble.display.text import count, escape, interval, out, percent, say, table, warn_suspicious
+from ensemble.blending.rating import Rating
+from ensemble.display.text import count, escape, out, percent, say, table, warn_suspicious
+from ensemble.numbers import difference, in_metric, interval_in_metric, unit
 from ensemble.submission import Submission
 
 if TYPE_CHECKING:
@@ -35,6 +37,10 @@ def _notes(blend: Blend) -> None:
         say(f"accuracy weights are almost equal: largest / smallest = {ratio:.3f}")
     if blend.missing:
         say(f"not in the table: {blend.missing}")
+    if blend.metric_note:
+        say(blend.metric_note)
+    if blend.valid.too_few:
+        say(f"too few rows for an interval of {blend.valid.metric}: {blend.valid.too_few}")
     before_refits = ", before the refits" if blend.of_refits else ""
     n_chosen = sum(member.run.is_epoch_chosen for member in blend.members)
     say(
@@ -61,16 +67,19 @@ def _refits(blend: Blend) -> None:
 
 
 def _members(blend: Blend) -> None:
-    unit = "points" if blend.options.metric == "accuracy" else "nats"
+    metric, gains = blend.valid.metric, blend.gains
+    has_column = metric not in ("accuracy", "log_loss")
     shown = table("", "member", "why")
-    for name in ("valid accuracy", "weight", f"contribution, {unit}", "differs from others"):
+    scores = [f"valid {metric}"] if has_column else []
+    columns = (*scores, "valid accuracy", "weight", f"contribution, {unit(metric)}")
+    for name in (*columns, "differs from others"):
         shown.add_column(name, justify="right", no_wrap=True)
-    threshold, gains = blend.options.min_acc, blend.gains
     for member in blend.members:
-        why = member.reason or (f"≥ {percent(threshold)}" if threshold else "every run")
+        by_metric = in_metric(blend.run_scores[member.run.id], metric)
         shown.add_row(
             escape(member.run.id),
-            escape(why),
+            escape(member.reason or _threshold(blend)),
+            *([by_metric] if has_column else []),
             percent(member.run.scores.accuracy),
             f"{member.weight:.4f}",
             _gain(gains[member.run.id], blend),
@@ -78,8 +87,10 @@ def _members(blend: Blend) -> None:
         )
     out.print(shown)
     for run in blend.unused_runs:
-        added = f"would have added {_gain(gains[run.id], blend)} {unit}"
-        say(f"left out: {run.id} at {percent(run.scores.accuracy)}, {added}")
+        added = f"would have added {_gain(gains[run.id], blend)} {unit(metric)}"
+        by_metric = f"{metric} {in_metric(blend.run_scores[run.id], metric)}, "
+        accuracy = percent(run.scores.accuracy)
+        say(f"left out: {run.id} at {by_metric if has_column else ''}{accuracy}, {added}")
     if len(blend.members) > 1:
         run_a, run_b = blend.most_similar
         say(
@@ -87,6 +98,16 @@ def _members(blend: Blend) -> None:
             f"{percent(blend.disagreement(run_a, run_b))} of the rows "
             f"and are both wrong on {percent(blend.double_fault(run_a, run_b))}"
         )
+
+
+def _threshold(blend: Blend) -> str:
+    """`≥ 95.00 %`, `roc_auc ≥ 0.9`, or `every run` without a bound."""
+    options, rating = blend.options, blend.valid
+    bounds = [f"≥ {percent(options.min_acc)}"] if options.min_acc else []
+    if options.min_score is not None:
+        relation = "≥" if rating.is_higher_better else "≤"
+        bounds.append(f"{rating.metric} {relation} {options.min_score:g}")
+    return ", ".join(bounds) or "every run"
 
 
 def _mean_disagreement(member: Member, blend: Blend) -> str:
@@ -98,31 +119,35 @@ def _mean_disagreement(member: Member, blend: Blend) -> str:
 
 
 def _gain(gain: float, blend: Blend) -> str:
-    if math.isnan(gain):
-        return "–"
-    scale, digits = (100, 2) if blend.options.metric == "accuracy" else (1, 4)
-    return f"{round(scale * gain, digits) + 0.0:+.{digits}f}"  # no -0.00
+    return "–" if math.isnan(gain) else difference(gain, blend.valid.metric)
 
 
 def _weightings(blend: Blend) -> None:
-    is_accuracy = blend.options.metric == "accuracy"
+    metric = blend.valid.metric
+    name_of_metric = metric.replace("_", " ") if metric == "log_loss" else metric
+    beside = [name for name in ("accuracy", "log_loss") if name != metric]
     shown = table("", "weights")
-    metric = "accuracy" if is_accuracy else "log loss"
-    for name in ("cross-fitted accuracy", "log loss", f"in-sample {metric}", "optimism"):
+    columns = [f"cross-fitted {name_of_metric}", *(name.replace("_", " ") for name in beside)]
+    for name in (*columns, f"in-sample {name_of_metric}", "optimism"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("vs best member", no_wrap=True)
     for rating in blend.table:
         is_chosen = rating.name == blend.options.weights
-        optimism = f"{100 * rating.optimism:+.2f}" if is_accuracy else f"{rating.optimism:+.4f}"
         shown.add_row(
             f"[bold]{rating.name} ←[/]" if is_chosen else rating.name,
-            interval(rating.accuracy),
-            f"{rating.log_loss.value:.4f} ({rating.log_loss.low:.4f}–{rating.log_loss.high:.4f})",
-            percent(rating.fitted_accuracy) if is_accuracy else f"{rating.fitted_log_loss:.4f}",
-            optimism,
+            interval_in_metric(rating.score, metric),
+            *(_beside(rating, name, has_interval=len(beside) == 1) for name in beside),
+            in_metric(rating.fitted_score, metric),
+            difference(rating.optimism, metric),
             "" if rating is blend.best else rating.verdict,
         )
     out.print(shown)
+
+
+def _beside(rating: Rating, metric: str, has_interval: bool) -> str:
+    """Accuracy or log loss beside the metric; without its interval where both are shown."""
+    score = rating.accuracy if metric == "accuracy" else rating.log_loss
+    return interval_in_metric(score, metric) if has_interval else in_metric(score.value, metric)
 
 
 def _calibration(blend: Blend) -> None:
@@ -155,25 +180,24 @@ def show_differences(differences: "Sequence[Difference]") -> None:
     for name in ("A − B", "p", "p (Holm)"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("A is", no_wrap=True)
-    for difference in differences:
-        is_accuracy, value = difference.metric == "accuracy", difference.value
+    for test in differences:
+        is_accuracy, value = test.metric == "accuracy", test.value
         numbers = [
             f"{100 * x:+.2f}" if is_accuracy else f"{x:+.4f}"
             for x in (value.value, value.low, value.high)
         ]
         shown.add_row(
-            escape(difference.first),
-            escape(difference.second),
+            escape(test.first),
+            escape(test.second),
             "accuracy, points" if is_accuracy else "log loss, nats",
             f"{numbers[0]} ({numbers[1]} to {numbers[2]})",
-            _p(difference.p),
-            _p(difference.adjusted_p),
-            difference.verdict.partition(" at ")[0],
+            _p(test.p),
+            _p(test.adjusted_p),
+            test.verdict.partition(" at ")[0],
         )
     out.print(shown)
-    tests = [(difference.test, difference.about) for difference in differences]
-    for test, about in dict.fromkeys(tests):
-        say(f"{test}: about {about}")
+    for test_name, about in dict.fromkeys((test.test, test.about) for test in differences):
+        say(f"{test_name}: about {about}")
     say(
         "+ means A is better, for log loss too; the verdict follows Holm's p over all pairs of a "
         "metric, the 95 % intervals are not adjusted"
@@ -212,6 +236,12 @@ def sentence(scores: TestScores, noun: str) -> str:
 
     `blend 98.9 % (97.2–99.6) on 360 test digits; best single 98.3 %; not distinguishable at n=360`
     """
+    if scores.metric != "accuracy":
+        return (
+            f"blend {scores.metric} {interval_in_metric(scores.score, scores.metric)} "
+            f"on {scores.n_rows:,} {noun}; "
+            f"best single {in_metric(scores.best_score, scores.metric)}; {scores.verdict}"
+        )
     low, high = 100 * scores.accuracy.low, 100 * scores.accuracy.high
     return (
         f"blend {percent(scores.accuracy.value, 1)} ({low:.1f}–{high:.1f}) "
@@ -221,17 +251,30 @@ def sentence(scores: TestScores, noun: str) -> str:
 
 
 def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
-    """The blend as `--json` prints it."""
+    """The blend as `--json` prints it.
+
+    score is the cross-fitted value of the metric with its interval, whose ends are null where the
+    rows are too few.
+    """
+    cross_fitted = blend.valid.as_dict()
     return {
         "data": blend.group.name,
         "members": [
-            {"run": member.run.id, "weight": member.weight, "reason": member.reason}
+            {
+                "run": member.run.id,
+                "weight": member.weight,
+                "reason": member.reason,
+                "score": blend.run_scores[member.run.id],
+            }
             for member in blend.members
         ],
         "options": asdict(blend.options),
         "weighting": blend.chosen_weighting,
         "refits": blend.of_refits,
-        "cross_fitted": blend.valid.as_dict(),
+        "metric": blend.options.metric,
+        "score": cross_fitted["score"],
+        "in_sample": blend.in_sample,
+        "cross_fitted": cross_fitted,
         "table": [rating.as_dict() for rating in blend.table],
         "gain": {run: None if math.isnan(gain) else gain for run, gain in blend.gains.items()},
         "disagreement": blend.diversity.disagreement.tolist(),

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ensemble.display.text import count, escape, out, percent, say, table, warn_suspicious
+from ensemble.display.text import count, escape, out, say, table, warn_suspicious
 from ensemble.inference import Predicted
 from ensemble.kaggle import Quota
+from ensemble.numbers import interval_in_metric
 from ensemble.submission.ledger import COMPLETE, FAILED, Entry
 from ensemble.submission.picks import Pick
 from ensemble.submission.verify import Verified
@@ -70,10 +71,9 @@ def ledger_json(slug: str, entries: Sequence[Entry], picks: Sequence[Pick]) -> d
 
 
 def _score(entry: Entry) -> str:
-    score = entry.score(entry.metric)
-    if entry.metric == "accuracy":
-        return f"accuracy {percent(score.value)} ({100 * score.low:.2f}–{100 * score.high:.2f})"
-    return f"log loss {score.value:.4f} ({score.low:.4f}–{score.high:.4f})"
+    score = entry.scored_by(entry.metric)
+    name = "log loss" if entry.metric == "log_loss" else entry.metric
+    return f"{name} {interval_in_metric(score, entry.metric)}" if score else name
 
 
 def show_predicted(predicted: Predicted, members: Sequence[str]) -> None:

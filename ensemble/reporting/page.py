@@ -44,6 +44,8 @@ def render(report: Report) -> str:
     )
     environment.filters |= {
         "percent": numbers.percent,
+        "unit": numbers.unit,
+        "in_metric": numbers.interval_in_metric,
         "minutes": numbers.minutes,
         "millions": numbers.millions,
         "count": numbers.count,

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ PENDING, COMPLETE, FAILED = "pending", "complete", "error"
 class Entry(BaseModel):
     """One upload; file and manifest are beside the ledger.
 
-    Scores are cross-fitted, with their 95 % intervals.
+    Scores are cross-fitted, with their 95 % intervals; score is by the metric where that is neither
+    accuracy nor log loss, without ends where the rows were too few for an interval.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -41,14 +43,21 @@ class Entry(BaseModel):
     log_loss: float
     log_loss_low: float
     log_loss_high: float
+    score: float | None = None
+    score_low: float | None = None
+    score_high: float | None = None
     status: str = PENDING
     public: str = ""
     private: str = ""
     message: str = ""
 
-    def score(self, metric: str) -> Interval:
-        """The cross-fitted accuracy or log loss."""
-        return Interval(*(getattr(self, metric + suffix) for suffix in ("", "_low", "_high")))
+    def scored_by(self, metric: str) -> Interval | None:
+        """The cross-fitted accuracy, log loss or own metric; None for a metric of other uploads."""
+        name = metric if metric in ("accuracy", "log_loss") else "score"
+        ends = [getattr(self, name + suffix) for suffix in ("", "_low", "_high")]
+        if ends[0] is None or (name == "score" and metric != self.metric):
+            return None
+        return Interval(*(math.nan if end is None else end for end in ends))
 
 
 @dataclass(frozen=True)

@@ -122,6 +122,7 @@ def manifest_content(
         "members": [_member_content(member) for member in blend.members],
         "scores": {
             "cross_fitted": blend.valid.as_dict(),
+            "in_sample": blend.in_sample,
             "table": [rating.as_dict() for rating in blend.table],
             "calibrated": asdict(blend.calibrated),
             "test": asdict(blend.test) if blend.test else None,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ensemble.metrics import Interval
 from ensemble.submission.answers import answers, share_differing
 from ensemble.submission.ledger import FAILED, Entry, Ledger
 
@@ -26,21 +27,28 @@ def final_picks(ledger: Ledger, entries: Sequence[Entry]) -> list[Pick]:
         return []
     metric = entries[-1].metric
     sign = 1 if metric == "log_loss" else -1
-    best = min(candidates, key=lambda entry: sign * entry.score(metric).value)
-    reason = f"best cross-fitted {metric.replace('_', ' ')} of {len(candidates)}"
-    second = _most_different(ledger, best, candidates, metric)
+    scores = {entry.sha256: entry.scored_by(metric) for entry in candidates}
+    scored = [(score, entry) for entry in candidates if (score := scores[entry.sha256])]
+    if not scored:
+        return []
+    best_score, best = min(scored, key=lambda pair: sign * pair[0].value)
+    reason = f"best cross-fitted {metric.replace('_', ' ')} of {len(scored)}"
+    second = _most_different(ledger, best, best_score, scored, metric)
     return [Pick(best, reason), *([second] if second else [])]
 
 
 def _most_different(
-    ledger: Ledger, best: Entry, candidates: Sequence[Entry], metric: str
+    ledger: Ledger,
+    best: Entry,
+    interval: Interval,
+    scored: Sequence[tuple[Interval, Entry]],
+    metric: str,
 ) -> Pick | None:
     """The submission within the best one's interval that differs from it on the most rows."""
-    interval = best.score(metric)
     equals = [
         entry
-        for entry in candidates
-        if entry is not best and interval.low <= entry.score(metric).value <= interval.high
+        for score, entry in scored
+        if entry is not best and interval.low <= score.value <= interval.high
     ]
     if not equals:
         return None

@@ -87,15 +87,22 @@ def find_sample(runs: Iterable[Run], origin: str, sha256: str) -> Path | None:
 
 
 def meaning_of(
-    runs: Sequence[Run], answer: str | None = None, positive: str | None = None
+    runs: Sequence[Run],
+    answer: str | None = None,
+    positive: str | None = None,
+    metric: str | None = None,
 ) -> Meaning:
     """What the runs hold about the cells of a submission; answer and positive override it.
 
-    Raises SubmissionError where runs disagree about what is not overridden.
+    metric decides where the runs disagree about theirs. Raises SubmissionError where they disagree
+    about what is not overridden.
     """
+    is_disputed = len({run.data.metric for run in runs}) > 1
+    if not answer and not (is_disputed and metric):
+        metric = _agreed(runs, "metric")
     return Meaning(
         answer=answer or _agreed(runs, "answer"),
-        metric=None if answer else _agreed(runs, "metric"),
+        metric=None if answer else metric,
         positive=positive or _agreed(runs, "positive"),
     )
 

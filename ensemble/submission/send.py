@@ -28,7 +28,8 @@ def new_entry(verified: Verified, slug: str, message: str) -> Entry:
             scores["log_loss"] = content["scores"]["calibrated"]["log_loss"]
         metric = content["options"]["metric"]
         members = f"{n_members} member{'' if n_members == 1 else 's'}"
-        score = f"{metric.replace('_', ' ')} {scores[metric]['value']:.4f}"
+        by_metric = scores.get(metric) or scores["score"]
+        score = f"{metric.replace('_', ' ')} {by_metric['value']:.4f}"
         summary = f"{members}, {content['weighting']} weights, cross-fitted {score}"
         return Entry(
             submitted=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -43,6 +44,7 @@ def new_entry(verified: Verified, slug: str, message: str) -> Entry:
             message=message or f"{verified.path.stem}: {summary}",
             **_score_columns("accuracy", scores["accuracy"]),
             **_score_columns("log_loss", scores["log_loss"]),
+            **({} if metric in scores else _score_columns("score", by_metric)),
         )
     except (KeyError, TypeError, ValueError):
         raise SubmissionError(f"{manifest.path}: has no scores; run `ens blend` again") from None

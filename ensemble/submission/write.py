@@ -64,7 +64,10 @@ def write_submission(
             "set data.test and train again"
         )
     runs = [member.run for member in blend.members]
-    sample, meaning = sample_of(runs, chosen), meaning_of(runs, answer, positive)
+    sample, meaning = (
+        sample_of(runs, chosen),
+        meaning_of(runs, answer, positive, blend.options.metric),
+    )
     shape = shape_of(sample.file if sample else None, predictions, meaning)
     rows, notes = _matched(shape, predictions)
     text = _text_of(shape, predictions, rows)
