@@ -4,16 +4,15 @@ All of them add up probabilities, or logarithms for geometric means, class by cl
 metric's values, negated where smaller ones are better.
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from ensemble.blending.pool import FitRows, normalized
 from ensemble.metrics import TIE, DecisionMetric, Metric
 from ensemble.predictions import Array
 
-N_RESCORED = 3  # candidates of a step whose area is computed exactly
-_BITS, _OCTAVES = 5, 30  # 32 bins for each doubling of the odds, from 2^-30 to 2^30
+N_RESCORED = 2  # candidates of a step whose area is computed exactly
+_CACHED = 1 << 16  # probabilities that are scored at once
+_BITS, _OCTAVES = 4, 30  # 16 bins for each doubling of the odds, from 2^-30 to 2^30
 _SMALLEST = 2.0**-_OCTAVES
 _N_BINS = (2 * (_OCTAVES + 1) << _BITS) + 1  # an octave more: sums of probabilities may exceed 1
 _FIRST_BIN = int(np.float32(_SMALLEST / 2).view(np.int32)) >> (23 - _BITS)
@@ -31,6 +30,8 @@ class MetricObjective:
 
     def scores_with_each(self, n_picks: int) -> Array:
         """The score after adding each member as the n-th pick, (members,)."""
+        if self.scores.size <= _CACHED:
+            return self._scores(self.total + self.scores, n_picks)
         return np.array([self._score(self.total + scores, n_picks) for scores in self.scores])
 
     def scores_of(self, weights: Array) -> Array:
@@ -42,13 +43,17 @@ class MetricObjective:
         self.total = self.total + self.scores[member]
 
     def _score(self, total: Array, n_picks: int) -> float:
-        values = self.metric.values(self._mean(total, n_picks).T, self.targets)
-        return self.sign * float(values)
+        return float(self._scores(total[None], n_picks)[0])
 
-    def _mean(self, total: Array, n_picks: int) -> Array:
-        """Probabilities (classes, rows) from a sum of members."""
-        mean = total / n_picks
-        return normalized(mean.T).T if self.is_log else mean
+    def _scores(self, totals: Array, n_picks: int) -> Array:
+        """The scores of sums of members, (sums,); totals is (sums, classes, rows)."""
+        probs = self._mean(totals, n_picks).swapaxes(1, 2)
+        return self.sign * self.metric.values(probs, self.targets)
+
+    def _mean(self, totals: Array, n_picks: int) -> Array:
+        """Probabilities (sums, classes, rows) from sums of members."""
+        means = totals / n_picks
+        return normalized(means.swapaxes(1, 2)).swapaxes(1, 2) if self.is_log else means
 
 
 class DecisionObjective:
@@ -102,57 +107,96 @@ class DecisionObjective:
 class AreaObjective(MetricObjective):
     """The area under the ROC curve.
 
-    Rows are binned by their odds first; the areas of the few best candidates are then computed
-    exactly, and the others never win.
+    Where members are large, rows are binned by their odds first; the areas of the few best
+    candidates are then computed exactly, and the others never win.
     """
 
     def __init__(self, metric: Metric, rows: FitRows, is_log: bool) -> None:
         super().__init__(metric, rows, is_log)
-        n_rows, n = np.bincount(self.targets, minlength=rows.n_classes), len(self.targets)
-        all_columns = range(rows.n_classes) if rows.n_classes > 2 else [1]
-        self.columns = [column for column in all_columns if 0 < n_rows[column] < n]
-        is_positive = self.targets == np.array(self.columns, int)[:, None]
-        offsets = _N_BINS * (2 * np.arange(len(self.columns))[:, None] + is_positive) - _FIRST_BIN
-        self.offsets = offsets.astype(np.int32)
-        self.n_pairs = n_rows[self.columns] * (n - n_rows[self.columns])
         self.singles = self.sign * rows.values if rows.values is not None else None
+        self.binned = _BinnedArea(self.targets, rows.n_classes)
+        is_binned = self.scores.size > _CACHED and not is_log
+        scores = self.scores if is_binned else self.scores[:0]
+        self.cell_scores = [self.binned.cells_of(probs) for probs in scores]
 
     def scores_with_each(self, n_picks: int) -> Array:
         """The score after adding each member, (members,); -inf unless it is among the best."""
         if n_picks == 1 and self.singles is not None:
             return self.singles
-        return self._best(
-            lambda member: self.total + self.scores[member], n_picks, len(self.scores)
-        )
-
-    def scores_of(self, weights: Array) -> Array:
-        """The score of blends, (blends,); -inf unless it is among the best."""
-        return self._best(lambda i: weighted_sum(weights[i], self.scores), 1, len(weights))
-
-    def _best(self, total_of: Callable[[int], Array], n_picks: int, n_candidates: int) -> Array:
-        """The scores of the best of several sums, (candidates,), -inf for the rest."""
-        exact = np.full(n_candidates, -np.inf)
-        areas = [self._binned_area(total_of(i), n_picks) for i in range(n_candidates)]
-        for i in np.argsort(-np.array(areas), kind="stable")[:N_RESCORED].tolist():
-            exact[i] = self._score(total_of(i), n_picks)
+        if self.scores.size <= _CACHED:
+            return super().scores_with_each(n_picks)
+        best = np.argsort(-self._binned_with_each(n_picks), kind="stable")[:N_RESCORED]
+        exact = np.full(len(self.scores), -np.inf)
+        for member in best.tolist():
+            exact[member] = self._score(self.total + self.scores[member], n_picks)
         return exact
 
-    def _binned_area(self, total: Array, n_picks: int) -> float:
-        """The area where rows of a bin count as equal; 0 where no class defines it."""
+    def _binned_with_each(self, n_picks: int) -> Array:
+        """The binned areas after adding each member, (members,)."""
         if self.is_log:
-            total, n_picks = self._mean(total, n_picks), 1
-        sums = total if len(self.columns) == len(total) else total[self.columns]
-        odds = sums.astype(np.float32)
-        rest = np.maximum(np.float32(n_picks) - odds, np.float32(n_picks * _SMALLEST))
-        np.maximum(odds, np.float32(n_picks * _SMALLEST), out=odds)
+            sums = (self._mean((self.total + scores)[None], n_picks)[0] for scores in self.scores)
+            return np.array([self.binned.of(self.binned.cells_of(probs), 1) for probs in sums])
+        total = self.binned.cells_of(self.total)
+        return np.array([self.binned.of(total, n_picks, scores) for scores in self.cell_scores])
+
+    def scores_of(self, weights: Array) -> Array:
+        """The score of blends, (blends,); -inf unless it is the first or among the best."""
+        if self.scores.size <= _CACHED:
+            return super().scores_of(weights)
+        means = (self._mean(weighted_sum(row, self.scores)[None], 1)[0] for row in weights)
+        areas = [self.binned.of(self.binned.cells_of(probs), 1) for probs in means]
+        best = np.argsort(-np.array(areas), kind="stable")[:N_RESCORED]
+        exact = np.full(len(weights), -np.inf)
+        for blend in {0, *best.tolist()}:
+            exact[blend] = self._score(weighted_sum(weights[blend], self.scores), 1)
+        return exact
+
+
+class _BinnedArea:
+    """The mean area where rows whose odds are in one bin count as equal.
+
+    Works in place on the cells of all scored columns, side by side.
+    """
+
+    def __init__(self, targets: Array, n_classes: int) -> None:
+        cells: list[Array] = []
+        offsets: list[Array] = []
+        n_pairs = []
+        for column in range(n_classes) if n_classes > 2 else [1]:
+            sides = np.flatnonzero(targets != column), np.flatnonzero(targets == column)
+            if not (len(sides[0]) and len(sides[1])):
+                continue
+            for side in sides:
+                cells.append(column * len(targets) + side)
+                offsets.append(np.full(len(side), _N_BINS * len(offsets) - _FIRST_BIN, np.int32))
+            n_pairs.append(len(sides[0]) * len(sides[1]))
+        self.n_pairs, self.n_bins = np.array(n_pairs), _N_BINS * len(offsets)
+        self.cells = np.concatenate(cells) if cells else np.zeros(0, int)
+        self.offsets = np.concatenate(offsets) if offsets else np.zeros(0, np.int32)
+        self.odds, self.rest = np.empty((2, len(self.cells)), np.float32)
+
+    def cells_of(self, total: Array) -> Array:
+        """The cells of a sum of probabilities (classes, rows), float32."""
+        return total.take(self.cells).astype(np.float32)
+
+    def of(self, total: Array, n_picks: int, added: Array | float = 0) -> float:
+        """The area of a sum of cells and others; 0 where no class defines it."""
+        if not len(self.n_pairs):
+            return 0.0
+        odds, rest, smallest = self.odds, self.rest, np.float32(n_picks * _SMALLEST)
+        np.add(total, added, out=odds)
+        np.subtract(np.float32(n_picks), odds, out=rest)
+        np.maximum(rest, smallest, out=rest)
+        np.maximum(odds, smallest, out=odds)
         odds /= rest
-        cells = odds.view(np.int32) >> (23 - _BITS)
-        cells += self.offsets
-        counts = np.bincount(cells.ravel(), minlength=2 * len(self.columns) * _N_BINS)
+        bins = odds.view(np.int32)
+        bins >>= 23 - _BITS
+        bins += self.offsets
+        counts = np.bincount(bins, minlength=self.n_bins)
         negatives, positives = counts.reshape(-1, 2, _N_BINS).transpose(1, 0, 2)
-        below = np.cumsum(negatives, axis=1) - negatives / 2
-        areas = (positives * below).sum(1) / self.n_pairs
-        return float(areas.mean()) if self.columns else 0.0
+        twice_below = 2 * np.cumsum(negatives, axis=1) - negatives
+        areas = np.einsum("cb,cb->c", positives, twice_below) / (2 * self.n_pairs)
+        return float(areas.mean())
 
 
 class RankObjective(MetricObjective):
@@ -165,17 +209,17 @@ class RankObjective(MetricObjective):
         super().__init__(metric, rows, is_log)
         is_open = ~_has_one_order(self.scores, self.targets)
         self.n_rows = len(self.targets)
-        settled = self._mean(self.scores[0][:, ~is_open], 1)
-        self.settled = self._sum(settled, self.targets[~is_open])
+        self.settled = self._sums(self.scores[:1, :, ~is_open], 1, self.targets[~is_open])
         self.scores, self.targets = self.scores[:, :, is_open], self.targets[is_open]
         self.total = np.zeros(self.scores.shape[1:])
 
-    def _score(self, total: Array, n_picks: int) -> float:
-        gain = self.settled + self._sum(self._mean(total, n_picks), self.targets)
-        return self.sign * gain / self.n_rows
+    def _scores(self, totals: Array, n_picks: int) -> Array:
+        gains = self.settled + self._sums(totals, n_picks, self.targets)
+        return np.asarray(self.sign * gains / self.n_rows)
 
-    def _sum(self, probs: Array, targets: Array) -> float:
-        return float(self.metric.contributions(probs.T, targets).sum())
+    def _sums(self, totals: Array, n_picks: int, targets: Array) -> Array:
+        probs = self._mean(totals, n_picks).swapaxes(1, 2)
+        return np.asarray(self.metric.contributions(probs, targets).sum(-1))
 
 
 def weighted_sum(weights: Array, scores: Array) -> Array:

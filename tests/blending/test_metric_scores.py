@@ -80,7 +80,7 @@ def pooled(pool, fold_of, weights, is_log):
 
 @pytest.mark.parametrize("average", ["arithmetic", "geometric"])
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=4)
+@settings(max_examples=3)
 @given(seed=st.integers(0, 2**32 - 1), n=st.integers(30, 60), n_classes=st.integers(2, 4))
 def test_a_cross_fitted_score_is_that_of_pooled_predictions_by_weights_without_their_fold(
     metric, average, seed, n, n_classes, noisy
@@ -119,7 +119,7 @@ def test_a_cross_fitted_score_is_that_of_pooled_predictions_by_weights_without_t
 def test_the_best_member_is_chosen_by_the_metric_without_the_fold_that_scores_it(metric, noisy):
     probs, targets = noisy(np.random.default_rng(3), 4, 80, 3)
     _, table = rated(probs, targets, metric)
-    for repeat in range(N_REPEATS):
+    for repeat in (0, N_NESTED, N_REPEATS - 1):
         for k in range(N_FOLDS):
             rest = table.outcomes.folds[repeat] != k
             scores = [plain_score(metric, member[rest], targets[rest]) for member in probs]
@@ -176,7 +176,7 @@ def test_the_order_of_rows_classes_and_members_changes_nothing(metric, noisy):
 
 @pytest.mark.parametrize("average", ["arithmetic", "geometric"])
 @pytest.mark.parametrize("metric", METRICS)
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_greedy_is_never_worse_in_sample_than_the_best_member(metric, average, seed, noisy):
     probs, targets = noisy(np.random.default_rng(seed), 5, 40, 3, strength=1.0)
@@ -236,9 +236,9 @@ def test_greedy_by_a_metric_that_would_not_fit_is_left_out_of_the_table(noisy, m
 
 @pytest.mark.parametrize("metric", ["roc_auc", "f1_macro"])
 def test_the_score_is_near_the_truth_and_its_interval_mostly_contains_it(metric):
-    n, n_members, n_fresh = 240, 5, 20_000
+    n, n_members, n_fresh = 1000, 3, 20_000
     inside, gaps, halves = [], [], []
-    for seed in range(40):
+    for seed in range(15):
         rng = np.random.default_rng(seed)
         strengths = rng.uniform(0.5, 2, n_members)
 
