@@ -15,6 +15,11 @@ def interval(value: Interval) -> str:
     return f"{percent(value.value)} ({100 * value.low:.2f}–{100 * value.high:.2f})"
 
 
+def metric_in_words(metric: str) -> str:
+    """`log loss`; other metrics by their names."""
+    return "log loss" if metric == "log_loss" else metric
+
+
 def in_metric(score: float, metric: str) -> str:
     """A value of a metric: `94.72 %` for accuracy, else `0.9472`."""
     return percent(score) if metric == "accuracy" else f"{score:.4f}"

@@ -333,7 +333,11 @@ ERRORS = {
         ["--name 'a/b' is not a plain file name"],
     ),
     "a long name": (nothing, ["blend", "--name", "x" * 300], ["cannot be written"]),
-    "no such metric": (nothing, ["blend", "--metric", "f1"], ["--metric f1", "accuracy, log_loss"]),
+    "no such metric": (
+        nothing,
+        ["blend", "--metric", "dice"],
+        ["--metric: 'dice' is not a metric", "accuracy, balanced_accuracy, log_loss"],
+    ),
     "one side": (nothing, ["compare", "flowers_v"], ["flowers_v names one side", "name two runs"]),
     "other rows": (
         nothing,

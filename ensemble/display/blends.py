@@ -9,7 +9,7 @@ from ensemble.blending import Blend, Member
 from ensemble.blending.blend import TestScores
 from ensemble.blending.rating import Rating
 from ensemble.display.text import count, escape, out, percent, say, table, warn_suspicious
-from ensemble.numbers import difference, in_metric, interval_in_metric, unit
+from ensemble.numbers import difference, in_metric, interval_in_metric, metric_in_words, unit
 from ensemble.submission import Submission
 
 if TYPE_CHECKING:
@@ -124,10 +124,10 @@ def _gain(gain: float, blend: Blend) -> str:
 
 def _weightings(blend: Blend) -> None:
     metric = blend.valid.metric
-    name_of_metric = metric.replace("_", " ") if metric == "log_loss" else metric
+    name_of_metric = metric_in_words(metric)
     beside = [name for name in ("accuracy", "log_loss") if name != metric]
     shown = table("", "weights")
-    columns = [f"cross-fitted {name_of_metric}", *(name.replace("_", " ") for name in beside)]
+    columns = [f"cross-fitted {name_of_metric}", *map(metric_in_words, beside)]
     for name in (*columns, f"in-sample {name_of_metric}", "optimism"):
         shown.add_column(name, justify="right", no_wrap=True)
     shown.add_column("vs best member", no_wrap=True)

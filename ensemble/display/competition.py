@@ -6,7 +6,7 @@ from typing import Any
 from ensemble.display.text import count, escape, out, say, table, warn_suspicious
 from ensemble.inference import Predicted
 from ensemble.kaggle import Quota
-from ensemble.numbers import interval_in_metric
+from ensemble.numbers import interval_in_metric, metric_in_words
 from ensemble.submission.ledger import COMPLETE, FAILED, Entry
 from ensemble.submission.picks import Pick
 from ensemble.submission.verify import Verified
@@ -72,7 +72,7 @@ def ledger_json(slug: str, entries: Sequence[Entry], picks: Sequence[Pick]) -> d
 
 def _score(entry: Entry) -> str:
     score = entry.scored_by(entry.metric)
-    name = "log loss" if entry.metric == "log_loss" else entry.metric
+    name = metric_in_words(entry.metric)
     return f"{name} {interval_in_metric(score, entry.metric)}" if score else name
 
 

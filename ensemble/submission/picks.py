@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ensemble.metrics import Interval
+from ensemble.numbers import metric_in_words
 from ensemble.submission.answers import answers, share_differing
 from ensemble.submission.ledger import FAILED, Entry, Ledger
 
@@ -32,7 +33,7 @@ def final_picks(ledger: Ledger, entries: Sequence[Entry]) -> list[Pick]:
     if not scored:
         return []
     best_score, best = min(scored, key=lambda pair: sign * pair[0].value)
-    reason = f"best cross-fitted {metric.replace('_', ' ')} of {len(scored)}"
+    reason = f"best cross-fitted {metric_in_words(metric)} of {len(scored)}"
     second = _most_different(ledger, best, best_score, scored, metric)
     return [Pick(best, reason), *([second] if second else [])]
 
@@ -55,7 +56,7 @@ def _most_different(
     best_answers = _answers(ledger, best)
     shares = [share_differing(best_answers, _answers(ledger, entry)) for entry in equals]
     largest = max(shares)
-    name = metric.replace("_", " ")
+    name = metric_in_words(metric)
     reason = (
         f"differs from it on {100 * largest:.1f} % of the rows, the most of {len(equals)} "
         f"whose {name} is within its interval"

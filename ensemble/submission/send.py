@@ -7,6 +7,7 @@ from typing import Any
 from ensemble import kaggle
 from ensemble.errors import KaggleError, SubmissionError
 from ensemble.kaggle import KaggleSubmission
+from ensemble.numbers import metric_in_words
 from ensemble.submission.ledger import COMPLETE, FAILED, PENDING, Entry, Ledger
 from ensemble.submission.verify import Verified
 
@@ -29,7 +30,7 @@ def new_entry(verified: Verified, slug: str, message: str) -> Entry:
         metric = content["options"]["metric"]
         members = f"{n_members} member{'' if n_members == 1 else 's'}"
         by_metric = scores.get(metric) or scores["score"]
-        score = f"{metric.replace('_', ' ')} {by_metric['value']:.4f}"
+        score = f"{metric_in_words(metric)} {by_metric['value']:.4f}"
         summary = f"{members}, {content['weighting']} weights, cross-fitted {score}"
         return Entry(
             submitted=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -103,6 +103,28 @@ def test_a_submission_is_checked_shown_sent_scored_and_recorded(competition, ens
     assert Path("sample_submission.csv").read_bytes() == sample
 
 
+def test_an_upload_is_recorded_with_the_score_by_the_metric_of_its_blend(competition, ens):
+    competition("a-1-s0", "b-1-s0")
+    ens("blend --name one --metric roc_auc")
+    ens("blend --name two --metric accuracy --average geometric")
+    code, out, err = ens(f"{SUBMIT} --yes")
+    assert (code, err) == (0, "")
+    assert "2 members, accuracy weights, cross-fitted roc_auc 0." in out
+    (entry,) = Ledger(Path("submissions")).entries()
+    scores = json.loads(Path("submissions/one.json").read_text())["scores"]["cross_fitted"]
+    assert (entry.metric, entry.score, entry.score_low) == (
+        "roc_auc",
+        scores["score"]["value"],
+        scores["score"]["low"],
+    )
+    assert entry.accuracy == scores["accuracy"]["value"]
+    ens("submit submissions/two.csv --competition birds --yes")
+    code, out, err = ens("runs --submissions")
+    assert (code, err) == (0, "")
+    assert "roc_auc 0." in out
+    assert "best cross-fitted accuracy of 2" in out
+
+
 def test_a_dry_run_does_all_but_the_upload_and_without_a_terminal_the_answer_is_no(
     competition, ens, kaggle_site, monkeypatch
 ):

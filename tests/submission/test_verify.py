@@ -179,6 +179,7 @@ def test_changed_validation_predictions_are_named_too(submission, store):
         Options(average="geometric", calibrate=True, weights="equal"),
         Options(weights="logloss"),
         Options(weights="best", metric="log_loss", max_members=2),
+        Options(weights="greedy", metric="roc_auc", min_score=0.3),
     ],
     ids=str,
 )
