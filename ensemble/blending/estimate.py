@@ -74,10 +74,7 @@ def widening(outcomes: Outcomes, kind: int, choice: Array, against: int | None =
     """
     if outcomes.sizes.min() < 2:
         return 1.0
-    nested = choice[:N_NESTED]
-    contrast = np.eye(outcomes.sums.shape[-1])[nested]
-    if against is not None:
-        contrast[..., against] -= 1
+    contrast = _contrast(outcomes, choice, against)
     anchor = np.zeros_like(contrast)
     anchor[..., -1] = 1
     error, variance = _nested_error(outcomes, kind, contrast)
@@ -92,6 +89,29 @@ def widening(outcomes: Outcomes, kind: int, choice: Array, against: int | None =
         error -= shared * (anchor_error - anchor_variance / n_rows)
     with_weights = plain + _weights_variance(outcomes, kind, choice, against) / 3
     return float(np.sqrt(np.clip(max(error, with_weights) / plain, 1, N_FOLDS)))
+
+
+def unaveraged(
+    outcomes: Outcomes, kind: int, choice: Array, against: int, differences: Array
+) -> float:
+    """How many times the differences of a single repeat spread as much as their means, at least 1.
+
+    differences (rows,) are means over repeats. Where the best member changes between repeats these
+    vary less than those of a repeat, to which `widening` relates.
+    """
+    spread = float(differences.var())
+    if outcomes.sizes.min() < 2 or spread <= 0:
+        return 1.0
+    _, variance = _nested_error(outcomes, kind, _contrast(outcomes, choice, against))
+    return float(np.sqrt(max(1.0, variance / spread)))
+
+
+def _contrast(outcomes: Outcomes, choice: Array, against: int | None) -> Array:
+    """The weight of each rule in an outcome, (nested repeats, folds, rules)."""
+    contrast = np.eye(outcomes.sums.shape[-1])[choice[:N_NESTED]]
+    if against is not None:
+        contrast[..., against] -= 1
+    return np.asarray(contrast)
 
 
 def _nested_error(outcomes: Outcomes, kind: int, contrast: Array) -> tuple[float, float]:

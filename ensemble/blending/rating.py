@@ -177,7 +177,6 @@ class _Rater:
             score = self._known(interval)
         else:
             score = (accuracy, log_loss)[kind]
-        lead = self._lead(scored)
         return Rating(
             name=name,
             n_rows=len(self.pool.targets),
@@ -186,9 +185,7 @@ class _Rater:
             log_loss=log_loss,
             fitted_accuracy=float(in_sample[HITS]),
             fitted_log_loss=float(in_sample[LOSSES]),
-            difference=self._known(
-                lead.widened(estimate.widening(outcomes, kind, choice, against=0))
-            ),
+            difference=self._known(self._lead(scored, choice)),
             score=score,
             fitted_score=float(in_sample[kind]),
             is_higher_better=metric.is_higher_better,
@@ -214,14 +211,18 @@ class _Rater:
         scored[CONTRIBUTIONS] = np.mean(of_repeats, axis=0)
         return scored
 
-    def _lead(self, scored: Array) -> Interval:
+    def _lead(self, scored: Array, choice: Array) -> Interval:
         """How much better the scored outcomes are than the best member's, with its interval."""
-        kind, groups = self.scoring.kind, self.pool.groups
+        kind, groups, outcomes = self.scoring.kind, self.pool.groups, self.outcomes
+        width = estimate.widening(outcomes, kind, choice, against=0)
         if kind == HITS and groups is None:
-            return metrics.paired_difference(scored[kind], self.best_member[kind])
+            lead = metrics.paired_difference(scored[kind], self.best_member[kind])
+            return lead.widened(width)
         better, worse = scored[kind], self.best_member[kind]
         gain = better - worse if self.scoring.sign > 0 else worse - better
-        return metrics.bootstrap_mean(metrics.by_group(gain, groups), self.seed)
+        if kind == CONTRIBUTIONS:
+            width *= estimate.unaveraged(outcomes, kind, choice, 0, gain)
+        return metrics.bootstrap_mean(metrics.by_group(gain, groups), self.seed).widened(width)
 
     def _known(self, interval: Interval) -> Interval:
         """The interval; without its ends where the rows are too few."""

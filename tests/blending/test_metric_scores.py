@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
 from ensemble.blending.cross_fit import CONTRIBUTIONS
-from ensemble.blending.estimate import chosen_without_fold
+from ensemble.blending.estimate import chosen_without_fold, unaveraged
 from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS
 from ensemble.blending.options import Options
 from ensemble.blending.pool import open_pool
@@ -219,6 +219,21 @@ def test_ties_everywhere_and_probabilities_of_zero_are_scored(metric):
     for rating in table.ratings:
         assert -1 <= rating.score.value <= 1
         assert np.isfinite(rating.fitted_score)
+
+
+def test_a_difference_is_as_wide_as_that_of_single_repeats(noisy):
+    probs, targets = noisy(np.random.default_rng(9), 6, 90, 3, strength=0.5)
+    _, table = rated(probs, targets, "f1_macro")
+    outcomes = table.outcomes
+    for rule in range(1, len(table.names)):
+        choice = np.full((N_REPEATS, N_FOLDS), rule)
+        rows = outcomes.rows[CONTRIBUTIONS]
+        mean = (rows[:, rule] - rows[:, 0]).mean(0)
+        times = unaveraged(outcomes, CONTRIBUTIONS, choice, 0, mean)
+        single = (rows[:N_NESTED, rule] - rows[:N_NESTED, 0]).var(1).mean()
+        assert times == pytest.approx(max(1, np.sqrt(single / mean.var())), rel=0.05)
+    best = np.zeros((N_REPEATS, N_FOLDS), int)
+    assert unaveraged(outcomes, CONTRIBUTIONS, best, 0, np.zeros(90)) == 1
 
 
 def test_greedy_by_a_metric_that_would_not_fit_is_left_out_of_the_table(noisy, monkeypatch):
