@@ -258,7 +258,7 @@ def _test_scores(
     return replace(
         by_accuracy,
         metric=scoring.name,
-        score=metrics.interval_of(metric, ours, seed),
+        score=metrics.score_of(metric, blend.probs, blend.targets, seed),
         best_score=float(of_best.mean()),
         difference=metrics.bootstrap_mean(scoring.sign * (ours - of_best), seed),
     )

@@ -139,9 +139,15 @@ def rate(
     choices = {name: np.full((N_REPEATS, N_FOLDS), i) for i, name in enumerate(rules.names)}
     choices["best"] = estimate.chosen_without_fold(outcomes, kind, range(1, n_rules))
     in_sample = _in_sample(pool, weights, scoring)
+    smoothing = _smoothing(pool, weights, scoring)
     rater = _Rater(pool, outcomes, scoring, seed)
     ratings = [
-        rater.rating(name, choice, in_sample[:, positions[name]])
+        rater.rating(
+            name,
+            choice,
+            in_sample[:, positions[name]],
+            None if smoothing is None else smoothing[positions[name]],
+        )
         for name, choice in choices.items()
     ]
     return Table(
@@ -163,8 +169,11 @@ class _Rater:
         metric = scoring.contributed
         self.too_few = metric.too_few_rows(pool.targets) if metric else ""
 
-    def rating(self, name: str, choice: Array, in_sample: Array) -> Rating:
-        """The rating of a choice (repeats, folds) of rules; in_sample is (kinds,)."""
+    def rating(self, name: str, choice: Array, in_sample: Array, smoothing: Array | None) -> Rating:
+        """The rating of a choice (repeats, folds) of rules.
+
+        in_sample is (kinds,), smoothing (2,) what pseudo-rows change in the metric.
+        """
         outcomes, groups, seed = self.outcomes, self.pool.groups, self.seed
         scored = self._scored(choice)
         kinds = range(len(scored))
@@ -173,7 +182,9 @@ class _Rater:
         log_loss = intervals.log_loss_interval(scored[LOSSES], widths[LOSSES], seed, groups)
         kind, metric = self.scoring.kind, self.scoring.metric
         if kind == CONTRIBUTIONS:
-            interval = metrics.interval_of(metric, scored[kind], seed, groups, widths[kind])
+            interval = metrics.interval_of(
+                metric, scored[kind], seed, groups, widths[kind], smoothing
+            )
             score = self._known(interval)
         else:
             score = (accuracy, log_loss)[kind]
@@ -241,3 +252,12 @@ def _in_sample(pool: Pool, weights: Array, scoring: Scoring) -> Array:
         return means
     mixed = out_of_fold(pool, np.zeros(len(pool.targets), int), weights[:, None])
     return np.vstack([means, [metric.values(probs.T, pool.targets) for probs in mixed]])
+
+
+def _smoothing(pool: Pool, weights: Array, scoring: Scoring) -> Array | None:
+    """What pseudo-rows change in the metric of each rule's blend, (rules, 2)."""
+    metric = scoring.contributed
+    if metric is None:
+        return None
+    mixed = out_of_fold(pool, np.zeros(len(pool.targets), int), weights[:, None])
+    return np.array([metric.smoothing(probs.T, pool.targets) for probs in mixed])
