@@ -250,7 +250,7 @@ MEMBERS = {
     ),
     "two metrics": (
         {"metric": "roc_auc"},
-        ["different values of data.metric", "r0-1-s0 has roc_auc", "--answer NAME"],
+        ["different values of data.metric", "r0-1-s0 has roc_auc", "--metric NAME"],
     ),
 }
 

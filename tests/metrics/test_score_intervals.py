@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.blending.estimate import accuracy_interval, log_loss_interval
+from ensemble.blending.intervals import accuracy_interval, log_loss_interval
 from ensemble.metrics import interval_of, metric_named, score_of, wilson
 from ensemble.metrics.intervals import _t_quantile
 
