@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ensemble.dataset.filenames import SUFFIXES
+from ensemble.dataset.filenames import SUFFIXES, is_hidden
 from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
 from ensemble.events import Progress
@@ -73,7 +73,7 @@ def _name_problem(name: str) -> str:
         return "it is empty"
     if len(name.encode(errors="replace")) > MAX_NAME_BYTES:
         return f"it is longer than {MAX_NAME_BYTES} bytes"
-    if name.startswith((".", "__MACOSX")):
+    if is_hidden(name):
         return "files that begin so are hidden"
     if not name.isprintable():
         return "it has a character that is not printable"

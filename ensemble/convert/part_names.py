@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
+from ensemble.dataset.filenames import is_hidden
 from ensemble.dataset.scan import one_line
 from ensemble.dataset.split_names import USUAL, Split, split_of_name
 from ensemble.errors import DataError
@@ -141,9 +142,9 @@ def sample_tables(root: Path) -> list[Path]:
     return [path for path in tables if any(word in path.name.lower() for word in words)]
 
 
-def is_hidden(root: Path, path: Path) -> bool:
+def is_below_hidden(root: Path, path: Path) -> bool:
     """Whether a path below root is hidden, or what macOS puts into archives."""
-    return any(part.startswith((".", "__MACOSX")) for part in path.relative_to(root).parts)
+    return any(map(is_hidden, path.relative_to(root).parts))
 
 
 def one_of_each_split(

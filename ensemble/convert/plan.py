@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ensemble.convert.arrays import array_source
 from ensemble.convert.image_folder import LABELS, Images, Source, write_images
-from ensemble.convert.part_names import is_hidden
+from ensemble.convert.part_names import is_below_hidden
 from ensemble.convert.pixel_tables import pixel_source
 from ensemble.convert.record_set import record_source
 from ensemble.convert.table_rows import is_table
@@ -72,7 +72,7 @@ def conversion_of(root: Path) -> Conversion | None:
         first = images[0].relative_to(root).as_posix()
         notes.append(f"{len(images)} images beside them are not used, such as {first}")
     tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLES]
-    tables = [path for path in tables if path.is_file() and not is_hidden(root, path)]
+    tables = [path for path in tables if path.is_file() and not is_below_hidden(root, path)]
     tables = [path for path in tables if path not in source.files]
     notes += [
         f"{table.name} is copied as {_name_of_copy(table.name)}"

@@ -62,6 +62,11 @@ def matcher(stored: Iterable[str]) -> Callable[[str], list[int]]:
     return positions
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is left out: hidden, or macOS's copy of attributes."""
+    return name.startswith((".", "__MACOSX"))
+
+
 def is_sample(name: str) -> bool:
     """Whether a file is named like a sample submission, which must not be overwritten."""
     return "sample" in name.lower() and "sub" in name.lower()

@@ -9,7 +9,7 @@ from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 
-from ensemble.dataset.filenames import OTHER_FILES, SUFFIXES, TEXTS, contents
+from ensemble.dataset.filenames import OTHER_FILES, SUFFIXES, TEXTS, contents, is_hidden
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.errors import DataError
 
@@ -100,7 +100,7 @@ def _is_left_out(folder: Path, outer: Path) -> bool:
     """Whether the listing of an outer folder does not have what is in this one."""
     parents = [folder, *folder.parents]
     inner = parents[: parents.index(outer)]
-    return any(_is_hidden(parent.name) or is_written_by_ens(parent) for parent in inner)
+    return any(is_hidden(parent.name) or is_written_by_ens(parent) for parent in inner)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -138,7 +138,7 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | No
     """The visible files of a folder; above holds its real path and those that lead to it."""
     try:
         with os.scandir(folder) as opened:
-            entries = [entry for entry in opened if not _is_hidden(entry.name)]
+            entries = [entry for entry in opened if not is_hidden(entry.name)]
     except OSError as error:
         raise DataError(f"{one_line(folder)}: cannot be read ({error.strerror})") from None
     for entry in entries:
@@ -157,10 +157,6 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | No
             yield from _walk(path, (*above, target))
         else:
             yield from _walk(path, (*above, os.path.join(above[-1], entry.name)))
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

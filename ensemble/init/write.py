@@ -79,8 +79,9 @@ def _written(
     setting = Setting(name, understanding.sizes.side, understanding.n_train, machine)
     texts = {folder / f"{name}_{family}.yaml": text for family, text in families(setting).items()}
     tables = {labels_file: labels_table(understanding)} if needs_table(understanding) else {}
-    if test_table(understanding):
-        tables[test_file] = test_table(understanding)
+    test_rows = test_table(understanding)
+    if test_rows:
+        tables[test_file] = test_rows
     section = data_section(understanding, data_path, labels_file, test_file, machine)
     _write({base: section, **texts, **tables})
     for file in texts:

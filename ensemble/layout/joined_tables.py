@@ -40,7 +40,7 @@ def _joined_or_apart(surveyed: Survey, labelings: Sequence[Labeling]) -> list[La
     images = [labeling.by_path for labeling in labelings]
     labels = {image: label for part in images for image, label in part.items()}
     if len(labels) == sum(map(len, images)):
-        names = [_split_of(labeling) for labeling in labelings]
+        names = [labeling.named_split for labeling in labelings]
         are_apart = 0 < names.count(None) < len(names)
         return labelings if are_apart else [_joined(surveyed, labelings, images)]
     largest = max(labelings, key=lambda labeling: len(labeling.labels))
@@ -56,11 +56,7 @@ def _joined_or_apart(surveyed: Survey, labelings: Sequence[Labeling]) -> list[La
 
 
 def _train_first(labeling: Labeling) -> bool:
-    return _split_of(labeling) != "train"
-
-
-def _split_of(labeling: Labeling) -> str | None:
-    return split_of_file(labeling.table.file) if labeling.table else None
+    return labeling.named_split != "train"
 
 
 def _kind(labeling: Labeling) -> str:
@@ -74,7 +70,7 @@ def _joined(
 ) -> Labeling:
     if len(labelings) == 1:
         return labelings[0]
-    names = [_split_of(labeling) for labeling in labelings]
+    names = [labeling.named_split for labeling in labelings]
     splits: dict[str, str] = {}
     if "train" in names and None not in names:
         for split, part in zip(names, images, strict=True):

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from ensemble.dataset.column_names import same_name
-from ensemble.dataset.split_names import split_of_file
 from ensemble.errors import DataError
 from ensemble.layout.column_labels import (
     FEW,
@@ -96,14 +95,10 @@ def _with_training(
     labelings: list[Labeling], from_tables: list[Labeling], sample: Table | None
 ) -> list[Labeling]:
     """The labelings; where all are about validation or testing, those about training too."""
-    if {_split_of(labeling) for labeling in labelings} <= {"valid", "test"}:
-        training = [labeling for labeling in from_tables if _split_of(labeling) == "train"]
+    if {labeling.named_split for labeling in labelings} <= {"valid", "test"}:
+        training = [labeling for labeling in from_tables if labeling.named_split == "train"]
         return likeliest(training, sample) + labelings if training else labelings
     return labelings
-
-
-def _split_of(labeling: Labeling) -> str | None:
-    return split_of_file(labeling.table.file) if labeling.table else None
 
 
 def _are_numbered(names: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from ensemble.dataset.filenames import without_suffix
-from ensemble.dataset.split_names import split_of_name
+from ensemble.dataset.split_names import split_of_file, split_of_name
 from ensemble.layout.placement import Placement
 from ensemble.layout.survey import Folder
 from ensemble.layout.table import Table
@@ -76,6 +76,11 @@ class Labeling:
         if self.target == "class":
             return self.classes
         return tuple(sorted({name for label in self.counts for name in split_labels(label)}))
+
+    @property
+    def named_split(self) -> str | None:
+        """The split that the table's name means, None for no split and without a table."""
+        return split_of_file(self.table.file) if self.table else None
 
     @property
     def n_missing(self) -> int:

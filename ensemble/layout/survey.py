@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ensemble.dataset.csvfile import check_names
-from ensemble.dataset.filenames import bare_name
+from ensemble.dataset.filenames import bare_name, is_hidden
 from ensemble.dataset.match import Names, last_part, loosest_form
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import Scan, each_folder_once, scan
@@ -107,18 +107,14 @@ def _unwrapped(root: Path) -> Path:
         children = [
             child
             for child in sorted(root.iterdir())
-            if not _is_hidden(child.name) and not is_written_by_ens(child)
+            if not is_hidden(child.name) and not is_written_by_ens(child)
         ]
         if len(children) != 1 or not os.path.isdir(children[0]) or usual_split(children[0].name):
             return root
-        inside = [child for child in children[0].iterdir() if not _is_hidden(child.name)]
+        inside = [child for child in children[0].iterdir() if not is_hidden(child.name)]
         if not any(map(os.path.isdir, inside)) and not _tables_in(children[0]):
             return root  # a folder of images alone: a class, or the images of one split
         root = children[0]
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith((".", "__MACOSX"))
 
 
 def table_files(root: Path) -> list[str]:
@@ -133,7 +129,7 @@ def table_files(root: Path) -> list[str]:
                 inside = [
                     Path(entry.path)
                     for entry in entries
-                    if not _is_hidden(entry.name)
+                    if not is_hidden(entry.name)
                     and os.path.isdir(entry.path)
                     and not is_written_by_ens(Path(entry.path))
                 ]
@@ -146,7 +142,7 @@ def _tables_in(folder: Path) -> list[Path]:
     paths = [
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and not _is_hidden(path.name) and os.path.isfile(path)
+        if path.suffix.lower() in SUFFIXES and not is_hidden(path.name) and os.path.isfile(path)
     ]
     tables = [path for path in paths if path.suffix.lower() != ".txt"]
     paths = paths if len(paths) <= MAX_TABLES else tables

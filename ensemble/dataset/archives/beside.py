@@ -5,9 +5,9 @@ from contextlib import suppress
 from pathlib import Path, PurePath
 
 from ensemble.dataset.archives.members import zip_members
-from ensemble.dataset.archives.names import archive_format, content_name, is_hidden
+from ensemble.dataset.archives.names import archive_format, content_name
 from ensemble.dataset.archives.stored import Archive
-from ensemble.dataset.filenames import TEXTS
+from ensemble.dataset.filenames import TEXTS, is_hidden
 from ensemble.dataset.scan import visible_files
 
 

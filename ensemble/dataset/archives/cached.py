@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ensemble.dataset.archives.limits import Limits
-from ensemble.dataset.archives.names import ARCHIVES, archive_format, is_hidden
+from ensemble.dataset.archives.names import ARCHIVES, archive_format
 from ensemble.dataset.archives.nested import inner_archives, unpack_all
 from ensemble.dataset.archives.stored import Archive, with_parts
 from ensemble.dataset.archives.unpacking import Unpacking
+from ensemble.dataset.filenames import is_hidden
 from ensemble.errors import DataError
 from ensemble.files import not_written, staged_folder
 from ensemble.paths import cache_root

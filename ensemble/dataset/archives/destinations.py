@@ -5,9 +5,9 @@ import posixpath
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ensemble.dataset.archives.names import content_name, is_hidden
+from ensemble.dataset.archives.names import content_name
 from ensemble.dataset.archives.stored import Archive
-from ensemble.dataset.filenames import TEXTS
+from ensemble.dataset.filenames import TEXTS, is_hidden
 from ensemble.errors import DataError
 
 OTHERWISE = "unpack it yourself and give data.path the folder, or pack it again without one of them"

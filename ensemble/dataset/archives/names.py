@@ -60,11 +60,6 @@ def part_of(name: str) -> tuple[str, int] | None:
     return match["stem"] + ("zip" if match["z"] == "z" else "ZIP"), int(match["number"])
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is left out: hidden, or macOS's copy of attributes."""
-    return name.startswith((".", "__MACOSX"))
-
-
 def format_by_content(head: bytes) -> str | None:
     """The suffix that fits a file's first bytes, 262 or more; None where no archive begins so."""
     if head[257:262] == b"ustar":

@@ -11,8 +11,9 @@ from ensemble.dataset.archives.beside import content_is_beside
 from ensemble.dataset.archives.destinations import Destinations, Placement
 from ensemble.dataset.archives.limits import Limits
 from ensemble.dataset.archives.members import Member, members_of
-from ensemble.dataset.archives.names import archive_format, format_by_content, is_hidden, part_of
+from ensemble.dataset.archives.names import archive_format, format_by_content, part_of
 from ensemble.dataset.archives.stored import Archive, archive_file, joined
+from ensemble.dataset.filenames import is_hidden
 from ensemble.errors import DataError
 from ensemble.files import ENVIRONMENT
 
