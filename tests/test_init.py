@@ -267,6 +267,20 @@ def test_a_test_folder_that_is_the_training_folder_needs_images_without_a_label(
         load(Recipe.load(new.files[1], ("data.test=train",)).data)
 
 
+@pytest.mark.parametrize("words", [("train", "val", "test"), ("Training", "dev", "testing")])
+def test_a_column_of_splits_in_any_words_becomes_a_recipe_that_reads_them(
+    words, kaggle, tmp_path, monkeypatch
+):
+    header, *rows = (kaggle / "labels.csv").read_text().splitlines()
+    parts = [f"{row},{words[0 if i % 4 else 1]}" for i, row in enumerate(rows)]
+    (kaggle / "labels.csv").write_text("\n".join([f"{header},part", *parts]) + "\n")
+    monkeypatch.chdir(tmp_path)
+    new = write_recipes(str(kaggle), "split", Path("recipes"))
+    assert new.understanding.doubts == ()
+    images = load(Recipe.load(new.files[1]).data)
+    assert (len(images.train), len(images.valid), len(images.test)) == (36, 12, 12)
+
+
 def test_a_column_for_each_class_becomes_a_table_of_labels_beside_the_recipes(
     kaggle, tmp_path, monkeypatch
 ):

@@ -70,7 +70,7 @@ def _labels(understood: Understanding, labels_file: Path | None) -> list[str]:
 
 def _valid(understood: Understanding) -> str:
     if understood.splits:
-        return f"  valid: {mapping(column=understood.splits.column or SPLIT)}"
+        return f"  valid: {mapping(column=understood.splits.recipe_column or SPLIT)}"
     if understood.valid is not None:
         return f"  valid: {quoted(understood.valid.name)}"
     return (

@@ -16,7 +16,7 @@ def needs_table(understanding: Understanding) -> bool:
     labeling = understanding.labeling
     if labeling.source in ("columns", "subfolders"):
         return True
-    if understanding.splits and not understanding.splits.column:
+    if understanding.splits and not understanding.splits.recipe_column:
         return True
     if labeling.source == "folders":
         test = understanding.test

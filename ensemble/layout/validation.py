@@ -7,20 +7,15 @@ from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import letters
 from ensemble.dataset.filenames import same_form, without_suffix
+from ensemble.dataset.split import SPLIT_NAMES
 from ensemble.dataset.split_names import usual_split
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Folder
 from ensemble.layout.table import Column
 
-# what the cells of a column of splits say
-SPLIT_WORDS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "valid"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-
-
+# what the cells of a column of splits say; a recipe reads SPLIT_NAMES alone
+SPLIT_WORDS = SPLIT_NAMES | {"training": "train", "dev": "valid", "testing": "test"}
 # columns that say yes or no to a split
 YES_NO = {"isvalid": "valid", "isval": "valid", "isvalidation": "valid", "istest": "test"}
 
@@ -55,11 +50,13 @@ def _is_labeled(folder: Folder, labeling: Labeling) -> bool:
 class Splits:
     """The split of labeled images, by path in the labels' folder, where the data set says it.
 
-    column is the column of the labels' table that says so, "" where tables or folders do.
+    column is the column of the labels' table that says so, "" where tables or folders do;
+    recipe_column the same, "" also where its words are not those that a recipe reads.
     """
 
     split_of: Mapping[str, str]
     column: str = ""
+    recipe_column: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.split_of)
@@ -80,8 +77,14 @@ def splits_of(labeling: Labeling, roles: Roles) -> Splits:
         if is_of_splits(column):
             rows = zip(labeling.placement.images, column.cells, strict=True)
             split_of = {image: words[cell.lower()] for image, cell in rows if image}
-            return Splits(split_of, column.name if words is SPLIT_WORDS else "")
+            name = column.name if words is SPLIT_WORDS else ""
+            return Splits(split_of, name, name if _is_readable(column) else "")
     return Splits(_by_folder(labeling, roles))
+
+
+def _is_readable(column: Column) -> bool:
+    """Whether a recipe can name the column as it is."""
+    return all(cell.lower() in SPLIT_NAMES for cell in column.counts)
 
 
 def is_of_splits(column: Column) -> bool:
@@ -106,7 +109,7 @@ def without_test_rows(labeling: Labeling, splits: Splits) -> tuple[Labeling, Spl
     kept = {image: split for image, split in splits.split_of.items() if split != "test"}
     labels = {image: label for image, label in labeling.labels.items() if image in kept}
     labeling = replace(labeling, labels=labels, splits={})
-    return labeling, Splits(kept, splits.column) if "valid" in kept.values() else Splits({})
+    return labeling, replace(splits, split_of=kept) if "valid" in kept.values() else Splits({})
 
 
 def _by_folder(labeling: Labeling, roles: Roles) -> dict[str, str]:
