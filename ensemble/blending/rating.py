@@ -231,7 +231,7 @@ class _Rater:
             return lead.widened(width)
         better, worse = scored[kind], self.best_member[kind]
         gain = better - worse if self.scoring.sign > 0 else worse - better
-        if kind == CONTRIBUTIONS:
+        if kind != HITS:
             width *= estimate.unaveraged(outcomes, kind, choice, 0, gain)
         return metrics.bootstrap_mean(metrics.by_group(gain, groups), self.seed).widened(width)
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sklearn
 
 from ensemble.blending.cross_fit import CONTRIBUTIONS
-from ensemble.blending.estimate import chosen_without_fold, unaveraged
+from ensemble.blending.estimate import chosen_without_fold, unaveraged, widening
 from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS
 from ensemble.blending.options import Options
 from ensemble.blending.pool import open_pool
@@ -234,6 +234,22 @@ def test_a_difference_is_as_wide_as_that_of_single_repeats(noisy):
         assert times == pytest.approx(max(1, np.sqrt(single / mean.var())), rel=0.05)
     best = np.zeros((N_REPEATS, N_FOLDS), int)
     assert unaveraged(outcomes, CONTRIBUTIONS, best, 0, np.zeros(90)) == 1
+
+
+@pytest.mark.parametrize("metric", ["log_loss", "roc_auc"])
+def test_the_interval_of_a_lead_is_that_of_one_repeat_widened(metric):
+    rng, targets = np.random.default_rng(1), np.arange(120) % 3
+    logits = rng.normal(0, 1, (8, 120, 3)) + np.eye(3)[targets]  # equally good members
+    _, table = rated(np.exp(logits) / np.exp(logits).sum(2, keepdims=True), targets, metric)
+    rows, kind, ratios = table.outcomes.rows[-1], len(table.outcomes.rows) - 1, []
+    for rule, rating in enumerate(table.ratings[1:-1], start=1):
+        choice = np.full((N_REPEATS, N_FOLDS), rule)
+        single = np.sqrt((rows[:N_NESTED, rule] - rows[:N_NESTED, 0]).var(1).mean())
+        plain = 1.96 * single / np.sqrt(len(targets))
+        half = (rating.difference.high - rating.difference.low) / 2
+        assert half >= 0.95 * plain * widening(table.outcomes, kind, choice, against=0)
+        ratios.append(single / (rows[:, rule] - rows[:, 0]).mean(0).std())
+    assert max(ratios) > 1.1  # the best member changes between repeats
 
 
 def test_greedy_by_a_metric_that_would_not_fit_is_left_out_of_the_table(noisy, monkeypatch):
