@@ -28,7 +28,7 @@ class Member:
     predictions: dict[str, Predictions]
     classes: tuple[str, ...] = CLASSES
 
-    def class_shares(self) -> Array:
+    def prior(self) -> Array:
         """The shares of the training images by class."""
         return self.counts
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -256,7 +256,7 @@ class _Batches:
         members = {run_id: partial(self._member, run_id, ids, decoded) for run_id in self.networks}
         mixed = self.mixture.of(members)
         rows = np.argsort(np.argsort(ids))  # members are aligned by sorted ids
-        return Predictions(mixed.ids[rows], mixed.classes, mixed.probs[rows], is_checked=True)
+        return replace(mixed, ids=ids, probs=mixed.probs[rows], is_checked=True)
 
     def _member(self, run_id: str, ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
         """The mean of a member's folds."""
@@ -271,7 +271,7 @@ class _Batches:
         networks = enumerate(self.networks[run_id])
         folds = list(aligned({str(i): partial(of_fold, network) for i, network in networks}))
         probs = np.mean([fold.probs for fold in folds], axis=0)
-        return Predictions(folds[0].ids, folds[0].classes, probs)
+        return replace(folds[0], probs=probs, is_checked=True)
 
 
 def _list_unreadable(out: Path, unreadable: dict[str, str]) -> Path | None:

@@ -1,4 +1,4 @@
-"""The class probabilities of one model: the only value that training hands to blending.
+"""What one model predicts: the only value that training hands to blending.
 
 Rows are joined by id and classes by name, never by position; only `aligned` brings members
 together.
@@ -17,21 +17,33 @@ import numpy.typing as npt
 
 from ensemble.errors import DamagedError, MismatchError
 from ensemble.files import atomic_path
+from ensemble.targets import (
+    IN_WORDS,
+    STORED,
+    TARGETS,
+    Target,
+    by_column,
+    normalized,
+    problem_of_probs,
+    problem_of_targets,
+    targets_read,
+)
 
 Array = npt.NDArray[Any]
 # a file is a zip bomb if its arrays take more than 1 GiB and more than 100 times its own bytes
 FREE_BYTES = 1 << 30
 MAX_RATIO = 100
-SUM_TOLERANCE = 1e-2  # float16 rows of 120 classes miss 1 by up to 0.004; more is a mistake
+_TRUTHS = {"class": "labels", "labels": "labels", "number": "values"}
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Class probabilities of named images.
+    """Class probabilities of named images, probabilities of their labels, or values.
 
-    ids is (images,) text, classes the class names, probs (images, classes) float32 with rows that
-    sum to 1; targets (images,) are positions in classes, or None if the labels are unknown; groups
-    (images,) are texts, equal for rows that belong together, or None if rows are independent.
+    ids is (images,) text, classes the names of classes or labels, or that of the value alone.
+    probs is (images, classes) float32; with the target `class` rows sum to 1. targets are positions
+    in classes (images,), 0 and 1 (images, classes), or float64 values (images,); None if unknown.
+    groups (images,) are texts, equal for rows that belong together, None if rows are independent.
     Raises DamagedError.
     """
 
@@ -40,6 +52,7 @@ class Predictions:
     probs: Array
     targets: Array | None = None
     groups: Array | None = None
+    target: Target = "class"
     is_checked: InitVar[bool] = False
 
     def __post_init__(self, is_checked: bool) -> None:
@@ -51,8 +64,8 @@ class Predictions:
         """The first problem with the arrays, None if they are valid."""
         return (
             self._problem_of_names()
-            or self._problem_of_probs()
-            or self._problem_of_targets()
+            or problem_of_probs(self.target, self.ids, self.probs)
+            or self._problem_of_rows()
             or self._problem_of_text()
         )
 
@@ -69,31 +82,13 @@ class Predictions:
             return "no classes"
         return "a class name appears twice" if len(set(self.classes)) != c else None
 
-    def _problem_of_probs(self) -> str | None:
-        if not len(self.ids):
-            return None
-        is_finite = np.isfinite(self.probs).all(1)
-        if not is_finite.all():
-            return f"probabilities of {str(self.ids[~is_finite][0])!r} are NaN or infinite"
-        if self.probs.min() < 0 or self.probs.max() > 1 + SUM_TOLERANCE:
-            is_outside = (self.probs < 0).any(1) | (self.probs > 1 + SUM_TOLERANCE).any(1)
-            return f"probabilities of {str(self.ids[is_outside][0])!r} are outside 0 to 1"
-        sums = self.probs.sum(1, dtype=np.float64)
-        worst = int(np.abs(sums - 1).argmax())
-        if abs(sums[worst] - 1) > SUM_TOLERANCE:
-            return f"probabilities of {str(self.ids[worst])!r} sum to {sums[worst]:.4f}, not 1"
-        return None
-
-    def _problem_of_targets(self) -> str | None:
-        n, c = len(self.ids), len(self.classes)
-        targets, groups = self.targets, self.groups
-        if targets is not None and (targets.shape != (n,) or targets.dtype.kind not in "iu"):
-            return f"targets is {targets.dtype} {targets.shape}, expected whole numbers ({n},)"
-        if targets is not None and n and not (targets.min() >= 0 and targets.max() < c):
-            return f"targets outside 0 to {c - 1}"
+    def _problem_of_rows(self) -> str | None:
+        n, groups = len(self.ids), self.groups
         if groups is not None and (groups.shape != (n,) or groups.dtype.kind != "U"):
             return f"groups must be ({n},) texts, not {groups.dtype} {groups.shape}"
-        return None
+        if self.targets is None:
+            return None
+        return problem_of_targets(self.target, self.targets, n, len(self.classes))
 
     def _problem_of_text(self) -> str | None:
         columns = {"ids": self.ids, "classes": np.array(self.classes), "groups": self.groups}
@@ -103,24 +98,32 @@ class Predictions:
         return None
 
     def save(self, path: Path) -> None:
-        """Write an .npz with the same bytes for the same content. Raises EnsembleError."""
+        """Write an .npz with the same bytes for the same content. Raises EnsembleError.
+
+        The target `class` is not written: such a file is of format 1 and of format 2.
+        """
         arrays = {
             "ids": self.ids,
             "classes": np.array(self.classes),
             "probs": self.probs.astype(np.float32),
         }
         if self.targets is not None:
-            arrays["targets"] = self.targets.astype(np.int64)
+            arrays["targets"] = self.targets.astype(STORED[self.target])
         if self.groups is not None:
             arrays["groups"] = self.groups
+        if self.target != "class":
+            arrays["target"] = np.array(self.target)
         with atomic_path(path) as temporary:
             np.savez(temporary, allow_pickle=False, **arrays)
 
     @classmethod
-    def load(cls, path: Path, sha256: str | None = None) -> "Predictions":
+    def load(
+        cls, path: Path, sha256: str | None = None, target: Target | None = None
+    ) -> "Predictions":
         """Read and check an .npz from `save` or another program, and its hash if given.
 
-        Raises DamagedError.
+        target is what it must be about; a file that does not say is taken to be about that, or
+        about `class` where it is None. Raises DamagedError.
         """
         try:
             content = path.read_bytes()
@@ -137,7 +140,8 @@ class Predictions:
                 raise DamagedError(
                     f"classes must be a list of texts, not {classes.dtype} {classes.shape}"
                 )
-            rest = (arrays.get("targets"), arrays.get("groups"))
+            about = _target_of(arrays, target)
+            rest = (targets_read(about, arrays.get("targets")), arrays.get("groups"), about)
             return cls(arrays["ids"], tuple(classes.tolist()), arrays["probs"], *rest)
         except FileNotFoundError:
             raise DamagedError(f"{path}: is missing") from None
@@ -147,15 +151,20 @@ class Predictions:
             raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
 
     def canonical(self) -> "Predictions":
-        """The same predictions in float64, rows by id, classes by name, rows summing to 1."""
+        """The same predictions in float64, rows by id, classes by name, without rounding.
+
+        Rows of the target `class` then sum to 1.
+        """
         rows = slice(None) if _is_rising(self.ids) else np.argsort(self.ids, kind="stable")
         columns = np.argsort(np.array(self.classes), kind="stable")
-        probs = np.ascontiguousarray(self.probs[rows][:, columns], np.float64)
-        targets = None if self.targets is None else np.argsort(columns)[self.targets[rows]]
+        probs = normalized(self.target, self.probs[rows][:, columns])
         classes = tuple(self.classes[i] for i in columns)
         groups = None if self.groups is None else self.groups[rows]
-        probs /= probs.sum(1, keepdims=True)
-        return Predictions(self.ids[rows], classes, probs, targets, groups, is_checked=True)
+        targets = None
+        if self.targets is not None:
+            targets = by_column(self.target, self.targets[rows], columns)
+        names = self.ids[rows], classes
+        return Predictions(*names, probs, targets, groups, self.target, is_checked=True)
 
 
 def aligned(members: Mapping[str, Callable[[], Predictions]]) -> Iterator[Predictions]:
@@ -168,11 +177,13 @@ def aligned(members: Mapping[str, Callable[[], Predictions]]) -> Iterator[Predic
         member = members[name]().canonical()
         if first is None:
             first, first_name = member, name
+        _check_same_target(first_name, first, name, member)
         _check_same("classes", first_name, np.array(first.classes), name, np.array(member.classes))
         _check_same("rows", first_name, first.ids, name, member.ids)
         if not _same_targets(first.targets, member.targets):
             raise MismatchError(
-                f"{first_name} and {name} disagree about the true labels of the same rows"
+                f"{first_name} and {name} disagree about the true {_TRUTHS[first.target]} "
+                "of the same rows"
             )
         yield member
 
@@ -185,6 +196,7 @@ def joined(parts: Mapping[str, Predictions]) -> Predictions:
     ready = {name: part.canonical() for name, part in parts.items()}
     first_name, first = next(iter(ready.items()))
     for name, part in ready.items():
+        _check_same_target(first_name, first, name, part)
         _check_same("classes", first_name, np.array(first.classes), name, np.array(part.classes))
     members = list(ready.values())
     return Predictions(
@@ -193,6 +205,7 @@ def joined(parts: Mapping[str, Predictions]) -> Predictions:
         np.concatenate([part.probs for part in members]),
         _concatenated([part.targets for part in members]),
         _concatenated([part.groups for part in members]),
+        first.target,
     )
 
 
@@ -200,6 +213,18 @@ def _concatenated(columns: Sequence[Array | None]) -> Array | None:
     """One column, None unless every part has it."""
     present = [column for column in columns if column is not None]
     return np.concatenate(present) if len(present) == len(columns) else None
+
+
+def _target_of(arrays: Mapping[str, Array], target: Target | None) -> Target:
+    """What a file with these arrays is about. Raises DamagedError if that is another target."""
+    if "target" not in arrays:
+        return target or "class"
+    name = str(arrays["target"])
+    if name not in TARGETS:
+        raise DamagedError(f"target is {name[:40]!r}, it can be {', '.join(TARGETS)}")
+    if target is not None and name != target:
+        raise DamagedError(f"is about {IN_WORDS[name]}, not about {IN_WORDS[target]}")
+    return name
 
 
 def _refuse_bomb(content: bytes) -> None:
@@ -228,6 +253,14 @@ def _same_targets(a: Array | None, b: Array | None) -> bool:
     if a is None or b is None:
         return a is b
     return np.array_equal(a, b)
+
+
+def _check_same_target(name_a: str, a: Predictions, name_b: str, b: Predictions) -> None:
+    if a.target != b.target:
+        raise MismatchError(
+            f"{name_a} predicts {IN_WORDS[a.target]}, {name_b} {IN_WORDS[b.target]}: "
+            "they cannot be averaged"
+        )
 
 
 def _check_same(what: str, name_a: str, a: Array, name_b: str, b: Array) -> None:

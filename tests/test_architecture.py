@@ -25,6 +25,7 @@ LAYERS = [
         "paths",
         "predictions",
         "recipe",
+        "targets",
         "torch_env",
     },
     {"convert", "dataset", "runs"},

@@ -205,7 +205,7 @@ def test_unreadable_images_are_listed_and_get_the_class_shares(made, store, tmp_
     assert predicted.unreadable_path.read_text().startswith("id,reason\nbroken,")
     ids, _, probs = read(predicted.path)
     np.testing.assert_allclose(
-        probs[ids.index("broken")], np.mean([part.class_shares() for part in run.folds], axis=0)
+        probs[ids.index("broken")], np.mean([part.prior() for part in run.folds], axis=0)
     )
     assert run.data.class_counts == {"blue": 10, "green": 10, "red": 10}
     (tmp_path / "readable").mkdir()

@@ -2,6 +2,7 @@
 
 import zipfile
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ensemble.errors import DamagedError, MismatchError
-from ensemble.predictions import Predictions, aligned
+from ensemble.predictions import Predictions, aligned, joined
+from ensemble.targets import TARGETS, by_column
 
 GOOD = {
     "ids": np.array(["x", "y"]),
@@ -111,6 +113,68 @@ REFUSED = {
 }
 
 
+LABELS = {
+    "ids": np.array(["x", "y"]),
+    "classes": np.array(["cat", "dog"]),
+    "probs": np.array([[0.9, 0.75], [0.0, 0.0]], np.float32),
+    "targets": np.array([[1, 1], [0, 0]], np.uint8),
+    "target": np.array("labels"),
+}
+NUMBER = {
+    "ids": np.array(["x", "y"]),
+    "classes": np.array(["age"]),
+    "probs": np.array([[-3.5], [120.0]], np.float32),
+    "targets": np.array([1.25, 118.0]),
+    "target": np.array("number"),
+}
+REFUSED |= {
+    "an unknown target": (
+        GOOD | {"target": np.array("boxes")},
+        "target is 'boxes', it can be class, labels, number",
+    ),
+    "probabilities of labels above 1": (
+        LABELS | {"probs": np.array([[1.01, 0.5], [0.4, 0.4]])},
+        "probabilities of 'x' are outside 0 to 1",
+    ),
+    "a negative probability of a label": (
+        LABELS | {"probs": np.array([[1.0, 0.5], [0.4, -1e-3]])},
+        "probabilities of 'y' are outside 0 to 1",
+    ),
+    "one true class for several labels": (
+        LABELS | {"targets": np.array([0, 1])},
+        "targets is int64 (2,), expected whole numbers 0 and 1 (2, 2)",
+    ),
+    "probabilities as true labels": (
+        LABELS | {"targets": np.array([[0.5, 1.0], [0.0, 0.0]])},
+        "targets is float64 (2, 2), expected whole numbers 0 and 1 (2, 2)",
+    ),
+    "a true label of 2": (
+        LABELS | {"targets": np.array([[2, 1], [0, 0]])},
+        "targets has numbers other than 0 and 1",
+    ),
+    "two columns of values": (
+        LABELS | {"target": np.array("number")},
+        "a number per image is one column of values, not 2",
+    ),
+    "a value that is NaN": (
+        NUMBER | {"probs": np.array([[1.0], [np.nan]])},
+        "values of 'y' are NaN or infinite",
+    ),
+    "a value beyond float32": (
+        NUMBER | {"probs": np.array([[1.0], [1e39]])},
+        "the value of 'y' is too large",
+    ),
+    "a true value that is infinite": (
+        NUMBER | {"targets": np.array([1.0, np.inf])},
+        "targets has values that are NaN or infinite",
+    ),
+    "true values as a column": (
+        NUMBER | {"targets": np.array([[1.0], [2.0]])},
+        "targets is float64 (2, 1), expected float64 (2,)",
+    ),
+}
+
+
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_file_that_cannot_be_trusted_is_refused_with_its_name_and_the_reason(case, tmp_path):
     changed, message = REFUSED[case]
@@ -120,6 +184,41 @@ def test_a_file_that_cannot_be_trusted_is_refused_with_its_name_and_the_reason(c
     assert str(refused.value).startswith(f"{tmp_path / 'valid.npz'}: ")
     assert message in str(refused.value)
     assert str(refused.value).count("\n") < 3
+
+
+@pytest.mark.parametrize("arrays", [LABELS, NUMBER], ids=["labels", "number"])
+def test_labels_and_numbers_are_stored_with_their_target(arrays, tmp_path):
+    path = tmp_path / "valid.npz"
+    np.savez(path, **arrays)
+    loaded = Predictions.load(path)
+    assert loaded.target == arrays["target"]
+    loaded.save(path)
+    assert same(Predictions.load(path), loaded)
+    with np.load(path, allow_pickle=False) as stored:
+        assert {name: stored[name].dtype for name in stored.files} == {
+            name: array.dtype for name, array in arrays.items()
+        }
+
+
+def test_a_file_that_states_no_target_is_about_classes_unless_the_reader_says_otherwise(tmp_path):
+    path = tmp_path / "valid.npz"
+    np.savez(path, **GOOD)
+    assert Predictions.load(path).target == "class"
+    np.savez(path, **{name: LABELS[name] for name in GOOD} | {"targets": np.ones((2, 2), bool)})
+    loaded = Predictions.load(path, target="labels")
+    assert loaded.target == "labels"
+    assert loaded.targets.tolist() == [[1, 1], [1, 1]]
+    np.savez(path, **{name: NUMBER[name] for name in GOOD} | {"targets": np.array([3, 4])})
+    assert Predictions.load(path, target="number").targets.tolist() == [3.0, 4.0]
+    np.savez(path, **NUMBER)
+    with pytest.raises(DamagedError, match="is about a number per image, not about several labels"):
+        Predictions.load(path, target="labels")
+
+
+def test_predictions_of_classes_are_stored_as_before_targets_had_names(tmp_path, rng, made_up):
+    made_up(rng).save(tmp_path / "valid.npz")
+    with np.load(tmp_path / "valid.npz", allow_pickle=False) as stored:
+        assert "target" not in stored.files
 
 
 def test_a_missing_array_and_a_missing_file_are_named(tmp_path):
@@ -159,28 +258,41 @@ def test_a_damaged_file_is_refused_or_still_holds_good_predictions(tmp_path_fact
         assert Predictions.load(folder / "a.npz").probs.shape == (2, 2)
 
 
+def random_predictions(rng, target, shape):
+    """Probabilities or values (rows, classes), and true ones as the target has them."""
+    n, c = shape
+    if target == "class":
+        return rng.dirichlet(np.ones(c), n).astype(np.float32), rng.integers(0, c, n)
+    if target == "labels":
+        return rng.random(shape, np.float32), rng.integers(0, 2, shape).astype(np.uint8)
+    return rng.normal(size=shape).astype(np.float32), rng.normal(size=n)
+
+
 @st.composite
 def members_and_a_shuffle_of_them(draw):
-    n, c, m = draw(st.integers(1, 12)), draw(st.integers(2, 12)), draw(st.integers(1, 4))
+    target = draw(st.sampled_from(TARGETS))
+    n, m = draw(st.integers(1, 12)), draw(st.integers(1, 4))
+    c = 1 if target == "number" else draw(st.integers(2, 12))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     ids = np.array([f"é{i}/{i % 3}" for i in range(n)])
     classes = np.array([f"{i:d}" if i % 2 else f"K{i}" for i in range(c)])
-    targets = rng.integers(0, c, n) if draw(st.booleans()) else None
+    targets = random_predictions(rng, target, (n, c))[1] if draw(st.booleans()) else None
     original, shuffled = {}, {}
     for name in [f"run-{i}" for i in range(m)]:
-        probs = rng.dirichlet(np.ones(c), n).astype(np.float32)
-        original[name] = Predictions(ids, tuple(classes.tolist()), probs, targets)
+        probs, _ = random_predictions(rng, target, (n, c))
+        original[name] = Predictions(ids, tuple(classes.tolist()), probs, targets, target=target)
         rows, columns = rng.permutation(n), rng.permutation(c)
         shuffled[name] = Predictions(
             ids[rows],
             tuple(classes[columns].tolist()),
             np.array(probs[np.ix_(rows, columns)], order=draw(st.sampled_from("CF"))),
-            None if targets is None else np.argsort(columns)[targets[rows]],
+            None if targets is None else by_column(target, targets[rows], columns),
+            target=target,
         )
     return original, {name: shuffled[name] for name in draw(st.permutations(sorted(shuffled)))}
 
 
-def joined(members):
+def aligned_by_name(members):
     """The aligned members by their sorted ids."""
     return dict(
         zip(
@@ -195,7 +307,7 @@ def joined(members):
 
 @given(members_and_a_shuffle_of_them())
 def test_shuffling_rows_classes_or_members_gives_the_same_bytes(pair):
-    first, second = (joined(members) for members in pair)
+    first, second = (aligned_by_name(members) for members in pair)
     assert list(first) == list(second) == sorted(pair[0])
     for name, a in first.items():
         b = second[name]
@@ -204,12 +316,41 @@ def test_shuffling_rows_classes_or_members_gives_the_same_bytes(pair):
         assert a.probs.dtype == np.float64
         assert a.probs.tobytes() == b.probs.tobytes()
         assert (a.targets is None and b.targets is None) or a.targets.tolist() == b.targets.tolist()
-        np.testing.assert_allclose(a.probs.sum(1), 1, rtol=0, atol=1e-15)
+        if a.target == "class":
+            np.testing.assert_allclose(a.probs.sum(1), 1, rtol=0, atol=1e-15)
+
+
+def truth(predictions, row):
+    """What is true of a row, in names."""
+    true = predictions.targets[row]
+    if predictions.target == "labels":
+        return {name for name, is_true in zip(predictions.classes, true, strict=True) if is_true}
+    return predictions.classes[true] if predictions.target == "class" else true
+
+
+@given(members_and_a_shuffle_of_them())
+def test_folds_of_any_target_are_joined_row_by_row(pair):
+    (name, member), *_ = pair[1].items()
+    rows = np.arange(len(member.ids)) % 2 == 0
+    parts = {
+        str(part): replace(
+            member,
+            ids=member.ids[kept],
+            probs=member.probs[kept],
+            targets=None if member.targets is None else member.targets[kept],
+        )
+        for part, kept in enumerate((rows, ~rows))
+    }
+    whole = joined(parts).canonical()
+    assert whole.target == member.target
+    expected = member.canonical()
+    np.testing.assert_allclose(whole.probs, expected.probs, rtol=0, atol=1e-15)
+    assert same(replace(whole, probs=expected.probs), expected)
 
 
 @given(members_and_a_shuffle_of_them())
 def test_every_row_and_class_keeps_its_own_probability_and_truth(pair):
-    for name, part in joined(pair[1]).items():
+    for name, part in aligned_by_name(pair[1]).items():
         member = pair[0][name]
         for row, key in enumerate(part.ids.tolist()):
             before = member.ids.tolist().index(key)
@@ -217,7 +358,7 @@ def test_every_row_and_class_keeps_its_own_probability_and_truth(pair):
                 expected = member.probs[before, member.classes.index(class_name)]
                 assert part.probs[row, column] == pytest.approx(expected, abs=1e-6)
             if part.targets is not None:
-                assert part.classes[part.targets[row]] == member.classes[member.targets[before]]
+                assert truth(part, row) == truth(member, before)
 
 
 def test_one_member_is_open_at_a_time(rng, made_up):
@@ -238,7 +379,7 @@ def test_members_about_other_rows_classes_or_truths_are_refused_and_the_differen
 ):
     predictions = made_up(rng, ids=["a", "b", "c", "d"])
     with pytest.raises(MismatchError) as refused:
-        joined(
+        aligned_by_name(
             {"run-1": predictions, "run-2": made_up(rng, ids=["a", "b", "v", "w", "x", "y", "z"])}
         )
     assert str(refused.value) == (
@@ -249,7 +390,7 @@ def test_members_about_other_rows_classes_or_truths_are_refused_and_the_differen
         MismatchError,
         match=r"do not have the same classes: 3 and 3\nonly in the first: 'c'; .* 'z'",
     ):
-        joined(
+        aligned_by_name(
             {
                 "run-1": predictions,
                 "run-2": made_up(rng, ids=predictions.ids, classes=("a", "b", "z")),
@@ -257,7 +398,7 @@ def test_members_about_other_rows_classes_or_truths_are_refused_and_the_differen
         )
     for targets in (None, (predictions.targets + 1) % 3):
         with pytest.raises(MismatchError, match="run-1 and run-2 disagree about the true labels"):
-            joined(
+            aligned_by_name(
                 {
                     "run-1": predictions,
                     "run-2": Predictions(
@@ -265,3 +406,16 @@ def test_members_about_other_rows_classes_or_truths_are_refused_and_the_differen
                     ),
                 }
             )
+
+
+def test_members_of_different_targets_are_never_averaged():
+    names = np.array(["x", "y"]), ("cat", "dog")
+    of_class = Predictions(*names, GOOD["probs"])
+    of_labels = Predictions(*names, GOOD["probs"], target="labels")
+    for join in (aligned_by_name, joined):
+        with pytest.raises(MismatchError) as refused:
+            join({"run-1": of_class, "run-2": of_labels})
+        assert str(refused.value) == (
+            "run-1 predicts one class per image, run-2 several labels per image: "
+            "they cannot be averaged"
+        )

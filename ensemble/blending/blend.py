@@ -143,6 +143,7 @@ def make_blend(
     """
     options = options or Options()
     group = selection.choose_group(runs, data)
+    selection.check_target(group.runs)
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log)
     scoring, metric_note = scoring_of(group.runs, options.metric, pool.classes, positive)
     options = replace(options, metric=scoring.name)

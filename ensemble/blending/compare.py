@@ -10,6 +10,7 @@ import numpy as np
 
 from ensemble import metrics
 from ensemble.blending.folds import seed_from
+from ensemble.blending.selection import check_target
 from ensemble.errors import MismatchError, SelectionError
 from ensemble.metrics import TIE, Interval
 from ensemble.predictions import Array, aligned
@@ -102,7 +103,7 @@ def _named(groups: Mapping[tuple[str, ...], Sequence[Run]]) -> list[Side]:
 
 
 def compare(compared: Sequence[Side]) -> list[Difference]:
-    """Every pair of sides by accuracy and by log loss. Raises MismatchError, DamagedError."""
+    """Every pair of sides by accuracy and by log loss. Raises EnsembleError."""
     runs = {run.id: run for side in compared for run in side.runs}
     first = next(iter(runs.values()))
     for run in runs.values():
@@ -111,6 +112,7 @@ def compare(compared: Sequence[Side]) -> list[Difference]:
                 f"{first.id} and {run.id} were not validated on the same rows "
                 f"({first.data.name}, {run.data.name})"
             )
+    check_target(list(runs.values()))
     outcomes = _read(runs)
     position = {name: i for i, name in enumerate(sorted(runs))}
     members = [np.array([position[run.id] for run in side.runs]) for side in compared]

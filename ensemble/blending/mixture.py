@@ -1,7 +1,7 @@
 """The blend of stored or fresh predictions, computed from nothing but what a manifest holds."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Mixture:
         """
         weights = np.array([[self.weights[name] for name in sorted(self.weights)]])
         member, (probs,) = mix(aligned(members), weights, self.is_log)
-        return Predictions(member.ids, member.classes, self.calibrated(probs), member.targets)
+        return replace(member, probs=self.calibrated(probs), groups=None, is_checked=True)
 
     def calibrated(self, probs: Array) -> Array:
         """The average's probabilities (rows, classes) as the blend answers with them."""

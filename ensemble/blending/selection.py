@@ -9,6 +9,7 @@ import numpy as np
 from ensemble.errors import SelectionError
 from ensemble.predictions import Array
 from ensemble.runs import Run
+from ensemble.targets import IN_WORDS
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,16 @@ def choose_group(runs: Sequence[Run], data: str | None = None) -> Group:
         runs=tuple(sorted(group, key=lambda run: run.id)),
         left_out=dict(sorted(left_out.items())),
     )
+
+
+def check_target(runs: Sequence[Run]) -> None:
+    """Raises SelectionError for runs that predict anything but one class per image."""
+    for run in runs:
+        if run.data.target != "class":
+            raise SelectionError(
+                f"{run.id} predicts {IN_WORDS[run.data.target]}: that is not supported here yet\n"
+                f"`ens runs` lists the runs on {run.data.name} and how they score"
+            )
 
 
 def short_arch(arch: str) -> str:

@@ -105,7 +105,7 @@ def stored_network(run: StoredRun, of_refit: bool = False) -> StoredNetwork:
     return StoredNetwork(
         classes=run.classes,
         input_format=InputFormat(preprocess.geometry, preprocess.stored, preprocess.ranges),
-        fallback=run.class_shares(with_valid=of_refit),
+        fallback=run.prior(with_valid=of_refit),
         network=network.to(device()).to(memory_format=torch.channels_last).eval(),
         transforms=[IntToFloatTensor(), ToSize(preprocess.geometry), normalize],
         views=record.tta,

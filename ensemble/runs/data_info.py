@@ -5,6 +5,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from ensemble.runs.record import LARGEST, Count, Stored
+from ensemble.targets import Target
 
 
 class DataInfo(Stored):
@@ -16,6 +17,7 @@ class DataInfo(Stored):
     n_train: Count
     n_valid: int = Field(ge=1, le=LARGEST)
     n_test: Count = 0
+    target: Target = Field("class", description="what is predicted for an image")
     majority: float = Field(
         ge=0,
         le=1,
@@ -34,6 +36,9 @@ class DataInfo(Stored):
     class_counts: dict[str, Count] = Field(
         default_factory=dict, description="readable training images of each class"
     )
+    mean: float | None = Field(
+        None, description="mean value of the readable training images, null without values"
+    )
     is_grouped: bool = Field(
         False, description="whether validation rows belong to groups, such as patients"
     )
@@ -43,6 +48,11 @@ class DataInfo(Stored):
     def n_rows(self) -> int:
         """The validation rows that were predicted: those with a readable image."""
         return self.n_valid - len(self.unreadable.get("valid", ()))
+
+    @property
+    def n_train_rows(self) -> int:
+        """The training images that were readable."""
+        return max(0, self.n_train - len(self.unreadable.get("train", ())))
 
     @field_validator("sample_submission")
     @classmethod

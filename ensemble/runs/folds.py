@@ -4,6 +4,7 @@ Every validation row is predicted by the one fold that did not train on it.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median_low
 
 import numpy as np
@@ -30,11 +31,11 @@ class FoldedRun(Run):
         return joined({fold.id: fold.valid() for fold in self.folds})
 
     def test(self) -> Predictions:
-        """The mean of the folds' test probabilities. Raises DamagedError, MismatchError."""
+        """The mean of the folds' test predictions. Raises DamagedError, MismatchError."""
         members = list(aligned({fold.id: fold.test for fold in self.folds}))
         first = members[0]
         probs = np.mean([member.probs for member in members], axis=0)
-        return Predictions(first.ids, first.classes, probs, first.targets)
+        return replace(first, probs=probs, is_checked=True)
 
 
 def whole_runs(runs: Sequence[StoredRun]) -> tuple[list[Run], list[str]]:

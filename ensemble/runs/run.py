@@ -21,6 +21,7 @@ from ensemble.metrics import ClassScore, per_class
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs.data_info import DataInfo
 from ensemble.runs.record import LARGEST, Amount, Count, Stored, TrainingRecord
+from ensemble.targets import sums_of
 
 FORMAT = 2
 MAX_TEXT = 1 << 22  # bytes of a text beside run.json: some 50,000 epochs of history.csv
@@ -136,19 +137,32 @@ class Run(Stored):
         assert valid.targets is not None
         return per_class(valid.probs, valid.targets, valid.classes)
 
-    def class_shares(self, with_valid: bool = False) -> Array:
-        """The class shares of its training images, (classes,), which unreadable test images get.
+    def prior(self, with_valid: bool = False) -> Array:
+        """What an unreadable test image is given, (classes,) float32, from its training images.
 
-        with_valid counts the validation images too, as a refit does. They are also counted where
-        run.json has no counts. Raises DamagedError.
+        The shares of classes or labels, or the mean value. with_valid counts the validation images
+        too, as a refit does. They are also counted where run.json does not say. Raises DamagedError.
         """
-        counts = np.array([self.data.class_counts.get(name, 0) for name in self.classes])
-        if with_valid or not counts.any():
+        sums, n_rows = self._training_sums()
+        if with_valid or not n_rows:
             valid = self.valid()
-            valid_counts = np.bincount(np.asarray(valid.targets), minlength=len(valid.classes))
-            by_name = dict(zip(valid.classes, valid_counts.tolist(), strict=True))
-            counts = counts + [by_name[name] for name in self.classes]
-        return np.asarray((counts / counts.sum()).astype(np.float32))
+            assert valid.targets is not None
+            of_valid = sums_of(valid.target, valid.targets, len(valid.classes))
+            by_name = dict(zip(valid.classes, of_valid.tolist(), strict=True))
+            sums, n_rows = sums + [by_name[name] for name in self.classes], n_rows + len(valid.ids)
+        return np.asarray((sums / n_rows).astype(np.float32))
+
+    def _training_sums(self) -> tuple[Array, int]:
+        """Its training images by class or label, or the sum of their values; and how many those are.
+
+        The number of images is 0 where run.json does not say.
+        """
+        if self.data.target == "number":
+            n_rows = 0 if self.data.mean is None else self.data.n_train_rows
+            return np.array([(self.data.mean or 0.0) * n_rows]), n_rows
+        counts = np.array([self.data.class_counts.get(name, 0) for name in self.classes], float)
+        n_rows = int(counts.sum()) if self.data.target == "class" else self.data.n_train_rows
+        return counts, n_rows if counts.any() else 0
 
     def as_row(self) -> dict[str, Any]:
         """The fields of run.json on one level, those of the training null for an imported run."""

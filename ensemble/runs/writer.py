@@ -173,6 +173,7 @@ def _data_info(recipe: "Recipe", data: "DataSet", trained: Trained) -> DataInfo:
         name=data.name,
         fingerprint=data.fingerprint,
         valid=data.valid_fingerprint,
+        target=trained.valid.target,
         majority=data.majority,
         n_train=len(data.train),
         n_valid=len(data.valid),

@@ -69,7 +69,7 @@ def _unusual_shares(runs: Mapping[str, Run], valid: Predictions, test: Predictio
     on validation.
     """
     run = next(iter(runs.values()))
-    share_by_class = dict(zip(run.classes, run.class_shares().tolist(), strict=True))
+    share_by_class = dict(zip(run.classes, run.prior().tolist(), strict=True))
     train_shares = np.array([share_by_class[name] for name in test.classes])
     test_shares, valid_shares = test.probs.mean(0), valid.probs.mean(0)
     # twice the mean distance of a random sample of this size
