@@ -139,11 +139,17 @@ def write_submission(
     return write(blend, Path(folder), name, force, command, chosen, answer, positive)
 
 
-def compare(*sides: Run | str, runs: Path | str | None = None) -> "list[Difference]":
-    """Paired tests between runs or recipes on the same rows, by accuracy and by log loss.
+def compare(
+    *sides: Run | str,
+    runs: Path | str | None = None,
+    metric: str | None = None,
+    positive: str | None = None,
+) -> "list[Difference]":
+    """Paired tests between runs or recipes on the same rows, by a metric, accuracy and log loss.
 
     A side is a run, a run id, or a recipe: all its seeds together. Sides given by name are in the
-    same folder. Raises SelectionError, MismatchError, DamagedError.
+    same folder. metric is by default the runs' data.metric, else accuracy; positive the class that
+    f1 is about. Raises SelectionError, MismatchError, DamagedError, MetricError.
     """
     from ensemble.blending import compare as comparing
 
@@ -152,7 +158,9 @@ def compare(*sides: Run | str, runs: Path | str | None = None) -> "list[Differen
         names.append(side.id if isinstance(side, Run) else side)
         if runs is None and isinstance(side, Run):
             runs = side.folder.parent
-    return comparing.compare(comparing.sides(RunStore(runs), names))
+    compared = comparing.sides(RunStore(runs), names)
+    scoring, _ = comparing.scoring_of_sides(compared, metric, positive)
+    return comparing.compare(compared, scoring)
 
 
 def predict(

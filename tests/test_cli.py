@@ -235,6 +235,36 @@ def test_compare_tells_pairs_apart_or_not_in_text_and_json(ens, flowers, again):
     )
 
 
+def test_compare_by_a_metric_and_over_splits(ens, run_on, tmp_path):
+    for recipe in ("roses", "tulips"):
+        for split_seed in (0, 1, 2)[: 3 if recipe == "roses" else 2]:
+            run_id = f"{recipe}-{split_seed}-s0"
+            run_on("flowers", run_id, accuracy=0.9, valid=f"split {split_seed}")
+            (tmp_path / "runs" / run_id / "recipe.yaml").write_text(
+                "data: {source: folder, path: photos, train: train, valid: 0.2, "
+                f"split_seed: {split_seed}}}\nmodel: {{arch: {recipe}}}\n"
+            )
+    shown = ens("compare", "roses-0-s0", "tulips-0-s0", "--metric", "f1_macro")
+    assert (shown.code, shown.err) == (0, "")
+    assert [line.split()[2] for line in shown.out.splitlines() if " distinguish" in line] == [
+        "f1_macro",
+        "accuracy,",
+        "log",
+    ]
+    shown = ens("compare", "roses", "tulips", "--splits")
+    assert (shown.code, shown.err) == (0, "")
+    assert "2 splits: data.split_seed 0, 1" in shown.out
+    assert "1/n is raised by n_valid/n_train = 0.25 (Nadeau and Bengio, 2003)" in shown.out
+    missing = "ens train recipes/tulips.yaml --set data.split_seed=2"
+    assert f"  {missing}\n" in shown.out
+    assert shown.next == [
+        "ens train recipes/roses.yaml recipes/tulips.yaml --set data.split_seed=3"
+    ]
+    stored = json.loads(ens("compare", "roses", "tulips", "--splits", "--json").out)
+    assert stored["missing"] == [missing]
+    assert stored["differences"][0]["split_seeds"] == [0, 1]
+
+
 def test_an_imported_run_joins_the_blend(ens, flowers, tmp_path, again):
     stored = tmp_path / "runs" / "flowers_r-1-s0"
     files = ["--valid", stored / "valid.npz", "--test", stored / "test.npz"]

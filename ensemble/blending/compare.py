@@ -1,4 +1,4 @@
-"""Paired tests of runs or recipes on the same validation rows."""
+"""Paired tests of runs or recipes on the same validation rows, by any metric."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,14 +10,14 @@ import numpy as np
 
 from ensemble import metrics
 from ensemble.blending.folds import seed_from
+from ensemble.blending.scoring import ACCURACY, LOG_LOSS, Scoring, scoring_of
 from ensemble.blending.selection import check_target
 from ensemble.errors import MismatchError, SelectionError
-from ensemble.metrics import TIE, Interval
+from ensemble.metrics import TIE, Interval, Metric
 from ensemble.predictions import Array, aligned
 from ensemble.runs import Run, RunStore
 from ensemble.runs.groups import by_recipe
 
-METRICS = ("accuracy", "log_loss")
 N_DRAWS = 10_000
 _MANY_SEEDS = 3  # fewer do not show how much seeds differ
 _FEW_SEEDS = f"these networks: fewer than {_MANY_SEEDS} seeds do not show how much seeds differ"
@@ -36,8 +36,9 @@ class Side:
 class Difference:
     """The score of the first side minus that of the second on the same rows.
 
-    value is positive if the first is better: in accuracy, or by how much lower its log loss is, in
-    nats; its 95 % interval and p are not adjusted, adjusted_p is Holm's.
+    value is positive if the first is better: in the metric, or by how much lower its log loss is, in
+    nats; its 95 % interval and p are not adjusted, adjusted_p is Holm's. too_few says why the rows
+    are too few for an interval, whose ends and p are then NaN.
     """
 
     metric: str
@@ -49,18 +50,25 @@ class Difference:
     adjusted_p: float
     test: str
     about: str
+    too_few: str = ""
 
     @property
     def verdict(self) -> str:
         """What the adjusted p says."""
+        if self.too_few:
+            return f"too few rows to tell at n={self.n_rows}"
         if self.adjusted_p >= 0.05:
             return f"not distinguishable at n={self.n_rows}"
         answer = "better" if self.value.value > 0 else "worse"
         return f"{answer} at n={self.n_rows}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON."""
-        return {**asdict(self), "verdict": self.verdict}
+        """Everything, for JSON: what is not known is None."""
+        fields = {**asdict(self), "verdict": self.verdict}
+        if self.too_few:
+            fields |= {"p": None, "adjusted_p": None}
+            fields["value"] |= {"low": None, "high": None}
+        return fields
 
 
 def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
@@ -70,12 +78,7 @@ def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
     """
     runs_by_key: dict[tuple[str, ...], dict[str, Run]] = {}
     for name in names:
-        runs = store.finished([name])
-        if not runs:
-            raise SelectionError(
-                f"no finished run in {store.root} matches {name}\n`ens runs` lists them"
-            )
-        for run in runs:
+        for run in matching(store, name):
             key = (run.id,) if run.id == name else run.recipe_key
             runs_by_key.setdefault(key, {})[run.id] = run
     named = _named(
@@ -86,6 +89,16 @@ def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
             f"{' '.join(names)} names one side: {named[0].name}\nname two runs, recipes or patterns"
         )
     return named
+
+
+def matching(store: RunStore, name: str) -> list[Run]:
+    """The finished runs of an id, a recipe or a pattern. Raises SelectionError where none is."""
+    runs = store.finished([name])
+    if not runs:
+        raise SelectionError(
+            f"no finished run in {store.root} matches {name}\n`ens runs` lists them"
+        )
+    return runs
 
 
 def recipe_sides(runs: Sequence[Run]) -> list[Side]:
@@ -102,8 +115,22 @@ def _named(groups: Mapping[tuple[str, ...], Sequence[Run]]) -> list[Side]:
     ]
 
 
-def compare(compared: Sequence[Side]) -> list[Difference]:
-    """Every pair of sides by accuracy and by log loss. Raises EnsembleError."""
+def scoring_of_sides(
+    compared: Sequence[Side], name: str | None = None, positive: str | None = None
+) -> tuple[Scoring, str]:
+    """The scoring by a named metric, else by the runs' data.metric, else by accuracy; and a note.
+
+    Raises MetricError, SelectionError.
+    """
+    runs = [run for side in compared for run in side.runs]
+    return scoring_of(runs, name, sorted(runs[0].classes), positive)
+
+
+def compare(compared: Sequence[Side], scoring: Scoring | None = None) -> list[Difference]:
+    """Every pair of sides by a metric, by accuracy and by log loss.
+
+    The metric is by default that of the runs. Raises EnsembleError.
+    """
     runs = {run.id: run for side in compared for run in side.runs}
     first = next(iter(runs.values()))
     for run in runs.values():
@@ -113,22 +140,20 @@ def compare(compared: Sequence[Side]) -> list[Difference]:
                 f"({first.data.name}, {run.data.name})"
             )
     check_target(list(runs.values()))
-    outcomes = _read(runs)
+    outcomes = _read(runs, beside(scoring or scoring_of_sides(compared)[0]))
     position = {name: i for i, name in enumerate(sorted(runs))}
     members = [np.array([position[run.id] for run in side.runs]) for side in compared]
-    draws = _resampled(
-        np.concatenate(list(outcomes.by_metric.values())), seed_from(first.data.valid)
-    )
+    draws = _resampled(outcomes.values.reshape(-1, outcomes.n_units), seed_from(first.data.valid))
     pairs = list(combinations(range(len(compared)), 2))
     differences = []
-    for kind, metric in enumerate(METRICS):
+    for kind, metric in enumerate(outcomes.metrics):
         metric_draws = draws[:, kind * len(runs) : (kind + 1) * len(runs)]
-        tests = [_test(metric, outcomes, metric_draws, members[a], members[b]) for a, b in pairs]
+        tests = [_test(outcomes, kind, metric_draws, members[a], members[b]) for a, b in pairs]
         adjusted = holm([test.p for test in tests])
         for (a, b), test, adjusted_p in zip(pairs, tests, adjusted, strict=True):
             differences.append(
                 Difference(
-                    metric=metric,
+                    metric=metric.name,
                     first=compared[a].name,
                     second=compared[b].name,
                     n_rows=outcomes.n_rows,
@@ -137,18 +162,38 @@ def compare(compared: Sequence[Side]) -> list[Difference]:
                     adjusted_p=adjusted_p,
                     test=test.name,
                     about=test.about,
+                    too_few=outcomes.too_few[kind],
                 )
             )
     return differences
 
 
+def beside(scoring: Scoring) -> tuple[Metric, ...]:
+    """The metric, then accuracy and log loss."""
+    classes = scoring.metric.classes
+    names = dict.fromkeys((scoring.name, ACCURACY, LOG_LOSS))
+    return tuple(
+        scoring.metric if name == scoring.name else Scoring.named(name, classes).metric
+        for name in names
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Outcomes:
-    """Outcomes by metric, (runs, units), runs sorted by id; a unit is a row or a group of rows."""
+    """What units contribute to metrics, (metrics, runs, units), runs sorted by id.
 
-    by_metric: dict[str, Array]
+    A unit is a row or a group of rows. too_few is why the rows are too few, for each metric.
+    """
+
+    metrics: tuple[Metric, ...]
+    values: Array
+    too_few: tuple[str, ...]
     unit: str
     n_rows: int
+
+    @property
+    def n_units(self) -> int:
+        return int(self.values.shape[2])
 
 
 @dataclass(frozen=True)
@@ -161,45 +206,54 @@ class _Test:
     about: str
 
 
-def _read(runs: Mapping[str, Run]) -> _Outcomes:
-    """Hits and losses of these runs. Raises MismatchError, DamagedError."""
-    hits, losses = [], []
+def _read(runs: Mapping[str, Run], by_metrics: tuple[Metric, ...]) -> _Outcomes:
+    """The contributions of these runs' rows. Raises MismatchError, DamagedError, SelectionError."""
+    by_run: list[list[Array]] = []
     groups: Array | None = None
+    targets = np.empty(0, np.int64)
     for predictions in aligned({name: run.valid for name, run in runs.items()}):
         assert predictions.targets is not None  # Run.valid refuses predictions without targets
-        hits.append(metrics.hits(predictions.probs, predictions.targets))
-        losses.append(metrics.losses(predictions.probs, predictions.targets))
+        targets = predictions.targets
+        by_run.append([metric.contributions(predictions.probs, targets) for metric in by_metrics])
         groups = predictions.groups if groups is None else groups
+    if np.isnan(by_run[0][0]).any():
+        raise SelectionError(
+            f"--metric {by_metrics[0].name}: the {len(targets):,} validation rows do not define it, "
+            "all are of one class\nuse --metric log_loss or accuracy"
+        )
     numbers = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    by_metric = {
-        metric: np.stack([metrics.by_group(values, numbers) for values in by_run])
-        for metric, by_run in zip(METRICS, (hits, losses), strict=True)
-    }
-    return _Outcomes(by_metric, "rows" if groups is None else "groups", len(hits[0]))
+    values = [[metrics.by_group(rows, numbers) for rows in of_run] for of_run in by_run]
+    return _Outcomes(
+        metrics=by_metrics,
+        values=np.array(values).swapaxes(0, 1),
+        too_few=tuple(metric.too_few_rows(targets) for metric in by_metrics),
+        unit="rows" if groups is None else "groups",
+        n_rows=len(targets),
+    )
 
 
-def _test(metric: str, outcomes: _Outcomes, draws: Array, a: Array, b: Array) -> _Test:
+def _test(outcomes: _Outcomes, kind: int, draws: Array, a: Array, b: Array) -> _Test:
     """The test of two sides, given as positions of their runs; draws is (draws, runs)."""
-    values = outcomes.by_metric[metric]
+    metric, values = outcomes.metrics[kind], outcomes.values[kind]
+    sign = 1 if metric.is_higher_better else -1
+    value = sign * float(values[a].mean() - values[b].mean())
     is_single = len(a) == len(b) == 1
-    if is_single and metric == "accuracy" and outcomes.unit == "rows":
-        return _mcnemar_test(values[a[0]], values[b[0]])
-    sign = 1 if metric == "accuracy" else -1
-    rng = np.random.default_rng(0)
     has_seeds = min(len(a), len(b)) >= _MANY_SEEDS
+    about = "the recipes" if has_seeds else "these two networks" if is_single else _FEW_SEEDS
+    if outcomes.too_few[kind]:
+        return _Test(Interval(value, math.nan, math.nan), math.nan, "no test", about)
+    if is_single and metric.interval_rule == "share" and outcomes.unit == "rows":
+        return _mcnemar_test(values[a[0]], values[b[0]])
+    rng = np.random.default_rng(0)
     sums = []
     for runs in (a, b):
         shares = _seed_shares(rng, len(draws), len(runs), has_seeds)
         sums.append((draws[:, runs] * shares).sum(1))
     change = sign * (sums[0] - sums[1])
     low, high = np.percentile(change, [2.5, 97.5])
-    value = sign * float(values[a].mean() - values[b].mean())
+    name = f"paired bootstrap over {outcomes.unit}"
     if has_seeds:
         name = f"bootstrap over {outcomes.unit} crossed with seeds"
-        about = "the recipes"
-    else:
-        name = f"paired bootstrap over {outcomes.unit}"
-        about = "these two networks" if is_single else _FEW_SEEDS
     return _Test(Interval(value, float(low), float(high)), _two_sided(change, value), name, about)
 
 

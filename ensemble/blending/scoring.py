@@ -118,8 +118,7 @@ def _agreed(runs: Sequence[Run], key: str, option: str) -> str | None:
         settings = ", ".join(f"{run_id} has {setting}" for setting, run_id in run_ids.items())
         raise SelectionError(
             f"the runs have different values of data.{key}: {settings}\n"
-            f"`ens blend {option}` overrides them; or blend runs with the same value: "
-            "`ens blend PATTERN`"
+            f"{option} overrides them; or choose runs with the same value by a PATTERN"
         )
     return next(iter(run_ids))
 

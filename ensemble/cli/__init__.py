@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from ensemble.cli import blending, competition, data, report, training
+from ensemble.cli import blending, comparing, competition, data, report, training
 from ensemble.cli.streams import any_output
 from ensemble.errors import EnsembleError, Stopped
 from ensemble.torch_env import prepare_torch
@@ -26,7 +26,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "lr-find": training.lr_find,
     "tune": training.tune,
     "runs": blending.list_runs,
-    "compare": blending.compare,
+    "compare": comparing.compare,
     "blend": blending.blend,
     "verify": blending.verify,
     "import": blending.import_run,

@@ -1,4 +1,4 @@
-"""Commands on stored runs: list, compare, blend, verify, import."""
+"""Commands on stored runs: list, blend, verify, import."""
 
 import shlex
 import sys
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ensemble.cli import competition
-from ensemble.cli.options import Answer, Json, Out, Patterns, Positive, Runs, same
+from ensemble.cli.options import Answer, Json, Metric, Out, Patterns, Positive, Runs, same
 from ensemble.errors import DamagedError, SelectionError
 
 if TYPE_CHECKING:
@@ -26,15 +26,6 @@ PerArch = Annotated[
 ]
 MaxMembers = Annotated[int, typer.Option(min=0, help="keep at most the best N of these; 0: all")]
 Weights = Annotated[str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")]
-Metric = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="what the blend is selected, weighed and scored by: accuracy, balanced_accuracy, "
-        "log_loss, roc_auc, f1, f1_macro, f1_micro, f1_weighted, f1_min, quadratic_kappa, map@k or "
-        "top_k_accuracy@k; default the runs' data.metric, else accuracy",
-    ),
-]
 MinScore = Annotated[
     float | None,
     typer.Option(
@@ -203,27 +194,6 @@ def _candidates(store: "RunStore", patterns: list[str], skip_damaged: bool) -> "
 
 def _matching(patterns: Sequence[str]) -> str:
     return f" matches {' '.join(patterns)}" if patterns else ""
-
-
-def compare(
-    sides: Annotated[
-        list[str], typer.Argument(metavar="A B...", help="run ids, recipes, or patterns of them")
-    ],
-    json: Json = False,
-    runs: Runs = None,
-) -> None:
-    """Compare runs or recipes by paired tests: better, worse, or not distinguishable."""
-    from ensemble import display
-    from ensemble.blending import compare as comparing
-    from ensemble.display import blends
-    from ensemble.runs import RunStore
-
-    differences = comparing.compare(comparing.sides(RunStore(runs), sides))
-    if json:
-        display.show_json([difference.as_dict() for difference in differences])
-        return
-    blends.show_differences(differences)
-    display.next_commands(f"ens blend{same(runs)}")
 
 
 def import_run(

@@ -56,6 +56,15 @@ Positive = Annotated[
         help="the class of a single column of probabilities and of f1, instead of data.positive",
     ),
 ]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="what scores: accuracy, balanced_accuracy, "
+        "log_loss, roc_auc, f1, f1_macro, f1_micro, f1_weighted, f1_min, quadratic_kappa, map@k or "
+        "top_k_accuracy@k; default the runs' data.metric, else accuracy",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
 
 

@@ -1,9 +1,8 @@
-"""Blends: members, weightings, calibration, paired tests, submissions."""
+"""Blends: members, weightings, calibration, submissions."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ensemble.blending import Blend, Member
 from ensemble.blending.blend import TestScores
@@ -11,9 +10,6 @@ from ensemble.blending.rating import Rating
 from ensemble.display.text import count, escape, out, percent, say, table, warn_suspicious
 from ensemble.numbers import difference, in_metric, interval_in_metric, metric_in_words, unit
 from ensemble.submission import Submission
-
-if TYPE_CHECKING:
-    from ensemble.blending.compare import Difference
 
 
 def show_blend(blend: Blend) -> None:
@@ -171,41 +167,6 @@ def group_line(blend: Blend) -> str:
         hint = " (other rows)" if name == group.name else f": --data {name}"
         line += f"; {n_runs} on {name} left out{hint}"
     return line
-
-
-def show_differences(differences: "Sequence[Difference]") -> None:
-    """Paired tests, a line for each pair and metric."""
-    rows = count(differences[0].n_rows, "validation row")
-    shown = table(f"{rows}, the same for all", "A", "B", "metric")
-    for name in ("A − B", "p", "p (Holm)"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column("A is", no_wrap=True)
-    for test in differences:
-        is_accuracy, value = test.metric == "accuracy", test.value
-        numbers = [
-            f"{100 * x:+.2f}" if is_accuracy else f"{x:+.4f}"
-            for x in (value.value, value.low, value.high)
-        ]
-        shown.add_row(
-            escape(test.first),
-            escape(test.second),
-            "accuracy, points" if is_accuracy else "log loss, nats",
-            f"{numbers[0]} ({numbers[1]} to {numbers[2]})",
-            _p(test.p),
-            _p(test.adjusted_p),
-            test.verdict.partition(" at ")[0],
-        )
-    out.print(shown)
-    for test_name, about in dict.fromkeys((test.test, test.about) for test in differences):
-        say(f"{test_name}: about {about}")
-    say(
-        "+ means A is better, for log loss too; the verdict follows Holm's p over all pairs of a "
-        "metric, the 95 % intervals are not adjusted"
-    )
-
-
-def _p(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
 
 
 def show_submission(submission: Submission) -> None:

@@ -11,6 +11,7 @@ from ensemble.blending import Options, make_blend
 from ensemble.blending.compare import Side, compare, recipe_sides
 from ensemble.blending.folds import seed_from
 from ensemble.blending.intervals import accuracy_interval
+from ensemble.blending.scoring import ACCURACY, Scoring
 from ensemble.errors import DamagedError, EnsembleError, SelectionError
 from ensemble.predictions import Predictions
 from ensemble.reporting.images import Progress, images_of, thumbnails_of, view_of
@@ -150,8 +151,9 @@ def _versus_first(sides: Sequence[Side]) -> dict[str, str]:
     """By name, the paired test's verdict on a side against the first; empty without a test."""
     verdicts: dict[str, str] = {}
     if 1 < len(sides) <= MAX_COMPARED:
+        by_accuracy = Scoring.named(ACCURACY, sorted(sides[0].runs[0].classes))
         with suppress(EnsembleError):
-            for difference in compare(sides):
+            for difference in compare(sides, by_accuracy):
                 if difference.metric == "accuracy" and difference.first == sides[0].name:
                     verdicts[difference.second] = _reversed(difference.verdict)
     return verdicts

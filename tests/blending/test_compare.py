@@ -5,11 +5,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
+from sklearn.metrics import f1_score
 from statsmodels.stats.contingency_tables import mcnemar as reference_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from ensemble.blending.compare import compare, holm, mcnemar, recipe_sides, sides
+from ensemble.blending.compare import (
+    Side,
+    compare,
+    holm,
+    mcnemar,
+    recipe_sides,
+    scoring_of_sides,
+    sides,
+)
 from ensemble.errors import MismatchError, SelectionError
+from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
 
@@ -208,3 +218,66 @@ def test_recipes_of_one_name_are_sides_with_their_digests_and_runs_keep_their_or
     newest_seed_first = sorted(store.finished(), key=lambda run: -run.seed)
     by_name = {side.name: [run.id for run in side.runs] for side in recipe_sides(newest_seed_first)}
     assert by_name == {"a-1": ["a-1-s1", "a-1-s0"], "a-2": ["a-2-s0"], "b": ["b-1-s0"]}
+
+
+def test_a_metric_comes_first_and_its_interval_is_as_wide_as_that_of_its_contributions(
+    store, seeds_of
+):
+    seeds_of("a", [0.9])
+    seeds_of("bb", [0.85])
+    compared = sides(store, ["a", "bb"])
+    scoring, _ = scoring_of_sides(compared, "f1_macro")
+    differences = compare(compared, scoring)
+    assert [difference.metric for difference in differences] == ["f1_macro", "accuracy", "log_loss"]
+    first, second = (run.valid().canonical() for run in store.finished())
+    change = np.subtract(
+        *(scoring.metric.contributions(run.probs, run.targets) for run in (first, second))
+    )
+    by_f1 = differences[0].value
+    scores = [
+        f1_score(run.targets, predicted(run.probs), average="macro") for run in (first, second)
+    ]
+    assert by_f1.value == pytest.approx(scores[0] - scores[1])
+    assert by_f1.high - by_f1.low == pytest.approx(2 * 1.96 * change.std() / 20, rel=0.05)
+
+
+def test_shares_of_rows_have_the_exact_test(store, seeds_of):
+    seeds_of("a", [0.9])
+    seeds_of("bb", [0.85])
+    compared = sides(store, ["a", "bb"])
+    by_metric_name = by_metric(compare(compared, scoring_of_sides(compared, "f1_micro")[0]))
+    assert "McNemar" in by_metric_name["f1_micro"].test
+    assert by_metric_name["f1_micro"].value == by_metric_name["accuracy"].value
+
+
+def test_the_metric_is_that_of_the_runs_and_runs_that_disagree_are_refused(store, seeds_of):
+    seeds_of("a", [0.9])
+    seeds_of("bb", [0.85])
+    compared = [
+        Side(
+            side.name,
+            tuple(
+                run.model_copy(update={"data": run.data.model_copy(update={"metric": metric})})
+                for run in side.runs
+            ),
+        )
+        for side, metric in zip(sides(store, ["a", "bb"]), ("roc_auc", "f1_macro"), strict=True)
+    ]
+    with pytest.raises(SelectionError, match="different values of data.metric"):
+        compare(compared)
+    assert compare(compared, scoring_of_sides(compared, "log_loss")[0])[0].metric == "log_loss"
+    same = [compared[0], Side("bb", (compared[0].runs[0].model_copy(update={"id": "bb-1-s0"}),))]
+    assert compare(same)[0].metric == "roc_auc"
+
+
+def test_too_few_rows_of_a_class_have_a_difference_without_an_interval(store, seeds_of):
+    seeds_of("a", [0.9], n=40)
+    seeds_of("bb", [0.8], n=40)
+    compared = sides(store, ["a", "bb"])
+    by_area, by_accuracy, _ = compare(compared, scoring_of_sides(compared, "roc_auc")[0])
+    assert by_area.verdict == "too few rows to tell at n=40"
+    fields = by_area.as_dict()
+    assert fields["value"]["value"] == by_area.value.value
+    assert (fields["value"]["low"], fields["p"], fields["adjusted_p"]) == (None, None, None)
+    assert "14 rows of class" in fields["too_few"]
+    assert by_accuracy.too_few == ""

@@ -110,7 +110,7 @@ def test_a_metric_of_the_runs_that_is_unknown_or_does_not_apply_is_replaced_and_
 def test_runs_with_different_metrics_are_refused_unless_one_is_chosen(run_of, tmp_path):
     runs = [run_of("a-1-s0", metric="f1_macro"), run_of("b-1-s0", 1, metric="log_loss")]
     with pytest.raises(
-        SelectionError, match="different values of data.metric: .*\n`ens blend --metric"
+        SelectionError, match="different values of data.metric: .*\n--metric NAME overrides"
     ):
         make_blend(runs)
     blend = make_blend(runs, Options(metric="f1_macro"))
