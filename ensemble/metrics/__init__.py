@@ -10,7 +10,7 @@ from ensemble.metrics.intervals import (
     score_of,
     wilson,
 )
-from ensemble.metrics.lookup import metric_named, metric_names
+from ensemble.metrics.lookup import DEFAULT_METRIC, metric_named, metric_names
 from ensemble.metrics.metric import DecisionMetric, Metric, Reads, Rule
 from ensemble.metrics.rows import (
     FLOOR,
@@ -18,15 +18,18 @@ from ensemble.metrics.rows import (
     Array,
     ClassScore,
     accuracy,
+    given_labels,
     hits,
     log_loss,
     losses,
     per_class,
     predicted,
+    ranked,
     true_probs,
 )
 
 __all__ = [
+    "DEFAULT_METRIC",
     "FLOOR",
     "TIE",
     "Array",
@@ -40,6 +43,7 @@ __all__ = [
     "accuracy",
     "bootstrap_mean",
     "by_group",
+    "given_labels",
     "hits",
     "interval_of",
     "log_loss",
@@ -49,6 +53,7 @@ __all__ = [
     "paired_difference",
     "per_class",
     "predicted",
+    "ranked",
     "score_of",
     "true_probs",
     "wilson",

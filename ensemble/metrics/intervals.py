@@ -11,6 +11,7 @@ Z = 1.959963984540054  # the normal distribution's 97.5 % point
 # rows; from here on two bootstraps differ as much as one and the expansion (docs/log.md)
 _EXPANDED = 1_000
 _TINY = 1e-12
+_LARGEST_SPREAD = 100.0  # of logarithms: e^100 is as good as unknown
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,16 @@ def interval_of(
 
     contributions and groups are (rows,), smoothing is that of the metric, (2,). A share of
     independent rows has Wilson's interval; log loss, and shares of grouped rows, the bootstrap of
-    contributions; other values Wilson's with as many rows as their variance is worth. A value of
-    NaN can be anything within the bounds.
+    contributions; errors one on the scale of logarithms; other values Wilson's with as many rows as
+    their variance is worth. A value of NaN can be anything within the bounds.
     """
     if metric.interval_rule == "share" and groups is None:
         return wilson(float(contributions.mean()), len(contributions) / width**2)
     low, high = metric.bounds
     if metric.interval_rule == "effective rows":
         return _wilson_within(metric.bounds, contributions, groups, width, smoothing)
+    if metric.interval_rule == "logarithm":
+        return _by_ratio(contributions, groups, width)
     widened = bootstrap_mean(by_group(contributions, groups), seed).widened(width)
     return Interval(widened.value, max(low, widened.low), min(high, widened.high))
 
@@ -182,6 +185,19 @@ def _wilson_within(
     unit = wilson(share, n_rows, _t_quantile(_degrees_of_freedom(units)))
     ends = low + stretch * unit.low, low + stretch * unit.high
     return Interval(value, min(value, ends[0]), max(value, ends[1]))
+
+
+def _by_ratio(contributions: Array, groups: Array | None, width: float) -> Interval:
+    """The delta method on the logarithm of a mean of positive size, with Student's quantile.
+
+    Errors have a long tail, and few rows show too little of it: both ends of a bootstrap are too low.
+    """
+    value, units = float(contributions.mean()), by_group(contributions, groups)
+    if not value > 0:
+        return Interval(value, value, value)
+    error = float(units.std()) / len(units) ** 0.5 / value
+    spread = min(width * _t_quantile(_degrees_of_freedom(units)) * error, _LARGEST_SPREAD)
+    return Interval(value, value * float(np.exp(-spread)), value * float(np.exp(spread)))
 
 
 def _degrees_of_freedom(values: Array) -> float:

@@ -16,47 +16,57 @@ from ensemble.metrics.confusion import (
     by_rows,
     of_weakest,
 )
+from ensemble.metrics.distances import mae_metric, rmse_metric
+from ensemble.metrics.labels import (
+    average_precision_metric,
+    binary_log_loss_metric,
+    exact_match_metric,
+    label_f1_metric,
+    sample_f_metric,
+)
 from ensemble.metrics.metric import Metric, Rule
-from ensemble.metrics.ranking import roc_auc_metric
+from ensemble.metrics.ranking import label_auc_metric, roc_auc_metric
+from ensemble.targets import IN_WORDS, TARGETS, Target
 
-_AT_K = re.compile(r"(map|top_k_accuracy)@([1-9][0-9]{0,5})", re.ASCII)
+_AT_K = re.compile(r"(\w+)@([1-9][0-9]{0,5})", re.ASCII)
 _RULE: Rule = "effective rows"
 _SHOWN = 5  # classes that a message lists
 
 
-def metric_names() -> tuple[str, ...]:
+def metric_names(target: Target = "class") -> tuple[str, ...]:
     """Every name; k in `map@k` and `top_k_accuracy@k` stands for a whole number from 1."""
-    return (*_BUILDERS, "map@k", "top_k_accuracy@k")
+    return (*_BUILDERS[target], *(f"{stem}@k" for stem in _BUILDERS_AT_K[target]))
 
 
-def metric_named(name: str, classes: Sequence[str], positive: str | None = None) -> Metric:
-    """The metric of this name for probabilities whose columns are these classes, in this order.
+def metric_named(
+    name: str, classes: Sequence[str], positive: str | None = None, target: Target = "class"
+) -> Metric:
+    """The metric of this name for predictions whose columns are these classes, in this order.
 
     positive is the class that `f1` is about; 0 and 1, or false and true, name it themselves.
-    Raises MetricError for an unknown name, and for a metric that these classes do not have: f1 of
-    other than two classes or without a positive one, roc_auc and quadratic_kappa of one class,
-    quadratic_kappa of classes that are not numbers.
+    Raises MetricError for a name that the target does not have, and for a metric that these classes
+    do not have: f1 of other than two classes or without a positive one, roc_auc and quadratic_kappa
+    of one class, quadratic_kappa of classes that are not numbers.
     """
     columns = tuple(classes)
     matched = _AT_K.fullmatch(name)
-    if matched:
-        of_k = map_metric if matched[1] == "map" else top_k_metric
-        return of_k(name, columns, int(matched[2]))
-    if name not in _BUILDERS:
-        raise MetricError(_unknown(name))
-    return _BUILDERS[name](name, columns, positive)
+    if matched and matched[1] in _BUILDERS_AT_K[target]:
+        return _BUILDERS_AT_K[target][matched[1]](name, columns, int(matched[2]))
+    if name not in _BUILDERS[target]:
+        raise MetricError(_unknown(name, target))
+    return _BUILDERS[target][name](name, columns, positive)
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, target: Target) -> str:
     from difflib import get_close_matches
 
-    names = metric_names()
-    if name.partition("@")[0] in ("map", "top_k_accuracy"):
-        stem = name.partition("@")[0]
+    names, stem = metric_names(target), name.partition("@")[0]
+    if stem in _BUILDERS_AT_K[target]:
         return f"the metric {name[:60]!r} has no k from 1 up to 999999: write {stem}@5, for example"
     near = get_close_matches(name.lower(), names, n=1, cutoff=0.4)
     hint = f": did you mean {near[0]}?" if near else ""
-    return f"{name[:60]!r} is not a metric{hint}\nmetrics are {', '.join(names)}"
+    about = "" if target == "class" else f" of {IN_WORDS[target]}"
+    return f"{name[:60]!r} is not a metric{about}{hint}\nmetrics{about} are {', '.join(names)}"
 
 
 def _roc_auc(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
@@ -136,15 +146,37 @@ def _listed(classes: tuple[str, ...]) -> str:
     return f"{shown} and {n_more} more" if n_more > 0 else shown
 
 
-_BUILDERS: dict[str, Callable[[str, tuple[str, ...], str | None], Metric]] = {
-    "accuracy": lambda name, classes, positive: accuracy_metric(name, classes),
-    "balanced_accuracy": _balanced_accuracy,
-    "log_loss": lambda name, classes, positive: log_loss_metric(name, classes),
-    "roc_auc": _roc_auc,
-    "f1": _f1,
-    "f1_macro": _f1_macro,
-    "f1_micro": lambda name, classes, positive: accuracy_metric(name, classes),
-    "f1_weighted": _f1_weighted,
-    "f1_min": _f1_min,
-    "quadratic_kappa": _quadratic_kappa,
+_Builder = Callable[[str, tuple[str, ...], str | None], Metric]
+_BUILDERS: dict[Target, dict[str, _Builder]] = {
+    "class": {
+        "accuracy": lambda name, classes, positive: accuracy_metric(name, classes),
+        "balanced_accuracy": _balanced_accuracy,
+        "log_loss": lambda name, classes, positive: log_loss_metric(name, classes),
+        "roc_auc": _roc_auc,
+        "f1": _f1,
+        "f1_macro": _f1_macro,
+        "f1_micro": lambda name, classes, positive: accuracy_metric(name, classes),
+        "f1_weighted": _f1_weighted,
+        "f1_min": _f1_min,
+        "quadratic_kappa": _quadratic_kappa,
+    },
+    "labels": {
+        "f1_samples": lambda name, labels, positive: sample_f_metric(name, labels, beta=1),
+        "f2_samples": lambda name, labels, positive: sample_f_metric(name, labels, beta=2),
+        "f1_macro": lambda name, labels, positive: label_f1_metric(name, labels, is_micro=False),
+        "f1_micro": lambda name, labels, positive: label_f1_metric(name, labels, is_micro=True),
+        "roc_auc": lambda name, labels, positive: label_auc_metric(name, labels),
+        "log_loss": lambda name, labels, positive: binary_log_loss_metric(name, labels),
+        "accuracy": lambda name, labels, positive: exact_match_metric(name, labels),
+    },
+    "number": {
+        "rmse": lambda name, column, positive: rmse_metric(name, column),
+        "mae": lambda name, column, positive: mae_metric(name, column),
+    },
 }
+_BUILDERS_AT_K: dict[Target, dict[str, Callable[[str, tuple[str, ...], int], Metric]]] = {
+    "class": {"map": map_metric, "top_k_accuracy": top_k_metric},
+    "labels": {"map": average_precision_metric},
+    "number": {},
+}
+DEFAULT_METRIC: dict[Target, str] = {target: next(iter(_BUILDERS[target])) for target in TARGETS}

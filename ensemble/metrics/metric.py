@@ -9,18 +9,18 @@ from typing import Literal
 
 from ensemble.metrics.rows import Array
 
-Reads = Literal["probabilities", "ranks", "decisions"]
-Rule = Literal["share", "effective rows", "bootstrap"]
+Reads = Literal["probabilities", "ranks", "decisions", "values"]
+Rule = Literal["share", "effective rows", "bootstrap", "logarithm"]
 
 
 @dataclass(frozen=True)
 class Metric(ABC):
-    """A metric of predictions of these classes.
+    """A metric of predictions of these classes, labels, or of one value.
 
     classes are in the order of the columns of probs. reads is what the value depends on: the
-    probabilities of a row, the ranks of rows within a column, or the predicted classes (the most
-    probable one, ties to the first class). bounds are the lowest and the highest value there is.
-    interval_rule is how `interval_of` finds the interval.
+    probabilities of a row, the ranks of rows within a column, the decisions (the most probable
+    class, ties to the first one; labels above 0.5; rounded values), or the values. bounds are the
+    lowest and the highest value there is. interval_rule is how `interval_of` finds the interval.
     """
 
     name: str
@@ -34,9 +34,10 @@ class Metric(ABC):
     def values(self, probs: Array, targets: Array) -> Array:
         """The value of predictions, (...,), float64.
 
-        probs is (..., rows, classes), finite, targets (rows,) positions of the true classes; at
-        least one row. NaN where the rows do not define it: only roc_auc, where no class has both
-        rows of its own and other rows.
+        probs is (..., rows, classes), finite, targets are as `Predictions` has them: positions of
+        the true classes (rows,), 0 and 1 (rows, classes), or values (rows,); at least one row. NaN
+        where the rows do not define it: roc_auc where no class has both rows of its own and other
+        rows, and quadratic_kappa where a true value is no whole number.
         """
 
     @abstractmethod
@@ -58,7 +59,7 @@ class Metric(ABC):
 
     @abstractmethod
     def too_few_rows(self, targets: Array) -> str:
-        """Why these rows, (rows,), are too few for an interval; "" where they suffice."""
+        """Why rows with these targets are too few for an interval; "" where they suffice."""
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,18 @@ _CACHED = 1 << 17  # scores worked on at once
 class RocAuc(Metric):
     """The chance that a row of a class is scored above a row of the rest; half of it for ties.
 
-    columns holds the positive class, or all classes: then the mean of one-versus-rest areas over
-    the classes that have both rows and other rows (scikit-learn's "ovr" with "macro", which refuses
-    rows without one of the classes). No such class: NaN. Equal means equal to the last bit.
+    columns holds the positive class, or all classes or labels: then the mean of one-versus-rest
+    areas over those that have both rows and other rows (scikit-learn's "macro", which refuses rows
+    without one of them). No such class: NaN. Equal means equal to the last bit.
     """
 
     columns: tuple[int, ...]
 
     def values(self, probs: Array, targets: Array) -> Array:
         """The mean area, (...,)."""
-        areas = [_areas(probs[..., column], targets == column) for column in self._scored(targets)]
+        areas = [
+            _areas(probs[..., column], _is_of(column, targets)) for column in self._scored(targets)
+        ]
         return np.mean(areas, axis=0) if areas else np.full(probs.shape[:-2], np.nan)
 
     def contributions(self, probs: Array, targets: Array) -> Array:
@@ -37,7 +39,7 @@ class RocAuc(Metric):
         scored = self._scored(targets)
         total = np.full(probs.shape[:-1], 0.0 if scored else np.nan)
         for column in scored:
-            total += _area_contributions(probs[..., column], targets == column)
+            total += _area_contributions(probs[..., column], _is_of(column, targets))
         return total / max(1, len(scored))
 
     def smoothing(self, probs: Array, targets: Array) -> Array:
@@ -48,7 +50,7 @@ class RocAuc(Metric):
         scored = self._scored(targets)
         total = np.zeros((*probs.shape[:-2], 2))
         for column in scored:
-            is_positive = targets == column
+            is_positive = _is_of(column, targets)
             rows = _area_contributions(probs[..., column], is_positive)
             distances = np.abs(rows - rows.mean(-1, keepdims=True)) / len(targets)
             for side in (is_positive, ~is_positive):
@@ -61,12 +63,25 @@ class RocAuc(Metric):
 
     def too_few_rows(self, targets: Array) -> str:
         """Fewer than 20 rows of a class: of the rarer side, for each of the areas."""
-        n_rows = np.bincount(targets, minlength=len(self.classes))
+        n_rows = self._n_rows(targets)
+        if targets.ndim == 2:
+            n_rows = np.minimum(n_rows, len(targets) - n_rows)
         return few_of_a_class(self.classes, n_rows, FEWEST)
 
     def _scored(self, targets: Array) -> list[int]:
-        n_rows = np.bincount(targets, minlength=len(self.classes))
+        n_rows = self._n_rows(targets)
         return [column for column in self.columns if 0 < n_rows[column] < len(targets)]
+
+    def _n_rows(self, targets: Array) -> Array:
+        """The rows of each class or label, (classes,)."""
+        if targets.ndim == 2:
+            return np.asarray(targets.sum(0, dtype=np.int64))
+        return np.bincount(targets, minlength=len(self.classes))
+
+
+def _is_of(column: int, targets: Array) -> Array:
+    """Whether each row is of this class, or has this label, (rows,)."""
+    return np.asarray(targets[:, column] == 1 if targets.ndim == 2 else targets == column)
 
 
 def _areas(scores: Array, is_positive: Array) -> Array:
@@ -152,6 +167,12 @@ def _blocks(flat: Array) -> list[Array]:
         np.ascontiguousarray(flat[start : start + at_once])
         for start in range(0, len(flat), at_once)
     ]
+
+
+def label_auc_metric(name: str, classes: tuple[str, ...]) -> Metric:
+    """The mean area of the labels that some rows have and some have not."""
+    columns = tuple(range(len(classes)))
+    return RocAuc(name, classes, True, "ranks", (0.0, 1.0), "effective rows", columns)
 
 
 def roc_auc_metric(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:

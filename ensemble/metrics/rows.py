@@ -20,6 +20,26 @@ def predicted(probs: Array) -> Array:
     return np.asarray(np.argmax(probs >= probs.max(-1, keepdims=True) - TIE, axis=-1))
 
 
+def given_labels(probs: Array) -> Array:
+    """Where a label's probability is above 0.5, as booleans; 0.5, within rounding, is not."""
+    return np.asarray(probs > 0.5 + TIE)
+
+
+def ranked(probs: Array) -> Array:
+    """The classes from the most to the least probable, as positions; ties in the order of classes.
+
+    probs is (..., classes). Neighbours that differ by rounding are a tie.
+    """
+    order = np.argsort(-probs, axis=-1, kind="stable")
+    sorted_probs = np.take_along_axis(probs, order, axis=-1).astype(np.float64)
+    is_lower = np.zeros(order.shape, dtype=np.int64)
+    higher = sorted_probs[..., :-1]
+    is_lower[..., 1:] = sorted_probs[..., 1:] < higher * (1 - TIE)
+    ties = np.cumsum(is_lower, axis=-1)
+    within = np.argsort(ties * probs.shape[-1] + order, axis=-1)
+    return np.take_along_axis(order, within, axis=-1)
+
+
 def hits(probs: Array, targets: Array) -> Array:
     """1.0 where the most probable class is the true one, (..., rows).
 
