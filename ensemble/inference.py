@@ -27,6 +27,7 @@ from ensemble.submission.choices import PROBABILITIES
 from ensemble.submission.manifest import members_of, read_manifest
 from ensemble.submission.sample import meaning_of
 from ensemble.submission.shape import Meaning, Shape, cells, matched_rows, shape_of_sample
+from ensemble.submission.stored_blends import named_manifest
 from ensemble.submission.write import csv_writer
 
 if TYPE_CHECKING:
@@ -62,17 +63,8 @@ class Predictor:
         cls, name: Path | str, store: RunStore, folder: Path = Path("submissions")
     ) -> "Predictor":
         """The blend of a submission, given by name, CSV or manifest. Raises SubmissionError."""
-        path = folder / f"{name}.json"
-        if str(name).endswith((".json", ".csv")):
-            path = Path(name).with_suffix(".json")
-        try:
-            manifest = read_manifest(path)
-        except FileNotFoundError:
-            names = sorted(stored.stem for stored in folder.glob("*.json"))
-            contents = ", ".join(names[:8]) or "no manifest"
-            raise SubmissionError(
-                f"{path}: no such manifest\n{folder} holds {contents}; `ens blend` writes one"
-            ) from None
+        path = named_manifest(name, folder)
+        manifest = read_manifest(path)
         problem = f"{path}: cannot predict"
         return cls(members_of(manifest, store, (manifest.network_file,), problem), manifest.mixture)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import ensemble
+from ensemble.files import sha256
+from ensemble.runs import publish
 
 ROOT = Path(ensemble.__file__).parent
 LAYERS = [
@@ -31,7 +33,7 @@ LAYERS = [
     {"convert", "dataset", "runs"},
     {"learn", "blending", "submission", "reporting"},
     {"engines", "inference", "layout"},
-    {"api", "doctor", "init"},
+    {"api", "bundle", "doctor", "init"},
     {"quickstart"},
     {"cli"},
     {"__main__"},
@@ -271,6 +273,24 @@ def test_what_works_on_stored_predictions_starts_without_heavy_libraries(
     loaded = modules_of(tmp_path, *arguments)
     assert "numpy" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_a_bundle_is_packed_without_heavy_libraries(tmp_path, fake_run):
+    run = fake_run(tmp_path / "runs", "a-1-s0")
+    files = dict(run.files)
+    for name, text in (
+        ("model.safetensors", "weights"),
+        (
+            "recipe.yaml",
+            "data: {source: digits}\nmodel: {arch: resnet18}\nfit: {strategy: fine_tune, epochs: 1}",
+        ),
+    ):
+        (run.folder / name).write_text(text)
+        files[name] = sha256(run.folder / name)
+    publish(run.model_copy(update={"files": files}))
+    modules_of(tmp_path, "blend", "--name", "mine")
+    assert modules_of(tmp_path, "bundle", "mine") & HEAVY == set()
+    assert (tmp_path / "mine-bundle" / "runs" / "a-1-s0" / "model.safetensors").exists()
 
 
 def test_help_loads_none_of_what_commands_need(tmp_path):

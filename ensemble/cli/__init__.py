@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from ensemble.cli import blending, comparing, competition, data, report, training
+from ensemble.cli import blending, comparing, competition, data, delivery, report, training
 from ensemble.cli.streams import any_output
 from ensemble.errors import EnsembleError, Stopped
 from ensemble.torch_env import prepare_torch
@@ -32,6 +32,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "import": blending.import_run,
     "submit": competition.submit,
     "predict": competition.predict,
+    "bundle": delivery.bundle,
     "report": report.report,
     "doctor": report.doctor,
 }

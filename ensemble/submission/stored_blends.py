@@ -1,5 +1,6 @@
 """The blends behind the submissions of a folder, read from their manifests."""
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,3 +22,17 @@ def newest_blends(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]
             valid_fingerprint, options, run_ids = read_options(path)
             blends[valid_fingerprint] = (path.with_suffix(".csv").name, options, run_ids)
     return blends
+
+
+def named_manifest(name: Path | str, folder: Path = Path("submissions")) -> Path:
+    """The manifest of a submission, given by name, CSV or manifest. Raises SubmissionError."""
+    path = folder / f"{name}.json"
+    if str(name).endswith((".json", ".csv")):
+        path = Path(name).with_suffix(".json")
+    if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+        names = sorted(stored.stem for stored in folder.glob("*.json"))
+        contents = ", ".join(names[:8]) or "no manifest"
+        raise SubmissionError(
+            f"{path}: no such manifest\n{folder} holds {contents}; `ens blend` writes one"
+        )
+    return path

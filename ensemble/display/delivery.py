@@ -1,0 +1,28 @@
+"""Show what was written to be used elsewhere."""
+
+from ensemble.bundle.bundle import Bundle
+from ensemble.display.text import count, say
+
+
+def show_bundle(bundle: Bundle, fp16: bool) -> None:
+    """The bundle's parts with their sizes, and what fp16 weights change."""
+    n_wheels = len(list((bundle.folder / "wheels").iterdir()))
+    say(f"{bundle.folder}, {bundle.archive}: {_megabytes(sum(bundle.n_bytes.values()))}")
+    say(f"  {_megabytes(bundle.n_bytes['runs'])} of runs{', weights as fp16' if fp16 else ''}")
+    say(f"  {_megabytes(bundle.n_bytes['wheels'])} of {count(n_wheels, 'wheel')}")
+    if bundle.unpacked:
+        say(
+            f"  without the wheels of {', '.join(bundle.unpacked)}: not pure Python, or no file list"
+        )
+    if bundle.change:
+        images = count(bundle.change.n_images, "image")
+        change = f"numbers change by at most {bundle.change.largest:.2g}"
+        say(
+            f"fp16: {change}, {bundle.change.n_answers} answers differ, on {images} of the data set"
+        )
+    elif fp16:
+        say("fp16: what it changes was not measured, as the images of the data set are not here")
+
+
+def _megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f} MB"
