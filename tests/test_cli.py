@@ -219,6 +219,21 @@ def test_blend_shows_every_weighting_and_marks_the_one_it_used(ens, flowers, aga
     assert again(geometric.next[0]).code == 0
 
 
+def test_the_last_line_of_blend_is_the_command_of_the_weights_that_the_table_favors(
+    ens, run_on, again
+):
+    run_on("flowers", "flowers_r-1-s0", accuracy=0.95)
+    for recipe in ("s", "t", "u"):
+        run_on("flowers", f"flowers_{recipe}-1-s0", accuracy=0.4)
+    shown = ens("blend", "flowers_*", "--weights", "equal", "--name", "mine", "--min-acc=0.1")
+    favored = re.search("the table favors ([a-z]+) weights: ", shown.out)[1]
+    assert shown.next[-1] == f"ens blend 'flowers_*' --min-acc=0.1 --weights {favored}"
+    better = again(shown.next[-1])
+    assert (better.code, better.err) == (0, "")
+    assert "the table favors" not in better.out
+    assert len(better.next) == 2
+
+
 def test_compare_tells_pairs_apart_or_not_in_text_and_json(ens, flowers, again):
     shown = ens("compare", "flowers_r-1-s0", "flowers_v-1-s0")
     assert (shown.code, shown.err) == (0, "")

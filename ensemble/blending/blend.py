@@ -60,13 +60,14 @@ class Blend:
     """Members sorted by run id, and everything that the terminal, the report and the manifest show.
 
     table rates the best member and every weighting, valid is the rating of the one in the options;
-    chosen_weighting is that one's name or, for `best`, the weighting it chose; missing says what
-    the table lacks, metric_note why the runs' data.metric is not what the blend is scored by.
-    in_sample holds every metric of the written blend on all validation rows, run_scores (by run id)
-    the runs' values of the metric; diversity is in the order of group.runs. predictions are the
-    blended test probabilities, None without a test set; of the members' refits if every member has
-    one. test holds their scores if the test set is labeled; all other scores are of the networks
-    before any refit.
+    chosen_weighting is that one's name or, for `best`, the weighting it chose; favored names a
+    weighting that is better by more than one standard error, or is ""; missing says what the table
+    lacks, metric_note why the runs' data.metric is not what the blend is scored by. in_sample holds
+    every metric of the written blend on all validation rows, run_scores (by run id) the runs' values
+    of the metric; diversity is in the order of group.runs. predictions are the blended test
+    probabilities, None without a test set; of the members' refits if every member has one. test
+    holds their scores if the test set is labeled; all other scores are of the networks before any
+    refit.
     """
 
     group: Group
@@ -75,6 +76,7 @@ class Blend:
     table: tuple[Rating, ...]
     valid: Rating
     chosen_weighting: str
+    favored: str
     missing: str
     metric_note: str
     in_sample: dict[str, float]
@@ -89,6 +91,15 @@ class Blend:
     def best(self) -> Rating:
         """The best member's rating."""
         return self.table[0]
+
+    @property
+    def favored_gain(self) -> float:
+        """How much better the favored weighting's cross-fitted score is; 0 without one."""
+        if not self.favored:
+            return 0.0
+        favored = next(rating for rating in self.table if rating.name == self.favored)
+        gain = favored.score.value - self.valid.score.value
+        return gain if favored.is_higher_better else -gain
 
     @property
     def gains(self) -> dict[str, float]:
@@ -166,6 +177,7 @@ def make_blend(
         table=table.ratings,
         valid=table.rating_of(options.weights),
         chosen_weighting=table.rule_name,
+        favored=table.favored,
         missing=table.missing,
         metric_note=metric_note,
         run_scores=dict(zip(names, scoring.member_values(rows).tolist(), strict=True)),
@@ -220,7 +232,7 @@ def _mixture(members: Sequence[Member], options: Options, calibrated: Calibrated
     return Mixture(
         weights={member.run.id: member.weight for member in members},
         is_log=options.is_log,
-        calibration=calibrated.calibration if options.calibrate else None,
+        calibration=calibrated.calibration if options.calibrate and calibrated.helps else None,
         of_refits=all(member.run.refit_epochs is not None for member in members),
     )
 

@@ -4,6 +4,7 @@ The temperature is fitted after averaging (Rahaman and Thiery, 2021): averaging 
 confident than its members.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,10 +36,14 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Quality:
-    """Log loss in nats, expected calibration error and Brier score; smaller is better."""
+    """Log loss in nats, expected calibration error and Brier score; smaller is better.
+
+    ece_noise is the mean calibration error on so many rows if every confidence were true.
+    """
 
     log_loss: float
     ece: float
+    ece_noise: float
     brier: float
 
 
@@ -53,6 +58,11 @@ class Calibrated:
     before: Quality
     after: Quality
     log_loss: Interval
+
+    @property
+    def helps(self) -> bool:
+        """Whether it lowers the cross-fitted log loss; only then it is applied."""
+        return self.after.log_loss < self.before.log_loss
 
 
 def fit_calibration(probs: Array, targets: Array, start: float = 1.0) -> Calibration:
@@ -110,6 +120,7 @@ def quality(probs: Array, targets: Array) -> Quality:
     return Quality(
         log_loss=metrics.log_loss(probs, targets),
         ece=ece(probs, targets),
+        ece_noise=ece_noise(probs),
         brier=float(((probs - one_hot) ** 2).sum(1).mean()),
     )
 
@@ -122,9 +133,36 @@ def ece(probs: Array, targets: Array) -> float:
     probs is (rows, classes), targets (rows,).
     """
     confidence, right = probs.max(1), metrics.hits(probs, targets)
-    bins = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1)
-    gaps = np.bincount(bins, right - confidence, minlength=N_BINS)
+    gaps = np.bincount(_bins(confidence), right - confidence, minlength=N_BINS)
     return float(np.abs(gaps).sum() / len(targets))
+
+
+def ece_noise(probs: Array) -> float:
+    """The mean of `ece` where the confidences of probs (rows, classes) are the chances to be right.
+
+    It is what few rows show without any miscalibration. The mean absolute deviation of a binomial
+    count in each bin (de Moivre, 1730), at the bin's mean confidence.
+    """
+    confidence = probs.max(1)
+    bins = _bins(confidence)
+    n_rows = np.bincount(bins, minlength=N_BINS).tolist()
+    sums = np.bincount(bins, confidence, minlength=N_BINS).tolist()
+    deviations = [_mean_deviation(n, total / n) for n, total in zip(n_rows, sums, strict=True) if n]
+    return float(sum(deviations) / len(confidence))
+
+
+def _mean_deviation(n: int, share: float) -> float:
+    """The mean absolute deviation of a binomial count from n * share."""
+    if not 0 < share < 1:
+        return 0.0
+    k = math.floor(n * share) + 1
+    log_binomial = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+    log_chance = log_binomial + k * math.log(share) + (n - k + 1) * math.log1p(-share)
+    return 2 * k * math.exp(log_chance)
+
+
+def _bins(confidence: Array) -> Array:
+    return np.asarray(np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1))
 
 
 def _temperature(logs: Array, targets: Array, start: float) -> float:

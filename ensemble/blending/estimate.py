@@ -16,17 +16,22 @@ from ensemble.metrics import TIE
 from ensemble.predictions import Array
 
 
-def simplest_near_best(sign: int, totals: Array, gram: Array, n_rows: float) -> int:
-    """The first rule within one standard error of the best: the error of their paired difference.
+def near_best(sign: int, totals: Array, gram: Array, n_rows: float) -> Array:
+    """Which rules are within one standard error of the best, (rules,): that of their difference.
 
     sign is 1 if greater outcomes are better, else -1. totals is (rules,) and gram (rules, rules):
-    sums of outcomes over n_rows and of their products, the simplest rule first.
+    sums of outcomes over n_rows and of their products.
     """
     means = totals / n_rows * sign
     best = int(np.argmax(means))
     spread = np.diag(gram) - 2 * gram[best] + gram[best, best]
     error = np.sqrt(np.maximum(spread / n_rows - (means - means[best]) ** 2, 0) / n_rows)
-    return int(np.argmax(means >= means[best] - error - TIE))
+    return np.asarray(means >= means[best] - error - TIE)
+
+
+def simplest_near_best(sign: int, totals: Array, gram: Array, n_rows: float) -> int:
+    """The first rule of `near_best`, the simplest one."""
+    return int(np.argmax(near_best(sign, totals, gram, n_rows)))
 
 
 def chosen_without_fold(outcomes: Outcomes, kind: int, rules: Sequence[int]) -> Array:

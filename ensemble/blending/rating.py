@@ -85,12 +85,14 @@ class Table:
     """A rating of the best member, of every rule and of `best`, and what they were computed from.
 
     weights (rules and the anchor, members) are fitted on all rows; outcomes are cross-fitted; rule
-    is the position of the rule that the options ask for, in names and in weights.
+    is the position of the rule that the options ask for, in names and in weights. favored is the
+    simplest rule within one standard error of the best, where rule is not, else "".
     """
 
     ratings: tuple[Rating, ...]
     names: tuple[str, ...]
     missing: str
+    favored: str
     rule: int
     weights: Array
     outcomes: Outcomes
@@ -132,9 +134,10 @@ def rate(
     outcomes = cross_fit(pool, rules.fit_rows, rules.fit, seed, scoring.contributed)
     kind, n_rules = scoring.kind, len(rules.names)
     rows = outcomes.rows[kind, :, 1:-1].mean(0)
-    simplest = estimate.simplest_near_best(
+    is_near_best = estimate.near_best(
         outcomes.signs[kind], rows.sum(1), rows @ rows.T, rows.shape[1]
     )
+    simplest = int(np.argmax(is_near_best))
     positions = {name: i for i, name in enumerate(rules.names)} | {"best": 1 + simplest}
     choices = {name: np.full((N_REPEATS, N_FOLDS), i) for i, name in enumerate(rules.names)}
     choices["best"] = estimate.chosen_without_fold(outcomes, kind, range(1, n_rules))
@@ -150,11 +153,14 @@ def rate(
         )
         for name, choice in choices.items()
     ]
+    rule = positions[options.weights]
+    is_near = is_near_best[rule - 1] or rater.too_few
     return Table(
         ratings=tuple(ratings),
         names=rules.names,
         missing=rules.missing,
-        rule=positions[options.weights],
+        favored="" if is_near else rules.names[1 + simplest],
+        rule=rule,
         weights=weights,
         outcomes=outcomes,
     )

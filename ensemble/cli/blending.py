@@ -161,7 +161,7 @@ def _show(
         display.say(
             "no submission, because the runs have no test set: set data.test in the recipes"
         )
-        display.next_commands(f"ens report{same(runs)}")
+        display.next_commands(f"ens report{same(runs)}", *_favored(blended))
         return
     blends.show_submission(submission)
     if blended.test is not None:
@@ -170,7 +170,21 @@ def _show(
     display.next_commands(
         f"ens verify {shlex.quote(str(submission.path))}{same(runs)}",
         f"ens report{folder}{same(runs)}",
+        *_favored(blended),
     )
+
+
+def _favored(blended: "Blend") -> list[str]:
+    """The same command with the weights that the table favors, under a name of its own."""
+    if not blended.favored:
+        return []
+    arguments: list[str] = []
+    for argument in sys.argv[1:]:
+        if arguments and arguments[-1] in ("--weights", "--name"):
+            arguments.pop()
+        elif not argument.startswith(("--weights=", "--name=")):
+            arguments.append(argument)
+    return [shlex.join(["ens", *arguments, "--weights", blended.favored])]
 
 
 def _candidates(store: "RunStore", patterns: list[str], skip_damaged: bool) -> "list[Run]":

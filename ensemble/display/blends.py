@@ -20,6 +20,7 @@ def show_blend(blend: Blend) -> None:
     _notes(blend)
     _refits(blend)
     _calibration(blend)
+    _verdict_on_weights(blend)
 
 
 def _notes(blend: Blend) -> None:
@@ -149,14 +150,37 @@ def _beside(rating: Rating, metric: str, has_interval: bool) -> str:
 def _calibration(blend: Blend) -> None:
     calibrated = blend.calibrated
     calibration, before, after = calibrated.calibration, calibrated.before, calibrated.after
+    losses = f"log loss {before.log_loss:.4f} → {after.log_loss:.4f}"
+    if not calibrated.helps:
+        say(f"calibration: not applied, it does not lower the cross-fitted log loss: {losses}")
+        return
     applied = "applied" if blend.options.calibrate else "not applied; --calibrate applies it"
     say(
         f"calibration: temperature {calibration.temperature:.2f}, "
-        f"floor {calibration.floor:g} ({applied}): "
-        f"log loss {before.log_loss:.4f} → {after.log_loss:.4f}, "
-        f"ECE {percent(before.ece)} → {percent(after.ece)}, "
+        f"floor {calibration.floor:g} ({applied}): {losses}, "
+        f"ECE {percent(before.ece)} → {percent(after.ece)} "
+        f"(on so few rows a true confidence shows {percent(after.ece_noise)}), "
         f"Brier {before.brier:.4f} → {after.brier:.4f}"
     )
+
+
+def _verdict_on_weights(blend: Blend) -> None:
+    """A warning if the weights are worse than the best member, and a better weighting."""
+    metric, valid = blend.valid.metric, blend.valid
+    if valid.verdict.startswith("worse"):
+        lead = valid.difference
+        ends = f"{difference(lead.low, metric)} to {difference(lead.high, metric)}"
+        out.print(
+            f"[bold red]warning:[/] {valid.name} weights are worse than the best member alone: "
+            f"{difference(lead.value, metric)} {unit(metric)} ({ends})",
+            soft_wrap=True,
+        )
+    if blend.favored:
+        say(
+            f"the table favors {blend.favored} weights: "
+            f"{difference(blend.favored_gain, metric)} {unit(metric)} cross-fitted, beyond one "
+            f"standard error of the paired difference: --weights {blend.favored}"
+        )
 
 
 def group_line(blend: Blend) -> str:
@@ -231,6 +255,9 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
         ],
         "options": asdict(blend.options),
         "weighting": blend.chosen_weighting,
+        "favored": {"weights": blend.favored, "gain": blend.favored_gain}
+        if blend.favored
+        else None,
         "refits": blend.of_refits,
         "metric": blend.options.metric,
         "score": cross_fitted["score"],

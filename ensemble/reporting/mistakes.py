@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble import metrics
-from ensemble.blending.calibration import N_BINS, ece
+from ensemble.blending.calibration import N_BINS, ece, ece_noise
 from ensemble.metrics import ClassScore, Interval
 from ensemble.predictions import Array, Predictions
 
@@ -64,6 +64,7 @@ class Mistakes:
     shown: tuple[Misclassified, ...]
     bins: tuple[Bin, ...]
     ece: float
+    ece_noise: float
 
     @property
     def shares(self) -> Array:
@@ -106,6 +107,7 @@ def mistakes_of(
         shown=tuple(_misclassified(predictions, row, thumbnail) for row in most_confident),
         bins=_bins(confidence, labels == targets),
         ece=ece(probs, targets),
+        ece_noise=ece_noise(probs),
     )
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ensemble.blending import Options, make_blend
+from ensemble.display.blends import show_blend
 from ensemble.errors import DamagedError, MismatchError
 from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
@@ -462,3 +463,41 @@ def test_one_row_is_blended_and_calibrated_by_nothing(run_on, rng, made_up):
     blend = make_blend(runs)
     assert blend.calibrated.before == blend.calibrated.after
     assert make_blend(runs).calibrated == blend.calibrated
+
+
+def test_a_calibration_that_does_not_help_is_neither_offered_nor_applied(run_on):
+    rng = np.random.default_rng(9)
+    honest = rng.dirichlet(np.ones(3), 60)
+    targets = (honest.cumsum(1) < rng.random((60, 1))).sum(1)
+    ids = np.array([f"{i:03d}" for i in range(60)])
+    run = run_on("d", "a-1-s0", predictions=Predictions(ids, ("a", "b", "c"), honest, targets))
+    blend = make_blend([run], Options(calibrate=True))
+    assert not blend.calibrated.helps
+    assert blend.calibration is None
+    np.testing.assert_array_equal(blend.predictions.probs, make_blend([run]).predictions.probs)
+
+
+def test_weights_that_weak_members_drag_down_are_a_warning_and_a_better_weighting_is_named(
+    run_on, rng, made_up, capsys
+):
+    runs = [run_on("d", "a-1-s0", predictions=made_up(rng, 600, accuracy=0.95))]
+    for name in ("b", "c", "d"):
+        runs.append(run_on("d", f"{name}-1-s0", predictions=made_up(rng, 600, accuracy=0.4)))
+    blend = make_blend(runs)
+    assert blend.valid.verdict == "worse at n=600"
+    best = make_blend(runs, Options(weights="best"))
+    assert blend.favored == best.chosen_weighting != "accuracy"
+    rating = next(rating for rating in blend.table if rating.name == blend.favored)
+    assert blend.favored_gain == rating.score.value - blend.valid.score.value > 0.01
+    assert best.favored == ""
+    assert make_blend(runs, Options(weights=blend.favored)).favored == ""
+    by_loss = make_blend(runs, Options(metric="log_loss"))
+    assert by_loss.favored_gain > 0
+    show_blend(blend)
+    shown = capsys.readouterr().out
+    assert "warning: accuracy weights are worse than the best member alone: -" in shown
+    assert f"the table favors {blend.favored} weights: +" in shown
+    show_blend(best)
+    shown = capsys.readouterr().out
+    assert "warning:" not in shown
+    assert "the table favors" not in shown

@@ -10,6 +10,7 @@ from ensemble.blending.calibration import (
     Calibration,
     calibrate,
     ece,
+    ece_noise,
     fit_calibration,
     quality,
 )
@@ -80,3 +81,29 @@ def test_before_and_after_are_of_rows_that_the_calibration_has_not_seen(rng):
     with_noise = calibrate(probs, noise, fold_of, targets)
     assert with_noise.calibration == calibrated.calibration
     assert with_noise.before.log_loss > calibrated.before.log_loss
+
+
+@pytest.mark.parametrize("n", [20, 150, 3000])
+def test_the_noise_of_the_calibration_error_is_its_mean_where_confidences_are_true(n, rng):
+    probs = rng.dirichlet(np.full(4, 0.3), n)
+    shown = []
+    for _ in range(400):
+        targets = (probs.cumsum(1) < rng.random((n, 1))).sum(1)
+        shown.append(ece(probs, targets))
+    assert ece_noise(probs) == pytest.approx(np.mean(shown), rel=0.06)
+
+
+def test_certain_predictions_have_no_noise():
+    assert ece_noise(np.eye(3)[[0, 1, 2, 2]]) == 0
+    assert ece_noise(np.array([[0.5, 0.5]])) == pytest.approx(0.5)
+
+
+def test_a_calibration_helps_only_where_it_lowers_the_cross_fitted_log_loss(rng):
+    probs, targets = softened(rng, 0.4)
+    fold_of = np.arange(len(targets)) % 5
+    assert calibrate(probs, [probs] * 5, fold_of, targets).helps
+    few, few_targets = softened(np.random.default_rng(3), 1.0, n=60)
+    few_folds = np.arange(60) % 5
+    calibrated = calibrate(few, [few] * 5, few_folds, few_targets)
+    assert calibrated.after.log_loss >= calibrated.before.log_loss
+    assert not calibrated.helps

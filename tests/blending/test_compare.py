@@ -12,12 +12,11 @@ from statsmodels.stats.multitest import multipletests
 from ensemble.blending.compare import (
     Side,
     compare,
-    holm,
-    mcnemar,
     recipe_sides,
     scoring_of_sides,
     sides,
 )
+from ensemble.blending.resampling import holm, mcnemar
 from ensemble.errors import MismatchError, SelectionError
 from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
