@@ -17,7 +17,7 @@ Generated from the commands' own help by `python docs/make_commands.py`; `ens CO
 
 Commands that list something take `--json`: they print one JSON value on stdout and nothing else.
 Exit status: 0 success; 1 an error that you can fix, explained in at most three lines; 2 wrong usage;
-130 or 143 interrupted: run the same command to resume.
+130 or 143 interrupted, 124 time is up (`ens train --hours`): run the same command to resume.
 """
 
 

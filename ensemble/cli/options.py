@@ -27,6 +27,15 @@ Jobs = Annotated[
         "--jobs", metavar="N", min=1, help="number of local processes (default: GPUs, else 1)"
     ),
 ]
+Hours = Annotated[
+    float | None,
+    typer.Option(
+        "--hours",
+        metavar="H",
+        min=0,
+        help="end within H hours: each run after the last epoch that fits, to be resumed",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option(

@@ -11,6 +11,7 @@ import typer
 from ensemble.cli.options import (
     Address,
     Engine,
+    Hours,
     Jobs,
     OneRecipe,
     Out,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
     from ensemble.runs.job import Job
+
+TIME_IS_UP = 124  # exit status, as that of `timeout`
 
 
 def quickstart(
@@ -77,31 +80,40 @@ def train(
     engine: Engine = "local",
     jobs: Jobs = None,
     address: Address = None,
+    hours: Hours = None,
 ) -> None:
     """Train one run per recipe, seed and fold; skip finished runs, resume interrupted ones."""
     from ensemble import display
     from ensemble.display import live
     from ensemble.engines.choose import EngineOptions, n_unfinished
+    from ensemble.engines.deadline import Deadline
     from ensemble.engines.local import train_all
     from ensemble.runs import RunStore
     from ensemble.runs.job import jobs_of
     from ensemble.signals import stoppable
 
+    deadline = Deadline(hours) if hours is not None else None
     loaded = _load(recipes, set_ or ())
     planned, store = jobs_of(loaded), RunStore(runs)
     n_tasks = n_unfinished(planned, store, force)
     chosen_engine = EngineOptions(engine, jobs, address).engine(loaded, n_tasks)
+    paths = " ".join(shlex.quote(str(path)) for path in recipes)
+    options = repeated("--set", set_) + " --force" * force + same(runs)
+    same_command = f"ens train {paths}{options}{engine_options(engine, jobs, address)}"
     if dry_run:
         _estimate(planned, store, force)
-        paths = " ".join(shlex.quote(str(path)) for path in recipes)
-        options = repeated("--set", set_) + " --force" * force + same(runs)
-        display.next_commands(f"ens train {paths}{options}{engine_options(engine, jobs, address)}")
+        display.next_commands(same_command)
         return
     with live.progress() as show, stoppable(show) as emit:
-        finished, failures = train_all(planned, store, emit, force, chosen_engine)
+        finished, failures = train_all(planned, store, emit, force, chosen_engine, deadline)
     display.show_runs(finished)
     display.show_curves(finished)
+    if deadline and deadline.left:
+        display.show_left(list(deadline.left), len(planned), f"--hours {hours:g}")
     _check(failures, len(planned), store)
+    if deadline and deadline.left:
+        display.next_commands(f"{same_command} --hours {hours:g}")
+        raise typer.Exit(TIME_IS_UP)
     next_command = "ens blend --weights best" if len(finished) > 1 else "ens runs"
     display.next_commands(f"{next_command}{same(runs)}")
 

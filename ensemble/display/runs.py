@@ -194,3 +194,9 @@ def show_failures(failures: "Sequence[Failure]") -> None:
     for failure in failures:
         shown.add_row(escape(failure.run_id), escape(failure.reason))
     err.print(shown)
+
+
+def show_left(run_ids: Sequence[str], n_jobs: int, option: str) -> None:
+    """The runs that a deadline left unfinished."""
+    names = ", ".join(run_ids[:8]) + (", …" if len(run_ids) > 8 else "")
+    say(f"time is up ({option}): {len(run_ids)} of {count(n_jobs, 'run')} left: {names}")

@@ -3,11 +3,14 @@
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from ensemble.events import Emit, Event, RunFailed, RunLeft, RunStarted
 from ensemble.runs import RunStore
 from ensemble.runs.job import Job
+
+if TYPE_CHECKING:
+    from ensemble.engines.deadline import Deadline
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,16 @@ class Sweep:
     """Jobs in their order, and the refit of a run after the last of its folds.
 
     A run that another process is training comes again at the end. A job that begins with the
-    weights of another job's run waits for that one.
+    weights of another job's run waits for that one. Once a deadline is over, no task begins.
     """
 
-    def __init__(self, jobs: Sequence[Job], emit: Emit, force: bool = False) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        emit: Emit,
+        force: bool = False,
+        deadline: "Deadline | None" = None,
+    ) -> None:
         self.waiting = deque(Task(job, force=force) for job in jobs)
         self.busy: deque[Task] = deque()
         self.number = {job.run_id: number for number, job in enumerate(jobs, start=1)}
@@ -81,12 +90,16 @@ class Sweep:
         self.done: set[str] = set()
         self.failures: list[Failure] = []
         self.pruned_reason = ""
-        self.emit = emit
+        self.emit, self.deadline = emit, deadline
 
     def take(self) -> Task | None:
         """The next task, None if there is none now."""
         if not self.waiting:
             self.waiting, self.busy = self.busy, self.waiting
+        if self.deadline and self.deadline.is_over:
+            self.deadline.leave([task.job.run_id for task in (*self.waiting, *self.busy)])
+            self.waiting.clear()
+            self.busy.clear()
         ready = [task for task in self.waiting if not self._waits_for_weights(task.job)]
         if not ready and (self.n_running or not self.waiting):
             return None
@@ -112,6 +125,8 @@ class Sweep:
         """An event of a running task. Raises Pruned."""
         try:
             self.emit(event)
+            if self.deadline:
+                self.deadline.hear(event)
         except Pruned as pruned:
             self.pruned_reason = str(pruned)
             raise

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble.dataset.load import DataSet, load
+from ensemble.engines.deadline import Deadline
 from ensemble.engines.jobs import Engine, Failure, Outcome, Pruned, Sweep, Task, Work
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunStarted
@@ -27,13 +28,14 @@ def train_all(
     emit: Emit,
     force: bool = False,
     engine: Engine | None = None,
+    deadline: Deadline | None = None,
 ) -> tuple[list[Run], list[Failure]]:
     """The finished runs of these jobs, complete sets of folds as one, and the failures.
 
     The default engine is this process. Runs that another process is training are waited for at the
-    end.
+    end. A deadline says afterwards which runs are left.
     """
-    sweep = Sweep(jobs, emit, force)
+    sweep = Sweep(jobs, emit, force, deadline)
     (engine or Here()).carry_out(sweep, store)
     return finished_of(sweep, jobs, store), sweep.failures
 
