@@ -35,7 +35,11 @@ class Step:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """One row of history.csv."""
+    """One row of history.csv.
+
+    metric names data.metric, "" without one, and score is its value on the validation images, None
+    where predictions were not finite.
+    """
 
     run: str
     phase: str
@@ -46,17 +50,24 @@ class EpochEnded:
     accuracy: float
     seconds: float
     is_best: bool
+    metric: str = ""
+    score: float | None = None
 
 
 @dataclass(frozen=True)
 class RunEnded:
-    """A run is finished, or already was (`skipped`); seconds is its total time."""
+    """A run is finished, or already was (`skipped`); seconds is its total time.
+
+    metric and score are those of its validation images, "" and None without data.metric.
+    """
 
     run: str
     accuracy: float
     log_loss: float
     seconds: float
     skipped: bool = False
+    metric: str = ""
+    score: float | None = None
 
 
 @dataclass(frozen=True)

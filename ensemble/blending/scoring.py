@@ -9,7 +9,7 @@ from ensemble.blending.contributions import member_values
 from ensemble.blending.cross_fit import CONTRIBUTIONS, HITS, LOSSES
 from ensemble.blending.pool import FitRows, Pool
 from ensemble.errors import MetricError, SelectionError
-from ensemble.metrics import Metric, metric_named, metric_names
+from ensemble.metrics import Metric, check_defined, metric_named, metric_names
 from ensemble.predictions import Array
 from ensemble.runs import Run
 
@@ -57,14 +57,12 @@ class Scoring:
         if self.contributed is None:
             return rows
         (values,) = member_values(pool, self.metric, [np.arange(len(pool.targets))])
-        if np.isnan(values).any():
-            present = [pool.classes[i] for i in np.unique(pool.targets)]
-            shown = ", ".join(repr(class_name[:40]) for class_name in present[:3])
+        try:
+            check_defined(self.metric, pool.targets)
+        except MetricError as error:
             raise SelectionError(
-                f"--metric {self.name}: the {len(pool.targets):,} validation rows do not define it, "
-                f"all are of class {shown}\n"
-                "use --metric log_loss or accuracy, or validate on rows of several classes"
-            )
+                f"{error}\nuse --metric log_loss or accuracy, or validate on rows of several classes"
+            ) from None
         return replace(rows, values=values)
 
     def member_values(self, rows: FitRows) -> Array:

@@ -9,6 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from ensemble import events
 from ensemble.display.text import err, escape, minutes, percent
+from ensemble.numbers import in_metric, metric_in_words
 
 FEWEST_SECONDS = 0.1  # between two updates of a bar
 
@@ -81,13 +82,13 @@ class _Bars(_Lines):
         super().__init__(bars.console)
         self.bars = bars
         self.rows: dict[str, tuple[str, TaskID]] = {}  # by run: the phase, its bar
-        self.accuracy: dict[str, str] = {}
+        self.scores: dict[str, str] = {}
         self.updated: dict[str, float] = {}
 
     def __call__(self, event: events.Event) -> None:
         super().__call__(event)
         if isinstance(event, events.EpochEnded):
-            self.accuracy[event.run] = f", accuracy {percent(event.accuracy)}"
+            self.scores[event.run] = f", {_leading(event)}"
         has_ended = event.run not in self.running and not isinstance(event, events.Step)
         if has_ended and event.run in self.rows:
             _, bar = self.rows.pop(event.run)
@@ -102,7 +103,7 @@ class _Bars(_Lines):
         self.updated[event.run] = now
         self.bars.update(bar, completed=event.done, total=event.total)
         if event.loss is not None:
-            note = f"loss {event.loss:.3f}{self.accuracy.get(event.run, '')}"
+            note = f"loss {event.loss:.3f}{self.scores.get(event.run, '')}"
             self.bars.update(bar, note=note)
 
     def bar(self, event: events.Step) -> TaskID:
@@ -120,12 +121,26 @@ class _Bars(_Lines):
 
 def _ended(event: events.RunEnded) -> str:
     state = "finished before, skipped" if event.skipped else "finished"
-    scores = f"accuracy {percent(event.accuracy)}, log loss {event.log_loss:.4f}"
+    beside = [f"accuracy {percent(event.accuracy)}"] if event.metric != "accuracy" else []
+    beside += [f"log loss {event.log_loss:.4f}"] if event.metric != "log_loss" else []
+    scores = ", ".join([_leading(event)] * bool(event.metric) + beside)
     return f"{state}: {scores}, {minutes(event.seconds)}"
+
+
+def _leading(event: events.EpochEnded | events.RunEnded) -> str:
+    """The score by the metric, by accuracy without one."""
+    if not event.metric:
+        return f"accuracy {percent(event.accuracy)}"
+    score = "undefined" if event.score is None else in_metric(event.score, event.metric)
+    return f"{metric_in_words(event.metric)} {score}"
 
 
 def _epoch(event: events.EpochEnded) -> str:
     best = " [green]best[/]" if event.is_best else ""
     losses = f"train loss {event.train_loss:.4f}, valid loss {event.valid_loss:.4f}"
-    score = f"accuracy {percent(event.accuracy)}, {event.seconds:.1f} s"
-    return f"{event.phase} epoch {event.epoch}: {losses}, {score}{best}"
+    accuracy = f"accuracy {percent(event.accuracy)}"
+    seconds = f"{event.seconds:.1f} s"
+    parts = [losses, accuracy, seconds]
+    if event.metric:
+        parts = [_leading(event), *[accuracy] * (event.metric != "accuracy"), losses, seconds]
+    return f"{event.phase} epoch {event.epoch}: {', '.join(parts)}{best}"

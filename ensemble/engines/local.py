@@ -126,7 +126,9 @@ def skipped_run(task: Task, store: RunStore, data: DataSets) -> Run | None:
 
 def ended(run: Run, skipped: bool) -> RunEnded:
     """The event of a finished run."""
-    return RunEnded(run.id, run.scores.accuracy, run.scores.log_loss, run.total_seconds, skipped)
+    scores = run.scores
+    both = scores.accuracy, scores.log_loss
+    return RunEnded(run.id, *both, run.total_seconds, skipped, scores.metric or "", scores.score)
 
 
 def finished_run(job: Job, store: RunStore, data: DataSet, force: bool) -> Run | None:

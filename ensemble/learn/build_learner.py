@@ -29,6 +29,7 @@ from ensemble.learn.device import (
     seed_everything,
     set_deterministic,
 )
+from ensemble.learn.epoch_metric import OfAllRows, epoch_metric
 from ensemble.learn.layer_groups import module_named, splitter
 from ensemble.learn.load_weights import load_exactly
 from ensemble.learn.loaders import Stats, loaders, normalization
@@ -36,6 +37,7 @@ from ensemble.learn.losses import LossOnDevice, MeanMetric
 from ensemble.learn.micro_batch import AUTO
 from ensemble.learn.preprocess import Preprocess, weights_config
 from ensemble.learn.weights import find_weights
+from ensemble.metrics import Metric
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import Run, RunStore
 from ensemble.runs.job import Job
@@ -48,13 +50,17 @@ OPTIMIZERS = {
 
 @dataclass(frozen=True, eq=False)
 class BuiltLearner:
-    """A Learner and what it was built from; start describes the network's initial weights."""
+    """A Learner and what it was built from; start describes the network's initial weights.
+
+    metric is that of data.metric, the Learner's last one, None without it.
+    """
 
     learn: Learner
     start: str
     images: Catalog
     preprocess: Preprocess
     precision: str
+    metric: Metric | None = None
 
 
 def learner_of_recipe(recipe: Recipe, seed: int | None = None) -> Learner:
@@ -119,12 +125,16 @@ def set_up(
     if recipe.fit.compile:
         compile_in_place(network)
     chosen = precision(recipe.fit.precision)
+    metric, problem = epoch_metric(recipe, images)
+    if problem:
+        emit(Note(job.run_id, f"trained without data.metric: {problem}"))
     learn = _learner(recipe, dls, network, images, chosen)
+    learn.metrics += [OfAllRows(metric)] if metric else []
     learn.remove_cb(ProgressCallback)  # progress leaves as events
     learn.logger = callbacks.nothing
     learn.create_opt()
     start = built.start if start is None else start
-    return BuiltLearner(learn, start, images, preprocess, chosen)
+    return BuiltLearner(learn, start, images, preprocess, chosen, metric)
 
 
 def _images(

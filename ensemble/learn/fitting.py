@@ -1,5 +1,6 @@
 """Training the phases of a run on one Learner: rate, schedule, kept epoch, resuming, smaller batches."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -45,7 +46,7 @@ class Fitting:
         self.recipe, self.seed, self.run_id = job.recipe, job.seed, job.run_id
         self.fit = fit = job.recipe.fit
         self.network, self.states = built.learn.model, states
-        self.keeper = keeper or Best(fit.monitor, fit.early_stop, fit.keep)
+        self.keeper = keeper or Best(fit.monitor, fit.early_stop, fit.keep, built.metric)
         self.average = callbacks.Averaged(self.network, fit.ema) if fit.ema else None
         self.phases = plan(fit, len(built.learn.opt.param_lists))
         self.history: list[EpochEnded] = []
@@ -273,7 +274,7 @@ class Fitting:
         train_loss, *validated = learn.recorder.values[-1]
         if validated:
             phase = self.phases[number]
-            valid_loss, accuracy = validated
+            valid_loss, accuracy, *scores = validated
             row = EpochEnded(
                 run=self.run_id,
                 phase=phase.name,
@@ -284,6 +285,8 @@ class Fitting:
                 accuracy=accuracy,
                 seconds=seconds,
                 is_best=self.keeper.is_best,
+                metric=self.built.metric.name if self.built.metric else "",
+                score=next((score for score in scores if not math.isnan(score)), None),
             )
             self.history.append(row)
             self.emit(row)

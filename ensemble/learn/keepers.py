@@ -7,6 +7,7 @@ from typing import Any
 from fastai.callback.core import Callback, CancelFitException, CancelValidException
 from torch import Tensor, nn
 
+from ensemble.metrics import Metric
 from ensemble.recipe import EarlyStop
 
 State = dict[str, Tensor]
@@ -68,13 +69,23 @@ class Keeper(Callback):
 
 
 class Best(Keeper):
-    """Keeps the best epoch, or the last with keep="last"; ends a phase after `patience` epochs without a better one."""
+    """Keeps the best epoch, or the last with keep="last"; ends a phase after `patience` epochs without a better one.
+
+    metric is what the monitor "metric" stands for.
+    """
 
     def __init__(
-        self, monitor: str, early_stop: EarlyStop | None = None, keep: str = "best"
+        self,
+        monitor: str,
+        early_stop: EarlyStop | None = None,
+        keep: str = "best",
+        metric: Metric | None = None,
     ) -> None:
         super().__init__()
-        self.monitor, self.early_stop, self.keep_last = monitor, early_stop, keep == "last"
+        self.early_stop, self.keep_last = early_stop, keep == "last"
+        self.column = ("valid_loss", "accuracy", "metric").index(monitor)
+        is_higher_better = metric is None or metric.is_higher_better
+        self.sign = {"valid_loss": 1, "accuracy": -1}.get(monitor, -1 if is_higher_better else 1)
         self.waited = 0
         self.best_value = math.inf
         self.reference = math.inf
@@ -88,8 +99,7 @@ class Best(Keeper):
         self.waited = 0
 
     def after_validate(self) -> None:  # noqa: D102
-        valid_loss, accuracy = self.learn.recorder.log[2:4]
-        score = valid_loss if self.monitor == "valid_loss" else -accuracy
+        score = self.sign * self.learn.recorder.log[2 + self.column]
         self.n_seen += 1
         self.is_best = score < self.best_value  # a tie stays with the earlier epoch, NaN never wins
         if self.is_best:

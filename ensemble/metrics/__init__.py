@@ -10,7 +10,7 @@ from ensemble.metrics.intervals import (
     score_of,
     wilson,
 )
-from ensemble.metrics.lookup import DEFAULT_METRIC, metric_named, metric_names
+from ensemble.metrics.lookup import DEFAULT_METRIC, check_defined, metric_named, metric_names
 from ensemble.metrics.metric import DecisionMetric, Metric, Reads, Rule
 from ensemble.metrics.rows import (
     FLOOR,
@@ -43,6 +43,7 @@ __all__ = [
     "accuracy",
     "bootstrap_mean",
     "by_group",
+    "check_defined",
     "given_labels",
     "hits",
     "interval_of",

@@ -4,6 +4,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from ensemble.errors import MetricError
 from ensemble.metrics.additive import accuracy_metric, log_loss_metric, map_metric, top_k_metric
 from ensemble.metrics.class_numbers import class_numbers, named_positive
@@ -26,7 +28,7 @@ from ensemble.metrics.labels import (
 )
 from ensemble.metrics.metric import Metric, Rule
 from ensemble.metrics.ranking import label_auc_metric, roc_auc_metric
-from ensemble.targets import IN_WORDS, TARGETS, Target
+from ensemble.targets import IN_WORDS, TARGETS, Array, Target
 
 _AT_K = re.compile(r"(\w+)@([1-9][0-9]{0,5})", re.ASCII)
 _RULE: Rule = "effective rows"
@@ -55,6 +57,21 @@ def metric_named(
     if name not in _BUILDERS[target]:
         raise MetricError(_unknown(name, target))
     return _BUILDERS[target][name](name, columns, positive)
+
+
+def check_defined(metric: Metric, targets: Array) -> None:
+    """Check that rows with these targets define the metric. Raises MetricError.
+
+    Whether they do depends on the targets alone.
+    """
+    guess = np.full((len(targets), len(metric.classes)), 1 / len(metric.classes))
+    if np.isnan(metric.values(guess, targets)):
+        is_class = targets.ndim == 1 and targets.dtype.kind in "iu"
+        present = tuple(metric.classes[i] for i in np.unique(targets)) if is_class else ()
+        reason = f", all are of class {_listed(present)}" if is_class else ""
+        raise MetricError(
+            f"the {len(targets):,} validation rows do not define {metric.name}{reason}"
+        )
 
 
 def _unknown(name: str, target: Target) -> str:

@@ -100,8 +100,9 @@ class Fit(Section):
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="none, or balanced: rare classes count more in the loss"
     )
-    monitor: Literal["valid_loss", "accuracy"] = Field(
-        "valid_loss", description="valid_loss or accuracy: what keep and early_stop watch"
+    monitor: Literal["valid_loss", "accuracy", "metric"] = Field(
+        "valid_loss",
+        description="valid_loss, accuracy or metric (data.metric): what keep and early_stop watch",
     )
     early_stop: EarlyStop | None = Field(None, description="{patience:, min_delta:} or null")
     keep: Literal["best", "last"] = Field(

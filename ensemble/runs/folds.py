@@ -4,16 +4,19 @@ Every validation row is predicted by the one fold that did not train on it.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from statistics import median_low
 
 import numpy as np
 from pydantic import Field
 
+from ensemble.errors import EnsembleError
 from ensemble.predictions import Predictions, aligned, joined
 from ensemble.runs.data_info import DataInfo
 from ensemble.runs.record import TrainingRecord
-from ensemble.runs.run import Run, Scores, StoredRun
+from ensemble.runs.run import Run, StoredRun
+from ensemble.runs.scores import Scores, score_by_metric
 
 
 class FoldedRun(Run):
@@ -75,7 +78,7 @@ def _problem(folds: Sequence[StoredRun]) -> str:
 
 
 def folded(folds: Sequence[StoredRun]) -> FoldedRun:
-    """All folds of one recipe and seed as one run: scores are means over rows."""
+    """All folds of one recipe and seed as one run: scores are those of all their rows together."""
     folds = sorted(folds, key=lambda fold: fold.fold or 0)
     first = folds[0]
     fields = {name: getattr(first, name) for name in Run.model_fields}
@@ -120,7 +123,13 @@ def _data(folds: Sequence[StoredRun]) -> DataInfo:
 
 
 def _scores(folds: Sequence[StoredRun]) -> Scores:
+    data, score = folds[0].data, None
+    if data.metric is not None:
+        with suppress(EnsembleError):  # whoever reads the predictions hears what is wrong with them
+            score = score_by_metric(data, joined({fold.id: fold.valid() for fold in folds}))
     return Scores(
+        metric=data.metric,
+        score=score,
         accuracy=_mean_over_rows(folds, [fold.scores.accuracy for fold in folds]),
         log_loss=_mean_over_rows(folds, [fold.scores.log_loss for fold in folds]),
     )

@@ -5,9 +5,9 @@ import io
 import math
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from ensemble.errors import DamagedError
 from ensemble.events import EpochEnded
@@ -26,6 +26,7 @@ class _Epoch(BaseModel):
     accuracy: float = Field(ge=0, le=1)
     seconds: float = Field(ge=0, le=1e12)
     is_best: bool
+    score: Annotated[float | None, BeforeValidator(lambda cell: cell or None)] = None
 
 
 class _Point(BaseModel):
@@ -37,15 +38,27 @@ _EPOCHS, _POINTS = TypeAdapter(list[_Epoch]), TypeAdapter(list[_Point])
 
 
 def history_csv(history: Sequence[EpochEnded]) -> str:
-    """The text of history.csv: a row per epoch, numbers with six digits."""
+    """The text of history.csv: a row per epoch, numbers with six digits.
+
+    A metric other than accuracy has a column of its name, the first of the scores, empty where
+    predictions were not finite.
+    """
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(COLUMNS)
+    metric = history[0].metric if history else ""
+    extra = [metric] if _has_column(metric) else []
+    rows.writerow([*COLUMNS[:2], *extra, *COLUMNS[2:]])
     for epoch in history:
         amounts = (epoch.train_loss, epoch.valid_loss, epoch.accuracy, epoch.seconds)
         cells = [f"{amount:.6g}" for amount in amounts]
-        rows.writerow([epoch.epoch, epoch.phase, *cells, int(epoch.is_best)])
+        score = ["" if epoch.score is None else f"{epoch.score:.6g}"] * len(extra)
+        rows.writerow([epoch.epoch, epoch.phase, *score, *cells, int(epoch.is_best)])
     return out.getvalue()
+
+
+def _has_column(metric: str | None) -> bool:
+    """Whether a metric has a column of its own."""
+    return bool(metric) and metric not in COLUMNS
 
 
 def range_test_csv(points: Sequence[tuple[float, float]]) -> str:
@@ -55,8 +68,17 @@ def range_test_csv(points: Sequence[tuple[float, float]]) -> str:
 
 def history_of(run: StoredRun) -> tuple[EpochEnded, ...]:
     """The rows of history.csv; empty without the file. Raises DamagedError."""
-    epochs = _read(run, "history.csv", _EPOCHS)
-    return tuple(EpochEnded(run=run.id, n_epochs=len(epochs), **dict(row)) for row in epochs)
+    metric = run.data.metric if _has_column(run.data.metric) else None
+    epochs = _read(run, "history.csv", _EPOCHS, metric)
+    return tuple(
+        EpochEnded(
+            run=run.id,
+            n_epochs=len(epochs),
+            metric=metric or "",
+            **dict(row),
+        )
+        for row in epochs
+    )
 
 
 def drawable(loss: float) -> float:
@@ -73,13 +95,19 @@ def range_test_of(run: StoredRun) -> tuple[tuple[float, float], ...]:
     return tuple(point for point in points if abs(point[1]) <= LARGEST_DRAWN)
 
 
-def _read(run: StoredRun, name: str, rows: TypeAdapter[list[Any]]) -> list[Any]:
-    """The rows of a CSV of a run; none without the file. Raises DamagedError."""
+def _read(
+    run: StoredRun, name: str, rows: TypeAdapter[list[Any]], metric: str | None = None
+) -> list[Any]:
+    """The rows of a CSV of a run; none without the file. The metric's column is the score.
+
+    Raises DamagedError.
+    """
     path = run.folder / name
     if not os.path.lexists(path):
         return []
     try:
-        return rows.validate_python(list(csv.DictReader(run.read_text(name).splitlines())))
+        cells = list(csv.DictReader(run.read_text(name).splitlines()))
+        return rows.validate_python([{**row, "score": row.get(metric or "")} for row in cells])
     except ValidationError as error:
         problem = error.errors()[0]
         row, *keys = problem["loc"]

@@ -16,6 +16,7 @@ from ensemble.files import make_folder
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs import DataInfo, Run, RunStore, StoredRun, writer
 from ensemble.runs.groups import by_validation_rows
+from ensemble.runs.scores import scores_of
 
 LABEL = "label"  # the CSV column that holds the true class
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as of a recipe
@@ -249,7 +250,7 @@ def _store(
         arch=arch,
         strategy="imported",
         seed=0,
-        scores=writer.scores_of(valid),
+        scores=scores_of(valid, info),
         classes=valid.classes,
         data=info.model_copy(update={"n_test": len(test.ids) if test else 0}),
         training=None,

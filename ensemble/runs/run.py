@@ -20,18 +20,12 @@ from ensemble.files import sha256
 from ensemble.metrics import ClassScore, per_class
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs.data_info import DataInfo
-from ensemble.runs.record import LARGEST, Amount, Count, Stored, TrainingRecord
+from ensemble.runs.record import LARGEST, Count, Stored, TrainingRecord
+from ensemble.runs.scores import Scores
 from ensemble.targets import sums_of
 
 FORMAT = 2
 MAX_TEXT = 1 << 22  # bytes of a text beside run.json: some 50,000 epochs of history.csv
-
-
-class Scores(Stored):
-    """How a run does on its validation rows; log loss positive, in nats."""
-
-    accuracy: float = Field(ge=0, le=1)
-    log_loss: Amount
 
 
 class Run(Stored):

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemble import __version__, metrics
+from ensemble import __version__
 from ensemble.dataset.sample import COPY
 from ensemble.events import EpochEnded
 from ensemble.files import atomic_path, sha256, write_text
@@ -20,7 +20,8 @@ from ensemble.predictions import Predictions
 from ensemble.runs.data_info import DataInfo
 from ensemble.runs.history import history_csv, range_test_csv
 from ensemble.runs.record import Trained
-from ensemble.runs.run import Scores, StoredRun
+from ensemble.runs.run import StoredRun
+from ensemble.runs.scores import scores_of
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet
@@ -131,22 +132,13 @@ def hashes(folder: Path, names: Sequence[str]) -> dict[str, str]:
     return {name: sha256(folder / name) for name in names if (folder / name).exists()}
 
 
-def scores_of(valid: Predictions) -> Scores:
-    """The scores of predictions on labeled validation rows."""
-    assert valid.targets is not None
-    return Scores(
-        accuracy=metrics.accuracy(valid.probs, valid.targets),
-        log_loss=metrics.log_loss(valid.probs, valid.targets),
-    )
-
-
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _trained_run(folder: Path, job: "Job", data: "DataSet", trained: Trained) -> StoredRun:
-    recipe = job.recipe
+    recipe, info = job.recipe, _data_info(job.recipe, data, trained)
     return StoredRun(
         id=job.run_id,
         recipe=recipe.name,
@@ -157,9 +149,9 @@ def _trained_run(folder: Path, job: "Job", data: "DataSet", trained: Trained) ->
         search=job.search,
         fold=job.fold,
         n_folds=recipe.data.n_folds,
-        scores=scores_of(trained.valid),
+        scores=scores_of(trained.valid, info),
         classes=data.classes,
-        data=_data_info(recipe, data, trained),
+        data=info,
         training=trained.record,
         versions={"ens": __version__} | {name: version(name) for name in LIBRARIES},
         files=hashes(folder, FILES),

@@ -33,6 +33,7 @@ PLANS = {
         "fit.keep=last",
         "augment={mixup: 0.4}",
     ),
+    "metric": ("data.metric=f1_macro", "fit.monitor=metric", "fit.epochs=3", "fit.lr=0.02"),
     "early stop": ("fit.epochs=6", "fit.lr=0.05", "fit.early_stop={patience: 1}"),
 }
 
@@ -73,7 +74,7 @@ def content(run):
     """Every file that must not depend on interruptions."""
     names = ("model.safetensors", "valid.npz", "test.npz", "recipe.yaml")
     lines = (run.folder / "history.csv").read_text().splitlines()
-    rows = [[*line.split(",")[:5], line.split(",")[6]] for line in lines]  # without the seconds
+    rows = [[*line.split(",")[:-2], line.split(",")[-1]] for line in lines]  # without the seconds
     return (
         [(run.folder / name).read_bytes() for name in names],
         rows,
