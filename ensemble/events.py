@@ -47,7 +47,7 @@ class EpochEnded:
     n_epochs: int
     train_loss: float
     valid_loss: float
-    accuracy: float
+    accuracy: float | None  # None where images do not have one class each
     seconds: float
     is_best: bool
     metric: str = ""
@@ -62,8 +62,8 @@ class RunEnded:
     """
 
     run: str
-    accuracy: float
-    log_loss: float
+    accuracy: float | None
+    log_loss: float | None
     seconds: float
     skipped: bool = False
     metric: str = ""

@@ -258,7 +258,8 @@ class _Batches:
                 None if isinstance(image, UnreadableImage) else image[network.input_format]
                 for image in decoded
             ]
-            return Predictions(ids, network.classes, network.probabilities(pixels))
+            probs, target = network.probabilities(pixels), network.outputs.target
+            return Predictions(ids, network.classes, probs, target=target)
 
         networks = enumerate(self.networks[run_id])
         folds = list(aligned({str(i): partial(of_fold, network) for i, network in networks}))

@@ -5,9 +5,9 @@ import math
 from ensemble.metrics import Interval
 
 
-def percent(share: float, digits: int = 2) -> str:
-    """0.9472 as `94.72 %`."""
-    return f"{100 * share:.{digits}f} %"
+def percent(share: float | None, digits: int = 2) -> str:
+    """0.9472 as `94.72 %`, None as `–`."""
+    return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
 def interval(value: Interval) -> str:

@@ -28,7 +28,7 @@ def run_accuracy(run: Run) -> Interval:
 
     Reads valid.npz only if rows belong to groups. Raises DamagedError.
     """
-    if not run.data.is_grouped:
+    if run.scores.accuracy is not None and not run.data.is_grouped:
         return metrics.wilson(run.scores.accuracy, run.data.n_rows)
     valid = run.valid().canonical()
     assert valid.targets is not None  # Run.valid refuses predictions without targets

@@ -18,12 +18,12 @@ from ensemble.dataset.image_folder import (
     rule_line,
     table_path,
 )
+from ensemble.dataset.label_cells import CLASSES, ZERO_ONE, CellReading, names_in, read_cells
 from ensemble.dataset.match import Match, match_in_folders
 from ensemble.dataset.tables import Images, ids_of, sorted_images
 from ensemble.errors import DataError
-from ensemble.recipe import LabelsFile
+from ensemble.recipe import LabelColumns, LabelsFile
 
-ZERO_ONE = frozenset({"0", "1", "0.0", "1.0"})
 MISSING_VALUES = ("nan", "null", "none", "na", "n/a", "?")  # a class of this name is a doubt
 
 
@@ -31,13 +31,15 @@ MISSING_VALUES = ("nan", "null", "none", "na", "n/a", "?")  # a class of this na
 class Labelled:
     """Images with labels, and the table that lists them, if there is one.
 
-    rows is (images,): the table's row for each image. unlisted are images of the folder without a
-    row; n_missing rows without an image are left out. notes are lines for the user.
+    rows is (images,): the table's row for each image; columns are those with the labels. unlisted
+    are images of the folder without a row; n_missing rows without an image are left out. notes are
+    lines for the user.
     """
 
     images: Images
     table: CsvTable | None = None
     rows: tuple[int, ...] = ()
+    columns: tuple[str, ...] = ()
     unlisted: tuple[Path, ...] = ()
     n_missing: int = 0
     notes: tuple[str, ...] = ()
@@ -68,9 +70,10 @@ class Labelled:
 def labelled_files(
     root: Path,
     folder: str,
-    labels: str | LabelsFile,
+    labels: str | LabelsFile | LabelColumns,
     elsewhere: str | None = None,
     skip_missing: bool = False,
+    reading: CellReading = CLASSES,
 ) -> Labelled:
     """The files of a folder that a labels table names.
 
@@ -78,7 +81,7 @@ def labelled_files(
     file. Raises DataError naming file, line and id.
     """
     folders = [ImageFolder(root, name) for name in (folder, elsewhere) if name is not None]
-    table, id_column, label_column = _labels_table(root, labels, folders[0])
+    table, id_column, columns = _labels_table(root, labels, folders[0], reading)
     names_of = [each.names for each in folders]
     ids = ids_in(table, id_column, names_of)
     match = match_in_folders(names_of, ids)
@@ -89,30 +92,41 @@ def labelled_files(
             + "; correct the ids, or leave such rows out: data.skip_missing: true"
         )
     row_of = _rows_of_files(table, id_column, ids, match, folders)
-    cells = table.column(label_column)
-    _check_labels(table, label_column, ids, cells, row_of.values())
-    images, rows = _sorted_by_id(row_of, ids, cells)
+    texts, lines = read_cells(table, columns, ids, list(row_of.values()), reading)
+    images, rows = _sorted_by_id(row_of, ids, texts)
     names = [name for each in names_of for name in each.names]
     notes = [
-        table.stripped_line(id_column, label_column),
+        table.stripped_line(id_column, *columns),
         rule_line(table, ids, match, names),
         _missing_line(table, ids, missing),
-        *missing_value_lines(Counter(images.classes)),
+        *lines,
+        *missing_value_lines(_counts(images, reading)),
     ]
     return Labelled(
         images=images,
         table=table,
         rows=rows,
+        columns=columns,
         unlisted=tuple(file for file in folders[0].files if file not in row_of),
         n_missing=len(missing),
         notes=tuple(filter(None, notes)),
     )
 
 
+def _counts(images: Images, reading: CellReading) -> Counter[str]:
+    """How many images have each class or label."""
+    if reading.target == "labels":
+        return Counter(name for text in images.classes for name in names_in(text))
+    return Counter(images.classes)
+
+
 def _labels_table(
-    root: Path, labels: str | LabelsFile, folder: ImageFolder
-) -> tuple[CsvTable, str, str]:
-    """A labels table, its id column and its label column. Raises DataError."""
+    root: Path,
+    labels: str | LabelsFile | LabelColumns,
+    folder: ImageFolder,
+    reading: CellReading,
+) -> tuple[CsvTable, str, tuple[str, ...]]:
+    """A labels table, its id column and its columns of labels. Raises DataError."""
     if isinstance(labels, str):
         labels = LabelsFile(file=labels, id="", label="")
     table = read_table(table_path(root, labels.file))
@@ -122,17 +136,19 @@ def _labels_table(
             f"{table.path}: needs two columns, id and label; it has only {header[0][:100]!r}"
         )
     _check_header(table, folder)
-    if header[0] == "" and not labels.label and len(header) > 2:
+    columns = labels.columns if isinstance(labels, LabelColumns) else (labels.label or header[1],)
+    is_named = isinstance(labels, LabelColumns) or labels.label
+    if header[0] == "" and not is_named and len(header) > 2:
         raise DataError(
             f"{table.path}: the first of {len(header)} columns has no name: an index, or the ids?\n"
             f"name the columns: data.labels: {{file: {labels.file}, id: …, label: …}}"
         )
-    id_column, label_column = labels.id or header[0], labels.label or header[1]
-    if not labels.label:
-        _check_one_label(table, label_column)
-    for column in (id_column, label_column):
+    id_column = labels.id or header[0]
+    if not is_named and reading.target == "class":
+        _check_one_label(table, columns[0])
+    for column in (id_column, *columns):
         table.raw_column(column)
-    return table, id_column, label_column
+    return table, id_column, columns
 
 
 def _check_header(table: CsvTable, folder: ImageFolder) -> None:
@@ -196,16 +212,6 @@ def _several_files(positions: Sequence[int], folders: Sequence[ImageFolder]) -> 
     if all(in_first) or not any(in_first):
         return f"fits {len(positions)} files in {folders[not in_first[0]].path}"
     return f"has a file in {folders[0].path} and in {folders[1].path}"
-
-
-def _check_labels(
-    table: CsvTable, column: str, ids: Sequence[str], labels: Sequence[str], rows: Iterable[int]
-) -> None:
-    empty = [row for row in rows if not labels[row]]
-    if empty:
-        n_more = f" ({len(empty):,} such rows)" if len(empty) > 1 else ""
-        row = min(empty)
-        raise DataError(f"{table.where(row)}: {ids[row][:100]!r} has an empty {column}{n_more}")
 
 
 def _sorted_by_id(

@@ -17,15 +17,25 @@ from ensemble.dataset.sample import PackedSample, packed_sample
 from ensemble.dataset.scan import each_folder_once, passed_over_line, scan
 from ensemble.dataset.split import Splits, split_images
 from ensemble.dataset.tables import Images, digits_folder
+from ensemble.dataset.truth import (
+    label_lines,
+    names_of,
+    predicted_names,
+    renamed,
+    target_array,
+)
 from ensemble.errors import DataError, RecipeError
 from ensemble.metrics import metric_named
 from ensemble.paths import find
 from ensemble.recipe import Data
+from ensemble.targets import Array, Target
 
 
 @dataclass(frozen=True, eq=False)
 class DataSet:
     """The images of one run: disjoint tables, sorted class names, hashes of content by file.
+
+    classes are the labels where target is `labels`, and the name of the number alone for `number`.
 
     fingerprint identifies the data set and its split; valid_fingerprint the validation rows (with
     folds, those of all folds). passed_over is a line about files in the same folders that are not
@@ -38,6 +48,7 @@ class DataSet:
     train: Images
     valid: Images
     test: Images | None
+    target: Target
     sample_submission: Path | None
     sample: PackedSample | None
     hashes: dict[Path, str]
@@ -48,11 +59,20 @@ class DataSet:
     n_missing: int = 0
 
     @property
-    def majority(self) -> float:
-        """The validation accuracy of always predicting the most common training class."""
+    def majority(self) -> float | None:
+        """The validation accuracy of always predicting the most common training class.
+
+        None where images do not have one class each.
+        """
+        if self.target != "class":
+            return None
         counts = Counter(self.train.classes)
         most_common = min(counts, key=lambda name: (-counts[name], name))
         return self.valid.classes.count(most_common) / len(self.valid)
+
+    def truth(self, images: Images) -> Array:
+        """What is true of labeled images: see `target_array`."""
+        return target_array(images, self.classes, self.target)
 
     @cached_property
     def ranges(self) -> Ranges:
@@ -80,12 +100,17 @@ def load(data: Data, fold: int = 0) -> DataSet:
     """
     root = _root(data)
     with each_folder_once():
-        splits = _same_spelling(split_images(data, root, fold), root)
+        splits = _same_spelling(split_images(data, root, fold), data.target, root)
         passed_over = _passed_over(data, root)
-    classes = tuple(sorted(set(splits.train.classes)))
-    _check_classes(classes, splits, root)
+    classes = predicted_names(splits.train, splits.validated, splits.columns, data, root)
+    notes = splits.notes
+    if data.target == "class":
+        _check_classes(classes, splits, root)
+    elif data.target == "labels":
+        lines = label_lines(splits.train, splits.valid, splits.test, classes)
+        notes = (*notes, *lines)
     if data.metric is not None:
-        metric_named(data.metric, classes, data.positive)
+        metric_named(data.metric, classes, data.positive, data.target)
     tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     hashes = _hashes([images for images in tables.values() if images])
     sample = _sample(data, root)
@@ -95,13 +120,14 @@ def load(data: Data, fold: int = 0) -> DataSet:
         train=splits.train,
         valid=splits.valid,
         test=splits.test,
+        target=data.target,
         sample_submission=sample,
         sample=packed_sample(sample) if sample else None,
         hashes=hashes,
         fingerprint=_fingerprint(classes, tables, hashes),
         valid_fingerprint=_fingerprint(classes, {"valid": splits.validated}, hashes),
         passed_over=passed_over,
-        notes=splits.notes,
+        notes=notes,
         n_missing=splits.n_missing,
     )
 
@@ -122,35 +148,32 @@ def _root(data: Data) -> Path:
     return folder_of(find(data.path, data.get), inside=data.train)
 
 
-def _same_spelling(splits: Splits, root: Path) -> Splits:
+def _same_spelling(splits: Splits, target: Target, root: Path) -> Splits:
     """The class names of all splits as train spells them, with a note where the case differs.
 
     Raises DataError for two spellings in train.
     """
+    names = names_of(splits.train, target) if target != "number" else set()
     spellings: dict[str, str] = {}
-    for name in sorted(set(splits.train.classes)):
+    for name in sorted(names):
         if spellings.setdefault(same_form(name), name) != name:
             raise DataError(
                 f"{root}: two classes look the same, {name!r} and {ascii(name)}: "
                 "another Unicode form\nrename one of them"
             )
-    class_of = spelling(splits.train.classes)
+    class_of = spelling(names)
 
     def respelled(images: Images) -> Images:
-        if images.labels is None:
-            return images
-        new_names = {name: class_of(name) or name for name in set(images.labels)}
-        labels = tuple(new_names[name] for name in images.labels)
-        return images if labels == images.labels else replace(images, labels=labels)
+        return renamed(images, target, lambda name: class_of(name) or name)
 
     valid, test = respelled(splits.valid), splits.test and respelled(splits.test)
-    notes = [
-        *splits.notes,
-        _respelled_line("validation", splits.valid, valid),
-        _respelled_line("test", splits.test, test),
-    ]
+    notes = list(splits.notes)
+    if target == "class":
+        notes.append(_respelled_line("validation", splits.valid, valid))
+        notes.append(_respelled_line("test", splits.test, test))
     return replace(
         splits,
+        train=respelled(splits.train),
         valid=valid,
         test=test,
         validated=respelled(splits.validated),
@@ -168,8 +191,6 @@ def _respelled_line(split: str, before: Images | None, after: Images | None) -> 
 
 
 def _check_classes(classes: tuple[str, ...], splits: Splits, root: Path) -> None:
-    if len(classes) < 2:
-        raise DataError(f"{root}: only one class ({classes[0]!r}); a classifier needs at least two")
     for split, images in {"validation": splits.valid, "test": splits.test}.items():
         labels = images.labels if images and images.labels else ()
         unknown = sorted(set(labels) - set(classes))

@@ -10,11 +10,14 @@ import numpy as np
 
 from ensemble.dataset.class_folders import class_folders, test_folder
 from ensemble.dataset.groups import check_groups, with_groups
+from ensemble.dataset.label_cells import CellReading
 from ensemble.dataset.labels import Labelled, labelled_by_name, labelled_files
 from ensemble.dataset.listed_test import ListedImages, check_not_labeled, listed_images
 from ensemble.dataset.listed_test import test_images as listed_test_images
-from ensemble.dataset.stratified import Array, distribute, folds, held_out
+from ensemble.dataset.shares import folds_of, rare_line, share_of
+from ensemble.dataset.stratified import Array
 from ensemble.dataset.tables import Images
+from ensemble.dataset.truth import check_source, checked_names
 from ensemble.errors import DataError, RecipeError
 from ensemble.recipe import ColumnSplit, Data, Folds, LabelsPattern, TestTable
 
@@ -31,13 +34,15 @@ SPLIT_NAMES = {
 class Splits:
     """Disjoint tables; validated holds the rows that any fold validates (valid, without folds).
 
-    n_missing rows of the labels file have no image and are left out. notes are lines for the user.
+    columns are those of the labels in a table, () without one; n_missing rows of it have no image
+    and are left out. notes are lines for the user.
     """
 
     train: Images
     valid: Images
     test: Images | None
     validated: Images
+    columns: tuple[str, ...] = ()
     n_missing: int = 0
     notes: tuple[str, ...] = ()
 
@@ -47,6 +52,7 @@ def split_images(data: Data, root: Path, fold: int = 0) -> Splits:
 
     Raises DataError, RecipeError.
     """
+    check_source(data)
     listed = None
     if isinstance(data.test, TestTable):
         listed = listed_images(root, data.train, data.test)
@@ -64,24 +70,25 @@ def split_images(data: Data, root: Path, fold: int = 0) -> Splits:
         splits = replace(splits, valid=valid.images, validated=valid.images, notes=valid.notes)
     notes = [*pool.notes, *splits.notes, _unlisted_line(pool, data, root, listed), *test_notes]
     lines = tuple(line for line in dict.fromkeys(notes) if line)
-    return replace(splits, n_missing=pool.n_missing, notes=lines)
+    return replace(splits, columns=pool.columns, n_missing=pool.n_missing, notes=lines)
 
 
 def _by_share(pool: Images, test: Images | None, data: Data, fold: int) -> Splits:
     """Fractions and folds; where a folder is the validation set, the whole pool is for training."""
     if isinstance(data.test, float):
-        mask = _held_out(pool, data.test, data.split_seed, "test")
+        mask = share_of(pool, data.test, data, "test")
         pool, test = _rows(pool, ~mask), _rows(pool, mask)
     pool = _sampled(pool, data)
     if isinstance(data.valid, Folds):
-        fold_of = folds(pool.ids, pool.classes, pool.groups, data.valid.folds, data.split_seed)
-        mask = np.asarray(fold_of == fold)
-        return Splits(_rows(pool, ~mask), _rows(pool, mask), test, pool)
+        fold_of = folds_of(pool, data, data.valid.folds)
+        mask, notes = fold_of == fold, (rare_line(pool, data),)
+        validated = _rows(pool, fold_of >= 0)
+        return Splits(_rows(pool, ~mask), _rows(pool, mask), test, validated, notes=notes)
     if not isinstance(data.valid, float):
         return Splits(pool, pool, test, pool)
-    mask = _held_out(pool, data.valid, data.split_seed, "valid")
+    mask = share_of(pool, data.valid, data, "valid")
     valid = _rows(pool, mask)
-    return Splits(_rows(pool, ~mask), valid, test, valid)
+    return Splits(_rows(pool, ~mask), valid, test, valid, notes=(rare_line(pool, data),))
 
 
 def _rows(images: Images, mask: Array) -> Images:
@@ -97,15 +104,23 @@ def _pool(data: Data, root: Path, listed: ListedImages | None) -> Labelled:
             "data.valid: {column: …} needs data.source: csv, a labels file with that column"
         )
     if data.source == "folder":
-        return Labelled(class_folders(root / data.train, test))
+        return checked_names(Labelled(class_folders(root / data.train, test)), data)
     if isinstance(data.labels, LabelsPattern):
         is_shared = _is_test_in_train(data, root)
-        return labelled_by_name(root, data.train, data.labels.pattern, test, is_shared)
+        pattern = data.labels.pattern
+        return checked_names(labelled_by_name(root, data.train, pattern, test, is_shared), data)
     elsewhere = data.valid if isinstance(data.valid, str) else None
-    pool = labelled_files(root, data.train, data.labels, elsewhere, data.skip_missing)
+    pool = _listed_in_table(data, root, data.train, elsewhere)
     if listed:
         check_not_labeled(listed, pool)
     return pool
+
+
+def _listed_in_table(data: Data, root: Path, folder: str, elsewhere: str | None) -> Labelled:
+    """The images of a folder that the labels table lists."""
+    assert not isinstance(data.labels, LabelsPattern)
+    reading = CellReading(data.target, data.separator)
+    return labelled_files(root, folder, data.labels, elsewhere, data.skip_missing, reading)
 
 
 def _is_test_in_train(data: Data, root: Path) -> bool:
@@ -128,10 +143,10 @@ def _valid_folder(data: Data, root: Path, folder: str, listed: ListedImages | No
     """The validation folder's images, without those that a table lists for the test."""
     test = listed.file_set if listed else frozenset()
     if data.source == "folder":
-        return Labelled(class_folders(root / folder, test))
+        return checked_names(Labelled(class_folders(root / folder, test)), data)
     if isinstance(data.labels, LabelsPattern):
-        return labelled_by_name(root, folder, data.labels.pattern, test)
-    valid = labelled_files(root, folder, data.labels, data.train, data.skip_missing)
+        return checked_names(labelled_by_name(root, folder, data.labels.pattern, test), data)
+    valid = _listed_in_table(data, root, folder, data.train)
     if listed:
         check_not_labeled(listed, valid)
     line = _images_line(len(set(valid.unlisted) - test), folder, valid)
@@ -214,22 +229,4 @@ def _test(
 def _sampled(pool: Images, data: Data) -> Images:
     if data.sample == 1:
         return pool
-    return _rows(pool, _held_out(pool, data.sample, data.split_seed, "sample"))
-
-
-def _held_out(pool: Images, share: float, seed: int, salt: str) -> Array:
-    """A mask of the rows of a stratified share, whole groups at a time."""
-    if pool.groups is None:
-        return held_out(pool.ids, pool.classes, share, seed, salt)
-    shares = [share, 1 - share]
-    mask = np.asarray(distribute(pool.ids, pool.classes, pool.groups, shares, seed, salt) == 0)
-    missing = sorted(set(pool.classes) - set(_rows(pool, ~mask).classes))
-    if missing:
-        problem = f"all images of {missing[0]!r} would be in {salt}"
-    elif not mask.any():
-        problem = f"no group is left for {salt}"
-    else:
-        return mask
-    raise DataError(
-        f"data.{salt}: groups cannot be split, so {problem}\nuse another fraction or smaller groups"
-    )
+    return _rows(pool, share_of(pool, data.sample, data, "sample"))

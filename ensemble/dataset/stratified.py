@@ -26,10 +26,10 @@ def held_out(
     if single:
         raise DataError(
             f"class {single[0]!r} has one image and cannot be split ({len(single)} such classes)\n"
-            f"add images, or put the {salt} images into their own folder"
+            f"add images, or leave them in training: data.rare: keep"
         )
     n_missing = _quotas(counts, share)
-    ranked = sorted(range(len(ids)), key=lambda i: _hash(seed, salt, ids[i]))
+    ranked = sorted(range(len(ids)), key=lambda i: hash_of(seed, salt, ids[i]))
     mask = np.zeros(len(ids), bool)
     for i in ranked:
         if n_missing[labels[i]] > 0:
@@ -69,7 +69,7 @@ def distribute(
     totals = Counter(labels)
     filled: list[Counter[str]] = [Counter() for _ in shares]
     bins = np.zeros(len(ids), np.int64)
-    for name in sorted(members, key=lambda name: (-len(members[name]), _hash(seed, salt, name))):
+    for name in sorted(members, key=lambda name: (-len(members[name]), hash_of(seed, salt, name))):
         classes = Counter(labels[i] for i in members[name])
         fills = [
             _fill(in_bin, classes, totals, share)
@@ -90,13 +90,22 @@ def _fill(
 
 
 def folds(
-    ids: Sequence[str], labels: Sequence[str], groups: Sequence[str] | None, n_folds: int, seed: int
+    ids: Sequence[str],
+    labels: Sequence[str],
+    groups: Sequence[str] | None,
+    n_folds: int,
+    seed: int,
+    may_miss: bool = False,
 ) -> Array:
-    """The fold that validates each row, (rows,). Raises DataError for folds without a class."""
-    _check_enough(labels, groups, n_folds)
+    """The fold that validates each row, (rows,).
+
+    may_miss: not every fold needs every class. Raises DataError for folds without a class.
+    """
+    if not may_miss:
+        _check_enough(labels, groups, n_folds)
     shares = [1 / n_folds] * n_folds
     fold_of = distribute(ids, labels, groups, shares, seed, "folds")
-    _check_every_class(labels, fold_of, n_folds)
+    _check_every_fold(labels, fold_of, n_folds, may_miss)
     return fold_of
 
 
@@ -112,15 +121,15 @@ def _check_enough(labels: Sequence[str], groups: Sequence[str] | None, n_folds: 
         listed = ", ".join(f"{name!r} has {count}" for count, name in few[:5])
         raise DataError(
             f"data.valid: {n_folds} folds need {least} {what} of every class: {listed} "
-            f"({len(few)} such classes)\nadd images, use fewer folds, or leave the class out"
+            f"({len(few)} such classes)\nadd images, use fewer folds, or set data.rare: keep"
         )
 
 
-def _check_every_class(labels: Sequence[str], fold_of: Array, n_folds: int) -> None:
+def _check_every_fold(labels: Sequence[str], fold_of: Array, n_folds: int, may_miss: bool) -> None:
     names = np.array(labels)
     for k in range(n_folds):
         missing = sorted(set(labels) - set(names[fold_of != k].tolist()))
-        if missing:
+        if missing and not may_miss:
             problem = f"all images of {missing[0]!r}"
         elif not (fold_of == k).any():
             problem = "no image"
@@ -131,5 +140,6 @@ def _check_every_class(labels: Sequence[str], fold_of: Array, n_folds: int) -> N
         )
 
 
-def _hash(seed: int, salt: str, name: str) -> bytes:
+def hash_of(seed: int, salt: str, name: str) -> bytes:
+    """What orders the names of one split."""
     return hashlib.sha256(f"{seed}/{salt}/{name}".encode()).digest()

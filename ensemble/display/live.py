@@ -88,7 +88,7 @@ class _Bars(_Lines):
     def __call__(self, event: events.Event) -> None:
         super().__call__(event)
         if isinstance(event, events.EpochEnded):
-            self.scores[event.run] = f", {_leading(event)}"
+            self.scores[event.run] = f", {leading}" if (leading := _leading(event)) else ""
         has_ended = event.run not in self.running and not isinstance(event, events.Step)
         if has_ended and event.run in self.rows:
             _, bar = self.rows.pop(event.run)
@@ -121,16 +121,18 @@ class _Bars(_Lines):
 
 def _ended(event: events.RunEnded) -> str:
     state = "finished before, skipped" if event.skipped else "finished"
-    beside = [f"accuracy {percent(event.accuracy)}"] if event.metric != "accuracy" else []
-    beside += [f"log loss {event.log_loss:.4f}"] if event.metric != "log_loss" else []
-    scores = ", ".join([_leading(event)] * bool(event.metric) + beside)
-    return f"{state}: {scores}, {minutes(event.seconds)}"
+    parts = [_leading(event)] if event.metric else []
+    if event.accuracy is not None and event.metric != "accuracy":
+        parts.append(f"accuracy {percent(event.accuracy)}")
+    if event.log_loss is not None and event.metric != "log_loss":
+        parts.append(f"log loss {event.log_loss:.4f}")
+    return f"{state}: {', '.join([*parts, minutes(event.seconds)])}"
 
 
 def _leading(event: events.EpochEnded | events.RunEnded) -> str:
     """The score by the metric, by accuracy without one."""
     if not event.metric:
-        return f"accuracy {percent(event.accuracy)}"
+        return f"accuracy {percent(event.accuracy)}" if event.accuracy is not None else ""
     score = "undefined" if event.score is None else in_metric(event.score, event.metric)
     return f"{metric_in_words(event.metric)} {score}"
 
@@ -138,9 +140,10 @@ def _leading(event: events.EpochEnded | events.RunEnded) -> str:
 def _epoch(event: events.EpochEnded) -> str:
     best = " [green]best[/]" if event.is_best else ""
     losses = f"train loss {event.train_loss:.4f}, valid loss {event.valid_loss:.4f}"
-    accuracy = f"accuracy {percent(event.accuracy)}"
+    has_accuracy = event.accuracy is not None
+    accuracy = [f"accuracy {percent(event.accuracy)}"] if has_accuracy else []
     seconds = f"{event.seconds:.1f} s"
-    parts = [losses, accuracy, seconds]
+    parts = [losses, *accuracy, seconds]
     if event.metric:
-        parts = [_leading(event), *[accuracy] * (event.metric != "accuracy"), losses, seconds]
+        parts = [_leading(event), *accuracy * (event.metric != "accuracy"), losses, seconds]
     return f"{event.phase} epoch {event.epoch}: {', '.join(parts)}{best}"

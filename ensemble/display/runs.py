@@ -19,7 +19,7 @@ from ensemble.display.text import (
 )
 from ensemble.numbers import millions
 from ensemble.runs import Damaged, Listing, Run
-from ensemble.runs.groups import by_validation_rows
+from ensemble.runs.groups import by_scores, by_validation_rows
 
 if TYPE_CHECKING:
     from ensemble.engines.jobs import Failure
@@ -60,21 +60,28 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     is_wide = out.width >= LOG_WIDTH
     for name in WIDE if is_wide else NARROW:
         shown.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)
-    for run in sorted(runs, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id)):
-        accuracy, log_loss = interval(run_accuracy(run)), f"{run.scores.log_loss:.4f}"
-        cells = [accuracy, log_loss, minutes(run.total_seconds)]
+    for run in sorted(runs, key=by_scores):
+        cells = [*_scores(run), minutes(run.total_seconds)]
         if is_wide:
             cells = [escape(run.arch), *cells, *_training(run)]
         shown.add_row(escape(run.id), *cells)
     blank = [""] if is_wide else []
-    shown.add_row("[dim]most common class[/]", *blank, f"[dim]{percent(data.majority)}[/]")
-    shown.add_row("[dim]chance[/]", *blank, f"[dim]{percent(1 / n_classes)}[/]")
+    if data.majority is not None:
+        shown.add_row("[dim]most common class[/]", *blank, f"[dim]{percent(data.majority)}[/]")
+        shown.add_row("[dim]chance[/]", *blank, f"[dim]{percent(1 / n_classes)}[/]")
     out.print(shown)
     for search, n_trials in Counter(run.search for run in runs if run.search).items():
         say(
             f"{n_trials} of these are trials of the search {search}: "
             "the best of many trials has a score that is too optimistic"
         )
+
+
+def _scores(run: Run) -> list[str]:
+    """Accuracy and log loss, of runs that have them."""
+    if run.scores.accuracy is None or run.scores.log_loss is None:
+        return ["–", "–"]
+    return [interval(run_accuracy(run)), f"{run.scores.log_loss:.4f}"]
 
 
 def _training(run: Run) -> list[str]:

@@ -236,6 +236,7 @@ class _Trials:
         if isinstance(event, EpochEnded) and len(trial.jobs) == 1:
             monitors_loss = trial.recipe.fit.monitor == "valid_loss"
             score = event.valid_loss if monitors_loss else event.accuracy
+            assert score is not None  # only classes can be monitored by accuracy
             trial.optuna_trial.report(score, event.epoch)
             if event.epoch < trial.n_epochs and trial.optuna_trial.should_prune():
                 raise Pruned(f"pruned: worse than the median trial after epoch {event.epoch}")

@@ -3,14 +3,12 @@
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastai.callback.mixup import CutMix, MixUp
 from fastai.callback.progress import ProgressCallback
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
-from fastai.losses import CrossEntropyLossFlat
 from fastai.metrics import accuracy
 from fastai.optimizer import OptimWrapper
 from torch import nn
@@ -33,14 +31,16 @@ from ensemble.learn.epoch_metric import OfAllRows, epoch_metric
 from ensemble.learn.layer_groups import module_named, splitter
 from ensemble.learn.load_weights import load_exactly
 from ensemble.learn.loaders import Stats, loaders, normalization
-from ensemble.learn.losses import LossOnDevice, MeanMetric
+from ensemble.learn.losses import LossOnDevice, MeanMetric, loss_of
 from ensemble.learn.micro_batch import AUTO
+from ensemble.learn.outputs import Outputs
 from ensemble.learn.preprocess import Preprocess, weights_config
 from ensemble.learn.weights import find_weights
 from ensemble.metrics import Metric
 from ensemble.recipe import Fit, Recipe
 from ensemble.runs import Run, RunStore
 from ensemble.runs.job import Job
+from ensemble.runs.record import NumberScale
 
 OPTIMIZERS = {
     "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True),
@@ -95,11 +95,12 @@ def set_up(
     emit: Emit,
     start: str | None = None,
     mean_std: Stats | None = None,
+    scale: NumberScale | None = None,
 ) -> BuiltLearner:
     """Find the initial weights, decode the images, build network and Learner. Raises EnsembleError.
 
     start describes the initial weights where stored ones will replace them; none are looked for.
-    mean_std replaces the normalization that the recipe asks for.
+    mean_std replaces the normalization that the recipe asks for, scale that of the numbers.
     """
     recipe = job.recipe
     if recipe.fit.unfreeze_from and recipe.fit.strategy != "gradual":
@@ -114,7 +115,8 @@ def set_up(
         )
     models.check_arch(recipe.model.arch)
     weights = find_weights(recipe.model, store) if start is None else None
-    images, preprocess = _images(job, data, emit, mean_std)
+    _check_target(recipe)
+    images, preprocess = _images(job, data, emit, mean_std, scale)
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
     stats = (preprocess.mean, preprocess.std)
     dls = loaders(images, batch_size, recipe.augmentation, stats, job.seed)
@@ -129,7 +131,7 @@ def set_up(
     if problem:
         emit(Note(job.run_id, f"trained without data.metric: {problem}"))
     learn = _learner(recipe, dls, network, images, chosen)
-    learn.metrics += [OfAllRows(metric)] if metric else []
+    learn.metrics += [OfAllRows(metric, images.outputs)] if metric else []
     learn.remove_cb(ProgressCallback)  # progress leaves as events
     learn.logger = callbacks.nothing
     learn.create_opt()
@@ -137,8 +139,27 @@ def set_up(
     return BuiltLearner(learn, start, images, preprocess, chosen, metric)
 
 
+def _check_target(recipe: Recipe) -> None:
+    """Raises RecipeError for settings that data.target does not have."""
+    target, fit = recipe.data.target, recipe.fit
+    is_number, is_class = target == "number", target == "class"
+    settings = {
+        "fit.loss: mse": (fit.loss == "mse" and not is_number, "number"),
+        "fit.label_smoothing": (fit.label_smoothing > 0 and is_number, "class or labels"),
+        "fit.class_weights": (fit.class_weights != "none" and is_number, "class or labels"),
+        "augment.cutmix": (recipe.augmentation.cutmix > 0 and is_number, "class or labels"),
+        "fit.monitor: accuracy": (fit.monitor == "accuracy" and not is_class, "class"),
+    }
+    for key, (is_wrong, targets) in settings.items():
+        if is_wrong:
+            raise RecipeError(
+                f"recipe {recipe.name}: {key} belongs to data.target: {targets}, this is {target}\n"
+                f"leave {key.partition(':')[0]} out"
+            )
+
+
 def _images(
-    job: Job, data: DataSet, emit: Emit, mean_std: Stats | None
+    job: Job, data: DataSet, emit: Emit, mean_std: Stats | None, scale: NumberScale | None
 ) -> tuple[Catalog, Preprocess]:
     """The decoded images, and how they become the network's input."""
     recipe = job.recipe
@@ -153,6 +174,8 @@ def _images(
         why = "decoded pixels would exceed the disk budget"
         emit(Note(job.run_id, f"{why}: every epoch decodes the images again"))
     images = catalog_of(data, store, recipe.data.skip_unreadable)
+    outputs = Outputs(data.target, scale or images.outputs.scale, recipe.data.clip)
+    images = replace(images, outputs=outputs)
     mean, std = mean_std or normalization(recipe.data.normalize, (config.mean, config.std), images)
     stored = store.pixels.shape[1:3] if store.is_native else None
     return images, replace(config, mean=mean, std=std, stored=stored, ranges=data.ranges)
@@ -165,8 +188,8 @@ def _learner(
     return Learner(
         dls,
         network,
-        loss_func=_loss(fit, images),
-        metrics=[MeanMetric(accuracy)],
+        loss_func=loss_of(fit, images, device()),
+        metrics=[MeanMetric(accuracy)] if images.outputs.target == "class" else [],
         splitter=splitter(fit.unfreeze_from),
         opt_func=partial(OptimWrapper, opt=OPTIMIZERS[fit.optimizer]),
         wd=fit.weight_decay,
@@ -179,15 +202,6 @@ def _learner(
             *_amp(chosen),
         ],
     )
-
-
-def _loss(fit: Fit, images: Catalog) -> CrossEntropyLossFlat:
-    weight = None
-    if fit.class_weights == "balanced":
-        counts = images.train_counts
-        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
-        weight = torch.tensor(weights, dtype=torch.float32).to(device())
-    return CrossEntropyLossFlat(weight=weight, label_smoothing=fit.label_smoothing)
 
 
 def _penalties(fit: Fit, network: nn.Module) -> list[Callback]:

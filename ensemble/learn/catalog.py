@@ -1,17 +1,17 @@
 """Every image of a run: its row in the pixel store, its class, its split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ensemble.dataset.load import DataSet
 from ensemble.dataset.pixel_store import PixelStore
 from ensemble.errors import DataError
+from ensemble.learn.outputs import Outputs, scale_of
+from ensemble.targets import Array, sums_of
 
-Array = npt.NDArray[Any]
 SPLITS = ("train", "valid", "test")
 
 
@@ -19,19 +19,26 @@ SPLITS = ("train", "valid", "test")
 class Catalog:
     """Every image of a run, split after split.
 
-    rows is (images,) rows of the store, -1 for an unreadable image; codes is (images,) positions in
-    classes, -1 for an unknown label; splits has the positions of train, valid and test; files is
-    (images,) paths, hashes their contents; unreadable has the reasons by split and id.
+    rows is (images,) rows of the store, -1 for an unreadable image; targets are what is true of each
+    image (`target_array`), outputs what the network learns of it; splits has the positions of train,
+    valid and test; files is (images,) paths, hashes their contents; unreadable has the reasons by
+    split and id.
     """
 
     store: PixelStore
     files: tuple[Path, ...]
     classes: tuple[str, ...]
     rows: Array
-    codes: Array
+    targets: Array
     splits: dict[str, Array]
     unreadable: dict[str, dict[str, str]]
     hashes: dict[Path, str]
+    outputs: Outputs = Outputs()
+
+    @cached_property
+    def encoded(self) -> Array:
+        """What the loss compares with, for every image, (images,) or (images, labels)."""
+        return self.outputs.encoded(self.targets)
 
     def readable(self, split: str) -> Array:
         """The positions of a split's images that could be decoded."""
@@ -39,14 +46,24 @@ class Catalog:
         return positions[self.rows[positions] >= 0]
 
     @property
-    def train_counts(self) -> Array:
-        """How many training images of each class could be decoded, (classes,)."""
-        return np.bincount(self.codes[self.readable("train")], minlength=len(self.classes))
+    def train_sums(self) -> Array:
+        """How many readable training images have each class or label, (classes,), or the sum of
+        their numbers, (1,).
+        """
+        targets = self.targets[self.readable("train")]
+        return sums_of(self.outputs.target, targets, len(self.classes))
+
+    @property
+    def prior(self) -> Array:
+        """The shares of classes or labels among the readable training images, or the mean number."""
+        return np.asarray(self.train_sums / len(self.readable("train")), np.float32)
 
     @property
     def class_counts(self) -> dict[str, int]:
-        """The same by class name."""
-        return dict(zip(self.classes, self.train_counts.tolist(), strict=True))
+        """How many readable training images have each class or label; empty for numbers."""
+        if self.outputs.target == "number":
+            return {}
+        return dict(zip(self.classes, self.train_sums.astype(int).tolist(), strict=True))
 
 
 def catalog_of(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catalog:
@@ -54,10 +71,9 @@ def catalog_of(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catal
 
     Raises DataError for an unreadable validation image (unless skipped), or where a split has no readable image.
     """
-    code_of = {name: i for i, name in enumerate(data.classes)}
     files: list[Path] = []
     rows: list[int] = []
-    codes: list[int] = []
+    targets: list[Array] = []
     splits: dict[str, Array] = {}
     unreadable: dict[str, dict[str, str]] = {}
     for split, images in zip(SPLITS, data.tables, strict=False):
@@ -65,19 +81,26 @@ def catalog_of(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catal
         files += images.files
         contents = [data.hashes[file] for file in images.files]
         rows += [-1 if c in store.unreadable else store.row_of[c] for c in contents]
-        if images.labels is None:
-            codes += [-1] * len(images)
-        else:
-            codes += [code_of[label] for label in images.labels]
+        targets.append(_unknown(data, len(images)) if images.labels is None else data.truth(images))
         unreadable[split] = {
             images.ids[i]: store.unreadable[content]
             for i, content in enumerate(contents)
             if content in store.unreadable
         }
     _check_readable(unreadable, splits, skip_unreadable)
-    paths = tuple(files)
-    arrays = (np.array(rows), np.array(codes))
-    return Catalog(store, paths, data.classes, *arrays, splits, unreadable, data.hashes)
+    paths, truth = tuple(files), np.concatenate(targets)
+    catalog = Catalog(
+        store, paths, data.classes, np.array(rows), truth, splits, unreadable, data.hashes
+    )
+    scale = scale_of(truth[catalog.readable("train")]) if data.target == "number" else None
+    return replace(catalog, outputs=Outputs(data.target, scale))
+
+
+def _unknown(data: DataSet, n: int) -> Array:
+    """Targets of n images without labels, which nothing reads."""
+    if data.target == "labels":
+        return np.zeros((n, len(data.classes)), np.uint8)
+    return np.full(n, np.nan) if data.target == "number" else np.full(n, -1)
 
 
 def _check_readable(

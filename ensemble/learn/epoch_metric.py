@@ -8,6 +8,7 @@ from torch import Tensor
 
 from ensemble.errors import MetricError, RecipeError
 from ensemble.learn.catalog import Catalog
+from ensemble.learn.outputs import Outputs
 from ensemble.metrics import Metric, check_defined, metric_named
 from ensemble.recipe import Recipe
 
@@ -18,8 +19,8 @@ class OfAllRows(EpochMetric):
     Most metrics are no mean over batches, so the predictions stay on the device until the epoch ends.
     """
 
-    def __init__(self, metric: Metric) -> None:
-        self.metric = metric
+    def __init__(self, metric: Metric, outputs: Outputs) -> None:
+        self.metric, self.outputs = metric, outputs
         self.reset()
 
     @property
@@ -34,9 +35,9 @@ class OfAllRows(EpochMetric):
 
     def accumulate(self, learn: Learner) -> None:
         """Keep a batch."""
-        outputs = learn.pred.detach().as_subclass(Tensor).double()  # as predict.py computes them
-        self.probs.append(learn.loss_func.activation(outputs).float())
-        self.targets.append(learn.yb[0].detach().as_subclass(Tensor))
+        predicted = learn.pred.detach().as_subclass(Tensor).double()  # as predict.py computes them
+        self.probs.append(self.outputs.activation(predicted).float())
+        self.targets.append(self.outputs.decoded(learn.yb[0].detach().as_subclass(Tensor)))
 
     @property
     def value(self) -> float:
@@ -61,9 +62,9 @@ def epoch_metric(recipe: Recipe, images: Catalog) -> tuple[Metric | None, str]:
                 "set data.metric, such as roc_auc, or fit.monitor to valid_loss or accuracy"
             )
         return None, ""
-    metric = metric_named(name, images.classes, recipe.data.positive)
+    metric = metric_named(name, images.classes, recipe.data.positive, recipe.data.target)
     try:
-        check_defined(metric, images.codes[images.readable("valid")])
+        check_defined(metric, images.targets[images.readable("valid")])
     except MetricError as error:
         if is_monitored:
             raise RecipeError(

@@ -74,24 +74,24 @@ def split_network(network: Any, model: Model) -> SplitNetwork | None:
 
 
 class FeatureDL(DataLoader):
-    """Whole batches of cached features and classes.
+    """Whole batches of cached features and what the loss compares with.
 
-    features is (augmentations, images, width), on the device; codes is (images,) classes.
-    augmentation is the position of the one in use.
+    features is (augmentations, images, width), on the device; targets is (images,) or (images,
+    labels). augmentation is the position of the one in use.
     """
 
-    def __init__(self, features: Tensor, codes: Tensor, **kwargs: Any) -> None:
-        super().__init__(range(len(codes)), num_workers=0, **kwargs)
-        self.features, self.codes, self.augmentation = features, codes, 0
+    def __init__(self, features: Tensor, targets: Tensor, **kwargs: Any) -> None:
+        super().__init__(range(len(targets)), num_workers=0, **kwargs)
+        self.features, self.targets, self.augmentation = features, targets, 0
 
     def create_item(self, s: int | None) -> int:
         """A position is its own item; do_batch takes the features."""
         return s or 0
 
     def do_batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The features and classes of these positions."""
-        rows = torch.tensor(list(indices), device=self.codes.device)
-        return self.features[self.augmentation, rows], self.codes[rows]
+        """The features and targets of these positions."""
+        rows = torch.tensor(list(indices), device=self.targets.device)
+        return self.features[self.augmentation, rows], self.targets[rows]
 
 
 class NextAugmentation(Callback):
@@ -148,15 +148,15 @@ def _cached_features(
 def _head_learner(head: nn.Module, features: tuple[Tensor, Tensor], built: BuiltLearner) -> Learner:
     """A Learner of the head with the loss, metrics, optimizer and penalties of the whole one."""
     whole, train = built.learn, built.learn.dls.train
-    train_codes, valid_codes = (
-        torch.as_tensor(built.images.codes[built.images.readable(split)]).to(features[0].device)
+    train_targets, valid_targets = (
+        torch.as_tensor(built.images.encoded[built.images.readable(split)]).to(features[0].device)
         for split in ("train", "valid")
     )
     batch_size = train.images_per_step or train.bs  # the head has memory for the whole step
     options = {"bs": batch_size, "shuffle": True, "drop_last": train.drop_last}
     dls = DataLoaders(
-        FeatureDL(features[0], train_codes, **options),
-        FeatureDL(features[1], valid_codes, bs=whole.dls.valid.bs),
+        FeatureDL(features[0], train_targets, **options),
+        FeatureDL(features[1], valid_targets, bs=whole.dls.valid.bs),
         device=features[0].device,
     )
     penalties = [callback for callback in whole.cbs if isinstance(callback, Penalize)]

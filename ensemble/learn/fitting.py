@@ -274,7 +274,8 @@ class Fitting:
         train_loss, *validated = learn.recorder.values[-1]
         if validated:
             phase = self.phases[number]
-            valid_loss, accuracy, *scores = validated
+            valid_loss, *scores = validated
+            accuracy = scores.pop(0) if self.recipe.data.target == "class" else None
             row = EpochEnded(
                 run=self.run_id,
                 phase=phase.name,

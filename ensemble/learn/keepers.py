@@ -83,7 +83,7 @@ class Best(Keeper):
     ) -> None:
         super().__init__()
         self.early_stop, self.keep_last = early_stop, keep == "last"
-        self.column = ("valid_loss", "accuracy", "metric").index(monitor)
+        self.column = {"valid_loss": 2, "accuracy": 3, "metric": -1}[monitor]  # of the log
         is_higher_better = metric is None or metric.is_higher_better
         self.sign = {"valid_loss": 1, "accuracy": -1}.get(monitor, -1 if is_higher_better else 1)
         self.waited = 0
@@ -99,7 +99,7 @@ class Best(Keeper):
         self.waited = 0
 
     def after_validate(self) -> None:  # noqa: D102
-        score = self.sign * self.learn.recorder.log[2 + self.column]
+        score = self.sign * self.learn.recorder.log[self.column]
         self.n_seen += 1
         self.is_best = score < self.best_value  # a tie stays with the earlier epoch, NaN never wins
         if self.is_best:

@@ -5,9 +5,12 @@ from typing import Literal
 
 import fastai.vision.learner  # noqa: F401  (registers how fastai shows batches and results of images)
 import numpy as np
-from fastai.data.block import CategoryBlock, DataBlock, TransformBlock
+import torch
+from fastai.data.block import CategoryBlock, DataBlock, MultiCategoryBlock, TransformBlock
 from fastai.data.core import DataLoaders
-from fastai.data.transforms import IndexSplitter, IntToFloatTensor, Normalize
+from fastai.data.transforms import IndexSplitter, IntToFloatTensor, Normalize, RegressionSetup
+from fastai.torch_core import TitledFloat
+from torch import Tensor
 
 from ensemble.dataset.geometry import RandomCrop
 from ensemble.learn.augment import batch_transforms
@@ -16,6 +19,7 @@ from ensemble.learn.device import device, seed_everything
 from ensemble.learn.pixel_loader import PixelDL
 from ensemble.learn.stored_image import StoredImage, ToSize
 from ensemble.recipe import Augment
+from ensemble.runs.record import NumberScale
 
 Stats = tuple[tuple[float, ...], tuple[float, ...]]  # mean and standard deviation per channel
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -31,9 +35,9 @@ def loaders(
     to_normal = Normalize.from_stats(*normalize, cuda=device().type == "cuda")
     pixels = TransformBlock(StoredImage(images), batch_tfms=[IntToFloatTensor(), to_size])
     block = DataBlock(
-        blocks=(pixels, CategoryBlock(vocab=list(images.classes), sort=False)),
+        blocks=(pixels, _target_block(images)),
         dl_type=PixelDL,
-        get_y=lambda item: images.classes[images.codes[item]],
+        get_y=lambda item: _label(images, item),
         splitter=IndexSplitter(list(range(len(train), len(train) + len(valid)))),
         batch_tfms=[*batch_transforms(augment), to_normal],
     )
@@ -45,6 +49,41 @@ def loaders(
     # else test_dl and predict refuse paths
     dls.valid_ds.tls[0].types[0] = (int, str, Path)
     return dls
+
+
+def _target_block(images: Catalog) -> TransformBlock:
+    """fastai's block of what is true of an image; numbers are standardized."""
+    target, vocab = images.outputs.target, list(images.classes)
+    if target == "class":
+        return CategoryBlock(vocab=vocab, sort=False)
+    if target == "labels":
+        return MultiCategoryBlock(vocab=vocab)
+    assert images.outputs.scale is not None
+    return TransformBlock(type_tfms=Standardized(images.outputs.scale))
+
+
+class Standardized(RegressionSetup):
+    """fastai's transform of a number, which is shown in its own unit."""
+
+    def __init__(self, scale: NumberScale) -> None:
+        super().__init__(c=1)
+        self.scale = scale
+
+    def encodes(self, x: float) -> Tensor:  # noqa: D102
+        return torch.tensor((x - self.scale.mean) / self.scale.deviation)
+
+    def decodes(self, x: Tensor) -> TitledFloat:  # noqa: D102
+        return TitledFloat(float(x) * self.scale.deviation + self.scale.mean)
+
+
+def _label(images: Catalog, item: int) -> str | list[str] | float:
+    """What is true of an image, as fastai's blocks take it."""
+    truth = images.targets[item]
+    if images.outputs.target == "number":
+        return float(truth)
+    if images.outputs.target == "labels":
+        return [images.classes[code] for code in np.flatnonzero(truth)]
+    return images.classes[int(truth)]
 
 
 def split_loader(dls: DataLoaders, images: Catalog, split: str, batch_size: int) -> PixelDL:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from fastai.data.core import TfmdDL
-from fastai.torch_core import TensorCategory, TensorImage
+from fastai.torch_core import TensorBase, TensorCategory, TensorImage, TensorMultiCategory
 from fastcore.basics import chunked
 
 from ensemble.dataset.geometry import RandomCrop
@@ -20,6 +20,7 @@ from ensemble.learn.stored_image import StoredImage, to_device
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
+TARGET_TENSORS = {"class": TensorCategory, "labels": TensorMultiCategory, "number": TensorBase}
 GROUP_BYTES = 64 << 20  # float pixels that a GPU augments at once: small batches are too many calls
 
 
@@ -115,15 +116,16 @@ class PixelDL(TfmdDL):
         return map(self.do_batch, chunks)
 
     def do_batch(self, indices: Sequence[int]) -> tuple[Any, ...]:
-        """(TensorImage uint8,) or (TensorImage, TensorCategory) of these positions."""
+        """(TensorImage uint8,) or (TensorImage, what the loss compares with) of these positions."""
         images, *labels = self.dataset.tls
         items = [images.items[i] for i in indices]
         stored_image = self.stored_image
         pixels = TensorImage(stored_image.read(items, self.crop, self.crop_seed))
         if not labels:
             return (pixels,)
-        codes = stored_image.images.codes[np.array(items, dtype=np.int64)]
-        return pixels, TensorCategory(to_device(codes))
+        targets = stored_image.images.encoded[np.array(items, dtype=np.int64)]
+        kind = TARGET_TENSORS[stored_image.images.outputs.target]
+        return pixels, kind(to_device(targets))
 
 
 def one_ahead(work: Callable[[Input], Output], inputs: Iterable[Input]) -> Iterator[Output]:

@@ -12,7 +12,11 @@ from ensemble.dataset.tables import Images
 from ensemble.events import Progress
 from ensemble.learn.amp import autocast
 from ensemble.learn.callbacks import nothing
-from ensemble.learn.catalog import Array, Catalog
+from ensemble.learn.catalog import Catalog
+from ensemble.learn.outputs import Outputs
+from ensemble.targets import Array
+
+CLASSES = Outputs()
 
 
 def _window(x: Tensor, top: float, left: float, share: float) -> Tensor:
@@ -58,8 +62,12 @@ def probabilities(
     views: tuple[str, ...],
     precision: str,
     progress: Progress = nothing,
+    outputs: Outputs = CLASSES,
 ) -> Array:
-    """(images, classes) float32 in the loader's order: the mean over the plain image and its TTA views."""
+    """(images, classes) float32 in the loader's order: the mean over the plain image and its TTA views.
+
+    Probabilities of classes or labels, or values, as outputs says.
+    """
     network.eval()
     batches: list[Array] = []
     waiting: list[Tensor] = []  # a GPU works on the next batch while the last one is fetched
@@ -67,7 +75,7 @@ def probabilities(
         for x, *_ in loader:
             progress(len(batches) + len(waiting), len(loader))
             probs = [
-                _softmax(network, view, precision)
+                _predicted(network, view, precision, outputs)
                 for view in all_views(x.as_subclass(Tensor), views)
             ]
             batches += [batch.cpu().numpy() for batch in waiting]
@@ -75,18 +83,16 @@ def probabilities(
     return np.concatenate([*batches, *(batch.cpu().numpy() for batch in waiting)])
 
 
-def _softmax(network: nn.Module, x: Tensor, precision: str) -> Tensor:
+def _predicted(network: nn.Module, x: Tensor, precision: str, outputs: Outputs) -> Tensor:
     x = x.contiguous(memory_format=torch.channels_last)
     with autocast(precision, x.device):
         logits = network(x)
-    probs: Tensor = logits.double().softmax(1)
-    return probs
+    return outputs.activation(logits.double())
 
 
 def with_unreadable(probs: Array, images: Images, catalog: Catalog, split: str) -> Array:
-    """A row for every image of a split: an unreadable one gets the class shares of the training images."""
+    """A row for every image of a split: an unreadable one gets the training images' shares, or mean."""
     readable = catalog.rows[catalog.splits[split]] >= 0
-    counts = catalog.train_counts
-    rows = np.tile((counts / counts.sum()).astype(np.float32), (len(images), 1))
+    rows = np.tile(catalog.prior, (len(images), 1))
     rows[readable] = probs
     return rows

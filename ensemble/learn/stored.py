@@ -14,16 +14,17 @@ from torch import nn
 from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry
 from ensemble.learn import models
-from ensemble.learn.catalog import Array
 from ensemble.learn.device import device
 from ensemble.learn.load_weights import load_exactly
 from ensemble.learn.micro_batch import at_a_size_that_fits
+from ensemble.learn.outputs import Outputs
 from ensemble.learn.predict import probabilities
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.stored_image import ToSize
 from ensemble.learn.weights import MODEL, check_has_weights
 from ensemble.recipe import Recipe
 from ensemble.runs import StoredRun
+from ensemble.targets import Array
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class StoredNetwork:
     network: nn.Module
     transforms: list[Callable[[TensorImage], TensorImage]]
     views: tuple[str, ...]
+    outputs: Outputs
     precision: str
     batch_size: int
 
@@ -88,7 +90,7 @@ class StoredNetwork:
         x = TensorImage(torch.from_numpy(pixels).permute(0, 3, 1, 2)).to(device())
         for transform in self.transforms:
             x = transform(x)
-        return probabilities(self.network, [(x,)], self.views, self.precision)
+        return probabilities(self.network, [(x,)], self.views, self.precision, outputs=self.outputs)
 
 
 def stored_network(run: StoredRun, of_refit: bool = False) -> StoredNetwork:
@@ -109,6 +111,7 @@ def stored_network(run: StoredRun, of_refit: bool = False) -> StoredNetwork:
         network=network.to(device()).to(memory_format=torch.channels_last).eval(),
         transforms=[IntToFloatTensor(), ToSize(preprocess.geometry), normalize],
         views=record.tta,
+        outputs=Outputs(recipe.data.target, record.scale, recipe.data.clip),
         precision=record.precision if on_gpu else "fp32",
         batch_size=2 * (record.micro_batch or record.batch_size),
     )

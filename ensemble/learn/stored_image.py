@@ -15,8 +15,9 @@ from torch import Tensor
 from ensemble.dataset.geometry import Geometry, RandomCrop
 from ensemble.dataset.pixel_store import PixelStore, Streamed
 from ensemble.dataset.pixels import cropped_pixels, decode_pixels, in_threads, must_stay_readable
-from ensemble.learn.catalog import Array, Catalog
+from ensemble.learn.catalog import Catalog
 from ensemble.learn.device import device
+from ensemble.targets import Array
 
 RESIDENT_SHARE = 0.25  # of a GPU's free memory that stored pixels may take
 

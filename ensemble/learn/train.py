@@ -88,6 +88,7 @@ def _record(
     n_images = len(built.images.readable("train")) * len(fitting.history)
     return TrainingRecord(
         preprocessing=built.preprocess.as_json(),
+        scale=built.images.outputs.scale,
         tta=recipe.views,
         batch_size=fitting.micro_batch.batch,
         micro_batch=fitting.micro_batch.size,
@@ -184,7 +185,8 @@ def _refit(
     record = run.record()
     preprocess = Preprocess.of(record)
     mean_std = (preprocess.mean, preprocess.std)
-    built = set_up(job, data.joined(), RunStore(run.folder.parent), emit, start, mean_std)
+    store = RunStore(run.folder.parent)
+    built = set_up(job, data.joined(), store, emit, start, mean_std, record.scale)
     n_images = len(built.images.readable("train"))
     epochs = ", then ".join(f"{n} epochs {name}" for name, n in by_phase.items())
     emit(Note(run.id, f"refit: {n_images:,} images of train + valid, {epochs}"))
@@ -213,7 +215,8 @@ def _valid(built: BuiltLearner, recipe: Recipe, data: DataSet, watch: Progress) 
     ids = np.array(data.valid.ids)[rows]
     groups = None if data.valid.groups is None else np.array(data.valid.groups)[rows]
     probs = _probabilities(built, recipe, "valid", watch)
-    return Predictions(ids, data.classes, probs, images.codes[positions], groups)
+    truth = images.targets[positions]
+    return Predictions(ids, data.classes, probs, truth, groups, data.target)
 
 
 def _test(
@@ -224,9 +227,8 @@ def _test(
     probs = with_unreadable(
         _probabilities(built, recipe, "test", watch), data.test, built.images, "test"
     )
-    return Predictions(
-        np.array(data.test.ids), data.classes, probs, _targets(data.test, built.images)
-    )
+    truth = _targets(data.test, built.images)
+    return Predictions(np.array(data.test.ids), data.classes, probs, truth, target=data.target)
 
 
 def _probabilities(built: BuiltLearner, recipe: Recipe, part: str, watch: Progress) -> Any:
@@ -240,20 +242,22 @@ def _of_rows(built: BuiltLearner, recipe: Recipe, rows: np.ndarray, watch: Progr
 
     def predict(size: int) -> Any:
         loader = dls.test_dl(rows.tolist(), bs=size)
-        return probabilities(network, loader, recipe.views, built.precision, watch)
+        outputs = built.images.outputs
+        return probabilities(network, loader, recipe.views, built.precision, watch, outputs)
 
     return at_a_size_that_fits(predict, 2 * dls.train.bs)[0]
 
 
 def _targets(test: Images, images: Catalog) -> np.ndarray | None:
-    return None if test.labels is None else images.codes[images.splits["test"]]
+    return None if test.labels is None else images.targets[images.splits["test"]]
 
 
 def _dropped(images: Catalog) -> Iterator[str]:
+    prior = {"class": "class shares", "labels": "label shares", "number": "mean"}
     fate = {
         "train": "dropped",
         "valid": "dropped",
-        "test": "given the class shares of the training images",
+        "test": f"given the {prior[images.outputs.target]} of the training images",
     }
     for part, bad in images.unreadable.items():
         if bad:

@@ -28,6 +28,16 @@ class LabelsFile(Section):
     label: str = Field(description="the column that names the class")
 
 
+class LabelColumns(Section):
+    """Several labels per image, in a column of 0 and 1 for each."""
+
+    file: str = Field(description="the CSV file, under data.path")
+    id: str = Field(description="the column that names the image")
+    columns: tuple[str, ...] = Field(
+        strict=False, min_length=2, description="the columns that say 0 or 1, one for each label"
+    )
+
+
 class LabelsPattern(Section):
     """Labels that the file names hold, as in cat.0.jpg."""
 
@@ -74,6 +84,9 @@ class Folds(Section):
 
 
 BY_PATTERN = Discriminator(lambda v: "pattern" if "pattern" in dict(v) else "file")
+BY_LABELS = Discriminator(
+    lambda v: next((key for key in ("pattern", "columns") if key in dict(v)), "file")
+)
 Valid = Annotated[
     Annotated[str, Text]
     | Annotated[Fraction, Number]
@@ -90,8 +103,10 @@ Test = Annotated[
 Labels = Annotated[
     Annotated[str, Text]
     | Annotated[
-        Annotated[LabelsFile, Tag("file")] | Annotated[LabelsPattern, Tag("pattern")],
-        BY_PATTERN,
+        Annotated[LabelsFile, Tag("file")]
+        | Annotated[LabelColumns, Tag("columns")]
+        | Annotated[LabelsPattern, Tag("pattern")],
+        BY_LABELS,
         Map,
     ],
     BY_KIND,
@@ -139,8 +154,25 @@ class Data(Section):
     labels: Labels = Field(
         "labels.csv",
         description=(
-            "csv: the file (first column id, second the label), {file:, id:, label:}, or {pattern:}"
+            "csv: the file (first column id, second the label), {file:, id:, label:}, "
+            "{file:, id:, columns: [...]} or {pattern:}"
         ),
+    )
+    target: Literal["class", "labels", "number"] = Field(
+        "class",
+        description="class (one label per image), labels (several) or number (a value per image)",
+    )
+    separator: str | None = Field(
+        None,
+        min_length=1,
+        description='target labels: the mark between the labels of a cell, such as " "; null: found',
+    )
+    clip: bool = Field(
+        False, description="target number: true keeps predictions in the range of the labels"
+    )
+    rare: Literal["refuse", "keep"] = Field(
+        "refuse",
+        description="a class with one image: refuse, or keep it in training, out of validation",
     )
     sample_submission: str | None = Field(
         None, description="the competition's sample submission, under data.path"

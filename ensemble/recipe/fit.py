@@ -88,6 +88,12 @@ class Fit(Section):
     penalty: dict[str, Penalty] = Field(
         default_factory=dict, description="module name: {l1:, l2:}, such as dense: {l2: 0.01}"
     )
+    loss: Literal["auto", "mse"] = Field(
+        "auto",
+        description=(
+            "auto (class: cross-entropy, labels: binary cross-entropy, number: smooth L1) or mse"
+        ),
+    )
     label_smoothing: float = Field(
         0.0, ge=0, lt=1, description="share of every label spread over all classes, 0 to below 1"
     )

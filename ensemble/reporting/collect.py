@@ -19,7 +19,7 @@ from ensemble.reporting.mistakes import N_SHOWN, mistakes_of
 from ensemble.reporting.thumbnails import Thumbnails
 from ensemble.reporting.values import BlendView, GroupView, RecipeView, Report, RunView
 from ensemble.runs import Damaged, Listing, Run, StoredRun, history_of, range_test_of
-from ensemble.runs.groups import by_validation_rows
+from ensemble.runs.groups import by_scores, by_validation_rows
 
 MAX_COMPARED = 12  # recipes; with more, Holm's correction leaves hardly any difference
 MAX_WITH_IMAGES = 16  # runs whose misclassified images are shown, for the page's size
@@ -71,7 +71,7 @@ def _without_mismatched_folds(listing: Listing) -> Listing:
 def _group(runs: Sequence[Run], submissions: Submissions, progress: Progress) -> GroupView:
     images = images_of(runs)
     thumbnails = thumbnails_of(images, runs)
-    best_first = sorted(runs, key=lambda run: (-run.scores.accuracy, run.scores.log_loss, run.id))
+    best_first = sorted(runs, key=by_scores)
     views = tuple(_run(rank, run, thumbnails) for rank, run in enumerate(best_first, start=1))
     blend, why_no_blend = _blend(runs, submissions, thumbnails)
     return GroupView(
@@ -137,14 +137,14 @@ def _recipe(side: Side, verdict: str) -> RecipeView:
         name=side.name,
         runs=side.runs,
         accuracy=_accuracy([run.valid() for run in side.runs], side.runs[0]),
-        log_loss=float(np.mean([run.scores.log_loss for run in side.runs])),
+        log_loss=float(np.mean([run.scores.log_loss or 0.0 for run in side.runs])),
         seconds=float(np.mean([run.total_seconds for run in side.runs])),
         versus_best=verdict,
     )
 
 
 def _mean_accuracy(side: Side) -> float:
-    return float(np.mean([run.scores.accuracy for run in side.runs]))
+    return float(np.mean([run.scores.accuracy or 0.0 for run in side.runs]))
 
 
 def _versus_first(sides: Sequence[Side]) -> dict[str, str]:

@@ -102,7 +102,7 @@ def plot_loss(axes: Axes, history: Sequence[EpochEnded]) -> str:
 
 def plot_accuracy(axes: Axes, history: Sequence[EpochEnded]) -> str:
     """Validation accuracy by epoch; marks the best epoch and where a phase begins."""
-    accuracy = [epoch.accuracy for epoch in history]
+    accuracy = [math.nan if epoch.accuracy is None else epoch.accuracy for epoch in history]
     _plot_by_epoch(axes, history, accuracy, ORANGE, "s", "validation")
     _mark_epochs(axes, history)
     axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))

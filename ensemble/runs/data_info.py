@@ -18,7 +18,8 @@ class DataInfo(Stored):
     n_valid: int = Field(ge=1, le=LARGEST)
     n_test: Count = 0
     target: Target = Field("class", description="what is predicted for an image")
-    majority: float = Field(
+    majority: float | None = Field(
+        None,
         ge=0,
         le=1,
         description="accuracy on the validation rows of always naming the most common class",

@@ -135,8 +135,12 @@ def _scores(folds: Sequence[StoredRun]) -> Scores:
     )
 
 
-def _mean_over_rows(folds: Sequence[StoredRun], values: Sequence[float]) -> float:
-    return float(np.average(values, weights=[fold.data.n_rows for fold in folds]))
+def _mean_over_rows(folds: Sequence[StoredRun], values: Sequence[float | None]) -> float | None:
+    """None where a fold has none."""
+    numbers = [value for value in values if value is not None]
+    if len(numbers) < len(folds):
+        return None
+    return float(np.average(numbers, weights=[fold.data.n_rows for fold in folds]))
 
 
 def _training(folds: Sequence[StoredRun]) -> TrainingRecord | None:

@@ -15,6 +15,11 @@ def by_recipe(runs: Iterable[Run]) -> list[list[Run]]:
     return _grouped(runs, lambda run: run.recipe_key)
 
 
+def by_scores(run: Run) -> tuple[float, float, str]:
+    """Sorts runs: the most accurate first, then the smallest log loss, then the id."""
+    return -(run.scores.accuracy or 0.0), run.scores.log_loss or 0.0, run.id
+
+
 def _grouped(runs: Iterable[Run], key: Callable[[Run], tuple[str, str]]) -> list[list[Run]]:
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in runs:

@@ -18,12 +18,17 @@ LARGEST_DRAWN = 1e12  # a diverged loss may be anything, but no axis ends at 1e3
 COLUMNS = ("epoch", "phase", "train_loss", "valid_loss", "accuracy", "seconds", "is_best")
 
 
+OptionalShare = Annotated[
+    Annotated[float, Field(ge=0, le=1)] | None, BeforeValidator(lambda cell: cell or None)
+]
+
+
 class _Epoch(BaseModel):
     phase: str = Field(max_length=100)
     epoch: int = Field(ge=1, le=MAX_ROWS)
     train_loss: float
     valid_loss: float
-    accuracy: float = Field(ge=0, le=1)
+    accuracy: OptionalShare = None
     seconds: float = Field(ge=0, le=1e12)
     is_best: bool
     score: Annotated[float | None, BeforeValidator(lambda cell: cell or None)] = None
@@ -50,7 +55,7 @@ def history_csv(history: Sequence[EpochEnded]) -> str:
     rows.writerow([*COLUMNS[:2], *extra, *COLUMNS[2:]])
     for epoch in history:
         amounts = (epoch.train_loss, epoch.valid_loss, epoch.accuracy, epoch.seconds)
-        cells = [f"{amount:.6g}" for amount in amounts]
+        cells = ["" if amount is None else f"{amount:.6g}" for amount in amounts]
         score = ["" if epoch.score is None else f"{epoch.score:.6g}"] * len(extra)
         rows.writerow([epoch.epoch, epoch.phase, *score, *cells, int(epoch.is_best)])
     return out.getvalue()

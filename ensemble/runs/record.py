@@ -31,6 +31,15 @@ class LrFind(Stored):
     note: str = ""
 
 
+class NumberScale(Stored):
+    """What standardizes the numbers that a network learns: those of its training images."""
+
+    mean: float
+    deviation: float = Field(gt=0, description="standard deviation")
+    least: float
+    most: float
+
+
 class TrainingRecord(Stored):
     """How a network was trained, with which settings in effect, and how long it took.
 
@@ -39,6 +48,9 @@ class TrainingRecord(Stored):
     """
 
     preprocessing: dict[str, Any] = Field(description="how an image becomes the network's input")
+    scale: NumberScale | None = Field(
+        None, description="of data.target: number, in the numbers' own unit; null for others"
+    )
     tta: tuple[str, ...] = ()
     batch_size: Count = Field(description="images per step of the optimizer")
     micro_batch: Count | None = Field(

@@ -110,7 +110,7 @@ class Run(Stored):
 
     def check_score(self, accuracy: float) -> None:
         """Check that run.json states this accuracy, that of valid.npz. Raises DamagedError."""
-        if abs(accuracy - self.scores.accuracy) > 1e-6:
+        if self.scores.accuracy is not None and abs(accuracy - self.scores.accuracy) > 1e-6:
             raise DamagedError(
                 f"{self.folder / 'run.json'}: states accuracy {self.scores.accuracy:.4f}, "
                 f"valid.npz has {accuracy:.4f}"
@@ -216,7 +216,8 @@ class StoredRun(Run):
                 self.read_predictions(name)
         valid = self.valid()
         assert valid.targets is not None
-        self.check_score(metrics.accuracy(valid.probs, valid.targets))
+        if valid.target == "class":
+            self.check_score(metrics.accuracy(valid.probs, valid.targets))
 
     def check_file(self, name: str) -> None:
         """Check that a file is the one that run.json was written for. Raises DamagedError.

@@ -14,14 +14,17 @@ from ensemble.runs.record import Amount, Stored
 
 
 class Scores(Stored):
-    """How a run does on its validation rows; log loss positive, in nats."""
+    """How a run does on its validation rows; log loss positive, in nats.
+
+    accuracy and log_loss are null where images do not have one class each.
+    """
 
     metric: str | None = Field(None, description="data.metric, null without one")
     score: float | None = Field(
         None, description="its value, null where the rows or the classes do not define it"
     )
-    accuracy: float = Field(ge=0, le=1)
-    log_loss: Amount
+    accuracy: float | None = Field(ge=0, le=1)
+    log_loss: Amount | None
 
 
 def metric_of(data: DataInfo, classes: Sequence[str]) -> Metric | None:
@@ -47,9 +50,10 @@ def score_by_metric(data: DataInfo, predictions: Predictions) -> float | None:
 def scores_of(valid: Predictions, data: DataInfo) -> Scores:
     """The scores of predictions on labeled validation rows."""
     assert valid.targets is not None
+    is_class = valid.target == "class"
     return Scores(
         metric=data.metric,
         score=score_by_metric(data, valid),
-        accuracy=metrics.accuracy(valid.probs, valid.targets),
-        log_loss=metrics.log_loss(valid.probs, valid.targets),
+        accuracy=metrics.accuracy(valid.probs, valid.targets) if is_class else None,
+        log_loss=metrics.log_loss(valid.probs, valid.targets) if is_class else None,
     )

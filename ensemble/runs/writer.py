@@ -177,6 +177,7 @@ def _data_info(recipe: "Recipe", data: "DataSet", trained: Trained) -> DataInfo:
         metric=recipe.data.metric,
         positive=recipe.data.positive,
         class_counts=trained.class_counts,
+        mean=trained.record.scale and trained.record.scale.mean,
         is_grouped=data.valid.groups is not None,
         unreadable=trained.unreadable,
     )

@@ -175,7 +175,7 @@ class TestBatches:
                 for mine, file in zip(shown, table.files, strict=True)
             )
             if part == "test":
-                assert [data.classes[code] for code in images.codes[images.splits[part]]] == list(
+                assert [data.classes[code] for code in images.targets[images.splits[part]]] == list(
                     table.labels
                 )
         x, y = dls.valid.one_batch()
@@ -459,7 +459,7 @@ class TestSamePicture:
         images, _ = served(recipe)
         data = load(recipe.data)
         for part, table in zip(("train", "valid", "test"), data.tables, strict=True):
-            assert [data.classes[code] for code in images.codes[images.splits[part]]] == list(
+            assert [data.classes[code] for code in images.targets[images.splits[part]]] == list(
                 table.labels
             )
         mine = images.rows[images.splits["train"]][list(data.train.ids).index("a/first")]

@@ -132,7 +132,7 @@ def test_an_unreadable_row_gets_the_class_shares_and_the_others_their_own():
         files=(),
         classes=("x", "y"),
         rows=np.array([0, 1, 2, 3, -1, 4, -1, 5, 6]),
-        codes=np.array([0, 0, 0, 1, 1, -1, -1, -1, -1]),
+        targets=np.array([0, 0, 0, 1, 1, -1, -1, -1, -1]),
         splits={"train": np.arange(5), "test": np.arange(5, 9)},
         unreadable={},
         hashes={},
