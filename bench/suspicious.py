@@ -92,7 +92,7 @@ def is_suspicious(
     members: dict[str, Member], accuracy: float, previous: PreviousSubmission | None
 ) -> bool:
     mixture = Mixture(dict.fromkeys(members, 1 / len(members)), False, None)
-    test = mixture.of({name: member.test for name, member in members.items()})
+    test = mixture.of({name: member.test for name, member in members.items()}, {})
     return bool(suspicions(members, mixture, test, text_of(test), accuracy, previous))
 
 
@@ -110,7 +110,7 @@ def main() -> None:
                     current = dict(list(members.items())[:3])
                     earlier = dict(list(members.items())[3:])
                     mixture = Mixture(dict.fromkeys(earlier, 1 / 3), False, None)
-                    test = mixture.of({key: member.test for key, member in earlier.items()})
+                    test = mixture.of({key: member.test for key, member in earlier.items()}, {})
                     previous = PreviousSubmission("last.csv", answers(text_of(test)), accuracy)
                     wrong = [
                         {key: change(member) for key, member in current.items()}

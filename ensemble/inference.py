@@ -66,7 +66,9 @@ class Predictor:
         path = named_manifest(name, folder)
         manifest = read_manifest(path)
         problem = f"{path}: cannot predict"
-        return cls(members_of(manifest, store, (manifest.network_file,), problem), manifest.mixture)
+        return cls(
+            members_of(manifest, store, manifest.files_to_predict, problem), manifest.mixture
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -122,7 +124,7 @@ def predict(
         files = [files[row] for row in rows]
         if rule:
             emit(Note(out.name, f"the sample's ids fit the images only {rule}"))
-    batches = _Batches(predictor.mixture, _networks(predictor))
+    batches = _Batches(predictor, _networks(predictor))
 
     def progress(n_done: int) -> None:
         emit(Step(out.name, "predicting", n_done, len(files)))
@@ -207,8 +209,9 @@ def _networks(predictor: Predictor) -> "Networks":
 class _Batches:
     """Predicts blocks of images; unscaled: files whose bit depth no training image had."""
 
-    def __init__(self, mixture: Mixture, networks: "Networks") -> None:
-        self.mixture = mixture
+    def __init__(self, predictor: Predictor, networks: "Networks") -> None:
+        self.mixture = predictor.mixture
+        self.references = predictor.mixture.references(predictor.runs)
         self.networks = networks
         self.readers = {network.input_format for member in networks.values() for network in member}
         self.decodings = {(reader.geometry.least_side, reader.ranges) for reader in self.readers}
@@ -246,7 +249,7 @@ class _Batches:
     def probabilities(self, ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
         """The predictions of one block, in the order of its ids."""
         members = {run_id: partial(self._member, run_id, ids, decoded) for run_id in self.networks}
-        mixed = self.mixture.of(members)
+        mixed = self.mixture.of(members, self.references)
         rows = np.argsort(np.argsort(ids))  # members are aligned by sorted ids
         return replace(mixed, ids=ids, probs=mixed.probs[rows], is_checked=True)
 

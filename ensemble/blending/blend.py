@@ -14,6 +14,7 @@ from ensemble.blending.folds import seed_from
 from ensemble.blending.mixture import Mixture
 from ensemble.blending.options import Options
 from ensemble.blending.pool import FitRows, Pool, open_pool
+from ensemble.blending.ranks import check_ranks
 from ensemble.blending.rating import Rating, Table, rate, verdict
 from ensemble.blending.scoring import ACCURACY, Scoring, all_values, scoring_of
 from ensemble.blending.selection import Group
@@ -82,7 +83,7 @@ class Blend:
     in_sample: dict[str, float]
     run_scores: dict[str, float]
     diversity: Diversity
-    calibrated: Calibrated
+    calibrated: Calibrated | None
     mixture: Mixture
     predictions: Predictions | None
     test: TestScores | None
@@ -155,8 +156,10 @@ def make_blend(
     options = options or Options()
     group = selection.choose_group(runs, data)
     selection.check_target(group.runs)
-    pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log)
+    pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log, options.is_rank)
     scoring, metric_note = scoring_of(group.runs, options.metric, pool.classes, positive)
+    if options.is_rank:
+        check_ranks(scoring.metric)
     options = replace(options, metric=scoring.name)
     archs = [selection.short_arch(run.arch) for run in group.runs]
     rows = scoring.fit_rows(pool)
@@ -165,9 +168,11 @@ def make_blend(
     table = rate(pool, options, archs, seed, scoring)
     members = _members(group.runs, table.blend_weights, reasons)
     mixed = pool.mixed(np.array([*table.fold_weights, table.blend_weights]))
-    calibrated = _calibrate(mixed, pool, table, seed)
+    calibrated = None if options.is_rank else _calibrate(mixed, pool, table, seed)
     mixture = _mixture(members, options, calibrated)
-    predictions = mixture.of_test({member.run.id: member.run for member in members})
+    by_id = {member.run.id: member.run for member in members}
+    predictions = mixture.of_test(by_id)
+    probs = mixture.of_probabilities.of_test(by_id) if options.is_rank else predictions
     best = group.runs[int(np.argmax(table.weights[0]))]
     names = [run.id for run in group.runs]
     return Blend(
@@ -181,12 +186,12 @@ def make_blend(
         missing=table.missing,
         metric_note=metric_note,
         run_scores=dict(zip(names, scoring.member_values(rows).tolist(), strict=True)),
-        in_sample=all_values(mixture.calibrated(mixed[-1]), pool.targets, pool.classes, scoring),
+        in_sample=_in_sample(mixture, mixed[-1], pool, scoring),
         diversity=diversity(pool, table.outcomes, table.rule, scoring, table.blend_weights > 0),
         calibrated=calibrated,
         mixture=mixture,
         predictions=predictions,
-        test=_test_scores(predictions, best, members[0].run, seed, scoring),
+        test=_test_scores(predictions, probs, best, members[0].run, seed, scoring),
     )
 
 
@@ -228,34 +233,49 @@ def _calibrate(mixed: Array, pool: Pool, table: Table, seed: int) -> Calibrated:
     return calibrate(mixed[-1], list(mixed[:-1]), fold_of, pool.targets, pool.groups, seed)
 
 
-def _mixture(members: Sequence[Member], options: Options, calibrated: Calibrated) -> Mixture:
+def _mixture(members: Sequence[Member], options: Options, calibrated: Calibrated | None) -> Mixture:
+    is_applied = calibrated is not None and options.calibrate and calibrated.helps
     return Mixture(
         weights={member.run.id: member.weight for member in members},
         is_log=options.is_log,
-        calibration=calibrated.calibration if options.calibrate and calibrated.helps else None,
+        calibration=calibrated.calibration if calibrated and is_applied else None,
         of_refits=all(member.run.refit_epochs is not None for member in members),
+        is_rank=options.is_rank,
     )
 
 
+def _in_sample(mixture: Mixture, mixed: Array, pool: Pool, scoring: Scoring) -> dict[str, float]:
+    """Every metric of the blend, of ranks that alone which reads ranks; mixed is (rows, classes)."""
+    if mixture.is_rank:
+        return {scoring.name: float(scoring.metric.values(mixed, pool.targets))}
+    return all_values(mixture.calibrated(mixed), pool.targets, pool.classes, scoring)
+
+
 def _test_scores(
-    blend: Predictions | None, best: Run, member: Run, seed: int, scoring: Scoring
+    blend: Predictions | None,
+    mean: Predictions | None,
+    best: Run,
+    member: Run,
+    seed: int,
+    scoring: Scoring,
 ) -> TestScores | None:
     """The test scores of the blend and of the run that is best on validation; they choose nothing.
 
+    Accuracy and log loss are those of the mean of probabilities, also where ranks are averaged.
     Raises MismatchError if the best run predicts other test rows than the members.
     """
-    if blend is None or blend.targets is None or not best.data.n_test:
+    if blend is None or blend.targets is None or mean is None or not best.data.n_test:
         return None
     of_refits = best.refit_epochs is not None and member.refit_epochs is not None
     tests = {run.id: run.test_refit if of_refits else run.test for run in (best, member)}
     single = dict(zip(sorted(tests), aligned(tests), strict=True))[best.id]
-    hits = metrics.hits(blend.probs, blend.targets)
+    hits = metrics.hits(mean.probs, blend.targets)
     best_hits = metrics.hits(single.probs, blend.targets)
     accuracy = metrics.wilson(float(hits.mean()), len(hits))
     by_accuracy = TestScores(
         n_rows=len(hits),
         accuracy=accuracy,
-        log_loss=metrics.bootstrap_mean(metrics.losses(blend.probs, blend.targets), seed),
+        log_loss=metrics.bootstrap_mean(metrics.losses(mean.probs, blend.targets), seed),
         best=best.id,
         best_accuracy=float(best_hits.mean()),
         difference=metrics.paired_difference(hits, best_hits),

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ensemble.blending.folds import N_FOLDS, N_NESTED
-from ensemble.blending.pool import MEMORY, Pool, normalized, scale
+from ensemble.blending.pool import MEMORY, Pool, finished, scale
 from ensemble.metrics import Metric
 from ensemble.predictions import Array
 
@@ -30,13 +30,13 @@ def out_of_fold(pool: Pool, fold_of: Array, weights: Array) -> Iterator[Array]:
     for start in range(0, len(weights), n_at_once):
         chunk = weights[start : start + n_at_once]
         total = np.zeros((len(chunk), *shape))
-        for m, member in enumerate(pool.read()):
+        for m, member in enumerate(pool.averaged()):
             scores = np.ascontiguousarray(scale(member.probs, pool.is_log).T)
             for blend, by_fold in zip(total, chunk[:, :, m], strict=True):
                 if by_fold.any():
                     blend += by_fold[fold_of] * scores
         for blend in total:
-            yield normalized(blend.T).T if pool.is_log else blend
+            yield finished(blend.T, pool.is_log, pool.is_rank).T
 
 
 def contributions(pool: Pool, metric: Metric, fold_of: Array, weights: Array) -> Array:

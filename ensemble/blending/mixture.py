@@ -7,6 +7,7 @@ import numpy as np
 
 from ensemble.blending.calibration import Calibration
 from ensemble.blending.pool import mix
+from ensemble.blending.ranks import ranked, reference_of
 from ensemble.errors import MismatchError
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
@@ -16,14 +17,20 @@ from ensemble.runs import Run
 class Mixture:
     """How members are averaged.
 
-    Weights by run id, whether logarithms are averaged, the calibration of the average, and whether
-    the members' refits predict.
+    Weights by run id, whether logarithms are averaged, the calibration of the average, whether the
+    members' refits predict, and whether ranks among the validation rows are averaged.
     """
 
     weights: Mapping[str, float]
     is_log: bool
     calibration: Calibration | None
     of_refits: bool = False
+    is_rank: bool = False
+
+    @property
+    def of_probabilities(self) -> "Mixture":
+        """The same without ranks, for what needs probabilities."""
+        return replace(self, is_rank=False)
 
     def of_test(self, runs: Mapping[str, Run]) -> Predictions | None:
         """The blended test probabilities of these runs, None without a test set.
@@ -38,7 +45,8 @@ class Mixture:
             without_test = min(set(names) - set(with_test))
             raise MismatchError(f"{without_test} has no test predictions, {with_test[0]} has")
         return self.of(
-            {name: runs[name].test_refit if self.of_refits else runs[name].test for name in names}
+            {name: runs[name].test_refit if self.of_refits else runs[name].test for name in names},
+            self.references(runs),
         )
 
     def of_valid(self, runs: Mapping[str, Run]) -> Predictions:
@@ -46,15 +54,31 @@ class Mixture:
 
         Raises MismatchError, DamagedError.
         """
-        return self.of({name: runs[name].valid for name in self.weights})
+        return self.of({name: runs[name].valid for name in self.weights}, self.references(runs))
 
-    def of(self, members: Mapping[str, Callable[[], Predictions]]) -> Predictions:
+    def references(self, runs: Mapping[str, Run]) -> dict[str, Array]:
+        """By run id the validation distribution that gives ranks, nothing where none are averaged.
+
+        Raises DamagedError.
+        """
+        names = self.weights if self.is_rank else ()
+        return {name: reference_of(runs[name].valid()) for name in names}
+
+    def of(
+        self,
+        members: Mapping[str, Callable[[], Predictions]],
+        references: Mapping[str, Array],
+    ) -> Predictions:
         """The blend of the members' predictions, by run id, for the same rows.
 
         Raises MismatchError, DamagedError.
         """
-        weights = np.array([[self.weights[name] for name in sorted(self.weights)]])
-        member, (probs,) = mix(aligned(members), weights, self.is_log)
+        names = sorted(self.weights)
+        weights = np.array([[self.weights[name] for name in names]])
+        averaged = aligned(members)
+        if self.is_rank:
+            averaged = ranked(zip(averaged, [references[name] for name in names], strict=True))
+        member, (probs,) = mix(averaged, weights, self.is_log, self.is_rank)
         return replace(member, probs=self.calibrated(probs), groups=None, is_checked=True)
 
     def calibrated(self, probs: Array) -> Array:

@@ -8,7 +8,7 @@ from ensemble.blending.weighting import CHOICES
 from ensemble.errors import MetricError, SelectionError
 from ensemble.metrics import Metric, metric_named
 
-AVERAGES = ("arithmetic", "geometric")
+AVERAGES = ("arithmetic", "geometric", "rank")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Options:
             option = getattr(self, key)
             if option not in names:
                 raise SelectionError(f"--{key} {option} is not one of {', '.join(names)}")
+        if self.is_rank and self.calibrate:
+            raise SelectionError(
+                "--calibrate: ranks are no probabilities\nuse --average arithmetic or geometric"
+            )
         if not 0 <= self.min_acc <= 1:
             raise SelectionError(f"--min-acc {self.min_acc}: from 0 to 1 is allowed")
         for key in ("per_arch", "max_members"):
@@ -60,6 +64,11 @@ class Options:
     def is_log(self) -> bool:
         """Whether logarithms are averaged."""
         return self.average == "geometric"
+
+    @property
+    def is_rank(self) -> bool:
+        """Whether ranks are averaged."""
+        return self.average == "rank"
 
     @property
     def selection(self) -> Selection:

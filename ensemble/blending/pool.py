@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from ensemble.blending.margins import Margins, Pairs
+from ensemble.blending.ranks import ranked
 from ensemble.metrics import FLOOR, TIE, predicted
 from ensemble.predictions import Array, Predictions, aligned
 
@@ -34,7 +35,17 @@ class Pool:
     true: Array
     pairs: Pairs
     is_log: bool
+    is_rank: bool
     read: Callable[[], Iterator[Predictions]]
+
+    def averaged(self) -> Iterator[Predictions]:
+        """Members with what is averaged, up to `scale`: ranks in place of probabilities.
+
+        Margins, and with them hits and losses, stay those of the mean of probabilities.
+        """
+        if not self.is_rank:
+            return self.read()
+        return ranked((member, np.sort(member.probs[:, 1])) for member in self.read())
 
     @cached_property
     def hits(self) -> Array:
@@ -79,7 +90,7 @@ class Pool:
         if self.score_bytes > MEMORY:
             return None
         scores = np.empty((len(self.true), len(self.classes), len(self.targets)))
-        for member_scores, member in zip(scores, self.read(), strict=True):
+        for member_scores, member in zip(scores, self.averaged(), strict=True):
             member_scores[:] = scale(member.probs, self.is_log).T
         return scores
 
@@ -98,7 +109,7 @@ class Pool:
 
         weights is (blends, members).
         """
-        return mix(self.read(), weights, self.is_log)[1]
+        return mix(self.averaged(), weights, self.is_log, self.is_rank)[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,7 +172,7 @@ class FitRows:
         )
 
 
-def open_pool(members: Members, is_log: bool = False) -> Pool:
+def open_pool(members: Members, is_log: bool = False, is_rank: bool = False) -> Pool:
     """Read every member once and keep what is small. Raises MismatchError, DamagedError."""
     read = _reader(members)
     labels, true = [], []
@@ -190,6 +201,7 @@ def open_pool(members: Members, is_log: bool = False) -> Pool:
         true=np.stack(true),
         pairs=_open_pairs(may_win, must_win, targets, is_log),
         is_log=is_log,
+        is_rank=is_rank,
         read=read,
     )
 
@@ -231,7 +243,7 @@ def scale(probs: Array, is_log: bool) -> Array:
 
 
 def mix(
-    members: Iterator[Predictions], weights: Array, is_log: bool = False
+    members: Iterator[Predictions], weights: Array, is_log: bool = False, is_rank: bool = False
 ) -> tuple[Predictions, Array]:
     """Weighted means, added member by member in order.
 
@@ -248,7 +260,18 @@ def mix(
                 if weight:
                     blend += weight * scores
     assert total is not None
-    return member, normalized(total) if is_log else total
+    return member, finished(total, is_log, is_rank)
+
+
+def finished(sums: Array, is_log: bool, is_rank: bool) -> Array:
+    """What a blend answers with, from sums of what is averaged, (..., classes).
+
+    Means of ranks are often equal, which rounding errors must not hide from the area under the ROC
+    curve.
+    """
+    if is_rank:
+        return np.round(sums, 12)
+    return normalized(sums) if is_log else sums
 
 
 def normalized(logs: Array) -> Array:

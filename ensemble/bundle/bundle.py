@@ -64,7 +64,7 @@ def make_bundle(manifest_path: Path, store: RunStore, folder: Path, fp16: bool =
             raise SubmissionError(f"{path}: exists\nremove it, or choose another --out")
     manifest = read_manifest(manifest_path)
     problem = f"{manifest.path}: cannot be bundled"
-    runs = members_of(manifest, store, (manifest.network_file,), problem)
+    runs = members_of(manifest, store, manifest.files_to_predict, problem)
     try:
         remove_unfinished(folder)
         with staged_folder(folder) as staging:

@@ -32,7 +32,10 @@ MinScore = Annotated[
         "--min-score", metavar="X", help="validation score that a run must reach, by the metric"
     ),
 ]
-Average = Annotated[str, typer.Option(help="arithmetic or geometric means")]
+Average = Annotated[
+    str,
+    typer.Option(help="arithmetic, geometric or rank: means of ranks, for roc_auc of two classes"),
+]
 Calibrate = Annotated[bool, typer.Option("--calibrate", help="apply the calibration that is shown")]
 OnData = Annotated[
     str | None, typer.Option("--data", metavar="NAME", help="the data set, if runs use several")

@@ -149,6 +149,9 @@ def _beside(rating: Rating, metric: str, has_interval: bool) -> str:
 
 def _calibration(blend: Blend) -> None:
     calibrated = blend.calibrated
+    if calibrated is None:
+        say("ranks are averaged; accuracy and log loss are those of the mean of probabilities")
+        return
     calibration, before, after = calibrated.calibration, calibrated.before, calibrated.after
     losses = f"log loss {before.log_loss:.4f} → {after.log_loss:.4f}"
     if not calibrated.helps:
@@ -267,7 +270,7 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
         "gain": {run: None if math.isnan(gain) else gain for run, gain in blend.gains.items()},
         "disagreement": blend.diversity.disagreement.tolist(),
         "double_fault": blend.diversity.double_fault.tolist(),
-        "calibration": asdict(blend.calibrated),
+        "calibration": asdict(blend.calibrated) if blend.calibrated else None,
         "test": asdict(blend.test) if blend.test else None,
         "submission": str(submission.path) if submission else None,
         "answer": submission.shape.answer if submission else None,

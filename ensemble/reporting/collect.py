@@ -177,7 +177,7 @@ def _blend(
     try:
         blend = make_blend(runs, options)
         by_id = {member.run.id: member.run for member in blend.members}
-        mistakes = mistakes_of(blend.mixture.of_valid(by_id), thumbnails)
+        mistakes = mistakes_of(blend.mixture.of_probabilities.of_valid(by_id), thumbnails)
         return BlendView(blend, mistakes, submission, members == by_id.keys()), ""
     except EnsembleError as error:
         return None, str(error).splitlines()[0]

@@ -49,6 +49,11 @@ class Manifest:
         return (*PREDICTIONS, REFIT_PREDICTIONS) if self.mixture.of_refits else PREDICTIONS
 
     @property
+    def files_to_predict(self) -> tuple[str, ...]:
+        """The files of each member that predict any image: its network, and what gives ranks."""
+        return (self.network_file, *(PREDICTIONS[:1] if self.mixture.is_rank else ()))
+
+    @property
     def network_file(self) -> str:
         """The file of each member that holds the network behind its test predictions."""
         return REFIT_NETWORK if self.mixture.of_refits else NETWORK
@@ -124,7 +129,7 @@ def manifest_content(
             "cross_fitted": blend.valid.as_dict(),
             "in_sample": blend.in_sample,
             "table": [rating.as_dict() for rating in blend.table],
-            "calibrated": asdict(blend.calibrated),
+            "calibrated": asdict(blend.calibrated) if blend.calibrated else None,
             "test": asdict(blend.test) if blend.test else None,
         },
         "unreadable_test_images": list(unreadable),
@@ -167,6 +172,7 @@ def read_manifest(path: Path) -> Manifest:
         stored.options.is_log,
         Calibration(calibration.temperature, calibration.floor) if calibration else None,
         stored.refits,
+        stored.options.is_rank,
     )
     manifest = Manifest(
         path=path,

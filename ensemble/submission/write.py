@@ -15,6 +15,7 @@ from ensemble.errors import SubmissionError
 from ensemble.files import not_written, write_text
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
+from ensemble.submission.choices import POSITIVE, PROBABILITIES
 from ensemble.submission.ledger import NAME as LEDGER
 from ensemble.submission.manifest import manifest_content
 from ensemble.submission.readback import N_EXAMPLES, rows_in_words
@@ -69,6 +70,11 @@ def write_submission(
         meaning_of(runs, answer, positive, blend.options.metric),
     )
     shape = shape_of(sample.file if sample else None, predictions, meaning)
+    if blend.options.is_rank and shape.answer not in (PROBABILITIES, POSITIVE):
+        raise SubmissionError(
+            f"--average rank: ranks choose no class, and the submission asks for {shape.answer}\n"
+            "use --average arithmetic, or --answer probabilities"
+        )
     rows, notes = _matched(shape, predictions)
     text = _text_of(shape, predictions, rows)
     digest = hashlib.sha256(text.encode()).hexdigest()
