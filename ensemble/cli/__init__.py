@@ -33,6 +33,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "submit": competition.submit,
     "predict": competition.predict,
     "bundle": delivery.bundle,
+    "export": delivery.export,
     "report": report.report,
     "doctor": report.doctor,
 }

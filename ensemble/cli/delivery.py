@@ -1,4 +1,4 @@
-"""Commands that carry a blend elsewhere: `ens bundle`."""
+"""Commands that carry runs and blends elsewhere: `ens bundle`, `ens export`."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ensemble.cli.options import Runs
+from ensemble.cli.options import Runs, same
+from ensemble.errors import EnsembleError
 
 Submissions = Annotated[
     Path, typer.Option("--submissions", metavar="DIR", help="folder of the submissions")
@@ -41,3 +42,40 @@ def bundle(
     display.next_commands(
         f"ens predict IMAGES --blend {folder}/{shlex.quote(manifest.name)} --runs {folder}/runs --out new.csv"
     )
+
+
+def export(
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="a run's id, with all its folds")
+    ] = None,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="PATH", help="the .onnx to write; with --blend a folder"),
+    ] = None,
+    blend: Annotated[
+        str | None,
+        typer.Option("--blend", metavar="NAME", help="the blend of this submission or manifest"),
+    ] = None,
+    runs: Runs = None,
+    submissions: Submissions = Path("submissions"),
+) -> None:
+    """Write a run or a blend as ONNX, checked against torch: pixels in, probabilities out."""
+    from ensemble import display
+    from ensemble.bundle.export import export_blend, export_run
+    from ensemble.display.delivery import show_exported
+    from ensemble.runs import RunStore
+    from ensemble.submission.stored_blends import named_manifest
+
+    if (run is None) == (blend is None) or to is None:
+        raise EnsembleError(
+            "choose what to export: `ens export RUN --to FILE.onnx` "
+            "or `ens export --blend NAME --to FOLDER`"
+        )
+    store = RunStore(runs)
+    if run is not None:
+        exported = [export_run(store.get(run), to)]
+    else:
+        exported = export_blend(named_manifest(str(blend), submissions), store, to)
+    show_exported(exported)
+    source = f"--run {shlex.quote(run)}" if run else f"--blend {shlex.quote(str(blend))}"
+    display.next_commands(f"ens predict IMAGES {source} --out new.csv{same(runs)}")

@@ -1,6 +1,9 @@
 """Show what was written to be used elsewhere."""
 
+from collections.abc import Sequence
+
 from ensemble.bundle.bundle import Bundle
+from ensemble.bundle.export import Exported
 from ensemble.display.text import count, say
 
 
@@ -22,6 +25,14 @@ def show_bundle(bundle: Bundle, fp16: bool) -> None:
         )
     elif fp16:
         say("fp16: what it changes was not measured, as the images of the data set are not here")
+
+
+def show_exported(exported: Sequence[Exported]) -> None:
+    """Each graph, its size, and how far it is from torch."""
+    for graph in exported:
+        size = _megabytes(graph.path.stat().st_size)
+        difference = f"probabilities differ from torch's by at most {graph.difference:.1g}"
+        say(f"{graph.path}: {size}; {difference} on 32 made-up images")
 
 
 def _megabytes(n_bytes: int) -> str:

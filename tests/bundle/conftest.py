@@ -5,8 +5,10 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from ensemble.blending import make_blend
 from ensemble.engines.local import train_all
@@ -71,6 +73,21 @@ def blended(request, tmp_path_factory, tiny_images):
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("ENS_CACHE", str(folder / "cache"))
         return trained(folder, tiny_images, request.param)
+
+
+@pytest.fixture
+def new_images(tmp_path):
+    """/kaggle/input of a competition whose hidden test images are other ones than before."""
+    rng, folder = np.random.default_rng(1), tmp_path / "input" / "competitions" / "birds"
+    (folder / "test").mkdir(parents=True)
+    ids = [f"new{i}" for i in range(9)]
+    for i, image_id in enumerate(ids):
+        color = np.array([(180, 60, 60), (60, 60, 180), (60, 180, 60)][i % 3])
+        pixels = (color + rng.normal(0, 40, (40, 50, 3))).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "test" / f"{image_id}.png")
+    rows = "".join(f"{image_id},red\n" for image_id in ids)
+    (folder / "sample_submission.csv").write_text(f"id,label\n{rows}")
+    return tmp_path / "input"
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import ensemble
 from ensemble.blending import make_blend
@@ -23,21 +22,6 @@ from ensemble.events import ignore
 from ensemble.inference import Predictor, predict
 from ensemble.runs import RunStore
 from ensemble.submission import write_submission
-
-
-@pytest.fixture
-def new_images(tmp_path):
-    """/kaggle/input of a competition whose hidden test images are other ones than before."""
-    rng, folder = np.random.default_rng(1), tmp_path / "input" / "competitions" / "birds"
-    (folder / "test").mkdir(parents=True)
-    ids = [f"new{i}" for i in range(9)]
-    for i, image_id in enumerate(ids):
-        color = np.array([(180, 60, 60), (60, 60, 180), (60, 180, 60)][i % 3])
-        pixels = (color + rng.normal(0, 40, (40, 50, 3))).clip(0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(folder / "test" / f"{image_id}.png")
-    rows = "".join(f"{image_id},red\n" for image_id in ids)
-    (folder / "sample_submission.csv").write_text(f"id,label\n{rows}")
-    return tmp_path / "input"
 
 
 def predicted(predictor, images, out, sample=None):

@@ -10,7 +10,7 @@ from ensemble.engines.deadline import Deadline
 from ensemble.engines.jobs import Pruned
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
-from ensemble.events import EpochEnded, RunLeft, Step, ignore
+from ensemble.events import EpochEnded, RunLeft, Step
 from ensemble.runs import RunStore
 from ensemble.runs.job import jobs_of
 
