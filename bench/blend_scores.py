@@ -12,7 +12,9 @@ or ordinal (members confuse neighbours). Printed for each weighting: mean (cross
 its standard error and as a share of an interval's half-width, the same for the in-sample score, and
 how often the 95 % interval contains the truth, with its binomial interval; the same for the interval
 of the difference from the best member; and how often the rows were too few for an interval, which
-counts as neither covered nor missed. Pooled and cell by cell.
+counts as neither covered nor missed. Pooled and cell by cell. The bench fails (exit status 1) where
+coverage pooled is below 93 %, where the 95 % upper limit of a cell of 1,000 rows or more is below
+92 %, of the score or of the difference, or where the bias is clearly above a quarter half-width.
 """
 
 import argparse
@@ -172,8 +174,12 @@ def report(competitions: list[dict[str, Any]], metric: str) -> list[dict[str, An
         n_known = int(has_interval.sum())
         for i, name in enumerate(rows[0]["names"]):
             bias, optimism = value[:, i] - truth[:, i], in_sample[:, i] - truth[:, i]
-            known, known_lead = inside[has_interval, i], lead_inside[has_interval, i]
-            covered = metrics.wilson(float(known.mean()), n_known) if n_known else None
+            covered, lead_covered = (
+                metrics.wilson(float(contains[has_interval, i].mean()), n_known)
+                if n_known
+                else None
+                for contains in (inside, lead_inside)
+            )
             lines.append(
                 {
                     "metric": metric,
@@ -187,11 +193,30 @@ def report(competitions: list[dict[str, Any]], metric: str) -> list[dict[str, An
                     "coverage": covered.value if covered else None,
                     "coverage_low": covered.low if covered else None,
                     "coverage_high": covered.high if covered else None,
-                    "difference_coverage": float(known_lead.mean()) if n_known else None,
+                    "difference_coverage": lead_covered.value if lead_covered else None,
+                    "difference_coverage_high": lead_covered.high if lead_covered else None,
                     "too_few": len(rows) - n_known,
                 }
             )
     return lines
+
+
+def failures(lines: list[dict[str, Any]]) -> list[str]:
+    """What breaks the rules of the head of this file, in words."""
+    broken = []
+    for line in lines:
+        if line["coverage"] is None:
+            continue
+        name = f"{line['metric']}, {line['cell']}, {line['weights']}"
+        is_pooled = line["cell"] == "all"
+        for key in ("coverage", "difference_coverage"):
+            if is_pooled and line[key] < 0.93:
+                broken.append(f"{name}: {key} {line[key]:.1%}, 93 % are required")
+            if not is_pooled and line["cell"][1] >= 1000 and line[f"{key}_high"] < 0.92:
+                broken.append(f"{name}: {key} at most {line[f'{key}_high']:.1%}, 92 % are required")
+        if abs(line["bias"]) - 2 * line["bias_se"] > line["half_width"] / 4:
+            broken.append(f"{name}: bias {line['bias']:+.4f}, half-width {line['half_width']:.4f}")
+    return broken
 
 
 def show(lines: list[dict[str, Any]]) -> None:
@@ -254,6 +279,15 @@ def main() -> None:
     print(f"{n_competitions:,} competitions in {minutes:.1f} minutes")
     if options.out:
         options.out.write_text(json.dumps(lines))
+    conclude(lines)
+
+
+def conclude(lines: list[dict[str, Any]]) -> None:
+    """Print what breaks the rules; exit with status 1 if anything does."""
+    broken = failures(lines)
+    for problem in broken:
+        print(f"FAILED {problem}")
+    raise SystemExit(1 if broken else 0)
 
 
 if __name__ == "__main__":
