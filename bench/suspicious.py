@@ -14,6 +14,7 @@ import numpy as np
 from ensemble.blending.mixture import Mixture
 from ensemble.predictions import Array, Predictions
 from ensemble.submission.answers import answers
+from ensemble.submission.choices import PROBABILITIES
 from ensemble.submission.suspicious import PreviousSubmission, suspicions
 
 CLASSES, N_WORLDS = ("a", "b", "c", "d"), 200
@@ -93,7 +94,9 @@ def is_suspicious(
 ) -> bool:
     mixture = Mixture(dict.fromkeys(members, 1 / len(members)), False, None)
     test = mixture.of({name: member.test for name, member in members.items()}, {})
-    return bool(suspicions(members, mixture, test, text_of(test), accuracy, previous))
+    return bool(
+        suspicions(members, mixture, test, text_of(test), PROBABILITIES, accuracy, previous)
+    )
 
 
 def main() -> None:

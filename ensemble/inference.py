@@ -23,12 +23,13 @@ from ensemble.files import atomic_path
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run, RunStore
 from ensemble.submission.check import check
-from ensemble.submission.choices import PROBABILITIES
+from ensemble.submission.choices import PROBABILITIES, VALUES
 from ensemble.submission.manifest import members_of, read_manifest
 from ensemble.submission.sample import meaning_of
 from ensemble.submission.shape import Meaning, Shape, cells, matched_rows, shape_of_sample
 from ensemble.submission.stored_blends import named_manifest
 from ensemble.submission.write import csv_writer
+from ensemble.targets import Target
 
 if TYPE_CHECKING:
     from ensemble.learn.stored import InputFormat, StoredNetwork
@@ -75,6 +76,11 @@ class Predictor:
         """The class names, sorted."""
         return tuple(sorted(next(iter(self.runs.values())).classes))
 
+    @property
+    def target(self) -> Target:
+        """What its members predict."""
+        return next(iter(self.runs.values())).data.target
+
     def meaning(self, answer: str | None = None, positive: str | None = None) -> Meaning:
         """What the runs hold about the cells of a submission; the arguments override it.
 
@@ -116,8 +122,14 @@ def predict(
         _check_output(path, sources, force)
     ids, files = input_images(inputs)
     _check_output(out, [Path(file) for file in files] if out.exists() else [], force)
-    columns = ("id", *predictor.classes)
-    shape = Shape(columns, tuple(ids), PROBABILITIES, class_of_column=predictor.classes)
+    target = predictor.target
+    shape = Shape(
+        columns=("id", *predictor.classes),
+        ids=tuple(ids),
+        answer=VALUES if target == "number" else PROBABILITIES,
+        class_of_column=predictor.classes,
+        target=target,
+    )
     if sample is not None:
         shape = shape_of_sample(sample, predictor.classes, meaning or predictor.meaning())
         rows, rule = matched_rows(shape, ids)

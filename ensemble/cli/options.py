@@ -49,12 +49,21 @@ Patterns = Annotated[
     list[str] | None, typer.Argument(metavar="PATTERN", help="run ids or recipes, with * and ?")
 ]
 Answer = Annotated[
-    Literal["probabilities", "positive_probability", "class_name", "class_index"] | None,
+    Literal[
+        "probabilities",
+        "positive_probability",
+        "class_name",
+        "class_index",
+        "labels",
+        "top_k",
+        "values",
+    ]
+    | None,
     typer.Option(
         "--answer",
         metavar="NAME",
         help="what a cell means, instead of data.answer: probabilities, positive_probability, "
-        "class_name or class_index",
+        "class_name, class_index, labels, top_k or values",
     ),
 ]
 Positive = Annotated[

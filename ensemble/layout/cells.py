@@ -11,7 +11,8 @@ from ensemble.layout.questions import Inquiry, Question
 from ensemble.layout.table import Table
 from ensemble.metrics import metric_named
 from ensemble.metrics.class_numbers import named_positive
-from ensemble.submission.answer import AnswerReading, read_answer
+from ensemble.submission.answer import read_answer
+from ensemble.submission.choices import AnswerReading
 
 DEFAULT_METRICS: dict[Target, str] = {"class": "accuracy", "labels": "f1_samples", "number": "rmse"}
 

@@ -120,7 +120,15 @@ Group = Annotated[
     ],
     BY_KIND,
 ]
-Answer = Literal["probabilities", "positive_probability", "class_name", "class_index"]
+Answer = Literal[
+    "probabilities",
+    "positive_probability",
+    "class_name",
+    "class_index",
+    "labels",
+    "top_k",
+    "values",
+]
 
 
 class Data(Section):
@@ -211,7 +219,7 @@ class Data(Section):
         None,
         description=(
             "what a cell of the submission means: probabilities, positive_probability, "
-            "class_name or class_index; null: as the sample shows it"
+            "class_name, class_index, labels, top_k or values; null: as the sample shows it"
         ),
     )
     skip_missing: bool = Field(

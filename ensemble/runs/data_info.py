@@ -34,6 +34,9 @@ class DataInfo(Stored):
     answer: str | None = Field(None, description="what a cell of the submission means")
     metric: str | None = Field(None, description="what the competition scores by")
     positive: str | None = None
+    separator: str | None = Field(
+        None, description="what is between the labels in the training table's cells, null without"
+    )
     class_counts: dict[str, Count] = Field(
         default_factory=dict, description="readable training images of each class"
     )

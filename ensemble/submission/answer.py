@@ -17,48 +17,38 @@ from ensemble.metrics.class_numbers import (
     number,
 )
 from ensemble.submission.choices import (
-    ANSWERS,
     CLASS_INDEX,
     CLASS_NAME,
+    LABELS,
     POSITIVE,
     PROBABILITIES,
-    Choice,
+    TOP_K,
+    VALUES,
+    AnswerReading,
     choices_of,
     listed,
     positions,
     positive_choices,
+    refused,
 )
 from ensemble.submission.class_names import columns_problem, is_other_number, matched_columns
+from ensemble.submission.listing import SEPARATORS
 from ensemble.submission.sample_table import SampleTable, read_sample
+from ensemble.submission.target_answers import (
+    answer_of_labels,
+    answer_of_number,
+    problem_of_answer,
+)
+from ensemble.targets import Target
 
 PROBABILITY_METRICS = {"roc_auc", "log_loss"}
 NAME_METRICS = {
-    *("accuracy", "balanced_accuracy", "quadratic_kappa"),
-    *("f1", "f1_macro", "f1_micro", "f1_weighted", "f1_samples", "f2_samples"),
+    *("accuracy", "balanced_accuracy", "quadratic_kappa", "map", "top_k_accuracy"),
+    *("f1", "f1_macro", "f1_micro", "f1_weighted", "f1_min"),
 }
-_ONE_ONLY = "`--answer class_name` writes the most probable class alone"
 _NUMBERS_ARE_NAMES = "the classes are numbers, so a number is a class name"
 _NAME_OR_PROBABILITY = (CLASS_NAME, POSITIVE)
 _ANY_OF_TWO = (CLASS_NAME, CLASS_INDEX, POSITIVE)
-
-
-@dataclass(frozen=True)
-class AnswerReading:
-    """What a cell means, and why; positive is the class of a probability.
-
-    Choices are left where it can mean several things, or where the class of a probability is not
-    known. Without an answer and without choices the sample does not fit the classes.
-    """
-
-    answer: str | None
-    positive: str | None
-    choices: tuple[Choice, ...]
-    reason: str
-
-    @property
-    def is_open(self) -> bool:
-        """Whether something is left to choose or to change."""
-        return self.answer is None or bool(self.choices)
 
 
 @dataclass(frozen=True)
@@ -75,12 +65,13 @@ def read_answer(
     answer: str | None,
     metric: str | None,
     positive: str | None,
+    target: Target = "class",
 ) -> AnswerReading:
-    """What a cell of this sample submission means; the last three are the recipe's keys.
+    """What a cell of this sample submission means; the last four are the recipe's keys.
 
     Raises DataError for a file that is not a table.
     """
-    return answer_of(read_sample(sample), classes, answer, metric, positive)
+    return answer_of(read_sample(sample), classes, answer, metric, positive, target)
 
 
 def answer_of(
@@ -89,11 +80,20 @@ def answer_of(
     answer: str | None = None,
     metric: str | None = None,
     positive: str | None = None,
+    target: Target = "class",
 ) -> AnswerReading:
     """What a cell of this table means: as `answer` says, else as the cells show it."""
+    if len(table.columns) < 2:
+        return refused(
+            f"needs an id column and at least one more; it has only {table.columns[0]!r}"
+        )
+    if target == "labels":
+        return answer_of_labels(table, classes, answer, metric)
+    if target == "number":
+        return answer_of_number(table, answer)
     problem = _problem(table, classes, answer)
     if problem:
-        return _refused(problem)
+        return refused(problem)
     if len(table.columns) > 2:
         return AnswerReading(PROBABILITIES, None, (), "one column for each class")
     if answer is not None:
@@ -106,17 +106,21 @@ def answer_of(
 
 
 def answer_without_sample(
-    classes: Sequence[str], answer: str | None, positive: str | None
+    classes: Sequence[str],
+    answer: str | None,
+    positive: str | None,
+    target: Target = "class",
 ) -> AnswerReading:
-    """What the cells mean where no sample shows it: class names, unless `answer` says otherwise."""
-    if answer is not None and answer not in ANSWERS:
-        return _refused(_unknown(answer))
-    reason = f"the answer is set to {answer}" if answer else "no sample submission: class names"
-    return _with_positive(answer or CLASS_NAME, reason, classes, positive)
-
-
-def _refused(problem: str) -> AnswerReading:
-    return AnswerReading(None, None, (), problem)
+    """What the cells mean where no sample shows it: class names, labels or values, unless `answer`
+    says otherwise.
+    """
+    problem = problem_of_answer(answer, target)
+    if problem:
+        return refused(problem)
+    default = {"class": CLASS_NAME, "labels": LABELS, "number": VALUES}[target]
+    words = default.replace("class_name", "class names")
+    reason = f"the answer is set to {answer}" if answer else f"no sample submission: {words}"
+    return _with_positive(answer or default, reason, classes, positive)
 
 
 def _with_positive(
@@ -124,14 +128,14 @@ def _with_positive(
 ) -> AnswerReading:
     """A decided answer with the class of a probability, or with the question which class it is."""
     if answer == CLASS_INDEX and len(classes) == 2 and positive == min(classes):
-        return _refused(
+        return refused(
             f"class_index means {positions(classes)}, but positive is {positive!r}\n"
             f"add `--positive {shlex.quote(max(classes))}`, or train on classes named 0 and 1"
         )
     if answer != POSITIVE:
         return AnswerReading(answer, None, (), reason)
     if len(classes) != 2:
-        return _refused(_not_two(reason, classes))
+        return refused(_not_two(reason, classes))
     if positive is None and are_zero_and_one(classes):
         return AnswerReading(POSITIVE, named_positive(classes), (), reason)
     for name in classes:
@@ -144,11 +148,9 @@ def _with_positive(
 
 def _problem(table: SampleTable, classes: Sequence[str], answer: str | None) -> str:
     """Why this table cannot have this answer, or ""."""
-    columns = table.columns
-    if answer is not None and answer not in ANSWERS:
-        return _unknown(answer)
-    if len(columns) < 2:
-        return f"needs an id column and at least one more; it has only {columns[0]!r}"
+    columns, problem = table.columns, problem_of_answer(answer, "class")
+    if problem:
+        return problem
     cells = {*table.rows[0][1:], *(table.cells if len(columns) == 2 else ())} - set(classes)
     odd = next((cell for cell in sorted(cells) if is_other_number(cell)), None)
     if odd is not None:
@@ -160,10 +162,6 @@ def _problem(table: SampleTable, classes: Sequence[str], answer: str | None) -> 
     if answer not in (None, PROBABILITIES):
         return f"one column for each class: its cells are probabilities, not {answer}"
     return ""
-
-
-def _unknown(answer: str) -> str:
-    return f"answer {answer[:100]!r} is not one of {', '.join(ANSWERS)}"
 
 
 def _not_two(reason: str, classes: Sequence[str]) -> str:
@@ -194,10 +192,19 @@ def _inferred(cells: set[str], classes: Sequence[str], metric: str | None) -> _C
 
 def _of_texts(cells: set[str], classes: Sequence[str], metric: str | None) -> _Candidates:
     """A column of texts: class names, or what stands for them."""
-    several = next((cell for cell in sorted(cells) if _lists_classes(cell, classes)), None)
+    several = next(
+        (
+            cell
+            for cell in sorted(cells)
+            if _lists_classes(cell, classes)
+            or (cell not in classes and _lists_only_classes(cell, classes))
+        ),
+        None,
+    )
     if several is not None:
-        problem = f"its cells list several classes, such as {several[:60]!r}: not supported yet"
-        return _Candidates((), f"{problem}\n{_ONE_ONLY}")
+        reason = f"its cells list several classes, such as {several[:60]!r}"
+        is_clear = all(_lists_only_classes(cell, classes) for cell in cells if cell)
+        return _Candidates((TOP_K,) if is_clear else (TOP_K, CLASS_NAME), reason)
     if len(cells) > 1 and not _names_any(cells, classes):
         examples = " and ".join(repr(cell[:40]) for cell in sorted(cells)[:2])
         return _open(f"its cells, such as {examples}, are none of the classes", classes)
@@ -233,7 +240,7 @@ def _by_metric(cell: Decimal, classes: Sequence[str], metric: str | None) -> _Ca
     evidence = f"its cells are all {cell}, the classes {listed(classes)}"
     if metric in PROBABILITY_METRICS:
         return _Candidates((POSITIVE,), f"{evidence}, and {metric} scores probabilities")
-    if metric in NAME_METRICS:
+    if metric is not None and metric.partition("@")[0] in NAME_METRICS:
         return _Candidates((CLASS_NAME,), f"{evidence}, and {metric} scores class names")
     state = "is not set" if metric is None else f"is {metric[:40]!r}"
     return _Candidates(
@@ -257,7 +264,16 @@ def _names_any(cells: set[str], classes: Sequence[str]) -> bool:
 
 
 def _lists_classes(cell: str, classes: Sequence[str]) -> bool:
-    """Whether a cell is several class names with spaces between them, and not itself one."""
-    words = cell.split()
-    are_numbers = class_numbers(classes) and all(number(word) is not None for word in words)
-    return len(words) > 1 and cell not in classes and bool(are_numbers or set(words) & {*classes})
+    """Whether a cell is several words, a class among them, and not itself a class."""
+    return cell not in classes and any(
+        not {*classes}.isdisjoint(cell.split(mark)) for mark in SEPARATORS if mark in cell
+    )
+
+
+def _lists_only_classes(cell: str, classes: Sequence[str]) -> bool:
+    """Whether a cell is class names with a mark between them, or as many numbers where those are."""
+    are_numbers = class_numbers(classes) is not None
+    return any(
+        all(part in classes or (are_numbers and number(part) is not None) for part in parts)
+        for parts in (cell.split(mark) for mark in SEPARATORS)
+    )

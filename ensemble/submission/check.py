@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ensemble.dataset.csvfile import read_csv
 from ensemble.errors import SubmissionError
-from ensemble.submission.choices import POSITIVE, PROBABILITIES
+from ensemble.submission.choices import LABELS, POSITIVE, PROBABILITIES, VALUES
+from ensemble.submission.listing import Listing
 from ensemble.submission.shape import Shape
 
 SUM_TOLERANCE = 1e-6
@@ -45,9 +46,35 @@ def _problem(cells: list[str], shape: Shape) -> str:
     """What is wrong with a row's cells, or ""."""
     cell = cells[0]
     if shape.answer in (PROBABILITIES, POSITIVE):
-        return _problem_of_probabilities(cells, shape.answer == PROBABILITIES)
+        is_share = shape.answer == PROBABILITIES and shape.target == "class"
+        return _problem_of_probabilities(cells, is_share)
+    if shape.answer == VALUES:
+        return _problem_of_value(cell)
+    if shape.answer == LABELS and shape.listing is None:
+        return "" if set(cells) <= {"0", "1"} else "a label that is neither 0 nor 1"
+    if shape.listing:
+        return _problem_of_list(cell, shape.listing)
     is_class = cell in shape.texts.values()
     return "" if is_class else f"{cell!r} is not a {shape.answer.replace('_', ' ')}"
+
+
+def _problem_of_value(cell: str) -> str:
+    try:
+        return "" if math.isfinite(float(cell)) else f"{cell!r} is not finite"
+    except ValueError:
+        return f"{cell!r} is not a number"
+
+
+def _problem_of_list(cell: str, listing: Listing) -> str:
+    if cell == listing.nothing and not listing.k:
+        return ""
+    names = cell.split(listing.separator)
+    if len(set(names)) < len(names):
+        return "a name appears twice"
+    if listing.k and len(names) != listing.k:
+        return f"{len(names)} names, expected {listing.k}"
+    odd = next((name for name in names if name not in listing.texts.values()), None)
+    return "" if odd is None else f"{odd!r} is not a name of a class or label"
 
 
 def _problem_of_probabilities(cells: list[str], must_sum_to_1: bool) -> str:

@@ -6,10 +6,16 @@ from dataclasses import dataclass
 
 from ensemble.metrics.class_numbers import named_positive
 from ensemble.numbers import count
+from ensemble.targets import Target
 
 PROBABILITIES, POSITIVE = "probabilities", "positive_probability"
 CLASS_NAME, CLASS_INDEX = "class_name", "class_index"
-ANSWERS = (PROBABILITIES, POSITIVE, CLASS_NAME, CLASS_INDEX)
+LABELS, TOP_K, VALUES = "labels", "top_k", "values"
+ANSWERS_OF: dict[Target, tuple[str, ...]] = {
+    "class": (PROBABILITIES, POSITIVE, CLASS_NAME, CLASS_INDEX, TOP_K),
+    "labels": (LABELS, PROBABILITIES, TOP_K),
+    "number": (VALUES,),
+}
 SHOWN = 4  # classes that a line lists
 
 
@@ -19,6 +25,30 @@ class Choice:
 
     options: str
     meaning: str
+
+
+@dataclass(frozen=True)
+class AnswerReading:
+    """What a cell means, and why; positive is the class of a probability.
+
+    Choices are left where it can mean several things, or where the class of a probability is not
+    known. Without an answer and without choices the sample does not fit the classes.
+    """
+
+    answer: str | None
+    positive: str | None
+    choices: tuple[Choice, ...]
+    reason: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether something is left to choose or to change."""
+        return self.answer is None or bool(self.choices)
+
+
+def refused(problem: str) -> AnswerReading:
+    """The reading of a sample that does not fit."""
+    return AnswerReading(None, None, (), problem)
 
 
 def choices_of(
@@ -31,6 +61,9 @@ def choices_of(
             choices += _of_probability(classes, positive)
         elif answer == CLASS_INDEX:
             meaning = f"its position among the sorted names, {positions(classes)}"
+            choices.append(Choice(f"--answer {answer}", meaning))
+        elif answer == TOP_K:
+            meaning = "the most probable classes, best first"
             choices.append(Choice(f"--answer {answer}", meaning))
         else:
             choices.append(Choice(f"--answer {answer}", f"the most probable of {listed(classes)}"))

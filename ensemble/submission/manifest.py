@@ -21,6 +21,7 @@ from ensemble.files import sha256
 from ensemble.runs import Run, RunStore
 from ensemble.submission.sample import Sample
 from ensemble.submission.shape import Meaning
+from ensemble.targets import Target
 
 FORMAT = 1
 PREDICTIONS, REFIT_PREDICTIONS = ("valid.npz", "test.npz"), "test_refit.npz"
@@ -96,6 +97,8 @@ class _StoredManifest(_Stored):
     answer: str | None = None
     metric: str | None = None
     positive: str | None = None
+    target: Target = "class"
+    separator: str | None = None
 
 
 def manifest_content(
@@ -193,7 +196,8 @@ def read_manifest(path: Path) -> Manifest:
 def _meaning(stored: _StoredManifest) -> Meaning | None:
     if stored.answer is None:
         return None
-    return Meaning(stored.answer, stored.metric, stored.positive)
+    settings = (stored.answer, stored.metric, stored.positive)
+    return Meaning(*settings, target=stored.target, separator=stored.separator)
 
 
 def read_options(path: Path) -> tuple[str, Options, frozenset[str]]:

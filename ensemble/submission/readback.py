@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from ensemble.submission.choices import CLASS_NAME, POSITIVE, PROBABILITIES
+from ensemble.submission.choices import CLASS_NAME, LABELS, POSITIVE, PROBABILITIES, VALUES
 from ensemble.submission.shape import Shape
 
 N_EXAMPLES = 3
@@ -31,6 +31,12 @@ def _image(sample_id: str, image: str) -> str:
 
 def cells_in_words(cells: Sequence[str], shape: Shape) -> str:
     """What the cells after an id say: `class 'cat'`, or `0.93 that it is 'dog'`."""
+    if shape.answer == VALUES:
+        return cells[0]
+    if shape.answer == LABELS:
+        return _labels_in_words(cells, shape)
+    if shape.listing:
+        return f"classes {cells[0]!r}, the most probable first"
     if shape.answer == PROBABILITIES:
         probs = list(map(float, cells))
         largest = max(probs)
@@ -41,3 +47,19 @@ def cells_in_words(cells: Sequence[str], shape: Shape) -> str:
     if shape.answer == CLASS_NAME and name == cells[0]:
         return f"class {name!r}"
     return f"{cells[0]}, that is class {name!r}"
+
+
+def _labels_in_words(cells: Sequence[str], shape: Shape) -> str:
+    if shape.listing:
+        return "no label" if cells[0] == shape.listing.nothing else f"labels {cells[0]!r}"
+    names = [name for name, cell in zip(shape.class_of_column, cells, strict=True) if cell == "1"]
+    return f"labels {', '.join(map(repr, names))}" if names else "no label"
+
+
+def n_without_label(path: Path, shape: Shape) -> int:
+    """The rows of a file of labels that are given none."""
+    if shape.answer != LABELS:
+        return 0
+    with path.open(encoding="utf-8", newline="") as stored:
+        _, *rows = csv.reader(stored, delimiter=shape.delimiter)
+    return sum(_labels_in_words(row[1:], shape) == "no label" for row in rows)

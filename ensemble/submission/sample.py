@@ -10,6 +10,7 @@ from ensemble.dataset.sample import sample_sha256
 from ensemble.errors import DataError, SubmissionError
 from ensemble.predictions import some
 from ensemble.runs import Run
+from ensemble.submission.choices import TOP_K
 from ensemble.submission.sample_table import read_sample
 from ensemble.submission.shape import Meaning
 
@@ -102,8 +103,10 @@ def meaning_of(
         metric = _agreed(runs, "metric")
     return Meaning(
         answer=answer or _agreed(runs, "answer"),
-        metric=None if answer else metric,
+        metric=metric if answer in (None, TOP_K) else None,
         positive=positive or _agreed(runs, "positive"),
+        target=runs[0].data.target,
+        separator=next((run.data.separator for run in runs if run.data.separator), None),
     )
 
 

@@ -4,36 +4,53 @@ The sample decides.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ensemble.dataset.filenames import same_form
 from ensemble.dataset.match import Names
 from ensemble.errors import SubmissionError
-from ensemble.metrics import predicted
+from ensemble.metrics import given_labels, predicted, ranked
 from ensemble.predictions import Array, Predictions
-from ensemble.submission.answer import AnswerReading, answer_of, answer_without_sample
-from ensemble.submission.choices import CLASS_INDEX, CLASS_NAME, POSITIVE, PROBABILITIES
+from ensemble.submission.answer import answer_of, answer_without_sample
+from ensemble.submission.choices import (
+    CLASS_INDEX,
+    CLASS_NAME,
+    LABELS,
+    POSITIVE,
+    PROBABILITIES,
+    TOP_K,
+    VALUES,
+    AnswerReading,
+)
 from ensemble.submission.class_names import matched_columns, spelled_names
+from ensemble.submission.listing import Listing, listing_of
 from ensemble.submission.sample_table import SampleTable, read_sample
+from ensemble.targets import Target
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """What is set about the cells: data.answer, data.metric and data.positive, or the options."""
+    """What is set about the cells: data.answer, data.metric and data.positive, or the options.
+
+    target is what the runs predict; separator is between labels where they were read.
+    """
 
     answer: str | None = None
     metric: str | None = None
     positive: str | None = None
+    target: Target = "class"
+    separator: str | None = None
 
 
 @dataclass(frozen=True)
 class Shape:
     """Columns and ids, in order and spelled as in the sample, and the meaning of the cells.
 
-    class_of_column: the class of each column after the id, for probabilities; texts: what is
-    written for each class, for class_name and class_index; spelling: where the sample spells a
-    class in another way than the runs, in words.
+    class_of_column: the class of each column after the id, for probabilities and for 0 and 1;
+    texts: what is written for each class, for class_name and class_index; listing: how a cell lists
+    several of them, for labels and top_k; spelling: where the sample spells a class in another way
+    than the runs, in words.
     """
 
     columns: tuple[str, ...]
@@ -44,6 +61,8 @@ class Shape:
     texts: Mapping[str, str] = field(default_factory=dict)
     delimiter: str = ","
     spelling: str = ""
+    target: Target = "class"
+    listing: Listing | None = None
 
 
 def shape_of(sample: Path | None, predictions: Predictions, meaning: Meaning) -> Shape:
@@ -51,14 +70,16 @@ def shape_of(sample: Path | None, predictions: Predictions, meaning: Meaning) ->
 
     Raises SubmissionError, DataError.
     """
+    meaning = replace(meaning, target=predictions.target)
     if sample is not None:
         return shape_of_sample(sample, predictions.classes, meaning)
     classes = sorted(predictions.classes)
-    reading = answer_without_sample(classes, meaning.answer, meaning.positive)
+    reading = answer_without_sample(classes, meaning.answer, meaning.positive, meaning.target)
     _check_decided("without a sample submission", reading)
-    names = tuple(classes) if reading.answer == PROBABILITIES else ("label",)
+    is_column_each = reading.answer in (PROBABILITIES, VALUES)
+    names = classes if is_column_each else ["labels" if reading.answer == LABELS else "label"]
     ids = tuple(predictions.ids.tolist())
-    return _shape(SampleTable(Path(), ("id", *names), [], ","), ids, reading, classes)
+    return _shape(SampleTable(Path(), ("id", *names), [], ","), ids, reading, classes, meaning)
 
 
 def shape_of_sample(sample: Path, classes: Sequence[str], meaning: Meaning | None = None) -> Shape:
@@ -68,19 +89,29 @@ def shape_of_sample(sample: Path, classes: Sequence[str], meaning: Meaning | Non
     repeated = _first_repeated(table.ids)
     if repeated is not None:
         raise SubmissionError(f"{sample}: the id {repeated!r} appears more than once")
-    reading = answer_of(table, classes, meaning.answer, meaning.metric, meaning.positive)
+    settings = (meaning.answer, meaning.metric, meaning.positive, meaning.target)
+    reading = answer_of(table, classes, *settings)
     _check_decided(str(sample), reading)
-    return _shape(table, table.ids, reading, classes)
+    return _shape(table, table.ids, reading, classes, meaning)
 
 
 def _shape(
-    table: SampleTable, ids: tuple[str, ...], reading: AnswerReading, classes: Sequence[str]
+    table: SampleTable,
+    ids: tuple[str, ...],
+    reading: AnswerReading,
+    classes: Sequence[str],
+    meaning: Meaning,
 ) -> Shape:
     assert reading.answer is not None
     class_of_column: tuple[str, ...] = ()
-    texts: dict[str, str] = {}
-    if reading.answer == PROBABILITIES:
+    texts: Mapping[str, str] = {}
+    listing: Listing | None = None
+    if reading.answer in (PROBABILITIES, LABELS):
         class_of_column = matched_columns(table.columns[1:], classes) or ()
+    if reading.answer in (LABELS, TOP_K) and not class_of_column:
+        settings = (reading.answer, meaning.separator, meaning.metric)
+        listing = listing_of(table.cells, classes, *settings)
+        texts = listing.texts
     elif reading.answer == CLASS_NAME:
         texts = spelled_names(table.cells, classes)
     elif reading.answer == CLASS_INDEX:
@@ -95,6 +126,8 @@ def _shape(
         texts=texts,
         delimiter=table.delimiter,
         spelling=_spelling(dict(written) if class_of_column else texts, reading.answer),
+        target=meaning.target,
+        listing=listing,
     )
 
 
@@ -160,6 +193,15 @@ def matched_rows(shape: Shape, stored_ids: Sequence[str]) -> tuple[list[int], st
 def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[list[str]]:
     """The text of every cell after the id, row by row."""
     probs, classes = predictions.probs[list(rows)], predictions.classes
+    if shape.answer == VALUES:
+        return [[_text(amount)] for amount in probs[:, 0].tolist()]
+    if shape.answer == LABELS:
+        return label_cells(shape, classes, given_labels(probs))
+    if shape.listing:
+        by_name = _by_name(classes)
+        best = ranked(probs[:, by_name])[:, : shape.listing.k].tolist()
+        names = [classes[i] for i in by_name]
+        return [[_joined(shape.listing, [names[i] for i in row])] for row in best]
     if shape.answer == PROBABILITIES:
         order = [classes.index(name) for name in shape.class_of_column]
         return [[_text(prob) for prob in row] for row in probs[:, order].tolist()]
@@ -168,11 +210,36 @@ def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[l
     return [[shape.texts[classes[i]]] for i in best_class(probs, classes)]
 
 
+def label_cells(shape: Shape, classes: Sequence[str], is_given: Array) -> list[list[str]]:
+    """The cells that give each row these labels, in the order of their names.
+
+    is_given is (images, classes), True or 1 where a label is given.
+    """
+    if shape.listing is None:
+        order = [classes.index(name) for name in shape.class_of_column]
+        return [[str(int(is_one)) for is_one in row] for row in is_given[:, order].tolist()]
+    rows = []
+    for row in is_given.tolist():
+        names = sorted(name for name, is_one in zip(classes, row, strict=True) if is_one)
+        rows.append([_joined(shape.listing, names)])
+    return rows
+
+
+def _joined(listing: Listing, names: Sequence[str]) -> str:
+    texts = [listing.texts[name] for name in names]
+    return listing.separator.join(texts) if texts else listing.nothing
+
+
+def _by_name(classes: Sequence[str]) -> list[int]:
+    """The positions of the classes in the order of their names."""
+    return sorted(range(len(classes)), key=lambda i: classes[i])
+
+
 def best_class(probs: Array, classes: Sequence[str]) -> list[int]:
     """Positions of the most probable classes; ties go to the first class name. probs is (images,
     classes).
     """
-    by_name = sorted(range(len(classes)), key=lambda i: classes[i])
+    by_name = _by_name(classes)
     return [by_name[i] for i in predicted(probs[:, by_name]).tolist()]
 
 

@@ -19,10 +19,12 @@ from ensemble.metrics import predicted
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
 from ensemble.submission.answers import answers
+from ensemble.submission.choices import TOP_K
 from ensemble.submission.ledger import Ledger
 
 # A test set whose class shares differ by this much from the training set's is nothing special.
 USUAL_SHIFT = 0.05
+USUAL_SHIFT_OF_VALUES = 0.5  # standard deviations of the predicted values
 
 
 @dataclass(frozen=True)
@@ -51,22 +53,45 @@ def suspicions(
     mixture: Mixture,
     predictions: Predictions,
     csv_text: str,
+    answer: str,
     accuracy: float,
     previous: PreviousSubmission | None,
 ) -> list[str]:
-    """Warnings about a blend's CSV, in words. accuracy is the blend's cross-fitted one."""
-    members = {run_id: runs[run_id] for run_id in mixture.weights}
-    warnings = [
-        _unusual_shares(runs, mixture.of_valid(runs), predictions),
-        _disagreeing_member(members, mixture.of_refits),
-        _unlike_previous(answers(csv_text), accuracy, previous) if previous else "",
-    ]
+    """Warnings about a blend's CSV with cells of this answer, in words.
+
+    accuracy is the blend's cross-fitted one.
+    Labels and numbers are compared with those on validation alone; lists of classes not with the
+    previous submission: how often two lists agree says little.
+    """
+    valid = mixture.of_valid(runs)
+    if predictions.target == "number":
+        warnings = [_unusual_values(valid, predictions)]
+    else:
+        warnings = [_unusual_shares(runs, valid, predictions)]
+    if predictions.target == "class":
+        members = {run_id: runs[run_id] for run_id in mixture.weights}
+        warnings.append(_disagreeing_member(members, mixture.of_refits))
+    if predictions.target == "class" and answer != TOP_K and previous:
+        warnings.append(_unlike_previous(answers(csv_text), accuracy, previous))
     return [warning for warning in warnings if warning]
 
 
+def _unusual_values(valid: Predictions, test: Predictions) -> str:
+    """Compare the mean value on the test images with that on validation."""
+    center, spread = float(valid.probs.mean()), float(valid.probs.std())
+    shift = abs(float(test.probs.mean()) - center)
+    chance = 2 * spread * math.sqrt(1 / len(test.ids) + 1 / len(valid.ids))
+    if shift <= USUAL_SHIFT_OF_VALUES * spread + chance:
+        return ""
+    return (
+        f"values: {test.probs.mean():.4g} on average on the test images, {center:.4g} on the "
+        f"validation images, where they differ by {spread:.4g}"
+    )
+
+
 def _unusual_shares(runs: Mapping[str, Run], valid: Predictions, test: Predictions) -> str:
-    """Compare the blend's class shares on the test images with the training images' and with those
-    on validation.
+    """Compare the blend's shares of classes or labels on the test images with the training images'
+    and with those on validation.
     """
     run = next(iter(runs.values()))
     share_by_class = dict(zip(run.classes, run.prior().tolist(), strict=True))
@@ -74,15 +99,16 @@ def _unusual_shares(runs: Mapping[str, Run], valid: Predictions, test: Predictio
     test_shares, valid_shares = test.probs.mean(0), valid.probs.mean(0)
     # twice the mean distance of a random sample of this size
     chance = 0.8 * np.sqrt(train_shares * (1 - train_shares) / len(test.ids)).sum()
-    limit = USUAL_SHIFT + chance
+    limit = USUAL_SHIFT * max(1.0, float(train_shares.sum())) + chance
     references = (train_shares, valid_shares)  # a weak blend makes the shares more even
     if min(_distance(test_shares, shares) for shares in references) <= limit:
         return ""
     sorted_distances = [_distance(np.sort(test_shares), np.sort(shares)) for shares in references]
     order = " (as if the classes were in the wrong order)" if min(sorted_distances) <= limit else ""
     worst = int(np.abs(test_shares - train_shares).argmax())
+    shares_of = "class" if test.target == "class" else "label"
     return (
-        f"class shares{order}: {100 * test_shares[worst]:.0f} % of the test images are predicted "
+        f"{shares_of} shares{order}: {100 * test_shares[worst]:.0f} % of the test images are predicted "
         f"as {test.classes[worst]}, {100 * train_shares[worst]:.0f} % of the training images are"
     )
 

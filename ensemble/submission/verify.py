@@ -120,7 +120,13 @@ def recheck(path: Path, store: RunStore, competition: str) -> tuple[Verified, li
     text = path.read_text(encoding="utf-8")
     previous = previous_submission(path.parent, competition=competition)
     warnings = suspicions(
-        checked.runs, manifest.mixture, checked.predictions, text, accuracy, previous
+        checked.runs,
+        manifest.mixture,
+        checked.predictions,
+        text,
+        checked.shape.answer,
+        accuracy,
+        previous,
     )
     for upload in Ledger(path.parent).uploads_of(manifest.csv_sha256, competition):
         if upload.status == COMPLETE:

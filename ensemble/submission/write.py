@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,9 +18,9 @@ from ensemble.submission.check import check
 from ensemble.submission.choices import POSITIVE, PROBABILITIES
 from ensemble.submission.ledger import NAME as LEDGER
 from ensemble.submission.manifest import manifest_content
-from ensemble.submission.readback import N_EXAMPLES, rows_in_words
+from ensemble.submission.readback import N_EXAMPLES, n_without_label, rows_in_words
 from ensemble.submission.sample import Sample, meaning_of, sample_of
-from ensemble.submission.shape import Meaning, Shape, cells, matched_rows, rows_for, shape_of
+from ensemble.submission.shape import Shape, cells, matched_rows, rows_for, shape_of
 from ensemble.submission.suspicious import previous_submission, suspicions
 
 
@@ -82,11 +82,12 @@ def write_submission(
     _check_name(stem)
     path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
     _check_replaceable(path, manifest, text, sample, force)
-    warnings = _warnings(blend, folder, text, sample)
+    warnings = _warnings(blend, folder, text, shape.answer, sample)
     write_text(path, text)
     check(path, shape)
     unreadable = _unreadable_test_images(blend)
-    used = Meaning(shape.answer, meaning.metric, shape.positive)
+    used = replace(meaning, answer=shape.answer, positive=shape.positive, target=shape.target)
+    notes = (*notes, *_without_labels(path, shape))
     content = manifest_content(blend, sample, digest, unreadable, command, used, notes)
     write_text(manifest, json.dumps(content, indent=1, ensure_ascii=False))
     n_unused = len(predictions.ids) - len(shape.ids)
@@ -101,9 +102,18 @@ def _matched(shape: Shape, predictions: Predictions) -> tuple[list[int], tuple[s
     notes = []
     if rule:
         notes.append(f"the sample's ids fit the test images only {rule}")
-    if shape.spelling:
-        notes.append(shape.spelling)
+    notes += filter(None, (shape.spelling, shape.listing.assumed if shape.listing else ""))
     return rows, tuple(notes)
+
+
+def _without_labels(path: Path, shape: Shape) -> tuple[str, ...]:
+    """What to say about images that are given no label."""
+    n_rows = n_without_label(path, shape)
+    if not n_rows:
+        return ()
+    nothing = shape.listing.nothing if shape.listing else "0"
+    written = f"their cells are {nothing!r}" if nothing else "their cells are empty"
+    return (f"{n_rows:,} of {len(shape.ids):,} images are given no label: {written}",)
 
 
 def _check_name(stem: str) -> None:
@@ -156,7 +166,9 @@ def _has_other_content(path: Path, content: bytes) -> bool:
         raise SubmissionError(not_written(path, error)) from None
 
 
-def _warnings(blend: Blend, folder: Path, text: str, sample: Sample | None) -> tuple[str, ...]:
+def _warnings(
+    blend: Blend, folder: Path, text: str, answer: str, sample: Sample | None
+) -> tuple[str, ...]:
     """What looks suspicious; a ledger that cannot be read does not stop the writing."""
     assert blend.predictions is not None
     previous, ledger_problems = None, list[str]()
@@ -166,7 +178,7 @@ def _warnings(blend: Blend, folder: Path, text: str, sample: Sample | None) -> t
         ledger_problems.append(f"not compared with the last submission: {error}")
     runs = {member.run.id: member.run for member in blend.members}
     accuracy = blend.valid.accuracy.value
-    warnings = suspicions(runs, blend.mixture, blend.predictions, text, accuracy, previous)
+    warnings = suspicions(runs, blend.mixture, blend.predictions, text, answer, accuracy, previous)
     changed_sample = sample.changed_origin() if sample else ""
     return (*warnings, *ledger_problems, *([changed_sample] if changed_sample else []))
 

@@ -154,10 +154,10 @@ SAMPLES = {
         ["s.csv", "'0,5' is not a plain number"],
     ),
     "percents": (TWO, sample("id,label", "50 %"), ["s.csv", "'50 %' is not a plain number"]),
-    "several classes in a cell": (
+    "a class among other words": (
         THREE,
-        sample("id,label", "a b"),
-        ["s.csv", "several classes, such as 'a b'", "`--answer class_name`"],
+        sample("id,label", "a or b"),
+        ["s.csv", "several classes, such as 'a or b'", "`--answer top_k`", "`--answer class_name`"],
     ),
     "a fraction of three numbers": (
         ("0", "1", "2"),

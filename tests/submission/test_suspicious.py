@@ -10,6 +10,7 @@ from ensemble.blending.mixture import Mixture
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
 from ensemble.submission.answers import answers
+from ensemble.submission.choices import PROBABILITIES
 from ensemble.submission.suspicious import PreviousSubmission, suspicions
 
 CLASSES = ("ant", "bee", "cat", "dog")
@@ -60,7 +61,8 @@ def csv_of(predictions):
 def suspicions_of(runs, previous=None, accuracy=0.75):
     mixture = Mixture({name: 1 / len(runs) for name in runs}, False, None)
     predictions = mixture.of_test(runs)
-    return suspicions(runs, mixture, predictions, csv_of(predictions), accuracy, previous)
+    text = csv_of(predictions)
+    return suspicions(runs, mixture, predictions, text, PROBABILITIES, accuracy, previous)
 
 
 def previous_of(runs, accuracy=0.75):
@@ -160,3 +162,34 @@ def test_a_whole_blend_in_another_order_is_found_by_the_previous_submission(chan
 )
 def test_the_answers_of_a_submission_for_each_id(text, expected):
     assert answers(text) == expected
+
+
+@pytest.mark.parametrize("target", ["labels", "number"])
+def test_labels_and_values_unlike_those_on_validation_are_named(target, tmp_path, rng, fake_run):
+    classes = ("ant", "bee") if target == "labels" else ("age",)
+    probs = rng.random((400, len(classes)))
+    targets = (probs > 0.5).astype(np.uint8) if target == "labels" else probs[:, 0]
+    rows = [np.array([f"{part}{k:04d}" for k in range(400)]) for part in "vt"]
+    valid = Predictions(rows[0], classes, probs, targets, target=target)
+    same = Predictions(rows[1], classes, rng.permutation(probs), target=target)
+    shifted = Predictions(rows[1], classes, same.probs * 0.3 + 0.7, target=target)
+    base = fake_run(tmp_path, "m0-1-s0")
+    data = base.data.model_copy(
+        update={
+            "target": target,
+            "n_valid": 400,
+            "n_train": 0,
+            "class_counts": {},
+            "unreadable": {},
+        }
+    )
+    run = base.model_copy(update={"data": data, "classes": classes, "files": {}})
+    valid.save(run.folder / "valid.npz")
+    warned = []
+    for test in (same, shifted):
+        test.save(run.folder / "test.npz")
+        mixture = Mixture({run.id: 1.0}, False, None)
+        warned.append(suspicions({run.id: run}, mixture, test, "", target, 0, None))
+    assert warned[0] == []
+    assert len(warned[1]) == 1
+    assert warned[1][0].startswith("label shares" if target == "labels" else "values: 0.8")
