@@ -3,13 +3,15 @@
 from pathlib import Path
 
 from ensemble.hardware import Machine
-from ensemble.init.labels_table import SPLIT, needs_table
+from ensemble.init.labels_table import SPLIT, label_columns, needs_table
 from ensemble.init.sizes import size_lines
 from ensemble.init.yaml_text import in_quotes, mapping, quoted
 from ensemble.layout.groups import GroupColumn
+from ensemble.layout.labeling import Labeling
 from ensemble.layout.understanding import Understanding
 
 FEW = 2  # images of a class: one for training, one for validation
+FEWEST = 20  # images with labels or numbers, of which a test set may be held out
 
 
 def data_section(
@@ -23,7 +25,7 @@ def data_section(
     understood = understanding
     is_table = needs_table(understood)
     lines = [
-        f"# {understood.n_train:,} labeled training images of {len(understood.counts)} classes. "
+        f"# {understood.n_train:,} labeled training images{_kinds(understood.labeling)}. "
         "Settings shared by all recipes of this data set.",
         f"# Labels: {_one_line(understood)}",
         "data:",
@@ -51,21 +53,53 @@ def _one_line(understood: Understanding) -> str:
 def _labels(understood: Understanding, labels_file: Path | None) -> list[str]:
     labeling = understood.labeling
     if labels_file is not None:
-        return [f"  labels: {quoted(labels_file.as_posix())}   # written by ens init"]
+        file, columns = labels_file.as_posix(), label_columns(labeling)
+        text = _columns(file, "id", tuple(columns)) if columns else quoted(file)
+        return [f"  labels: {text}   # written by ens init", *_target(labeling)]
     if labeling.source == "names":
         return [f"  labels: {{pattern: {in_quotes(labeling.pattern)}}}   # in the file's name"]
     if labeling.table is None or labeling.placement is None:
         return []
-    columns = mapping(
-        file=labeling.table.file, id=labeling.placement.column, label=labeling.columns[0]
-    )
-    lines = [f"  labels: {columns}"]
+    file, image_column = labeling.table.file, labeling.placement.column
+    if labeling.source == "columns":
+        text = _columns(file, image_column, labeling.columns)
+    else:
+        text = mapping(file=file, id=image_column, label=labeling.columns[0])
+    lines = [f"  labels: {text}", *_target(labeling)]
     if labeling.n_missing:
         lines.append(
             f"  skip_missing: true       # {labeling.n_missing:,} rows have no image, "
             "and are left out"
         )
     return lines
+
+
+def _columns(file: str, image_column: str, columns: tuple[str, ...]) -> str:
+    """The labels by columns of 0 and 1, as a map of the recipe."""
+    names = ", ".join(map(in_quotes, columns))
+    return f"{mapping(file=file, id=image_column).removesuffix('}')}, columns: [{names}]}}"
+
+
+def _target(labeling: Labeling) -> list[str]:
+    """What is predicted, where that is not one class for each image."""
+    if labeling.target == "class":
+        return []
+    if labeling.target == "number":
+        return ["  target: number           # a value per image"]
+    lines = ["  target: labels           # several per image"]
+    if labeling.source == "column":
+        marks = [mark for mark in (",", ";", "|") if any(mark in cell for cell in labeling.counts)]
+        lines.append(f"  separator: {in_quotes(marks[0] if marks else ' ')}           # in a cell")
+    return lines
+
+
+def _kinds(labeling: Labeling) -> str:
+    """How many classes or labels there are, in words."""
+    if labeling.target == "number":
+        return " with numbers"
+    return (
+        f" of {len(labeling.label_names)} {'labels' if labeling.target == 'labels' else 'classes'}"
+    )
 
 
 def _valid(understood: Understanding) -> str:
@@ -90,11 +124,18 @@ def _test(understood: Understanding, test_file: Path) -> str:
         return "  # test: the rows of the labels that say so"
     if understood.splits:
         return "  # test: no test images found; the labels say what is for training and validation"
-    if min(understood.counts.values()) > FEW:
+    if _can_hold_out(understood):
         return (
             "  test: 0.15               # no test folder found: held out first, for a final score"
         )
     return f"  # test: 0.15             # not held out: a class has {FEW} images or fewer"
+
+
+def _can_hold_out(understood: Understanding) -> bool:
+    """Whether enough images are left after a test set is held out."""
+    if understood.labeling.target != "class":
+        return understood.n_train > FEWEST
+    return min(understood.counts.values()) > FEW
 
 
 def _submission(understood: Understanding) -> list[str]:

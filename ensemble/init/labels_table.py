@@ -14,7 +14,9 @@ SPLIT = "split"  # the column that says train, valid or test
 def needs_table(understanding: Understanding) -> bool:
     """Whether the labels have to be written: a recipe can name folders, one column, a pattern."""
     labeling = understanding.labeling
-    if labeling.source in ("columns", "subfolders"):
+    if labeling.source == "subfolders":
+        return True
+    if labeling.source == "columns" and labeling.target == "class":
         return True
     if understanding.splits and not understanding.splits.recipe_column:
         return True
@@ -22,7 +24,7 @@ def needs_table(understanding: Understanding) -> bool:
         test = understanding.test
         n_listed = test.n_images if test and (test.table or test.ids) else 0
         return len(labeling.labels) + n_listed < understanding.n_in_folder
-    return labeling.source == "column" and not _is_plain(labeling)
+    return labeling.source in ("column", "columns") and not _is_plain(labeling)
 
 
 def _is_plain(labeling: Labeling) -> bool:
@@ -43,10 +45,14 @@ def test_table(understanding: Understanding) -> str:
 
 
 def labels_table(understanding: Understanding) -> str:
-    """The CSV's text: id, label, the split where the data set says it, and columns of groups."""
+    """The CSV's text: id, label, the split where the data set says it, and columns of groups.
+
+    Labels that columns of 0 and 1 state keep these columns.
+    """
     split_of = understanding.splits.split_of
     groups = group_cells(understanding)
-    header = ["id", "label", *([SPLIT] if split_of else []), *groups]
+    columns = label_columns(understanding.labeling)
+    header = ["id", *(columns or ["label"]), *([SPLIT] if split_of else []), *groups]
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(header)
@@ -54,8 +60,28 @@ def labels_table(understanding: Understanding) -> str:
     for image, image_id in zip(images, _ids(understanding, images), strict=True):
         split = [split_of[image]] if split_of else []
         cells = [group_of[image] for group_of in groups.values()]
-        writer.writerow([image_id, understanding.labeling.labels[image], *split, *cells])
+        labels = [ones[image] for ones in columns.values()]
+        if not columns:
+            labels = [understanding.labeling.labels[image]]
+        writer.writerow([image_id, *labels, *split, *cells])
     return written.getvalue()
+
+
+def label_columns(labeling: Labeling) -> dict[str, dict[str, str]]:
+    """By column of 0 and 1, each image's; empty where labels are not several columns."""
+    if labeling.source != "columns" or labeling.target != "labels":
+        return {}
+    assert labeling.table is not None
+    assert labeling.placement is not None
+    images, ones = labeling.placement.images, {}
+    for column in labeling.columns:
+        numbers = labeling.table[column].numbers or ()
+        ones[column] = {
+            image: f"{number:.0f}"
+            for image, number in zip(images, numbers, strict=True)
+            if image is not None
+        }
+    return ones
 
 
 def _ids(understanding: Understanding, images: Sequence[str]) -> list[str]:

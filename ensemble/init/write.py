@@ -21,11 +21,6 @@ from ensemble.recipe import Recipe
 from ensemble.recipe.shipped import BASE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")  # of a recipe, with room for the family
-NOT_YET = {  # targets and answers that are understood, but cannot be trained for
-    "labels": "several labels per image",
-    "number": "numbers to predict",
-    "top_k": "several classes in a cell",
-}
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ class NewRecipes:
 
 
 class NotWritten(EnsembleError):
-    """No recipes: what was understood leaves questions, or asks for what ens cannot train yet."""
+    """No recipes: what was understood leaves questions."""
 
     def __init__(self, message: str, understanding: Understanding) -> None:
         super().__init__(message)
@@ -96,21 +91,13 @@ def _written(
 
 
 def _check_settled(path: str, understanding: Understanding) -> None:
-    """Raises NotWritten for open questions, and for what cannot be trained yet."""
+    """Raises NotWritten for open questions."""
     questions = understanding.questions
     if questions:
         options = sorted({option.split()[0] for q in questions for option, _ in q.choices})
         raise NotWritten(
             f"{path}: {len(questions)} open question{'s' * (len(questions) > 1)}; "
             f"no recipes written\nadd {' and '.join(options)} with one of the choices above",
-            understanding,
-        )
-    kinds = (understanding.labeling.target, understanding.cells.answer)
-    problem = next((NOT_YET[kind] for kind in kinds if kind in NOT_YET), None)
-    if problem:
-        raise NotWritten(
-            f"{path}: {problem}: not supported yet; no recipes written\n"
-            "--label COLUMN chooses another column of classes",
             understanding,
         )
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from ensemble.errors import EnsembleError, TrainingError
 from ensemble.files import atomic_path
-from ensemble.learn.catalog import Array
 from ensemble.learn.predict import all_views
 from ensemble.learn.preprocess import Preprocess
 from ensemble.learn.stored import StoredNetwork
+from ensemble.targets import Array
 
 INPUT, OUTPUT = "pixels", "probs"
 N_CHECKED = 32  # made-up images

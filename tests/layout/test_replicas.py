@@ -9,15 +9,13 @@ import pytest
 import replicas
 
 from ensemble.cli import main
+from ensemble.dataset.load import load
 from ensemble.recipe import Recipe
 
 EXPECTED_FILE = Path(replicas.__file__).with_name("expected.csv")
 EXPECTED = {
     row["name"]: row for row in csv.DictReader(EXPECTED_FILE.read_text("utf-8").splitlines())
 }
-NOT_YET = [
-    name for name, row in EXPECTED.items() if row["target"] != "class" or row["answer"] == "top_k"
-]
 GROUPS = {
     "siim_isic": ["patient_id"],
     "state_farm": ["subject"],
@@ -60,14 +58,17 @@ def test_a_competition_is_understood(name, init):
     assert (understood["answer"] or "") == expected["answer"]
     assert understood["groups"] == GROUPS.get(name, [])
     assert understood["questions"] == []
-    if name in NOT_YET:
-        assert (code, understood["recipes"]) == (1, [])
-        assert "not supported yet" in error
-    else:
-        assert code == 0, error
-        recipes = [Path(file) for file in understood["recipes"]]
-        assert all(map(Path.is_file, recipes))
-        assert Recipe.load(recipes[1]).data.metric == expected["metric"]
+    assert code == 0, error
+    recipes = [Path(file) for file in understood["recipes"]]
+    assert all(map(Path.is_file, recipes))
+    data = Recipe.load(recipes[1]).data
+    assert (data.metric, data.target) == (expected["metric"], expected["target"])
+    images = load(data)
+    held_out = len(images.test) if isinstance(data.test, float) else 0
+    assert len(images.train) + len(images.valid) + held_out == int(expected["labelled"])
+    assert len(images.test or ()) - held_out == int(expected["test"])
+    if data.target != "number":
+        assert len(images.classes) == int(expected["classes"])
 
 
 @pytest.mark.parametrize(
