@@ -87,6 +87,7 @@ class _OneNetwork(nn.Module):
         stored, preprocess = exportable.stored, exportable.preprocess
         classes = stored.classes
         self.network, self.views = stored.network.cpu().eval(), stored.views
+        self.outputs = stored.outputs
         order = sorted(range(len(classes)), key=lambda i: classes[i])
         self.register_buffer("mean", torch.tensor(preprocess.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(preprocess.std).view(1, 3, 1, 1))
@@ -94,7 +95,7 @@ class _OneNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         views = all_views((x - self.mean) / self.std, self.views)
-        probs = torch.stack([self.network(view).softmax(1) for view in views]).mean(0)
+        probs = torch.stack([self.outputs.activation(self.network(view)) for view in views]).mean(0)
         return probs[:, self.order]
 
 
