@@ -49,6 +49,11 @@ def export_blend(manifest_path: Path, store: RunStore, folder: Path) -> list[Exp
     _check_new(folder)
     manifest = read_manifest(manifest_path)
     problem = f"{manifest.path}: cannot be exported"
+    if manifest.mixture.is_rank:
+        raise SubmissionError(
+            f"{problem}: it averages ranks, which ONNX graphs do not\n"
+            "`ens bundle` carries it; or blend with --average arithmetic"
+        )
     runs = members_of(manifest, store, (manifest.network_file,), problem)
     mixture, name = manifest.mixture, manifest.path.stem
     members = {run_id: _exportables(runs[run_id], mixture.of_refits) for run_id in sorted(runs)}

@@ -21,6 +21,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": training.quickstart,
     "init": data.init,
     "recipes": data.recipes,
+    "describe": data.describe,
     "inspect": data.inspect,
     "train": training.train,
     "lr-find": training.lr_find,

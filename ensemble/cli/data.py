@@ -114,6 +114,22 @@ def recipes(
     )
 
 
+def describe(json: Json = False) -> None:
+    """List every key of a recipe with its type, default and meaning."""
+    from dataclasses import asdict
+
+    from ensemble import display
+    from ensemble.display.data import show_keys
+    from ensemble.recipe.describe import recipe_keys
+
+    keys = recipe_keys()
+    if json:
+        display.show_json([asdict(key) for key in keys])
+        return
+    show_keys(keys)
+    display.next_commands("ens train RECIPE --set KEY=VALUE")
+
+
 def list_data(json: Json = False) -> None:
     """List the sets that `ens data get` can download, and which are on this machine."""
     from ensemble import display

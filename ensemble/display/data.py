@@ -1,5 +1,6 @@
 """A new data set and the recipes written for it; the recipes and data sets that ens knows."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from ensemble.dataset.known_sets import SetStatus
     from ensemble.init import NewRecipes
     from ensemble.layout.understanding import Understanding
+    from ensemble.recipe.describe import Key
     from ensemble.recipe.shipped import Shipped
 
 
@@ -147,4 +149,15 @@ def show_datasets(datasets: "Sequence[SetStatus]") -> None:
         shown.add_row(*map(escape, cells))
     kaggle = "https://www.kaggle.com"
     shown.add_row("kaggle:<slug>", "the files of a competition", "", "", "its rules", kaggle, "")
+    out.print(shown)
+
+
+def show_keys(keys: "Sequence[Key]") -> None:
+    """Every key of a recipe, one row each."""
+    shown = table("keys of a recipe", "key", "type", "default", "meaning")
+    for key in keys:
+        is_below = isinstance(key.default, dict) and key.default
+        default = "" if is_below else json.dumps(key.default)
+        cells = (key.key, key.type, "required" if key.required else default, key.meaning)
+        shown.add_row(*map(escape, cells))
     out.print(shown)

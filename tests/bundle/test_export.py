@@ -129,3 +129,14 @@ def test_what_is_not_exported_says_why(blended, tmp_path):
     ):
         export_run(labels, tmp_path / "model.onnx")
     assert (tmp_path / "there.onnx").read_text() == "a model"
+
+
+@pytest.mark.parametrize("blended", ["false"], indirect=True, ids=["folds"])
+def test_a_blend_of_ranks_is_not_exported(both, tmp_path):
+    manifest, store, _ = both
+    content = json.loads(manifest.read_text())
+    content["options"]["average"] = "rank"
+    manifest.write_text(json.dumps(content))
+    with pytest.raises(SubmissionError, match="cannot be exported: it averages ranks"):
+        export_blend(manifest, store, tmp_path / "exported")
+    assert not (tmp_path / "exported").exists()
