@@ -24,7 +24,7 @@ from ensemble.errors import DamagedError, DataError, EnsembleError, RecipeError,
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.runs import StoredRun, history_of, range_test_of
-from ensemble.runs.imported import read_predictions
+from ensemble.runs.import_files import read_predictions
 from ensemble.runs.read import read_run
 from ensemble.submission.manifest import read_manifest
 from ensemble.submission.shape import Meaning, rows_for, shape_of

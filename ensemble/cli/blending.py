@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -219,7 +219,8 @@ def import_run(
     valid: Annotated[
         Path,
         typer.Option(
-            metavar="FILE", help="CSV (id, one column per class, optionally label) or .npz"
+            metavar="FILE",
+            help="CSV (id, one column per class, optionally label) or .npz: docs/blending.md",
         ),
     ],
     test: Annotated[
@@ -229,13 +230,22 @@ def import_run(
         str | None,
         typer.Option(metavar="NAME", help="name of the new data set, if no run has these rows yet"),
     ] = None,
+    target: Annotated[
+        Literal["class", "labels", "number"] | None,
+        typer.Option(
+            metavar="NAME",
+            help="class, labels (several per image) or number; by default as the file says, "
+            "else class",
+        ),
+    ] = None,
     runs: Runs = None,
 ) -> None:
     """Import another tool's predictions as a run, so that they can join a blend."""
     from ensemble import display
     from ensemble.runs import RunStore, imported
 
-    display.show_runs([imported.import_run(name, arch, valid, test, RunStore(runs), data)])
+    run = imported.import_run(name, arch, valid, test, RunStore(runs), data, target)
+    display.show_runs([run])
     display.next_commands(f"ens blend{same(runs)}")
 
 

@@ -2,30 +2,40 @@
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ensemble import __version__
-from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.filenames import matcher
 from ensemble.dataset.sample import COPY
-from ensemble.errors import DamagedError, DataError, MismatchError
+from ensemble.errors import DataError, MismatchError
 from ensemble.files import make_folder
+from ensemble.metrics import DEFAULT_METRIC
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs import DataInfo, Run, RunStore, StoredRun, writer
 from ensemble.runs.groups import by_validation_rows
+from ensemble.runs.import_files import TRUTH_IN_CSV, read_predictions
 from ensemble.runs.scores import scores_of
+from ensemble.targets import IN_WORDS, Target, by_column
 
-LABEL = "label"  # the CSV column that holds the true class
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as of a recipe
 
 
 def import_run(
-    name: str, arch: str, valid: Path, test: Path | None, store: RunStore, data: str | None = None
+    name: str,
+    arch: str,
+    valid: Path,
+    test: Path | None,
+    store: RunStore,
+    data: str | None = None,
+    target: Target | None = None,
 ) -> Run:
     """Store predictions as a run. Raises DataError, MismatchError, DamagedError.
+
+    target is what they are about: one class per image where a file does not say.
 
     Rows that other runs were validated on are recognized by their ids and need no true classes.
     Other rows need them in the file and become a data set of their own.
@@ -34,14 +44,14 @@ def import_run(
     _check_name(data or name)
     if not arch.isprintable():
         raise DataError(f"--arch {arch[:100]!r}: not plain text")
-    predictions = read_predictions(valid)
+    predictions = read_predictions(valid, target)
     reference = _reference(valid, predictions, store, data)
     if reference:
         predictions = _matched(valid, predictions, reference.valid())
         info = reference.data
     else:
         info = _new_data(data or name, predictions)
-    test_predictions = read_predictions(test) if test else None
+    test_predictions = read_predictions(test, predictions.target) if test else None
     if test_predictions and test:
         if reference and reference.data.n_test:
             test_predictions = _matched(test, test_predictions, reference.test())
@@ -64,58 +74,6 @@ def _check_classes(test: Path, tested: Predictions, valid: Path, validated: Pred
     difference = set(tested.classes) ^ set(validated.classes)
     if difference:
         raise MismatchError(f"{test}: its classes are not those of {valid}: {some(difference, 40)}")
-
-
-def read_predictions(path: Path) -> Predictions:
-    """Predictions from an .npz (docs/formats.md) or a CSV. Raises DamagedError, DataError.
-
-    The CSV has ids first, one column of probabilities per class, and perhaps a column `label`.
-    """
-    if path.suffix == ".npz":
-        stored = Predictions.load(path)
-        if not len(stored.ids):
-            raise DataError(f"{path}: has no rows")
-        if len(stored.classes) < 2:
-            raise DataError(
-                f"{path}: has one class, {stored.classes[0][:100]!r}; needs two at least"
-            )
-        return stored
-    header, rows = read_csv(path)
-    classes = [column for column in header[1:] if column != LABEL]
-    if len(classes) < 2:
-        columns = ", ".join(header)[:200]
-        raise DataError(f"{path}: needs an id column and one column per class; it has {columns}")
-    ids = [row[header[0]] for row in rows]
-    probs = np.empty((len(rows), len(classes)))
-    for i, row in enumerate(rows):
-        probs[i] = _numbers(path, row, header[0], classes)
-    targets = _targets(path, [row[LABEL] for row in rows], classes) if LABEL in header else None
-    try:
-        return Predictions(np.array(ids), tuple(classes), probs, targets)
-    except DamagedError as error:
-        raise DamagedError(f"{path}: {error}") from None
-
-
-def _numbers(
-    path: Path, row: Mapping[str, str], id_column: str, classes: Sequence[str]
-) -> list[float]:
-    numbers = []
-    for column in classes:
-        try:
-            numbers.append(float(row[column]))
-        except ValueError:
-            raise DataError(
-                f"{path}: {row[id_column]!r}: {column} is {row[column][:40]!r}, not a number"
-            ) from None
-    return numbers
-
-
-def _targets(path: Path, labels: Sequence[str], classes: Sequence[str]) -> Array:
-    code = {name: i for i, name in enumerate(classes)}
-    unknown = sorted(set(labels) - code.keys())
-    if unknown:
-        raise DataError(f"{path}: {unknown[0]!r} in column {LABEL} has no column of probabilities")
-    return np.array([code[label] for label in labels])
 
 
 def _reference(
@@ -156,7 +114,7 @@ def _no_reference(
     reasons = [problem.replace("\n", " ") for problem in problems[:2]]
     reason = "; ".join(reasons) or f"{store.root} holds no run"
     if predictions.targets is None:
-        next_step = f"else add the true classes: a column `{LABEL}`, in an .npz `targets`"
+        next_step = f"else add the true {TRUTH_IN_CSV[predictions.target]}, in an .npz `targets`"
     else:
         next_step = "a new --data NAME creates a new data set"
     return f"{path}: not the validation rows of any run\n{reason}\n{next_step}"
@@ -170,6 +128,12 @@ def _overlap(ids: Array, reference_ids: Array) -> float:
 
 def _matched(path: Path, predictions: Predictions, reference: Predictions) -> Predictions:
     """Predictions in the reference's order of ids and classes. Raises MismatchError."""
+    if predictions.target != reference.target:
+        raise MismatchError(
+            f"{path}: is about {IN_WORDS[predictions.target]}, "
+            f"the runs with these rows are about {IN_WORDS[reference.target]}\n"
+            f"add --target {reference.target}, if its columns are those"
+        )
     missing = set(reference.classes) - set(predictions.classes)
     extra = set(predictions.classes) - set(reference.classes)
     if missing or extra:
@@ -180,15 +144,18 @@ def _matched(path: Path, predictions: Predictions, reference: Predictions) -> Pr
     rows = _rows(path, predictions.ids, reference.ids)
     columns = [predictions.classes.index(name) for name in reference.classes]
     if predictions.targets is not None and reference.targets is not None:
-        targets = np.argsort(columns)[predictions.targets[rows]]
-        wrong = np.flatnonzero(targets != reference.targets)
+        order = np.array(columns)
+        targets = by_column(predictions.target, predictions.targets[rows], order)
+        differs = ~np.isclose(targets, reference.targets, rtol=1e-6, atol=0)
+        wrong = np.flatnonzero(differs.reshape(len(rows), -1).any(1))
         if len(wrong):
+            truths = {"class": "classes", "labels": "labels", "number": "values"}
             raise MismatchError(
-                f"{path}: {len(wrong)} true classes differ from the runs', the first: "
+                f"{path}: {len(wrong)} true {truths[predictions.target]} differ from the runs', the first: "
                 f"{str(reference.ids[wrong[0]])!r}"
             )
     probs = predictions.probs[rows][:, columns]
-    return Predictions(reference.ids, reference.classes, probs, reference.targets)
+    return replace(reference, probs=probs, groups=None)
 
 
 def _rows(path: Path, ids: Array, reference_ids: Array) -> Array:
@@ -217,13 +184,16 @@ def _new_data(name: str, predictions: Predictions) -> DataInfo:
     assert rows.targets is not None  # _reference refuses unknown rows without true classes
     content = repr((rows.classes, list(zip(rows.ids.tolist(), rows.targets.tolist(), strict=True))))
     fingerprint = hashlib.sha256(content.encode()).hexdigest()
+    is_class = rows.target == "class"
     return DataInfo(
         name=name,
         fingerprint=fingerprint,
         valid=fingerprint,
         n_train=0,
         n_valid=len(rows.ids),
-        majority=float(np.bincount(rows.targets).max() / len(rows.ids)),
+        target=rows.target,
+        majority=float(np.bincount(rows.targets).max() / len(rows.ids)) if is_class else None,
+        metric=None if is_class else DEFAULT_METRIC[rows.target],
     )
 
 

@@ -7,7 +7,8 @@ from ensemble.blending import make_blend
 from ensemble.errors import EnsembleError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
-from ensemble.runs.imported import import_run, read_predictions
+from ensemble.runs.import_files import read_predictions
+from ensemble.runs.imported import import_run
 
 CLASSES = ("ant", "bee", "wasp")
 
