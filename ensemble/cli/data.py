@@ -212,6 +212,7 @@ def inspect(
     """Check the data: counts, sizes, odd files, copies within and across splits, samples."""
     from ensemble import display
     from ensemble.dataset.audit import audit
+    from ensemble.dataset.label_counts import one_per_label
     from ensemble.dataset.load import load
     from ensemble.display import audits, live
     from ensemble.events import Step
@@ -235,7 +236,7 @@ def inspect(
 
         image_audit = audit(images, report)
     draw_counts(image_audit, counts_png)
-    draw_samples(images.train, samples_png, images.ranges)
+    draw_samples(one_per_label(images), samples_png, images.ranges)
     if json:
         answer = _answer(images, loaded.data)
         display.show_json(audits.inspect_json(str(path), loaded.data, images, answer, image_audit))

@@ -1,7 +1,6 @@
 """The audit of a data set: what it holds, what is odd or unreadable, which images are copies."""
 
 import json
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -12,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from ensemble.dataset.duplicates import near_duplicates
 from ensemble.dataset.image_info import ImageInfo, image_infos
+from ensemble.dataset.label_counts import alike, labels_together, shown_label, split_counts
 from ensemble.dataset.overlaps import known_overlap
 from ensemble.errors import EnsembleError
 from ensemble.events import Progress
 from ensemble.files import write_text
 from ensemble.paths import cache_root
+from ensemble.targets import Target
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet
@@ -133,16 +134,21 @@ class Audit:
     odd: dict[str, tuple[AuditedImage, ...]]
     alike_classes: tuple[tuple[str, ...], ...]
     overlap: str | None
+    target: Target = "class"
     notes: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """Images by class, then by labeled split; the largest class first."""
+        """Images by class, label or range of numbers, then by labeled split; the largest first,
+        but ranges in their order.
+        """
         splits = [split for split in self.splits if split.counts]
-        classes = {label for split in splits for label in split.counts}
+        classes = dict.fromkeys(label for split in splits for label in split.counts)
         counts = {
             label: {split.name: split.counts.get(label, 0) for split in splits} for label in classes
         }
+        if self.target == "number":
+            return counts
         largest_first = sorted(classes, key=lambda label: (-sum(counts[label].values()), label))
         return {label: counts[label] for label in largest_first}
 
@@ -158,17 +164,20 @@ def audit(data: "DataSet", progress: Progress = lambda done, total: None) -> Aud
     leaking = near_duplicates(held_out, train)
     near = [*leaking, *near_duplicates(train), *near_duplicates(held_out)]
     splits = dict.fromkeys(image.split for image in images)
+    counts = split_counts(data)
     folders = data.train.files[0].parts[-5:-1]
+    notes = [data.passed_over, *data.notes, *labels_together(data), str(data.ranges)]
     return Audit(
         name=data.name,
-        splits=tuple(_summary(split, images, readable) for split in splits),
+        splits=tuple(_summary(split, images, readable, counts.get(split, {})) for split in splits),
         leaks=_leaks(images, by_pixels, leaking),
         copies=tuple(_copies(by_pixels, near)),
         unreadable=tuple((image, reasons[data.hashes[image.file]]) for image in unreadable),
         odd=_odd(readable),
-        alike_classes=alike(sorted({image.label for image in images if image.label is not None})),
+        alike_classes=alike(sorted({name for names in counts.values() for name in names})),
         overlap=known_overlap([data.name, *folders]),
-        notes=tuple(filter(None, [data.passed_over, *data.notes, str(data.ranges)])),
+        target=data.target,
+        notes=tuple(filter(None, notes)),
     )
 
 
@@ -195,21 +204,13 @@ def leak_warnings(data: "DataSet") -> list[str]:
     return lines
 
 
-def alike(classes: Sequence[str]) -> tuple[tuple[str, ...], ...]:
-    """Groups of class names that differ only by case, spaces, - and _, or Unicode form."""
-    groups: dict[str, list[str]] = {}
-    for name in classes:
-        folded = unicodedata.normalize("NFKC", name).casefold()
-        key = "".join(sign for sign in folded if not sign.isspace() and sign not in "-_")
-        groups.setdefault(key, []).append(name)
-    return tuple(tuple(names) for names in groups.values() if len(names) > 1)
-
-
 def _images(data: "DataSet") -> list[AuditedImage]:
     """Every image: those of train first, then valid, then test."""
     images = []
     for split, table in zip(("train", "valid", "test"), data.tables, strict=False):
-        labels = table.labels or (None,) * len(table)
+        labels: tuple[str | None, ...] = (None,) * len(table)
+        if table.labels is not None:
+            labels = tuple(shown_label(text, data) for text in table.labels)
         rows = zip(table.ids, labels, table.files, strict=True)
         images += [AuditedImage(split, image_id, label, file) for image_id, label, file in rows]
     return images
@@ -275,15 +276,17 @@ def _leaks(
 
 
 def _summary(
-    split: str, images: Iterable[AuditedImage], readable: Mapping[AuditedImage, ImageInfo]
+    split: str,
+    images: Iterable[AuditedImage],
+    readable: Mapping[AuditedImage, ImageInfo],
+    counts: dict[str, int],
 ) -> SplitSummary:
     members = [image for image in images if image.split == split]
     infos = [readable[image] for image in members if image in readable]
-    labels = Counter(image.label for image in members if image.label is not None)
     return SplitSummary(
         name=split,
         n_images=len(members),
-        counts=dict(sorted(labels.items())),
+        counts=counts,
         sizes=dict(Counter((info.width, info.height) for info in infos)),
         formats=dict(Counter(info.format for info in infos).most_common()),
         modes=dict(Counter(info.mode for info in infos).most_common()),

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from ensemble.recipe import Data
 
 MAX_EXAMPLES, MAX_CLASSES = 5, 24
+KINDS = {
+    "class": ("class", "classes"),
+    "labels": ("label", "labels"),
+    "number": ("range", "ranges"),
+}
 ACROSS, WITHIN = "copy across splits", "copy within a split"
 
 
@@ -79,19 +84,19 @@ def _splits(audit: Audit) -> None:
     shown = table(audit.name, "")
     for split in audit.splits:
         shown.add_column(split.name, justify="right", overflow="fold")
-    properties = [_properties(split) for split in audit.splits]
+    properties = [_properties(split, KINDS[audit.target]) for split in audit.splits]
     for name in properties[0]:
         shown.add_row(name, *(escape(each[name]) for each in properties))
     out.print(shown)
 
 
-def _properties(split: SplitSummary) -> dict[str, str]:
+def _properties(split: SplitSummary, kinds: tuple[str, str]) -> dict[str, str]:
     counts = split.counts.values()
     sizes = [f"{width}×{height}" for width, height in split.size_range] or ["–"] * 3
     return {
         "images": f"{split.n_images:,}",
-        "classes": f"{len(counts):,}" if counts else "–",
-        "images per class": f"{min(counts):,}–{max(counts):,}" if counts else "–",
+        kinds[1]: f"{len(counts):,}" if counts else "–",
+        f"images per {kinds[0]}": f"{min(counts):,}–{max(counts):,}" if counts else "–",
         "smallest, px": sizes[0],
         "median": sizes[1],
         "largest": sizes[2],
@@ -113,14 +118,15 @@ def _classes(audit: Audit) -> None:
     if not counts:
         return
     splits = [split.name for split in audit.splits if split.counts]
-    shown = table("images by class", "class")
+    kind, kinds = KINDS[audit.target]
+    shown = table(f"images by {kind}", kind)
     for split in splits:
         shown.add_column(split, justify="right")
     for name in list(counts)[:MAX_CLASSES]:
         shown.add_row(escape(name), *(f"{counts[name][split]:,}" for split in splits))
     out.print(shown)
     if len(counts) > MAX_CLASSES:
-        say(f"and {len(counts) - MAX_CLASSES:,} smaller classes")
+        say(f"and {len(counts) - MAX_CLASSES:,} smaller {kinds}")
 
 
 def inspect_json(
@@ -129,8 +135,8 @@ def inspect_json(
     """What `ens inspect` found, as one JSON object: what `ens init` says, then the audit."""
     n_valid, n_test = len(images.valid), len(images.test) if images.test else 0
     return {
-        "target": "class",
-        "classes": len(images.classes),
+        "target": images.target,
+        "classes": 0 if images.target == "number" else len(images.classes),
         "labelled": len(images.train) + n_valid,
         "valid": n_valid,
         "test": n_test,

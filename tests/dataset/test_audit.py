@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.dataset.audit import alike, audit, leaks
+from ensemble.dataset.audit import audit, leaks
 from ensemble.dataset.geometry import Geometry
+from ensemble.dataset.label_counts import alike
 from ensemble.dataset.load import load
 from ensemble.dataset.overlaps import known_overlap
 from ensemble.dataset.pixel_store import open_store

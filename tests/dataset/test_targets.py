@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from ensemble.dataset.audit import audit
 from ensemble.dataset.iterative import distribute_labels
+from ensemble.dataset.label_counts import one_per_label
 from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError, RecipeError
 from ensemble.recipe import Data, Folds, LabelColumns, LabelsFile
@@ -199,6 +201,28 @@ def test_keys_of_another_target_are_refused(settings, message, data_of):
     data = data_of("id,label", *_labels(["a", "b"])).model_copy(update=settings)
     with pytest.raises(RecipeError, match=message):
         load(data)
+
+
+def test_an_audit_counts_each_label_and_what_appears_together(data_of):
+    rows = _labels(["x y", "y", "z x y", '""'] * 5)
+    checked = audit(load(data_of("id,tags", *rows, target="labels")))
+    totals = {name: sum(by_split.values()) for name, by_split in checked.counts.items()}
+    assert totals == {"y": 15, "x": 10, "z": 5}
+    assert "labels per image: 0: 5, 1: 5, 2: 5, 3: 5" in checked.notes
+    assert "most often together: x + y 10, x + z 5, y + z 5" in checked.notes
+    assert checked.alike_classes == ()
+
+
+def test_an_audit_counts_numbers_by_ranges_in_their_order(data_of):
+    rows = _labels([str(number) for number in [*range(0, 100, 5), 99.5]])
+    images = load(data_of("id,age", *rows, target="number"))
+    checked = audit(images)
+    assert list(checked.counts)[:2] == ["0 to 9.95", "9.95 to 19.9"]
+    assert [sum(by_split.values()) for by_split in checked.counts.values()] == [2] * 9 + [3]
+    shown = one_per_label(images)
+    assert Counter(shown.classes) == {
+        name: by_split["train"] for name, by_split in checked.counts.items() if by_split["train"]
+    }
 
 
 def test_grades_in_folder_names_are_numbers(tmp_path):
