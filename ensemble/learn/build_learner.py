@@ -17,7 +17,7 @@ from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.pixel_store import Streamed, open_store
 from ensemble.errors import RecipeError
 from ensemble.events import Emit, Note, Step, ignore
-from ensemble.learn import callbacks, models
+from ensemble.learn import callbacks, models, probe
 from ensemble.learn.amp import AMP, Amp
 from ensemble.learn.catalog import Catalog, catalog_of
 from ensemble.learn.device import (
@@ -113,6 +113,7 @@ def set_up(
             f"recipe {recipe.name}: fit.compile and fit.cuda_graphs exclude each other\n"
             "set one of them"
         )
+    probe.check_recipe(recipe)
     models.check_arch(recipe.model.arch)
     weights = find_weights(recipe.model, store) if start is None else None
     _check_target(recipe)
@@ -122,7 +123,7 @@ def set_up(
     dls = loaders(images, batch_size, recipe.augmentation, stats, job.seed)
     set_deterministic(recipe.fit.deterministic)
     seed_everything(job.seed, "network")
-    built = models.build(recipe.model, len(data.classes), preprocess.geometry.size, weights)
+    built = models.build(recipe.network, len(data.classes), preprocess.geometry.size, weights)
     network = built.network.to(device()).to(memory_format=torch.channels_last)
     if recipe.fit.compile:
         compile_in_place(network)

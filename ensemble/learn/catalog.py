@@ -22,7 +22,8 @@ class Catalog:
     rows is (images,) rows of the store, -1 for an unreadable image; targets are what is true of each
     image (`target_array`), outputs what the network learns of it; splits has the positions of train,
     valid and test; files is (images,) paths, hashes their contents; unreadable has the reasons by
-    split and id.
+    split and id; groups has the names of the training images' groups, (images of train,), or None
+    where there are none.
     """
 
     store: PixelStore
@@ -34,6 +35,7 @@ class Catalog:
     unreadable: dict[str, dict[str, str]]
     hashes: dict[Path, str]
     outputs: Outputs = Outputs()
+    groups: Array | None = None
 
     @cached_property
     def encoded(self) -> Array:
@@ -93,7 +95,8 @@ def catalog_of(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catal
         store, paths, data.classes, np.array(rows), truth, splits, unreadable, data.hashes
     )
     scale = scale_of(truth[catalog.readable("train")]) if data.target == "number" else None
-    return replace(catalog, outputs=Outputs(data.target, scale))
+    groups = None if data.train.groups is None else np.array(data.train.groups)
+    return replace(catalog, outputs=Outputs(data.target, scale), groups=groups)
 
 
 def _unknown(data: DataSet, n: int) -> Array:

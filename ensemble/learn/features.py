@@ -39,10 +39,13 @@ def n_cached(fit: Fit, augment: Augment, n_epochs: int) -> int:
     """
     if augment.mixup or augment.cutmix or fit.ema:
         return 0
+    is_probe = fit.strategy == "linear_probe"
     if isinstance(fit.feature_views, int):
-        return min(fit.feature_views, n_epochs)
+        return fit.feature_views if is_probe else min(fit.feature_views, n_epochs)
     if augment == Augment():
         return 1
+    if is_probe:
+        return AUTO_AUGMENTATIONS
     return AUTO_AUGMENTATIONS if n_epochs > AUTO_AUGMENTATIONS else 0
 
 

@@ -23,6 +23,7 @@ from ensemble.learn.keepers import Best, Keeper, State, copy_of
 from ensemble.learn.lr import RangeTest, n_steps_for, range_test
 from ensemble.learn.micro_batch import MicroBatch
 from ensemble.learn.phases import LR_MULT, Phase, freeze, plan, schedule
+from ensemble.learn.probe import check_head, probe_of
 from ensemble.learn.resume import Restore, StateFolder, TrainingState, optimizer_tensors
 from ensemble.recipe import Find
 from ensemble.runs.job import Job
@@ -57,6 +58,7 @@ class Fitting:
         self.micro_batch = MicroBatch(built.learn, self._note)
         self.n_cached: int | None = None  # augmentations of the frozen phase, once it began
         self.head_learner: Learner | None = None
+        self.probe = probe_of(job.recipe, built.images, self._note)
 
     def train(self, rate: float | None, state: TrainingState | None = None) -> float:
         """Train all phases, or the rest of them after a state, and return the rate; None finds it first.
@@ -68,6 +70,8 @@ class Fitting:
         else:
             if self.fit.batch_size == "auto":
                 self.micro_batch.probe(self.built.precision)
+            if self.probe is not None:
+                rate = 0.0
             if rate is None:
                 with self.clock.measure("lr_find"):
                     self.range_test = self.find_rate()
@@ -200,6 +204,7 @@ class Fitting:
         cbs = [finite, *self._callbacks(learn, number, rate)]
         cbs += [Restore(state, self.keeper)] if state else []
         cbs += schedule(learn, fit.schedule, phase, rates)
+        cbs += [self.probe] if self.probe else []
         with clean_on_error(learn), self.recorded(learn):
             learn.fit(phase.n_epochs, cbs=cbs, start_epoch=n_done)
         if finite.problem:
@@ -256,6 +261,8 @@ class Fitting:
                 images = f"{self.n_cached} cached augmentations"
             self._note(f"frozen phase: {images}, batch norm in eval")
             self.head_learner = learn or self.built.learn
+            if self.probe is not None:
+                check_head(learn)
         return self.head_learner
 
     def _freeze(self, learn: Learner, phase: Phase) -> int:

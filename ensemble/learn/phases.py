@@ -39,6 +39,8 @@ def plan(fit: Fit, n_groups: int) -> list[Phase]:
         phases = [Phase("scratch", fit.epochs, 0)]
     elif fit.strategy == "feature_extract":
         phases = [Phase("frozen", fit.epochs, -1)]
+    elif fit.strategy == "linear_probe":
+        phases = [Phase("linear probe", 1, -1)]
     elif fit.strategy == "fine_tune":
         phases = [head_alone, _unfrozen("unfrozen", fit.epochs, 0)]
     else:

@@ -100,7 +100,7 @@ def stored_network(run: StoredRun, of_refit: bool = False) -> StoredNetwork:
     run.check_file("recipe.yaml")
     record = run.record()
     recipe, preprocess = Recipe.load(run.folder / "recipe.yaml"), Preprocess.of(record)
-    network = models.build(recipe.model, len(run.classes), preprocess.geometry.size).network
+    network = models.build(recipe.network, len(run.classes), preprocess.geometry.size).network
     load_exactly(network, run, weights)
     on_gpu = device().type == "cuda"
     normalize = Normalize.from_stats(preprocess.mean, preprocess.std, cuda=on_gpu)

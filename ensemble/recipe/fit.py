@@ -53,9 +53,10 @@ class Penalty(Section):
 class Fit(Section):
     """How the network is trained."""
 
-    strategy: Literal["fine_tune", "feature_extract", "gradual", "scratch"] = Field(
+    strategy: Literal["fine_tune", "feature_extract", "linear_probe", "gradual", "scratch"] = Field(
         "fine_tune",
-        description="fine_tune, feature_extract (only the head), gradual (unfreezing) or scratch",
+        description="fine_tune, feature_extract (only the head), linear_probe (its exact optimum), "
+        "gradual (unfreezing) or scratch",
     )
     unfreeze_from: str | None = Field(
         None, description="gradual: the name of the first module to train; null: stage by stage"

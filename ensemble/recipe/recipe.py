@@ -17,7 +17,7 @@ from ensemble.recipe.data import AUGMENT_PRESETS, Augment, Data
 from ensemble.recipe.explain import explain
 from ensemble.recipe.fit import Fit
 from ensemble.recipe.kinds import BY_KIND, Map, Section, Seed, Text, Views
-from ensemble.recipe.model import Model
+from ensemble.recipe.model import Head, Model
 
 Preset = Literal["none", "light", "standard", "heavy"]
 
@@ -99,6 +99,14 @@ class Recipe(Section):
     def augmentation(self) -> Augment:
         """The changes of the training images, a preset resolved."""
         return AUGMENT_PRESETS[self.augment] if isinstance(self.augment, str) else self.augment
+
+    @property
+    def network(self) -> Model:
+        """The model as its strategy trains it: a linear probe has no hidden layers, no dropout."""
+        if self.fit.strategy != "linear_probe" or not isinstance(self.model.head, Head):
+            return self.model
+        head = self.model.head.model_copy(update={"hidden": (), "dropout": 0.0})
+        return self.model.model_copy(update={"head": head})
 
     @property
     def views(self) -> tuple[str, ...]:
