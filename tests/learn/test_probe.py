@@ -1,4 +1,4 @@
-"""The linear probe: scikit-learn's optimum, a strength that training rows alone choose, a layer that goes on training."""
+"""The linear probe: scikit-learn's optimum, a strength that training rows alone choose, a layer that trains on."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,7 @@ def test_copies_of_an_image_do_not_weaken_the_penalty():
     copies = np.tile(x, (4, 1)), np.tile(y, 4)
     grouped = optimum(Features(*copies, np.tile(groups, 4)), 3, False)[2]
     apart = optimum(Features(*copies, np.arange(240)), 3, False)[2]
-    assert grouped <= 1e-3 < apart == STRENGTHS[-1]
+    assert grouped < 1e-2 < apart == STRENGTHS[-1]
 
 
 @pytest.mark.parametrize("head", ["keep", "{pool: concat, hidden: [16], dropout: 0.5}"])
