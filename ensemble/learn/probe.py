@@ -1,13 +1,13 @@
 """A linear probe: the exact optimum of a regularized regression on the features of a frozen body.
 
-No rate and no epochs: scikit-learn's logistic regression on scaled features, its strength by
-cross-validation on the training images alone; the optimum becomes the network's last layer.
+No rate and no epochs: scikit-learn's logistic regression (ridge regression of numbers) on scaled
+features, its strength by cross-validation on the training images alone; the optimum becomes the
+network's last layer.
 """
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from torch import nn
 
 from ensemble.errors import RecipeError
 from ensemble.learn.callbacks import SeedEpochs
-from ensemble.learn.catalog import Array, Catalog
+from ensemble.learn.catalog import Catalog
 from ensemble.recipe import Recipe
+from ensemble.targets import Array, Target
 
 STRENGTHS = tuple(10 ** (power / 2) for power in range(-8, 3))  # scikit-learn's C
 N_FOLDS = 5
 MANY_ROWS = 20_000  # from here on one fold is held out, not each in turn
+MANY_LABELS = 20
 MAX_STEPS = 1_000
 FLOOR = 1e-15
 
@@ -52,88 +54,117 @@ def check_recipe(recipe: Recipe) -> None:
 class Features:
     """What the probe is fitted on.
 
-    x is (rows, width) float64, scaled, y (rows,) positions of classes, groups (rows,) numbers,
-    equal for rows that never part in cross-validation: augmentations of an image, images of a group.
+    x is (rows, width) float64, scaled; y is (rows,) positions of classes, (rows, labels) of 0 and 1,
+    or (rows,) standardized numbers; groups (rows,) are numbers, equal for rows that never part in
+    cross-validation: augmentations of an image, images of a group.
     """
 
+    target: Target
     x: Array
     y: Array
     groups: Array
 
+    def take(self, rows: Array) -> "Features":
+        """Some rows, by position."""
+        return replace(self, x=self.x[rows], y=self.y[rows], groups=self.groups[rows])
 
-def optimum(features: Features, n_classes: int, is_balanced: bool) -> tuple[Array, Array, float]:
-    """Weights (classes, width), biases (classes,) and the strength that cross-validation chose.
 
-    Classes without a row get a bias so low that they are never predicted.
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Weights (outputs, width) and biases (outputs,): logits of classes or labels, or a number."""
+
+    weights: Array
+    biases: Array
+
+    def loss(self, features: Features) -> float:
+        """The summed loss of rows: log loss in nats, or squared error."""
+        outputs = features.x @ self.weights.T + self.biases
+        if features.target == "number":
+            return float(np.square(outputs[:, 0] - features.y).sum())
+        if features.target == "labels":
+            return float(np.logaddexp(0, np.where(features.y > 0, -outputs, outputs)).sum())
+        true = outputs[np.arange(len(outputs)), features.y]
+        return float((np.logaddexp.reduce(outputs, axis=1) - true).sum())
+
+
+def optimum(features: Features, n_outputs: int, is_balanced: bool) -> tuple[Layer, float]:
+    """The layer, and the strength (scikit-learn's C) with the least loss on held-out rows.
+
+    Ties go to the stronger penalty. A class without a row gets a bias so low that it is never
+    predicted.
     """
-    n_features, present = features.x.shape[1], np.unique(features.y)
-    weights, biases = np.zeros((n_classes, n_features)), np.full(n_classes, np.log(FLOOR))
-    if len(present) < 2:
-        biases[present] = 0.0
-        return weights, biases, STRENGTHS[0]
-    strength = _best_strength(features, is_balanced)
-    model = _regression(strength, is_balanced)
-    _fit(model, features.x, features.y)
-    if len(model.classes_) == 2:  # scikit-learn keeps the difference of two classes
-        weights[model.classes_] = model.coef_ * [[-0.5], [0.5]]
-        biases[model.classes_] = model.intercept_ * [-0.5, 0.5]
-    else:
-        weights[model.classes_], biases[model.classes_] = model.coef_, model.intercept_
-    return weights, biases, strength
-
-
-def _best_strength(features: Features, is_balanced: bool) -> float:
-    """The strength with the least log loss on held-out rows; ties go to the stronger penalty."""
     losses = np.zeros(len(STRENGTHS))
+    scored = _with_common_labels(features)
     for kept, held_out in _folds(features):
-        model = _regression(STRENGTHS[0], is_balanced, warm_start=True)
+        fitted, unseen = scored.take(kept), scored.take(held_out)
         for i, strength in enumerate(STRENGTHS):
-            model.set_params(C=strength)
-            _fit(model, features.x[kept], features.y[kept])
-            losses[i] += _loss(model, features.x[held_out], features.y[held_out])
-    return STRENGTHS[int(np.argmin(losses))]
+            losses[i] += _layer(fitted, n_outputs, is_balanced, strength).loss(unseen)
+    strength = STRENGTHS[int(np.argmin(losses))]
+    return _layer(features, n_outputs, is_balanced, strength), strength
+
+
+def _with_common_labels(features: Features) -> Features:
+    """The features with the most common labels alone: they suffice to choose a strength."""
+    if features.target != "labels" or features.y.shape[1] <= MANY_LABELS:
+        return features
+    common = np.argsort(-features.y.sum(0), kind="stable")[:MANY_LABELS]
+    return replace(features, y=features.y[:, common])
 
 
 def _folds(features: Features) -> list[tuple[Array, Array]]:
-    """Rows to fit on and rows to score, stratified by class; groups never part."""
-    from sklearn.model_selection import StratifiedGroupKFold
+    """Rows to fit on and rows to score, classes stratified; groups never part."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     n_folds = min(N_FOLDS, len(np.unique(features.groups)))
     if n_folds < 2:
         return []
+    of_target = StratifiedGroupKFold if features.target == "class" else GroupKFold
+    splitter = of_target(n_folds, shuffle=True, random_state=0)
     with warnings.catch_warnings():  # of classes with fewer rows than folds
         warnings.simplefilter("ignore", UserWarning)
-        splitter = StratifiedGroupKFold(n_folds, shuffle=True, random_state=0)
         folds = list(splitter.split(features.x, features.y, features.groups))
-    usable = [fold for fold in folds if len(np.unique(features.y[fold[0]])) > 1]
-    return usable[:1] if len(features.y) >= MANY_ROWS else usable
+    return folds[:1] if len(features.y) >= MANY_ROWS else folds
 
 
-def _regression(strength: float, is_balanced: bool, warm_start: bool = False) -> Any:
+def _layer(features: Features, n_outputs: int, is_balanced: bool, strength: float) -> Layer:
+    if features.target == "number":
+        return _of_number(features, strength)
+    if features.target == "class":
+        return _of_classes(features.x, features.y, n_outputs, is_balanced, strength)
+    of_labels = [
+        _of_classes(features.x, label.astype(int), 2, is_balanced, strength)
+        for label in features.y.T
+    ]
+    weights = np.array([layer.weights[1] - layer.weights[0] for layer in of_labels])
+    return Layer(weights, np.array([layer.biases[1] - layer.biases[0] for layer in of_labels]))
+
+
+def _of_classes(x: Array, y: Array, n_classes: int, is_balanced: bool, strength: float) -> Layer:
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    return LogisticRegression(
-        C=strength,
-        class_weight="balanced" if is_balanced else None,
-        max_iter=MAX_STEPS,
-        warm_start=warm_start,
-    )
-
-
-def _fit(model: Any, x: Array, y: Array) -> None:
-    from sklearn.exceptions import ConvergenceWarning
-
+    present = np.unique(y)
+    weights, biases = np.zeros((n_classes, x.shape[1])), np.full(n_classes, np.log(FLOOR))
+    biases[present] = 0.0
+    if len(present) < 2:
+        return Layer(weights, biases)
+    weight = "balanced" if is_balanced else None
+    model = LogisticRegression(C=strength, class_weight=weight, max_iter=MAX_STEPS)
     with warnings.catch_warnings():  # of weak penalties, which lose anyway
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(x, y)
+    halves = np.array([[-0.5], [0.5]])  # of two classes scikit-learn keeps the difference
+    is_two = len(present) == 2
+    weights[present] = model.coef_ * halves if is_two else model.coef_
+    biases[present] = model.intercept_ * halves[:, 0] if is_two else model.intercept_
+    return Layer(weights, biases)
 
 
-def _loss(model: Any, x: Array, y: Array) -> float:
-    """The summed log loss of rows whose class was fitted, in nats."""
-    is_fitted = np.isin(y, model.classes_)
-    probs = model.predict_proba(x[is_fitted])
-    true = probs[np.arange(len(probs)), np.searchsorted(model.classes_, y[is_fitted])]
-    return float(-np.log(np.maximum(true, FLOOR)).sum())
+def _of_number(features: Features, strength: float) -> Layer:
+    from sklearn.linear_model import Ridge
+
+    model = Ridge(alpha=1 / strength).fit(features.x, features.y)
+    return Layer(model.coef_[None], np.array([model.intercept_]))
 
 
 class Probe(Callback):
@@ -144,8 +175,10 @@ class Probe(Callback):
 
     order = SeedEpochs.order + 1
 
-    def __init__(self, groups: Array, is_balanced: bool, note: Callable[[str], None]) -> None:
-        self.groups, self.is_balanced, self.note = groups, is_balanced, note
+    def __init__(
+        self, target: Target, groups: Array, is_balanced: bool, note: Callable[[str], None]
+    ) -> None:
+        self.target, self.groups, self.is_balanced, self.note = target, groups, is_balanced, note
 
     def before_epoch(self) -> None:  # noqa: D102
         loader = self.learn.dls.train
@@ -153,18 +186,19 @@ class Probe(Callback):
         n_augmentations, _, width = loader.features.shape
         x = loader.features.reshape(-1, width).cpu().double().numpy()
         mean, spread = x.mean(0), _spread(x)
-        codes = loader.codes.cpu().numpy()
+        targets = loader.targets.cpu().numpy()
         features = Features(
+            self.target,
             (x - mean) / spread,
-            np.tile(codes, n_augmentations),
+            np.concatenate([targets] * n_augmentations),
             np.tile(self.groups, n_augmentations),
         )
-        weights, biases, strength = optimum(features, layer.out_features, self.is_balanced)
+        probe, strength = optimum(features, layer.out_features, self.is_balanced)
         self.note(f"linear probe: {len(x):,} rows of {width:,} features, C {strength:g}")
-        weights = weights / spread
+        weights = probe.weights / spread
         with torch.no_grad():
             layer.weight.copy_(torch.from_numpy(weights))
-            layer.bias.copy_(torch.from_numpy(biases - weights @ mean))
+            layer.bias.copy_(torch.from_numpy(probe.biases - weights @ mean))
 
 
 def _spread(x: Array) -> Array:
@@ -185,7 +219,7 @@ def probe_of(recipe: Recipe, images: Catalog, note: Callable[[str], None]) -> Pr
     groups = np.arange(len(positions))
     if images.groups is not None:
         groups = np.unique(images.groups[positions], return_inverse=True)[1]
-    return Probe(groups, recipe.fit.class_weights == "balanced", note)
+    return Probe(images.outputs.target, groups, recipe.fit.class_weights == "balanced", note)
 
 
 def check_head(learn: Learner | None) -> None:

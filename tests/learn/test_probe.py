@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -22,7 +22,7 @@ def features_of(seed, n_classes=3, n_rows=60, width=5, noise=1.0, n_copies=1):
     y = np.concatenate([np.arange(n_classes), rng.integers(n_classes, size=n_rows - n_classes)])
     x = rng.normal(size=(n_classes, width))[y] * 2 + rng.normal(size=(n_rows, width)) * noise
     groups = np.arange(n_rows)
-    return Features(*(np.concatenate([array] * n_copies) for array in (x, y, groups)))
+    return Features("class", *(np.concatenate([array] * n_copies) for array in (x, y, groups)))
 
 
 def softmax(logits):
@@ -34,23 +34,51 @@ def softmax(logits):
 @pytest.mark.parametrize("is_balanced", [False, True])
 def test_the_layer_gives_the_probabilities_of_scikit_learn(n_classes, is_balanced):
     features = features_of(n_classes, n_classes)
-    weights, biases, strength = optimum(features, n_classes, is_balanced)
+    layer, strength = optimum(features, n_classes, is_balanced)
     reference = LogisticRegression(
         C=strength, class_weight="balanced" if is_balanced else None, max_iter=1000
     ).fit(features.x, features.y)
     np.testing.assert_allclose(
-        softmax(features.x @ weights.T + biases), reference.predict_proba(features.x), atol=1e-9
+        softmax(features.x @ layer.weights.T + layer.biases),
+        reference.predict_proba(features.x),
+        atol=1e-9,
     )
+
+
+@pytest.mark.parametrize("n_labels", [1, 3, 25])
+def test_each_label_has_a_regression_of_its_own(n_labels):
+    of_classes = features_of(7, 3)
+    labels = (of_classes.x @ np.random.default_rng(8).normal(size=(5, n_labels)) > 0).astype(float)
+    features = Features("labels", of_classes.x, labels, of_classes.groups)
+    layer, strength = optimum(features, n_labels, False)
+    for j, label in enumerate(labels.T):
+        reference = LogisticRegression(C=strength, max_iter=1000).fit(features.x, label)
+        outputs = features.x @ layer.weights[j] + layer.biases[j]
+        np.testing.assert_allclose(outputs, reference.decision_function(features.x), atol=1e-9)
+    assert strength > STRENGTHS[0]
+    no_positive = Features("labels", of_classes.x, labels * 0, of_classes.groups)
+    layer, _ = optimum(no_positive, n_labels, True)
+    assert (features.x @ layer.weights.T + layer.biases).max() < -30
+
+
+def test_a_number_has_a_ridge_regression():
+    of_classes = features_of(9)
+    numbers = of_classes.x @ np.arange(5) + 3
+    features = Features("number", of_classes.x, numbers, of_classes.groups)
+    layer, strength = optimum(features, 1, False)
+    reference = Ridge(alpha=1 / strength).fit(features.x, numbers)
+    outputs = features.x @ layer.weights.T + layer.biases
+    np.testing.assert_allclose(outputs[:, 0], reference.predict(features.x), atol=1e-9)
+    assert strength == STRENGTHS[-1]
 
 
 def test_a_class_without_a_row_is_never_predicted():
     features = features_of(1, 3)
-    weights, biases, _ = optimum(features, 5, False)
-    probs = softmax(features.x @ weights.T + biases)
-    assert probs[:, 3:].max() < 1e-9
-    of_one = Features(features.x, np.full(len(features.y), 2), features.groups)
-    weights, biases, _ = optimum(of_one, 3, False)
-    assert softmax(features.x @ weights.T + biases)[:, 2].min() > 1 - 1e-9
+    layer, _ = optimum(features, 5, False)
+    assert softmax(features.x @ layer.weights.T + layer.biases)[:, 3:].max() < 1e-9
+    of_one = Features("class", features.x, np.full(len(features.y), 2), features.groups)
+    layer, _ = optimum(of_one, 3, False)
+    assert softmax(features.x @ layer.weights.T + layer.biases)[:, 2].min() > 1 - 1e-9
 
 
 @given(
@@ -63,24 +91,26 @@ def test_a_class_without_a_row_is_never_predicted():
 def test_rows_of_one_group_never_part(seed, n_classes, n_copies, n_groups):
     features = features_of(seed, n_classes, n_copies=n_copies)
     groups = np.random.default_rng(seed).integers(n_groups, size=60)
-    for kept, held_out in _folds(Features(features.x, features.y, np.tile(groups, n_copies))):
+    for kept, held_out in _folds(
+        Features("class", features.x, features.y, np.tile(groups, n_copies))
+    ):
         assert not set(np.tile(groups, n_copies)[kept]) & set(np.tile(groups, n_copies)[held_out])
         assert len(kept) + len(held_out) == len(features.y)
 
 
 def test_noise_is_penalized_more_than_signal():
-    clear = optimum(features_of(3, noise=0.3), 3, False)[2]
+    clear = optimum(features_of(3, noise=0.3), 3, False)[1]
     rng = np.random.default_rng(4)
-    noise = Features(rng.normal(size=(60, 40)), rng.integers(3, size=60), np.arange(60))
-    assert optimum(noise, 3, False)[2] == STRENGTHS[0] < clear
+    noise = Features("class", rng.normal(size=(60, 40)), rng.integers(3, size=60), np.arange(60))
+    assert optimum(noise, 3, False)[1] == STRENGTHS[0] < clear
 
 
 def test_copies_of_an_image_do_not_weaken_the_penalty():
     rng = np.random.default_rng(5)
     x, y, groups = rng.normal(size=(60, 40)), rng.integers(3, size=60), np.arange(60)
     copies = np.tile(x, (4, 1)), np.tile(y, 4)
-    grouped = optimum(Features(*copies, np.tile(groups, 4)), 3, False)[2]
-    apart = optimum(Features(*copies, np.arange(240)), 3, False)[2]
+    grouped = optimum(Features("class", *copies, np.tile(groups, 4)), 3, False)[1]
+    apart = optimum(Features("class", *copies, np.arange(240)), 3, False)[1]
     assert grouped < 1e-2 < apart == STRENGTHS[-1]
 
 
