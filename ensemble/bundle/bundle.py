@@ -29,13 +29,13 @@ N_COMPARED = 64  # images whose predictions by fp16 weights are compared
 
 @dataclass(frozen=True)
 class Change:
-    """What fp16 weights change: probabilities (or values) by at most `largest`, and n_answers.
+    """What fp16 weights change: probabilities (or values) by at most `largest`, and n_answers classes.
 
-    Over n_images images of the training's data set.
+    Over n_images images of the training's data set; n_answers is None for labels and numbers.
     """
 
     n_images: int
-    n_answers: int
+    n_answers: int | None
     largest: float
 
 
@@ -125,7 +125,9 @@ def _change(bundled: Path, manifest: Manifest, runs: dict[str, Run]) -> Change |
     files = images.files[::step][:N_COMPARED]
     before = _predicted(files, Predictor(runs, manifest.mixture))
     after = _predicted(files, Predictor.of_submission(bundled, RunStore(bundled.parent / RUNS)))
-    n_answers = int((before.argmax(axis=1) != after.argmax(axis=1)).sum())
+    n_answers = None
+    if next(iter(runs.values())).data.target == "class":
+        n_answers = int((before.argmax(axis=1) != after.argmax(axis=1)).sum())
     return Change(len(files), n_answers, float(np.abs(before - after).max()))
 
 

@@ -39,8 +39,10 @@ def samples(folder):
     return [path for path in csvs if "sample" in path.name.lower() and "sub" in path.name.lower()]
 
 
-manifests = [Path({manifest!r}).absolute()] if Path({manifest!r}).is_file() else []
-bundle = only(manifests or below_input({manifest!r}), "INPUT, which has to hold this bundle").parent
+here = [Path({manifest!r}).absolute()]
+manifests = here if here[0].is_file() else below_input({manifest!r})
+bundles = [path.parent for path in manifests if (path.parent / "wheels").is_dir()]
+bundle = only(bundles, "INPUT, which has to hold this bundle")
 outside = [path for path in below_input({test!r}) if path.is_dir() and bundle not in path.parents]
 images = Path(IMAGES) if IMAGES else only(outside, "IMAGES")
 folders = [images.absolute(), *images.absolute().parents][:4]

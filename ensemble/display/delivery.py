@@ -19,10 +19,10 @@ def show_bundle(bundle: Bundle, fp16: bool) -> None:
         )
     if bundle.change:
         images = count(bundle.change.n_images, "image")
-        change = f"numbers change by at most {bundle.change.largest:.2g}"
-        say(
-            f"fp16: {change}, {bundle.change.n_answers} answers differ, on {images} of the data set"
-        )
+        classes = f", {bundle.change.n_answers} answers differ"
+        answers = "" if bundle.change.n_answers is None else classes
+        change = f"predictions change by at most {bundle.change.largest:.2g}"
+        say(f"fp16: {change}{answers}, on {images} of the data set")
     elif fp16:
         say("fp16: what it changes was not measured, as the images of the data set are not here")
 
