@@ -82,13 +82,19 @@ class DecisionObjective:
         fixed = self._tables(label[None, is_fixed], self.targets[is_fixed])
         rest = np.flatnonzero(~is_fixed)
         total, bar = self.total[:, rest], n_picks * TIE
-        labels = [_labels(total + scores.take(rest, axis=1), bar) for scores in self.scores]
-        tables = self._tables(np.array(labels), self.targets[rest])
+        labels = np.empty((len(self.scores), len(rest)), np.int64)
+        summed = np.empty(total.shape)
+        for member_labels, scores in zip(labels, self.scores, strict=True):
+            np.take(scores, rest, axis=1, out=summed, mode="clip")  # "raise" would copy once more
+            summed += total
+            member_labels[:] = _labels(summed, bar)
+        tables = self._tables(labels, self.targets[rest])
         return self.metric.values_of_tables(self.settled + fixed + tables)
 
     def scores_of(self, weights: Array) -> Array:
         """The score of blends, (blends,); weights is (blends, members)."""
-        labels = [_labels(weighted_sum(row, self.scores), TIE) for row in weights]
+        means = np.stack([weights @ self.scores[:, c] for c in range(self.n_classes)], axis=1)
+        labels = [_labels(mean, TIE) for mean in means]
         tables = self._tables(np.array(labels), self.targets)
         return self.metric.values_of_tables(self.settled + tables)
 
@@ -233,16 +239,22 @@ def weighted_sum(weights: Array, scores: Array) -> Array:
 
 def _labels(scores: Array, tie: float) -> Array:
     """The class of the highest score of each row, the first of those within a tie, (rows,)."""
-    return np.asarray(np.argmax(scores >= scores.max(0) - tie, axis=0))
+    bar = scores.max(0) - tie
+    is_lower, labels = np.ones(bar.shape, bool), np.zeros(bar.shape, np.int64)
+    for class_scores in scores[:-1]:
+        is_lower &= class_scores < bar
+        labels += is_lower
+    return labels
 
 
 def _decisions(scores: Array) -> tuple[Array, Array]:
     """The predicted class of each member, (members, rows), and the rows without a tie, (rows,)."""
     labels, is_sure = [], np.ones(scores.shape[2], bool)
     for member_scores in scores:
-        is_highest = member_scores >= member_scores.max(0) - TIE
-        is_sure &= np.count_nonzero(is_highest, axis=0) == 1
-        labels.append(np.argmax(is_highest, axis=0))
+        label = _labels(member_scores, TIE)
+        highest = member_scores[label, np.arange(len(label))]
+        is_sure &= np.count_nonzero(member_scores >= highest - TIE, axis=0) == 1
+        labels.append(label)
     return np.array(labels), is_sure
 
 
