@@ -301,7 +301,7 @@ def _unchanged(shares: Array) -> tuple[Array, Array]:
 
 def _kappas(distances: Array, expected: Array) -> Array:
     kappas = 1 - distances / np.where(expected > 0, expected, 1)
-    return np.asarray(np.where(expected > 0, kappas, 0.0))
+    return np.asarray(np.where(expected > 0, kappas, 0 * expected))  # NaN stays NaN
 
 
 def _expected(true: Array, labels: Array) -> Array:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.metrics.additive import Additive
+from ensemble.metrics.confusion import _expected, _kappas, _mean_distances
 from ensemble.metrics.metric import Metric
 from ensemble.metrics.rows import Array
 
@@ -41,6 +42,50 @@ class RootMeanSquare(Metric):
         return "" if len(targets) > 1 else "1 row, an interval needs 2"
 
 
+@dataclass(frozen=True)
+class GradeKappa(Metric):
+    """The quadratic kappa of grades that are whole numbers; values are rounded, halves to even.
+
+    scikit-learn's `cohen_kappa_score(weights="quadratic")` with every whole number from the lowest
+    to the highest as labels. 0 where all are the same, NaN where a true grade is no whole number.
+    """
+
+    def values(self, probs: Array, targets: Array) -> Array:
+        """The kappa, (...,)."""
+        true, grades = _grades(probs, targets)
+        distances = ((true - grades) ** 2).sum(-1)
+        return _kappas(distances, _expected(true, grades)).reshape(probs.shape[:-2])
+
+    def contributions(self, probs: Array, targets: Array) -> Array:
+        """Those of the kappa of classes, (..., rows)."""
+        true, grades = _grades(probs, targets)
+        n = len(targets)
+        expected = _expected(true, grades)[:, None]
+        divisor = np.where(expected > 0, expected, 1)
+        distances = (true - grades) ** 2
+        kappas = _kappas(distances.sum(-1, keepdims=True), expected)
+        change = _mean_distances(true, grades) + _mean_distances(grades, true) - expected / n
+        rows = kappas + n / divisor * ((1 - kappas) * change - distances) * (expected > 0)
+        return np.asarray(rows.reshape(probs.shape[:-1]))
+
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """One more row, rounded to a grade one step off, (..., 2)."""
+        expected, n = _expected(*_grades(probs, targets)), len(targets)
+        change = np.where(expected > 0, -n / np.where(expected > 0, expected, 1) / (n + 1), 0.0)
+        return np.stack([change, change**2], axis=-1).reshape(*probs.shape[:-2], 2)
+
+    def too_few_rows(self, targets: Array) -> str:
+        """One row alone."""
+        return "" if len(targets) > 1 else "1 row, an interval needs 2"
+
+
+def _grades(probs: Array, targets: Array) -> tuple[Array, Array]:
+    """The true grades (rows,) and the rounded values (sets, rows), float64."""
+    values = np.rint(probs.reshape(-1, *probs.shape[-2:])[..., 0].astype(np.float64))
+    is_whole = (targets == np.rint(targets)).all()
+    return (targets if is_whole else np.full(targets.shape, np.nan)), values
+
+
 def rmse_metric(name: str, classes: tuple[str, ...]) -> Metric:
     """The root of the mean squared error."""
     return RootMeanSquare(name, classes, False, "values", (0.0, np.inf), "logarithm")
@@ -50,3 +95,8 @@ def mae_metric(name: str, classes: tuple[str, ...]) -> Metric:
     """The mean absolute error."""
     bounds = (0.0, np.inf)
     return Additive(name, classes, False, "values", bounds, "logarithm", absolute_errors)
+
+
+def grade_kappa_metric(name: str, classes: tuple[str, ...]) -> Metric:
+    """The quadratic kappa of rounded values."""
+    return GradeKappa(name, classes, True, "decisions", (-1.0, 1.0), "effective rows")

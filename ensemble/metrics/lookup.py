@@ -18,7 +18,7 @@ from ensemble.metrics.confusion import (
     by_rows,
     of_weakest,
 )
-from ensemble.metrics.distances import mae_metric, rmse_metric
+from ensemble.metrics.distances import grade_kappa_metric, mae_metric, rmse_metric
 from ensemble.metrics.labels import (
     average_precision_metric,
     binary_log_loss_metric,
@@ -189,6 +189,7 @@ _BUILDERS: dict[Target, dict[str, _Builder]] = {
     "number": {
         "rmse": lambda name, column, positive: rmse_metric(name, column),
         "mae": lambda name, column, positive: mae_metric(name, column),
+        "quadratic_kappa": lambda name, column, positive: grade_kappa_metric(name, column),
     },
 }
 _BUILDERS_AT_K: dict[Target, dict[str, Callable[[str, tuple[str, ...], int], Metric]]] = {
