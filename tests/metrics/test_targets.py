@@ -237,7 +237,7 @@ def test_an_interval_holds_its_value_and_stays_within_bounds(target, name, data)
         assert interval.value - 1e-12 <= interval.high <= high
 
 
-CELLS = [  # measured over 1,000 draws in docs/log.md
+CELLS = [  # measured over 300 draws each in docs/log.md
     ("labels", "f1_samples", 100),
     ("labels", "f1_macro", 100),
     ("labels", "f1_micro", 100),
