@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from ensemble.errors import SubmissionError
 from ensemble.predictions import Predictions
+from ensemble.runs import RunStore
 from ensemble.submission.check import check
 from ensemble.submission.listing import separator_in
 from ensemble.submission.readback import n_without_label, rows_in_words
 from ensemble.submission.shape import Meaning, shape_of
-from ensemble.submission.write import csv_text
+from ensemble.submission.verify import verify
+from ensemble.submission.write import csv_text, write_submission
 
 IDS = ["b0", "b1", "b2", "b3"]
 SKY = ("clear", "haze", "primary", "road")
@@ -221,3 +223,19 @@ def test_a_mark_between_class_names_is_found(names, mark):
     classes = sorted(names)
     assert separator_in({mark.join(classes[:2]), classes[2]}, classes) == mark
     assert separator_in(set(classes), classes) is None
+
+
+def test_a_blend_of_the_best_classes_is_verified_from_its_manifest(
+    tmp_path, rng, made_up, blend_of
+):
+    classes = ("new_whale", "w_1", "w_2", "w_3")
+    test = made_up(rng, ids=IDS, classes=classes)
+    text = sample("Image,Id", "new_whale w_1 w_2")
+    (tmp_path / "sample.csv").write_text(text)
+    blend = blend_of(test, test, metric="map@3", answer="top_k")
+    submission = write_submission(blend, tmp_path, "mine", chosen=tmp_path / "sample.csv")
+    assert verify(submission.path, RunStore(tmp_path / "runs")) == 2
+    _, *rows = csv.reader(submission.path.read_text().splitlines())
+    for name, cell in rows:
+        probs = test.probs[test.ids.tolist().index(name)]
+        assert cell.split() == [classes[i] for i in sorted(range(4), key=lambda i: -probs[i])[:3]]
