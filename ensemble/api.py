@@ -98,6 +98,7 @@ def blend(
     max_members: int = 0,
     min_score: float | None = None,
     calibrate: bool = False,
+    decision: str = "learned",
     positive: str | None = None,
     data: str | None = None,
     runs: Path | str | None = None,
@@ -111,7 +112,7 @@ def blend(
     from ensemble.blending import Options, make_blend
 
     options = Options(
-        min_acc, per_arch, max_members, weights, metric, average, calibrate, min_score
+        min_acc, per_arch, max_members, weights, metric, average, calibrate, min_score, decision
     )
     return make_blend(_finished_runs(members, RunStore(runs)), options, data, positive)
 

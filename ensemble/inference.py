@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ensemble.blending import Blend
-from ensemble.blending.mixture import Mixture
+from ensemble.blending.mixture import Answered, Mixture
 from ensemble.dataset.decode import UnreadableImage, decode_image
 from ensemble.dataset.filenames import is_sample
 from ensemble.dataset.inputs import input_images
@@ -199,7 +199,7 @@ def _write(
         for image_id, image in zip(ids, decoded, strict=True):
             if isinstance(image, UnreadableImage):
                 unreadable[image_id] = str(image)
-        rows = cells(shape, batches.probabilities(np.array(ids), decoded), range(len(ids)))
+        rows = cells(shape, batches.answered(np.array(ids), decoded), range(len(ids)))
         writer.writerows([image_id, *row] for image_id, row in zip(ids, rows, strict=True))
         n_done += len(decoded)
         progress(n_done)
@@ -258,12 +258,14 @@ class _Batches:
             for reader in self.readers
         }
 
-    def probabilities(self, ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
-        """The predictions of one block, in the order of its ids."""
+    def answered(self, ids: Array, decoded: "Sequence[Decoded]") -> Answered:
+        """The predictions and answers of one block, in the order of its ids."""
         members = {run_id: partial(self._member, run_id, ids, decoded) for run_id in self.networks}
-        mixed = self.mixture.of(members, self.references)
+        answered = self.mixture.of(members, self.references)
+        mixed = answered.predictions
         rows = np.argsort(np.argsort(ids))  # members are aligned by sorted ids
-        return replace(mixed, ids=ids, probs=mixed.probs[rows], is_checked=True)
+        ordered = replace(mixed, ids=ids, probs=mixed.probs[rows], is_checked=True)
+        return Answered(ordered, answered.answers[rows])
 
     def _member(self, run_id: str, ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
         """The mean of a member's folds."""

@@ -11,14 +11,15 @@ from ensemble.blending import selection
 from ensemble.blending.calibration import Calibrated, Calibration, calibrate
 from ensemble.blending.diversity import Diversity, diversity
 from ensemble.blending.folds import seed_from
-from ensemble.blending.mixture import Mixture
+from ensemble.blending.mixture import Answered, Mixture
 from ensemble.blending.options import Options
 from ensemble.blending.pool import FitRows, Pool, open_pool
 from ensemble.blending.ranks import check_ranks
 from ensemble.blending.rating import Rating, Table, rate, verdict
 from ensemble.blending.scoring import ACCURACY, Scoring, all_values, scoring_of
 from ensemble.blending.selection import Group
-from ensemble.metrics import Interval
+from ensemble.metrics import DecisionMetric, Interval
+from ensemble.metrics.decision import Decision
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
 
@@ -65,10 +66,11 @@ class Blend:
     weighting that is better by more than one standard error, or is ""; missing says what the table
     lacks, metric_note why the runs' data.metric is not what the blend is scored by. in_sample holds
     every metric of the written blend on all validation rows, run_scores (by run id) the runs' values
-    of the metric; diversity is in the order of group.runs. predictions are the blended test
-    probabilities, None without a test set; of the members' refits if every member has one. test
-    holds their scores if the test set is labeled; all other scores are of the networks before any
-    refit.
+    of the metric; diversity is in the order of group.runs. answered holds the blend's test
+    probabilities and answers, None without a test set; of the members' refits if every member has
+    one. is_decision_learned: the blend's decision was, though the most probable class may have won.
+    test holds their scores if the test set is labeled; all other scores are of the networks before
+    any refit.
     """
 
     group: Group
@@ -85,8 +87,14 @@ class Blend:
     diversity: Diversity
     calibrated: Calibrated | None
     mixture: Mixture
-    predictions: Predictions | None
+    answered: Answered | None
+    is_decision_learned: bool
     test: TestScores | None
+
+    @property
+    def predictions(self) -> Predictions | None:
+        """The blended test probabilities, None without a test set."""
+        return self.answered.predictions if self.answered else None
 
     @property
     def best(self) -> Rating:
@@ -160,6 +168,7 @@ def make_blend(
     scoring, metric_note = scoring_of(group.runs, options.metric, pool.classes, positive)
     if options.is_rank:
         check_ranks(scoring.metric)
+    scoring = replace(scoring, is_decision_learned=options.decision == "learned")
     options = replace(options, metric=scoring.name)
     archs = [selection.short_arch(run.arch) for run in group.runs]
     rows = scoring.fit_rows(pool)
@@ -169,10 +178,10 @@ def make_blend(
     members = _members(group.runs, table.blend_weights, reasons)
     mixed = pool.mixed(np.array([*table.fold_weights, table.blend_weights]))
     calibrated = None if options.is_rank else _calibrate(mixed, pool, table, seed)
-    mixture = _mixture(members, options, calibrated)
+    mixture = _mixture(members, options, calibrated, table.decision)
     by_id = {member.run.id: member.run for member in members}
-    predictions = mixture.of_test(by_id)
-    probs = mixture.of_probabilities.of_test(by_id) if options.is_rank else predictions
+    answered = mixture.of_test(by_id)
+    mean = mixture.of_probabilities.of_test(by_id) if options.is_rank else answered
     best = group.runs[int(np.argmax(table.weights[0]))]
     names = [run.id for run in group.runs]
     return Blend(
@@ -190,8 +199,9 @@ def make_blend(
         diversity=diversity(pool, table.outcomes, table.rule, scoring, table.blend_weights > 0),
         calibrated=calibrated,
         mixture=mixture,
-        predictions=predictions,
-        test=_test_scores(predictions, probs, best, members[0].run, seed, scoring),
+        answered=answered,
+        is_decision_learned=scoring.learns_decisions,
+        test=_test_scores(answered, mean, best, members[0].run, seed, scoring, table.decisions[0]),
     )
 
 
@@ -233,7 +243,12 @@ def _calibrate(mixed: Array, pool: Pool, table: Table, seed: int) -> Calibrated:
     return calibrate(mixed[-1], list(mixed[:-1]), fold_of, pool.targets, pool.groups, seed)
 
 
-def _mixture(members: Sequence[Member], options: Options, calibrated: Calibrated | None) -> Mixture:
+def _mixture(
+    members: Sequence[Member],
+    options: Options,
+    calibrated: Calibrated | None,
+    decision: Decision,
+) -> Mixture:
     is_applied = calibrated is not None and options.calibrate and calibrated.helps
     return Mixture(
         weights={member.run.id: member.weight for member in members},
@@ -241,6 +256,7 @@ def _mixture(members: Sequence[Member], options: Options, calibrated: Calibrated
         calibration=calibrated.calibration if calibrated and is_applied else None,
         of_refits=all(member.run.refit_epochs is not None for member in members),
         is_rank=options.is_rank,
+        decision=decision,
     )
 
 
@@ -248,34 +264,39 @@ def _in_sample(mixture: Mixture, mixed: Array, pool: Pool, scoring: Scoring) -> 
     """Every metric of the blend, of ranks that alone which reads ranks; mixed is (rows, classes)."""
     if mixture.is_rank:
         return {scoring.name: float(scoring.metric.values(mixed, pool.targets))}
-    return all_values(mixture.calibrated(mixed), pool.targets, pool.classes, scoring)
+    answers = mixture.decision.apply(mixed)
+    return all_values(mixture.calibrated(mixed), answers, pool.targets, pool.classes, scoring)
 
 
 def _test_scores(
-    blend: Predictions | None,
-    mean: Predictions | None,
+    answered: Answered | None,
+    mean: Answered | None,
     best: Run,
     member: Run,
     seed: int,
     scoring: Scoring,
+    best_decision: Decision,
 ) -> TestScores | None:
     """The test scores of the blend and of the run that is best on validation; they choose nothing.
 
-    Accuracy and log loss are those of the mean of probabilities, also where ranks are averaged.
+    best_decision is how that run answers. Accuracy and log loss are those of the mean of
+    probabilities, also where ranks are averaged.
     Raises MismatchError if the best run predicts other test rows than the members.
     """
-    if blend is None or blend.targets is None or mean is None or not best.data.n_test:
+    targets = answered.predictions.targets if answered else None
+    if answered is None or targets is None or mean is None or not best.data.n_test:
         return None
+    blend = answered.predictions
     of_refits = best.refit_epochs is not None and member.refit_epochs is not None
     tests = {run.id: run.test_refit if of_refits else run.test for run in (best, member)}
     single = dict(zip(sorted(tests), aligned(tests), strict=True))[best.id]
-    hits = metrics.hits(mean.probs, blend.targets)
-    best_hits = metrics.hits(single.probs, blend.targets)
+    answers = np.stack([mean.answers, best_decision.apply(single.probs)])
+    hits, best_hits = (answers == targets).astype(np.float64)
     accuracy = metrics.wilson(float(hits.mean()), len(hits))
     by_accuracy = TestScores(
         n_rows=len(hits),
         accuracy=accuracy,
-        log_loss=metrics.bootstrap_mean(metrics.losses(mean.probs, blend.targets), seed),
+        log_loss=metrics.bootstrap_mean(metrics.losses(mean.predictions.probs, targets), seed),
         best=best.id,
         best_accuracy=float(best_hits.mean()),
         difference=metrics.paired_difference(hits, best_hits),
@@ -284,14 +305,19 @@ def _test_scores(
         best_score=float(best_hits.mean()),
     )
     metric = scoring.contributed
-    if metric is None or metric.too_few_rows(blend.targets):
+    if metric is None or metric.too_few_rows(targets):
         return by_accuracy
-    both = np.stack([blend.probs, single.probs])
-    ours, of_best = metric.contributions(both, blend.targets)
+    if isinstance(metric, DecisionMetric):
+        ours, of_best = metric.contributions_of(answers, targets)
+        smoothing = metric.smoothing_of(answers[0], targets)
+        score = metrics.interval_of(metric, ours, seed, smoothing=smoothing)
+    else:
+        ours, of_best = metric.contributions(np.stack([blend.probs, single.probs]), targets)
+        score = metrics.score_of(metric, blend.probs, targets, seed)
     return replace(
         by_accuracy,
         metric=scoring.name,
-        score=metrics.score_of(metric, blend.probs, blend.targets, seed),
+        score=score,
         best_score=float(of_best.mean()),
         difference=metrics.bootstrap_mean(scoring.sign * (ours - of_best), seed),
     )

@@ -62,13 +62,26 @@ def metric_outcomes(
     for repeat, fold_of in enumerate(folds):
         alone, *nested = _by_rows_that_fitted(pool, metric, fold_of, weights[repeat])
         rows[repeat] = alone
-        for k in range(N_FOLDS) if nested else ():
-            inside = fold_of == k
-            for without in range(N_FOLDS):
-                scored = (alone if without == k else nested[without])[:, inside]
-                sums[repeat, k, without] = scored.sum(1)
-                gram[repeat, k, without] = scored @ scored.T
+        if nested:
+            sums[repeat], gram[repeat] = blend_outcomes(fold_of, np.array([alone, *nested]))
     return rows, sums, gram
+
+
+def blend_outcomes(fold_of: Array, outcomes: Array) -> tuple[Array, Array]:
+    """Sums (folds, without, rules) and sums of products (folds, without, rules, rules).
+
+    outcomes (1 + folds, rules, rows) are those without the row's fold, then without one more.
+    """
+    alone, *nested = outcomes
+    sums = np.zeros((N_FOLDS, N_FOLDS, len(alone)))
+    gram = np.zeros((*sums.shape, len(alone)))
+    for k in range(N_FOLDS):
+        inside = fold_of == k
+        for without in range(N_FOLDS):
+            scored = (alone if without == k else nested[without])[:, inside]
+            sums[k, without] = scored.sum(1)
+            gram[k, without] = scored @ scored.T
+    return sums, gram
 
 
 def _by_rows_that_fitted(pool: Pool, metric: Metric, fold_of: Array, weights: FoldWeights) -> Array:

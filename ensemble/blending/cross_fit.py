@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ensemble.blending.answers import Answers, answer_outcomes
 from ensemble.blending.contributions import FoldWeights, member_values, metric_outcomes
+from ensemble.blending.decisions import Learn, most_probable
 from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS, stratified_folds
 from ensemble.blending.margins import Margins
 from ensemble.blending.pool import FitRows, Pool
-from ensemble.metrics import Metric
+from ensemble.metrics import DecisionMetric, Metric
 from ensemble.predictions import Array
 
 HITS, LOSSES, CONTRIBUTIONS = range(3)
@@ -35,7 +37,8 @@ class Outcomes:
     of a fold under weights fitted without it and without one more fold (without = fold: without it
     alone); gram holds the sums of products of two rules' outcomes; both cover the nested repeats.
     sizes is (repeats, folds). weights[repeat, fold, rule, member] were fitted without that fold;
-    folds[repeat] is the fold of each row.
+    folds[repeat] is the fold of each row. answers are those of a metric that reads decisions: hits
+    are then those of the answers.
     """
 
     rows: Array
@@ -45,14 +48,21 @@ class Outcomes:
     weights: Array
     folds: Array
     signs: tuple[int, ...] = (1, -1)
+    answers: Answers | None = None
 
 
 def cross_fit(
-    pool: Pool, fit_rows: FitRows, fit: Fit, seed: int, metric: Metric | None = None
+    pool: Pool,
+    fit_rows: FitRows,
+    fit: Fit,
+    seed: int,
+    metric: Metric | None = None,
+    learn: Learn = most_probable,
 ) -> Outcomes:
     """Score rules by repeated cross-fitting; fit_rows are all rows of the pool.
 
     With a metric, rows also contribute to it, and the rows to fit on hold its value of each member.
+    A metric of decisions has them learned by `learn` on the rows that fit the weights.
     """
     folds = np.stack(list(stratified_folds(pool.targets, pool.groups, seed)))
     fitted = _fitted(pool, fit_rows, folds, fit, metric)
@@ -81,19 +91,36 @@ def cross_fit(
     ]
     sizes = np.stack([np.bincount(fold_of, minlength=N_FOLDS) for fold_of in folds])
     outcomes = Outcomes(rows, sums, gram, sizes, np.array(by_fold), folds)
-    return _with_contributions(outcomes, pool, metric, weights) if metric else outcomes
-
-
-def _with_contributions(
-    outcomes: Outcomes, pool: Pool, metric: Metric, weights: Sequence[FoldWeights]
-) -> Outcomes:
-    rows, sums, gram = metric_outcomes(pool, metric, outcomes.folds, weights)
+    if metric is None:
+        return outcomes
+    if isinstance(metric, DecisionMetric):
+        return _with_answers(outcomes, pool, metric, learn, weights)
+    rows, sums, gram = metric_outcomes(pool, metric, folds, weights)
     return replace(
         outcomes,
         rows=np.concatenate([outcomes.rows, rows[None]]),
         sums=np.concatenate([outcomes.sums, sums[None]]),
         gram=np.concatenate([outcomes.gram, gram[None]]),
         signs=(*outcomes.signs, 1 if metric.is_higher_better else -1),
+    )
+
+
+def _with_answers(
+    outcomes: Outcomes,
+    pool: Pool,
+    metric: DecisionMetric,
+    learn: Learn,
+    weights: Sequence[FoldWeights],
+) -> Outcomes:
+    rows, sums, gram, answers = answer_outcomes(pool, metric, learn, outcomes.folds, weights)
+    only_losses = slice(LOSSES, LOSSES + 1)
+    return replace(
+        outcomes,
+        rows=np.concatenate([rows[:1], outcomes.rows[only_losses], rows[1:]]),
+        sums=np.concatenate([sums[:1], outcomes.sums[only_losses], sums[1:]]),
+        gram=np.concatenate([gram[:1], outcomes.gram[only_losses], gram[1:]]),
+        signs=(*outcomes.signs, 1),
+        answers=answers,
     )
 
 

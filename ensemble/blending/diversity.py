@@ -9,7 +9,7 @@ from ensemble.blending.cross_fit import Outcomes, hits_and_losses
 from ensemble.blending.folds import N_FOLDS, N_NESTED
 from ensemble.blending.pool import Pool
 from ensemble.blending.scoring import Scoring
-from ensemble.metrics import Metric
+from ensemble.metrics import DecisionMetric, Metric
 from ensemble.predictions import Array
 
 
@@ -56,14 +56,31 @@ def _gain(pool: Pool, outcomes: Outcomes, rule: int, scoring: Scoring, is_member
 def _value_sums(
     pool: Pool, outcomes: Outcomes, rule: int, metric: Metric, is_member: Array
 ) -> Array:
-    """The metric of the blends of `_changed_weights`, summed over nested repeats."""
+    """The metric of the blends of `_changed_weights`, summed over nested repeats.
+
+    Decisions stay those that were learned with the unchanged weights.
+    """
     by_repeat = []
     for repeat in range(N_NESTED):
         by_fold = outcomes.weights[repeat, :, rule]
         weights = np.stack([_changed_weights(row, is_member) for row in by_fold], axis=1)
         mixed = out_of_fold(pool, outcomes.folds[repeat], weights)
-        by_repeat.append([metric.values(probs.T, pool.targets) for probs in mixed])
+        if isinstance(metric, DecisionMetric):
+            answers = np.array([_answers(outcomes, repeat, rule, probs) for probs in mixed])
+            by_repeat.append(metric.values_of(answers, pool.targets))
+        else:
+            by_repeat.append(np.array([metric.values(probs.T, pool.targets) for probs in mixed]))
     return np.asarray(np.sum(by_repeat, axis=0))
+
+
+def _answers(outcomes: Outcomes, repeat: int, rule: int, probs: Array) -> Array:
+    """What the decisions of each fold answer, (rows,); probs is (classes, rows)."""
+    assert outcomes.answers is not None
+    answers = np.zeros(probs.shape[1], np.int64)
+    for k, decisions in enumerate(outcomes.answers.decisions[repeat]):
+        inside = np.flatnonzero(outcomes.folds[repeat] == k)
+        answers[inside] = decisions[rule].apply(probs.take(inside, axis=1).T)
+    return answers
 
 
 def _row_sums(pool: Pool, outcomes: Outcomes, rule: int, kind: int, is_member: Array) -> Array:

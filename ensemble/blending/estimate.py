@@ -59,11 +59,19 @@ def mean_outcomes(outcomes: Outcomes, choice: Array) -> Array:
 
 def _outcomes_by_repeat(outcomes: Outcomes, choice: Array) -> Array:
     """The outcomes of each row in each repeat, (kinds, repeats, rows)."""
+    return of_choice(outcomes.rows, choice, outcomes.folds)
+
+
+def of_choice(of_rules: Array, choice: Array, folds: Array) -> Array:
+    """What is there of each rule and row, for the chosen rules: (..., repeats, rows).
+
+    of_rules is (..., repeats, rules, rows), choice (repeats, folds), perhaps of the first repeats.
+    """
     if (choice == choice[0, 0]).all():
-        return np.asarray(outcomes.rows[:, : len(choice), choice[0, 0]])
+        return np.asarray(of_rules[..., : len(choice), choice[0, 0], :])
     repeats = np.arange(len(choice))[:, None]
-    rule = np.take_along_axis(choice, outcomes.folds[: len(choice)], axis=1)
-    return np.asarray(outcomes.rows[:, repeats, rule, np.arange(rule.shape[1])])
+    rule = np.take_along_axis(choice, folds[: len(choice)], axis=1)
+    return np.asarray(of_rules[..., repeats, rule, np.arange(rule.shape[1])])
 
 
 def widening(outcomes: Outcomes, kind: int, choice: Array, against: int | None = None) -> float:

@@ -9,16 +9,26 @@ from ensemble.blending.calibration import Calibration
 from ensemble.blending.pool import mix
 from ensemble.blending.ranks import ranked, reference_of
 from ensemble.errors import MismatchError
+from ensemble.metrics.decision import MOST_PROBABLE, Decision, MostProbable
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
 
 
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A blend's predictions, calibrated, and its answers, positions of their classes (rows,)."""
+
+    predictions: Predictions
+    answers: Array
+
+
 @dataclass(frozen=True)
 class Mixture:
-    """How members are averaged.
+    """How members are averaged, and how the average answers.
 
     Weights by run id, whether logarithms are averaged, the calibration of the average, whether the
-    members' refits predict, and whether ranks among the validation rows are averaged.
+    members' refits predict, whether ranks among the validation rows are averaged, and the decision,
+    made before any calibration.
     """
 
     weights: Mapping[str, float]
@@ -26,14 +36,15 @@ class Mixture:
     calibration: Calibration | None
     of_refits: bool = False
     is_rank: bool = False
+    decision: Decision = MOST_PROBABLE
 
     @property
     def of_probabilities(self) -> "Mixture":
         """The same without ranks, for what needs probabilities."""
         return replace(self, is_rank=False)
 
-    def of_test(self, runs: Mapping[str, Run]) -> Predictions | None:
-        """The blended test probabilities of these runs, None without a test set.
+    def of_test(self, runs: Mapping[str, Run]) -> Answered | None:
+        """The blend of these runs on the test rows, None without a test set.
 
         Raises MismatchError, DamagedError.
         """
@@ -54,7 +65,9 @@ class Mixture:
 
         Raises MismatchError, DamagedError.
         """
-        return self.of({name: runs[name].valid for name in self.weights}, self.references(runs))
+        return self.of(
+            {name: runs[name].valid for name in self.weights}, self.references(runs)
+        ).predictions
 
     def references(self, runs: Mapping[str, Run]) -> dict[str, Array]:
         """By run id the validation distribution that gives ranks, nothing where none are averaged.
@@ -68,7 +81,7 @@ class Mixture:
         self,
         members: Mapping[str, Callable[[], Predictions]],
         references: Mapping[str, Array],
-    ) -> Predictions:
+    ) -> Answered:
         """The blend of the members' predictions, by run id, for the same rows.
 
         Raises MismatchError, DamagedError.
@@ -79,7 +92,15 @@ class Mixture:
         if self.is_rank:
             averaged = ranked(zip(averaged, [references[name] for name in names], strict=True))
         member, (probs,) = mix(averaged, weights, self.is_log, self.is_rank)
-        return replace(member, probs=self.calibrated(probs), groups=None, is_checked=True)
+        decision = self.decision
+        if not isinstance(decision, MostProbable) and decision.classes != member.classes:
+            raise MismatchError(
+                f"the decision is about the classes {', '.join(decision.classes)[:200]}, "
+                f"the members' are {', '.join(member.classes)[:200]}"
+            )
+        answers = decision.apply(probs)
+        blend = replace(member, probs=self.calibrated(probs), groups=None, is_checked=True)
+        return Answered(blend, answers)
 
     def calibrated(self, probs: Array) -> Array:
         """The average's probabilities (rows, classes) as the blend answers with them."""

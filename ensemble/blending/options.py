@@ -9,6 +9,7 @@ from ensemble.errors import MetricError, SelectionError
 from ensemble.metrics import Metric, metric_named
 
 AVERAGES = ("arithmetic", "geometric", "rank")
+DECISIONS = ("learned", "plain")
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,8 @@ class Options:
     """How members are selected, weighted and averaged.
 
     metric None is what the runs hold in data.metric, else accuracy. min_score bounds the metric in
-    its own direction.
+    its own direction. decision learned: where the metric reads decisions, they are learned with the
+    weights; plain: the most probable class.
     """
 
     min_acc: float = 0.0
@@ -27,9 +29,10 @@ class Options:
     average: str = "arithmetic"
     calibrate: bool = False
     min_score: float | None = None
+    decision: str = "learned"
 
     def __post_init__(self) -> None:
-        for key, names in {"weights": CHOICES, "average": AVERAGES}.items():
+        for key, names in {"weights": CHOICES, "average": AVERAGES, "decision": DECISIONS}.items():
             option = getattr(self, key)
             if option not in names:
                 raise SelectionError(f"--{key} {option} is not one of {', '.join(names)}")

@@ -1,13 +1,14 @@
 """Every weighting side by side: its cross-fitted score, its in-sample score, its optimism."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ensemble import metrics
 from ensemble.blending import estimate, intervals
+from ensemble.blending.answers import answer_all
 from ensemble.blending.contributions import contributions, out_of_fold
 from ensemble.blending.cross_fit import (
     CONTRIBUTIONS,
@@ -22,7 +23,8 @@ from ensemble.blending.options import Options
 from ensemble.blending.pool import Pool
 from ensemble.blending.rules import Rules
 from ensemble.blending.scoring import ACCURACY, Scoring
-from ensemble.metrics import TIE, Interval
+from ensemble.metrics import TIE, DecisionMetric, Interval
+from ensemble.metrics.decision import MOST_PROBABLE, Decision
 from ensemble.predictions import Array
 
 
@@ -84,9 +86,10 @@ def verdict(difference: Interval, n_rows: int) -> str:
 class Table:
     """A rating of the best member, of every rule and of `best`, and what they were computed from.
 
-    weights (rules and the anchor, members) are fitted on all rows; outcomes are cross-fitted; rule
-    is the position of the rule that the options ask for, in names and in weights. favored is the
-    simplest rule within one standard error of the best, where rule is not, else "".
+    weights (rules and the anchor, members) are fitted on all rows, decisions are learned on them;
+    outcomes are cross-fitted; rule is the position of the rule that the options ask for, in names,
+    in weights and in decisions. favored is the simplest rule within one standard error of the best,
+    where rule is not, else "".
     """
 
     ratings: tuple[Rating, ...]
@@ -95,6 +98,7 @@ class Table:
     favored: str
     rule: int
     weights: Array
+    decisions: tuple[Decision, ...]
     outcomes: Outcomes
 
     def rating_of(self, name: str) -> Rating:
@@ -110,6 +114,11 @@ class Table:
     def blend_weights(self) -> Array:
         """The weights of the blend, fitted on all rows, (members,)."""
         return np.asarray(self.weights[self.rule])
+
+    @property
+    def decision(self) -> Decision:
+        """The decision of the blend, learned from all rows."""
+        return self.decisions[self.rule]
 
     @property
     def fold_weights(self) -> Array:
@@ -128,10 +137,14 @@ def rate(
 
     Raises SelectionError, MetricError.
     """
-    scoring = scoring or Scoring.named(options.metric or ACCURACY, pool.classes)
+    if scoring is None:
+        is_learned = options.decision == "learned"
+        scoring = replace(
+            Scoring.named(options.metric or ACCURACY, pool.classes), is_decision_learned=is_learned
+        )
     rules = Rules(pool, options, archs, scoring)
     weights = rules.fit(rules.fit_rows)
-    outcomes = cross_fit(pool, rules.fit_rows, rules.fit, seed, scoring.contributed)
+    outcomes = cross_fit(pool, rules.fit_rows, rules.fit, seed, scoring.contributed, scoring.learn)
     kind, n_rules = scoring.kind, len(rules.names)
     rows = outcomes.rows[kind, :, 1:-1].mean(0)
     is_near_best = estimate.near_best(
@@ -141,8 +154,7 @@ def rate(
     positions = {name: i for i, name in enumerate(rules.names)} | {"best": 1 + simplest}
     choices = {name: np.full((N_REPEATS, N_FOLDS), i) for i, name in enumerate(rules.names)}
     choices["best"] = estimate.chosen_without_fold(outcomes, kind, range(1, n_rules))
-    in_sample = _in_sample(pool, weights, scoring)
-    smoothing = _smoothing(pool, weights, scoring)
+    in_sample, smoothing, decisions = _in_sample(pool, weights, scoring)
     rater = _Rater(pool, outcomes, scoring, seed)
     ratings = [
         rater.rating(
@@ -162,6 +174,7 @@ def rate(
         favored="" if is_near else rules.names[1 + simplest],
         rule=rule,
         weights=weights,
+        decisions=decisions,
         outcomes=outcomes,
     )
 
@@ -218,6 +231,12 @@ class _Rater:
         scored = estimate.mean_outcomes(outcomes, choice)
         if metric is None or (choice == choice[:, :1]).all():
             return scored
+        if isinstance(metric, DecisionMetric):
+            assert outcomes.answers is not None
+            labels = estimate.of_choice(outcomes.answers.labels, choice, outcomes.folds)
+            contributed = metric.contributions_of(labels, self.pool.targets)
+            scored[CONTRIBUTIONS] = contributed.mean(0)
+            return scored
         folds = np.arange(N_FOLDS)
         of_repeats = [
             contributions(self.pool, metric, fold_of, weights[None, folds, rules])[0]
@@ -246,24 +265,29 @@ class _Rater:
         return Interval(interval.value, np.nan, np.nan) if self.too_few else interval
 
 
-def _in_sample(pool: Pool, weights: Array, scoring: Scoring) -> Array:
-    """Scores on the rows that fitted the weights, (kinds, rules)."""
+def _in_sample(
+    pool: Pool, weights: Array, scoring: Scoring
+) -> tuple[Array, Array | None, tuple[Decision, ...]]:
+    """Scores on the rows that fitted the weights, (kinds, rules); what pseudo-rows change in the
+    metric of each rule's blend, (rules, 2); the rules' decisions.
+    """
     blocks = [
         hits_and_losses(pool, margins, np.arange(block.start, block.stop), weights)
         for block, margins in pool.blocks()
     ]
     means = np.asarray(np.concatenate(blocks, axis=2).mean(2))
-    metric = scoring.contributed
+    metric, targets = scoring.contributed, pool.targets
+    plain = (MOST_PROBABLE,) * len(weights)
     if metric is None:
-        return means
-    mixed = out_of_fold(pool, np.zeros(len(pool.targets), int), weights[:, None])
-    return np.vstack([means, [metric.values(probs.T, pool.targets) for probs in mixed]])
-
-
-def _smoothing(pool: Pool, weights: Array, scoring: Scoring) -> Array | None:
-    """What pseudo-rows change in the metric of each rule's blend, (rules, 2)."""
-    metric = scoring.contributed
-    if metric is None:
-        return None
-    mixed = out_of_fold(pool, np.zeros(len(pool.targets), int), weights[:, None])
-    return np.array([metric.smoothing(probs.T, pool.targets) for probs in mixed])
+        return means, None, plain
+    if isinstance(metric, DecisionMetric):
+        decisions, answers = answer_all(pool, scoring.learn, weights)
+        means[HITS] = (answers == targets).mean(1)
+        means = np.vstack([means, metric.values_of(answers, targets)])
+        return means, metric.smoothing_of(answers, targets), decisions
+    mixed = out_of_fold(pool, np.zeros(len(targets), int), weights[:, None])
+    of_blends = [
+        (metric.values(probs.T, targets), metric.smoothing(probs.T, targets)) for probs in mixed
+    ]
+    values, smoothing = zip(*of_blends, strict=True)
+    return np.vstack([means, values]), np.array(smoothing), plain

@@ -7,9 +7,10 @@ import numpy as np
 
 from ensemble.blending.contributions import member_values
 from ensemble.blending.cross_fit import CONTRIBUTIONS, HITS, LOSSES
+from ensemble.blending.decisions import Learn, learner, most_probable
 from ensemble.blending.pool import FitRows, Pool
 from ensemble.errors import MetricError, SelectionError
-from ensemble.metrics import Metric, check_defined, metric_named, metric_names
+from ensemble.metrics import DecisionMetric, Metric, check_defined, metric_named, metric_names
 from ensemble.predictions import Array
 from ensemble.runs import Run
 
@@ -19,9 +20,13 @@ SHOWN_K = 5  # of map@k and top_k_accuracy@k where the metric is another
 
 @dataclass(frozen=True)
 class Scoring:
-    """A metric of the pool's classes. Scores are its values, negated where less is better."""
+    """A metric of the pool's classes. Scores are its values, negated where less is better.
+
+    is_decision_learned: whether decisions are learned where the metric reads them.
+    """
 
     metric: Metric
+    is_decision_learned: bool = False
 
     @classmethod
     def named(cls, name: str, classes: Sequence[str], positive: str | None = None) -> "Scoring":
@@ -47,6 +52,18 @@ class Scoring:
     def contributed(self) -> Metric | None:
         """The metric if rows contribute to it, None for accuracy and log loss: hits and losses."""
         return self.metric if self.kind == CONTRIBUTIONS else None
+
+    @property
+    def learns_decisions(self) -> bool:
+        """Whether decisions are learned."""
+        return self.is_decision_learned and isinstance(self.metric, DecisionMetric)
+
+    @property
+    def learn(self) -> Learn:
+        """What learns decisions from a blend's probabilities."""
+        if self.is_decision_learned and isinstance(self.metric, DecisionMetric):
+            return learner(self.metric)
+        return most_probable
 
     def fit_rows(self, pool: Pool) -> FitRows:
         """All rows and members, with each member's value of the metric.
@@ -122,11 +139,12 @@ def _agreed(runs: Sequence[Run], key: str, option: str) -> str | None:
 
 
 def all_values(
-    probs: Array, targets: Array, classes: Sequence[str], asked: Scoring
+    probs: Array, answers: Array, targets: Array, classes: Sequence[str], asked: Scoring
 ) -> dict[str, float]:
     """Every metric that these classes and rows have, by name, the asked one first.
 
-    probs is (rows, classes). f1 is listed where it was asked for or its positive class names itself.
+    probs is (rows, classes), answers (rows,) are what metrics that read decisions are computed
+    from. f1 is listed where it was asked for or its positive class names itself.
     """
     names = [name.replace("@k", f"@{SHOWN_K}") for name in metric_names()]
     metrics = {asked.name: asked.metric}
@@ -135,5 +153,13 @@ def all_values(
             metrics.setdefault(name, metric_named(name, classes))
         except MetricError:
             continue
-    values = {name: float(metric.values(probs, targets)) for name, metric in metrics.items()}
+    values = {name: _value(metric, probs, answers, targets) for name, metric in metrics.items()}
     return {name: score for name, score in values.items() if not np.isnan(score)}
+
+
+def _value(metric: Metric, probs: Array, answers: Array, targets: Array) -> float:
+    if isinstance(metric, DecisionMetric):
+        return float(metric.values_of(answers, targets))
+    if metric.reads == "decisions":  # accuracy
+        return float((answers == targets).mean())
+    return float(metric.values(probs, targets))

@@ -32,6 +32,13 @@ MinScore = Annotated[
         "--min-score", metavar="X", help="validation score that a run must reach, by the metric"
     ),
 ]
+Decision = Annotated[
+    str,
+    typer.Option(
+        help="learned: cut points, a threshold or gains of classes where the metric reads decisions; "
+        "plain: the most probable class"
+    ),
+]
 Average = Annotated[
     str,
     typer.Option(help="arithmetic, geometric or rank: means of ranks, for roc_auc of two classes"),
@@ -110,6 +117,7 @@ def blend(
     metric: Metric = None,
     average: Average = "arithmetic",
     calibrate: Calibrate = False,
+    decision: Decision = "learned",
     data: OnData = None,
     skip_damaged: SkipDamaged = False,
     sample: Sample = None,
@@ -127,7 +135,7 @@ def blend(
     from ensemble.submission import write_submission
 
     options = Options(
-        min_acc, per_arch, max_members, weights, metric, average, calibrate, min_score
+        min_acc, per_arch, max_members, weights, metric, average, calibrate, min_score, decision
     )
     candidates = _candidates(RunStore(runs), patterns or [], skip_damaged)
     blended = _blended(candidates, options, data, positive)

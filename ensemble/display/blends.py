@@ -20,6 +20,7 @@ def show_blend(blend: Blend) -> None:
     _notes(blend)
     _refits(blend)
     _calibration(blend)
+    _decision(blend)
     _verdict_on_weights(blend)
 
 
@@ -186,6 +187,20 @@ def _verdict_on_weights(blend: Blend) -> None:
         )
 
 
+def _decision(blend: Blend) -> None:
+    """How the blend answers, where the metric reads decisions and they may be learned."""
+    decision = blend.mixture.decision
+    if not blend.is_decision_learned:
+        return
+    if decision.rule == "most probable":
+        gains = "a learned decision gains less than one standard error"
+        say(f"decision: {decision.words}; {gains}")
+    else:
+        say(
+            f"decision: {escape(decision.words)}; learned with the weights, without the scored rows"
+        )
+
+
 def group_line(blend: Blend) -> str:
     """`9 runs on cifar10, 10,000 rows; 4 on digits left out: --data digits`."""
     group = blend.group
@@ -203,6 +218,11 @@ def show_submission(submission: Submission) -> None:
         f"{submission.path}: {len(shape.ids):,} rows, {shape.answer}, checked; "
         f"{submission.manifest.name} explains it"
     )
+    if submission.is_decision_unused:
+        say(
+            "the CSV asks for probabilities, which the decision does not change; "
+            "--decision plain scores the most probable class"
+        )
     for row in submission.examples:
         say(f"  {row}")
     for line in submission.notes:
@@ -262,6 +282,7 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
         if blend.favored
         else None,
         "refits": blend.of_refits,
+        "decision": asdict(blend.mixture.decision),
         "metric": blend.options.metric,
         "score": cross_fitted["score"],
         "in_sample": blend.in_sample,

@@ -1,4 +1,4 @@
-"""Metrics of the confusion table: F1 kinds, balanced accuracy and kappa.
+"""Metrics of the classes' rows in the confusion table: F1 kinds and balanced accuracy.
 
 The contribution of a row is the value plus n times the derivative of the value by its cell of the
 table (the delta method; Agresti, "Categorical data analysis", 2013, section 16.1). The derivatives
@@ -7,13 +7,14 @@ weighted by the table add up to 0, for each of these values depends on shares al
 A class that is predicted for no row but has rows scores 0. One row is scored as many are.
 """
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ensemble.metrics.metric import DecisionMetric, few_of_a_class
-from ensemble.metrics.rows import Array, predicted
+from ensemble.metrics.rows import Array
 
 FEWEST = 5  # rows of a class that an interval of a mean over classes needs
 
@@ -75,7 +76,16 @@ ClassWeights = Callable[[ClassCounts], Array]
 
 
 @dataclass(frozen=True)
-class WeightedF1(DecisionMetric):
+class GainMetric(DecisionMetric):
+    """A metric that rises by about weight * (probability - offset) for a row that is called a class."""
+
+    @abstractmethod
+    def gains(self, counts: ClassCounts) -> tuple[Array, Array]:
+        """The weights and the offsets of each class at these counts of one set, (classes,) each."""
+
+
+@dataclass(frozen=True)
+class WeightedF1(GainMetric):
     """A weighted mean of the classes' F1, the harmonic mean of precision and recall.
 
     class_weights are those of one class, of all, by rows, or of the weakest. A class without rows
@@ -85,10 +95,10 @@ class WeightedF1(DecisionMetric):
 
     class_weights: ClassWeights
 
-    def values(self, probs: Array, targets: Array) -> Array:
+    def values_of(self, answers: Array, targets: Array) -> Array:
         """The mean F1, (...,)."""
-        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
-        return self._means(counts).reshape(probs.shape[:-2])
+        counts = ClassCounts.of(_rows(answers), targets, len(self.classes))
+        return self._means(counts).reshape(answers.shape[:-1])
 
     def values_of_tables(self, tables: Array) -> Array:
         """The mean F1 of each table, (sets,)."""
@@ -97,14 +107,14 @@ class WeightedF1(DecisionMetric):
     def _means(self, counts: ClassCounts) -> Array:
         return np.asarray((self.class_weights(counts) * counts.f1).sum(-1))
 
-    def contributions(self, probs: Array, targets: Array) -> Array:
+    def contributions_of(self, answers: Array, targets: Array) -> Array:
         """value + n * the sum over classes of weight * (2 [hit] - F1 [true] - F1 [predicted]) / size.
 
         [true] is 1 in the row's true class and 0 in the others, and so on; size is the rows plus
         the predictions of the class. Weights by rows add F1 of the true class - value. (..., rows)
         The weakest class is taken as known.
         """
-        labels = _labels(probs)
+        labels = _rows(answers)
         counts = ClassCounts.of(labels, targets, len(self.classes))
         weights, f1 = self.class_weights(counts), counts.f1
         values = (weights * f1).sum(-1, keepdims=True)
@@ -114,21 +124,27 @@ class WeightedF1(DecisionMetric):
         rows += 2 * slopes[:, targets] * (labels == targets)
         if self.class_weights is by_rows:
             rows += f1[:, targets] - values
-        return np.asarray(rows.reshape(probs.shape[:-1]))
+        return np.asarray(rows.reshape(answers.shape))
 
-    def smoothing(self, probs: Array, targets: Array) -> Array:
+    def smoothing_of(self, answers: Array, targets: Array) -> Array:
         """Pseudo-rows for each class's share of right rows among those that are or are called it.
 
         F1 is 2 share / (1 + share). The weakest class is the weakest with pseudo-rows: few rows that
         are all right may be it. (..., 2)
         """
-        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
+        counts = ClassCounts.of(_rows(answers), targets, len(self.classes))
         n_rows = counts.predicted + counts.true - counts.right
         weights = smoothed_weights = self.class_weights(counts)
         if self.class_weights is of_weakest:
             smoothed_weights = of_weakest(counts.with_pseudo_rows())
         changes = _pseudo_rows(counts.right, n_rows, weights, smoothed_weights, _f1_of_share)
-        return np.asarray(changes.reshape(*probs.shape[:-2], 2))
+        return np.asarray(changes.reshape(*answers.shape[:-1], 2))
+
+    def gains(self, counts: ClassCounts) -> tuple[Array, Array]:
+        """2 * weight / size, and F1 / 2; where the weakest class counts, as for the mean of all."""
+        class_weights = by_class if self.class_weights is of_weakest else self.class_weights
+        size = counts.predicted + counts.true + 1  # one more row: a class may have hardly any
+        return (2 * class_weights(counts) / size)[0], counts.f1[0] / 2
 
     def too_few_rows(self, targets: Array) -> str:
         """Fewer than 5 rows of a class, unless classes weigh as much as they have rows."""
@@ -170,34 +186,38 @@ def of_weakest(counts: ClassCounts) -> Array:
 
 
 @dataclass(frozen=True)
-class BalancedAccuracy(DecisionMetric):
+class BalancedAccuracy(GainMetric):
     """The mean recall of the classes that have rows."""
 
-    def values(self, probs: Array, targets: Array) -> Array:
+    def values_of(self, answers: Array, targets: Array) -> Array:
         """The mean recall, (...,)."""
-        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
-        return _mean_recall(counts).reshape(probs.shape[:-2])
+        counts = ClassCounts.of(_rows(answers), targets, len(self.classes))
+        return _mean_recall(counts).reshape(answers.shape[:-1])
 
     def values_of_tables(self, tables: Array) -> Array:
         """The mean recall of each table, (sets,)."""
         return _mean_recall(ClassCounts.of_tables(tables))
 
-    def contributions(self, probs: Array, targets: Array) -> Array:
+    def contributions_of(self, answers: Array, targets: Array) -> Array:
         """value + (hit - recall of the true class) * n / (its rows * classes with rows), (..., rows)."""
-        labels = _labels(probs)
+        labels = _rows(answers)
         counts = ClassCounts.of(labels, targets, len(self.classes))
         n_classes = np.count_nonzero(counts.true)
         values = counts.recall.sum(-1, keepdims=True) / n_classes
         surprise = (labels == targets) - counts.recall[:, targets]
         rows = values + surprise * (len(targets) / (counts.true[targets] * n_classes))
-        return np.asarray(rows.reshape(probs.shape[:-1]))
+        return np.asarray(rows.reshape(answers.shape))
 
-    def smoothing(self, probs: Array, targets: Array) -> Array:
+    def smoothing_of(self, answers: Array, targets: Array) -> Array:
         """Pseudo-rows for the recall of each class, (..., 2)."""
-        counts = ClassCounts.of(_labels(probs), targets, len(self.classes))
+        counts = ClassCounts.of(_rows(answers), targets, len(self.classes))
         weights = (counts.true > 0) / np.count_nonzero(counts.true) * np.ones_like(counts.right)
         changes = _pseudo_rows(counts.right, counts.true, weights, weights, _unchanged)
-        return np.asarray(changes.reshape(*probs.shape[:-2], 2))
+        return np.asarray(changes.reshape(*answers.shape[:-1], 2))
+
+    def gains(self, counts: ClassCounts) -> tuple[Array, Array]:
+        """1 / rows of the class, and 0."""
+        return 1 / np.maximum(counts.true, 1), np.zeros(len(self.classes))
 
     def too_few_rows(self, targets: Array) -> str:
         """Fewer than 5 rows of a class."""
@@ -207,66 +227,6 @@ class BalancedAccuracy(DecisionMetric):
 
 def _mean_recall(counts: ClassCounts) -> Array:
     return np.asarray(counts.recall.sum(-1) / np.count_nonzero(counts.true))
-
-
-@dataclass(frozen=True)
-class QuadraticKappa(DecisionMetric):
-    """1 - squared distances of truth and prediction / those of independent ones (Cohen, 1968).
-
-    scikit-learn's `cohen_kappa_score(weights="quadratic", labels=...)` with all classes in the
-    order of their numbers as labels: neighbours are at distance 1 whatever their numbers, and a
-    class missing from the rows keeps its step. positions holds the step of each column. 0 where
-    truth and prediction are one and the same class.
-    """
-
-    positions: tuple[int, ...]
-
-    def values(self, probs: Array, targets: Array) -> Array:
-        """The kappa, (...,)."""
-        true, labels = self._steps(probs, targets)
-        distances, expected = ((true - labels) ** 2).sum(-1), _expected(true, labels)
-        return _kappas(distances, expected).reshape(probs.shape[:-2])
-
-    def values_of_tables(self, tables: Array) -> Array:
-        """The kappa of each table, (sets,)."""
-        steps = np.array(self.positions, dtype=np.float64)
-        squares = (steps[:, None] - steps) ** 2
-        n_true, n_predicted = tables.sum(2), tables.sum(1)
-        expected = np.einsum("st,tp,sp->s", n_true, squares, n_predicted) / n_true[0].sum()
-        return _kappas((tables * squares).sum((1, 2)), expected)
-
-    def contributions(self, probs: Array, targets: Array) -> Array:
-        """kappa + n * ((1 - kappa) * change - (true - predicted)^2) / expected, (..., rows).
-
-        expected is the sum of squared distances of independent ones; change is what the row adds to
-        it: (its true class's mean squared distance from the predictions) + (its predicted class's
-        from the truths) - expected / n.
-        """
-        true, labels = self._steps(probs, targets)
-        n = len(targets)
-        expected = _expected(true, labels)[:, None]
-        divisor = np.where(expected > 0, expected, 1)
-        distances = (true - labels) ** 2
-        kappas = np.where(expected > 0, 1 - distances.sum(-1, keepdims=True) / divisor, 0.0)
-        change = _mean_distances(true, labels) + _mean_distances(labels, true) - expected / n
-        rows = kappas + n / divisor * ((1 - kappas) * change - distances) * (expected > 0)
-        return np.asarray(rows.reshape(probs.shape[:-1]))
-
-    def smoothing(self, probs: Array, targets: Array) -> Array:
-        """One more row, predicted one step off, (..., 2)."""
-        expected = _expected(*self._steps(probs, targets))
-        n = len(targets)
-        change = np.where(expected > 0, -n / np.where(expected > 0, expected, 1) / (n + 1), 0.0)
-        return np.stack([change, change**2], axis=-1).reshape(*probs.shape[:-2], 2)
-
-    def too_few_rows(self, targets: Array) -> str:
-        """One row alone."""
-        return "" if len(targets) > 1 else "1 row, an interval needs 2"
-
-    def _steps(self, probs: Array, targets: Array) -> tuple[Array, Array]:
-        """The steps of the true classes (rows,) and of the predicted ones (sets, rows), float64."""
-        positions = np.array(self.positions, dtype=np.float64)
-        return positions[targets], positions[_labels(probs)]
 
 
 def _pseudo_rows(
@@ -299,24 +259,6 @@ def _unchanged(shares: Array) -> tuple[Array, Array]:
     return shares, np.ones_like(shares)
 
 
-def _kappas(distances: Array, expected: Array) -> Array:
-    kappas = 1 - distances / np.where(expected > 0, expected, 1)
-    return np.asarray(np.where(expected > 0, kappas, 0 * expected))  # NaN stays NaN
-
-
-def _expected(true: Array, labels: Array) -> Array:
-    """Squared distances of every truth from every prediction, over the rows, (sets,). Exact."""
-    n = true.shape[-1]
-    squares = (true**2).sum() + (labels**2).sum(-1)
-    return np.asarray((n * squares - 2 * true.sum() * labels.sum(-1)) / n)
-
-
-def _mean_distances(steps: Array, others: Array) -> Array:
-    """The mean squared distance of each of the steps from all the others, (sets, rows)."""
-    mean = others.mean(-1, keepdims=True)
-    return np.asarray(steps**2 - 2 * steps * mean + (others**2).mean(-1, keepdims=True))
-
-
-def _labels(probs: Array) -> Array:
-    """The predicted classes, (sets, rows), of probs (..., rows, classes)."""
-    return predicted(probs.reshape(-1, *probs.shape[-2:]))
+def _rows(answers: Array) -> Array:
+    """Answers (..., rows) as (sets, rows)."""
+    return answers.reshape(-1, answers.shape[-1])

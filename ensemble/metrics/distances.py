@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.metrics.additive import Additive
-from ensemble.metrics.confusion import _expected, _kappas, _mean_distances
+from ensemble.metrics.kappa import chance_distances, kappas_of, mean_distances
 from ensemble.metrics.metric import Metric
 from ensemble.metrics.rows import Array
 
@@ -54,23 +54,23 @@ class GradeKappa(Metric):
         """The kappa, (...,)."""
         true, grades = _grades(probs, targets)
         distances = ((true - grades) ** 2).sum(-1)
-        return _kappas(distances, _expected(true, grades)).reshape(probs.shape[:-2])
+        return kappas_of(distances, chance_distances(true, grades)).reshape(probs.shape[:-2])
 
     def contributions(self, probs: Array, targets: Array) -> Array:
         """Those of the kappa of classes, (..., rows)."""
         true, grades = _grades(probs, targets)
         n = len(targets)
-        expected = _expected(true, grades)[:, None]
+        expected = chance_distances(true, grades)[:, None]
         divisor = np.where(expected > 0, expected, 1)
         distances = (true - grades) ** 2
-        kappas = _kappas(distances.sum(-1, keepdims=True), expected)
-        change = _mean_distances(true, grades) + _mean_distances(grades, true) - expected / n
+        kappas = kappas_of(distances.sum(-1, keepdims=True), expected)
+        change = mean_distances(true, grades) + mean_distances(grades, true) - expected / n
         rows = kappas + n / divisor * ((1 - kappas) * change - distances) * (expected > 0)
         return np.asarray(rows.reshape(probs.shape[:-1]))
 
     def smoothing(self, probs: Array, targets: Array) -> Array:
         """One more row, rounded to a grade one step off, (..., 2)."""
-        expected, n = _expected(*_grades(probs, targets)), len(targets)
+        expected, n = chance_distances(*_grades(probs, targets)), len(targets)
         change = np.where(expected > 0, -n / np.where(expected > 0, expected, 1) / (n + 1), 0.0)
         return np.stack([change, change**2], axis=-1).reshape(*probs.shape[:-2], 2)
 

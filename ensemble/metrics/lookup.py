@@ -12,13 +12,13 @@ from ensemble.metrics.class_numbers import class_numbers, named_positive
 from ensemble.metrics.confusion import (
     BalancedAccuracy,
     OneClass,
-    QuadraticKappa,
     WeightedF1,
     by_class,
     by_rows,
     of_weakest,
 )
 from ensemble.metrics.distances import grade_kappa_metric, mae_metric, rmse_metric
+from ensemble.metrics.kappa import QuadraticKappa
 from ensemble.metrics.labels import (
     average_precision_metric,
     binary_log_loss_metric,

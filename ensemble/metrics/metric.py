@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
-from ensemble.metrics.rows import Array
+from ensemble.metrics.rows import Array, predicted
 
 Reads = Literal["probabilities", "ranks", "decisions", "values"]
 Rule = Literal["share", "effective rows", "bootstrap", "logarithm"]
@@ -64,15 +64,43 @@ class Metric(ABC):
 
 @dataclass(frozen=True)
 class DecisionMetric(Metric):
-    """A metric of the table of true and predicted classes."""
+    """A metric of the table of true and answered classes.
+
+    Of probabilities it is the metric of the most probable classes. answers are positions of
+    classes, (..., rows).
+    """
+
+    @abstractmethod
+    def values_of(self, answers: Array, targets: Array) -> Array:
+        """The value of answers, (...,), float64."""
+
+    @abstractmethod
+    def contributions_of(self, answers: Array, targets: Array) -> Array:
+        """Each row's contribution under these answers, (..., rows), float64."""
+
+    @abstractmethod
+    def smoothing_of(self, answers: Array, targets: Array) -> Array:
+        """What a few pseudo-rows would change under these answers, (..., 2)."""
 
     @abstractmethod
     def values_of_tables(self, tables: Array) -> Array:
         """The value of each table, (sets,), float64.
 
-        tables counts the rows of each true and predicted class, (sets, true, predicted); all sets
+        tables counts the rows of each true and answered class, (sets, true, answered); all sets
         are about the same rows, at least one.
         """
+
+    def values(self, probs: Array, targets: Array) -> Array:
+        """The value of the most probable classes, (...,)."""
+        return self.values_of(predicted(probs), targets)
+
+    def contributions(self, probs: Array, targets: Array) -> Array:
+        """Each row's contribution under the most probable classes, (..., rows)."""
+        return self.contributions_of(predicted(probs), targets)
+
+    def smoothing(self, probs: Array, targets: Array) -> Array:
+        """What a few pseudo-rows would change under the most probable classes, (..., 2)."""
+        return self.smoothing_of(predicted(probs), targets)
 
 
 def few_of_a_class(classes: tuple[str, ...], n_rows: Array, at_least: int) -> str:

@@ -18,6 +18,13 @@ from ensemble.blending.calibration import Calibration
 from ensemble.blending.mixture import Mixture
 from ensemble.errors import DamagedError, RunError, SelectionError, SubmissionError
 from ensemble.files import sha256
+from ensemble.metrics.decision import (
+    MOST_PROBABLE,
+    CutPoints,
+    ExpectedGain,
+    MostProbable,
+    Threshold,
+)
 from ensemble.runs import Run, RunStore
 from ensemble.submission.sample import Sample
 from ensemble.submission.shape import Meaning
@@ -94,6 +101,9 @@ class _StoredManifest(_Stored):
     sample_submission: _StoredSample | None
     csv_sha256: str
     refits: bool = False
+    decision: MostProbable | CutPoints | Threshold | ExpectedGain = Field(
+        MOST_PROBABLE, discriminator="rule"
+    )
     answer: str | None = None
     metric: str | None = None
     positive: str | None = None
@@ -118,6 +128,7 @@ def manifest_content(
         "options": asdict(blend.options),
         "weighting": blend.chosen_weighting,
         "refits": blend.of_refits,
+        "decision": asdict(blend.mixture.decision),
         "calibration": asdict(blend.calibration) if blend.calibration else None,
         "data": {
             "name": blend.group.name,
@@ -176,6 +187,7 @@ def read_manifest(path: Path) -> Manifest:
         Calibration(calibration.temperature, calibration.floor) if calibration else None,
         stored.refits,
         stored.options.is_rank,
+        stored.decision,
     )
     manifest = Manifest(
         path=path,
@@ -222,6 +234,8 @@ def _read(path: Path) -> tuple[_StoredManifest, dict[str, Any]]:
         options = content.get("options")
         if isinstance(options, dict) and "average" not in options:
             raise SelectionError("average is missing")  # the default may be another average
+        if isinstance(options, dict):
+            options.setdefault("decision", "plain")  # written before decisions were learned
         return _StoredManifest.model_validate(content), content
     except FileNotFoundError:
         raise

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ensemble.blending.mixture import Answered
 from ensemble.dataset.filenames import same_form
 from ensemble.dataset.match import Names
 from ensemble.errors import SubmissionError
-from ensemble.metrics import given_labels, predicted, ranked
+from ensemble.metrics import given_labels, ranked
 from ensemble.predictions import Array, Predictions
 from ensemble.submission.answer import answer_of, answer_without_sample
 from ensemble.submission.choices import (
@@ -190,8 +191,9 @@ def matched_rows(shape: Shape, stored_ids: Sequence[str]) -> tuple[list[int], st
     return rows, match.rule
 
 
-def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[list[str]]:
+def cells(shape: Shape, answered: Answered, rows: Sequence[int]) -> list[list[str]]:
     """The text of every cell after the id, row by row."""
+    predictions = answered.predictions
     probs, classes = predictions.probs[list(rows)], predictions.classes
     if shape.answer == VALUES:
         return [[_text(amount)] for amount in probs[:, 0].tolist()]
@@ -207,7 +209,7 @@ def cells(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> list[l
         return [[_text(prob) for prob in row] for row in probs[:, order].tolist()]
     if shape.answer == POSITIVE:
         return [[_text(prob)] for prob in probs[:, classes.index(str(shape.positive))].tolist()]
-    return [[shape.texts[classes[i]]] for i in best_class(probs, classes)]
+    return [[shape.texts[classes[i]]] for i in answered.answers[list(rows)].tolist()]
 
 
 def label_cells(shape: Shape, classes: Sequence[str], is_given: Array) -> list[list[str]]:
@@ -233,14 +235,6 @@ def _joined(listing: Listing, names: Sequence[str]) -> str:
 def _by_name(classes: Sequence[str]) -> list[int]:
     """The positions of the classes in the order of their names."""
     return sorted(range(len(classes)), key=lambda i: classes[i])
-
-
-def best_class(probs: Array, classes: Sequence[str]) -> list[int]:
-    """Positions of the most probable classes; ties go to the first class name. probs is (images,
-    classes).
-    """
-    by_name = _by_name(classes)
-    return [by_name[i] for i in predicted(probs[:, by_name]).tolist()]
 
 
 def _text(probability: float) -> str:

@@ -48,17 +48,17 @@ def verified(path: Path, store: RunStore) -> Verified:
     manifest = _manifest_of(path)
     problem = f"{path}: cannot verify"
     runs = members_of(manifest, store, manifest.prediction_files, problem)
-    predictions = manifest.mixture.of_test(runs)
-    if predictions is None:
+    answered = manifest.mixture.of_test(runs)
+    if answered is None:
         raise SubmissionError(f"{problem}: its runs have no test predictions")
-    shape = _shape(manifest, runs, predictions, problem)
-    _compare(path, csv_text(shape, predictions))
+    shape = _shape(manifest, runs, answered.predictions, problem)
+    _compare(path, csv_text(shape, answered))
     if sha256(path) != manifest.csv_sha256:
         raise SubmissionError(
             f"{path}: its manifest has changed since it was written: "
             "csv_sha256 belongs to another file"
         )
-    return Verified(path, manifest, runs, predictions, shape)
+    return Verified(path, manifest, runs, answered.predictions, shape)
 
 
 def _manifest_of(path: Path) -> Manifest:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from ensemble.blending import Blend
+from ensemble.blending.mixture import Answered
 from ensemble.dataset.filenames import is_sample
 from ensemble.errors import SubmissionError
 from ensemble.files import not_written, write_text
+from ensemble.metrics.decision import MOST_PROBABLE
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
 from ensemble.submission.choices import POSITIVE, PROBABILITIES
@@ -30,7 +32,7 @@ class Submission:
     does not ask for.
 
     examples are rows of the file in words, notes what was matched loosely, warnings what looks
-    suspicious.
+    suspicious. is_decision_unused: the cells are probabilities, which a learned decision leaves alone.
     """
 
     path: Path
@@ -41,6 +43,7 @@ class Submission:
     warnings: tuple[str, ...]
     examples: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_decision_unused: bool = False
 
 
 def write_submission(
@@ -58,12 +61,13 @@ def write_submission(
 
     Raises SubmissionError.
     """
-    predictions = blend.predictions
-    if predictions is None:
+    answered = blend.answered
+    if answered is None:
         raise SubmissionError(
             "these runs have no test set, so there is nothing to submit; "
             "set data.test and train again"
         )
+    predictions = answered.predictions
     runs = [member.run for member in blend.members]
     sample, meaning = (
         sample_of(runs, chosen),
@@ -76,7 +80,7 @@ def write_submission(
             "use --average arithmetic, or --answer probabilities"
         )
     rows, notes = _matched(shape, predictions)
-    text = _text_of(shape, predictions, rows)
+    text = _text_of(shape, answered, rows)
     digest = hashlib.sha256(text.encode()).hexdigest()
     stem = name or f"{blend.group.name}-{digest[:8]}"
     _check_name(stem)
@@ -93,7 +97,18 @@ def write_submission(
     n_unused = len(predictions.ids) - len(shape.ids)
     images = [str(predictions.ids[row]) for row in rows[:N_EXAMPLES]]
     examples = rows_in_words(path, shape, images)
-    return Submission(path, manifest, shape, n_unused, unreadable, warnings, examples, notes)
+    is_learned = blend.mixture.decision != MOST_PROBABLE
+    return Submission(
+        path,
+        manifest,
+        shape,
+        n_unused,
+        unreadable,
+        warnings,
+        examples,
+        notes,
+        is_learned and shape.answer in (PROBABILITIES, POSITIVE),
+    )
 
 
 def _matched(shape: Shape, predictions: Predictions) -> tuple[list[int], tuple[str, ...]]:
@@ -191,17 +206,17 @@ def _unreadable_test_images(blend: Blend) -> tuple[str, ...]:
     return tuple(sorted(ids))
 
 
-def csv_text(shape: Shape, predictions: Predictions) -> str:
+def csv_text(shape: Shape, answered: Answered) -> str:
     """The whole file, with plain newlines. Raises SubmissionError."""
-    return _text_of(shape, predictions, rows_for(shape, predictions.ids.tolist()))
+    return _text_of(shape, answered, rows_for(shape, answered.predictions.ids.tolist()))
 
 
-def _text_of(shape: Shape, predictions: Predictions, rows: Sequence[int]) -> str:
+def _text_of(shape: Shape, answered: Answered, rows: Sequence[int]) -> str:
     out = io.StringIO()
     texts = (*shape.columns, *shape.ids, *shape.texts.values())
     writer = csv_writer(out, texts, shape.delimiter)
     writer.writerow(shape.columns)
-    for name, row in zip(shape.ids, cells(shape, predictions, rows), strict=True):
+    for name, row in zip(shape.ids, cells(shape, answered, rows), strict=True):
         writer.writerow([name, *row])
     return out.getvalue()
 

@@ -63,8 +63,11 @@ def opened(probs, targets, is_log=False, names=None):
 
 
 def rated(probs, targets, metric, seed=0, average="arithmetic", **options):
+    """The table by plain decisions, unless options say otherwise."""
     pool = opened(probs, targets, average == "geometric")
-    options = Options(metric=metric, weights="best", average=average, **options)
+    options = Options(
+        metric=metric, weights="best", average=average, **({"decision": "plain"} | options)
+    )
     return pool, rate(pool, options, [""] * len(probs), seed)
 
 

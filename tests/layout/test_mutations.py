@@ -16,14 +16,22 @@ import numpy as np
 import pytest
 import replicas
 
+from ensemble.blending.mixture import Answered
 from ensemble.dataset.split import split_images
 from ensemble.errors import EnsembleError
 from ensemble.hardware import Machine
 from ensemble.init import write_recipes
 from ensemble.layout.questions import Options
+from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.submission.shape import Meaning, cells, matched_rows, shape_of_sample
+
+
+def by_most_probable(predictions):
+    ordered = predictions.canonical()
+    return Answered(ordered, predicted(ordered.probs))
+
 
 EXPECTED_FILE = Path(replicas.__file__).with_name("expected.csv")
 EXPECTED = {
@@ -486,7 +494,7 @@ def written_cells(section, root, splits):
         probs[:, position] += 0.9
         predictions = Predictions(np.array(splits.test.ids), classes, probs)
         for row_id, row, texts in zip(
-            shape.ids, rows, cells(shape, predictions, rows), strict=True
+            shape.ids, rows, cells(shape, by_most_probable(predictions), rows), strict=True
         ):
             columns = list(map(plain, shape.columns[1:])) if len(texts) > 1 else [""]
             key = row_name(row_id), files[splits.test.ids[row]], plain(label)

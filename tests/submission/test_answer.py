@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.blending.mixture import Answered
 from ensemble.errors import DataError, SubmissionError
+from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
 from ensemble.recipe import Answer
 from ensemble.submission.answer import read_answer
@@ -18,6 +20,12 @@ from ensemble.submission.choices import ANSWERS_OF
 from ensemble.submission.readback import rows_in_words
 from ensemble.submission.shape import Meaning, rows_for, shape_of
 from ensemble.submission.write import csv_text
+
+
+def by_most_probable(predictions):
+    ordered = predictions.canonical()
+    return Answered(ordered, predicted(ordered.probs))
+
 
 IDS = [f"t{i:03d}" for i in range(6)]
 BINARY, PETS, THREE = ("0", "1"), ("cat", "dog"), ("cat", "dog", "owl")
@@ -266,7 +274,9 @@ def written(tmp_path):
     def written(text, predictions, **meaning):
         path = tmp_path / "sample.csv"
         path.write_bytes(text.encode())
-        return csv_text(shape_of(path, predictions, Meaning(**meaning)), predictions)
+        return csv_text(
+            shape_of(path, predictions, Meaning(**meaning)), by_most_probable(predictions)
+        )
 
     return written
 
@@ -461,7 +471,7 @@ def test_leading_zeros_that_got_lost_lead_to_the_same_image(tmp_path_factory, se
     path = tmp_path_factory.mktemp("sample") / "sample.csv"
     random.Random(seed).shuffle(ids)
     path.write_text("id,label\n" + "".join(f"{int(name)},cat\n" for name in ids))
-    text = csv_text(shape_of(path, predictions, Meaning()), predictions)
+    text = csv_text(shape_of(path, predictions, Meaning()), by_most_probable(predictions))
     assert by_id(text) == {str(int(name)): best(predictions)[name] for name in ids}
 
 
@@ -501,7 +511,7 @@ def test_the_first_rows_of_the_file_are_said_in_words(case, written, tmp_path):
     text, classes, settings, expected = IN_WORDS[case]
     predictions = predictions_of(classes)
     shape = shape_of(write(tmp_path / "sample.csv", text), predictions, Meaning(**settings))
-    out = write(tmp_path / "out.csv", csv_text(shape, predictions))
+    out = write(tmp_path / "out.csv", csv_text(shape, by_most_probable(predictions)))
     images = predictions.ids[rows_for(shape, IDS)].tolist()[:3]
     lines = rows_in_words(out, shape, images)
     assert len(lines) == 3

@@ -8,10 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.blending.mixture import Answered
 from ensemble.errors import DataError, SubmissionError
+from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
 from ensemble.submission.shape import Meaning, shape_of
 from ensemble.submission.write import csv_text
+
+
+def by_most_probable(predictions):
+    ordered = predictions.canonical()
+    return Answered(ordered, predicted(ordered.probs))
+
 
 PROBS = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]])
 
@@ -33,7 +41,10 @@ def written(tmp_path):
         if sample is not None:
             path = tmp_path / "sample.csv"
             path.write_bytes(sample.encode())
-        return csv_text(shape_of(path, predictions, Meaning(answer, None, positive)), predictions)
+        return csv_text(
+            shape_of(path, predictions, Meaning(answer, None, positive)),
+            by_most_probable(predictions),
+        )
 
     return written
 
@@ -284,7 +295,7 @@ def test_any_id_and_class_name_reads_back_as_it_was(
             csv.writer(out, quoting=csv.QUOTE_ALL).writerows(
                 [["id", *classes], *([i, *classes] for i in ids)]
             )
-    text = csv_text(shape_of(sample, predictions, Meaning()), predictions)
+    text = csv_text(shape_of(sample, predictions, Meaning()), by_most_probable(predictions))
     header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     assert header == (["id", *classes] if sample else ["id", "label"])
     assert [row[0] for row in rows] == ids
@@ -306,7 +317,7 @@ def test_probabilities_as_written_sum_to_1_and_a_float32_survives(
     )
 
     def as_written(predictions):
-        text = csv_text(shape_of(sample, predictions, Meaning()), predictions)
+        text = csv_text(shape_of(sample, predictions, Meaning()), by_most_probable(predictions))
         return np.array(
             [[float(cell) for cell in line.split(",")[1:]] for line in text.splitlines()[1:]]
         )

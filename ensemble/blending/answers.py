@@ -1,0 +1,126 @@
+"""What blends answer under decisions that were learned with their weights.
+
+For metrics that read decisions: each blend of rows that fitted its weights also teaches its
+decision, which then answers the rows that neither has seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ensemble.blending.contributions import FoldWeights, blend_outcomes, out_of_fold
+from ensemble.blending.decisions import Learn
+from ensemble.blending.folds import N_FOLDS, N_NESTED
+from ensemble.blending.pool import Pool
+from ensemble.metrics import DecisionMetric
+from ensemble.metrics.decision import MOST_PROBABLE, Decision
+from ensemble.predictions import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """Cross-fitted answers, and the decisions that gave them.
+
+    labels (repeats, rules, rows) are positions of classes; decisions[repeat][fold][rule] were
+    learned without that fold.
+    """
+
+    labels: Array
+    decisions: Sequence[Sequence[Sequence[Decision]]]
+
+
+def answer_all(pool: Pool, learn: Learn, weights: Array) -> tuple[tuple[Decision, ...], Array]:
+    """The decisions of blends, learned from all rows, and their answers (blends, rows).
+
+    weights is (blends, members); the last one, the anchor, answers the most probable class.
+    """
+    decisions: list[Decision] = []
+    labels = []
+    for blend, probs in enumerate(_mixed(pool, weights)):
+        is_anchor = blend == len(weights) - 1
+        decisions.append(MOST_PROBABLE if is_anchor else learn(probs.T, pool.targets))
+        labels.append(decisions[-1].apply(probs.T))
+    return tuple(decisions), np.array(labels)
+
+
+def answer_outcomes(
+    pool: Pool,
+    metric: DecisionMetric,
+    learn: Learn,
+    folds: Array,
+    weights: Sequence[FoldWeights],
+) -> tuple[Array, Array, Array, Answers]:
+    """Hits and contributions of rules as `Outcomes` holds them: rows, sums, gram; the answers.
+
+    folds is (repeats, rows), weights are those of each repeat. The first axis is (hits,
+    contributions).
+    """
+    n_rules = len(weights[0][0][0])
+    rows = np.zeros((2, len(folds), n_rules, folds.shape[1]))
+    sums = np.zeros((2, N_NESTED, N_FOLDS, N_FOLDS, n_rules))
+    gram = np.zeros((*sums.shape, n_rules))
+    labels, decisions = [], []
+    for repeat, fold_of in enumerate(folds):
+        answers, of_folds = _answers_of_repeat(pool, learn, fold_of, weights[repeat])
+        labels.append(answers[0].astype(np.int32))
+        decisions.append(of_folds)
+        hits = np.asarray(answers == pool.targets, dtype=np.float64)
+        scored = _contributions(metric, fold_of, answers, pool.targets)
+        for kind, outcomes in enumerate((hits, scored)):
+            rows[kind, repeat] = outcomes[0]
+            if len(outcomes) > 1:
+                sums[kind, repeat], gram[kind, repeat] = blend_outcomes(fold_of, outcomes)
+    return rows, sums, gram, Answers(np.array(labels), decisions)
+
+
+def _answers_of_repeat(
+    pool: Pool, learn: Learn, fold_of: Array, weights: FoldWeights
+) -> tuple[Array, list[list[Decision]]]:
+    """The answers to rows without their fold, (1, rules, rows), and the decisions [fold][rule].
+
+    Nested, (1 + folds, rules, rows): then those without one more fold, each set without another;
+    the rows of that fold itself keep their answers.
+    """
+    is_nested, n_rules = len(weights[0]) > 1, len(weights[0][0])
+    pairs = [(k, j) for k in range(N_FOLDS) for j in (range(k, N_FOLDS) if is_nested else [k])]
+    blends = np.concatenate([weights[k][j if is_nested else 0] for k, j in pairs])
+    answers = np.zeros((1 + N_FOLDS if is_nested else 1, n_rules, len(fold_of)), np.int64)
+    decisions: list[list[Decision]] = [[] for _ in range(N_FOLDS)]
+    for blend, probs in enumerate(_mixed(pool, blends)):
+        (k, j), rule = pairs[blend // n_rules], blend % n_rules
+        inside, inside_other = np.flatnonzero(fold_of == k), np.flatnonzero(fold_of == j)
+        decision: Decision = MOST_PROBABLE
+        if rule < n_rules - 1:
+            kept = np.flatnonzero((fold_of != k) & (fold_of != j))
+            decision = learn(probs.take(kept, axis=1).T, pool.targets[kept])
+        held_out = decision.apply(probs.take(inside, axis=1).T)
+        if k == j:
+            decisions[k].append(decision)
+            answers[0, rule, inside] = held_out
+            if is_nested:
+                answers[1 + k, rule, inside] = held_out
+        else:
+            answers[1 + j, rule, inside] = held_out
+            answers[1 + k, rule, inside_other] = decision.apply(probs.take(inside_other, axis=1).T)
+    return answers, decisions
+
+
+def _contributions(metric: DecisionMetric, fold_of: Array, answers: Array, targets: Array) -> Array:
+    """The contributions of answers (sets, rules, rows), of the same shape.
+
+    Those without one more fold are pooled over the rows of the other folds alone, so that they know
+    nothing of it; in that fold the contributions of all rows stand in.
+    """
+    scored = np.empty(answers.shape)
+    scored[:] = metric.contributions_of(answers[0], targets)
+    for without, labels in enumerate(answers[1:]):
+        kept = np.flatnonzero(fold_of != without)
+        if len(kept):
+            scored[1 + without][:, kept] = metric.contributions_of(labels[:, kept], targets[kept])
+    return scored
+
+
+def _mixed(pool: Pool, weights: Array) -> Iterator[Array]:
+    """The probabilities of each blend, (classes, rows); weights is (blends, members)."""
+    return out_of_fold(pool, np.zeros(len(pool.targets), int), weights[:, None])

@@ -1,0 +1,210 @@
+"""Decisions learned from validation rows, for metrics that read decisions.
+
+Classes are answered by the gain that a metric expects of them under recalibrated probabilities
+(Narasimhan, Ramaswamy, Saket and Agarwal, "Consistent multiclass algorithms for complex performance
+measures", 2015), grades by cut points. Both learn few numbers: searches for one number per class
+failed on held-out rows (docs/log.md). A learned decision replaces the most probable class only
+where it gains more than one standard error on the rows that it was learned from.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ensemble.metrics import TIE, DecisionMetric, predicted
+from ensemble.metrics.confusion import ClassCounts, GainMetric
+from ensemble.metrics.decision import (
+    LEAST_POWER,
+    MOST_PROBABLE,
+    CutPoints,
+    Decision,
+    ExpectedGain,
+    Threshold,
+    expected_steps,
+    recalibrated,
+)
+from ensemble.metrics.kappa import QuadraticKappa
+from ensemble.metrics.rows import FLOOR
+from ensemble.predictions import Array
+
+Learn = Callable[[Array, Array], Decision]  # probs (rows, classes) and targets (rows,)
+
+_MOST_CELLS, _LEAST_ROWS = 20_000, 1_000  # probabilities and rows that gains are learned from
+_N_STEPS = 8  # tables that gains are computed from, each from the gains before
+_DIGITS = 12
+
+
+def most_probable(probs: Array, targets: Array) -> Decision:
+    """The most probable class, whatever the rows."""
+    return MOST_PROBABLE
+
+
+def learner(metric: DecisionMetric) -> Learn:
+    """What learns a decision for this metric."""
+    if isinstance(metric, QuadraticKappa):
+        return _Guarded(metric, lambda probs, targets: cut_points(metric, probs, targets))
+    if isinstance(metric, GainMetric):
+        return _Guarded(metric, lambda probs, targets: expected_gain(metric, probs, targets))
+    return most_probable
+
+
+class _Guarded:
+    """Learns a decision, and keeps it where it gains more than one standard error."""
+
+    def __init__(self, metric: DecisionMetric, learn: Learn) -> None:
+        self.metric, self.learn = metric, learn
+
+    def __call__(self, probs: Array, targets: Array) -> Decision:
+        is_unknown = self.metric.name == "f1_min" and self.metric.too_few_rows(targets)
+        if len(targets) < 2 or is_unknown:
+            return MOST_PROBABLE
+        decision = self.learn(probs, targets)
+        answers = np.stack([predicted(probs), decision.apply(probs)])
+        plain, learned = self.metric.contributions_of(answers, targets)
+        gains = learned - plain
+        error = gains.std() / np.sqrt(len(gains))
+        return decision if gains.mean() > error + TIE else MOST_PROBABLE
+
+
+def cut_points(metric: QuadraticKappa, probs: Array, targets: Array) -> CutPoints:
+    """Cut points on the expected grade.
+
+    Halfway between those of the highest kappa on the rows and those of a linear fit. probs is
+    (rows, classes), targets (rows,).
+    """
+    steps = metric.positions
+    grades = expected_steps(probs, steps)
+    true = np.array(steps, dtype=np.float64)[targets]
+    order = np.argsort(grades, kind="stable")
+    best = _best_cuts(grades[order], true[order], len(steps))
+    linear = _linear_cuts(grades, true, len(steps))
+    halfway = (best + linear.clip(-1, len(steps))) / 2
+    rising = np.maximum.accumulate(halfway.round(_DIGITS))
+    return CutPoints(metric.classes, steps, tuple(rising.tolist()))
+
+
+def _best_cuts(grades: Array, true: Array, n_classes: int) -> Array:
+    """The cut points of the highest kappa on sorted grades (rows,), (classes - 1,).
+
+    For the kappa k that is reached, cut j divides the rows whose true step is on average below
+    k (j - 1/2) + (1 - k) mean from the others: each cut has the least sum of its own (the
+    parametric method of Dinkelbach, 1967, for a ratio).
+    """
+    n_rows, mean = len(true), true.mean()
+    sums = np.append(np.cumsum(true[::-1])[::-1], 0)
+    n_above = np.arange(n_rows, -1, -1.0)
+    is_cut = np.ones(n_rows + 1, dtype=bool)
+    is_cut[1:-1] = np.diff(grades) > TIE
+    positions = np.flatnonzero(is_cut)
+    sums, n_above = sums[positions], n_above[positions]
+    kappa, cuts = 0.5, np.zeros(n_classes - 1, int)
+    for _ in range(20):
+        levels = kappa * (np.arange(1, n_classes) - 0.5) + (1 - kappa) * mean
+        cuts = positions[[int(np.argmin(level * n_above - sums)) for level in levels]]
+        reached = _kappa(true, np.searchsorted(cuts, np.arange(n_rows), side="right"))
+        if abs(reached - kappa) < 1e-9:
+            break
+        kappa = reached
+    edges = np.concatenate([[-1.0], grades, [n_classes]])
+    between = (edges[cuts] + edges[cuts + 1]) / 2
+    return np.asarray(np.where(cuts == 0, -1.0, np.where(cuts == n_rows, n_classes, between)))
+
+
+def _linear_cuts(grades: Array, true: Array, n_classes: int) -> Array:
+    """The cut points where the true step is a linear function of the grade, (classes - 1,)."""
+    centered, mean = grades - grades.mean(), true.mean()
+    variance = float((centered**2).mean())
+    slope = float((centered * true).mean()) / variance if variance > 0 else 1.0
+    slope, kappa = max(slope, 1e-3), 0.5
+    for _ in range(20):
+        levels = kappa * (np.arange(1, n_classes) - 0.5) + (1 - kappa) * mean
+        cuts = (levels - mean) / slope + grades.mean()
+        reached = _kappa(true, np.searchsorted(cuts, grades, side="right"))
+        if abs(reached - kappa) < 1e-9:
+            break
+        kappa = reached
+    return np.asarray(cuts)
+
+
+def _kappa(true: Array, answers: Array) -> float:
+    """The quadratic kappa of steps; from 0, that a search for cut points never goes below."""
+    squares = float((true**2).sum() + (answers.astype(np.float64) ** 2).sum())
+    expected = squares - 2 * float(true.mean()) * float(answers.sum())
+    return (
+        max(0.0, 1 - (squares - 2 * float((true * answers).sum())) / expected) if expected else 0.0
+    )
+
+
+def expected_gain(metric: GainMetric, probs: Array, targets: Array) -> ExpectedGain | Threshold:
+    """Gains of each class by recalibrated probabilities; a threshold where there are two classes.
+
+    Tables are expected ones, by probabilities: they vary less than counts of true classes, of which
+    the recalibration alone knows. probs is (rows, classes), targets (rows,).
+    """
+    n_classes = len(metric.classes)
+    n_rows = max(_LEAST_ROWS, _MOST_CELLS // n_classes)
+    kept = slice(None, None, -(-len(targets) // n_rows))
+    n_true = np.bincount(targets, minlength=n_classes)
+    log_prior = np.log((n_true + 1) / (len(targets) + n_classes))
+    power, exponent = _recalibration(probs[kept], targets[kept], log_prior)
+    log_factors = exponent * log_prior
+    calibrated = recalibrated(probs[kept], power, log_factors)
+    weights, offsets = np.ones(n_classes), np.zeros(n_classes)
+    sums = calibrated.sum(0)
+    for _ in range(_N_STEPS):
+        answers = np.argmax((calibrated - offsets) * weights, axis=1)
+        predicted_rows = np.bincount(answers, minlength=n_classes)
+        of_answers = np.take_along_axis(calibrated, answers[:, None], axis=1)[:, 0]
+        right = np.bincount(answers, of_answers, minlength=n_classes)
+        gains = metric.gains(ClassCounts(predicted_rows[None] * 1.0, right[None], sums))
+        if np.allclose(gains, (weights, offsets), rtol=1e-4):
+            break
+        weights, offsets = gains
+    if n_classes == 2:
+        return _threshold(metric.classes, power, log_factors, weights, offsets)
+    factors, weights = np.exp(log_factors), weights / weights.max()
+    numbers = np.round([factors, weights, offsets], _DIGITS).tolist()
+    return ExpectedGain(
+        classes=metric.classes,
+        power=round(power, _DIGITS),
+        factors=tuple(numbers[0]),
+        weights=tuple(numbers[1]),
+        offsets=tuple(numbers[2]),
+    )
+
+
+def _threshold(
+    classes: tuple[str, ...], power: float, log_factors: Array, weights: Array, offsets: Array
+) -> Threshold:
+    """The probability of the second class from which its gain is the greater one."""
+    even = (weights[0] * (1 - offsets[0]) + weights[1] * offsets[1]) / weights.sum()
+    even = float(np.clip(even, 1e-9, 1 - 1e-9))
+    logit = (np.log(even / (1 - even)) - log_factors[1] + log_factors[0]) / power
+    threshold = 1 / (1 + np.exp(-np.clip(logit, -20, 20)))
+    return Threshold(classes, round(float(threshold), _DIGITS))
+
+
+def _recalibration(probs: Array, targets: Array, log_prior: Array) -> tuple[float, float]:
+    """The power, and the exponent of the class shares, with the least log loss.
+
+    By Newton's method, with a prior worth one row for (1, 0). probs is (rows, classes).
+    """
+    logs = np.log(np.maximum(probs, FLOOR, dtype=np.float64))
+    n_rows = len(targets)
+    true = np.array([logs[np.arange(n_rows), targets].mean(), log_prior[targets].mean()])
+    parameters = start = np.array([1.0, 0.0])
+    for _ in range(30):
+        calibrated = recalibrated(probs, parameters[0], parameters[1] * log_prior)
+        weighted = calibrated * logs
+        means = np.stack([weighted.sum(1), calibrated @ log_prior])
+        curvature = -means @ means.T / n_rows
+        curvature[0, 0] += np.vdot(weighted, logs) / n_rows
+        curvature[1, 1] += (calibrated @ log_prior**2).mean()
+        curvature[[0, 1], [1, 0]] += (weighted @ log_prior).mean()
+        slope = means.mean(1) - true + (parameters - start) / n_rows
+        change = np.linalg.solve(curvature + np.eye(2) / n_rows, slope).clip(-1, 1)
+        parameters = parameters - change
+        parameters[0] = max(parameters[0], LEAST_POWER)
+        if np.abs(change).max() < 1e-2:
+            break
+    return float(parameters[0]), float(parameters[1])

@@ -1,0 +1,150 @@
+"""How probabilities become answers where a metric reads decisions.
+
+A decision is learned by `ensemble/blending/decisions.py`, stored in a submission's manifest, and
+applied to the blend's probabilities before any calibration.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from ensemble.metrics.rows import FLOOR, Array, predicted
+
+LEAST_POWER = 0.05
+
+
+@dataclass(frozen=True)
+class MostProbable:
+    """The most probable class; ties, within rounding, go to the first class."""
+
+    rule: Literal["most probable"] = "most probable"
+
+    def apply(self, probs: Array) -> Array:
+        """The answers, positions of classes (...,), of probs (..., classes)."""
+        return predicted(probs)
+
+    @property
+    def words(self) -> str:
+        """The decision in a few words."""
+        return "the most probable class"
+
+
+@dataclass(frozen=True)
+class CutPoints:
+    """The grade that the expected grade falls into: as many steps up as cut points are reached.
+
+    steps is the place of each class in the order of grades, cuts rise, one fewer than there are
+    classes.
+    """
+
+    classes: tuple[str, ...]
+    steps: tuple[int, ...]
+    cuts: tuple[float, ...]
+    rule: Literal["cut points"] = "cut points"
+
+    def __post_init__(self) -> None:
+        is_order = sorted(self.steps) == list(range(len(self.classes)))
+        if not is_order or len(self.cuts) != len(self.classes) - 1 or _falls(self.cuts):
+            raise ValueError("cut points do not fit their classes")
+
+    def apply(self, probs: Array) -> Array:
+        """The answers, positions of classes (...,), of probs (..., classes)."""
+        steps = np.searchsorted(self.cuts, expected_steps(probs, self.steps), side="right")
+        return np.argsort(self.steps)[steps]
+
+    @property
+    def words(self) -> str:
+        """The decision in a few words."""
+        return f"cut points {_listed(self.cuts)} on the expected grade, counted from 0"
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """The first or the second of two classes: the second from a probability on."""
+
+    classes: tuple[str, ...]
+    threshold: float
+    rule: Literal["threshold"] = "threshold"
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != 2 or not 0 < self.threshold < 1:
+            raise ValueError("a threshold needs two classes and lies between 0 and 1")
+
+    def apply(self, probs: Array) -> Array:
+        """The answers, positions of classes (...,), of probs (..., 2)."""
+        return np.asarray(probs[..., 1] >= self.threshold).astype(np.int64)
+
+    @property
+    def words(self) -> str:
+        """The decision in a few words."""
+        return f"{self.classes[1][:40]!r} from a probability of {self.threshold:.3g}"
+
+
+@dataclass(frozen=True)
+class ExpectedGain:
+    """The class whose answer gains most: weight * (probability - offset).
+
+    The probability is recalibrated first: p ** power * factor, normalized to sum to 1. factors,
+    weights and offsets are those of each class.
+    """
+
+    classes: tuple[str, ...]
+    power: float
+    factors: tuple[float, ...]
+    weights: tuple[float, ...]
+    offsets: tuple[float, ...]
+    rule: Literal["expected gain"] = "expected gain"
+
+    def __post_init__(self) -> None:
+        columns = (self.factors, self.weights, self.offsets)
+        if any(len(column) != len(self.classes) for column in columns):
+            raise ValueError("gains do not fit their classes")
+        if self.power < LEAST_POWER or min(self.factors) <= 0 or min(self.weights) < 0:
+            raise ValueError("gains are out of range")
+
+    def apply(self, probs: Array) -> Array:
+        """The answers, positions of classes (...,), of probs (..., classes)."""
+        calibrated = recalibrated(probs, self.power, np.log(self.factors))
+        return predicted((calibrated - np.array(self.offsets)) * np.array(self.weights))
+
+    @property
+    def words(self) -> str:
+        """The decision in a few words."""
+        heaviest, lightest = (
+            self.classes[self.weights.index(pick(self.weights))][:40] for pick in (max, min)
+        )
+        ratio = max(self.weights) / max(min(self.weights), FLOOR)
+        return f"the class of the highest expected gain: {heaviest!r} counts {ratio:.3g} times {lightest!r}"
+
+
+Decision = MostProbable | CutPoints | Threshold | ExpectedGain
+MOST_PROBABLE = MostProbable()
+
+
+def expected_steps(probs: Array, steps: tuple[int, ...]) -> Array:
+    """The expected step, (...,), of probs (..., classes); equal rows have equal ones."""
+    total = np.zeros(probs.shape[:-1])
+    for column, step in enumerate(steps):
+        total += step * probs[..., column]
+    return total
+
+
+def recalibrated(probs: Array, power: float, log_factors: Array) -> Array:
+    """p ** power * factor, normalized to sum to 1, (..., classes)."""
+    logs = np.log(np.maximum(probs, FLOOR, dtype=np.float64))
+    logs *= power
+    logs += log_factors
+    logs -= logs.max(-1, keepdims=True)
+    np.exp(logs, out=logs)
+    logs /= logs.sum(-1, keepdims=True)
+    return np.asarray(logs)
+
+
+def _falls(numbers: tuple[float, ...]) -> bool:
+    return any(later < earlier for earlier, later in zip(numbers, numbers[1:], strict=False))
+
+
+def _listed(numbers: tuple[float, ...]) -> str:
+    shown = ", ".join(f"{number:.3g}" for number in numbers[:8])
+    return shown + (" …" if len(numbers) > 8 else "")
