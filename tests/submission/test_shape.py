@@ -317,7 +317,8 @@ def test_probabilities_as_written_sum_to_1_and_a_float32_survives(
     )
 
     def as_written(predictions):
-        text = csv_text(shape_of(sample, predictions, Meaning()), by_most_probable(predictions))
+        answered = Answered(predictions, predicted(predictions.probs))
+        text = csv_text(shape_of(sample, predictions, Meaning()), answered)
         return np.array(
             [[float(cell) for cell in line.split(",")[1:]] for line in text.splitlines()[1:]]
         )
