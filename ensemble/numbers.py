@@ -29,6 +29,8 @@ def interval_in_metric(value: Interval, metric: str) -> str:
     """`94.72 % (94.27–95.14)` for accuracy, else `0.9472 (0.9427–0.9514)`; without unknown ends."""
     if metric == "accuracy":
         return interval(value)
+    if math.isnan(value.value):
+        return "undefined"
     if math.isnan(value.low):
         return f"{value.value:.4f} (too few rows)"
     return f"{value.value:.4f} ({value.low:.4f}–{value.high:.4f})"

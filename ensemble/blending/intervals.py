@@ -4,7 +4,7 @@ import numpy as np
 
 from ensemble import metrics
 from ensemble.blending.folds import seed_from
-from ensemble.metrics import Interval
+from ensemble.metrics import Interval, Metric
 from ensemble.predictions import Array
 from ensemble.runs import Run
 
@@ -36,6 +36,24 @@ def run_accuracy(run: Run) -> Interval:
     groups = np.unique(valid.groups, return_inverse=True)[1]
     hits = metrics.hits(valid.probs, valid.targets)
     return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
+
+
+def run_score(run: Run, metric: Metric) -> Interval:
+    """The validation score of a run by a metric of its classes in their order, with its interval.
+
+    The ends are NaN where the rows are too few, all is NaN where they do not define the metric.
+    Raises DamagedError.
+    """
+    if metric.name == "accuracy" and run.data.target == "class":
+        return run_accuracy(run)
+    valid = run.valid().canonical()
+    assert valid.targets is not None  # Run.valid refuses predictions without targets
+    groups = None if valid.groups is None else np.unique(valid.groups, return_inverse=True)[1]
+    seed = seed_from(run.data.valid)
+    score = metrics.score_of(metric, valid.probs, valid.targets, seed, groups)
+    if np.isnan(score.value) or metric.too_few_rows(valid.targets):
+        return Interval(score.value, np.nan, np.nan)
+    return score
 
 
 def log_loss_interval(

@@ -10,9 +10,18 @@ from ensemble.blending.cross_fit import CONTRIBUTIONS, HITS, LOSSES
 from ensemble.blending.decisions import Learn, learner, most_probable
 from ensemble.blending.pool import FitRows, Pool
 from ensemble.errors import MetricError, SelectionError
-from ensemble.metrics import DecisionMetric, Metric, check_defined, metric_named, metric_names
+from ensemble.metrics import (
+    DEFAULT_METRIC,
+    DecisionMetric,
+    Metric,
+    check_defined,
+    metric_named,
+    metric_names,
+)
+from ensemble.numbers import count
 from ensemble.predictions import Array
 from ensemble.runs import Run
+from ensemble.targets import Target
 
 ACCURACY, LOG_LOSS = "accuracy", "log_loss"
 SHOWN_K = 5  # of map@k and top_k_accuracy@k where the metric is another
@@ -29,9 +38,15 @@ class Scoring:
     is_decision_learned: bool = False
 
     @classmethod
-    def named(cls, name: str, classes: Sequence[str], positive: str | None = None) -> "Scoring":
+    def named(
+        cls,
+        name: str,
+        classes: Sequence[str],
+        positive: str | None = None,
+        target: Target = "class",
+    ) -> "Scoring":
         """By the metric's name. Raises MetricError."""
-        return cls(metric_named(name, classes, positive))
+        return cls(metric_named(name, classes, positive, target))
 
     @property
     def name(self) -> str:
@@ -102,21 +117,26 @@ def scoring_of(
 ) -> tuple[Scoring, str]:
     """The scoring by a named metric, else by the runs' own data.metric; and what to know about it.
 
-    Without either it is accuracy, also where data.metric names no metric of these classes, which
-    the second value then says. positive overrides the runs' data.positive. Raises MetricError,
+    Without either it is the target's default, also where data.metric names no metric of these
+    classes, which the second value then says. positive overrides the runs' data.positive. Raises MetricError,
     SelectionError where the runs disagree about what is not given.
     """
+    target = runs[0].data.target
+    default = Scoring.named(DEFAULT_METRIC[target], classes, target=target)
     if name is not None:
-        return Scoring.named(name, classes, _positive(runs, name, positive)), ""
+        return Scoring.named(name, classes, _positive(runs, name, positive), target), ""
     stored = _agreed(runs, "metric", "--metric NAME")
     if stored is None:
-        return Scoring.named(ACCURACY, classes), ""
+        return default, ""
+    n_without = sum(run.data.metric is None for run in runs)
+    note = f"{count(n_without, 'run')} without data.metric: scored by {stored}, as the others"
     try:
-        return Scoring.named(stored, classes, _positive(runs, stored, positive)), ""
+        scoring = Scoring.named(stored, classes, _positive(runs, stored, positive), target)
+        return scoring, note if n_without else ""
     except MetricError as error:
         problem = str(error).splitlines()[0]
-        note = f"scored by accuracy, not by data.metric: {problem}; --metric NAME chooses another"
-        return Scoring.named(ACCURACY, classes), note
+        instead = f"scored by {default.name}, not by data.metric"
+        return default, f"{instead}: {problem}; --metric NAME chooses another"
 
 
 def _positive(runs: Sequence[Run], name: str, positive: str | None) -> str | None:
@@ -127,8 +147,13 @@ def _positive(runs: Sequence[Run], name: str, positive: str | None) -> str | Non
 
 
 def _agreed(runs: Sequence[Run], key: str, option: str) -> str | None:
-    """The runs' only value of data.metric or data.positive. Raises SelectionError."""
+    """The runs' only value of data.metric, which those without one follow, or of data.positive.
+
+    Raises SelectionError.
+    """
     run_ids: dict[str | None, str] = {getattr(run.data, key): run.id for run in runs}
+    if key == "metric" and len(run_ids) > 1:
+        run_ids.pop(None, None)
     if len(run_ids) > 1:
         settings = ", ".join(f"{run_id} has {setting}" for setting, run_id in run_ids.items())
         raise SelectionError(
@@ -136,6 +161,19 @@ def _agreed(runs: Sequence[Run], key: str, option: str) -> str | None:
             f"{option} overrides them; or choose runs with the same value by a PATTERN"
         )
     return next(iter(run_ids))
+
+
+def leading_scoring(runs: Sequence[Run], classes: Sequence[str]) -> tuple[Scoring, str]:
+    """What tables of these runs are sorted by: `scoring_of`, the default where they disagree.
+
+    The second value says what to know about it.
+    """
+    try:
+        return scoring_of(runs, None, classes)
+    except SelectionError as error:
+        target = runs[0].data.target
+        default = Scoring.named(DEFAULT_METRIC[target], classes, target=target)
+        return default, f"sorted by {default.name}: {str(error).splitlines()[0]}"
 
 
 def all_values(

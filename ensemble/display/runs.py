@@ -4,20 +4,21 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ensemble.blending.intervals import run_accuracy
+from ensemble.blending.intervals import run_score
+from ensemble.blending.levels import baselines_of, rank
+from ensemble.blending.scoring import ACCURACY, LOG_LOSS, leading_scoring
 from ensemble.display.text import (
     LOG_WIDTH,
     count,
     err,
     escape,
-    interval,
     minutes,
     out,
     percent,
     say,
     table,
 )
-from ensemble.numbers import millions
+from ensemble.numbers import in_metric, interval_in_metric, metric_in_words, millions
 from ensemble.runs import Damaged, Listing, Run
 from ensemble.runs.groups import by_scores, by_validation_rows
 
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
     from ensemble.learn.lr import RangeTest
     from ensemble.runs.job import Job
 
-NARROW = ("accuracy (95 % interval)", "log loss", "time")  # columns of every leaderboard
-WIDE = ("architecture", *NARROW, "epoch", "trained", "rate")  # where the terminal has room
+WIDE = ("epoch", "trained", "rate")  # columns where the terminal has room
 
 
 def warn_left_out(listing: Listing) -> None:
@@ -53,35 +53,41 @@ def show_runs(
 
 
 def _leaderboard(runs: Sequence[Run]) -> None:
-    data, n_classes = runs[0].data, len(runs[0].classes)
-    shown = table(f"{data.name}: {data.n_valid:,} validation images, {n_classes} classes", "run")
-    # a shortened id cannot be copied
-    shown.columns[0].no_wrap = max(len(run.id) for run in runs) <= out.width - 48
+    data, classes = runs[0].data, sorted(runs[0].classes)
+    scoring, note = leading_scoring(runs, classes)
+    metric = scoring.metric
+    images = f"{data.name}: {data.n_valid:,} validation images"
+    noun = {"class": "class", "labels": "label"}.get(data.target)
+    title = f"{images}, {count(len(classes), noun)}" if noun else images
     is_wide = out.width >= LOG_WIDTH
-    for name in WIDE if is_wide else NARROW:
-        shown.add_column(name, justify="left" if name == "architecture" else "right", no_wrap=True)
-    for run in sorted(runs, key=by_scores):
-        cells = [*_scores(run), minutes(run.total_seconds)]
+    beside = [name for name in (ACCURACY, LOG_LOSS) if name != metric.name]
+    beside = beside if data.target == "class" else []
+    columns = [f"{metric_in_words(metric.name)} (95 % interval)", *map(metric_in_words, beside)]
+    shown = table(title, "run", *["architecture"] * is_wide)
+    # a shortened id cannot be copied
+    used = 24 + 12 * len(columns)
+    shown.columns[0].no_wrap = max(len(run.id) for run in runs) <= out.width - used
+    for name in (*columns, "time", *(WIDE if is_wide else ())):
+        shown.add_column(name, justify="right", no_wrap=True)
+    scores = {run.id: run_score(run, metric) for run in runs}
+    for run in sorted(runs, key=lambda run: (*rank(scores[run.id].value, metric), *by_scores(run))):
+        cells = [interval_in_metric(scores[run.id], metric.name)]
+        cells += [in_metric(getattr(run.scores, name), name) for name in beside]
+        cells.append(minutes(run.total_seconds))
         if is_wide:
             cells = [escape(run.arch), *cells, *_training(run)]
         shown.add_row(escape(run.id), *cells)
-    blank = [""] if is_wide else []
-    if data.majority is not None:
-        shown.add_row("[dim]most common class[/]", *blank, f"[dim]{percent(data.majority)}[/]")
-        shown.add_row("[dim]chance[/]", *blank, f"[dim]{percent(1 / n_classes)}[/]")
+    blank = [""] * is_wide
+    for name, level in baselines_of(runs[0], metric).items():
+        shown.add_row(f"[dim]{name}[/]", *blank, f"[dim]{in_metric(level, metric.name)}[/]")
     out.print(shown)
+    if note:
+        say(note)
     for search, n_trials in Counter(run.search for run in runs if run.search).items():
         say(
             f"{n_trials} of these are trials of the search {search}: "
             "the best of many trials has a score that is too optimistic"
         )
-
-
-def _scores(run: Run) -> list[str]:
-    """Accuracy and log loss, of runs that have them."""
-    if run.scores.accuracy is None or run.scores.log_loss is None:
-        return ["–", "–"]
-    return [interval(run_accuracy(run)), f"{run.scores.log_loss:.4f}"]
 
 
 def _training(run: Run) -> list[str]:
@@ -98,27 +104,26 @@ def _training(run: Run) -> list[str]:
 def show_search(search: "Search") -> None:
     """Every trial of a search, the best first, with the values that it tried."""
     keys = list(dict.fromkeys(key for trial in search.trials for key in trial.values))
-    is_loss = search.metric == "log_loss"
     shown = table(f"search {search.name}: {count(len(search.trials), 'trial')}", "trial")
-    for name in ("log loss" if is_loss else "accuracy", *(key.split(".")[-1] for key in keys)):
+    for name in (metric_in_words(search.metric), *(key.split(".")[-1] for key in keys)):
         shown.add_column(name, justify="right")
 
     def best_first(trial: "TrialSummary") -> tuple[bool, float, int]:
         score = trial.score or 0
-        return trial.score is None, score if is_loss else -score, trial.number
+        return trial.score is None, -score if search.is_higher_better else score, trial.number
 
     for trial in sorted(search.trials, key=best_first):
         number = f"{trial.number}, the recipe's own" if trial.number == 0 else str(trial.number)
         settings = [_setting(trial.values.get(key)) for key in keys]
-        shown.add_row(number, _trial_score(trial, is_loss), *settings)
+        shown.add_row(number, _trial_score(trial, search.metric), *settings)
     out.print(shown)
 
 
-def _trial_score(trial: "TrialSummary", is_loss: bool) -> str:
+def _trial_score(trial: "TrialSummary", metric: str) -> str:
     """The score, or why a trial has none."""
     if trial.score is None:
         return trial.state
-    return f"{trial.score:.4f}" if is_loss else percent(trial.score)
+    return in_metric(trial.score, metric)
 
 
 def _setting(setting: object) -> str:

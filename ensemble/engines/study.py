@@ -32,12 +32,12 @@ def require_optuna() -> None:
         ) from None
 
 
-def open_study(name: str, recipe: Recipe, store: RunStore) -> "Study":
+def open_study(name: str, recipe: Recipe, store: RunStore, is_higher_better: bool) -> "Study":
     """The stored study of this name, or a new one. Raises EnsembleError."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    direction: Direction = "minimize" if recipe.fit.monitor == "valid_loss" else "maximize"
+    direction: Direction = "maximize" if is_higher_better else "minimize"
     study = open_database(make_folder(store.root / FOLDER) / f"{name}.db", name, direction)
     # a resumed sampler with the first one's seed would propose the same values again
     seed = recipe.seeds[0] + len(study.get_trials(deepcopy=False))

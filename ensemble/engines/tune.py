@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ensemble.blending.intervals import run_score
 from ensemble.dataset.load import load
 from ensemble.engines.jobs import Engine, Outcome, Pruned, Sweep, Task
 from ensemble.engines.local import Here, finished_of
@@ -32,8 +33,9 @@ from ensemble.engines.study import (
 )
 from ensemble.errors import RecipeError, TrainingError
 from ensemble.events import Emit, EpochEnded, Event, Note, RunStarted
+from ensemble.metrics import DEFAULT_METRIC, Metric, metric_named
 from ensemble.recipe import Recipe
-from ensemble.runs import RunStore
+from ensemble.runs import Run, RunStore
 from ensemble.runs.job import Job, jobs_of
 
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 
 # the keys of `data` that may vary: the validation rows stay the same
 PIXEL_KEYS = ("data.size", "data.resize", "data.normalize")
-METRICS = {"valid_loss": "log_loss", "accuracy": "accuracy"}
 STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed"}
 
 
@@ -59,16 +60,17 @@ class TrialSummary:
 
 @dataclass(frozen=True)
 class Search:
-    """All trials of a search in their order; fit.monitor decides the metric."""
+    """All trials of a search in their order, and what their scores are."""
 
     name: str
     metric: str
+    is_higher_better: bool
     trials: tuple[TrialSummary, ...]
 
     @property
     def best(self) -> TrialSummary | None:
         """The finished trial with the best score, the earlier on a tie."""
-        sign = 1 if self.metric == "log_loss" else -1
+        sign = -1 if self.is_higher_better else 1
         finished = [trial for trial in self.trials if trial.score is not None]
         by_score = lambda trial: (sign * (trial.score or 0), trial.number)  # noqa: E731
         return min(finished, key=by_score, default=None)
@@ -90,20 +92,32 @@ def tune(
     require_optuna()
     space = parse_space(varied) or default_space(recipe)
     _check_space(recipe, space)
+    objective = objective_of(recipe)
     name = search_name(recipe, space)
     # two processes that start at once would both create the tables
     with store.lock(f"{name}-open", wait=True):
-        study = open_study(name, recipe, store)
+        study = open_study(name, recipe, store, objective.is_higher_better)
         if not varied:
             space["fit.lr"] = rates_around(center_rate(study, recipe, emit))
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(_first_values(study, recipe, space))
         queue_interrupted_trials(study, store)
-    trials = _Trials(study, recipe, space, n_trials, store, emit)
+    trials = _Trials(study, recipe, space, n_trials, store, emit, objective)
     with trials.locks:
         (engine or Here()).carry_out(trials, store)
     summaries = tuple(_summary(trial) for trial in finished_trials(study))
-    return Search(name, METRICS[recipe.fit.monitor], summaries)
+    return Search(name, objective.name, objective.is_higher_better, summaries)
+
+
+def objective_of(recipe: Recipe) -> Metric:
+    """What trials are scored by: data.metric, without one what fit.monitor follows.
+
+    Raises DataError, RecipeError, MetricError.
+    """
+    target = recipe.data.target
+    name = "log_loss" if recipe.fit.monitor == "valid_loss" else "accuracy"
+    name = recipe.data.metric or (name if target == "class" else DEFAULT_METRIC[target])
+    return metric_named(name, load(recipe.data).classes, recipe.data.positive, target)
 
 
 def _check_space(recipe: Recipe, space: Space) -> None:
@@ -128,7 +142,9 @@ def search_name(recipe: Recipe, space: Space) -> str:
     The hashed text may not change: stored searches would start again.
     """
     fingerprint = load(recipe.data).fingerprint
+    parts: tuple[object, ...]
     parts = (recipe.digest, recipe.seeds[0], recipe.refit, sorted(space.items()), fingerprint)
+    parts += ("by metric",) if recipe.data.metric else ()
     return f"{recipe.name}-{hashlib.sha256(repr(parts).encode()).hexdigest()[:8]}"
 
 
@@ -175,8 +191,10 @@ class _Trials:
         n_trials: int,
         store: RunStore,
         emit: Emit,
+        objective: Metric,
     ) -> None:
         self.study, self.recipe, self.space, self.n_trials = study, recipe, space, n_trials
+        self.objective = objective
         self.store, self.emit = store, emit
         self.open: list[_OpenTrial] = []
         self.trial_of: dict[int, _OpenTrial] = {}  # by the id() of a task
@@ -234,9 +252,10 @@ class _Trials:
             return
         self.emit(event)
         if isinstance(event, EpochEnded) and len(trial.jobs) == 1:
-            monitors_loss = trial.recipe.fit.monitor == "valid_loss"
-            score = event.valid_loss if monitors_loss else event.accuracy
-            assert score is not None  # only classes can be monitored by accuracy
+            scores = {"log_loss": event.valid_loss, "accuracy": event.accuracy}
+            score = event.score if event.metric else scores.get(self.objective.name)
+            if score is None:
+                return
             trial.optuna_trial.report(score, event.epoch)
             if event.epoch < trial.n_epochs and trial.optuna_trial.should_prune():
                 raise Pruned(f"pruned: worse than the median trial after epoch {event.epoch}")
@@ -257,7 +276,12 @@ class _Trials:
             self.study.tell(trial.optuna_trial, state=TrialState.PRUNED)
         else:
             runs = finished_of(sweep, trial.jobs, self.store)
-            metric = METRICS[trial.recipe.fit.monitor]
-            scores = [getattr(run.scores, metric) for run in runs]
+            scores = [_score(run, self.objective) for run in runs]
             trial.optuna_trial.set_user_attr("note", runs[0].id)
             self.study.tell(trial.optuna_trial, sum(scores) / len(scores))
+
+
+def _score(run: Run, metric: Metric) -> float:
+    """The score of a trial's run, NaN, a failed trial, where its rows do not define the metric."""
+    stored = run.scores.score if run.data.metric else getattr(run.scores, metric.name, None)
+    return run_score(run, metric).value if stored is None else float(stored)

@@ -1,5 +1,6 @@
 """What competitions score by: values, contributions of rows, and 95 % intervals. numpy only."""
 
+from ensemble.metrics.baselines import Baselines, baselines
 from ensemble.metrics.intervals import (
     Interval,
     Z,
@@ -33,6 +34,7 @@ __all__ = [
     "FLOOR",
     "TIE",
     "Array",
+    "Baselines",
     "ClassScore",
     "DecisionMetric",
     "Interval",
@@ -41,6 +43,7 @@ __all__ = [
     "Rule",
     "Z",
     "accuracy",
+    "baselines",
     "bootstrap_mean",
     "by_group",
     "check_defined",

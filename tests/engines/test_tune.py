@@ -266,3 +266,11 @@ def test_two_commands_share_a_search(tmp_path):
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], errors
     assert 4 <= len(RunStore(tmp_path / "both").finished()) <= 5
+
+
+def test_the_metric_of_the_recipe_is_the_objective_in_its_own_direction(run_search):
+    search = run_search(2, *RATES, overrides=("data.metric=f1_macro",))
+    assert (search.metric, search.is_higher_better) == ("f1_macro", True)
+    assert search.best.score == max(trial.score for trial in search.trials)
+    loss = run_search(2, *RATES, overrides=("data.metric=log_loss", "fit.monitor=accuracy"))
+    assert loss.best.score == min(trial.score for trial in loss.trials)
