@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from ensemble import __version__
 from ensemble.errors import SubmissionError
 from ensemble.files import write_text
+from ensemble.metrics.decision import MostProbable
 from ensemble.runs import Run, RunStore
 from ensemble.submission.manifest import Manifest, members_of, read_manifest
 
 if TYPE_CHECKING:
     from ensemble.learn.onnx_graph import Exportable
-
-ARGMAX = {"rule": "argmax"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ def export_blend(manifest_path: Path, store: RunStore, folder: Path) -> list[Exp
     runs = members_of(manifest, store, (manifest.network_file,), problem)
     mixture, name = manifest.mixture, manifest.path.stem
     members = {run_id: _exportables(runs[run_id], mixture.of_refits) for run_id in sorted(runs)}
-    decision = json.dumps(manifest.content.get("decision") or ARGMAX)
+    decision = json.dumps(asdict(mixture.decision))
     if len({folds[0].preprocess.geometry for folds in members.values()}) > 1:
         return _export_members(manifest, runs, members, folder)
     calibration = asdict(mixture.calibration) if mixture.calibration else {}
@@ -91,7 +90,7 @@ def _export_members(
         "average": "geometric" if mixture.is_log else "arithmetic",
         "calibration": asdict(mixture.calibration) if mixture.calibration else None,
         "classes": sorted(next(iter(runs.values())).classes),
-        "decision": manifest.content.get("decision") or ARGMAX,
+        "decision": asdict(mixture.decision),
     }
     text = json.dumps(content, indent=1, ensure_ascii=False)
     write_text(folder / f"{manifest.path.stem}.json", text + "\n")
@@ -132,7 +131,7 @@ def _metadata(
         "preprocessing": json.dumps(asdict(geometry)),
         "normalization": json.dumps(mean_std),
         "classes": json.dumps(sorted(run.classes), ensure_ascii=False),
-        "decision": json.dumps(ARGMAX),
+        "decision": json.dumps(asdict(MostProbable())),
         **origin,
     }
 

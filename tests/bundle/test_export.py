@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from ensemble.dataset.geometry import Geometry
 from ensemble.errors import SubmissionError
 from ensemble.events import ignore
 from ensemble.inference import Predictor, predict
+from ensemble.metrics.decision import ExpectedGain
 from ensemble.runs import RunStore
 from ensemble.submission import write_submission
 
+GAIN = ExpectedGain(("blue", "green", "red"), 1.0, (1.0,) * 3, (1.0, 2.0, 1.0), (0.0,) * 3)
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
@@ -53,7 +56,7 @@ def both(blended, tmp_path, monkeypatch):
     manifest = write_submission(blend, tmp_path / "submissions", "both").path.with_suffix(".json")
     content = json.loads(manifest.read_text())
     content["calibration"] = {"temperature": 0.7, "floor": 0.01}
-    content["decision"] = {"rule": "weights", "weights": [1, 2, 1]}
+    content["decision"] = asdict(GAIN)
     manifest.write_text(json.dumps(content))
     images = sorted((blended.images / "test").iterdir())
     return manifest, store, images
@@ -70,7 +73,7 @@ def test_a_blend_is_one_graph_where_its_members_take_the_same_pixels(both, tmp_p
     expected = predicted(Predictor.of_submission(manifest, store), images, tmp_path / "a.csv")
     np.testing.assert_allclose(probs, expected, atol=1e-5)
     assert json.loads(about["classes"]) == ["blue", "green", "red"]
-    assert json.loads(about["decision"]) == {"rule": "weights", "weights": [1, 2, 1]}
+    assert json.loads(about["decision"]) == json.loads(json.dumps(asdict(GAIN)))
     assert len(json.loads(about["normalization"])) == len(json.loads(about["members"])) == 2
 
 
