@@ -20,9 +20,18 @@ def metric_in_words(metric: str) -> str:
     return "log loss" if metric == "log_loss" else metric
 
 
-def in_metric(score: float, metric: str) -> str:
-    """A value of a metric: `94.72 %` for accuracy, else `0.9472`."""
-    return percent(score) if metric == "accuracy" else f"{score:.4f}"
+def in_metric(score: float, metric: str, digits: int = 2) -> str:
+    """A value of a metric: `94.72 %` for accuracy, with these digits, else `0.9472`."""
+    return percent(score, digits) if metric == "accuracy" else f"{score:.4f}"
+
+
+def ends_in_metric(value: Interval, metric: str) -> str:
+    """`94.27–95.14` for accuracy, else `0.9427–0.9514`; without unknown ends."""
+    if math.isnan(value.low):
+        return "too few rows"
+    if metric == "accuracy":
+        return f"{100 * value.low:.2f}–{100 * value.high:.2f}"
+    return f"{value.low:.4f}–{value.high:.4f}"
 
 
 def interval_in_metric(value: Interval, metric: str) -> str:

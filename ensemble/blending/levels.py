@@ -16,7 +16,7 @@ def baselines_of(run: Run, metric: Metric) -> dict[str, float]:
     """By name, the levels on the validation rows of a run; metric is of its classes in their order.
 
     The most common class is that of the training images for accuracy, else that of the validation
-    images. Levels that are undefined, or the same as the first, are left out. Raises DamagedError.
+    images. Undefined levels are left out, equal ones have one line. Raises DamagedError.
     """
     if metric.name == "accuracy" and run.data.majority is not None:
         return {"most common class": run.data.majority, "chance": 1 / len(run.classes)}
@@ -25,5 +25,5 @@ def baselines_of(run: Run, metric: Metric) -> dict[str, float]:
     levels = baselines(metric, valid.targets, valid.target)
     by_name = {levels.answer: levels.constant, "chance": levels.chance}
     if levels.chance is not None and math.isclose(levels.chance, levels.constant, abs_tol=1e-9):
-        by_name = {"chance": levels.chance}
+        by_name = {f"chance, {levels.answer}": levels.chance}
     return {name: level for name, level in by_name.items() if level is not None and level == level}

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from ensemble import __version__, metrics
 from ensemble.blending import Options, make_blend
 from ensemble.blending.compare import Side, compare, recipe_sides
 from ensemble.blending.folds import seed_from
-from ensemble.blending.intervals import accuracy_interval
-from ensemble.blending.scoring import ACCURACY, Scoring
+from ensemble.blending.intervals import run_score
+from ensemble.blending.levels import baselines_of, rank
+from ensemble.blending.scoring import Scoring, leading_scoring, scoring_of
 from ensemble.errors import DamagedError, EnsembleError, SelectionError
 from ensemble.predictions import Predictions
 from ensemble.reporting.images import Progress, images_of, thumbnails_of, view_of
@@ -71,21 +73,38 @@ def _without_mismatched_folds(listing: Listing) -> Listing:
 def _group(runs: Sequence[Run], submissions: Submissions, progress: Progress) -> GroupView:
     images = images_of(runs)
     thumbnails = thumbnails_of(images, runs)
-    best_first = sorted(runs, key=by_scores)
-    views = tuple(_run(rank, run, thumbnails) for rank, run in enumerate(best_first, start=1))
     blend, why_no_blend = _blend(runs, submissions, thumbnails)
+    metric = _metric(runs, blend)
+    scores = {run.id: run_score(run, metric) for run in runs}
+    best_first = sorted(
+        runs, key=lambda run: (*rank(scores[run.id].value, metric), *by_scores(run))
+    )
+    views = tuple(
+        _run(number, run, scores[run.id], thumbnails)
+        for number, run in enumerate(best_first, start=1)
+    )
     return GroupView(
         name=runs[0].data.name,
+        metric=metric,
+        baselines=baselines_of(best_first[0], metric),
         runs=views,
         n_rows=views[0].mistakes.n_rows,
-        recipes=_recipes(best_first),
+        recipes=_recipes(best_first, metric),
         blend=blend,
         why_no_blend=why_no_blend,
         data=view_of(images, thumbnails, progress),
     )
 
 
-def _run(rank: int, run: Run, thumbnails: Thumbnails) -> RunView:
+def _metric(runs: Sequence[Run], blend: BlendView | None) -> metrics.Metric:
+    """What the runs are sorted and shown by: the blend's metric, else that of the runs."""
+    classes = sorted(runs[0].classes)
+    if blend is not None:
+        return scoring_of(runs, blend.blend.valid.metric, classes)[0].metric
+    return leading_scoring(runs, classes)[0].metric
+
+
+def _run(rank: int, run: Run, score: metrics.Interval, thumbnails: Thumbnails) -> RunView:
     valid, first = run.valid(), run.folds[0]
     history, damaged_history = _rows(first, history_of)
     range_test, damaged_range_test = _rows(first, range_test_of)
@@ -93,7 +112,7 @@ def _run(rank: int, run: Run, thumbnails: Thumbnails) -> RunView:
     return RunView(
         rank=rank,
         run=run,
-        accuracy=_accuracy([valid], run),
+        score=score,
         history=history,
         range_test=range_test,
         damaged=(*damaged_history, *damaged_range_test),
@@ -112,49 +131,54 @@ def _rows(
         return (), (Damaged(run.folder, str(error)),)
 
 
-def _accuracy(valids: Sequence[Predictions], run: Run) -> metrics.Interval:
-    """The mean accuracy of predictions on the same rows; the interval is over rows or groups."""
+def _mean_score(
+    valids: Sequence[Predictions], run: Run, metric: metrics.Metric
+) -> metrics.Interval:
+    """The mean score of predictions on the same rows; the interval is over rows or groups."""
     aligned = [valid.canonical() for valid in valids]
-    hits = [
-        metrics.hits(valid.probs, valid.targets) for valid in aligned if valid.targets is not None
-    ]
-    groups = aligned[0].groups
+    targets, groups = aligned[0].targets, aligned[0].groups
+    assert targets is not None
     if groups is not None:
         groups = np.unique(groups, return_inverse=True)[1]
-    return accuracy_interval(np.mean(hits, axis=0), 1.0, seed_from(run.data.valid), groups)
+    probs = np.stack([valid.probs for valid in aligned])
+    contributions = metric.contributions(probs, targets).mean(0)
+    smoothing = metric.smoothing(probs, targets).mean(0)
+    seed = seed_from(run.data.valid)
+    score = metrics.interval_of(metric, contributions, seed, groups, smoothing=smoothing)
+    is_known = not (metric.too_few_rows(targets) or np.isnan(score.value))
+    return score if is_known else metrics.Interval(score.value, np.nan, np.nan)
 
 
-def _recipes(runs: Sequence[Run]) -> tuple[RecipeView, ...]:
-    """A view for each recipe, the best mean accuracy first."""
+def _recipes(runs: Sequence[Run], metric: metrics.Metric) -> tuple[RecipeView, ...]:
+    """A view for each recipe, the best mean score first."""
     sides = recipe_sides(sorted(runs, key=lambda run: run.seed))
-    sides.sort(key=lambda side: (-_mean_accuracy(side), side.name))
-    verdicts = _versus_first(sides)
-    return tuple(_recipe(side, verdicts.get(side.name, "")) for side in sides)
+    views = [_recipe(side, metric) for side in sides]
+    order = sorted(
+        range(len(sides)), key=lambda i: (*rank(views[i].score.value, metric), views[i].name)
+    )
+    verdicts = _versus_first([sides[i] for i in order], metric)
+    return tuple(replace(views[i], versus_best=verdicts.get(views[i].name, "")) for i in order)
 
 
-def _recipe(side: Side, verdict: str) -> RecipeView:
+def _recipe(side: Side, metric: metrics.Metric) -> RecipeView:
     return RecipeView(
         name=side.name,
         runs=side.runs,
-        accuracy=_accuracy([run.valid() for run in side.runs], side.runs[0]),
+        score=_mean_score([run.valid() for run in side.runs], side.runs[0], metric),
+        seed_scores=tuple(run_score(run, metric).value for run in side.runs),
         log_loss=float(np.mean([run.scores.log_loss or 0.0 for run in side.runs])),
         seconds=float(np.mean([run.total_seconds for run in side.runs])),
-        versus_best=verdict,
+        versus_best="",
     )
 
 
-def _mean_accuracy(side: Side) -> float:
-    return float(np.mean([run.scores.accuracy or 0.0 for run in side.runs]))
-
-
-def _versus_first(sides: Sequence[Side]) -> dict[str, str]:
+def _versus_first(sides: Sequence[Side], metric: metrics.Metric) -> dict[str, str]:
     """By name, the paired test's verdict on a side against the first; empty without a test."""
     verdicts: dict[str, str] = {}
     if 1 < len(sides) <= MAX_COMPARED:
-        by_accuracy = Scoring.named(ACCURACY, sorted(sides[0].runs[0].classes))
         with suppress(EnsembleError):
-            for difference in compare(sides, by_accuracy):
-                if difference.metric == "accuracy" and difference.first == sides[0].name:
+            for difference in compare(sides, Scoring(metric)):
+                if difference.metric == metric.name and difference.first == sides[0].name:
                     verdicts[difference.second] = _reversed(difference.verdict)
     return verdicts
 

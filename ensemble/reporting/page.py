@@ -45,6 +45,9 @@ def render(report: Report) -> str:
     environment.filters |= {
         "percent": numbers.percent,
         "unit": numbers.unit,
+        "words": numbers.metric_in_words,
+        "in_words": numbers.in_metric,
+        "ends": numbers.ends_in_metric,
         "in_metric": numbers.interval_in_metric,
         "minutes": numbers.minutes,
         "millions": numbers.millions,

@@ -1,11 +1,12 @@
 """What the report's page shows, as plain frozen values."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ensemble.blending import Blend
 from ensemble.events import EpochEnded
-from ensemble.metrics import Interval
+from ensemble.metrics import Interval, Metric
 from ensemble.reporting.mistakes import Mistakes
 from ensemble.runs import Damaged, Run
 
@@ -24,16 +25,19 @@ class Axis:
         return round(100 * min(max(share, 0), 1), 2)
 
     @classmethod
-    def over(cls, intervals: Sequence[Interval]) -> "Axis":
-        """Round numbers from below the lowest end to above the highest, within 0 to 1."""
+    def over(cls, intervals: Sequence[Interval], bounds: tuple[float, float] = (0, 1)) -> "Axis":
+        """Round numbers from below the lowest end to above the highest, within the bounds."""
         from matplotlib.ticker import MaxNLocator
 
-        low = min(interval.low for interval in intervals)
-        high = max(interval.high for interval in intervals)
-        margin = max(0.02 * (high - low), 0.001)
+        ends = [end for each in intervals for end in (each.value, each.low, each.high)]
+        shown = [end for end in ends if math.isfinite(end)] or [0.0]
+        margin = max(0.02 * (max(shown) - min(shown)), 0.001)
+        low, high = bounds
         locator = MaxNLocator(nbins=5, steps=[1, 2, 5, 10])
-        candidates = locator.tick_values(max(0, low - margin), min(1, high + margin))
-        ticks = [float(tick) for tick in candidates if -1e-9 <= tick <= 1 + 1e-9]
+        candidates = locator.tick_values(
+            max(low, min(shown) - margin), min(high, max(shown) + margin)
+        )
+        ticks = [float(tick) for tick in candidates if low - 1e-9 <= tick <= high + 1e-9]
         return cls(ticks[0], ticks[-1], tuple(ticks))
 
 
@@ -47,7 +51,7 @@ class RunView:
 
     rank: int
     run: Run
-    accuracy: Interval
+    score: Interval
     history: tuple[EpochEnded, ...]
     range_test: tuple[tuple[float, float], ...]
     damaged: tuple[Damaged, ...]
@@ -59,13 +63,14 @@ class RunView:
 class RecipeView:
     """The runs of one recipe, one per seed.
 
-    accuracy (with its interval over rows), log_loss and seconds are means over the runs.
+    score (with its interval over rows), log_loss and seconds are means over the runs.
     versus_best is the verdict of the paired test against the best recipe, "" without a test.
     """
 
     name: str
     runs: tuple[Run, ...]
-    accuracy: Interval
+    score: Interval
+    seed_scores: tuple[float, ...]
     log_loss: float
     seconds: float
     versus_best: str
@@ -133,9 +138,14 @@ class DataView:
 
 @dataclass(frozen=True)
 class GroupView:
-    """The runs on the same validation rows, best first, and their blend or why there is none."""
+    """The runs on the same validation rows, best first, and their blend or why there is none.
+
+    All scores are by the metric; baselines are what predictions without an image score, by name.
+    """
 
     name: str
+    metric: Metric
+    baselines: Mapping[str, float]
     runs: tuple[RunView, ...]
     n_rows: int
     recipes: tuple[RecipeView, ...]
@@ -145,9 +155,16 @@ class GroupView:
 
     @property
     def axis(self) -> Axis:
-        """The scale of all accuracies of this group."""
-        blends = [rating.accuracy for rating in self.blend.blend.table] if self.blend else []
-        return Axis.over([view.accuracy for view in self.runs] + blends)
+        """The scale of all scores of this group."""
+        blends = [rating.score for rating in self.blend.blend.table] if self.blend else []
+        return Axis.over([view.score for view in self.runs] + blends, self.metric.bounds)
+
+    @property
+    def meter(self) -> Axis:
+        """The scale of the headline: from 0 to 1, or as far as the baselines lie."""
+        levels = [*self.baselines.values(), self.best.score.value, self.headline.value]
+        low, high = min(0.0, *levels), self.metric.bounds[1]
+        return Axis(low, high if math.isfinite(high) else 1.05 * max(levels), ())
 
     @property
     def best(self) -> RunView:
@@ -156,8 +173,8 @@ class GroupView:
 
     @property
     def headline(self) -> Interval:
-        """The blend's cross-fitted accuracy; without a blend, that of the best run."""
-        return self.blend.blend.valid.accuracy if self.blend else self.best.accuracy
+        """The blend's cross-fitted score; without a blend, that of the best run."""
+        return self.blend.blend.valid.score if self.blend else self.best.score
 
 
 @dataclass(frozen=True)

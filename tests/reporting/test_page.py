@@ -293,3 +293,26 @@ def test_a_blend_by_log_loss_is_reported_in_nats(tmp_path, runs_of, page_of):
     words = " ".join(Outline(page_of(store, {rows: submission})).words)
     assert re.search(r"both cross-fitted:\s+[+−]0\.\d{4} nats", words)
     assert "contribution, nats" in words
+
+
+@pytest.mark.parametrize(
+    ("metric", "level", "order"), [("quadratic_kappa", "0.0000", -1), ("log_loss", "1.0986", 1)]
+)
+def test_the_first_screen_is_in_the_metric_of_the_runs(
+    metric, level, order, tmp_path, fake_run, made_up
+):
+    for i in range(3):
+        guess = made_up(np.random.default_rng(i), 210, ("0", "1", "2"), 0.8 + 0.03 * i)
+        run = fake_run(tmp_path, f"r{i}-{i}-s0", predictions=guess)
+        publish(run.model_copy(update={"data": run.data.model_copy(update={"metric": metric})}))
+    report = collect(RunStore(tmp_path).all(), {}, lambda *_: None)
+    (group,) = report.groups
+    screen = render(report).split('<main id="main">')[1].split("Leaderboard</h3>")[0]
+    score = group.blend.blend.valid.score
+    assert f'<div class="big">{score.value:.4f}</div>' in screen
+    assert f"{score.low:.4f}–{score.high:.4f}" in screen
+    assert f"<b>{level}</b>" in screen
+    assert f"accuracy <b>{100 * group.blend.blend.valid.accuracy.value:.2f} %</b>" in screen
+    assert ("(lower is better)" in screen) == (metric == "log_loss")
+    scores = [view.score.value for view in group.runs]
+    assert scores == sorted(scores, key=lambda score: order * score)
