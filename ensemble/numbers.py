@@ -22,7 +22,9 @@ def metric_in_words(metric: str) -> str:
 
 def in_metric(score: float, metric: str, digits: int = 2) -> str:
     """A value of a metric: `94.72 %` for accuracy, with these digits, else `0.9472`."""
-    return percent(score, digits) if metric == "accuracy" else f"{score:.4f}"
+    if metric == "accuracy":
+        return percent(score, digits)
+    return f"{round(score, 4) + 0.0:.4f}"  # no -0.0000
 
 
 def ends_in_metric(value: Interval, metric: str) -> str:
