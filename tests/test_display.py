@@ -9,7 +9,7 @@ import pytest
 from ensemble import display, events
 from ensemble.blending import Options, make_blend
 from ensemble.display import blends, live
-from ensemble.display.text import LOG_WIDTH, interval, minutes
+from ensemble.display.text import LOG_WIDTH, _console, interval, minutes
 from ensemble.engines.jobs import Failure
 from ensemble.errors import EnsembleError
 from ensemble.metrics import Interval
@@ -293,6 +293,14 @@ def test_bars_in_a_terminal_leave_the_same_lines(monkeypatch, capsys):
     assert shown.out == ""
     for text in ("a-1-s0", "b-1-s0", "finished: accuracy 90.00 %", "failed:"):
         assert text in shown.err
+
+
+def test_a_notebook_is_a_log_although_its_kernel_claims_a_terminal(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert _console(stderr=True).is_terminal
+    monkeypatch.setenv("JPY_PARENT_PID", "123")
+    assert not _console(stderr=True).is_terminal
+    assert _console(stderr=True).width == LOG_WIDTH
 
 
 def test_failures_of_a_sweep_are_listed_on_stderr(capsys):

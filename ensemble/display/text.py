@@ -1,6 +1,7 @@
 """Plain text and tables: results on stdout, errors on stderr."""
 
 import json
+import os
 import re
 import signal
 from collections.abc import Sequence
@@ -36,12 +37,15 @@ __all__ = [
 ]
 LOG_WIDTH = 140  # columns, where stdout is a file or a pipe
 LONGEST = 600  # characters of a line of an error
+IN_NOTEBOOK = "JPY_PARENT_PID"  # what a notebook's kernel sets for the commands that it starts
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def _console(stderr: bool) -> Console:
+    # a notebook claims to be a terminal, and then keeps every frame of a bar
+    is_terminal = False if os.environ.get(IN_NOTEBOOK) else None
     # without emoji: `labels.csv:100:` is text, not an emoji's name
-    console = Console(stderr=stderr, highlight=False, emoji=False)
+    console = Console(stderr=stderr, highlight=False, emoji=False, force_terminal=is_terminal)
     if not console.is_terminal:
         console.width = LOG_WIDTH
     return console
