@@ -20,7 +20,7 @@ coverage pooled is below 93 %, where the 95 % upper limit of a cell of 1,000 row
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from multiprocessing import Pool as Processes
 from pathlib import Path
@@ -32,6 +32,7 @@ from ensemble import metrics
 from ensemble.blending.options import Options
 from ensemble.blending.pool import open_pool
 from ensemble.blending.rating import rate
+from ensemble.metrics.decision import Decision
 from ensemble.predictions import Array, Predictions
 
 METRICS = (
@@ -76,7 +77,8 @@ def competition(cell: Any, seed: int, name: str) -> dict[str, Any]:
     ratings = table.ratings
     weights = np.stack([*table.weights[:-1], table.blend_weights])
     metric = metrics.metric_named(name, classes)
-    truth = world.truth(rng, weights, max(20_000, 10 * n_rows), metric)
+    decisions = [*table.decisions[:-1], table.decision]
+    truth = world.truth(rng, weights, decisions, max(20_000, 10 * n_rows), metric)
     sign = 1 if metric.is_higher_better else -1
     return {
         "cell": cell,
@@ -145,7 +147,12 @@ class World:
             yield logits
 
     def truth(
-        self, rng: np.random.Generator, weights: Array, n: int, metric: metrics.Metric
+        self,
+        rng: np.random.Generator,
+        weights: Array,
+        decisions: Sequence[Decision],
+        n: int,
+        metric: metrics.Metric,
     ) -> Array:
         """The metric of blends on n new rows, (blends,); weights is (blends, members)."""
         mixed = np.zeros((len(weights), n, self.n_classes), np.float32)
@@ -154,7 +161,13 @@ class World:
         ):
             for blend in np.flatnonzero(member_weights):
                 mixed[blend] += member_weights[blend] * probs
-        return np.array([float(metric.values(probs, self.targets(n))) for probs in mixed])
+        targets = self.targets(n)
+        if isinstance(metric, metrics.DecisionMetric):
+            answers = (
+                decision.apply(probs) for decision, probs in zip(decisions, mixed, strict=True)
+            )
+            return np.array([float(metric.values_of(labels, targets)) for labels in answers])
+        return np.array([float(metric.values(probs, targets)) for probs in mixed])
 
 
 def report(competitions: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:
