@@ -162,12 +162,19 @@ class World:
             for blend in np.flatnonzero(member_weights):
                 mixed[blend] += member_weights[blend] * probs
         targets = self.targets(n)
-        if isinstance(metric, metrics.DecisionMetric):
-            answers = (
-                decision.apply(probs) for decision, probs in zip(decisions, mixed, strict=True)
-            )
-            return np.array([float(metric.values_of(labels, targets)) for labels in answers])
-        return np.array([float(metric.values(probs, targets)) for probs in mixed])
+        return np.array(
+            [
+                value_of(metric, decision, probs, targets)
+                for decision, probs in zip(decisions, mixed, strict=True)
+            ]
+        )
+
+
+def value_of(metric: metrics.Metric, decision: Decision, probs: Array, targets: Array) -> float:
+    """The metric of probabilities, or of the answers that the decision gives for them."""
+    if isinstance(metric, metrics.DecisionMetric):
+        return float(metric.values_of(decision.apply(probs), targets))
+    return float(metric.values(probs, targets))
 
 
 def report(competitions: list[dict[str, Any]], metric: str) -> list[dict[str, Any]]:

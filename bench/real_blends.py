@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from blend_scores import METRICS, conclude, report, show
+from blend_scores import METRICS, conclude, report, show, value_of
 
 from ensemble import metrics
 from ensemble.blending.options import Options
@@ -148,8 +148,12 @@ def draw(cell: Any, seed: int, name: str) -> dict[str, Any]:
     weights = np.stack([*table.weights[:-1], table.blend_weights])
     metric = metrics.metric_named(name, classes)
     rest = probs[:, ~drawn]
+    decisions = [*table.decisions[:-1], table.decision]
     truth = np.array(
-        [float(metric.values(np.tensordot(row, rest, 1), targets[~drawn])) for row in weights]
+        [
+            value_of(metric, decision, np.tensordot(row, rest, 1), targets[~drawn])
+            for decision, row in zip(decisions, weights, strict=True)
+        ]
     )
     lead = (truth - truth[0]) * (1 if metric.is_higher_better else -1)
     times = (len(targets) / (len(targets) - n_rows)) ** 0.5
