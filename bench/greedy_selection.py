@@ -40,8 +40,8 @@ def make(path: Path, members: int, rows: int, classes: int) -> None:
 
 def ours(probs: Any, targets: Any, picks: int, name: str) -> Any:
     """Weights by ens, from the members' probabilities on."""
+    from ensemble.blending.fit_rows import ClassRows
     from ensemble.blending.greedy import LogLossObjective, greedy_weights
-    from ensemble.blending.pool import FitRows
     from ensemble.blending.weighting import greedy_weighting
 
     true = probs[:, np.arange(len(targets)), targets].astype(np.float64)
@@ -53,7 +53,8 @@ def ours(probs: Any, targets: Any, picks: int, name: str) -> Any:
     if metric.reads == "ranks":  # a decision metric computes its own
         values = np.array([metric.values(member.T, targets) for member in scores])
     hits = np.zeros(true.shape, bool)  # of no use here
-    rows = FitRows(hits, true, probs.shape[2], None, targets, scores, values)
+    sizes = len(hits), probs.shape[2]
+    rows = ClassRows(targets, *sizes, scores, values, hits=hits, true=true, margins=None)
     return greedy_weighting(metric, False)(rows)
 
 

@@ -20,6 +20,7 @@ from ensemble.dataset.scan import passed_over_line, scan
 from ensemble.errors import SubmissionError
 from ensemble.events import Emit, Note, Step
 from ensemble.files import atomic_path
+from ensemble.metrics.decision import PLAIN
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run, RunStore
 from ensemble.submission.check import check
@@ -52,7 +53,10 @@ class Predictor:
     @classmethod
     def of_run(cls, run: Run, of_refit: bool = False) -> "Predictor":
         """One run, all its folds together; of_refit: by its refit on train + validation."""
-        return cls({run.id: run}, Mixture({run.id: 1.0}, False, None, of_refit))
+        return cls(
+            {run.id: run},
+            Mixture({run.id: 1.0}, False, None, of_refit, decision=PLAIN[run.data.target]),
+        )
 
     @classmethod
     def of_blend(cls, blend: Blend) -> "Predictor":

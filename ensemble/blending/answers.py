@@ -13,8 +13,8 @@ from ensemble.blending.contributions import FoldWeights, blend_outcomes, out_of_
 from ensemble.blending.decisions import Learn
 from ensemble.blending.folds import N_FOLDS, N_NESTED
 from ensemble.blending.pool import Pool
-from ensemble.metrics import DecisionMetric
-from ensemble.metrics.decision import MOST_PROBABLE, Decision
+from ensemble.metrics import AnswerMetric
+from ensemble.metrics.decision import PLAIN, Decision
 from ensemble.predictions import Array
 
 
@@ -22,31 +22,32 @@ from ensemble.predictions import Array
 class Answers:
     """Cross-fitted answers, and the decisions that gave them.
 
-    labels (repeats, rules, rows) are positions of classes; decisions[repeat][fold][rule] were
-    learned without that fold.
+    labels (repeats, rules, rows) are positions of classes, None where answers are labels or values;
+    decisions[repeat][fold][rule] were learned without that fold.
     """
 
-    labels: Array
+    labels: Array | None
     decisions: Sequence[Sequence[Sequence[Decision]]]
 
 
 def answer_all(pool: Pool, learn: Learn, weights: Array) -> tuple[tuple[Decision, ...], Array]:
-    """The decisions of blends, learned from all rows, and their answers (blends, rows).
+    """The decisions of blends, learned from all rows, and their answers (blends, rows, …).
 
-    weights is (blends, members); the last one, the anchor, answers the most probable class.
+    weights is (blends, members); the last one, the anchor, answers by the plain decision.
     """
     decisions: list[Decision] = []
     labels = []
     for blend, probs in enumerate(_mixed(pool, weights)):
         is_anchor = blend == len(weights) - 1
-        decisions.append(MOST_PROBABLE if is_anchor else learn(probs.T, pool.targets))
+        plain = PLAIN[pool.target]
+        decisions.append(plain if is_anchor else learn(probs.T, pool.targets))
         labels.append(decisions[-1].apply(probs.T))
     return tuple(decisions), np.array(labels)
 
 
 def answer_outcomes(
     pool: Pool,
-    metric: DecisionMetric,
+    metric: AnswerMetric,
     learn: Learn,
     folds: Array,
     weights: Sequence[FoldWeights],
@@ -54,43 +55,48 @@ def answer_outcomes(
     """Hits and contributions of rules as `Outcomes` holds them: rows, sums, gram; the answers.
 
     folds is (repeats, rows), weights are those of each repeat. The first axis is (hits,
-    contributions).
+    contributions); without hits where rows do not have one class each.
     """
-    n_rules = len(weights[0][0][0])
-    rows = np.zeros((2, len(folds), n_rules, folds.shape[1]))
-    sums = np.zeros((2, N_NESTED, N_FOLDS, N_FOLDS, n_rules))
+    is_class, n_rules = pool.target == "class", len(weights[0][0][0])
+    n_kinds = 2 if is_class else 1
+    rows = np.zeros((n_kinds, len(folds), n_rules, folds.shape[1]))
+    sums = np.zeros((n_kinds, N_NESTED, N_FOLDS, N_FOLDS, n_rules))
     gram = np.zeros((*sums.shape, n_rules))
     labels, decisions = [], []
     for repeat, fold_of in enumerate(folds):
         answers, of_folds = _answers_of_repeat(pool, learn, fold_of, weights[repeat])
-        labels.append(answers[0].astype(np.int32))
         decisions.append(of_folds)
-        hits = np.asarray(answers == pool.targets, dtype=np.float64)
-        scored = _contributions(metric, fold_of, answers, pool.targets)
-        for kind, outcomes in enumerate((hits, scored)):
+        kinds = [_contributions(metric, fold_of, answers, pool.targets)]
+        if is_class:
+            labels.append(answers[0].astype(np.int32))
+            kinds.insert(0, np.asarray(answers == pool.targets, dtype=np.float64))
+        for kind, outcomes in enumerate(kinds):
             rows[kind, repeat] = outcomes[0]
             if len(outcomes) > 1:
                 sums[kind, repeat], gram[kind, repeat] = blend_outcomes(fold_of, outcomes)
-    return rows, sums, gram, Answers(np.array(labels), decisions)
+    return rows, sums, gram, Answers(np.array(labels) if is_class else None, decisions)
 
 
 def _answers_of_repeat(
     pool: Pool, learn: Learn, fold_of: Array, weights: FoldWeights
 ) -> tuple[Array, list[list[Decision]]]:
-    """The answers to rows without their fold, (1, rules, rows), and the decisions [fold][rule].
+    """The answers to rows without their fold, (1, rules, rows, …), and the decisions [fold][rule].
 
-    Nested, (1 + folds, rules, rows): then those without one more fold, each set without another;
+    Nested, (1 + folds, rules, rows, …): then those without one more fold, each set without another;
     the rows of that fold itself keep their answers.
     """
     is_nested, n_rules = len(weights[0]) > 1, len(weights[0][0])
     pairs = [(k, j) for k in range(N_FOLDS) for j in (range(k, N_FOLDS) if is_nested else [k])]
     blends = np.concatenate([weights[k][j if is_nested else 0] for k, j in pairs])
-    answers = np.zeros((1 + N_FOLDS if is_nested else 1, n_rules, len(fold_of)), np.int64)
+    plain = PLAIN[pool.target]
+    empty = plain.apply(np.zeros((len(fold_of), len(pool.classes))))
+    sets = 1 + N_FOLDS if is_nested else 1
+    answers = np.zeros((sets, n_rules, *empty.shape), empty.dtype)
     decisions: list[list[Decision]] = [[] for _ in range(N_FOLDS)]
     for blend, probs in enumerate(_mixed(pool, blends)):
         (k, j), rule = pairs[blend // n_rules], blend % n_rules
         inside, inside_other = np.flatnonzero(fold_of == k), np.flatnonzero(fold_of == j)
-        decision: Decision = MOST_PROBABLE
+        decision = plain
         if rule < n_rules - 1:
             kept = np.flatnonzero((fold_of != k) & (fold_of != j))
             decision = learn(probs.take(kept, axis=1).T, pool.targets[kept])
@@ -106,13 +112,25 @@ def _answers_of_repeat(
     return answers, decisions
 
 
-def _contributions(metric: DecisionMetric, fold_of: Array, answers: Array, targets: Array) -> Array:
-    """The contributions of answers (sets, rules, rows), of the same shape.
+def answers_of_folds(decisions: Sequence[Decision], fold_of: Array, probs: Array) -> Array:
+    """What the decision of each fold answers, (rows, …); probs is (classes, rows)."""
+    inside = [np.flatnonzero(fold_of == k) for k in range(N_FOLDS)]
+    parts = [
+        decision.apply(probs.take(rows, axis=1).T)
+        for decision, rows in zip(decisions, inside, strict=True)
+    ]
+    answers = np.concatenate(parts)
+    answers[np.concatenate(inside)] = answers.copy()
+    return answers
+
+
+def _contributions(metric: AnswerMetric, fold_of: Array, answers: Array, targets: Array) -> Array:
+    """The contributions of answers (sets, rules, rows, …), (sets, rules, rows).
 
     Those without one more fold are pooled over the rows of the other folds alone, so that they know
     nothing of it; in that fold the contributions of all rows stand in.
     """
-    scored = np.empty(answers.shape)
+    scored = np.empty((*answers.shape[:2], len(fold_of)))
     scored[:] = metric.contributions_of(answers[0], targets)
     for without, labels in enumerate(answers[1:]):
         kept = np.flatnonzero(fold_of != without)

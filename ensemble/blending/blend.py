@@ -6,22 +6,23 @@ from itertools import combinations
 
 import numpy as np
 
-from ensemble import metrics
 from ensemble.blending import selection
 from ensemble.blending.calibration import Calibrated, Calibration, calibrate
 from ensemble.blending.diversity import Diversity, diversity
+from ensemble.blending.fit_rows import ClassRows, FitRows
 from ensemble.blending.folds import seed_from
 from ensemble.blending.mixture import Answered, Mixture
 from ensemble.blending.options import Options
-from ensemble.blending.pool import FitRows, Pool, open_pool
+from ensemble.blending.pool import Pool, open_pool
 from ensemble.blending.ranks import check_ranks
-from ensemble.blending.rating import Rating, Table, rate, verdict
-from ensemble.blending.scoring import ACCURACY, Scoring, all_values, scoring_of
+from ensemble.blending.rating import Rating, Table, rate
+from ensemble.blending.scoring import Scoring, all_values, scoring_of
 from ensemble.blending.selection import Group
-from ensemble.metrics import DecisionMetric, Interval
+from ensemble.blending.test_set import TestScores, test_scores
 from ensemble.metrics.decision import Decision
-from ensemble.predictions import Array, Predictions, aligned
+from ensemble.predictions import Array, Predictions
 from ensemble.runs import Run
+from ensemble.targets import Target
 
 
 @dataclass(frozen=True)
@@ -31,30 +32,6 @@ class Member:
     run: Run
     weight: float
     reason: str
-
-
-@dataclass(frozen=True)
-class TestScores:
-    """The final blend on labeled test rows, compared with the member that is best on validation.
-
-    score, best_score and difference are by the metric: accuracy, also for log loss and where the
-    test rows are too few for an interval of the metric that the blend is scored by.
-    """
-
-    n_rows: int
-    accuracy: Interval
-    log_loss: Interval
-    best: str
-    best_accuracy: float
-    difference: Interval
-    metric: str
-    score: Interval
-    best_score: float
-
-    @property
-    def verdict(self) -> str:
-        """What the paired interval says."""
-        return verdict(self.difference, self.n_rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +99,19 @@ class Blend:
         names = {member.run.id for member in self.members}
         return tuple(run for run in self.group.runs if run.id not in names)
 
+    @property
+    def target(self) -> Target:
+        """What the members predict."""
+        return self.group.runs[0].data.target
+
     def disagreement(self, run_a: str, run_b: str) -> float:
-        """The share of rows where two runs predict different classes."""
+        """How much two runs differ, as `Diversity` has it."""
         return float(self.diversity.disagreement[self._index(run_a), self._index(run_b)])
 
-    def double_fault(self, run_a: str, run_b: str) -> float:
-        """The share of rows where both runs are wrong."""
-        return float(self.diversity.double_fault[self._index(run_a), self._index(run_b)])
+    def double_fault(self, run_a: str, run_b: str) -> float | None:
+        """How often both runs are wrong, None of numbers."""
+        shares = self.diversity.double_fault
+        return None if shares is None else float(shares[self._index(run_a), self._index(run_b)])
 
     def _index(self, run_id: str) -> int:
         return [run.id for run in self.group.runs].index(run_id)
@@ -163,11 +146,11 @@ def make_blend(
     """
     options = options or Options()
     group = selection.choose_group(runs, data)
-    selection.check_target(group.runs)
+    options = options.of_target(group.runs[0].data.target)
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log, options.is_rank)
     scoring, metric_note = scoring_of(group.runs, options.metric, pool.classes, positive)
     if options.is_rank:
-        check_ranks(scoring.metric)
+        check_ranks(scoring.metric, pool.target)
     scoring = replace(scoring, is_decision_learned=options.decision == "learned")
     options = replace(options, metric=scoring.name)
     archs = [selection.short_arch(run.arch) for run in group.runs]
@@ -177,7 +160,8 @@ def make_blend(
     table = rate(pool, options, archs, seed, scoring)
     members = _members(group.runs, table.blend_weights, reasons)
     mixed = pool.mixed(np.array([*table.fold_weights, table.blend_weights]))
-    calibrated = None if options.is_rank else _calibrate(mixed, pool, table, seed)
+    has_calibration = pool.target == "class" and not options.is_rank
+    calibrated = _calibrate(mixed, pool, table, seed) if has_calibration else None
     mixture = _mixture(members, options, calibrated, table.decision)
     by_id = {member.run.id: member.run for member in members}
     answered = mixture.of_test(by_id)
@@ -201,7 +185,7 @@ def make_blend(
         mixture=mixture,
         answered=answered,
         is_decision_learned=scoring.learns_decisions,
-        test=_test_scores(answered, mean, best, members[0].run, seed, scoring, table.decisions[0]),
+        test=test_scores(answered, mean, best, members[0].run, seed, scoring, table.decisions[0]),
     )
 
 
@@ -212,16 +196,18 @@ def _select(
 
     Raises SelectionError if no run is selected, DamagedError if run.json states another accuracy.
     """
-    for run, accuracy in zip(runs, rows.accuracies.tolist(), strict=True):
-        run.check_score(accuracy)
+    accuracies = rows.accuracies if isinstance(rows, ClassRows) else None
+    if accuracies is not None:
+        for run, accuracy in zip(runs, accuracies.tolist(), strict=True):
+            run.check_score(accuracy)
     scores = scoring.member_scores(rows)
-    reasons = options.selection.chosen(rows.accuracies, scores, archs)
+    reasons = options.selection.chosen(accuracies, scores, archs)
     if not reasons:
-        by_acc = options.min_score is None
-        best = int(np.argmax(rows.accuracies if by_acc else scores))
+        decisive = scores if accuracies is None or options.min_score is not None else accuracies
+        best = int(np.argmax(decisive))
         reached = {}
-        if options.min_acc:
-            reached["--min-acc"] = (options.min_acc, float(rows.accuracies[best]))
+        if options.min_acc and accuracies is not None:
+            reached["--min-acc"] = (options.min_acc, float(accuracies[best]))
         if options.min_score is not None:
             reached["--min-score"] = (options.min_score, scoring.sign * float(scores[best]))
         raise selection.nothing_reaches(runs, best, reached)
@@ -266,58 +252,3 @@ def _in_sample(mixture: Mixture, mixed: Array, pool: Pool, scoring: Scoring) -> 
         return {scoring.name: float(scoring.metric.values(mixed, pool.targets))}
     answers = mixture.decision.apply(mixed)
     return all_values(mixture.calibrated(mixed), answers, pool.targets, pool.classes, scoring)
-
-
-def _test_scores(
-    answered: Answered | None,
-    mean: Answered | None,
-    best: Run,
-    member: Run,
-    seed: int,
-    scoring: Scoring,
-    best_decision: Decision,
-) -> TestScores | None:
-    """The test scores of the blend and of the run that is best on validation; they choose nothing.
-
-    best_decision is how that run answers. Accuracy and log loss are those of the mean of
-    probabilities, also where ranks are averaged.
-    Raises MismatchError if the best run predicts other test rows than the members.
-    """
-    targets = answered.predictions.targets if answered else None
-    if answered is None or targets is None or mean is None or not best.data.n_test:
-        return None
-    blend = answered.predictions
-    of_refits = best.refit_epochs is not None and member.refit_epochs is not None
-    tests = {run.id: run.test_refit if of_refits else run.test for run in (best, member)}
-    single = dict(zip(sorted(tests), aligned(tests), strict=True))[best.id]
-    answers = np.stack([mean.answers, best_decision.apply(single.probs)])
-    hits, best_hits = (answers == targets).astype(np.float64)
-    accuracy = metrics.wilson(float(hits.mean()), len(hits))
-    by_accuracy = TestScores(
-        n_rows=len(hits),
-        accuracy=accuracy,
-        log_loss=metrics.bootstrap_mean(metrics.losses(mean.predictions.probs, targets), seed),
-        best=best.id,
-        best_accuracy=float(best_hits.mean()),
-        difference=metrics.paired_difference(hits, best_hits),
-        metric=ACCURACY,
-        score=accuracy,
-        best_score=float(best_hits.mean()),
-    )
-    metric = scoring.contributed
-    if metric is None or metric.too_few_rows(targets):
-        return by_accuracy
-    if isinstance(metric, DecisionMetric):
-        ours, of_best = metric.contributions_of(answers, targets)
-        smoothing = metric.smoothing_of(answers[0], targets)
-        score = metrics.interval_of(metric, ours, seed, smoothing=smoothing)
-    else:
-        ours, of_best = metric.contributions(np.stack([blend.probs, single.probs]), targets)
-        score = metrics.score_of(metric, blend.probs, targets, seed)
-    return replace(
-        by_accuracy,
-        metric=scoring.name,
-        score=score,
-        best_score=float(of_best.mean()),
-        difference=metrics.bootstrap_mean(scoring.sign * (ours - of_best), seed),
-    )

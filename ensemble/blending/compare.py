@@ -11,8 +11,13 @@ import numpy as np
 from ensemble import metrics
 from ensemble.blending.folds import seed_from
 from ensemble.blending.resampling import holm, mcnemar, resampled_means, seed_shares, two_sided
-from ensemble.blending.scoring import ACCURACY, LOG_LOSS, Scoring, scoring_of
-from ensemble.blending.selection import check_target
+from ensemble.blending.scoring import (
+    ACCURACY,
+    LOG_LOSS,
+    OTHER_METRICS,
+    Scoring,
+    scoring_of,
+)
 from ensemble.errors import MismatchError, SelectionError
 from ensemble.metrics import Interval, Metric
 from ensemble.predictions import Array, aligned
@@ -126,7 +131,7 @@ def scoring_of_sides(
 
 
 def compare(compared: Sequence[Side], scoring: Scoring | None = None) -> list[Difference]:
-    """Every pair of sides by a metric, by accuracy and by log loss.
+    """Every pair of sides by a metric; of one class per image also by accuracy and by log loss.
 
     The metric is by default that of the runs. Raises EnsembleError.
     """
@@ -138,7 +143,6 @@ def compare(compared: Sequence[Side], scoring: Scoring | None = None) -> list[Di
                 f"{first.id} and {run.id} were not validated on the same rows "
                 f"({first.data.name}, {run.data.name})"
             )
-    check_target(list(runs.values()))
     outcomes = _read(runs, beside(scoring or scoring_of_sides(compared)[0]))
     position = {name: i for i, name in enumerate(sorted(runs))}
     members = [np.array([position[run.id] for run in side.runs]) for side in compared]
@@ -170,7 +174,9 @@ def compare(compared: Sequence[Side], scoring: Scoring | None = None) -> list[Di
 
 
 def beside(scoring: Scoring) -> tuple[Metric, ...]:
-    """The metric, then accuracy and log loss."""
+    """The metric, then accuracy and log loss of one class per image."""
+    if scoring.target != "class":
+        return (scoring.metric,)
     classes = scoring.metric.classes
     names = dict.fromkeys((scoring.name, ACCURACY, LOG_LOSS))
     return tuple(
@@ -211,16 +217,17 @@ def _read(runs: Mapping[str, Run], by_metrics: tuple[Metric, ...]) -> _Outcomes:
     """The contributions of these runs' rows. Raises MismatchError, DamagedError, SelectionError."""
     by_run: list[list[Array]] = []
     groups: Array | None = None
-    targets = np.empty(0, np.int64)
+    targets, target = np.empty(0, np.int64), next(iter(runs.values())).data.target
     for predictions in aligned({name: run.valid for name, run in runs.items()}):
         assert predictions.targets is not None  # Run.valid refuses predictions without targets
         targets = predictions.targets
         by_run.append([metric.contributions(predictions.probs, targets) for metric in by_metrics])
         groups = predictions.groups if groups is None else groups
     if np.isnan(by_run[0][0]).any():
+        reason = ", all are of one class" if target == "class" else ""
         raise SelectionError(
-            f"--metric {by_metrics[0].name}: the {len(targets):,} validation rows do not define it, "
-            "all are of one class\nuse --metric log_loss or accuracy"
+            f"--metric {by_metrics[0].name}: the {len(targets):,} validation rows do not define "
+            f"it{reason}\nuse {OTHER_METRICS[target]}"
         )
     numbers = None if groups is None else np.unique(groups, return_inverse=True)[1]
     values = [[metrics.by_group(rows, numbers) for rows in of_run] for of_run in by_run]

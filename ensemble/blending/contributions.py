@@ -116,7 +116,7 @@ def member_values(pool: Pool, metric: Metric, subsets: Sequence[Array]) -> Array
 
     subsets are positions in rising order.
     """
-    values = np.full((len(subsets), len(pool.true)), np.nan)
+    values = np.full((len(subsets), pool.n_members), np.nan)
     for m, member in enumerate(pool.read()):
         probs = np.ascontiguousarray(member.probs.T)
         for subset_values, rows in zip(values, subsets, strict=True):

@@ -12,14 +12,15 @@ import numpy as np
 
 from ensemble.blending.answers import Answers, answer_outcomes
 from ensemble.blending.contributions import FoldWeights, member_values, metric_outcomes
-from ensemble.blending.decisions import Learn, most_probable
-from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS, stratified_folds
+from ensemble.blending.decisions import Learn, plain
+from ensemble.blending.fit_rows import FitRows
+from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS, strata_of, stratified_folds
 from ensemble.blending.margins import Margins
-from ensemble.blending.pool import FitRows, Pool
-from ensemble.metrics import DecisionMetric, Metric
+from ensemble.blending.pool import ClassPool, Pool
+from ensemble.metrics import AnswerMetric, Metric
 from ensemble.predictions import Array
 
-HITS, LOSSES, CONTRIBUTIONS = range(3)
+HITS, LOSSES, CONTRIBUTIONS = 0, 1, -1  # positions of kinds: contributions are always the last
 
 # rows -> weights fitted on them, (rules, members), 0 for members not chosen; the last rule is the
 # anchor, whose weights never change
@@ -31,7 +32,8 @@ class Outcomes:
     """Outcomes of rules on rows that did not fit their weights, by kind.
 
     The kinds are hits, losses in nats and, where rules are rated by a metric other than accuracy
-    and log loss, the rows' contributions to it; signs (kinds,) are 1 where more is better, else -1.
+    and log loss, the rows' contributions to it; of labels and numbers these alone. signs (kinds,)
+    are 1 where more is better, else -1.
 
     rows is (kinds, repeats, rules, rows). sums[kind, repeat, fold, without, rule] adds up the rows
     of a fold under weights fitted without it and without one more fold (without = fold: without it
@@ -57,20 +59,55 @@ def cross_fit(
     fit: Fit,
     seed: int,
     metric: Metric | None = None,
-    learn: Learn = most_probable,
+    learn: Learn | None = None,
 ) -> Outcomes:
     """Score rules by repeated cross-fitting; fit_rows are all rows of the pool.
 
     With a metric, rows also contribute to it, and the rows to fit on hold its value of each member.
-    A metric of decisions has them learned by `learn` on the rows that fit the weights.
+    A metric of answers has decisions learned by `learn` on the rows that fit the weights, by
+    default plain ones.
     """
-    folds = np.stack(list(stratified_folds(pool.targets, pool.groups, seed)))
+    strata = strata_of(pool.target, pool.targets)
+    folds = np.stack(list(stratified_folds(strata, pool.groups, seed)))
     fitted = _fitted(pool, fit_rows, folds, fit, metric)
     weights = [_fold_weights(fitted, repeat) for repeat in range(N_REPEATS)]
-    n_rules = len(weights[0][0][0])
-    rows = np.zeros((2, N_REPEATS, n_rules, len(pool.targets)))
-    sums = np.zeros((2, N_NESTED, N_FOLDS, N_FOLDS, n_rules))
+    signs = (1, -1) if isinstance(pool, ClassPool) else ()
+    n_rules, n_kinds = len(weights[0][0][0]), len(signs)
+    rows = np.zeros((n_kinds, N_REPEATS, n_rules, len(pool.targets)))
+    sums = np.zeros((n_kinds, N_NESTED, N_FOLDS, N_FOLDS, n_rules))
     gram = np.zeros((*sums.shape, n_rules))
+    if isinstance(pool, ClassPool):
+        _add_hits_and_losses(pool, folds, weights, rows, sums, gram)
+    by_fold = [
+        [weights[repeat][k][_without_itself(repeat, k)] for k in range(N_FOLDS)]
+        for repeat in range(N_REPEATS)
+    ]
+    sizes = np.stack([np.bincount(fold_of, minlength=N_FOLDS) for fold_of in folds])
+    outcomes = Outcomes(rows, sums, gram, sizes, np.array(by_fold), folds, signs)
+    if metric is None:
+        return outcomes
+    if isinstance(metric, AnswerMetric):
+        return _with_answers(outcomes, pool, metric, learn or plain(pool.target), weights)
+    rows, sums, gram = metric_outcomes(pool, metric, folds, weights)
+    return replace(
+        outcomes,
+        rows=np.concatenate([outcomes.rows, rows[None]]),
+        sums=np.concatenate([outcomes.sums, sums[None]]),
+        gram=np.concatenate([outcomes.gram, gram[None]]),
+        signs=(*outcomes.signs, 1 if metric.is_higher_better else -1),
+    )
+
+
+def _add_hits_and_losses(
+    pool: ClassPool,
+    folds: Array,
+    weights: Sequence[FoldWeights],
+    rows: Array,
+    sums: Array,
+    gram: Array,
+) -> None:
+    """Fill in rows, sums and gram as `Outcomes` holds them."""
+    n_rules = rows.shape[2]
     for block, margins in pool.blocks():
         for repeat, fold_of in enumerate(folds):
             for k in range(N_FOLDS):
@@ -85,46 +122,28 @@ def cross_fit(
                 if repeat < N_NESTED:
                     sums[:, repeat, k] += scored.sum(3)
                     gram[:, repeat, k] += scored @ scored.transpose(0, 1, 3, 2)
-    by_fold = [
-        [weights[repeat][k][_without_itself(repeat, k)] for k in range(N_FOLDS)]
-        for repeat in range(N_REPEATS)
-    ]
-    sizes = np.stack([np.bincount(fold_of, minlength=N_FOLDS) for fold_of in folds])
-    outcomes = Outcomes(rows, sums, gram, sizes, np.array(by_fold), folds)
-    if metric is None:
-        return outcomes
-    if isinstance(metric, DecisionMetric):
-        return _with_answers(outcomes, pool, metric, learn, weights)
-    rows, sums, gram = metric_outcomes(pool, metric, folds, weights)
-    return replace(
-        outcomes,
-        rows=np.concatenate([outcomes.rows, rows[None]]),
-        sums=np.concatenate([outcomes.sums, sums[None]]),
-        gram=np.concatenate([outcomes.gram, gram[None]]),
-        signs=(*outcomes.signs, 1 if metric.is_higher_better else -1),
-    )
 
 
 def _with_answers(
     outcomes: Outcomes,
     pool: Pool,
-    metric: DecisionMetric,
+    metric: AnswerMetric,
     learn: Learn,
     weights: Sequence[FoldWeights],
 ) -> Outcomes:
     rows, sums, gram, answers = answer_outcomes(pool, metric, learn, outcomes.folds, weights)
-    only_losses = slice(LOSSES, LOSSES + 1)
+    losses, n_hits = slice(LOSSES, LOSSES + 1), len(rows) - 1  # only rows of one class have hits
     return replace(
         outcomes,
-        rows=np.concatenate([rows[:1], outcomes.rows[only_losses], rows[1:]]),
-        sums=np.concatenate([sums[:1], outcomes.sums[only_losses], sums[1:]]),
-        gram=np.concatenate([gram[:1], outcomes.gram[only_losses], gram[1:]]),
+        rows=np.concatenate([rows[:n_hits], outcomes.rows[losses], rows[n_hits:]]),
+        sums=np.concatenate([sums[:n_hits], outcomes.sums[losses], sums[n_hits:]]),
+        gram=np.concatenate([gram[:n_hits], outcomes.gram[losses], gram[n_hits:]]),
         signs=(*outcomes.signs, 1),
         answers=answers,
     )
 
 
-def hits_and_losses(pool: Pool, margins: Margins, positions: Array, weights: Array) -> Array:
+def hits_and_losses(pool: ClassPool, margins: Margins, positions: Array, weights: Array) -> Array:
     """Hits and losses of blends, (2, blends, rows).
 
     margins are those of the rows at these positions; weights is (blends, members).

@@ -11,59 +11,76 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ensemble.metrics import TIE, DecisionMetric, predicted
+from ensemble.metrics import TIE, AnswerMetric
 from ensemble.metrics.confusion import ClassCounts, GainMetric
 from ensemble.metrics.decision import (
     LEAST_POWER,
     MOST_PROBABLE,
+    PLAIN,
     CutPoints,
     Decision,
     ExpectedGain,
+    GradeCuts,
+    LabelThreshold,
     Threshold,
+    Unchanged,
     expected_steps,
     recalibrated,
 )
+from ensemble.metrics.distances import GradeKappa
 from ensemble.metrics.kappa import QuadraticKappa
 from ensemble.metrics.rows import FLOOR
 from ensemble.predictions import Array
+from ensemble.targets import Target
 
 Learn = Callable[[Array, Array], Decision]  # probs (rows, classes) and targets (rows,)
 
 _MOST_CELLS, _LEAST_ROWS = 20_000, 1_000  # probabilities and rows that gains are learned from
 _N_STEPS = 8  # tables that gains are computed from, each from the gains before
 _DIGITS = 12
+_MOST_LABELS = 200_000  # labels of rows that a threshold is learned from
+_LOG_ODDS = np.linspace(-5, 3, 33)  # of thresholds
+_MOST_GRADES = 1_000
 
 
-def most_probable(probs: Array, targets: Array) -> Decision:
-    """The most probable class, whatever the rows."""
-    return MOST_PROBABLE
+def plain(target: Target) -> Learn:
+    """What learns nothing: the plain decision, whatever the rows."""
+    return lambda probs, targets: PLAIN[target]
 
 
-def learner(metric: DecisionMetric) -> Learn:
+def learner(metric: AnswerMetric, target: Target = "class") -> Learn:
     """What learns a decision for this metric."""
+    if target == "labels":
+        return _Guarded(
+            metric, lambda probs, targets: label_threshold(metric, probs, targets), PLAIN[target]
+        )
+    if isinstance(metric, GradeKappa):
+        return _Guarded(metric, grade_cuts, PLAIN[target])
     if isinstance(metric, QuadraticKappa):
         return _Guarded(metric, lambda probs, targets: cut_points(metric, probs, targets))
     if isinstance(metric, GainMetric):
         return _Guarded(metric, lambda probs, targets: expected_gain(metric, probs, targets))
-    return most_probable
+    return plain(target)
 
 
 class _Guarded:
     """Learns a decision, and keeps it where it gains more than one standard error."""
 
-    def __init__(self, metric: DecisionMetric, learn: Learn) -> None:
-        self.metric, self.learn = metric, learn
+    def __init__(
+        self, metric: AnswerMetric, learn: Learn, instead_of: Decision = MOST_PROBABLE
+    ) -> None:
+        self.metric, self.learn, self.plain = metric, learn, instead_of
 
     def __call__(self, probs: Array, targets: Array) -> Decision:
         is_unknown = self.metric.name == "f1_min" and self.metric.too_few_rows(targets)
         if len(targets) < 2 or is_unknown:
-            return MOST_PROBABLE
+            return self.plain
         decision = self.learn(probs, targets)
-        answers = np.stack([predicted(probs), decision.apply(probs)])
-        plain, learned = self.metric.contributions_of(answers, targets)
-        gains = learned - plain
+        answers = np.stack([self.plain.apply(probs), decision.apply(probs)])
+        plainly, learned = self.metric.contributions_of(answers, targets)
+        gains = learned - plainly
         error = gains.std() / np.sqrt(len(gains))
-        return decision if gains.mean() > error + TIE else MOST_PROBABLE
+        return decision if gains.mean() > error + TIE else self.plain
 
 
 def cut_points(metric: QuadraticKappa, probs: Array, targets: Array) -> CutPoints:
@@ -133,6 +150,36 @@ def _kappa(true: Array, answers: Array) -> float:
     return (
         max(0.0, 1 - (squares - 2 * float((true * answers).sum())) / expected) if expected else 0.0
     )
+
+
+def grade_cuts(values: Array, targets: Array) -> GradeCuts | Unchanged:
+    """Cut points on values (rows, 1), as those on the expected grade; targets (rows,) are grades.
+
+    No cut points where the grades are no whole numbers, or too many.
+    """
+    lowest, n_grades = targets.min(), targets.max() - targets.min() + 1
+    if n_grades > _MOST_GRADES or (targets != np.rint(targets)).any():
+        return Unchanged()
+    steps, n_grades = targets - lowest, int(n_grades)
+    grades = (values[:, 0] - lowest).clip(0, n_grades - 1)
+    order = np.argsort(grades, kind="stable")
+    best = _best_cuts(grades[order], steps[order], n_grades)
+    halfway = (best + _linear_cuts(grades, steps, n_grades).clip(-1, n_grades)) / 2
+    rising = np.maximum.accumulate((halfway + lowest).round(_DIGITS))
+    return GradeCuts(int(lowest), tuple(rising.tolist()))
+
+
+def label_threshold(metric: AnswerMetric, probs: Array, targets: Array) -> LabelThreshold:
+    """The threshold of all labels with the highest value of the metric, found on a grid of odds.
+
+    probs is (rows, labels), targets (rows, labels).
+    """
+    n_rows = max(_LEAST_ROWS, _MOST_LABELS // probs.shape[1])
+    kept = slice(None, None, -(-len(targets) // n_rows))
+    rows, true = probs[kept], targets[kept]
+    candidates = [LabelThreshold(round(float(t), _DIGITS)) for t in 1 / (1 + np.exp(-_LOG_ODDS))]
+    values = [float(metric.values_of(each.apply(rows), true)) for each in candidates]
+    return candidates[int(np.argmax(values))]
 
 
 def expected_gain(metric: GainMetric, probs: Array, targets: Array) -> ExpectedGain | Threshold:

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ensemble.blending.answers import answers_of_folds
 from ensemble.blending.contributions import out_of_fold
 from ensemble.blending.cross_fit import Outcomes, hits_and_losses
 from ensemble.blending.folds import N_FOLDS, N_NESTED
-from ensemble.blending.pool import Pool
+from ensemble.blending.pool import ClassPool, Pool
 from ensemble.blending.scoring import Scoring
-from ensemble.metrics import DecisionMetric, Metric
+from ensemble.metrics import AnswerMetric, Metric, given_labels
 from ensemble.predictions import Array
 
 
@@ -17,15 +18,16 @@ from ensemble.predictions import Array
 class Diversity:
     """How runs differ, and what each is worth to the blend.
 
-    disagreement and double_fault are (members, members): the share of rows where two predict
-    different classes, and where both are wrong. gain is (members,): by how much the cross-fitted
+    disagreement and double_fault are (members, members): the share of rows (of several labels: of
+    all labels of all rows) where two predict differently, and where both are wrong; of numbers the
+    root of the mean squared difference, and None. gain is (members,): by how much the cross-fitted
     metric is better with a member than without it, its weight redistributed to the other members;
     for a run not in the blend, what it adds at the weight of an average member. NaN for the only
     member.
     """
 
     disagreement: Array
-    double_fault: Array
+    double_fault: Array | None
     gain: Array
 
 
@@ -33,16 +35,41 @@ def diversity(
     pool: Pool, outcomes: Outcomes, rule: int, scoring: Scoring, is_member: Array
 ) -> Diversity:
     """The diversity of all runs in the pool; is_member (members,) marks those in the blend."""
-    wrong = (~pool.hits).astype(np.float32)
-    return Diversity(
-        disagreement=np.array([(pool.labels != labels).mean(1) for labels in pool.labels]),
-        double_fault=(wrong @ wrong.T) / wrong.shape[1],
-        gain=_gain(pool, outcomes, rule, scoring, is_member),
-    )
+    differing: tuple[Array, Array | None]
+    if isinstance(pool, ClassPool):
+        wrong = (~pool.hits).astype(np.float32)
+        differing = (
+            np.array([(pool.labels != labels).mean(1) for labels in pool.labels]),
+            (wrong @ wrong.T) / wrong.shape[1],
+        )
+    else:
+        differing = _of_labels(pool) if pool.target == "labels" else (_of_values(pool), None)
+    return Diversity(*differing, gain=_gain(pool, outcomes, rule, scoring, is_member))
+
+
+def _of_labels(pool: Pool) -> tuple[Array, Array]:
+    """The shares of labels that two members give differently, and that both get wrong."""
+    given = [given_labels(member.probs) for member in pool.read()]
+    bits = np.array([np.packbits(labels) for labels in given])
+    true, n_cells = np.packbits(pool.targets == 1), pool.targets.size
+    pairs = [[(_n_ones(a ^ b), _n_ones((a ^ true) & (b ^ true))) for b in bits] for a in bits]
+    differing, both_wrong = np.moveaxis(np.array(pairs) / n_cells, -1, 0)
+    return differing, both_wrong
+
+
+def _n_ones(packed: Array) -> int:
+    return int(np.unpackbits(packed).sum(dtype=np.int64))
+
+
+def _of_values(pool: Pool) -> Array:
+    """The root of the mean squared difference of two members' values."""
+    values = np.array([member.probs[:, 0] for member in pool.read()])
+    return np.array([np.sqrt(((values - own) ** 2).mean(1)) for own in values])
 
 
 def _gain(pool: Pool, outcomes: Outcomes, rule: int, scoring: Scoring, is_member: Array) -> Array:
     if scoring.contributed is None:
+        assert isinstance(pool, ClassPool)
         totals = _row_sums(pool, outcomes, rule, scoring.kind, is_member)
         n_outcomes = N_NESTED * len(pool.targets)
     else:
@@ -64,26 +91,19 @@ def _value_sums(
     for repeat in range(N_NESTED):
         by_fold = outcomes.weights[repeat, :, rule]
         weights = np.stack([_changed_weights(row, is_member) for row in by_fold], axis=1)
-        mixed = out_of_fold(pool, outcomes.folds[repeat], weights)
-        if isinstance(metric, DecisionMetric):
-            answers = np.array([_answers(outcomes, repeat, rule, probs) for probs in mixed])
-            by_repeat.append(metric.values_of(answers, pool.targets))
+        fold_of = outcomes.folds[repeat]
+        mixed = out_of_fold(pool, fold_of, weights)
+        if isinstance(metric, AnswerMetric) and outcomes.answers:
+            decisions = [of_rules[rule] for of_rules in outcomes.answers.decisions[repeat]]
+            answered = (answers_of_folds(decisions, fold_of, probs) for probs in mixed)
+            values = [metric.values_of(answers, pool.targets) for answers in answered]
+            by_repeat.append(np.array(values))
         else:
             by_repeat.append(np.array([metric.values(probs.T, pool.targets) for probs in mixed]))
     return np.asarray(np.sum(by_repeat, axis=0))
 
 
-def _answers(outcomes: Outcomes, repeat: int, rule: int, probs: Array) -> Array:
-    """What the decisions of each fold answer, (rows,); probs is (classes, rows)."""
-    assert outcomes.answers is not None
-    answers = np.zeros(probs.shape[1], np.int64)
-    for k, decisions in enumerate(outcomes.answers.decisions[repeat]):
-        inside = np.flatnonzero(outcomes.folds[repeat] == k)
-        answers[inside] = decisions[rule].apply(probs.take(inside, axis=1).T)
-    return answers
-
-
-def _row_sums(pool: Pool, outcomes: Outcomes, rule: int, kind: int, is_member: Array) -> Array:
+def _row_sums(pool: ClassPool, outcomes: Outcomes, rule: int, kind: int, is_member: Array) -> Array:
     """Hits or losses of the blends of `_changed_weights`, summed over rows and nested repeats."""
     totals = np.zeros(len(is_member) + 1)
     for block, margins in pool.blocks():

@@ -9,14 +9,17 @@ from ensemble.blending.calibration import Calibration
 from ensemble.blending.pool import mix
 from ensemble.blending.ranks import ranked, reference_of
 from ensemble.errors import MismatchError
-from ensemble.metrics.decision import MOST_PROBABLE, Decision, MostProbable
+from ensemble.metrics.decision import MOST_PROBABLE, Decision
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
 
 
 @dataclass(frozen=True, eq=False)
 class Answered:
-    """A blend's predictions, calibrated, and its answers, positions of their classes (rows,)."""
+    """A blend's predictions, calibrated, and its answers as `Decision.apply` gives them.
+
+    Positions of classes (rows,); 0 and 1 (rows, labels); or values (rows, 1).
+    """
 
     predictions: Predictions
     answers: Array
@@ -93,9 +96,10 @@ class Mixture:
             averaged = ranked(zip(averaged, [references[name] for name in names], strict=True))
         member, (probs,) = mix(averaged, weights, self.is_log, self.is_rank)
         decision = self.decision
-        if not isinstance(decision, MostProbable) and decision.classes != member.classes:
+        classes = getattr(decision, "classes", member.classes)
+        if classes != member.classes:
             raise MismatchError(
-                f"the decision is about the classes {', '.join(decision.classes)[:200]}, "
+                f"the decision is about the classes {', '.join(classes)[:200]}, "
                 f"the members' are {', '.join(member.classes)[:200]}"
             )
         answers = decision.apply(probs)

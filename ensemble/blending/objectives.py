@@ -6,7 +6,8 @@ metric's values, negated where smaller ones are better.
 
 import numpy as np
 
-from ensemble.blending.pool import FitRows, normalized
+from ensemble.blending.fit_rows import FitRows
+from ensemble.blending.pool import normalized
 from ensemble.metrics import TIE, DecisionMetric, Metric
 from ensemble.predictions import Array
 
@@ -168,8 +169,10 @@ class _BinnedArea:
         cells: list[Array] = []
         offsets: list[Array] = []
         n_pairs = []
-        for column in range(n_classes) if n_classes > 2 else [1]:
-            sides = np.flatnonzero(targets != column), np.flatnonzero(targets == column)
+        of_labels = targets.ndim == 2
+        for column in range(n_classes) if n_classes > 2 or of_labels else [1]:
+            is_true = targets[:, column] == 1 if of_labels else targets == column
+            sides = np.flatnonzero(~is_true), np.flatnonzero(is_true)
             if not (len(sides[0]) and len(sides[1])):
                 continue
             for side in sides:

@@ -1,12 +1,13 @@
 """What `ens blend` may be told about selecting, weighting and averaging."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ensemble.blending.selection import Selection
 from ensemble.blending.weighting import CHOICES
 from ensemble.errors import MetricError, SelectionError
-from ensemble.metrics import Metric, metric_named
+from ensemble.metrics import Metric, metric_of_any_target
+from ensemble.targets import IN_WORDS, Target
 
 AVERAGES = ("arithmetic", "geometric", "rank")
 DECISIONS = ("learned", "plain")
@@ -16,7 +17,7 @@ DECISIONS = ("learned", "plain")
 class Options:
     """How members are selected, weighted and averaged.
 
-    metric None is what the runs hold in data.metric, else accuracy. min_score bounds the metric in
+    metric None is what the runs hold in data.metric, else the target's default. min_score bounds the metric in
     its own direction. decision learned: where the metric reads decisions, they are learned with the
     weights; plain: the most probable class.
     """
@@ -57,11 +58,33 @@ class Options:
 
     @property
     def _metric(self) -> Metric:
-        """The metric for classes that every metric has. Raises SelectionError."""
+        """The metric for columns that every metric has. Raises SelectionError."""
         try:
-            return metric_named(self.metric or "accuracy", ("0", "1"))
+            return metric_of_any_target(self.metric or "accuracy")
         except MetricError as error:
             raise SelectionError(f"--metric: {error}") from None
+
+    def of_target(self, target: Target) -> "Options":
+        """The options for runs that predict this. Raises SelectionError for those about classes.
+
+        Weights in proportion to accuracy, the default, become the best.
+        """
+        if target == "class":
+            if self.weights == "rmse":
+                raise _refused("--weights rmse: is about numbers", "--weights logloss or best")
+            return self
+        about = f"these runs predict {IN_WORDS[target]}"
+        if self.weights == ("rmse" if target == "labels" else "logloss"):
+            raise _refused(f"--weights {self.weights}: {about}", "--weights best")
+        if self.weights == "logodds":
+            raise _refused(f"--weights logodds: is about classes, and {about}", "--weights best")
+        if self.min_acc:
+            raise _refused(f"--min-acc: is about classes, and {about}", "--min-score")
+        if self.is_log or (self.is_rank and target == "number"):
+            raise _refused(f"--average {self.average}: {about}", "--average arithmetic")
+        if self.calibrate:
+            raise _refused(f"--calibrate: is about classes, and {about}", "no --calibrate")
+        return replace(self, weights="best" if self.weights == "accuracy" else self.weights)
 
     @property
     def is_log(self) -> bool:
@@ -79,3 +102,7 @@ class Options:
         sign = 1 if self._metric.is_higher_better else -1
         min_score = -math.inf if self.min_score is None else sign * self.min_score
         return Selection(self.min_acc, self.per_arch, self.max_members, min_score)
+
+
+def _refused(problem: str, instead: str) -> SelectionError:
+    return SelectionError(f"{problem}\nuse {instead}")

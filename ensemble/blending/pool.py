@@ -10,10 +10,12 @@ from functools import cached_property
 
 import numpy as np
 
+from ensemble.blending.fit_rows import ClassRows, FitRows
 from ensemble.blending.margins import Margins, Pairs
-from ensemble.blending.ranks import ranked
+from ensemble.blending.ranks import ranked, sorted_columns
 from ensemble.metrics import FLOOR, TIE, predicted
 from ensemble.predictions import Array, Predictions, aligned
+from ensemble.targets import Target
 
 MEMORY = 512 << 20  # bytes, for all members together and for margins
 
@@ -24,16 +26,14 @@ Members = Mapping[str, Callable[[], Predictions]]
 class Pool:
     """Members with the same rows; members and rows sorted by id, classes by name.
 
-    targets is (rows,); groups is (rows,) group numbers, or None; labels (members, rows) are the
-    predicted classes; true (members, rows) the probabilities of the true class.
+    targets are as `Predictions` has them; groups is (rows,) group numbers, or None.
     """
 
     classes: tuple[str, ...]
+    target: Target
     targets: Array
     groups: Array | None
-    labels: Array
-    true: Array
-    pairs: Pairs
+    n_members: int
     is_log: bool
     is_rank: bool
     read: Callable[[], Iterator[Predictions]]
@@ -45,7 +45,45 @@ class Pool:
         """
         if not self.is_rank:
             return self.read()
-        return ranked((member, np.sort(member.probs[:, 1])) for member in self.read())
+        return ranked((member, sorted_columns(member)) for member in self.read())
+
+    def fit_rows(self) -> FitRows:
+        """All rows and members, to fit weights on."""
+        return FitRows(self.targets, self.n_members, len(self.classes))
+
+    @property
+    def score_bytes(self) -> int:
+        """The size of the scores of all members."""
+        return self.n_members * len(self.targets) * len(self.classes) * 8
+
+    def scores(self) -> Array | None:
+        """What is averaged, (members, classes, rows), if it is small."""
+        if self.score_bytes > MEMORY:
+            return None
+        scores = np.empty((self.n_members, len(self.classes), len(self.targets)))
+        for member_scores, member in zip(scores, self.averaged(), strict=True):
+            member_scores[:] = scale(member.probs, self.is_log).T
+        return scores
+
+    def mixed(self, weights: Array) -> Array:
+        """The blends' predictions, (blends, rows, classes), added up member by member.
+
+        weights is (blends, members).
+        """
+        return mix(self.averaged(), weights, self.is_log, self.is_rank)[1]
+
+
+@dataclass(frozen=True, eq=False)
+class ClassPool(Pool):
+    """Members that predict one class per row.
+
+    labels (members, rows) are the predicted classes; true (members, rows) the probabilities of the
+    true class.
+    """
+
+    labels: Array
+    true: Array
+    pairs: Pairs
 
     @cached_property
     def hits(self) -> Array:
@@ -75,24 +113,11 @@ class Pool:
     def _only_block(self) -> Margins:
         return self._margins(0, len(self.targets))
 
-    def fit_rows(self) -> "FitRows":
+    def fit_rows(self) -> ClassRows:
         """All rows and members, to fit weights on; without margins if those are large."""
         margins = self._only_block if self.n_blocks == 1 else None
-        return FitRows(self.hits, self.true, len(self.classes), margins, self.targets)
-
-    @property
-    def score_bytes(self) -> int:
-        """The size of the scores of all members."""
-        return self.true.size * len(self.classes) * 8
-
-    def scores(self) -> Array | None:
-        """What is averaged, (members, classes, rows), if it is small."""
-        if self.score_bytes > MEMORY:
-            return None
-        scores = np.empty((len(self.true), len(self.classes), len(self.targets)))
-        for member_scores, member in zip(scores, self.averaged(), strict=True):
-            member_scores[:] = scale(member.probs, self.is_log).T
-        return scores
+        sizes = self.n_members, len(self.classes)
+        return ClassRows(self.targets, *sizes, hits=self.hits, true=self.true, margins=margins)
 
     def _margins(self, start: int, end: int) -> Margins:
         pairs = self.pairs.of_rows(start, end)
@@ -104,106 +129,70 @@ class Pool:
         bar = np.where(pairs.rival > targets[pairs.row], -TIE, TIE)
         return Margins(values, pairs.row, pairs.rank, bar, pairs.settled, self.is_log)
 
-    def mixed(self, weights: Array) -> Array:
-        """The blends' probabilities, (blends, rows, classes), added up member by member.
-
-        weights is (blends, members).
-        """
-        return mix(self.averaged(), weights, self.is_log, self.is_rank)[1]
-
-
-@dataclass(frozen=True, eq=False)
-class FitRows:
-    """Rows to fit weights on.
-
-    hits is (members, rows) of bool, true (members, rows) the probability of the true class; margins
-    are of the same rows. For a metric other than accuracy and log loss, values (members,) are each
-    member's, and scores (members, classes, rows) is what is averaged, unless it is large.
-    """
-
-    hits: Array
-    true: Array
-    n_classes: int
-    margins: Margins | None
-    targets: Array
-    scores: Array | None = None
-    values: Array | None = None
-
-    @property
-    def n_members(self) -> int:
-        """The number of members."""
-        return len(self.hits)
-
-    @cached_property
-    def accuracies(self) -> Array:
-        """Each member's share of rows that are right, (members,)."""
-        return np.asarray(np.count_nonzero(self.hits, axis=1) / max(1, self.hits.shape[1]))
-
-    @property
-    def log_losses(self) -> Array:
-        """Each member's log loss in nats, (members,)."""
-        return np.asarray(-np.log(self.true).mean(1))
-
-    def take(self, rows: Array) -> "FitRows":
-        """Some rows, by positions in rising order; without the members' values on them."""
-        margins = self.margins and self.margins.take(rows)
-        return FitRows(
-            hits=self.hits.take(rows, axis=1),
-            true=self.true.take(rows, axis=1),
-            n_classes=self.n_classes,
-            margins=margins,
-            targets=self.targets[rows],
-            scores=None if self.scores is None else self.scores.take(rows, axis=2),
-        )
-
-    def of(self, members: Array) -> "FitRows":
-        """Some members, by position."""
-        if len(members) == self.n_members:
-            return self
-        margins = self.margins and self.margins.of(members)
-        return FitRows(
-            hits=self.hits[members],
-            true=self.true[members],
-            n_classes=self.n_classes,
-            margins=margins,
-            targets=self.targets,
-            scores=None if self.scores is None else self.scores[members],
-            values=None if self.values is None else self.values[members],
-        )
-
 
 def open_pool(members: Members, is_log: bool = False, is_rank: bool = False) -> Pool:
     """Read every member once and keep what is small. Raises MismatchError, DamagedError."""
     read = _reader(members)
-    labels, true = [], []
     first: Predictions | None = None
     groups: Array | None = None
+    columns: _ClassColumns | None = None
     for member in read():
         groups = member.groups if groups is None else groups
-        scores = scale(member.probs, is_log)
         if first is None:
             first = member
             assert first.targets is not None  # Run.valid refuses predictions without targets
-            targets = first.targets
-            may_win, must_win = np.zeros(scores.shape, bool), np.ones(scores.shape, bool)
-        true_score = np.take_along_axis(scores, targets[:, None], axis=1)
-        true_probs = np.take_along_axis(member.probs, targets[:, None], axis=1)[:, 0]
-        true.append(np.maximum(true_probs, FLOOR))
-        labels.append(predicted(scores).astype(np.int32))
-        may_win |= scores >= true_score
-        must_win &= scores > true_score
+            if member.target == "class":
+                columns = _ClassColumns(first.targets, member.probs.shape, is_log)
+        if columns:
+            columns.add(member.probs)
     assert first is not None
-    return Pool(
+    assert first.targets is not None
+    pool = Pool(
         classes=first.classes,
-        targets=targets,
+        target=first.target,
+        targets=first.targets,
         groups=None if groups is None else np.unique(groups, return_inverse=True)[1],
-        labels=np.stack(labels),
-        true=np.stack(true),
-        pairs=_open_pairs(may_win, must_win, targets, is_log),
+        n_members=len(members),
         is_log=is_log,
         is_rank=is_rank,
         read=read,
     )
+    if columns is None:
+        return pool
+    labels, true = np.stack(columns.labels), np.stack(columns.true)
+    return ClassPool(**vars(pool), labels=labels, true=true, pairs=columns.pairs())
+
+
+class _ClassColumns:
+    """What a `ClassPool` keeps of members that are added one by one; targets is (rows,)."""
+
+    def __init__(self, targets: Array, shape: tuple[int, ...], is_log: bool) -> None:
+        self.targets, self.is_log = targets, is_log
+        self.labels: list[Array] = []
+        self.true: list[Array] = []
+        self.may_win, self.must_win = np.zeros(shape, bool), np.ones(shape, bool)
+
+    def add(self, probs: Array) -> None:
+        """probs is (rows, classes)."""
+        scores, columns = scale(probs, self.is_log), self.targets[:, None]
+        true_score = np.take_along_axis(scores, columns, axis=1)
+        true_probs = np.take_along_axis(probs, columns, axis=1)[:, 0]
+        self.true.append(np.maximum(true_probs, FLOOR))
+        self.labels.append(predicted(scores).astype(np.int32))
+        self.may_win |= scores >= true_score
+        self.must_win &= scores > true_score
+
+    def pairs(self) -> Pairs:
+        """Rivals that may win against the true class but need not; none where one must win."""
+        rows, may_win = np.arange(len(self.targets)), self.may_win
+        may_win[rows, self.targets] = False
+        is_lost = self.must_win.any(1)
+        if self.is_log:  # losses need every class
+            may_win[:] = True
+            may_win[rows, self.targets] = False
+        else:
+            may_win[is_lost] = False
+        return Pairs.of(may_win, np.asarray(~is_lost))
 
 
 def _reader(members: Members) -> Callable[[], Iterator[Predictions]]:
@@ -222,19 +211,6 @@ def _reader(members: Members) -> Callable[[], Iterator[Predictions]]:
         kept.extend(small)
 
     return read
-
-
-def _open_pairs(may_win: Array, must_win: Array, targets: Array, is_log: bool) -> Pairs:
-    """Rivals that may win against the true class but need not; none in rows where one must win."""
-    rows = np.arange(len(targets))
-    may_win[rows, targets] = False
-    is_lost = must_win.any(1)
-    if is_log:  # losses need every class
-        may_win[:] = True
-        may_win[rows, targets] = False
-    else:
-        may_win[is_lost] = False
-    return Pairs.of(may_win, np.asarray(~is_lost))
 
 
 def scale(probs: Array, is_log: bool) -> Array:

@@ -12,16 +12,17 @@ import numpy as np
 from ensemble.errors import SelectionError
 from ensemble.metrics import Metric
 from ensemble.predictions import Array, Predictions
+from ensemble.targets import Target
 
 
-def check_ranks(metric: Metric) -> None:
+def check_ranks(metric: Metric, target: Target) -> None:
     """Raises SelectionError where ranks would not be scored as what they are."""
     if metric.reads != "ranks":
         raise SelectionError(
             f"--average rank: {metric.name} reads more than the order of rows, only roc_auc does "
             "not\nuse --metric roc_auc, or --average arithmetic"
         )
-    if len(metric.classes) != 2:
+    if target == "class" and len(metric.classes) != 2:
         raise SelectionError(
             f"--average rank is for two classes, these are {len(metric.classes)}: the ranks of a "
             "row do not add up to 1\nuse --average arithmetic or geometric"
@@ -29,20 +30,30 @@ def check_ranks(metric: Metric) -> None:
 
 
 def reference_of(valid: Predictions) -> Array:
-    """The validation probabilities of the second class, sorted, (rows,); classes sorted by name."""
-    return np.sort(valid.canonical().probs[:, 1])
+    """The sorted validation probabilities that give ranks: `sorted_columns`, classes by name."""
+    return sorted_columns(valid.canonical())
+
+
+def sorted_columns(valid: Predictions) -> Array:
+    """The probabilities of the second class (rows,), or of each label (rows, labels), sorted."""
+    probs = valid.probs
+    return np.sort(probs[:, 1]) if valid.target == "class" else np.sort(probs, axis=0)
 
 
 def ranked(members: Iterable[tuple[Predictions, Array]]) -> Iterator[Predictions]:
     """Members with ranks in place of probabilities, each by its own reference."""
     for member, reference in members:
-        yield replace(member, probs=ranks(member.probs, reference), is_checked=True)
+        if member.target == "class":
+            of_second = ranks(member.probs[:, 1], reference)
+            probs = np.stack([1 - of_second, of_second], axis=1)
+        else:
+            columns = zip(member.probs.T, reference.T, strict=True)
+            probs = np.stack([ranks(column, of_valid) for column, of_valid in columns], axis=1)
+        yield replace(member, probs=probs, is_checked=True)
 
 
-def ranks(probs: Array, reference: Array) -> Array:
-    """The rank of each row of probs (rows, 2) among sorted probabilities of the second class."""
-    of_second = probs[:, 1]
-    below = np.searchsorted(reference, of_second, "left")
-    through = np.searchsorted(reference, of_second, "right")
-    shares = (below + through) / (2 * len(reference))
-    return np.stack([1 - shares, shares], axis=1)
+def ranks(column: Array, reference: Array) -> Array:
+    """The rank of each of a column (rows,) among sorted probabilities: the share below, ties half."""
+    below = np.searchsorted(reference, column, "left")
+    through = np.searchsorted(reference, column, "right")
+    return np.asarray((below + through) / (2 * len(reference)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from ensemble import metrics
 from ensemble.blending import estimate, intervals
-from ensemble.blending.answers import answer_all
+from ensemble.blending.answers import answers_of_folds
 from ensemble.blending.contributions import contributions, out_of_fold
 from ensemble.blending.cross_fit import (
     CONTRIBUTIONS,
@@ -16,15 +16,15 @@ from ensemble.blending.cross_fit import (
     LOSSES,
     Outcomes,
     cross_fit,
-    hits_and_losses,
 )
 from ensemble.blending.folds import N_FOLDS, N_REPEATS
+from ensemble.blending.in_sample import in_sample
 from ensemble.blending.options import Options
-from ensemble.blending.pool import Pool
+from ensemble.blending.pool import ClassPool, Pool
 from ensemble.blending.rules import Rules
-from ensemble.blending.scoring import ACCURACY, Scoring
-from ensemble.metrics import TIE, DecisionMetric, Interval
-from ensemble.metrics.decision import MOST_PROBABLE, Decision
+from ensemble.blending.scoring import Scoring
+from ensemble.metrics import DEFAULT_METRIC, TIE, AnswerMetric, Interval
+from ensemble.metrics.decision import Decision
 from ensemble.predictions import Array
 
 
@@ -33,17 +33,18 @@ class Rating:
     """A weighting: its cross-fitted and its in-sample scores, and its lead over the best member.
 
     score and fitted_score are by the metric; too_few says why its rows are too few for intervals,
-    whose ends are then NaN. difference is in the metric, positive if the weighting is better; the
+    whose ends are then NaN. accuracy and log_loss are None where rows do not have one class each.
+    difference is in the metric, positive if the weighting is better; the
     best member is cross-fitted too: chosen without the rows that score it.
     """
 
     name: str
     n_rows: int
     metric: str
-    accuracy: Interval
-    log_loss: Interval
-    fitted_accuracy: float
-    fitted_log_loss: float
+    accuracy: Interval | None
+    log_loss: Interval | None
+    fitted_accuracy: float | None
+    fitted_log_loss: float | None
     difference: Interval
     score: Interval
     fitted_score: float
@@ -140,7 +141,10 @@ def rate(
     if scoring is None:
         is_learned = options.decision == "learned"
         scoring = replace(
-            Scoring.named(options.metric or ACCURACY, pool.classes), is_decision_learned=is_learned
+            Scoring.named(
+                options.metric or DEFAULT_METRIC[pool.target], pool.classes, target=pool.target
+            ),
+            is_decision_learned=is_learned,
         )
     rules = Rules(pool, options, archs, scoring)
     weights = rules.fit(rules.fit_rows)
@@ -154,13 +158,13 @@ def rate(
     positions = {name: i for i, name in enumerate(rules.names)} | {"best": 1 + simplest}
     choices = {name: np.full((N_REPEATS, N_FOLDS), i) for i, name in enumerate(rules.names)}
     choices["best"] = estimate.chosen_without_fold(outcomes, kind, range(1, n_rules))
-    in_sample, smoothing, decisions = _in_sample(pool, weights, scoring)
+    fitted, smoothing, decisions = in_sample(pool, weights, scoring)
     rater = _Rater(pool, outcomes, scoring, seed)
     ratings = [
         rater.rating(
             name,
             choice,
-            in_sample[:, positions[name]],
+            fitted[:, positions[name]],
             None if smoothing is None else smoothing[positions[name]],
         )
         for name, choice in choices.items()
@@ -197,24 +201,27 @@ class _Rater:
         scored = self._scored(choice)
         kinds = range(len(scored))
         widths = [estimate.widening(outcomes, kind, choice) for kind in kinds]
-        accuracy = intervals.accuracy_interval(scored[HITS], widths[HITS], seed, groups)
-        log_loss = intervals.log_loss_interval(scored[LOSSES], widths[LOSSES], seed, groups)
         kind, metric = self.scoring.kind, self.scoring.metric
-        if kind == CONTRIBUTIONS:
+        accuracy: Interval | None = None
+        log_loss: Interval | None = None
+        if isinstance(self.pool, ClassPool):
+            accuracy = intervals.accuracy_interval(scored[HITS], widths[HITS], seed, groups)
+            log_loss = intervals.log_loss_interval(scored[LOSSES], widths[LOSSES], seed, groups)
+        if accuracy and log_loss and kind != CONTRIBUTIONS:
+            score = (accuracy, log_loss)[kind]
+        else:
             interval = metrics.interval_of(
                 metric, scored[kind], seed, groups, widths[kind], smoothing
             )
             score = self._known(interval)
-        else:
-            score = (accuracy, log_loss)[kind]
         return Rating(
             name=name,
             n_rows=len(self.pool.targets),
             metric=self.scoring.name,
             accuracy=accuracy,
             log_loss=log_loss,
-            fitted_accuracy=float(in_sample[HITS]),
-            fitted_log_loss=float(in_sample[LOSSES]),
+            fitted_accuracy=float(in_sample[HITS]) if accuracy else None,
+            fitted_log_loss=float(in_sample[LOSSES]) if log_loss else None,
             difference=self._known(self._lead(scored, choice)),
             score=score,
             fitted_score=float(in_sample[kind]),
@@ -231,19 +238,23 @@ class _Rater:
         scored = estimate.mean_outcomes(outcomes, choice)
         if metric is None or (choice == choice[:, :1]).all():
             return scored
-        if isinstance(metric, DecisionMetric):
-            assert outcomes.answers is not None
-            labels = estimate.of_choice(outcomes.answers.labels, choice, outcomes.folds)
+        answers = outcomes.answers
+        if isinstance(metric, AnswerMetric) and answers and answers.labels is not None:
+            labels = estimate.of_choice(answers.labels, choice, outcomes.folds)
             contributed = metric.contributions_of(labels, self.pool.targets)
             scored[CONTRIBUTIONS] = contributed.mean(0)
             return scored
         folds = np.arange(N_FOLDS)
-        of_repeats = [
-            contributions(self.pool, metric, fold_of, weights[None, folds, rules])[0]
-            for fold_of, weights, rules in zip(
-                outcomes.folds, outcomes.weights, choice, strict=False
-            )
-        ]
+        of_repeats = []
+        for repeat, (fold_of, rules) in enumerate(zip(outcomes.folds, choice, strict=False)):
+            weights = outcomes.weights[repeat][None, folds, rules]
+            if isinstance(metric, AnswerMetric) and answers:
+                by_fold = [answers.decisions[repeat][k][rule] for k, rule in enumerate(rules)]
+                (probs,) = out_of_fold(self.pool, fold_of, weights)
+                answered = answers_of_folds(by_fold, fold_of, probs)
+                of_repeats.append(metric.contributions_of(answered, self.pool.targets))
+            else:
+                of_repeats.append(contributions(self.pool, metric, fold_of, weights)[0])
         scored[CONTRIBUTIONS] = np.mean(of_repeats, axis=0)
         return scored
 
@@ -262,32 +273,4 @@ class _Rater:
 
     def _known(self, interval: Interval) -> Interval:
         """The interval; without its ends where the rows are too few."""
-        return Interval(interval.value, np.nan, np.nan) if self.too_few else interval
-
-
-def _in_sample(
-    pool: Pool, weights: Array, scoring: Scoring
-) -> tuple[Array, Array | None, tuple[Decision, ...]]:
-    """Scores on the rows that fitted the weights, (kinds, rules); what pseudo-rows change in the
-    metric of each rule's blend, (rules, 2); the rules' decisions.
-    """
-    blocks = [
-        hits_and_losses(pool, margins, np.arange(block.start, block.stop), weights)
-        for block, margins in pool.blocks()
-    ]
-    means = np.asarray(np.concatenate(blocks, axis=2).mean(2))
-    metric, targets = scoring.contributed, pool.targets
-    plain = (MOST_PROBABLE,) * len(weights)
-    if metric is None:
-        return means, None, plain
-    if isinstance(metric, DecisionMetric):
-        decisions, answers = answer_all(pool, scoring.learn, weights)
-        means[HITS] = (answers == targets).mean(1)
-        means = np.vstack([means, metric.values_of(answers, targets)])
-        return means, metric.smoothing_of(answers, targets), decisions
-    mixed = out_of_fold(pool, np.zeros(len(targets), int), weights[:, None])
-    of_blends = [
-        (metric.values(probs.T, targets), metric.smoothing(probs.T, targets)) for probs in mixed
-    ]
-    values, smoothing = zip(*of_blends, strict=True)
-    return np.vstack([means, values]), np.array(smoothing), plain
+        return interval.without_ends() if self.too_few else interval

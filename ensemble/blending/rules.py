@@ -5,14 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 
+from ensemble.blending.fit_rows import ClassRows, FitRows
 from ensemble.blending.options import Options
-from ensemble.blending.pool import MEMORY, FitRows, Pool
+from ensemble.blending.pool import MEMORY, ClassPool, Pool
 from ensemble.blending.scoring import ACCURACY, Scoring
-from ensemble.blending.weighting import Weighting, weightings
+from ensemble.blending.weighting import OF_CLASSES, Weighting, weightings
 from ensemble.errors import SelectionError
 from ensemble.predictions import Array
 
 BEST_MEMBER = "best member"
+_LESS_MEMORY = {
+    "class": "--metric log_loss needs less, --min-acc leaves out runs",
+    "labels": "--min-score leaves out runs",
+    "number": "--min-score leaves out runs",
+}
 
 
 class Rules:
@@ -40,26 +46,31 @@ class Rules:
             )
 
     def _missing(self, pool: Pool) -> str:
-        if "logloss" not in self.names:
-            return "logloss weights are the optimum of an arithmetic mean: --average arithmetic"
-        if "greedy" not in self.names:
-            is_accuracy = self.scoring.name == ACCURACY
-            n_bytes = pool.margin_bytes if is_accuracy else pool.score_bytes
-            return (
+        missing = []
+        if not isinstance(pool, ClassPool):
+            missing.append(f"{' and '.join(OF_CLASSES)} weights, which are about classes")
+        if self.options.is_log:
+            optimum = "logloss weights are the optimum of an arithmetic mean"
+            missing.append(f"{optimum}: --average arithmetic")
+        elif "greedy" not in self.names:
+            n_bytes = pool.score_bytes
+            if isinstance(pool, ClassPool) and self.scoring.name == ACCURACY:
+                n_bytes = pool.margin_bytes
+            missing.append(
                 f"greedy by {self.scoring.name} needs {n_bytes / 2**30:.1f} GiB, "
-                f"more than {MEMORY / 2**30:.1f}: "
-                "--metric log_loss needs less, --min-acc leaves out runs"
+                f"more than {MEMORY / 2**30:.1f}: {_LESS_MEMORY[pool.target]}"
             )
-        return ""
+        return "; ".join(missing)
 
     def fit(self, rows: FitRows) -> Array:
         """Weights by every rule fitted on these rows, (rules and the anchor, members)."""
-        n_members, n_rows = rows.hits.shape
+        n_members = rows.n_members
         weights = np.full((len(self.names) + 1, n_members), 1 / n_members)
-        if not n_rows:
+        if not len(rows.targets):
             return weights
         scores = self.scoring.member_scores(rows)
-        selected = list(self.options.selection.chosen(rows.accuracies, scores, self.archs))
+        accuracies = rows.accuracies if isinstance(rows, ClassRows) else None
+        selected = list(self.options.selection.chosen(accuracies, scores, self.archs))
         if not selected:
             selected = [int(np.argmax(scores))]
         best = selected[int(np.argmax(scores[selected]))]

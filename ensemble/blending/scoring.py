@@ -7,12 +7,13 @@ import numpy as np
 
 from ensemble.blending.contributions import member_values
 from ensemble.blending.cross_fit import CONTRIBUTIONS, HITS, LOSSES
-from ensemble.blending.decisions import Learn, learner, most_probable
-from ensemble.blending.pool import FitRows, Pool
+from ensemble.blending.decisions import Learn, learner, plain
+from ensemble.blending.fit_rows import ClassRows, FitRows
+from ensemble.blending.pool import Pool
 from ensemble.errors import MetricError, SelectionError
 from ensemble.metrics import (
     DEFAULT_METRIC,
-    DecisionMetric,
+    AnswerMetric,
     Metric,
     check_defined,
     metric_named,
@@ -24,6 +25,11 @@ from ensemble.runs import Run
 from ensemble.targets import Target
 
 ACCURACY, LOG_LOSS = "accuracy", "log_loss"
+OTHER_METRICS = {  # that all rows define
+    "class": "--metric log_loss or accuracy",
+    "labels": "--metric log_loss or f1_samples",
+    "number": "--metric rmse or mae",
+}
 SHOWN_K = 5  # of map@k and top_k_accuracy@k where the metric is another
 
 
@@ -31,11 +37,13 @@ SHOWN_K = 5  # of map@k and top_k_accuracy@k where the metric is another
 class Scoring:
     """A metric of the pool's classes. Scores are its values, negated where less is better.
 
-    is_decision_learned: whether decisions are learned where the metric reads them.
+    target is what the pool predicts; is_decision_learned: whether decisions are learned where the
+    metric reads them.
     """
 
     metric: Metric
     is_decision_learned: bool = False
+    target: Target = "class"
 
     @classmethod
     def named(
@@ -46,7 +54,7 @@ class Scoring:
         target: Target = "class",
     ) -> "Scoring":
         """By the metric's name. Raises MetricError."""
-        return cls(metric_named(name, classes, positive, target))
+        return cls(metric_named(name, classes, positive, target), target=target)
 
     @property
     def name(self) -> str:
@@ -61,24 +69,25 @@ class Scoring:
     @property
     def kind(self) -> int:
         """The outcomes that rules are rated by."""
-        return {ACCURACY: HITS, LOG_LOSS: LOSSES}.get(self.name, CONTRIBUTIONS)
+        of_class = {ACCURACY: HITS, LOG_LOSS: LOSSES} if self.target == "class" else {}
+        return of_class.get(self.name, CONTRIBUTIONS)
 
     @property
     def contributed(self) -> Metric | None:
-        """The metric if rows contribute to it, None for accuracy and log loss: hits and losses."""
+        """The metric if rows contribute to it, None for accuracy and log loss of one class."""
         return self.metric if self.kind == CONTRIBUTIONS else None
 
     @property
     def learns_decisions(self) -> bool:
         """Whether decisions are learned."""
-        return self.is_decision_learned and isinstance(self.metric, DecisionMetric)
+        return self.is_decision_learned and isinstance(self.metric, AnswerMetric)
 
     @property
     def learn(self) -> Learn:
         """What learns decisions from a blend's probabilities."""
-        if self.is_decision_learned and isinstance(self.metric, DecisionMetric):
-            return learner(self.metric)
-        return most_probable
+        if self.is_decision_learned and isinstance(self.metric, AnswerMetric):
+            return learner(self.metric, self.target)
+        return plain(self.target)
 
     def fit_rows(self, pool: Pool) -> FitRows:
         """All rows and members, with each member's value of the metric.
@@ -92,17 +101,15 @@ class Scoring:
         try:
             check_defined(self.metric, pool.targets)
         except MetricError as error:
-            raise SelectionError(
-                f"{error}\nuse --metric log_loss or accuracy, or validate on rows of several classes"
-            ) from None
+            several = ", or validate on rows of several classes"
+            instead = OTHER_METRICS[self.target] + (several if self.target == "class" else "")
+            raise SelectionError(f"{error}\nuse {instead}") from None
         return replace(rows, values=values)
 
     def member_values(self, rows: FitRows) -> Array:
         """The metric of each member on these rows, (members,); NaN where they do not define it."""
-        if self.kind == HITS:
-            return rows.accuracies
-        if self.kind == LOSSES:
-            return rows.log_losses
+        if isinstance(rows, ClassRows) and self.kind != CONTRIBUTIONS:
+            return rows.accuracies if self.kind == HITS else rows.log_losses
         assert rows.values is not None
         return rows.values
 
@@ -184,11 +191,11 @@ def all_values(
     probs is (rows, classes), answers (rows,) are what metrics that read decisions are computed
     from. f1 is listed where it was asked for or its positive class names itself.
     """
-    names = [name.replace("@k", f"@{SHOWN_K}") for name in metric_names()]
+    names = [name.replace("@k", f"@{SHOWN_K}") for name in metric_names(asked.target)]
     metrics = {asked.name: asked.metric}
     for name in names:
         try:
-            metrics.setdefault(name, metric_named(name, classes))
+            metrics.setdefault(name, metric_named(name, classes, target=asked.target))
         except MetricError:
             continue
     values = {name: _value(metric, probs, answers, targets) for name, metric in metrics.items()}
@@ -196,7 +203,7 @@ def all_values(
 
 
 def _value(metric: Metric, probs: Array, answers: Array, targets: Array) -> float:
-    if isinstance(metric, DecisionMetric):
+    if isinstance(metric, AnswerMetric):
         return float(metric.values_of(answers, targets))
     if metric.reads == "decisions":  # accuracy
         return float((answers == targets).mean())

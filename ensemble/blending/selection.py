@@ -9,7 +9,6 @@ import numpy as np
 from ensemble.errors import SelectionError
 from ensemble.predictions import Array
 from ensemble.runs import Run
-from ensemble.targets import IN_WORDS
 
 
 @dataclass(frozen=True)
@@ -49,16 +48,6 @@ def choose_group(runs: Sequence[Run], data: str | None = None) -> Group:
     )
 
 
-def check_target(runs: Sequence[Run]) -> None:
-    """Raises SelectionError for runs that predict anything but one class per image."""
-    for run in runs:
-        if run.data.target != "class":
-            raise SelectionError(
-                f"{run.id} predicts {IN_WORDS[run.data.target]}: that is not supported here yet\n"
-                f"`ens runs` lists the runs on {run.data.name} and how they score"
-            )
-
-
 def short_arch(arch: str) -> str:
     """The timm name without its weights tag."""
     return arch.split(".")[0]
@@ -77,15 +66,20 @@ class Selection:
     max_members: int = 0
     min_score: float = -np.inf
 
-    def chosen(self, accuracies: Array, scores: Array, archs: Sequence[str]) -> Mapping[int, str]:
+    def chosen(
+        self, accuracies: Array | None, scores: Array, archs: Sequence[str]
+    ) -> Mapping[int, str]:
         """The positions of the selected members, each with a reason.
 
         The reason is "" if the thresholds selected the member.
 
-        accuracies and scores are (members,), higher is better; ties go to the earlier member.
+        accuracies, if there are any, and scores are (members,), higher is better; ties go to the
+        earlier member.
         """
         order = np.argsort(-scores, kind="stable").tolist()
-        passes = (accuracies >= self.min_acc) & (scores >= self.min_score)
+        passes = scores >= self.min_score
+        if accuracies is not None:
+            passes &= accuracies >= self.min_acc
         reasons = {i: "" for i in order if passes[i]}
         if self.per_arch:
             for arch in sorted(set(archs)):

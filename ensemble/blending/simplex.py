@@ -41,6 +41,23 @@ def simplex_optimum(true: Array) -> tuple[Array, float]:
     return _not_worse_than_simple(true, weights, drift), gap
 
 
+def least_squares(errors: Array) -> Array:
+    """The weights (members,) whose mean of errors (members, rows) has the least sum of squares.
+
+    For errors of estimates of one truth: those of their weighted mean. Copies share a weight.
+    """
+    products = errors @ errors.T / errors.shape[1]
+    n_members, largest = len(errors), float(products.max())
+    if largest <= 0:
+        return np.full(n_members, 1 / n_members)
+    # the weights that sum to 1 are in proportion to the optimum of q · products · q / 2 - sum(q)
+    products /= largest
+    products[np.diag_indices(n_members)] += 1e-9
+    weights = _non_negative(products, np.ones(n_members), np.full(n_members, 1 / n_members))
+    weights = np.where(weights < _DUST * weights.max(), 0, weights)
+    return np.asarray(weights / weights.sum())
+
+
 def _step(true: Array, weights: Array, inverse: Array, drift: Array) -> Array:
     """The next weights, never worse than these."""
     scaled = true * inverse

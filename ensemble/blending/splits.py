@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.blending.compare import Side, beside, matching, scoring_of_sides
-from ensemble.blending.scoring import Scoring
-from ensemble.blending.selection import check_target
+from ensemble.blending.scoring import OTHER_METRICS, Scoring
 from ensemble.errors import MismatchError, SelectionError
 from ensemble.metrics import TIE, Interval, Metric
 from ensemble.predictions import Array, aligned
@@ -135,7 +134,7 @@ def missing_lines(first: SplitRuns, second: SplitRuns) -> list[str]:
 def compare_splits(
     first: SplitRuns, second: SplitRuns, metric: str | None = None, positive: str | None = None
 ) -> tuple[list[SplitDifference], str]:
-    """The differences by the metric, accuracy and log loss over the common splits, and a note.
+    """The differences by the metrics of `beside` over the common splits, and a note.
 
     Raises SelectionError, MismatchError, DamagedError, MetricError.
     """
@@ -150,7 +149,6 @@ def compare_splits(
         Side(side.recipe, tuple(run for seed in common for run in side.by_split[seed]))
         for side in (first, second)
     ]
-    check_target([run for side in sides for run in side.runs])
     scoring, note = scoring_of_sides(sides, metric, positive)
     units = [
         unit
@@ -222,7 +220,7 @@ def _scores(probs: Array, targets: Array, scoring: Scoring, run_id: str) -> Arra
     if np.isnan(scores).any():
         raise SelectionError(
             f"--metric {scoring.name}: the validation rows of {run_id} do not define it\n"
-            "use --metric log_loss or accuracy"
+            f"use {OTHER_METRICS[scoring.target]}"
         )
     return np.array(scores)
 

@@ -1,9 +1,11 @@
 """Weights from validation results: one function per rule, each non-negative and summing to 1."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from ensemble.blending.fit_rows import ClassRows, FitRows
 from ensemble.blending.greedy import (
     AccuracyObjective,
     GeometricObjective,
@@ -11,15 +13,21 @@ from ensemble.blending.greedy import (
     Objective,
     greedy_weights,
 )
-from ensemble.blending.objectives import AreaObjective, DecisionObjective, RankObjective
-from ensemble.blending.pool import FitRows
-from ensemble.blending.simplex import simplex_optimum
+from ensemble.blending.objectives import (
+    AreaObjective,
+    DecisionObjective,
+    MetricObjective,
+    RankObjective,
+)
+from ensemble.blending.simplex import least_squares, simplex_optimum
 from ensemble.metrics import DecisionMetric, Metric
 from ensemble.predictions import Array
 
 Weighting = Callable[[FitRows], Array]
 
-CHOICES = ("accuracy", "equal", "logodds", "greedy", "logloss", "best")
+CHOICES = ("accuracy", "equal", "logodds", "greedy", "logloss", "rmse", "best")
+OF_CLASSES = ("accuracy", "logodds")  # weightings that need one class per row
+_MOST_CELLS = 200_000  # labels of rows that the weights of the least log loss are found on
 
 
 def equal_weights(rows: FitRows) -> Array:
@@ -27,12 +35,12 @@ def equal_weights(rows: FitRows) -> Array:
     return np.full(rows.n_members, 1 / rows.n_members)
 
 
-def accuracy_weights(rows: FitRows) -> Array:
+def accuracy_weights(rows: ClassRows) -> Array:
     """In proportion to accuracy; equal if no member is ever right."""
     return _in_proportion(rows.accuracies)
 
 
-def logodds_weights(rows: FitRows) -> Array:
+def logodds_weights(rows: ClassRows) -> Array:
     """log(a / (1 - a)) + log(C - 1), at least 0, with a = (hits + 0.5) / (n + 1).
 
     As in SAMME (Zhu et al., 2009).
@@ -43,23 +51,38 @@ def logodds_weights(rows: FitRows) -> Array:
     return _in_proportion(np.maximum(logodds, 0))
 
 
-def logloss_weights(rows: FitRows) -> Array:
+def logloss_weights(rows: ClassRows) -> Array:
     """The arithmetic mean with the least log loss."""
     return simplex_optimum(rows.true)[0]
 
 
-def greedy_accuracy_weights(rows: FitRows) -> Array:
+def label_logloss_weights(rows: FitRows) -> Array:
+    """The arithmetic mean with the least log loss of labels, each label of each row a case."""
+    assert rows.scores is not None
+    every = -(-rows.targets.size // _MOST_CELLS)
+    scores, is_true = rows.scores[:, :, ::every], rows.targets[::every].T == 1
+    of_truth = np.where(is_true, scores, 1 - scores)
+    return simplex_optimum(of_truth.reshape(rows.n_members, -1))[0]
+
+
+def rmse_weights(rows: FitRows) -> Array:
+    """The arithmetic mean with the least squared error (Breiman, "Stacked regressions", 1996)."""
+    assert rows.scores is not None
+    return least_squares(rows.scores[:, 0] - rows.targets)
+
+
+def greedy_accuracy_weights(rows: ClassRows) -> Array:
     """Greedy selection by accuracy."""
     assert rows.margins is not None
     return greedy_weights(AccuracyObjective(rows.margins), rows.n_members)
 
 
-def greedy_logloss_weights(rows: FitRows) -> Array:
+def greedy_logloss_weights(rows: ClassRows) -> Array:
     """Greedy selection by the log loss of the arithmetic mean."""
     return greedy_weights(LogLossObjective(rows.true), rows.n_members)
 
 
-def greedy_geometric_weights(rows: FitRows) -> Array:
+def greedy_geometric_weights(rows: ClassRows) -> Array:
     """Greedy selection by the log loss of the geometric mean."""
     assert rows.margins is not None
     return greedy_weights(GeometricObjective(rows.margins), rows.n_members)
@@ -74,20 +97,34 @@ def greedy_weighting(metric: Metric, is_log: bool) -> Weighting:
             objective = DecisionObjective(metric, rows)
         elif metric.reads == "ranks":
             objective = AreaObjective(metric, rows, is_log)
-        else:
+        elif isinstance(rows, ClassRows):
             objective = RankObjective(metric, rows, is_log)
+        else:
+            objective = MetricObjective(metric, rows, is_log)
         return greedy_weights(objective, rows.n_members)
 
     return weights
 
 
 def weightings(metric: Metric, is_log: bool, rows: FitRows) -> dict[str, Weighting]:
-    """The available rules, simplest first; rows are all rows.
+    """The available rules, simplest first; rows are all rows."""
+    if isinstance(rows, ClassRows):
+        return _of_classes(metric, is_log, rows)
+    rules: dict[str, Weighting] = {"equal": equal_weights}
+    if rows.scores is not None:
+        is_number = rows.targets.ndim == 1
+        optimum = {"rmse": rmse_weights} if is_number else {"logloss": label_logloss_weights}
+        rules |= {**optimum, "greedy": greedy_weighting(metric, is_log)}
+    return rules
+
+
+def _of_classes(metric: Metric, is_log: bool, rows: ClassRows) -> dict[str, Any]:
+    """The rules for rows of one class each, which are fitted on such rows.
 
     logloss is the optimum of an arithmetic mean; greedy needs the margins or the scores, except for
     the log loss of arithmetic means.
     """
-    rules: dict[str, Weighting] = {
+    rules: dict[str, Any] = {
         "equal": equal_weights,
         "accuracy": accuracy_weights,
         "logodds": logodds_weights,

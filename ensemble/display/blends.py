@@ -5,9 +5,10 @@ from dataclasses import asdict
 from typing import Any
 
 from ensemble.blending import Blend, Member
-from ensemble.blending.blend import TestScores
 from ensemble.blending.rating import Rating
+from ensemble.blending.test_set import TestScores
 from ensemble.display.text import count, escape, out, percent, say, table, warn_suspicious
+from ensemble.metrics.decision import PLAIN
 from ensemble.numbers import difference, in_metric, interval_in_metric, metric_in_words, unit
 from ensemble.submission import Submission
 
@@ -66,10 +67,12 @@ def _refits(blend: Blend) -> None:
 
 def _members(blend: Blend) -> None:
     metric, gains = blend.valid.metric, blend.gains
-    has_column = metric not in ("accuracy", "log_loss")
+    is_class = blend.target == "class"
+    has_column = not is_class or metric not in ("accuracy", "log_loss")
     shown = table("", "member", "why")
     scores = [f"valid {metric}"] if has_column else []
-    columns = (*scores, "valid accuracy", "weight", f"contribution, {unit(metric)}")
+    scores += ["valid accuracy"] if is_class else []
+    columns = (*scores, "weight", f"contribution, {unit(metric)}")
     for name in (*columns, "differs from others"):
         shown.add_column(name, justify="right", no_wrap=True)
     for member in blend.members:
@@ -78,7 +81,7 @@ def _members(blend: Blend) -> None:
             escape(member.run.id),
             escape(member.reason or _threshold(blend)),
             *([by_metric] if has_column else []),
-            percent(member.run.scores.accuracy),
+            *([percent(member.run.scores.accuracy)] if is_class else []),
             f"{member.weight:.4f}",
             _gain(gains[member.run.id], blend),
             _mean_disagreement(member, blend),
@@ -86,16 +89,32 @@ def _members(blend: Blend) -> None:
     out.print(shown)
     for run in blend.unused_runs:
         added = f"would have added {_gain(gains[run.id], blend)} {unit(metric)}"
-        by_metric = f"{metric} {in_metric(blend.run_scores[run.id], metric)}, "
-        accuracy = percent(run.scores.accuracy)
-        say(f"left out: {run.id} at {by_metric if has_column else ''}{accuracy}, {added}")
+        by_metric = f"{metric} {in_metric(blend.run_scores[run.id], metric)}"
+        levels = [by_metric] if has_column else []
+        levels += [percent(run.scores.accuracy)] if is_class else []
+        say(f"left out: {run.id} at {', '.join(levels)}, {added}")
     if len(blend.members) > 1:
-        run_a, run_b = blend.most_similar
-        say(
-            f"most similar: {run_a} and {run_b} differ on "
-            f"{percent(blend.disagreement(run_a, run_b))} of the rows "
-            f"and are both wrong on {percent(blend.double_fault(run_a, run_b))}"
-        )
+        _most_similar(blend)
+
+
+def _most_similar(blend: Blend) -> None:
+    run_a, run_b = blend.most_similar
+    differing = _difference_of(blend, blend.disagreement(run_a, run_b))
+    both_wrong = blend.double_fault(run_a, run_b)
+    if both_wrong is None:
+        by = f"by {differing} (root of the mean squared difference)"
+        say(f"most similar: {run_a} and {run_b} differ {by}")
+        return
+    noun = "rows" if blend.target == "class" else "labels of all rows"
+    say(
+        f"most similar: {run_a} and {run_b} differ on {differing} of the {noun} "
+        f"and are both wrong on {percent(both_wrong)}"
+    )
+
+
+def _difference_of(blend: Blend, disagreement: float) -> str:
+    """A share of rows or labels, or how far values are apart."""
+    return f"{disagreement:.4g}" if blend.target == "number" else percent(disagreement)
 
 
 def _threshold(blend: Blend) -> str:
@@ -113,7 +132,7 @@ def _mean_disagreement(member: Member, blend: Blend) -> str:
     if not rest:
         return "–"
     shares = [blend.disagreement(member.run.id, run_id) for run_id in rest]
-    return percent(sum(shares) / len(shares))
+    return _difference_of(blend, sum(shares) / len(shares))
 
 
 def _gain(gain: float, blend: Blend) -> str:
@@ -123,7 +142,8 @@ def _gain(gain: float, blend: Blend) -> str:
 def _weightings(blend: Blend) -> None:
     metric = blend.valid.metric
     name_of_metric = metric_in_words(metric)
-    beside = [name for name in ("accuracy", "log_loss") if name != metric]
+    of_classes = ("accuracy", "log_loss") if blend.target == "class" else ()
+    beside = [name for name in of_classes if name != metric]
     shown = table("", "weights")
     columns = [f"cross-fitted {name_of_metric}", *map(metric_in_words, beside)]
     for name in (*columns, f"in-sample {name_of_metric}", "optimism"):
@@ -145,13 +165,16 @@ def _weightings(blend: Blend) -> None:
 def _beside(rating: Rating, metric: str, has_interval: bool) -> str:
     """Accuracy or log loss beside the metric; without its interval where both are shown."""
     score = rating.accuracy if metric == "accuracy" else rating.log_loss
+    assert score is not None  # rows of one class each have both
     return interval_in_metric(score, metric) if has_interval else in_metric(score.value, metric)
 
 
 def _calibration(blend: Blend) -> None:
     calibrated = blend.calibrated
     if calibrated is None:
-        say("ranks are averaged; accuracy and log loss are those of the mean of probabilities")
+        also = "; accuracy and log loss are those of the mean of probabilities"
+        if blend.options.is_rank:
+            say(f"ranks are averaged{also if blend.target == 'class' else ''}")
         return
     calibration, before, after = calibrated.calibration, calibrated.before, calibrated.after
     losses = f"log loss {before.log_loss:.4f} → {after.log_loss:.4f}"
@@ -192,7 +215,7 @@ def _decision(blend: Blend) -> None:
     decision = blend.mixture.decision
     if not blend.is_decision_learned:
         return
-    if decision.rule == "most probable":
+    if decision == PLAIN[blend.target]:
         gains = "a learned decision gains less than one standard error"
         say(f"decision: {decision.words}; {gains}")
     else:
@@ -221,7 +244,7 @@ def show_submission(submission: Submission) -> None:
     if submission.is_decision_unused:
         say(
             "the CSV asks for probabilities, which the decision does not change; "
-            "--decision plain scores the most probable class"
+            f"--decision plain scores {PLAIN[shape.target].words}"
         )
     for row in submission.examples:
         say(f"  {row}")
@@ -244,7 +267,7 @@ def sentence(scores: TestScores, noun: str) -> str:
 
     `blend 98.9 % (97.2–99.6) on 360 test digits; best single 98.3 %; not distinguishable at n=360`
     """
-    if scores.metric != "accuracy":
+    if scores.metric != "accuracy" or scores.accuracy is None:
         return (
             f"blend {scores.metric} {interval_in_metric(scores.score, scores.metric)} "
             f"on {scores.n_rows:,} {noun}; "
@@ -290,9 +313,11 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
         "table": [rating.as_dict() for rating in blend.table],
         "gain": {run: None if math.isnan(gain) else gain for run, gain in blend.gains.items()},
         "disagreement": blend.diversity.disagreement.tolist(),
-        "double_fault": blend.diversity.double_fault.tolist(),
+        "double_fault": None
+        if blend.diversity.double_fault is None
+        else blend.diversity.double_fault.tolist(),
         "calibration": asdict(blend.calibrated) if blend.calibrated else None,
-        "test": asdict(blend.test) if blend.test else None,
+        "test": blend.test.as_dict() if blend.test else None,
         "submission": str(submission.path) if submission else None,
         "answer": submission.shape.answer if submission else None,
         "rows": list(submission.examples) if submission else [],

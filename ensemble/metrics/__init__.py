@@ -11,8 +11,14 @@ from ensemble.metrics.intervals import (
     score_of,
     wilson,
 )
-from ensemble.metrics.lookup import DEFAULT_METRIC, check_defined, metric_named, metric_names
-from ensemble.metrics.metric import DecisionMetric, Metric, Reads, Rule
+from ensemble.metrics.lookup import (
+    DEFAULT_METRIC,
+    check_defined,
+    metric_named,
+    metric_names,
+    metric_of_any_target,
+)
+from ensemble.metrics.metric import AnswerMetric, DecisionMetric, Metric, Reads, Rule
 from ensemble.metrics.rows import (
     FLOOR,
     TIE,
@@ -33,6 +39,7 @@ __all__ = [
     "DEFAULT_METRIC",
     "FLOOR",
     "TIE",
+    "AnswerMetric",
     "Array",
     "Baselines",
     "ClassScore",
@@ -54,6 +61,7 @@ __all__ = [
     "losses",
     "metric_named",
     "metric_names",
+    "metric_of_any_target",
     "paired_difference",
     "per_class",
     "predicted",

@@ -4,12 +4,14 @@ A decision is learned by `ensemble/blending/decisions.py`, stored in a submissio
 applied to the blend's probabilities before any calibration.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from ensemble.metrics.rows import FLOOR, Array, predicted
+from ensemble.metrics.rows import FLOOR, TIE, Array, predicted
+from ensemble.targets import Target
 
 LEAST_POWER = 0.05
 
@@ -118,8 +120,76 @@ class ExpectedGain:
         return f"the class of the highest expected gain: {heaviest!r} counts {ratio:.3g} times {lightest!r}"
 
 
-Decision = MostProbable | CutPoints | Threshold | ExpectedGain
+@dataclass(frozen=True)
+class LabelThreshold:
+    """Each label whose probability is above the threshold; equal, within rounding, is not above."""
+
+    threshold: float = 0.5
+    rule: Literal["label threshold"] = "label threshold"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.threshold < 1:
+            raise ValueError("a threshold lies between 0 and 1")
+
+    def apply(self, probs: Array) -> Array:
+        """The answers of 0 and 1, of the shape of probs (..., labels)."""
+        return np.asarray(probs > self.threshold + TIE).astype(np.uint8)
+
+    @property
+    def words(self) -> str:
+        """The decision in a few words."""
+        return f"each label above a probability of {self.threshold:.3g}"
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """The predicted value as it is."""
+
+    rule: Literal["unchanged"] = "unchanged"
+
+    def apply(self, probs: Array) -> Array:
+        """The answers, values (..., 1)."""
+        return probs
+
+    @property
+    def words(self) -> str:
+        """The decision in a few words."""
+        return "the values as they are"
+
+
+@dataclass(frozen=True)
+class GradeCuts:
+    """The whole number that a value falls into: as many above the lowest as cut points are reached."""
+
+    lowest: int
+    cuts: tuple[float, ...]
+    rule: Literal["grade cuts"] = "grade cuts"
+
+    def __post_init__(self) -> None:
+        if _falls(self.cuts):
+            raise ValueError("cut points rise")
+
+    def apply(self, probs: Array) -> Array:
+        """The answers, whole numbers as float64, of values (..., 1)."""
+        values = np.clip(probs.astype(np.float64), self.lowest, self.lowest + len(self.cuts))
+        steps = np.searchsorted(self.cuts, values, side="right")
+        return np.asarray(steps + float(self.lowest))
+
+    @property
+    def words(self) -> str:
+        """The decision in a few words."""
+        return f"whole numbers from {self.lowest} on, cut at {_listed(self.cuts)}"
+
+
+Decision = (
+    MostProbable | CutPoints | Threshold | ExpectedGain | LabelThreshold | Unchanged | GradeCuts
+)
 MOST_PROBABLE = MostProbable()
+PLAIN: Mapping[Target, Decision] = {
+    "class": MOST_PROBABLE,
+    "labels": LabelThreshold(),
+    "number": Unchanged(),
+}
 
 
 def expected_steps(probs: Array, steps: tuple[int, ...]) -> Array:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ensemble.metrics.additive import Additive
 from ensemble.metrics.kappa import chance_distances, kappas_of, mean_distances
-from ensemble.metrics.metric import Metric
+from ensemble.metrics.metric import ColumnMetric, Metric
 from ensemble.metrics.rows import Array
 
 
@@ -43,7 +43,7 @@ class RootMeanSquare(Metric):
 
 
 @dataclass(frozen=True)
-class GradeKappa(Metric):
+class GradeKappa(ColumnMetric):
     """The quadratic kappa of grades that are whole numbers; values are rounded, halves to even.
 
     scikit-learn's `cohen_kappa_score(weights="quadratic")` with every whole number from the lowest

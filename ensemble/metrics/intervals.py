@@ -22,6 +22,10 @@ class Interval:
     low: float
     high: float
 
+    def without_ends(self) -> "Interval":
+        """The same value, its ends unknown: NaN."""
+        return Interval(self.value, np.nan, np.nan)
+
     def widened(self, times: float) -> "Interval":
         """The same value with both ends this many times as far from it."""
         return Interval(

@@ -10,7 +10,7 @@ import numpy as np
 
 from ensemble.metrics.additive import Additive
 from ensemble.metrics.confusion import FEWEST, _f1_of_share, _pseudo_rows
-from ensemble.metrics.metric import Metric, Rule, few_of_a_class
+from ensemble.metrics.metric import ColumnMetric, Metric, Rule, few_of_a_class
 from ensemble.metrics.rows import FLOOR, Array, given_labels, ranked
 
 _RULE: Rule = "effective rows"
@@ -67,7 +67,12 @@ class AveragePrecision:
 
 
 @dataclass(frozen=True)
-class LabelF1(Metric):
+class MeanOfAnswers(Additive, ColumnMetric):
+    """The mean of a score of each row's labels."""
+
+
+@dataclass(frozen=True)
+class LabelF1(ColumnMetric):
     """The mean F1 of all labels, or with is_micro the F1 of all their cells together.
 
     A label that no row has and none is given has an F1 of 0, as in scikit-learn.
@@ -140,7 +145,7 @@ class _Cells:
 
 def exact_match_metric(name: str, classes: tuple[str, ...]) -> Metric:
     """The share of rows whose labels are all right: scikit-learn's accuracy, the subset accuracy."""
-    return Additive(name, classes, True, "decisions", (0.0, 1.0), "share", exact_matches)
+    return MeanOfAnswers(name, classes, True, "decisions", (0.0, 1.0), "share", exact_matches)
 
 
 def binary_log_loss_metric(name: str, classes: tuple[str, ...]) -> Metric:
@@ -151,7 +156,7 @@ def binary_log_loss_metric(name: str, classes: tuple[str, ...]) -> Metric:
 
 def sample_f_metric(name: str, classes: tuple[str, ...], beta: float) -> Metric:
     """The mean F score of rows."""
-    return Additive(name, classes, True, "decisions", (0.0, 1.0), _RULE, SampleF(beta))
+    return MeanOfAnswers(name, classes, True, "decisions", (0.0, 1.0), _RULE, SampleF(beta))
 
 
 def average_precision_metric(name: str, classes: tuple[str, ...], k: int) -> Metric:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -31,6 +32,11 @@ from ensemble.metrics.ranking import label_auc_metric, roc_auc_metric
 from ensemble.targets import IN_WORDS, TARGETS, Array, Target
 
 _AT_K = re.compile(r"(\w+)@([1-9][0-9]{0,5})", re.ASCII)
+_ANY_COLUMNS: dict[Target, tuple[str, ...]] = {
+    "class": ("0", "1"),
+    "labels": ("0", "1"),
+    "number": ("0",),
+}
 _RULE: Rule = "effective rows"
 _SHOWN = 5  # classes that a message lists
 
@@ -57,6 +63,17 @@ def metric_named(
     if name not in _BUILDERS[target]:
         raise MetricError(_unknown(name, target))
     return _BUILDERS[target][name](name, columns, positive)
+
+
+def metric_of_any_target(name: str) -> Metric:
+    """The metric of this name for made-up columns, of the first target that has it.
+
+    Its direction and bounds are the same for all targets. Raises MetricError.
+    """
+    for target, columns in _ANY_COLUMNS.items():
+        with suppress(MetricError):
+            return metric_named(name, columns, target=target)
+    raise MetricError(_unknown(name, "class"))
 
 
 def check_defined(metric: Metric, targets: Array) -> None:

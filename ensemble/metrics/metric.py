@@ -63,11 +63,11 @@ class Metric(ABC):
 
 
 @dataclass(frozen=True)
-class DecisionMetric(Metric):
-    """A metric of the table of true and answered classes.
+class AnswerMetric(Metric):
+    """A metric of answers: what a decision (ensemble/metrics/decision.py) makes of predictions.
 
-    Of probabilities it is the metric of the most probable classes. answers are positions of
-    classes, (..., rows).
+    answers are positions of classes (..., rows); labels of 0 and 1, or values, (..., rows,
+    classes).
     """
 
     @abstractmethod
@@ -81,6 +81,31 @@ class DecisionMetric(Metric):
     @abstractmethod
     def smoothing_of(self, answers: Array, targets: Array) -> Array:
         """What a few pseudo-rows would change under these answers, (..., 2)."""
+
+
+@dataclass(frozen=True)
+class ColumnMetric(AnswerMetric):
+    """A metric of labels or of a value, whose answers stand for predictions."""
+
+    def values_of(self, answers: Array, targets: Array) -> Array:
+        """The value of answers (..., rows, classes), (...,)."""
+        return self.values(answers, targets)
+
+    def contributions_of(self, answers: Array, targets: Array) -> Array:
+        """Each row's contribution under these answers, (..., rows)."""
+        return self.contributions(answers, targets)
+
+    def smoothing_of(self, answers: Array, targets: Array) -> Array:
+        """What a few pseudo-rows would change under these answers, (..., 2)."""
+        return self.smoothing(answers, targets)
+
+
+@dataclass(frozen=True)
+class DecisionMetric(AnswerMetric):
+    """A metric of the table of true and answered classes.
+
+    Of probabilities it is the metric of the most probable classes.
+    """
 
     @abstractmethod
     def values_of_tables(self, tables: Array) -> Array:

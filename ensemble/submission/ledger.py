@@ -23,7 +23,8 @@ class Entry(BaseModel):
     """One upload; file and manifest are beside the ledger.
 
     Scores are cross-fitted, with their 95 % intervals; score is by the metric where that is neither
-    accuracy nor log loss, without ends where the rows were too few for an interval.
+    accuracy nor log loss of one class per image, without ends where the rows were too few for an
+    interval. Accuracy and log loss are those of one class per image.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
@@ -37,12 +38,12 @@ class Entry(BaseModel):
     data: str
     members: int
     metric: str
-    accuracy: float
-    accuracy_low: float
-    accuracy_high: float
-    log_loss: float
-    log_loss_low: float
-    log_loss_high: float
+    accuracy: float | None = None
+    accuracy_low: float | None = None
+    accuracy_high: float | None = None
+    log_loss: float | None = None
+    log_loss_low: float | None = None
+    log_loss_high: float | None = None
     score: float | None = None
     score_low: float | None = None
     score_high: float | None = None
@@ -53,7 +54,8 @@ class Entry(BaseModel):
 
     def scored_by(self, metric: str) -> Interval | None:
         """The cross-fitted accuracy, log loss or own metric; None for a metric of other uploads."""
-        name = metric if metric in ("accuracy", "log_loss") else "score"
+        is_of_classes = metric in ("accuracy", "log_loss") and self.score is None
+        name = metric if is_of_classes else "score"
         ends = [getattr(self, name + suffix) for suffix in ("", "_low", "_high")]
         if ends[0] is None or (name == "score" and metric != self.metric):
             return None

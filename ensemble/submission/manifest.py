@@ -18,13 +18,7 @@ from ensemble.blending.calibration import Calibration
 from ensemble.blending.mixture import Mixture
 from ensemble.errors import DamagedError, RunError, SelectionError, SubmissionError
 from ensemble.files import sha256
-from ensemble.metrics.decision import (
-    MOST_PROBABLE,
-    CutPoints,
-    ExpectedGain,
-    MostProbable,
-    Threshold,
-)
+from ensemble.metrics.decision import MOST_PROBABLE, Decision
 from ensemble.runs import Run, RunStore
 from ensemble.submission.sample import Sample
 from ensemble.submission.shape import Meaning
@@ -101,9 +95,7 @@ class _StoredManifest(_Stored):
     sample_submission: _StoredSample | None
     csv_sha256: str
     refits: bool = False
-    decision: MostProbable | CutPoints | Threshold | ExpectedGain = Field(
-        MOST_PROBABLE, discriminator="rule"
-    )
+    decision: Decision = Field(MOST_PROBABLE, discriminator="rule")
     answer: str | None = None
     metric: str | None = None
     positive: str | None = None
@@ -144,7 +136,7 @@ def manifest_content(
             "in_sample": blend.in_sample,
             "table": [rating.as_dict() for rating in blend.table],
             "calibrated": asdict(blend.calibrated) if blend.calibrated else None,
-            "test": asdict(blend.test) if blend.test else None,
+            "test": blend.test.as_dict() if blend.test else None,
         },
         "unreadable_test_images": list(unreadable),
         "versions": _versions(),

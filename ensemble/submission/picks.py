@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ensemble.metrics import Interval
+from ensemble.metrics import Interval, metric_of_any_target
 from ensemble.numbers import metric_in_words
 from ensemble.submission.answers import answers, share_differing
 from ensemble.submission.ledger import FAILED, Entry, Ledger
@@ -27,7 +27,7 @@ def final_picks(ledger: Ledger, entries: Sequence[Entry]) -> list[Pick]:
     if not candidates:
         return []
     metric = entries[-1].metric
-    sign = 1 if metric == "log_loss" else -1
+    sign = -1 if metric_of_any_target(metric).is_higher_better else 1
     scores = {entry.sha256: entry.scored_by(metric) for entry in candidates}
     scored = [(score, entry) for entry in candidates if (score := scores[entry.sha256])]
     if not scored:

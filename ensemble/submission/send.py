@@ -45,14 +45,14 @@ def new_entry(verified: Verified, slug: str, message: str) -> Entry:
             message=message or f"{verified.path.stem}: {summary}",
             **_score_columns("accuracy", scores["accuracy"]),
             **_score_columns("log_loss", scores["log_loss"]),
-            **({} if metric in scores else _score_columns("score", by_metric)),
+            **({} if scores.get(metric) else _score_columns("score", by_metric)),
         )
     except (KeyError, TypeError, ValueError):
         raise SubmissionError(f"{manifest.path}: has no scores; run `ens blend` again") from None
 
 
 def _score_columns(metric: str, score: Any) -> dict[str, Any]:
-    return {metric + suffix: score[key] for suffix, key in BOUNDS.items()}
+    return {metric + suffix: score[key] for suffix, key in BOUNDS.items()} if score else {}
 
 
 def unrecorded_uploads(api: Any, entry: Entry, ledger: Ledger) -> list[str]:

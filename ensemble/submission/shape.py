@@ -11,7 +11,7 @@ from ensemble.blending.mixture import Answered
 from ensemble.dataset.filenames import same_form
 from ensemble.dataset.match import Names
 from ensemble.errors import SubmissionError
-from ensemble.metrics import given_labels, ranked
+from ensemble.metrics import ranked
 from ensemble.predictions import Array, Predictions
 from ensemble.submission.answer import answer_of, answer_without_sample
 from ensemble.submission.choices import (
@@ -196,9 +196,9 @@ def cells(shape: Shape, answered: Answered, rows: Sequence[int]) -> list[list[st
     predictions = answered.predictions
     probs, classes = predictions.probs[list(rows)], predictions.classes
     if shape.answer == VALUES:
-        return [[_text(amount)] for amount in probs[:, 0].tolist()]
+        return [[_text(amount)] for amount in answered.answers[list(rows), 0].tolist()]
     if shape.answer == LABELS:
-        return label_cells(shape, classes, given_labels(probs))
+        return label_cells(shape, classes, answered.answers[list(rows)])
     if shape.listing:
         by_name = _by_name(classes)
         best = ranked(probs[:, by_name])[:, : shape.listing.k].tolist()

@@ -37,12 +37,13 @@ class PreviousSubmission:
 
 
 def previous_submission(folder: Path, **fields: str) -> PreviousSubmission | None:
-    """The newest upload with these fields (data or competition) whose file is unchanged.
+    """The newest upload with these fields (data or competition) whose file is unchanged, None
+    where it is not about one class per image.
 
     Raises SubmissionError.
     """
     entry = Ledger(folder).last_unchanged(**fields)
-    if entry is None:
+    if entry is None or entry.accuracy is None:
         return None
     text = (folder / entry.file).read_text(encoding="utf-8")
     return PreviousSubmission(entry.file, answers(text), entry.accuracy)
@@ -54,12 +55,12 @@ def suspicions(
     predictions: Predictions,
     csv_text: str,
     answer: str,
-    accuracy: float,
+    accuracy: float | None,
     previous: PreviousSubmission | None,
 ) -> list[str]:
     """Warnings about a blend's CSV with cells of this answer, in words.
 
-    accuracy is the blend's cross-fitted one.
+    accuracy is the blend's cross-fitted one, None where images do not have one class each.
     Labels and numbers are compared with those on validation alone; lists of classes not with the
     previous submission: how often two lists agree says little.
     """
@@ -71,7 +72,7 @@ def suspicions(
     if predictions.target == "class":
         members = {run_id: runs[run_id] for run_id in mixture.weights}
         warnings.append(_disagreeing_member(members, mixture.of_refits))
-    if predictions.target == "class" and answer != TOP_K and previous:
+    if accuracy is not None and answer != TOP_K and previous:
         warnings.append(_unlike_previous(answers(csv_text), accuracy, previous))
     return [warning for warning in warnings if warning]
 

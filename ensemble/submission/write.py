@@ -14,7 +14,7 @@ from ensemble.blending.mixture import Answered
 from ensemble.dataset.filenames import is_sample
 from ensemble.errors import SubmissionError
 from ensemble.files import not_written, write_text
-from ensemble.metrics.decision import MOST_PROBABLE
+from ensemble.metrics.decision import PLAIN
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
 from ensemble.submission.choices import POSITIVE, PROBABILITIES
@@ -97,7 +97,7 @@ def write_submission(
     n_unused = len(predictions.ids) - len(shape.ids)
     images = [str(predictions.ids[row]) for row in rows[:N_EXAMPLES]]
     examples = rows_in_words(path, shape, images)
-    is_learned = blend.mixture.decision != MOST_PROBABLE
+    is_learned = blend.mixture.decision != PLAIN[blend.target]
     return Submission(
         path,
         manifest,
@@ -192,7 +192,7 @@ def _warnings(
     except SubmissionError as error:
         ledger_problems.append(f"not compared with the last submission: {error}")
     runs = {member.run.id: member.run for member in blend.members}
-    accuracy = blend.valid.accuracy.value
+    accuracy = blend.valid.accuracy.value if blend.valid.accuracy else None
     warnings = suspicions(runs, blend.mixture, blend.predictions, text, answer, accuracy, previous)
     changed_sample = sample.changed_origin() if sample else ""
     return (*warnings, *ledger_problems, *([changed_sample] if changed_sample else []))

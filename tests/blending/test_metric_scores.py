@@ -206,7 +206,9 @@ def test_a_class_without_validation_rows_leaves_a_finite_score(metric, noisy):
 def test_one_row_has_a_score_or_a_reason(metric, noisy):
     probs, targets = noisy(np.random.default_rng(7), 2, 1, 3)
     if metric == "roc_auc":
-        with pytest.raises(SelectionError, match="rows do not define it, all are of class '0'"):
+        with pytest.raises(
+            SelectionError, match="rows do not define roc_auc, all are of class '0'"
+        ):
             rated(probs, targets, metric)
         return
     _, table = rated(probs, targets, metric)
