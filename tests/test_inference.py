@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,12 @@ from ensemble.engines.local import train_all
 from ensemble.errors import DamagedError, DataError, RunError, SubmissionError
 from ensemble.events import ignore
 from ensemble.inference import BLOCK, Predictor, predict
+from ensemble.metrics import predicted
+from ensemble.metrics.decision import ExpectedGain
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 from ensemble.runs.job import jobs_of
-from ensemble.submission import write_submission
+from ensemble.submission import verify, write_submission
 
 torch.set_num_threads(1)
 
@@ -194,6 +197,31 @@ def test_a_blend_says_of_the_test_images_what_it_submitted(options, made, store,
         predict([made / "images" / "test"], predictor, tmp_path / "out.csv", ignore).path,
         blend.predictions,
     )
+
+
+def test_a_blends_decision_answers_any_images_as_it_answered_the_test_images(made, store, tmp_path):
+    """The decision is set by hand: the digits of tiny networks teach none that changes an answer."""
+    blend = make_blend(store.finished(), Options(metric="f1_macro"))
+    ones = (1.0,) * 3
+    probs = blend.predictions.canonical().probs
+    weights = tuple((1 / probs.mean(0) ** 8).tolist())
+    decision = ExpectedGain(blend.predictions.classes, 1.0, ones, weights, (0.0,) * 3)
+    mixture = replace(blend.mixture, decision=decision)
+    runs = {member.run.id: member.run for member in blend.members}
+    blend = replace(blend, mixture=mixture, answered=mixture.of_test(runs))
+    answers = decision.apply(probs)
+    assert (answers != predicted(probs)).any()
+    ids = blend.predictions.canonical().ids.tolist()
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,color\n" + "".join(f"{image_id},red\n" for image_id in ids))
+    path = write_submission(blend, tmp_path, "mine", chosen=sample, answer="class_name").path
+    assert verify(path, store) == 2
+    predictor = Predictor.of_submission("mine", store, tmp_path)
+    images, out = [made / "images" / "test"], tmp_path / "out.csv"
+    predict(images, predictor, out, ignore, sample=sample)
+    assert out.read_text() == path.read_text()
+    rows = [line.split(",") for line in out.read_text().splitlines()[1:]]
+    assert rows == [[i, decision.classes[k]] for i, k in zip(ids, answers, strict=True)]
 
 
 def test_unreadable_images_are_listed_and_get_the_class_shares(made, store, tmp_path):

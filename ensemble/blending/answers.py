@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.blending.contributions import FoldWeights, blend_outcomes, out_of_fold
-from ensemble.blending.decisions import Learn
+from ensemble.blending.contributions import FoldWeights, blend_outcomes
+from ensemble.blending.decisions import Learn, Plain
 from ensemble.blending.folds import N_FOLDS, N_NESTED
-from ensemble.blending.pool import Pool
+from ensemble.blending.pool import MEMORY, Pool, finished, scale
 from ensemble.metrics import AnswerMetric
 from ensemble.metrics.decision import PLAIN, Decision
 from ensemble.predictions import Array
@@ -37,10 +37,10 @@ def answer_all(pool: Pool, learn: Learn, weights: Array) -> tuple[tuple[Decision
     """
     decisions: list[Decision] = []
     labels = []
-    for blend, probs in enumerate(_mixed(pool, weights)):
+    for blend, probs in enumerate(_mixed(pool, weights, np.arange(len(pool.targets)))):
         is_anchor = blend == len(weights) - 1
         plain = PLAIN[pool.target]
-        decisions.append(plain if is_anchor else learn(probs.T, pool.targets))
+        decisions.append(plain if is_anchor else learn(probs.T, pool.targets, pool.groups))
         labels.append(decisions[-1].apply(probs.T))
     return tuple(decisions), np.array(labels)
 
@@ -87,29 +87,51 @@ def _answers_of_repeat(
     """
     is_nested, n_rules = len(weights[0]) > 1, len(weights[0][0])
     pairs = [(k, j) for k in range(N_FOLDS) for j in (range(k, N_FOLDS) if is_nested else [k])]
-    blends = np.concatenate([weights[k][j if is_nested else 0] for k, j in pairs])
-    plain = PLAIN[pool.target]
-    empty = plain.apply(np.zeros((len(fold_of), len(pool.classes))))
+    empty = PLAIN[pool.target].apply(np.zeros((len(fold_of), len(pool.classes))))
     sets = 1 + N_FOLDS if is_nested else 1
     answers = np.zeros((sets, n_rules, *empty.shape), empty.dtype)
     decisions: list[list[Decision]] = [[] for _ in range(N_FOLDS)]
-    for blend, probs in enumerate(_mixed(pool, blends)):
-        (k, j), rule = pairs[blend // n_rules], blend % n_rules
-        inside, inside_other = np.flatnonzero(fold_of == k), np.flatnonzero(fold_of == j)
-        decision = plain
-        if rule < n_rules - 1:
-            kept = np.flatnonzero((fold_of != k) & (fold_of != j))
-            decision = learn(probs.take(kept, axis=1).T, pool.targets[kept])
-        held_out = decision.apply(probs.take(inside, axis=1).T)
-        if k == j:
-            decisions[k].append(decision)
-            answers[0, rule, inside] = held_out
-            if is_nested:
-                answers[1 + k, rule, inside] = held_out
-        else:
-            answers[1 + j, rule, inside] = held_out
-            answers[1 + k, rule, inside_other] = decision.apply(probs.take(inside_other, axis=1).T)
+    for k, j in pairs:
+        inside = np.flatnonzero(fold_of == k)
+        others = np.flatnonzero(fold_of == j) if k != j else inside[:0]
+        blends = weights[k][j if is_nested else 0]
+        answered = _answers_of_folds(pool, learn, blends, (inside, others))
+        for rule, (decision, held_out, of_others) in enumerate(answered):
+            if k == j:
+                decisions[k].append(decision)
+                answers[0, rule, inside] = held_out
+                if is_nested:
+                    answers[1 + k, rule, inside] = held_out
+            else:
+                answers[1 + j, rule, inside] = held_out
+                answers[1 + k, rule, others] = of_others
     return answers, decisions
+
+
+def _answers_of_folds(
+    pool: Pool, learn: Learn, weights: Array, held_out: tuple[Array, Array]
+) -> Iterator[tuple[Decision, Array, Array]]:
+    """Each rule's decision, learned without the rows of two folds, and its answers to either's.
+
+    weights is (rules, members); the last rule, the anchor, answers by the plain decision.
+    Probabilities are mixed of no more rows than are read.
+    """
+    rows = np.concatenate(held_out)
+    n_answered, kept = len(rows), rows[:0]
+    if not isinstance(learn, Plain):
+        is_kept = np.ones(len(pool.targets), dtype=bool)
+        is_kept[rows] = False
+        kept = np.flatnonzero(is_kept)
+    groups = None if pool.groups is None else pool.groups[kept]
+    for rule, probs in enumerate(_mixed(pool, weights, np.concatenate([rows, kept]))):
+        is_anchor = rule == len(weights) - 1
+        decision = (
+            PLAIN[pool.target]
+            if is_anchor
+            else learn(probs[:, n_answered:].T, pool.targets[kept], groups)
+        )
+        answers = decision.apply(probs[:, :n_answered].T)
+        yield decision, answers[: len(held_out[0])], answers[len(held_out[0]) :]
 
 
 def answers_of_folds(decisions: Sequence[Decision], fold_of: Array, probs: Array) -> Array:
@@ -139,6 +161,22 @@ def _contributions(metric: AnswerMetric, fold_of: Array, answers: Array, targets
     return scored
 
 
-def _mixed(pool: Pool, weights: Array) -> Iterator[Array]:
-    """The probabilities of each blend, (classes, rows); weights is (blends, members)."""
-    return out_of_fold(pool, np.zeros(len(pool.targets), int), weights[:, None])
+def _mixed(pool: Pool, weights: Array, rows: Array) -> Iterator[Array]:
+    """The probabilities of each blend, (classes, rows), of these rows.
+
+    weights is (blends, members). As many blends as fit in memory are mixed at a time.
+    """
+    shape = len(pool.classes), len(rows)
+    n_at_once = max(1, MEMORY // (8 * shape[0] * max(1, shape[1])))
+    product = np.empty(shape)
+    for start in range(0, len(weights), n_at_once):
+        chunk = weights[start : start + n_at_once]
+        total = np.zeros((len(chunk), *shape))
+        for member, member_weights in zip(pool.averaged(), chunk.T, strict=True):
+            if member_weights.any():
+                scores = np.ascontiguousarray(scale(member.probs.take(rows, axis=0), pool.is_log).T)
+                for blend, weight in zip(total, member_weights, strict=True):
+                    if weight:
+                        blend += np.multiply(scores, weight, out=product)
+        for blend in total:
+            yield finished(blend.T, pool.is_log, pool.is_rank).T

@@ -12,7 +12,7 @@ import numpy as np
 
 from ensemble.blending.answers import Answers, answer_outcomes
 from ensemble.blending.contributions import FoldWeights, member_values, metric_outcomes
-from ensemble.blending.decisions import Learn, plain
+from ensemble.blending.decisions import Learn, Plain
 from ensemble.blending.fit_rows import FitRows
 from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS, strata_of, stratified_folds
 from ensemble.blending.margins import Margins
@@ -87,7 +87,7 @@ def cross_fit(
     if metric is None:
         return outcomes
     if isinstance(metric, AnswerMetric):
-        return _with_answers(outcomes, pool, metric, learn or plain(pool.target), weights)
+        return _with_answers(outcomes, pool, metric, learn or Plain(pool.target), weights)
     rows, sums, gram = metric_outcomes(pool, metric, folds, weights)
     return replace(
         outcomes,

@@ -8,10 +8,11 @@ where it gains more than one standard error on the rows that it was learned from
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.metrics import TIE, AnswerMetric
+from ensemble.metrics import TIE, AnswerMetric, by_group
 from ensemble.metrics.confusion import ClassCounts, GainMetric
 from ensemble.metrics.decision import (
     LEAST_POWER,
@@ -25,27 +26,35 @@ from ensemble.metrics.decision import (
     Threshold,
     Unchanged,
     expected_steps,
+    log_probs,
     recalibrated,
 )
 from ensemble.metrics.distances import GradeKappa
 from ensemble.metrics.kappa import QuadraticKappa
-from ensemble.metrics.rows import FLOOR
 from ensemble.predictions import Array
 from ensemble.targets import Target
 
-Learn = Callable[[Array, Array], Decision]  # probs (rows, classes) and targets (rows,)
+# probs (rows, classes), targets (rows,), group numbers (rows,) or None
+Learn = Callable[[Array, Array, Array | None], Decision]
 
 _MOST_CELLS, _LEAST_ROWS = 20_000, 1_000  # probabilities and rows that gains are learned from
 _N_STEPS = 8  # tables that gains are computed from, each from the gains before
+_MOST_ROUNDS = 20  # of a search for cut points; 3 to 6 are usual
 _DIGITS = 12
 _MOST_LABELS = 200_000  # labels of rows that a threshold is learned from
 _LOG_ODDS = np.linspace(-5, 3, 33)  # of thresholds
 _MOST_GRADES = 1_000
 
 
-def plain(target: Target) -> Learn:
-    """What learns nothing: the plain decision, whatever the rows."""
-    return lambda probs, targets: PLAIN[target]
+@dataclass(frozen=True)
+class Plain:
+    """Learns nothing: the plain decision, whatever the rows."""
+
+    target: Target
+
+    def __call__(self, probs: Array, targets: Array, groups: Array | None = None) -> Decision:
+        """The plain decision."""
+        return PLAIN[self.target]
 
 
 def learner(metric: AnswerMetric, target: Target = "class") -> Learn:
@@ -60,25 +69,32 @@ def learner(metric: AnswerMetric, target: Target = "class") -> Learn:
         return _Guarded(metric, lambda probs, targets: cut_points(metric, probs, targets))
     if isinstance(metric, GainMetric):
         return _Guarded(metric, lambda probs, targets: expected_gain(metric, probs, targets))
-    return plain(target)
+    return Plain(target)
 
 
 class _Guarded:
-    """Learns a decision, and keeps it where it gains more than one standard error."""
+    """Learns a decision, and keeps it where it gains more than one standard error.
+
+    Rows of a group are no independent evidence: the error is that of groups.
+    """
 
     def __init__(
-        self, metric: AnswerMetric, learn: Learn, instead_of: Decision = MOST_PROBABLE
+        self,
+        metric: AnswerMetric,
+        learn: Callable[[Array, Array], Decision],
+        instead_of: Decision = MOST_PROBABLE,
     ) -> None:
         self.metric, self.learn, self.plain = metric, learn, instead_of
 
-    def __call__(self, probs: Array, targets: Array) -> Decision:
+    def __call__(self, probs: Array, targets: Array, groups: Array | None = None) -> Decision:
+        n_units = len(targets) if groups is None else len(np.unique(groups))
         is_unknown = self.metric.name == "f1_min" and self.metric.too_few_rows(targets)
-        if len(targets) < 2 or is_unknown:
+        if n_units < 2 or is_unknown:
             return self.plain
         decision = self.learn(probs, targets)
         answers = np.stack([self.plain.apply(probs), decision.apply(probs)])
         plainly, learned = self.metric.contributions_of(answers, targets)
-        gains = learned - plainly
+        gains = by_group(learned - plainly, groups)
         error = gains.std() / np.sqrt(len(gains))
         return decision if gains.mean() > error + TIE else self.plain
 
@@ -91,65 +107,78 @@ def cut_points(metric: QuadraticKappa, probs: Array, targets: Array) -> CutPoint
     """
     steps = metric.positions
     grades = expected_steps(probs, steps)
-    true = np.array(steps, dtype=np.float64)[targets]
     order = np.argsort(grades, kind="stable")
-    best = _best_cuts(grades[order], true[order], len(steps))
-    linear = _linear_cuts(grades, true, len(steps))
+    rows = _GradedRows(grades[order], np.array(steps, dtype=np.float64)[targets[order]])
+    best = rows.best_cuts(len(steps))
+    linear = rows.linear_cuts(len(steps))
     halfway = (best + linear.clip(-1, len(steps))) / 2
     rising = np.maximum.accumulate(halfway.round(_DIGITS))
     return CutPoints(metric.classes, steps, tuple(rising.tolist()))
 
 
-def _best_cuts(grades: Array, true: Array, n_classes: int) -> Array:
-    """The cut points of the highest kappa on sorted grades (rows,), (classes - 1,).
+class _GradedRows:
+    """Rows by rising expected grade, (rows,), and their true steps, float64.
 
     For the kappa k that is reached, cut j divides the rows whose true step is on average below
     k (j - 1/2) + (1 - k) mean from the others: each cut has the least sum of its own (the
     parametric method of Dinkelbach, 1967, for a ratio).
     """
-    n_rows, mean = len(true), true.mean()
-    sums = np.append(np.cumsum(true[::-1])[::-1], 0)
-    n_above = np.arange(n_rows, -1, -1.0)
-    is_cut = np.ones(n_rows + 1, dtype=bool)
-    is_cut[1:-1] = np.diff(grades) > TIE
-    positions = np.flatnonzero(is_cut)
-    sums, n_above = sums[positions], n_above[positions]
-    kappa, cuts = 0.5, np.zeros(n_classes - 1, int)
-    for _ in range(20):
-        levels = kappa * (np.arange(1, n_classes) - 0.5) + (1 - kappa) * mean
-        cuts = positions[[int(np.argmin(level * n_above - sums)) for level in levels]]
-        reached = _kappa(true, np.searchsorted(cuts, np.arange(n_rows), side="right"))
-        if abs(reached - kappa) < 1e-9:
-            break
-        kappa = reached
-    edges = np.concatenate([[-1.0], grades, [n_classes]])
-    between = (edges[cuts] + edges[cuts + 1]) / 2
-    return np.asarray(np.where(cuts == 0, -1.0, np.where(cuts == n_rows, n_classes, between)))
 
+    def __init__(self, grades: Array, true: Array) -> None:
+        self.grades, self.true, self.mean = grades, true, float(true.mean())
+        self.sums = np.append(np.cumsum(true[::-1])[::-1], 0)  # of the rows from a position on
 
-def _linear_cuts(grades: Array, true: Array, n_classes: int) -> Array:
-    """The cut points where the true step is a linear function of the grade, (classes - 1,)."""
-    centered, mean = grades - grades.mean(), true.mean()
-    variance = float((centered**2).mean())
-    slope = float((centered * true).mean()) / variance if variance > 0 else 1.0
-    slope, kappa = max(slope, 1e-3), 0.5
-    for _ in range(20):
-        levels = kappa * (np.arange(1, n_classes) - 0.5) + (1 - kappa) * mean
-        cuts = (levels - mean) / slope + grades.mean()
-        reached = _kappa(true, np.searchsorted(cuts, grades, side="right"))
-        if abs(reached - kappa) < 1e-9:
-            break
-        kappa = reached
-    return np.asarray(cuts)
+    def best_cuts(self, n_classes: int) -> Array:
+        """The cut points of the highest kappa, (classes - 1,)."""
+        n_rows = len(self.true)
+        is_cut = np.ones(n_rows + 1, dtype=bool)
+        is_cut[1:-1] = np.diff(self.grades) > TIE
+        positions = np.flatnonzero(is_cut)
+        sums, n_above = self.sums[positions], n_rows - positions
+        edges = np.concatenate([[-1.0], self.grades, [n_classes]])
 
+        def cuts_at(levels: Array) -> Array:
+            cuts = [int(np.argmin(level * n_above - sums)) for level in levels]
+            return np.asarray(positions[cuts])
 
-def _kappa(true: Array, answers: Array) -> float:
-    """The quadratic kappa of steps; from 0, that a search for cut points never goes below."""
-    squares = float((true**2).sum() + (answers.astype(np.float64) ** 2).sum())
-    expected = squares - 2 * float(true.mean()) * float(answers.sum())
-    return (
-        max(0.0, 1 - (squares - 2 * float((true * answers).sum())) / expected) if expected else 0.0
-    )
+        cuts = self._positions(n_classes, cuts_at)
+        between = (edges[cuts] + edges[cuts + 1]) / 2
+        return np.asarray(np.where(cuts == 0, -1.0, np.where(cuts == n_rows, n_classes, between)))
+
+    def linear_cuts(self, n_classes: int) -> Array:
+        """The cut points where the true step is a linear function of the grade, (classes - 1,)."""
+        center = float(self.grades.mean())
+        centered = self.grades - center
+        variance = float((centered**2).mean())
+        slope = float((centered * self.true).mean()) / variance if variance > 0 else 1.0
+        slope = max(slope, 1e-3)
+        points = np.zeros(n_classes - 1)
+
+        def cuts_at(levels: Array) -> Array:
+            points[:] = (levels - self.mean) / slope + center
+            return np.searchsorted(self.grades, points)
+
+        self._positions(n_classes, cuts_at)
+        return points
+
+    def _positions(self, n_classes: int, cuts_at: Callable[[Array], Array]) -> Array:
+        """The first row above each cut where the kappa no longer changes, (classes - 1,)."""
+        kappa = 0.5
+        for _ in range(_MOST_ROUNDS):
+            cuts = cuts_at(kappa * (np.arange(1, n_classes) - 0.5) + (1 - kappa) * self.mean)
+            reached = self._kappa(cuts)
+            if abs(reached - kappa) < 1e-9:
+                break
+            kappa = reached
+        return cuts
+
+    def _kappa(self, cuts: Array) -> float:
+        """The quadratic kappa; from 0, that a search for cut points never goes below."""
+        n_above = len(self.true) - cuts
+        squares = float((self.true**2).sum() + n_above @ (2 * np.arange(len(cuts)) + 1))
+        expected = squares - 2 * self.mean * float(n_above.sum())
+        distances = squares - 2 * float(self.sums[cuts].sum())
+        return max(0.0, 1 - distances / expected) if expected else 0.0
 
 
 def grade_cuts(values: Array, targets: Array) -> GradeCuts | Unchanged:
@@ -163,8 +192,8 @@ def grade_cuts(values: Array, targets: Array) -> GradeCuts | Unchanged:
     steps, n_grades = targets - lowest, int(n_grades)
     grades = (values[:, 0] - lowest).clip(0, n_grades - 1)
     order = np.argsort(grades, kind="stable")
-    best = _best_cuts(grades[order], steps[order], n_grades)
-    halfway = (best + _linear_cuts(grades, steps, n_grades).clip(-1, n_grades)) / 2
+    rows = _GradedRows(grades[order], steps[order])
+    halfway = (rows.best_cuts(n_grades) + rows.linear_cuts(n_grades).clip(-1, n_grades)) / 2
     rising = np.maximum.accumulate((halfway + lowest).round(_DIGITS))
     return GradeCuts(int(lowest), tuple(rising.tolist()))
 
@@ -193,9 +222,10 @@ def expected_gain(metric: GainMetric, probs: Array, targets: Array) -> ExpectedG
     kept = slice(None, None, -(-len(targets) // n_rows))
     n_true = np.bincount(targets, minlength=n_classes)
     log_prior = np.log((n_true + 1) / (len(targets) + n_classes))
-    power, exponent = _recalibration(probs[kept], targets[kept], log_prior)
+    logs = log_probs(probs[kept])
+    power, exponent = _recalibration(logs, targets[kept], log_prior)
     log_factors = exponent * log_prior
-    calibrated = recalibrated(probs[kept], power, log_factors)
+    calibrated = recalibrated(logs, power, log_factors)
     weights, offsets = np.ones(n_classes), np.zeros(n_classes)
     sums = calibrated.sum(0)
     for _ in range(_N_STEPS):
@@ -231,17 +261,16 @@ def _threshold(
     return Threshold(classes, round(float(threshold), _DIGITS))
 
 
-def _recalibration(probs: Array, targets: Array, log_prior: Array) -> tuple[float, float]:
+def _recalibration(logs: Array, targets: Array, log_prior: Array) -> tuple[float, float]:
     """The power, and the exponent of the class shares, with the least log loss.
 
-    By Newton's method, with a prior worth one row for (1, 0). probs is (rows, classes).
+    By Newton's method, with a prior worth one row for (1, 0). logs is (rows, classes).
     """
-    logs = np.log(np.maximum(probs, FLOOR, dtype=np.float64))
     n_rows = len(targets)
     true = np.array([logs[np.arange(n_rows), targets].mean(), log_prior[targets].mean()])
     parameters = start = np.array([1.0, 0.0])
     for _ in range(30):
-        calibrated = recalibrated(probs, parameters[0], parameters[1] * log_prior)
+        calibrated = recalibrated(logs, parameters[0], parameters[1] * log_prior)
         weighted = calibrated * logs
         means = np.stack([weighted.sum(1), calibrated @ log_prior])
         curvature = -means @ means.T / n_rows

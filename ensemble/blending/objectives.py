@@ -242,12 +242,12 @@ def weighted_sum(weights: Array, scores: Array) -> Array:
 
 def _labels(scores: Array, tie: float) -> Array:
     """The class of the highest score of each row, the first of those within a tie, (rows,)."""
-    bar = scores.max(0) - tie
-    is_lower, labels = np.ones(bar.shape, bool), np.zeros(bar.shape, np.int64)
+    bar, integer = scores.max(0) - tie, np.int8 if len(scores) < 128 else np.int64
+    is_lower, n_lower = np.ones(bar.shape, bool), np.zeros(bar.shape, integer)
     for class_scores in scores[:-1]:
         is_lower &= class_scores < bar
-        labels += is_lower
-    return labels
+        n_lower += is_lower.view(np.int8)
+    return n_lower.astype(np.int64)
 
 
 def _decisions(scores: Array) -> tuple[Array, Array]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ensemble.blending.contributions import member_values
 from ensemble.blending.cross_fit import CONTRIBUTIONS, HITS, LOSSES
-from ensemble.blending.decisions import Learn, learner, plain
+from ensemble.blending.decisions import Learn, Plain, learner
 from ensemble.blending.fit_rows import ClassRows, FitRows
 from ensemble.blending.pool import Pool
 from ensemble.errors import MetricError, SelectionError
@@ -87,7 +87,7 @@ class Scoring:
         """What learns decisions from a blend's probabilities."""
         if self.is_decision_learned and isinstance(self.metric, AnswerMetric):
             return learner(self.metric, self.target)
-        return plain(self.target)
+        return Plain(self.target)
 
     def fit_rows(self, pool: Pool) -> FitRows:
         """All rows and members, with each member's value of the metric.

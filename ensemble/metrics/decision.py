@@ -107,7 +107,7 @@ class ExpectedGain:
 
     def apply(self, probs: Array) -> Array:
         """The answers, positions of classes (...,), of probs (..., classes)."""
-        calibrated = recalibrated(probs, self.power, np.log(self.factors))
+        calibrated = recalibrated(log_probs(probs), self.power, np.log(self.factors))
         return predicted((calibrated - np.array(self.offsets)) * np.array(self.weights))
 
     @property
@@ -200,15 +200,20 @@ def expected_steps(probs: Array, steps: tuple[int, ...]) -> Array:
     return total
 
 
-def recalibrated(probs: Array, power: float, log_factors: Array) -> Array:
-    """p ** power * factor, normalized to sum to 1, (..., classes)."""
-    logs = np.log(np.maximum(probs, FLOOR, dtype=np.float64))
-    logs *= power
-    logs += log_factors
-    logs -= logs.max(-1, keepdims=True)
-    np.exp(logs, out=logs)
-    logs /= logs.sum(-1, keepdims=True)
-    return np.asarray(logs)
+def log_probs(probs: Array) -> Array:
+    """Logarithms of probabilities, of 0 as of the least one."""
+    logs = np.maximum(probs, FLOOR, dtype=np.float64)
+    return np.asarray(np.log(logs, out=logs))
+
+
+def recalibrated(logs: Array, power: float, log_factors: Array) -> Array:
+    """p ** power * factor, normalized to sum to 1, (..., classes); logs are those of p."""
+    calibrated = logs * power
+    calibrated += log_factors
+    calibrated -= calibrated.max(-1, keepdims=True)
+    np.exp(calibrated, out=calibrated)
+    calibrated /= calibrated.sum(-1, keepdims=True)
+    return np.asarray(calibrated)
 
 
 def _falls(numbers: tuple[float, ...]) -> bool:

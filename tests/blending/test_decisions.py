@@ -24,7 +24,15 @@ from ensemble.metrics.decision import (
 )
 from ensemble.predictions import Predictions
 
-METRICS = ["f1_macro", "f1_weighted", "f1_min", "balanced_accuracy", "quadratic_kappa"]
+# by metric the least mean gain over five seeds, about four fifths of what was measured
+GAINS = {
+    "f1_macro": 0.008,
+    "f1_weighted": 0.0006,
+    "f1_min": 0.012,
+    "balanced_accuracy": 0.085,
+    "quadratic_kappa": 0.013,
+}
+METRICS = list(GAINS)
 RARE = np.array([0.6, 0.25, 0.1, 0.05])
 
 
@@ -56,8 +64,24 @@ def test_a_learned_decision_gains_on_rows_that_it_never_saw(name):
         probs, targets = rows(100 + seed, 10_000, is_ordinal=is_ordinal)
         answers = decision.apply(probs)
         gains.append(metric.values_of(answers, targets) - metric.values(probs, targets))
-    assert np.mean(gains) > 0.0005
-    assert min(gains) > -0.005
+    assert np.mean(gains) > GAINS[name]
+    assert min(gains) > -0.001
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_rows_of_a_group_are_no_more_evidence_than_one_row(name):
+    """Copies of a row make a gain look certain; with groups as many decisions are kept as before."""
+    learn, n_kept = learning.learner(metric_of(name)), np.zeros(3, int)
+    for seed in range(20):
+        probs, targets = rows(seed, 80, is_ordinal=name == "quadratic_kappa")
+        groups = np.repeat(np.arange(80), 25)
+        copies = probs[groups], targets[groups]
+        learned = learn(probs, targets), learn(*copies), learn(*copies, groups)
+        n_kept += [decision != MOST_PROBABLE for decision in learned]
+        assert learn(*copies, np.zeros(len(groups), int)) == MOST_PROBABLE  # a single group
+    alone, copied, grouped = n_kept
+    assert copied >= alone + 3
+    assert abs(grouped - alone) <= 2
 
 
 def test_a_threshold_of_f1_is_near_half_of_the_best_f1():
@@ -81,7 +105,7 @@ def test_cut_points_reach_almost_the_best_kappa_of_the_rows():
         for c in middles[j:]
     )
     order = np.argsort(grades)
-    cuts = learning._best_cuts(grades[order], targets[order].astype(float), 4)
+    cuts = learning._GradedRows(grades[order], targets[order].astype(float)).best_cuts(4)
     reached = cohen_kappa_score(targets, np.searchsorted(cuts, grades), weights="quadratic")
     assert reached >= best - 1e-9
 

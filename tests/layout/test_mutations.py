@@ -15,23 +15,16 @@ import answer_key
 import numpy as np
 import pytest
 import replicas
+from answered import by_most_probable
 
-from ensemble.blending.mixture import Answered
 from ensemble.dataset.split import split_images
 from ensemble.errors import EnsembleError
 from ensemble.hardware import Machine
 from ensemble.init import write_recipes
 from ensemble.layout.questions import Options
-from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.submission.shape import Meaning, cells, matched_rows, shape_of_sample
-
-
-def by_most_probable(predictions):
-    ordered = predictions.canonical()
-    return Answered(ordered, predicted(ordered.probs))
-
 
 EXPECTED_FILE = Path(replicas.__file__).with_name("expected.csv")
 EXPECTED = {

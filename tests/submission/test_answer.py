@@ -7,12 +7,11 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from answered import by_most_probable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.blending.mixture import Answered
 from ensemble.errors import DataError, SubmissionError
-from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
 from ensemble.recipe import Answer
 from ensemble.submission.answer import read_answer
@@ -20,12 +19,6 @@ from ensemble.submission.choices import ANSWERS_OF
 from ensemble.submission.readback import rows_in_words
 from ensemble.submission.shape import Meaning, rows_for, shape_of
 from ensemble.submission.write import csv_text
-
-
-def by_most_probable(predictions):
-    ordered = predictions.canonical()
-    return Answered(ordered, predicted(ordered.probs))
-
 
 IDS = [f"t{i:03d}" for i in range(6)]
 BINARY, PETS, THREE = ("0", "1"), ("cat", "dog"), ("cat", "dog", "owl")

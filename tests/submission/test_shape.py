@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+from answered import by_most_probable
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,12 +15,6 @@ from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
 from ensemble.submission.shape import Meaning, shape_of
 from ensemble.submission.write import csv_text
-
-
-def by_most_probable(predictions):
-    ordered = predictions.canonical()
-    return Answered(ordered, predicted(ordered.probs))
-
 
 PROBS = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]])
 
