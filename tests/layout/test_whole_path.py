@@ -5,6 +5,7 @@ row, class or file between the folder and the CSV gives a wrong cell.
 """
 
 import csv
+import json
 import math
 import sys
 from pathlib import Path, PurePosixPath
@@ -13,8 +14,14 @@ import answer_key
 import numpy as np
 import pytest
 import replicas
+from pydantic import TypeAdapter
+from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
 from ensemble.cli import main
+from ensemble.metrics import metric_named
+from ensemble.metrics.decision import Decision
+from ensemble.predictions import aligned
+from ensemble.runs import RunStore
 
 EXPECTED_FILE = Path(replicas.__file__).with_name("expected.csv")
 EXPECTED = {
@@ -29,7 +36,7 @@ TINY = (
 
 @pytest.fixture
 def ens(tmp_path, monkeypatch, capsys):
-    """ens(*words) in a folder of its own, which must succeed."""
+    """ens(*words) in a folder of its own, which must succeed: what it printed."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
 
@@ -39,6 +46,7 @@ def ens(tmp_path, monkeypatch, capsys):
             main()
         shown = capsys.readouterr()
         assert ended.value.code == 0, shown.err
+        return shown.out
 
     return ens
 
@@ -131,6 +139,65 @@ def test_every_cell_of_the_csv_is_that_of_its_image(name, ens, tmp_path):
         answer = expected["answer"] or "class_name"
         check_cells(answer, header, cells, probs[bare(image_id)], key[image_id])
     assert len(set(key.values())) > 1 or len(key) == 1
+
+
+SCORED = {"aptos": "quadratic_kappa", "histopathologic": "roc_auc", "iwildcam2019": "f1_macro"}
+
+
+def by_sklearn(metric, targets, probs, labels, classes):
+    """The metric of true and answered classes, of two classes' probabilities for the area."""
+    if metric == "roc_auc":
+        return roc_auc_score(targets, probs[:, 1])
+    if metric == "quadratic_kappa":
+        steps = range(len(classes))
+        return cohen_kappa_score(targets, labels, weights="quadratic", labels=steps)
+    return f1_score(targets, labels, average="macro", zero_division=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SCORED)
+def test_the_score_of_the_csv_and_of_the_blend_are_scikit_learns(name, ens, tmp_path):
+    """From `ens init` to `ens verify` by the competition's metric, two seeds, three folds."""
+    root, metric, drawn = tmp_path / "input" / name, SCORED[name], []
+    root.mkdir(parents=True)
+    draw = answer_key.drawing_of(name)
+
+    def listed(file, size):
+        drawn.append(file)
+        return draw(file, size)
+
+    replicas.make(name, root, listed)
+    ens("init", root, "--metric", metric)
+    settings = (*TINY, "fit.epochs=3", "seeds=[0,1]", "data.valid={folds: 3}")
+    ens("train", f"recipes/{name}_resnet.yaml", *[w for key in settings for w in ("--set", key)])
+    shown = json.loads(ens("blend", "--metric", metric, "--weights", "greedy", "--json"))
+    (submission,) = Path("submissions").glob("*.csv")
+    ens("verify", submission)
+
+    manifest = json.loads(submission.with_suffix(".json").read_text())
+    store, weights = RunStore(), {row["run"]: row["weight"] for row in manifest["members"]}
+    members = {run: store.get(run).valid for run in weights}
+    valid = list(aligned(members))
+    mixed = sum(weights[run] * member.probs for run, member in zip(members, valid, strict=True))
+    decision = TypeAdapter(Decision).validate_python(manifest["decision"])
+    classes, targets = valid[0].classes, valid[0].targets
+    expected = by_sklearn(metric, targets, mixed, decision.apply(mixed), classes)
+    assert shown["in_sample"][metric] == pytest.approx(expected, abs=1e-9)
+    assert shown["decision"] == manifest["decision"]
+
+    header, *rows = rows_of(submission)
+    truth = key_of(name, [row[0] for row in rows], drawn)
+    key = np.array([classes.index(truth[row[0]]) for row in rows])
+    cells = [row[1] for row in rows]
+    probs, labels = np.eye(len(classes))[np.zeros(len(rows), int)], key
+    if metric == "roc_auc":
+        positive = np.array(cells, dtype=float)
+        probs = np.column_stack([1 - positive, positive])
+        graded = metric_named(metric, classes).values(probs, key)
+    else:
+        labels = np.array([classes.index(cell) for cell in cells])
+        graded = metric_named(metric, classes).values_of(labels, key)
+    assert graded == pytest.approx(by_sklearn(metric, key, probs, labels, classes), abs=1e-12)
 
 
 def test_the_key_has_every_replica_that_is_trained():
