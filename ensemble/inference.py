@@ -140,7 +140,7 @@ def predict(
         files = [files[row] for row in rows]
         if rule:
             emit(Note(out.name, f"the sample's ids fit the images only {rule}"))
-    batches = _Batches(predictor, _networks(predictor))
+    batches = Batches(predictor, networks_of(predictor))
 
     def progress(n_done: int) -> None:
         emit(Step(out.name, "predicting", n_done, len(files)))
@@ -189,7 +189,7 @@ def _check_output(path: Path, inputs: Sequence[Path], force: bool) -> None:
 
 def _write(
     writer: Any,
-    batches: "_Batches",
+    batches: "Batches",
     shape: Shape,
     files: Sequence[str],
     progress: Callable[[int], None],
@@ -210,7 +210,7 @@ def _write(
     return unreadable
 
 
-def _networks(predictor: Predictor) -> "Networks":
+def networks_of(predictor: Predictor) -> "Networks":
     """The networks of every member, one for each fold; a refit is a single network."""
     from ensemble.learn.stored import stored_network
 
@@ -222,7 +222,7 @@ def _networks(predictor: Predictor) -> "Networks":
     return networks
 
 
-class _Batches:
+class Batches:
     """Predicts blocks of images; unscaled: files whose bit depth no training image had."""
 
     def __init__(self, predictor: Predictor, networks: "Networks") -> None:
@@ -235,6 +235,7 @@ class _Batches:
 
     @property
     def n_networks(self) -> int:
+        """The networks of all members and folds."""
         return sum(map(len, self.networks.values()))
 
     def decoded(self, files: Sequence[str]) -> "Iterator[list[Decoded]]":
@@ -264,14 +265,14 @@ class _Batches:
 
     def answered(self, ids: Array, decoded: "Sequence[Decoded]") -> Answered:
         """The predictions and answers of one block, in the order of its ids."""
-        members = {run_id: partial(self._member, run_id, ids, decoded) for run_id in self.networks}
+        members = {run_id: partial(self.member, run_id, ids, decoded) for run_id in self.networks}
         answered = self.mixture.of(members, self.references)
         mixed = answered.predictions
         rows = np.argsort(np.argsort(ids))  # members are aligned by sorted ids
         ordered = replace(mixed, ids=ids, probs=mixed.probs[rows], is_checked=True)
         return Answered(ordered, answered.answers[rows])
 
-    def _member(self, run_id: str, ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
+    def member(self, run_id: str, ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
         """The mean of a member's folds."""
 
         def of_fold(network: "StoredNetwork") -> Predictions:

@@ -33,7 +33,7 @@ LAYERS = [
     {"convert", "dataset", "runs"},
     {"learn", "blending", "submission", "reporting"},
     {"engines", "inference", "layout"},
-    {"api", "bundle", "doctor", "init"},
+    {"api", "bundle", "demo", "doctor", "init"},
     {"quickstart"},
     {"cli"},
     {"__main__"},

@@ -35,6 +35,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "predict": competition.predict,
     "bundle": delivery.bundle,
     "export": delivery.export,
+    "demo": delivery.demo,
     "report": report.report,
     "doctor": report.doctor,
 }

@@ -1,11 +1,13 @@
-"""Commands that carry runs and blends elsewhere: `ens bundle`, `ens export`."""
+"""Commands that carry runs and blends elsewhere: `ens bundle`, `ens export`, `ens demo`."""
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ensemble.cli.competition import BlendName, RunId
 from ensemble.cli.options import Runs, same
 from ensemble.errors import EnsembleError
 
@@ -79,3 +81,42 @@ def export(
     show_exported(exported)
     source = f"--run {shlex.quote(run)}" if run else f"--blend {shlex.quote(str(blend))}"
     display.next_commands(f"ens predict IMAGES {source} --out new.csv{same(runs)}")
+
+
+def demo(
+    run: RunId = None,
+    blend: BlendName = None,
+    host: Annotated[
+        str,
+        typer.Option("--host", metavar="ADDRESS", help="who may open the page: this machine alone"),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option("--port", metavar="N", help="default: a free one from 7860 on")
+    ] = None,
+    runs: Runs = None,
+    submissions: Submissions = Path("submissions"),
+) -> None:
+    """Open a page on this machine: drop images, see classes, how sure that is, and where it looks."""
+    from threading import Event
+
+    from ensemble import display
+    from ensemble.demo.answers import Answers
+    from ensemble.demo.page import LOOPBACK, check_installed, serve
+    from ensemble.inference import Predictor
+    from ensemble.runs import RunStore
+
+    if (run is None) == (blend is None):
+        raise EnsembleError("choose what predicts: either --run ID or --blend NAME")
+    check_installed()
+    store = RunStore(runs)
+    if run is not None:
+        predictor = Predictor.of_run(store.get(run))
+    else:
+        predictor = Predictor.of_submission(str(blend), store, submissions)
+    page = serve(Answers(predictor), run or Path(str(blend)).stem, host, port)
+    display.say(f"{page.local_url} (Ctrl-C ends it)")
+    if host != LOOPBACK:
+        display.note(f"--host {host}: whoever reaches this machine can open the page")
+    with suppress(KeyboardInterrupt):
+        Event().wait()
+    page.close(verbose=False)

@@ -86,11 +86,15 @@ class StoredNetwork:
 
     def _of_first(self, images: Sequence[Array], n: int) -> Array:
         """(n, classes) of the first n images."""
-        pixels = np.stack(images[:n])
-        x = TensorImage(torch.from_numpy(pixels).permute(0, 3, 1, 2)).to(device())
+        x = self.inputs(images[:n])
+        return probabilities(self.network, [(x,)], self.views, self.precision, outputs=self.outputs)
+
+    def inputs(self, images: Sequence[Array]) -> TensorImage:
+        """(images, 3, size, size), what the network takes; images are pixels of one shape."""
+        x = TensorImage(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)).to(device())
         for transform in self.transforms:
             x = transform(x)
-        return probabilities(self.network, [(x,)], self.views, self.precision, outputs=self.outputs)
+        return x
 
 
 def stored_network(run: StoredRun, of_refit: bool = False) -> StoredNetwork:

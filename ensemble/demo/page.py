@@ -1,0 +1,94 @@
+"""The page of `ens demo`: Gradio takes the images, a template shows the answers."""
+
+import io
+import os
+from base64 import b64encode
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from ensemble.demo.answers import Answers, ImageAnswer
+from ensemble.errors import EnsembleError
+from ensemble.numbers import percent
+from ensemble.predictions import Array
+
+LOOPBACK = "127.0.0.1"
+HEAT = np.array([255, 80, 0])  # what parts that speak for the class are tinted with
+
+
+def check_installed() -> None:
+    """Raises EnsembleError where Gradio is missing."""
+    if find_spec("gradio") is None:
+        raise EnsembleError(
+            "`ens demo` needs gradio, which is not installed\npip install 'gradio>=6'"
+        )
+
+
+def html_of(answers: Sequence[ImageAnswer]) -> str:
+    """What is shown of these images; images are inside the text."""
+    environment = Environment(
+        loader=PackageLoader("ensemble.demo"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "picture": _data_uri}
+    return environment.get_template("answers.html").render(answers=answers, tinted=_tinted)
+
+
+def serve(answers: Answers, name: str, host: str = LOOPBACK, port: int | None = None) -> Any:
+    """Serve the page without blocking; returns Gradio's Blocks, with its address as local_url.
+
+    Raises EnsembleError where no such port is free.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+    import gradio
+
+    with gradio.Blocks(title=name, analytics_enabled=False) as page:
+        gradio.Markdown(f"# {name}")
+        files = gradio.File(
+            label="images", file_count="multiple", file_types=["image"], elem_id="images"
+        )
+        shown = gradio.HTML(elem_id="answers")
+
+        def show(paths: list[str] | None) -> str:
+            return html_of(answers.of_images([Path(path) for path in paths or ()]))
+
+        files.change(show, files, shown)
+    fonts: dict[str, Any] = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
+    try:
+        page.launch(
+            server_name=host,
+            server_port=port,
+            share=False,
+            quiet=True,
+            prevent_thread_lock=True,
+            footer_links=[],
+            theme=gradio.themes.Default(**fonts),  # its own fonts are on another server
+        )
+    except OSError as error:
+        raise EnsembleError(
+            f"--host {host}, --port {port or 'any'}: cannot be served ({error})\nchoose another --port"
+        ) from None
+    return page
+
+
+def _tinted(answer: ImageAnswer) -> Array:
+    """(size, size, 3) uint8: the image in gray, the parts that speak for the class in color."""
+    assert answer.pixels is not None
+    assert answer.heat is not None
+    gray = answer.pixels.mean(2, keepdims=True)
+    heat = answer.heat[..., None]
+    return np.asarray(gray * (1 - 0.7 * heat) + HEAT * 0.7 * heat).astype(np.uint8)
+
+
+def _data_uri(pixels: Array) -> str:
+    stored = io.BytesIO()
+    Image.fromarray(pixels).save(stored, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{b64encode(stored.getvalue()).decode()}"
