@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ensemble.cli.competition import BlendName, RunId
-from ensemble.cli.options import Runs, same
+from ensemble.cli.options import Json, Runs, same
 from ensemble.errors import EnsembleError
 
 Submissions = Annotated[
@@ -29,16 +29,20 @@ def bundle(
     fp16: Annotated[
         bool, typer.Option("--fp16", help="store weights as fp16, and say what that changes")
     ] = False,
+    json: Json = False,
 ) -> None:
     """Write a folder and a zip that predict in a notebook without internet: weights, wheels, notebook."""
     from ensemble import display
     from ensemble.bundle.bundle import make_bundle
-    from ensemble.display.delivery import show_bundle
+    from ensemble.display.delivery import bundle_json, show_bundle
     from ensemble.runs import RunStore
     from ensemble.submission.stored_blends import named_manifest
 
     manifest = named_manifest(name, submissions)
     written = make_bundle(manifest, RunStore(runs), out or Path(f"{manifest.stem}-bundle"), fp16)
+    if json:
+        display.show_json(bundle_json(written))
+        return
     show_bundle(written, fp16)
     folder = shlex.quote(str(written.folder))
     display.next_commands(
@@ -60,11 +64,12 @@ def export(
     ] = None,
     runs: Runs = None,
     submissions: Submissions = Path("submissions"),
+    json: Json = False,
 ) -> None:
     """Write a run or a blend as ONNX, checked against torch: pixels in, probabilities out."""
     from ensemble import display
     from ensemble.bundle.export import export_blend, export_run
-    from ensemble.display.delivery import show_exported
+    from ensemble.display.delivery import exported_json, show_exported
     from ensemble.runs import RunStore
     from ensemble.submission.stored_blends import named_manifest
 
@@ -78,6 +83,9 @@ def export(
         exported = [export_run(store.get(run), to)]
     else:
         exported = export_blend(named_manifest(str(blend), submissions), store, to)
+    if json:
+        display.show_json(exported_json(exported))
+        return
     show_exported(exported)
     source = f"--run {shlex.quote(run)}" if run else f"--blend {shlex.quote(str(blend))}"
     display.next_commands(f"ens predict IMAGES {source} --out new.csv{same(runs)}")

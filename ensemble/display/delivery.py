@@ -1,6 +1,8 @@
 """Show what was written to be used elsewhere."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from ensemble.bundle.bundle import Bundle
 from ensemble.bundle.export import Exported
@@ -25,6 +27,22 @@ def show_bundle(bundle: Bundle, fp16: bool) -> None:
         say(f"fp16: {change}{answers}, on {images} of the data set")
     elif fp16:
         say("fp16: what it changes was not measured, as the images of the data set are not here")
+
+
+def bundle_json(bundle: Bundle) -> dict[str, Any]:
+    """A written bundle as one object."""
+    return {
+        "folder": str(bundle.folder),
+        "archive": str(bundle.archive),
+        "bytes": bundle.n_bytes,
+        "without_wheels_of": list(bundle.unpacked),
+        "fp16_change": asdict(bundle.change) if bundle.change else None,
+    }
+
+
+def exported_json(exported: Sequence[Exported]) -> list[dict[str, Any]]:
+    """Written graphs, each with its largest difference from torch."""
+    return [{"path": str(graph.path), "difference": graph.difference} for graph in exported]
 
 
 def show_exported(exported: Sequence[Exported]) -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 import ensemble
 from ensemble.blending import make_blend
 from ensemble.bundle.bundle import make_bundle
 from ensemble.bundle.wheels import PACKAGES, pack_ens, pack_wheels
+from ensemble.cli import app
 from ensemble.errors import EnsembleError, RunError, SubmissionError
 from ensemble.events import ignore
 from ensemble.inference import Predictor, predict
@@ -211,3 +213,21 @@ def test_a_fresh_environment_without_ens_predicts_by_the_bundle(blended, new_ima
     sample = images.parent / "sample_submission.csv"
     expected = predicted(predictor, images, tmp_path / "a.csv", sample)
     assert (bundle.folder / "submission.csv").read_text() == expected
+
+
+def test_bundle_and_export_as_json_are_one_value(blended, tmp_path):
+    options = ["--runs", str(blended.store.root), "--json"]
+    lines = {
+        "bundle": [str(blended.manifest), "--out", str(tmp_path / "b"), *options],
+        "export": ["--blend", str(blended.manifest), "--to", str(tmp_path / "e"), *options],
+    }
+    shown = {
+        name: json.loads(CliRunner().invoke(app, [name, *words]).stdout)
+        for name, words in lines.items()
+    }
+    assert shown["bundle"]["archive"] == str(tmp_path / "b.zip")
+    assert shown["bundle"]["bytes"].keys() == {"runs", "wheels"}
+    assert shown["bundle"]["fp16_change"] is None
+    (graph,) = shown["export"]
+    assert graph["path"] == str(tmp_path / "e" / "mine.onnx")
+    assert 0 <= graph["difference"] < 1e-4
