@@ -41,9 +41,19 @@ def _scales(x: Tensor) -> Iterator[Tensor]:
         yield _window(x, 0.5, 0.5, share)
 
 
-# each name adds these views to the plain one: the mirror image, five windows of 7/8 of the side, two enlargements
+def _dihedral(x: Tensor) -> Iterator[Tensor]:
+    for turns in range(4):
+        turned = x.rot90(turns, (-2, -1))
+        if turns:
+            yield turned
+        yield turned.flip(-1)
+
+
+# each name adds these views to the plain one: the mirror image, the other mirrorings and quarter
+# turns, five windows of 7/8 of the side, two enlargements
 TTA_VIEWS: dict[str, Callable[[Tensor], Iterator[Tensor]]] = {
     "flip": lambda x: iter([x.flip(-1)]),
+    "dihedral": _dihedral,
     "crops": _crops,
     "scales": _scales,
 }

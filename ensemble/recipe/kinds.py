@@ -63,11 +63,10 @@ Normalize = Annotated[
     | Annotated[tuple[Means, Stds], Field(strict=False), List],
     BY_KIND,
 ]
+View = Literal["flip", "dihedral", "crops", "scales"]
 Views = Annotated[
-    Annotated[Literal["none", "flip", "crops", "scales"], Text]
-    | Annotated[
-        tuple[Literal["flip", "crops", "scales"], ...], Field(strict=False, min_length=1), List
-    ],
+    Annotated[Literal["none"] | View, Text]
+    | Annotated[tuple[View, ...], Field(strict=False, min_length=1), List],
     BY_KIND,
 ]
 LrRule = Literal["valley", "slide", "steep", "minimum"]

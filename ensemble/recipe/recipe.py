@@ -60,7 +60,7 @@ class Recipe(Section):
     )
     tta: Views = Field(
         "none",
-        description="none, flip, crops, scales, or a list of these: test-time augmentation",
+        description="none, flip, dihedral, crops, scales, or a list of these: test-time augmentation",
     )
     seeds: tuple[Seed, ...] = Field(
         (0,), strict=False, min_length=1, description="a list of whole numbers from 0: one run each"

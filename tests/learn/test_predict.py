@@ -12,7 +12,7 @@ from ensemble.learn.catalog import Catalog
 from ensemble.learn.loaders import split_loader
 from ensemble.learn.predict import TTA_VIEWS, all_views, probabilities, with_unreadable
 
-N_VIEWS = {"flip": 2, "crops": 6, "scales": 3}
+N_VIEWS = {"flip": 2, "dihedral": 8, "crops": 6, "scales": 3}
 
 
 @pytest.fixture
@@ -56,7 +56,9 @@ def test_the_size_of_the_batch_does_not_matter(views, taught):
         )
 
 
-@pytest.mark.parametrize("views", [("flip",), ("crops",), ("scales",), ("flip", "crops", "scales")])
+@pytest.mark.parametrize(
+    "views", [("flip",), ("dihedral",), ("crops",), ("scales",), ("flip", "crops", "scales")]
+)
 def test_named_views_are_deterministic_and_the_mean_of_their_probabilities(views, taught):
     images, dls, network = taught()
     first = probabilities(network, split_loader(dls, images, "test", 64), views, "fp32")
@@ -85,6 +87,25 @@ def test_the_mirror_image_changes_nothing_for_a_network_that_cannot_tell_left_fr
     conv.weight.data = (conv.weight.data + conv.weight.data.flip(-1)) / 2
     plain, flipped = (probabilities(network, loader, views, "fp32") for views in ((), ("flip",)))
     assert np.allclose(plain, flipped, atol=1e-6)
+
+
+def test_dihedral_shows_each_mirroring_and_quarter_turn_once():
+    x = torch.arange(9.0).reshape(1, 1, 3, 3)
+    views = [view.numpy()[0, 0] for view in all_views(x, ("dihedral",))]
+    turns = [np.rot90(x.numpy()[0, 0], n) for n in range(4)]
+    expected = [*turns, *(np.fliplr(turn) for turn in turns)]
+    assert len({view.tobytes() for view in views}) == 8
+    assert {view.tobytes() for view in views} == {view.tobytes() for view in expected}
+
+
+def test_a_turned_or_mirrored_image_gets_the_same_probabilities_by_dihedral_views(taught):
+    images, dls, network = taught()
+    (x,) = split_loader(dls, images, "test", 64).one_batch()
+    x = x.as_subclass(torch.Tensor)
+    upright = probabilities(network, [(x,)], ("dihedral",), "fp32")
+    for turned in (x.rot90(1, (-2, -1)), x.flip(-2), x.transpose(-2, -1)):
+        again = probabilities(network, [(turned,)], ("dihedral",), "fp32")
+        np.testing.assert_allclose(again, upright, atol=1e-6)
 
 
 def test_every_view_shows_its_window_of_the_image():

@@ -122,7 +122,7 @@ REFUSED = {
     "fit: {batch_size: 1}\n": "fit.batch_size: 1 is not allowed\nallowed: images per step, from 2, or auto",
     "fit:\n": "r.yaml:3: fit: null is not allowed\nallowed: a map: strategy, epochs, lr",
     "fit: {epochs: -1, keep: all}\n": "(1 more after this)",
-    "tta: [flip, rotate]\n": 'tta.1: "rotate" is not allowed\nallowed: none, flip, crops, scales',
+    "tta: [flip, rotate]\n": 'tta.1: "rotate" is not allowed\nallowed: none, flip, dihedral, crops, scales',
     "seeds: []\n": "r.yaml:3: seeds: [] is not allowed",
     "seeds: 3\n": "allowed: a list of whole numbers",
     "augment: strong\n": 'augment: "strong" is not allowed\nallowed: none, light, standard, heavy',
