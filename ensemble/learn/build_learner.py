@@ -42,6 +42,14 @@ from ensemble.runs import Run, RunStore
 from ensemble.runs.job import Job
 from ensemble.runs.record import NumberScale
 
+EXCLUSIVE = (
+    ("fit.compile", "fit.cuda_graphs"),
+    ("fit.average_last", "fit.ema"),
+    ("fit.average_last", "fit.early_stop"),
+    ("fit.sampler: balanced", "fit.class_weights"),
+    ("fit.loss: focal", "fit.class_weights"),
+    ("fit.loss: focal", "fit.label_smoothing"),
+)
 OPTIMIZERS = {
     "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True),
     "sgd": partial(torch.optim.SGD, momentum=0.9, nesterov=True, lr=1e-3, fused=True),
@@ -108,11 +116,7 @@ def set_up(
             f"recipe {recipe.name}: fit.unfreeze_from belongs to strategy gradual, "
             f"this is {recipe.fit.strategy}"
         )
-    if recipe.fit.compile and recipe.fit.cuda_graphs:
-        raise RecipeError(
-            f"recipe {recipe.name}: fit.compile and fit.cuda_graphs exclude each other\n"
-            "set one of them"
-        )
+    _check_exclusive(recipe)
     probe.check_recipe(recipe)
     models.check_arch(recipe.model.arch)
     weights = find_weights(recipe.model, store) if start is None else None
@@ -120,7 +124,8 @@ def set_up(
     images, preprocess = _images(job, data, emit, mean_std, scale)
     batch_size = AUTO if recipe.fit.batch_size == "auto" else recipe.fit.batch_size
     stats = (preprocess.mean, preprocess.std)
-    dls = loaders(images, batch_size, recipe.augmentation, stats, job.seed)
+    is_balanced = recipe.fit.sampler == "balanced"
+    dls = loaders(images, batch_size, recipe.augmentation, stats, job.seed, is_balanced)
     set_deterministic(recipe.fit.deterministic)
     seed_everything(job.seed, "network")
     built = models.build(recipe.network, len(data.classes), preprocess.geometry.size, weights)
@@ -140,12 +145,35 @@ def set_up(
     return BuiltLearner(learn, start, images, preprocess, chosen, metric)
 
 
+def _check_exclusive(recipe: Recipe) -> None:
+    """Raises RecipeError for settings that exclude each other."""
+    fit = recipe.fit
+    is_set = {
+        "fit.compile": fit.compile,
+        "fit.cuda_graphs": fit.cuda_graphs,
+        "fit.average_last": fit.average_last,
+        "fit.ema": fit.ema,
+        "fit.early_stop": fit.early_stop is not None,
+        "fit.sampler: balanced": fit.sampler == "balanced",
+        "fit.class_weights": fit.class_weights != "none",
+        "fit.loss: focal": fit.loss == "focal",
+        "fit.label_smoothing": fit.label_smoothing,
+    }
+    for first, second in EXCLUSIVE:
+        if is_set[first] and is_set[second]:
+            raise RecipeError(
+                f"recipe {recipe.name}: {first} and {second} exclude each other\nset one of them"
+            )
+
+
 def _check_target(recipe: Recipe) -> None:
     """Raises RecipeError for settings that data.target does not have."""
     target, fit = recipe.data.target, recipe.fit
     is_number, is_class = target == "number", target == "class"
     settings = {
         "fit.loss: mse": (fit.loss == "mse" and not is_number, "number"),
+        "fit.loss: focal": (fit.loss == "focal" and is_number, "class or labels"),
+        "fit.sampler: balanced": (fit.sampler == "balanced" and not is_class, "class"),
         "fit.label_smoothing": (fit.label_smoothing > 0 and is_number, "class or labels"),
         "fit.class_weights": (fit.class_weights != "none" and is_number, "class or labels"),
         "augment.cutmix": (recipe.augmentation.cutmix > 0 and is_number, "class or labels"),

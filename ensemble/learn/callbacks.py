@@ -7,12 +7,10 @@ from collections.abc import Callable
 import torch
 from fastai.callback.core import Callback, CancelFitException, TrainEvalCallback
 from fastai.callback.mixup import CutMix, MixUp
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn, tensor
 from torch.distributions import Beta
 
 from ensemble.learn.device import seed_everything
-from ensemble.learn.keepers import State, copy_of
 
 LossTerm = tuple[nn.Module, float, float]  # a module, the price of its weights in L1 and in L2
 
@@ -103,36 +101,6 @@ class FiniteLoss(Callback):
                 f"at rate {self.opt.hypers[-1]['lr']:.2g}\nset a smaller fit.lr"
             )
             raise CancelFitException
-
-
-class Averaged(Callback):
-    """Validates and keeps an exponential moving average of the weights (timm's ModelEmaV3, with its warm-up)."""
-
-    order = 64  # after Best, which keeps the average while it is the model; before EndAt, which cancels validation
-
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.average = ModelEmaV3(network, decay=decay, use_warmup=True)
-        self.n_steps = 0
-
-    def state_dict(self) -> tuple[State, int]:
-        """A copy of the average, and how many steps are in it."""
-        return copy_of(self.average.module), self.n_steps
-
-    def load_state_dict(self, weights: State, n_steps: int) -> None:
-        """Restore what state_dict gave."""
-        self.average.module.load_state_dict(weights)
-        self.n_steps = n_steps
-
-    def after_batch(self) -> None:  # noqa: D102
-        if self.training:
-            self.n_steps += 1
-            self.average.update(self.learn.model, self.n_steps)
-
-    def before_validate(self) -> None:  # noqa: D102
-        self.trained, self.learn.model = self.learn.model, self.average.module
-
-    def after_validate(self) -> None:  # noqa: D102
-        self.learn.model = self.trained
 
 
 class Watch(Callback):

@@ -24,7 +24,9 @@ from ensemble.learn.device import seed_everything
 from ensemble.learn.heads import BodyAndHead
 from ensemble.learn.loaders import split_loader
 from ensemble.learn.losses import LossOnDevice
+from ensemble.learn.sampling import balanced_order
 from ensemble.recipe import Augment, Fit, Model
+from ensemble.targets import Array
 
 AUTO_AUGMENTATIONS = 4
 MAX_BYTES = 2 << 30  # of cached features; fewer augmentations are cached where they would take more
@@ -35,9 +37,10 @@ def n_cached(fit: Fit, augment: Augment, n_epochs: int) -> int:
     """How many augmentations of each image a frozen phase of n_epochs caches; 0: images pass the body every epoch.
 
     auto: one without augmentation, else four where the phase has more epochs than that. None with
-    mixup or cutmix, which mix pixels, nor with a moving average, which averages the whole network.
+    mixup or cutmix, which mix pixels, nor where the average of the weights is one of the whole network.
     """
-    if augment.mixup or augment.cutmix or fit.ema:
+    is_averaged = fit.ema or (fit.average_last and fit.strategy == "feature_extract")
+    if augment.mixup or augment.cutmix or is_averaged:
         return 0
     is_probe = fit.strategy == "linear_probe"
     if isinstance(fit.feature_views, int):
@@ -80,12 +83,22 @@ class FeatureDL(DataLoader):
     """Whole batches of cached features and what the loss compares with.
 
     features is (augmentations, images, width), on the device; targets is (images,) or (images,
-    labels). augmentation is the position of the one in use.
+    labels). augmentation is the position of the one in use; labels is as PixelDL's.
     """
 
-    def __init__(self, features: Tensor, targets: Tensor, **kwargs: Any) -> None:
+    def __init__(
+        self, features: Tensor, targets: Tensor, labels: Array | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(range(len(targets)), num_workers=0, **kwargs)
         self.features, self.targets, self.augmentation = features, targets, 0
+        self.labels = labels
+
+    def get_idxs(self) -> list[int]:
+        """The positions of an epoch in their order."""
+        if self.labels is not None:
+            return balanced_order(self.labels, self.rng)
+        positions: list[int] = super().get_idxs()
+        return positions
 
     def create_item(self, s: int | None) -> int:
         """A position is its own item; do_batch takes the features."""
@@ -157,6 +170,7 @@ def _head_learner(head: nn.Module, features: tuple[Tensor, Tensor], built: Built
     )
     batch_size = train.images_per_step or train.bs  # the head has memory for the whole step
     options = {"bs": batch_size, "shuffle": True, "drop_last": train.drop_last}
+    options["labels"] = train.labels
     dls = DataLoaders(
         FeatureDL(features[0], train_targets, **options),
         FeatureDL(features[1], valid_targets, bs=whole.dls.valid.bs),

@@ -26,9 +26,17 @@ IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 def loaders(
-    images: Catalog, batch_size: int, augment: Augment, normalize: Stats, seed: int
+    images: Catalog,
+    batch_size: int,
+    augment: Augment,
+    normalize: Stats,
+    seed: int,
+    is_balanced: bool = False,
 ) -> DataLoaders:
-    """fastai's DataLoaders of the readable train and valid images."""
+    """fastai's DataLoaders of the readable train and valid images.
+
+    is_balanced: an epoch draws every class equally often.
+    """
     seed_everything(seed, "loaders")
     train, valid = images.readable("train"), images.readable("valid")
     to_size = ToSize(images.store.geometry)
@@ -46,6 +54,7 @@ def loaders(
     dls = block.dataloaders(items, device=device(), **sizes)
     dls.train.crop = RandomCrop(augment.crop) if augment.crop else None
     dls.train.augments_per_image = not augment.randaug
+    dls.train.labels = images.targets[train] if is_balanced else None
     # else test_dl and predict refuse paths
     dls.valid_ds.tls[0].types[0] = (int, str, Path)
     return dls

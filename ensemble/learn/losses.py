@@ -9,8 +9,15 @@ import numpy as np
 import torch
 from fastai.callback.core import Callback
 from fastai.learner import AvgLoss, AvgMetric, AvgSmoothLoss, Learner, Recorder
-from fastai.losses import BaseLoss, BCEWithLogitsLossFlat, CrossEntropyLossFlat, MSELossFlat
+from fastai.losses import (
+    BaseLoss,
+    BCEWithLogitsLossFlat,
+    CrossEntropyLossFlat,
+    FocalLossFlat,
+    MSELossFlat,
+)
 from torch import Tensor, nn
+from torchvision.ops import sigmoid_focal_loss
 
 from ensemble.learn.catalog import Catalog
 from ensemble.recipe import Fit
@@ -66,6 +73,8 @@ def loss_of(fit: Fit, images: Catalog, device: torch.device) -> BaseLoss:
     target = images.outputs.target
     if target == "number":
         return MSELossFlat() if fit.loss == "mse" else SmoothL1LossFlat()
+    if fit.loss == "focal":
+        return LabelsFocalLoss() if target == "labels" else FocalLossFlat()
     weight = None
     if fit.class_weights == "balanced":
         weight = torch.tensor(_weights(images), dtype=torch.float32).to(device)
@@ -93,6 +102,16 @@ class LabelsLoss(BCEWithLogitsLossFlat):
         """The mean over images and labels; both are (images, labels)."""
         smooth = targ * (1 - self.smoothing) + self.smoothing / 2
         loss: Tensor = super().__call__(inp, smooth, **kwargs)
+        return loss
+
+
+class LabelsFocalLoss(BCEWithLogitsLossFlat):
+    """The focal loss of each label by torchvision, without its weights of positives."""
+
+    def __call__(self, inp: Tensor, targ: Tensor, **kwargs: Any) -> Tensor:
+        """The mean over images and labels; both are (images, labels)."""
+        reduction = kwargs.get("reduction", self.reduction)
+        loss: Tensor = sigmoid_focal_loss(inp, targ.float(), alpha=-1, reduction=reduction)
         return loss
 
 

@@ -16,7 +16,9 @@ from fastcore.basics import chunked
 
 from ensemble.dataset.geometry import RandomCrop
 from ensemble.dataset.pixel_store import Streamed
+from ensemble.learn.sampling import balanced_order
 from ensemble.learn.stored_image import StoredImage, to_device
+from ensemble.targets import Array
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -30,13 +32,14 @@ class PixelDL(TfmdDL):
     images_per_step: where several batches make one step of the optimizer, an epoch is whole steps.
     crop: decode every image again in each epoch and take a random crop of it. Decoding runs one
     batch ahead. augments_per_image: augmentation draws for each image, so that a GPU may augment
-    several small batches at once.
+    several small batches at once. labels: (images,), of which an epoch draws each equally often.
     """
 
     images_per_step: int | None = None
     crop: RandomCrop | None = None
     crop_seed = 0
     augments_per_image = True
+    labels: Array | None = None
 
     def __init__(self, dataset: Any = None, **kwargs: Any) -> None:
         super().__init__(dataset, **{**kwargs, "num_workers": 0})
@@ -45,6 +48,7 @@ class PixelDL(TfmdDL):
         """A loader with the same settings, of this dataset or another one."""
         loader: PixelDL = super().new(dataset, cls, **kwargs)
         loader.crop, loader.augments_per_image = self.crop, self.augments_per_image
+        loader.labels = self.labels if dataset is None else None
         return loader
 
     def before_iter(self, *args: Any) -> None:
@@ -60,6 +64,8 @@ class PixelDL(TfmdDL):
     def get_idxs(self) -> list[int]:
         """The positions of an epoch in their order."""
         positions: list[int] = super().get_idxs()
+        if self.labels is not None and self.shuffle:
+            positions = balanced_order(self.labels, self.rng)
         step = self.images_per_step
         return positions if step is None else positions[: len(positions) // step * step]
 

@@ -27,6 +27,7 @@ PLANS = {
         "fit.lr=find",
     ),
     "flat cosine, average": ("fit.schedule=flat_cosine", "fit.epochs=3", "fit.ema=0.9"),
+    "average of the last epochs": ("fit.epochs=4", "fit.average_last=3", "augment=light"),
     "constant, last, mixed": (
         "fit.schedule=constant",
         "fit.epochs=3",
@@ -112,8 +113,9 @@ def test_training_killed_again_and_again_resumes_to_the_same_bytes(trained):
     assert content(trained("cut", *said)) == content(whole)
 
 
-def test_a_killed_refit_resumes_too(trained, tmp_path):
-    said = ("refit=true", "fit.epochs=3", "fit.keep=last")
+@pytest.mark.parametrize("average", ["fit.ema=0", "fit.average_last=3"])
+def test_a_killed_refit_resumes_too(average, trained, tmp_path):
+    said = ("refit=true", "fit.epochs=3", "fit.keep=last", average)
     whole = trained("whole", *said)
     n_steps = 0
 
