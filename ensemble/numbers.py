@@ -22,6 +22,8 @@ def metric_in_words(metric: str) -> str:
 
 def in_metric(score: float, metric: str, digits: int = 2) -> str:
     """A value of a metric: `94.72 %` for accuracy, with these digits, else `0.9472`."""
+    if math.isnan(score):
+        return "undefined"
     if metric == "accuracy":
         return percent(score, digits)
     return f"{round(score, 4) + 0.0:.4f}"  # no -0.0000

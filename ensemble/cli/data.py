@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensemble.cli.options import Json, OneRecipe, Set, one_present_or_shipped, repeated
+from ensemble.cli.options import Json, Runs, Set, one_present_or_shipped, repeated
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet
@@ -201,15 +201,48 @@ def unpack_data(
     display.next_commands(f"ens init {shlex.quote(str(folder))}")
 
 
+InspectedRecipe = Annotated[Path | None, typer.Argument(metavar="RECIPE", help="recipe file")]
 FigureFolder = Annotated[
-    Path | None, typer.Option("--out", metavar="DIR", help="folder of the figures (inspect/NAME)")
+    Path | None,
+    typer.Option(
+        "--out", metavar="DIR", help="folder of the figures or of the list (inspect/NAME)"
+    ),
+]
+
+
+LabelsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="NAME",
+        help="instead of a recipe: rank likely wrong labels by this blend or run",
+    ),
 ]
 
 
 def inspect(
-    recipe: OneRecipe, set_: Set = None, out: FigureFolder = None, json: Json = False
+    recipe: InspectedRecipe = None,
+    set_: Set = None,
+    out: FigureFolder = None,
+    labels: LabelsOf = None,
+    submissions: Annotated[
+        Path, typer.Option(metavar="DIR", help="where the blend of --labels is")
+    ] = Path("submissions"),
+    runs: Runs = None,
+    json: Json = False,
 ) -> None:
-    """Check the data: counts, sizes, odd files, copies within and across splits, samples."""
+    """Check the data: counts, sizes, odd files, copies, samples; or its labels."""
+    if (recipe is None) == (labels is None):
+        raise typer.BadParameter("name a recipe, or a blend or run with --labels")
+    if labels is not None:
+        from ensemble.cli.wrong_labels import rank_labels
+
+        rank_labels(labels, out, submissions, runs, json)
+    elif recipe is not None:
+        _inspect_images(recipe, set_, out, json)
+
+
+def _inspect_images(recipe: Path, set_: list[str] | None, out: Path | None, json: bool) -> None:
     from ensemble import display
     from ensemble.dataset.audit import audit
     from ensemble.dataset.label_counts import one_per_label

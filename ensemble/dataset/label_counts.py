@@ -53,16 +53,21 @@ def shown_label(text: str, data: "DataSet") -> str:
 
 
 def one_per_label(data: "DataSet") -> Images:
-    """The training images, each once for every label, or labeled by its range of numbers."""
+    """The training images, each once for every label, or labeled by its range of numbers.
+
+    Classes and labels come in their order, ranges from the smallest numbers to the largest.
+    """
     train = data.train
-    if data.target == "class":
-        return train
     if data.target == "number":
         edges = _edges(data)
-        rows = np.clip(np.searchsorted(edges, data.truth(train), "right") - 1, 0, N_RANGES - 1)
+        places = np.clip(np.searchsorted(edges, data.truth(train), "right") - 1, 0, N_RANGES - 1)
         names = _ranges(edges)
-        return Images(train.ids, train.files, tuple(names[row] for row in rows))
-    pairs = [(row, name) for row, text in enumerate(train.classes) for name in names_in(text)]
+        pairs = [(row, names[places[row]]) for row in np.argsort(places, kind="stable")]
+    elif data.target == "labels":
+        pairs = [(row, name) for row, text in enumerate(train.classes) for name in names_in(text)]
+        pairs.sort(key=lambda pair: pair[1])
+    else:
+        pairs = sorted(enumerate(train.classes), key=lambda pair: pair[1])
     return Images(
         tuple(train.ids[row] for row, _ in pairs),
         tuple(train.files[row] for row, _ in pairs),

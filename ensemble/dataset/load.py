@@ -11,6 +11,7 @@ from pathlib import Path
 from ensemble.dataset.archives.cached import folder_of
 from ensemble.dataset.class_folders import spelling
 from ensemble.dataset.content import content_hashes
+from ensemble.dataset.corrections import Corrections, check_some_left, corrections_of
 from ensemble.dataset.depth import Ranges, cached_ranges
 from ensemble.dataset.filenames import same_form
 from ensemble.dataset.sample import PackedSample, packed_sample
@@ -40,7 +41,7 @@ class DataSet:
     fingerprint identifies the data set and its split; valid_fingerprint the validation rows (with
     folds, those of all folds). passed_over is a line about files in the same folders that are not
     images, "" without such files; notes are lines about how labels and images were joined, and
-    n_missing rows of the labels file have no image and are left out.
+    n_missing rows of the labels file have no image and are left out. corrections are applied to train.
     """
 
     name: str
@@ -57,6 +58,7 @@ class DataSet:
     passed_over: str = ""
     notes: tuple[str, ...] = ()
     n_missing: int = 0
+    corrections: Corrections = Corrections()
 
     @property
     def majority(self) -> float | None:
@@ -89,8 +91,8 @@ class DataSet:
         return [self.train, self.valid] + ([self.test] if self.test else [])
 
     def joined(self) -> "DataSet":
-        """The same with the validation images among the training images, for the refit."""
-        return replace(self, train=self.train.and_(self.valid))
+        """The same with the validation images, corrected, among the training images, for the refit."""
+        return replace(self, train=self.train.and_(self.corrections.apply(self.valid)))
 
 
 def load(data: Data, fold: int = 0) -> DataSet:
@@ -107,17 +109,21 @@ def load(data: Data, fold: int = 0) -> DataSet:
     if data.target == "class":
         _check_classes(classes, splits, root)
     elif data.target == "labels":
-        lines = label_lines(splits.train, splits.valid, splits.test, classes)
-        notes = (*notes, *lines)
+        notes = (*notes, *label_lines(splits.train, splits.valid, splits.test, classes))
+    corrections, lines = corrections_of(data, splits.train, splits.valid, classes)
+    train, notes = corrections.apply(splits.train), (*notes, *lines)
+    if lines:
+        check_some_left(train, classes)
     if data.metric is not None:
         metric_named(data.metric, classes, data.positive, data.target)
-    tables = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-    hashes = _hashes([images for images in tables.values() if images])
+    tables = {"train": train, "valid": splits.valid, "test": splits.test}
+    uncorrected = (splits.train, splits.valid, splits.test)  # a list may leave out validated rows
+    hashes = _hashes([images for images in uncorrected if images])
     sample = _sample(data, root)
     return DataSet(
         name=data.get or Path(data.path or "").name.split(".")[0] or data.source,
         classes=classes,
-        train=splits.train,
+        train=train,
         valid=splits.valid,
         test=splits.test,
         target=data.target,
@@ -129,6 +135,7 @@ def load(data: Data, fold: int = 0) -> DataSet:
         passed_over=passed_over,
         notes=notes,
         n_missing=splits.n_missing,
+        corrections=corrections,
     )
 
 

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 from ensemble.display.text import count, escape, out, percent, say, table
 
 if TYPE_CHECKING:
+    from ensemble.blending.label_errors import LabelError
     from ensemble.dataset.known_sets import SetStatus
     from ensemble.init import NewRecipes
     from ensemble.layout.understanding import Understanding
     from ensemble.recipe.describe import Key
     from ensemble.recipe.shipped import Shipped
+
+MAX_ERRORS = 20  # likely wrong labels in the terminal
 
 
 def show_start(new: "NewRecipes") -> None:
@@ -161,3 +164,26 @@ def show_keys(keys: "Sequence[Key]") -> None:
         cells = (key.key, key.type, "required" if key.required else default, key.meaning)
         shown.add_row(*map(escape, cells))
     out.print(shown)
+
+
+def show_label_errors(name: str, errors: "Sequence[LabelError]", n_rows: int) -> None:
+    """The likeliest wrong labels, with the class that is more likely."""
+    if not errors:
+        say(f"{name}: no label of {n_rows:,} images is likely wrong")
+        return
+    shown = table(f"{name}: {len(errors):,} of {n_rows:,} labels are likely wrong", "image")
+    for column in ("label", "more likely"):
+        shown.add_column(column)
+    shown.add_column("confidence", justify="right")
+    for error in errors[:MAX_ERRORS]:
+        label, new_label = (
+            f"{escape(class_name)} {percent(prob, 0)}"
+            for class_name, prob in (
+                (error.label, error.prob_of_label),
+                (error.new_label, error.prob_of_new_label),
+            )
+        )
+        shown.add_row(escape(error.id), label, new_label, f"{error.confidence:.2f}")
+    out.print(shown)
+    if len(errors) > MAX_ERRORS:
+        say(f"and {len(errors) - MAX_ERRORS:,} more")

@@ -182,6 +182,13 @@ class Data(Section):
         "refuse",
         description="a class with one image: refuse, or keep it in training, out of validation",
     )
+    exclude: str | None = Field(
+        None,
+        description="a CSV list of training images to leave out (column id), as `ens inspect --labels` writes",
+    )
+    relabel: str | None = Field(
+        None, description="a CSV list of training images with other labels (columns id, new_label)"
+    )
     sample_submission: str | None = Field(
         None, description="the competition's sample submission, under data.path"
     )

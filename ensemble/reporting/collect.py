@@ -176,8 +176,9 @@ def _versus_first(sides: Sequence[Side], metric: metrics.Metric) -> dict[str, st
     """By name, the paired test's verdict on a side against the first; empty without a test."""
     verdicts: dict[str, str] = {}
     if 1 < len(sides) <= MAX_COMPARED:
+        scoring = Scoring(metric, target=sides[0].runs[0].data.target)
         with suppress(EnsembleError):
-            for difference in compare(sides, Scoring(metric)):
+            for difference in compare(sides, scoring):
                 if difference.metric == metric.name and difference.first == sides[0].name:
                     verdicts[difference.second] = _reversed(difference.verdict)
     return verdicts

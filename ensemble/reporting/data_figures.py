@@ -70,12 +70,12 @@ def _plot_bars(axes: Axes, audit: Audit) -> np.ndarray:
 
 
 def draw_samples(images: Images, path: Path, ranges: Ranges = EIGHT_BITS) -> None:
-    """A PNG with some images of each class, evenly spread over its files.
+    """A PNG with some images of each class, in the order of images, evenly spread over its files.
 
     Of more than MAX_CLASSES classes it shows some. Raises EnsembleError.
     """
     assert images.labels is not None
-    classes = sorted(set(images.labels))
+    classes = list(dict.fromkeys(images.labels))
     rows = np.unique(np.linspace(0, len(classes) - 1, MAX_CLASSES).round().astype(int)).tolist()
     figure = Figure(figsize=(1.6 + PER_CLASS, 0.5 + len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), PER_CLASS, squeeze=False)

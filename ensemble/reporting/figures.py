@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from ensemble.events import EpochEnded
 from ensemble.files import atomic_path
+from ensemble.numbers import metric_in_words
 from ensemble.runs import drawable
 
 if TYPE_CHECKING:
+    from ensemble.predictions import Array
     from ensemble.reporting.mistakes import Bin
 
 # the palette of Okabe and Ito, 2008
@@ -51,13 +55,14 @@ STYLE: dict[Any, Any] = {
 
 
 def draw_curves(history: Sequence[EpochEnded], path: Path, title: str) -> None:
-    """A PNG of loss and accuracy by epoch, side by side. Raises EnsembleError."""
+    """A PNG of loss and, where there is one, score by epoch, side by side. Raises EnsembleError."""
     with rc_context(STYLE):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        is_scored = has_scores(history) or not history
+        figure = Figure(figsize=(9 if is_scored else 5, 3.6), layout="constrained")
         figure.suptitle(title, fontsize=11, parse_math=False)
-        left, right = figure.subplots(1, 2)
-        plot_loss(left, history)
-        plot_accuracy(right, history)
+        panels = figure.subplots(1, 2 if is_scored else 1, squeeze=False)[0]
+        for axes, plot in zip(panels, (plot_loss, plot_score), strict=False):
+            plot(axes, history)
         save_png(figure, path)
 
 
@@ -90,7 +95,7 @@ def plot_loss(axes: Axes, history: Sequence[EpochEnded]) -> str:
     _plot_by_epoch(axes, history, train, BLUE, "o", "train")
     _plot_by_epoch(axes, history, valid, ORANGE, "s", "validation")
     _mark_epochs(axes, history)
-    axes.set(xlabel="epoch", ylabel="loss (nats)")
+    axes.set(xlabel="epoch", ylabel="loss")
     if not history:
         return "Loss by epoch: no epoch yet."
     first, last = history[0], history[-1]
@@ -100,16 +105,35 @@ def plot_loss(axes: Axes, history: Sequence[EpochEnded]) -> str:
     )
 
 
-def plot_accuracy(axes: Axes, history: Sequence[EpochEnded]) -> str:
-    """Validation accuracy by epoch; marks the best epoch and where a phase begins."""
-    accuracy = [math.nan if epoch.accuracy is None else epoch.accuracy for epoch in history]
-    _plot_by_epoch(axes, history, accuracy, ORANGE, "s", "validation")
+def plot_score(axes: Axes, history: Sequence[EpochEnded]) -> str:
+    """The metric, else the accuracy, of the validation images by epoch; marks as in plot_loss."""
+    metric = metric_of_history(history)
+    scores = [math.nan if score is None else score for score in _scores(history)]
+    _plot_by_epoch(axes, history, scores, ORANGE, "s", "validation")
     _mark_epochs(axes, history)
-    axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
-    axes.set(xlabel="epoch", ylabel="validation accuracy")
+    if metric == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+    axes.set(xlabel="epoch", ylabel=f"validation {metric_in_words(metric)}")
     if not history:
-        return "Validation accuracy by epoch: no epoch yet."
-    return f"Validation accuracy by epoch: {accuracy[0]:.1%} to {accuracy[-1]:.1%}."
+        return f"Validation {metric} by epoch: no epoch yet."
+    form = ".1%" if metric == "accuracy" else ".4g"
+    return f"Validation {metric} by epoch: {scores[0]:{form}} to {scores[-1]:{form}}."
+
+
+def metric_of_history(history: Sequence[EpochEnded]) -> str:
+    """What the epochs are scored by."""
+    return (history[0].metric if history else "") or "accuracy"
+
+
+def has_scores(history: Sequence[EpochEnded]) -> bool:
+    """Whether some epoch has a score to draw."""
+    return any(score is not None for score in _scores(history))
+
+
+def _scores(history: Sequence[EpochEnded]) -> list[float | None]:
+    if metric_of_history(history) == "accuracy":
+        return [epoch.accuracy for epoch in history]
+    return [epoch.score for epoch in history]
 
 
 def _plot_by_epoch(
@@ -164,7 +188,7 @@ def plot_range_test(
         color = RULE_COLORS.get(name, GREY)
         axes.axvline(rate, color=color, ls="--", lw=1.2, label=f"{name} {rate:.1e}")
     axes.axvline(chosen, color=GREY, lw=5, alpha=0.35, label=f"chosen {chosen:.1e} ({rule})")
-    axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss (nats)")
+    axes.set(xscale="log", xlabel="learning rate", ylabel="smoothed training loss")
     axes.minorticks_off()
     axes.xaxis.set_major_formatter(lambda rate, _: _power_of_ten(rate))
     axes.legend(loc="best")
@@ -211,4 +235,41 @@ def plot_reliability(axes: Axes, bins: "Sequence[Bin]") -> str:
     return (
         f"Reliability: the bin furthest from the diagonal holds {worst.n} images with a mean "
         f"confidence of {worst.confidence:.0%} and an accuracy of {worst.accuracy.value:.0%}."
+    )
+
+
+def plot_numbers(axes: Axes, drawn: "Array") -> str:
+    """Predicted by true numbers; drawn is (images, 2), true and predicted. On the line they agree."""
+    low, high = float(drawn.min()), float(drawn.max())
+    margin = 0.04 * (high - low) or 1.0
+    ends = (low - margin, high + margin)
+    axes.plot(ends, ends, color=GREY, lw=1, ls="--", label="predicted = true")
+    _plot_dots(axes, drawn[:, 0], drawn[:, 1])
+    axes.set(xlabel="true", ylabel="predicted", xlim=ends, ylim=ends)
+    axes.legend(loc="upper left")
+    return f"Predicted by true number of {len(drawn)} images, from {low:.4g} to {high:.4g}."
+
+
+def plot_residuals(axes: Axes, drawn: "Array") -> str:
+    """Residuals, true minus predicted, by predicted number; drawn is as in plot_numbers."""
+    predicted, residuals = drawn[:, 1], drawn[:, 0] - drawn[:, 1]
+    reach = 1.08 * float(abs(residuals).max()) or 1.0
+    low, high = float(predicted.min()), float(predicted.max())
+    margin = 0.04 * (high - low) or 1.0
+    axes.axhline(0, color=GREY, lw=1, ls="--")
+    _plot_dots(axes, predicted, residuals)
+    axes.set(xlabel="predicted", ylabel="residual (true − predicted)")
+    axes.set(xlim=(low - margin, high + margin), ylim=(-reach, reach))
+    return f"Residuals of {len(drawn)} images: {residuals.min():.4g} to {residuals.max():.4g}."
+
+
+def _plot_dots(axes: Axes, x: "Array", y: "Array") -> None:
+    """Dots as one path, which takes a tenth of the bytes of markers in a page."""
+    vertices = [
+        point for pair in zip(x.tolist(), y.tolist(), strict=True) for point in (pair, pair)
+    ]
+    dots = Outline(vertices, [Outline.MOVETO, Outline.LINETO] * len(x))
+    dots.should_simplify = False
+    axes.add_patch(
+        PathPatch(dots, fill=False, edgecolor=BLUE, lw=3.4, alpha=0.55, capstyle="round")
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ensemble.dataset.audit import Audit, Copy, SplitSummary, audit
+from ensemble.dataset.label_counts import one_per_label
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.tables import Images
 from ensemble.errors import EnsembleError
@@ -87,7 +88,7 @@ def view_of(images: DataSet | Unavailable, thumbnails: Thumbnails, progress: Pro
         unavailable="",
         splits=tuple(_split(split) for split in audited.splits),
         counts=audited.counts,
-        examples=tuple(_examples(images.train, thumbnails)),
+        examples=tuple(_examples(one_per_label(images), thumbnails)),
         leaks=tuple(str(leak) for leak in audited.leaks),
         n_copies=len(copies),
         copies=tuple(_copy(copy, thumbnails) for copy in copies[:N_COPIES]),
@@ -106,7 +107,7 @@ def _split(split: SplitSummary) -> SplitView:
 def _examples(train: Images, thumbnails: Thumbnails) -> Iterator[ClassExamples]:
     """Some training images of each class, evenly spread; of many classes MAX_CLASSES."""
     labels = np.array(train.classes)
-    classes = sorted(set(train.classes))
+    classes = list(dict.fromkeys(train.classes))
     rows = _spread(len(classes), MAX_CLASSES)
     per_class = max(1, min(MAX_PER_CLASS, N_EXAMPLES // len(rows)))
     for name in (classes[row] for row in rows):

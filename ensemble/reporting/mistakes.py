@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from ensemble import metrics
 from ensemble.blending.calibration import N_BINS, ece, ece_noise
+from ensemble.blending.label_errors import label_errors
 from ensemble.metrics import ClassScore, Interval
 from ensemble.predictions import Array, Predictions
+from ensemble.reporting.label_mistakes import LabelMistakes, label_mistakes_of
+from ensemble.reporting.number_mistakes import NumberMistakes, number_mistakes_of
+from ensemble.targets import Target
 
 N_PAIRS, N_SHOWN = 8, 12
 
@@ -48,13 +53,15 @@ class Bin:
 
 
 @dataclass(frozen=True, eq=False)
-class Mistakes:
-    """What predictions get wrong.
+class ClassMistakes:
+    """What predictions of one class per image get wrong.
 
     confusion is the number of images, (true class, predicted class); scores are in the order of
-    classes. shown are the misclassified images of the highest confidence, the highest first.
+    classes. shown are the misclassified images of the highest confidence, the highest first;
+    suspects the likeliest of the n_suspects images whose label is likely wrong (label_errors.py).
     """
 
+    target: ClassVar[Target] = "class"
     n_rows: int
     n_wrong: int
     classes: tuple[str, ...]
@@ -62,9 +69,16 @@ class Mistakes:
     scores: tuple[ClassScore, ...]
     pairs: tuple[Pair, ...]
     shown: tuple[Misclassified, ...]
+    n_suspects: int
+    suspects: tuple[Misclassified, ...]
     bins: tuple[Bin, ...]
     ece: float
     ece_noise: float
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """The images of each class."""
+        return {score.name: score.n_rows for score in self.scores}
 
     @property
     def shares(self) -> Array:
@@ -85,10 +99,23 @@ class Mistakes:
         return sorted(np.argsort(-per_class, kind="stable")[:n].tolist())
 
 
+Mistakes = ClassMistakes | LabelMistakes | NumberMistakes
+
+
 def mistakes_of(
     predictions: Predictions, thumbnail: Callable[[str], str], n_shown: int = N_SHOWN
 ) -> Mistakes:
     """Everything about labeled predictions; thumbnail gives an image's data URI by its id."""
+    if predictions.target == "labels":
+        return label_mistakes_of(predictions, thumbnail, n_shown)
+    if predictions.target == "number":
+        return number_mistakes_of(predictions, thumbnail, n_shown)
+    return _class_mistakes_of(predictions, thumbnail, n_shown)
+
+
+def _class_mistakes_of(
+    predictions: Predictions, thumbnail: Callable[[str], str], n_shown: int
+) -> ClassMistakes:
     assert predictions.targets is not None
     probs, targets, classes = predictions.probs, predictions.targets, predictions.classes
     labels = metrics.predicted(probs)
@@ -97,7 +124,8 @@ def mistakes_of(
     most_confident = wrong[np.argsort(-confidence[wrong], kind="stable")][:n_shown].tolist()
     confusion = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(confusion, (targets, labels), 1)
-    return Mistakes(
+    suspects = label_errors(predictions)
+    return ClassMistakes(
         n_rows=len(targets),
         n_wrong=len(wrong),
         classes=classes,
@@ -105,6 +133,18 @@ def mistakes_of(
         scores=tuple(metrics.per_class(probs, targets, classes)),
         pairs=_pairs(confusion, classes),
         shown=tuple(_misclassified(predictions, row, thumbnail) for row in most_confident),
+        n_suspects=len(suspects),
+        suspects=tuple(
+            Misclassified(
+                id=error.id,
+                true=error.label,
+                predicted=error.new_label,
+                confidence=error.prob_of_new_label,
+                prob_of_true=error.prob_of_label,
+                thumbnail=thumbnail(error.id),
+            )
+            for error in suspects[:n_shown]
+        ),
         bins=_bins(confidence, labels == targets),
         ece=ece(probs, targets),
         ece_noise=ece_noise(probs),

@@ -9,7 +9,7 @@ from ensemble import numbers
 from ensemble.files import check_replaceable, write_text
 from ensemble.predictions import Array
 from ensemble.reporting import figures
-from ensemble.reporting.mistakes import Mistakes
+from ensemble.reporting.mistakes import ClassMistakes
 from ensemble.reporting.svg import inline_svg
 from ensemble.reporting.thumbnails import heatmap
 from ensemble.reporting.values import Report
@@ -19,6 +19,13 @@ MAX_CELLS = (
 )
 MAX_NAMED = 150  # classes of a heatmap that names them
 MAX_LISTED = 200  # classes in a table of scores
+MAX_CURVES = 24  # ROC curves of labels
+# what images are counted by, singular and plural
+NOUNS = {
+    "class": ("class", "classes"),
+    "labels": ("label", "labels"),
+    "number": ("range", "ranges"),
+}
 MAX_RUNS = 24  # runs in the table of disagreement
 BLUE, RED = (31, 119, 200), (214, 74, 25)  # visible on white and on black
 
@@ -53,15 +60,18 @@ def render(report: Report) -> str:
         "millions": numbers.millions,
         "count": numbers.count,
         "signed": _signed,
+        "signed_number": _signed_number,
     }
     environment.globals |= {
         "svg": inline_svg,
         "figures": figures,
+        "nouns": NOUNS,
         "heatmap_of": _heatmap_of,
         "table_classes": _table_classes,
         "fill_of": _fill_of,
         "MAX_CELLS": MAX_CELLS,
         "MAX_NAMED": MAX_NAMED,
+        "MAX_CURVES": MAX_CURVES,
         "MAX_LISTED": MAX_LISTED,
         "MAX_RUNS": MAX_RUNS,
     }
@@ -76,7 +86,12 @@ def _signed(number: float, digits: int = 2) -> str:
     return f"{no_negative_zero:+.{digits}f}".replace("-", "−")
 
 
-def _heatmap_of(mistakes: Mistakes) -> str:
+def _signed_number(number: float) -> str:
+    """`+12.3`, `−0.1`, with four digits."""
+    return f"{number + 0.0:+.4g}".replace("-", "−")
+
+
+def _heatmap_of(mistakes: ClassMistakes) -> str:
     return heatmap(mistakes.shares, BLUE, RED)
 
 
@@ -87,7 +102,7 @@ def _fill_of(disagreement: Array) -> Array:
     return np.asarray(0.08 + 0.92 * (disagreement - pairs.min()) / spread)
 
 
-def _table_classes(mistakes: Mistakes) -> list[int]:
+def _table_classes(mistakes: ClassMistakes) -> list[int]:
     """The classes of the confusion table: all where they are few, else the most confused ones."""
     n_classes = len(mistakes.classes)
     if n_classes <= MAX_CELLS:

@@ -162,14 +162,20 @@ class GroupView:
     @property
     def meter(self) -> Axis:
         """The scale of the headline: from 0 to 1, or as far as the baselines lie."""
-        levels = [*self.baselines.values(), self.best.score.value, self.headline.value]
-        low, high = min(0.0, *levels), self.metric.bounds[1]
-        return Axis(low, high if math.isfinite(high) else 1.05 * max(levels), ())
+        scores = [*self.baselines.values(), self.best.score.value, self.headline.value]
+        levels = [0.0, *filter(math.isfinite, scores)]
+        high = self.metric.bounds[1]
+        return Axis(min(levels), high if math.isfinite(high) else 1.05 * max(levels) or 1.0, ())
 
     @property
     def best(self) -> RunView:
         """The best single run."""
         return self.runs[0]
+
+    @property
+    def mistakes(self) -> Mistakes:
+        """What the blend gets wrong; without a blend, the best run."""
+        return self.blend.mistakes if self.blend else self.best.mistakes
 
     @property
     def headline(self) -> Interval:

@@ -27,7 +27,7 @@ SUGGESTIONS = {"valley": 1e-3, "slide": None, "steep": 2e-3, "minimum": 5e-2}
 BINS = [Bin(30, 0.7, wilson(0.6, 30)), Bin(70, 0.95, wilson(0.9, 70))]
 PLOTS = {
     "loss": (figures.plot_loss, HISTORY),
-    "accuracy": (figures.plot_accuracy, HISTORY),
+    "accuracy": (figures.plot_score, HISTORY),
     "range test": (figures.plot_range_test, POINTS, SUGGESTIONS, 1e-3, "valley"),
     "reliability": (figures.plot_reliability, BINS),
 }
