@@ -123,7 +123,7 @@ def test_a_page_about_labels_has_curves_and_nothing_about_one_class(page_about):
     assert "<b>4</b> labels" in page
     assert "&lt;b&gt;cat&lt;/b&gt;" in page
     assert "<b>cat</b>" not in page
-    for text in ("confusion", "Reliability", "log loss", "chance", "misclassified"):
+    for text in ("Confusion matrix", "Reliability", "log loss", "chance", "misclassified"):
         assert text not in page.partition("</style>")[2].partition("<footer>")[0]
 
 
@@ -133,6 +133,6 @@ def test_a_page_about_numbers_has_residuals_and_nothing_about_classes(page_about
     assert "rmse (lower is better) of the" in page
     assert "&lt;i&gt;age&lt;/i&gt;</bdi> from" in page
     body = page.partition("</style>")[2].partition("<footer>")[0]
-    for text in ("confusion", "Reliability", "log loss", "chance", "classes", "nats"):
+    for text in ("Confusion matrix", "Reliability", "log loss", "chance", "</b> classes", "nats"):
         assert text not in body
     assert len(page) < 500_000
