@@ -83,7 +83,9 @@ class Options:
         if self.is_log or (self.is_rank and target == "number"):
             raise _refused(f"--average {self.average}: {about}", "--average arithmetic")
         if self.calibrate:
-            raise _refused(f"--calibrate: is about classes, and {about}", "no --calibrate")
+            raise _refused(
+                f"--calibrate: is about classes, and {about}", "the probabilities as they are"
+            )
         return replace(self, weights="best" if self.weights == "accuracy" else self.weights)
 
     @property

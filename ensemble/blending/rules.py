@@ -48,7 +48,7 @@ class Rules:
     def _missing(self, pool: Pool) -> str:
         missing = []
         if not isinstance(pool, ClassPool):
-            missing.append(f"{' and '.join(OF_CLASSES)} weights, which are about classes")
+            missing.append(f"{' and '.join(OF_CLASSES)} weights: of classes, best replaces them")
         if self.options.is_log:
             optimum = "logloss weights are the optimum of an arithmetic mean"
             missing.append(f"{optimum}: --average arithmetic")

@@ -25,7 +25,9 @@ PerArch = Annotated[
     int, typer.Option(min=0, help="also keep the best N runs of every architecture")
 ]
 MaxMembers = Annotated[int, typer.Option(min=0, help="keep at most the best N of these; 0: all")]
-Weights = Annotated[str, typer.Option(help="accuracy, equal, logodds, greedy, logloss or best")]
+Weights = Annotated[
+    str, typer.Option(help="accuracy, equal, logodds, greedy, logloss, rmse (numbers) or best")
+]
 MinScore = Annotated[
     float | None,
     typer.Option(
@@ -36,7 +38,7 @@ Decision = Annotated[
     str,
     typer.Option(
         help="learned: cut points, a threshold or gains of classes where the metric reads decisions; "
-        "plain: the most probable class"
+        "plain: the most probable class, labels above 0.5, values as they are"
     ),
 ]
 Average = Annotated[
