@@ -54,7 +54,7 @@ class Entry(BaseModel):
 
     def scored_by(self, metric: str) -> Interval | None:
         """The cross-fitted accuracy, log loss or own metric; None for a metric of other uploads."""
-        is_of_classes = metric in ("accuracy", "log_loss") and self.score is None
+        is_of_classes = metric in ("accuracy", "log_loss") and self.accuracy is not None
         name = metric if is_of_classes else "score"
         ends = [getattr(self, name + suffix) for suffix in ("", "_low", "_high")]
         if ends[0] is None or (name == "score" and metric != self.metric):
