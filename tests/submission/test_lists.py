@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.blending.mixture import Answered
 from ensemble.errors import SubmissionError
+from ensemble.metrics.decision import PLAIN
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
 from ensemble.submission.check import check
@@ -38,7 +40,8 @@ def written(tmp_path):
         if sample is not None:
             path.write_text(sample)
         shape = shape_of(path if sample is not None else None, predictions, Meaning(**meaning))
-        out.write_text(csv_text(shape, predictions))
+        answers = PLAIN[predictions.target].apply(predictions.probs)
+        out.write_text(csv_text(shape, Answered(predictions, answers)))
         check(out, shape)
         rows = list(csv.reader(io.StringIO(out.read_text()), delimiter=shape.delimiter))
         return rows, shape, out

@@ -60,14 +60,16 @@ def csv_of(predictions):
 
 def suspicions_of(runs, previous=None, accuracy=0.75):
     mixture = Mixture({name: 1 / len(runs) for name in runs}, False, None)
-    predictions = mixture.of_test(runs)
+    predictions = mixture.of_test(runs).predictions
     text = csv_of(predictions)
     return suspicions(runs, mixture, predictions, text, PROBABILITIES, accuracy, previous)
 
 
 def previous_of(runs, accuracy=0.75):
     mixture = Mixture({name: 1 / len(runs) for name in runs}, False, None)
-    return PreviousSubmission("last.csv", answers(csv_of(mixture.of_test(runs))), accuracy)
+    return PreviousSubmission(
+        "last.csv", answers(csv_of(mixture.of_test(runs).predictions)), accuracy
+    )
 
 
 def with_test(run, change):
