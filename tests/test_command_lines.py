@@ -21,7 +21,10 @@ READ_ONLY_ITS_RECIPE = {"train", "tune", "lr-find"}  # what trains is checked up
 PLAYED_ELSEWHERE = {
     "submit",
     "predict",
-}  # by test_competition.py: they need Kaggle, or trained networks
+    "bundle",
+    "export",
+    "demo",
+}  # by test_competition.py and tests/bundle: they need Kaggle, or trained networks
 TAKES_NO_ARGUMENT = {"quickstart", "doctor"}  # trains, or asks torch: tests of their own
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
@@ -70,7 +73,8 @@ def world(tmp_path, monkeypatch, fake_run, tiny_images, made_up, rng):
                 seed=seed,
             )
     valid, test = run.valid(), run.test()
-    for file, own in (("valid.csv", valid), ("test.csv", test)):
+    files = {"valid.csv": valid, "mine_valid.csv": valid, "test.csv": test, "mine_test.csv": test}
+    for file, own in files.items():
         rows = [
             ",".join([name, *(f"{p:.6f}" for p in probs)])
             for name, probs in zip(own.ids, own.probs, strict=True)
@@ -84,7 +88,9 @@ def run_line(words, monkeypatch, capsys):
     name, *rest = words
     if name in TAKES_NO_ARGUMENT:
         return
-    if name in PLAYED_ELSEWHERE:
+    if (
+        name in PLAYED_ELSEWHERE or "--splits" in rest
+    ):  # tests/blending/test_splits.py trains splits
         typer.main.get_command(app).commands[name].make_context(name, list(rest))
         return
     if name in READ_ONLY_ITS_RECIPE:
