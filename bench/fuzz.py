@@ -24,6 +24,7 @@ from ensemble.errors import DamagedError, DataError, EnsembleError, RecipeError,
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.runs import StoredRun, history_of, range_test_of
+from ensemble.runs.data_info import DataInfo
 from ensemble.runs.import_files import read_predictions
 from ensemble.runs.read import read_run
 from ensemble.submission.manifest import read_manifest
@@ -141,16 +142,20 @@ def manifest(raw: bytes, folder: Path) -> None:
     path.unlink()
 
 
+_DATA = DataInfo(name="d", fingerprint="f", valid="v", n_train=2, n_valid=2)
+
+
 def curves(raw: bytes, folder: Path) -> None:
     """DamagedError, or finite numbers that a chart can show."""
     for name, read in (("history.csv", history_of), ("lr_find.csv", range_test_of)):
         (folder / name).write_bytes(raw)
         with suppress(DamagedError):
-            for row in read(StoredRun.model_construct(folder=folder, id="r", files={})):
+            run = StoredRun.model_construct(folder=folder, id="r", files={}, data=_DATA)
+            for row in read(run):
                 numbers = (
                     row
                     if isinstance(row, tuple)
-                    else (row.train_loss, row.valid_loss, row.accuracy, row.epoch)
+                    else (row.train_loss, row.valid_loss, row.accuracy or 0.0, row.epoch)
                 )
                 assert np.isfinite(numbers).all()
 

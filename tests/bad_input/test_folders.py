@@ -94,7 +94,7 @@ FAULTS = {
     "a class of one image, held out": (
         lambda: lone("c"),
         "data.test=0.5",
-        ["class 'c' has one image", "test images"],
+        ["class 'c' has one image", "data.rare: keep"],
     ),
     "no validation folder": (
         lambda: remove("val"),

@@ -248,10 +248,6 @@ MEMBERS = {
         {"answer": "class_index"},
         ["different values of data.answer", "r0-1-s0 has class_index", "--answer NAME"],
     ),
-    "two metrics": (
-        {"metric": "roc_auc"},
-        ["different values of data.metric", "r0-1-s0 has roc_auc", "--metric NAME"],
-    ),
 }
 
 

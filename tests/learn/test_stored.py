@@ -6,6 +6,7 @@ from torch import nn
 
 from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.image_info import EIGHT_BITS
+from ensemble.learn.outputs import Outputs
 from ensemble.learn.stored import InputFormat, StoredNetwork
 
 
@@ -28,6 +29,7 @@ def network(most, batch_size):
     """A StoredNetwork on a toy network."""
     return StoredNetwork(
         classes=("bright", "dark"),
+        outputs=Outputs(),
         input_format=InputFormat(Geometry(4), None, EIGHT_BITS),
         fallback=np.array([0.25, 0.75], np.float32),
         network=BrightOrDark(most),
