@@ -98,7 +98,8 @@ def _training(run: Run) -> list[str]:
     folds = f" × {run.n_folds} folds" if run.n_folds else ""
     refit = "" if run.refit_epochs is None else ", refit"
     epochs = f"{training.best_epoch} of {training.n_epochs}{folds}{refit}"
-    return [epochs, millions(training.n_trainable), f"{training.lr:.1e}"]
+    rate = f"{training.lr:.1e}" if training.lr else "–"  # a linear probe has none
+    return [epochs, millions(training.n_trainable), rate]
 
 
 def show_search(search: "Search") -> None:
