@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.metrics.metric import Metric
+from ensemble.metrics.metric import Metric, single_row
 from ensemble.metrics.rows import TIE, Array, hits, losses, true_probs
 
 RowScores = Callable[[Array, Array], Array]
@@ -38,7 +38,7 @@ class Additive(Metric):
     def too_few_rows(self, targets: Array) -> str:
         """Only one row alone is too few, and not for a share of rows."""
         is_share = self.interval_rule == "share"
-        return "" if is_share or len(targets) > 1 else "1 row, an interval needs 2"
+        return "" if is_share else single_row(targets)
 
 
 @dataclass(frozen=True)

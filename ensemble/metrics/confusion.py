@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.metrics.metric import DecisionMetric, few_of_a_class
+from ensemble.metrics.metric import DecisionMetric, few_of_a_class, single_row
 from ensemble.metrics.rows import Array
 
 FEWEST = 5  # rows of a class that an interval of a mean over classes needs
@@ -149,7 +149,7 @@ class WeightedF1(GainMetric):
     def too_few_rows(self, targets: Array) -> str:
         """Fewer than 5 rows of a class, unless classes weigh as much as they have rows."""
         if self.class_weights is by_rows:
-            return "" if len(targets) > 1 else "1 row, an interval needs 2"
+            return single_row(targets)
         n_rows = np.bincount(targets, minlength=len(self.classes))
         return few_of_a_class(self.classes, n_rows, FEWEST)
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.metrics.additive import Additive
-from ensemble.metrics.kappa import chance_distances, kappas_of, mean_distances
-from ensemble.metrics.metric import ColumnMetric, Metric
+from ensemble.metrics.kappa import contributions_of_steps, kappas_of_steps, smoothing_of_steps
+from ensemble.metrics.metric import ColumnMetric, Metric, single_row
 from ensemble.metrics.rows import Array
 
 
@@ -39,7 +39,7 @@ class RootMeanSquare(Metric):
 
     def too_few_rows(self, targets: Array) -> str:
         """One row alone."""
-        return "" if len(targets) > 1 else "1 row, an interval needs 2"
+        return single_row(targets)
 
 
 @dataclass(frozen=True)
@@ -52,31 +52,20 @@ class GradeKappa(ColumnMetric):
 
     def values(self, probs: Array, targets: Array) -> Array:
         """The kappa, (...,)."""
-        true, grades = _grades(probs, targets)
-        distances = ((true - grades) ** 2).sum(-1)
-        return kappas_of(distances, chance_distances(true, grades)).reshape(probs.shape[:-2])
+        return kappas_of_steps(*_grades(probs, targets)).reshape(probs.shape[:-2])
 
     def contributions(self, probs: Array, targets: Array) -> Array:
         """Those of the kappa of classes, (..., rows)."""
-        true, grades = _grades(probs, targets)
-        n = len(targets)
-        expected = chance_distances(true, grades)[:, None]
-        divisor = np.where(expected > 0, expected, 1)
-        distances = (true - grades) ** 2
-        kappas = kappas_of(distances.sum(-1, keepdims=True), expected)
-        change = mean_distances(true, grades) + mean_distances(grades, true) - expected / n
-        rows = kappas + n / divisor * ((1 - kappas) * change - distances) * (expected > 0)
-        return np.asarray(rows.reshape(probs.shape[:-1]))
+        return contributions_of_steps(*_grades(probs, targets)).reshape(probs.shape[:-1])
 
     def smoothing(self, probs: Array, targets: Array) -> Array:
         """One more row, rounded to a grade one step off, (..., 2)."""
-        expected, n = chance_distances(*_grades(probs, targets)), len(targets)
-        change = np.where(expected > 0, -n / np.where(expected > 0, expected, 1) / (n + 1), 0.0)
-        return np.stack([change, change**2], axis=-1).reshape(*probs.shape[:-2], 2)
+        smoothing = smoothing_of_steps(*_grades(probs, targets))
+        return smoothing.reshape(*probs.shape[:-2], 2)
 
     def too_few_rows(self, targets: Array) -> str:
         """One row alone."""
-        return "" if len(targets) > 1 else "1 row, an interval needs 2"
+        return single_row(targets)
 
 
 def _grades(probs: Array, targets: Array) -> tuple[Array, Array]:

@@ -128,6 +128,11 @@ class DecisionMetric(AnswerMetric):
         return self.smoothing_of(predicted(probs), targets)
 
 
+def single_row(targets: Array) -> str:
+    """What to say of one row alone; "" where there are more."""
+    return "" if len(targets) > 1 else "1 row, an interval needs 2"
+
+
 def few_of_a_class(classes: tuple[str, ...], n_rows: Array, at_least: int) -> str:
     """The first class of fewer rows than that, in words; "" where all have enough.
 
