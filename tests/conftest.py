@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import sys
 import threading
 import zlib
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -48,6 +49,23 @@ RECORD = TrainingRecord(
     seconds={"train": 2.0, "predict": 0.5},
     images_per_second=100.0,
 )
+
+
+@pytest.fixture
+def ens(monkeypatch, capsys):
+    """ens(*words): what a command prints in the current folder, which must succeed."""
+
+    def ens(*words):
+        from ensemble.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["ens", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        assert ended.value.code == 0, shown.err
+        return shown.out
+
+    return ens
 
 
 @pytest.fixture(autouse=True)

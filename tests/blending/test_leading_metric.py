@@ -1,13 +1,11 @@
 """Tables and blends follow the metric that runs hold; runs without one follow the others, and it is said."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
 from ensemble.blending import Options, make_blend
-from ensemble.cli import main
 from ensemble.errors import SelectionError
 from ensemble.metrics import metric_named
 from ensemble.runs import RunStore, publish
@@ -25,21 +23,6 @@ def graded(tmp_path, fake_run, made_up):
         return RunStore(tmp_path)
 
     return graded
-
-
-@pytest.fixture
-def ens(monkeypatch, capsys):
-    """ens(*words): what the command prints."""
-
-    def ens(*words):
-        monkeypatch.setattr(sys, "argv", ["ens", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        assert not ended.value.code, shown.err
-        return shown.out
-
-    return ens
 
 
 def test_the_leaderboard_leads_with_the_metric_in_its_own_direction(graded, ens, tmp_path):

@@ -5,6 +5,14 @@ from PIL import Image
 
 
 @pytest.fixture
+def ens(ens, tmp_path, monkeypatch):
+    """ens(*words) in a folder of its own."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return ens
+
+
+@pytest.fixture
 def layout(tmp_path):
     """layout(images, tables): images by path, tables by file as rows of text; the root is returned.
 

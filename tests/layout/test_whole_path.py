@@ -7,7 +7,6 @@ row, class or file between the folder and the CSV gives a wrong cell.
 import csv
 import json
 import math
-import sys
 from pathlib import Path, PurePosixPath
 
 import answer_key
@@ -17,7 +16,6 @@ import replicas
 from pydantic import TypeAdapter
 from sklearn.metrics import cohen_kappa_score, f1_score, roc_auc_score
 
-from ensemble.cli import main
 from ensemble.metrics import metric_named
 from ensemble.metrics.decision import Decision
 from ensemble.predictions import aligned
@@ -32,23 +30,6 @@ TINY = (
     *("data.skip_unreadable=true", "fit.strategy=scratch", "fit.lr=0.01", "fit.epochs=20"),
     "fit.batch_size=8",
 )
-
-
-@pytest.fixture
-def ens(tmp_path, monkeypatch, capsys):
-    """ens(*words) in a folder of its own, which must succeed: what it printed."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def ens(*words):
-        monkeypatch.setattr(sys, "argv", ["ens", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        assert ended.value.code == 0, shown.err
-        return shown.out
-
-    return ens
 
 
 def bare(image_id):
@@ -97,6 +78,19 @@ def check_cells(answer, header, cells, probs, truth):
         assert (float(cell) > 0.5) == (name == truth)
 
 
+def drawn_replica(name, folder):
+    """The folder of a replica whose images show their class, and the files in the order of drawing."""
+    root, drawn, draw = folder / "input" / name, [], answer_key.drawing_of(name)
+    root.mkdir(parents=True)
+
+    def listed(file, size):
+        drawn.append(file)
+        return draw(file, size)
+
+    replicas.make(name, root, listed)
+    return root, drawn
+
+
 def shipped_sample(root):
     """The sample submission's rows, None without one."""
     files = [path for path in root.iterdir() if path.suffix in (".csv", ".txt")]
@@ -107,15 +101,7 @@ def shipped_sample(root):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", answer_key.CLASSES)
 def test_every_cell_of_the_csv_is_that_of_its_image(name, ens, tmp_path):
-    root, expected, drawn = tmp_path / "input" / name, EXPECTED[name], []
-    root.mkdir(parents=True)
-    draw = answer_key.drawing_of(name)
-
-    def listed(file, size):
-        drawn.append(file)
-        return draw(file, size)
-
-    replicas.make(name, root, listed)
+    expected, (root, drawn) = EXPECTED[name], drawn_replica(name, tmp_path)
     positive = ("--positive", "dog") if name.startswith("dogs_redux") else ()
     ens("init", root, "--metric", expected["metric"], *positive)
     ens("train", f"recipes/{name}_resnet.yaml", *[word for key in TINY for word in ("--set", key)])
@@ -158,15 +144,7 @@ def by_sklearn(metric, targets, probs, labels, classes):
 @pytest.mark.parametrize("name", SCORED)
 def test_the_score_of_the_csv_and_of_the_blend_are_scikit_learns(name, ens, tmp_path):
     """From `ens init` to `ens verify` by the competition's metric, two seeds, three folds."""
-    root, metric, drawn = tmp_path / "input" / name, SCORED[name], []
-    root.mkdir(parents=True)
-    draw = answer_key.drawing_of(name)
-
-    def listed(file, size):
-        drawn.append(file)
-        return draw(file, size)
-
-    replicas.make(name, root, listed)
+    metric, (root, drawn) = SCORED[name], drawn_replica(name, tmp_path)
     ens("init", root, "--metric", metric)
     settings = (*TINY, "fit.epochs=3", "seeds=[0,1]", "data.valid={folds: 3}")
     ens("train", f"recipes/{name}_resnet.yaml", *[w for key in settings for w in ("--set", key)])

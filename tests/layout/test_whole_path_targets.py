@@ -6,14 +6,11 @@ decision; the validation rows are compared with the competition's own table.
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import replicas
-
-from ensemble.cli import main
 
 TINY = (
     *("model.arch=test_convnext", "model.pretrained=false", "augment=none", "data.size=32"),
@@ -29,23 +26,6 @@ REPLICAS = {
     "hotel2021": ("map@5", "train.csv", ("hotel_id",)),
     "whale_playground": ("map@5", "train.csv", ("Id",)),
 }
-
-
-@pytest.fixture
-def ens(tmp_path, monkeypatch, capsys):
-    """ens(*words) in a folder of its own, which must succeed; returns what it printed."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-
-    def ens(*words):
-        monkeypatch.setattr(sys, "argv", ["ens", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        assert ended.value.code == 0, shown.err
-        return shown.out
-
-    return ens
 
 
 def bare(image_id):

@@ -7,12 +7,10 @@ imported, and the submission that it blended from both.
 import json
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 
-from ensemble.cli import main
 from ensemble.errors import DamagedError
 from ensemble.runs import RunStore, StoredRun, TrainingRecord, publish, read_run
 
@@ -21,20 +19,12 @@ TRAINED, IMPORTED = "tiny-a9690b77-s0", "mine-0963af6d-s0"
 
 
 @pytest.fixture
-def ens(tmp_path, monkeypatch, capsys):
+def ens(ens, tmp_path, monkeypatch):
     """ens(command): stdout of a command beside a copy of the old runs; it must succeed."""
     shutil.copytree(STORED, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
 
-    def ens(command):
-        monkeypatch.setattr(sys, "argv", ["ens", *shlex.split(command)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        assert not ended.value.code, shown.err
-        return shown.out
-
-    return ens
+    return lambda command: ens(*shlex.split(command))
 
 
 def test_a_record_holds_what_format_1_held_among_the_fields_of_the_run():
