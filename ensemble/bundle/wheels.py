@@ -4,7 +4,7 @@ import base64
 import hashlib
 import zipfile
 from collections.abc import Mapping
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions
 from pathlib import Path
 
 import ensemble
@@ -40,13 +40,15 @@ def pack_ens(folder: Path) -> Path:
 
     Raises EnsembleError.
     """
-    try:
-        info = distribution(NAME)
-    except PackageNotFoundError:
+    # a clone may hold setuptools' egg-info besides, which has no METADATA
+    info = next(
+        (package for package in distributions(name=NAME) if package.read_text("METADATA")), None
+    )
+    if info is None:
         raise EnsembleError(
             f"{NAME} is not installed, so its wheel cannot be packed\n"
             "install it: python -m pip install -e . in the clone, or the wheel"
-        ) from None
+        )
     package = Path(ensemble.__file__).parent
     files = {f"{package.name}/{name}": path for name, path in _files_below(package).items()}
     recipes = recipes_folder()
