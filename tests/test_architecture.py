@@ -17,6 +17,7 @@ LAYERS = [
     {
         "errors",
         "files",
+        "answers",
         "hardware",
         "memory",
         "events",

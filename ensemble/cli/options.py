@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ensemble import answers
+
 Runs = Annotated[
     Path | None,
     typer.Option("--runs", metavar="DIR", help="folder of the runs (ENS_RUNS, else runs)"),
@@ -49,16 +51,7 @@ Patterns = Annotated[
     list[str] | None, typer.Argument(metavar="PATTERN", help="run ids or recipes, with * and ?")
 ]
 Answer = Annotated[
-    Literal[
-        "probabilities",
-        "positive_probability",
-        "class_name",
-        "class_index",
-        "labels",
-        "top_k",
-        "values",
-    ]
-    | None,
+    answers.Answer | None,
     typer.Option(
         "--answer",
         metavar="NAME",

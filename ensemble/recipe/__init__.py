@@ -1,8 +1,8 @@
 """A recipe: everything that decides what a run computes, one frozen value read from YAML."""
 
+from ensemble.answers import Answer
 from ensemble.recipe.data import (
     AUGMENT_PRESETS,
-    Answer,
     Augment,
     ColumnSplit,
     Data,

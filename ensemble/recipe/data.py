@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag
 
+from ensemble.answers import Answer
 from ensemble.recipe.kinds import (
     BY_KIND,
     Fraction,
@@ -119,15 +120,6 @@ Group = Annotated[
         Map,
     ],
     BY_KIND,
-]
-Answer = Literal[
-    "probabilities",
-    "positive_probability",
-    "class_name",
-    "class_index",
-    "labels",
-    "top_k",
-    "values",
 ]
 
 

@@ -1,0 +1,13 @@
+"""What a cell of a submission may mean: `data.answer`, and `--answer` of the commands."""
+
+from typing import Literal
+
+Answer = Literal[
+    "probabilities",
+    "positive_probability",
+    "class_name",
+    "class_index",
+    "labels",
+    "top_k",
+    "values",
+]
