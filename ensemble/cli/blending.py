@@ -248,6 +248,7 @@ def import_run(
             "else class",
         ),
     ] = None,
+    json: Json = False,
     runs: Runs = None,
 ) -> None:
     """Import another tool's predictions as a run, so that they can join a blend."""
@@ -255,6 +256,9 @@ def import_run(
     from ensemble.runs import RunStore, imported
 
     run = imported.import_run(name, arch, valid, test, RunStore(runs), data, target)
+    if json:
+        display.show_json(run.as_row())
+        return
     display.show_runs([run])
     display.next_commands(f"ens blend{same(runs)}")
 
@@ -263,14 +267,20 @@ def verify(
     submission: Annotated[
         Path, typer.Argument(metavar="SUBMISSION.csv", help="a CSV that `ens blend` wrote")
     ],
+    json: Json = False,
     runs: Runs = None,
 ) -> None:
     """Compute a submission again from the stored predictions and compare the bytes."""
     from ensemble import display
+    from ensemble.display import results
     from ensemble.runs import RunStore
-    from ensemble.submission import verify as verify_submission
+    from ensemble.submission.verify import verified
 
-    n_members = verify_submission(submission, RunStore(runs))
+    checked = verified(submission, RunStore(runs))
+    if json:
+        display.show_json(results.verified_json(checked))
+        return
+    n_members = len(checked.runs)
     display.say(f"{submission}: same bytes when computed again from {n_members} members")
     display.next_commands(
         f"ens runs{same(runs)}",

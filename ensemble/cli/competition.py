@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensemble.cli.options import Answer, Positive, Runs, same
+from ensemble.cli.options import Answer, Json, Positive, Runs, same
 from ensemble.errors import EnsembleError
 
 if TYPE_CHECKING:
+    from ensemble.kaggle import Quota
     from ensemble.submission.ledger import Entry, Ledger
-    from ensemble.submission.verify import Verified
 
 SubmissionCsv = Annotated[
     Path, typer.Argument(metavar="SUBMISSION.csv", help="a CSV that `ens blend` wrote")
@@ -63,11 +63,12 @@ def submit(
     dry_run: DryRun = False,
     yes: Yes = False,
     minutes: Wait = 10.0,
+    json: Json = False,
     runs: Runs = None,
 ) -> None:
     """Check a submission again, show it, ask, send it to Kaggle, and wait for the score."""
     from ensemble import display, kaggle
-    from ensemble.display import competition
+    from ensemble.display import competition, results
     from ensemble.runs import RunStore
     from ensemble.submission import send
     from ensemble.submission.ledger import FAILED, PENDING, Ledger
@@ -78,10 +79,15 @@ def submit(
     ledger = Ledger(submission.parent)
     api = kaggle.sign_in()
     uploads = ledger.uploads_of(entry.sha256, slug)
+    quota = None
     if all(upload.status != PENDING for upload in uploads):
-        _show_before_sending(api, verified, entry, ledger, warnings)
+        quota, warnings = _quota_and_warnings(api, entry, ledger, warnings)
+        competition.show_before_sending(verified, entry, quota, warnings)
         if dry_run:
             display.say("--dry-run: nothing was sent")
+            if json:
+                display.show_json(results.submit_json(verified, [], quota, warnings))
+                return
             text = f" --message {shlex.quote(message)}" if message else ""
             path = shlex.quote(str(submission))
             display.next_commands(f"ens submit {path} --competition {slug}{text}{same(runs)}")
@@ -91,28 +97,28 @@ def submit(
             raise EnsembleError("nothing was sent\n--yes sends without asking")
         ledger.write(send.send(api, verified, entry))
         display.say("sent; waiting for the score" if minutes else "sent")
-    for scored in send.wait_for_scores(api, ledger, slug, minutes):
+    entries = send.wait_for_scores(api, ledger, slug, minutes)
+    if json:
+        display.show_json(results.submit_json(verified, entries, quota, warnings))
+    for scored in entries:
         competition.show_score(scored)
         if scored.status == FAILED and scored.sha256 == entry.sha256:
             raise EnsembleError(f"{slug}: Kaggle could not score {scored.message}")
-    display.next_commands(f"ens runs --submissions{in_folder(submission.parent)}")
+    if not json:
+        display.next_commands(f"ens runs --submissions{in_folder(submission.parent)}")
 
 
-def _show_before_sending(
-    api: Any, verified: "Verified", entry: "Entry", ledger: "Ledger", warnings: list[str]
-) -> None:
-    """Show the submission, the quota and all warnings.
-
-    Raises EnsembleError, also where the quota is used up.
-    """
+def _quota_and_warnings(
+    api: Any, entry: "Entry", ledger: "Ledger", warnings: list[str]
+) -> "tuple[Quota, list[str]]":
+    """The quota and all warnings. Raises EnsembleError, also where the quota is used up."""
     from ensemble import kaggle
-    from ensemble.display import competition
     from ensemble.submission.send import unrecorded_uploads
 
     quota = kaggle.submission_quota(api, entry.competition)
     if quota.n_left is not None:  # Kaggle lists nothing before a team's first submission
         warnings = [*warnings, *unrecorded_uploads(api, entry, ledger)]
-    competition.show_before_sending(verified, entry, quota, warnings)
+    return quota, warnings
 
 
 def list_submissions(folder: Path, json: bool) -> None:
@@ -155,11 +161,12 @@ def predict(
     answer: Answer = None,
     positive: Positive = None,
     force: Force = False,
+    json: Json = False,
     runs: Runs = None,
 ) -> None:
     """Predict any images with a stored run or a whole blend: an id and a column per class."""
     from ensemble import display, inference
-    from ensemble.display import competition, live
+    from ensemble.display import competition, live, results
     from ensemble.runs import RunStore
     from ensemble.signals import stoppable
 
@@ -177,6 +184,9 @@ def predict(
     meaning = predictor.meaning(answer, positive) if sample is not None else None
     with live.progress() as show, stoppable(show) as emit:
         predicted = inference.predict(images, predictor, out, emit, sample, force, meaning)
+    if json:
+        display.show_json(results.predicted_json(predicted, list(predictor.runs)))
+        return
     competition.show_predicted(predicted, list(predictor.runs))
     compare = f"ens compare {' '.join(map(shlex.quote, predictor.runs))}"
     command = compare if len(predictor.runs) > 1 else "ens runs"

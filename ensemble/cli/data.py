@@ -160,7 +160,9 @@ Destination = Annotated[
 ]
 
 
-def get_data(name: SetName, local_files: LocalFiles = None, to: Destination = None) -> None:
+def get_data(
+    name: SetName, local_files: LocalFiles = None, to: Destination = None, json: Json = False
+) -> None:
     """Download a set, check it, and unpack it for its recipes; an existing folder is kept."""
     from ensemble import display
     from ensemble.dataset.download import get
@@ -171,6 +173,9 @@ def get_data(name: SetName, local_files: LocalFiles = None, to: Destination = No
     dataset = set_named(name)
     with live.progress() as show, stoppable(show) as emit:
         local = get(dataset, local_files, to, emit)
+    if json:
+        display.show_json({"name": name, **asdict(local), "folder": str(local.folder)})
+        return
     state = ", present already" if local.was_present else ""
     display.say(f"{local.folder}: {local.n_images:,} images{state}")
     if dataset.recipe:
@@ -188,6 +193,7 @@ UnpackTo = Annotated[
 def unpack_data(
     path: Annotated[str, typer.Argument(metavar="PATH", help="a folder or an archive")],
     to: UnpackTo = None,
+    json: Json = False,
 ) -> None:
     """Turn archives, pixel tables, TFRecords and arrays into image folders and tables, once."""
     from ensemble import display
@@ -197,6 +203,9 @@ def unpack_data(
 
     with live.progress() as show, stoppable(show) as emit:
         folder = unpacked_folder(path, to, emit)
+    if json:
+        display.show_json({"folder": str(folder)})
+        return
     display.say(f"{folder}: image folders and tables")
     display.next_commands(f"ens init {shlex.quote(str(folder))}")
 

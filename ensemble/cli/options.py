@@ -76,7 +76,24 @@ Metric = Annotated[
         "top_k_accuracy@k; default the runs' data.metric, else accuracy",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="one JSON value on stdout")]
+
+
+def _leave_stdout_to_json(is_json: bool) -> bool:
+    from ensemble.display import leave_stdout_to_json
+
+    if is_json:
+        leave_stdout_to_json()
+    return is_json
+
+
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        callback=_leave_stdout_to_json,
+        help="one JSON value on stdout; everything else on stderr",
+    ),
+]
 
 
 def present_or_shipped(path: Path) -> list[Path]:

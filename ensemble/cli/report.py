@@ -19,13 +19,20 @@ def report(
         Path,
         typer.Option(metavar="DIR", help="submissions; the newest sets the blend's options"),
     ] = Path("submissions"),
+    json: Json = False,
     runs: Runs = None,
 ) -> None:
     """Write one HTML page: scores, blend, recipes, mistakes, images, every run."""
     from ensemble import display
 
-    write_page(out, submissions, runs, patterns)
-    megabytes = out.stat().st_size / 2**20
+    notes = write_page(out, submissions, runs, patterns)
+    n_bytes = out.stat().st_size
+    if json:
+        display.show_json({"report": str(out), "n_bytes": n_bytes, "notes": notes})
+        return
+    for note in notes:
+        display.say(note)
+    megabytes = n_bytes / 2**20
     display.say(f"{out}: {megabytes:.1f} MB, one file that needs no network; open it in a browser")
     display.next_commands(f"ens blend{same(runs)}")
 
@@ -48,8 +55,11 @@ def doctor(json: Json = False, runs: Runs = None) -> None:
 
 def write_page(
     out: Path, submissions: Path, runs: Path | None, patterns: list[str] | None = None
-) -> None:
-    """Collect what the runs hold and write the page. Raises EnsembleError."""
+) -> list[str]:
+    """Collect what the runs hold and write the page; returns a line about each part that it lacks.
+
+    Raises EnsembleError.
+    """
     from ensemble import display
     from ensemble.display import live
     from ensemble.events import Step
@@ -71,6 +81,8 @@ def write_page(
     newly_damaged = [folder for folder in collected.damaged if folder not in listing.damaged]
     display.warn_left_out(Listing([], newly_damaged, []))
     write_report(collected, out)
-    for group in collected.groups:
-        if group.data.details:
-            display.say(f"the page shows no images of {group.name}: {group.data.details}")
+    return [
+        f"the page shows no images of {group.name}: {group.data.details}"
+        for group in collected.groups
+        if group.data.details
+    ]

@@ -13,6 +13,7 @@ from ensemble.cli.options import (
     Engine,
     Hours,
     Jobs,
+    Json,
     OneRecipe,
     Out,
     Runs,
@@ -58,7 +59,8 @@ def quickstart(
     seconds = sum(run.total_seconds for run in quick.runs)
     display.say(f"training took {display.minutes(seconds)}, including range tests")
     assert quick.blend.test is not None  # the digits' test set is labeled
-    write_page(page, out, runs, [run.id for run in quick.runs])
+    for note in write_page(page, out, runs, [run.id for run in quick.runs]):
+        display.say(note)
     display.say(blends.sentence(quick.blend.test, "test digits"))
     display.say(f"report: {page}, open it in a browser")
     more = "--set fit.epochs=12 --set 'seeds=[1, 2]'"
@@ -81,10 +83,11 @@ def train(
     jobs: Jobs = None,
     address: Address = None,
     hours: Hours = None,
+    json: Json = False,
 ) -> None:
     """Train one run per recipe, seed and fold; skip finished runs, resume interrupted ones."""
     from ensemble import display
-    from ensemble.display import live
+    from ensemble.display import live, results
     from ensemble.engines.choose import EngineOptions, n_unfinished
     from ensemble.engines.deadline import Deadline
     from ensemble.engines.local import train_all
@@ -101,19 +104,26 @@ def train(
     options = repeated("--set", set_) + " --force" * force + same(runs)
     same_command = f"ens train {paths}{options}{engine_options(engine, jobs, address)}"
     if dry_run:
-        _estimate(planned, store, force)
-        display.next_commands(same_command)
+        _estimate(planned, store, force, json)
+        if not json:
+            display.next_commands(same_command)
         return
     with live.progress() as show, stoppable(show) as emit:
         finished, failures = train_all(planned, store, emit, force, chosen_engine, deadline)
-    display.show_runs(finished)
-    display.show_curves(finished)
-    if deadline and deadline.left:
-        display.show_left(list(deadline.left), len(planned), f"--hours {hours:g}")
+    left = list(deadline.left) if deadline else []
+    if json:
+        display.show_json(results.training_json(finished, failures, left))
+    else:
+        display.show_runs(finished)
+        display.show_curves(finished)
+    if left:
+        display.show_left(left, len(planned), f"--hours {hours:g}")
     _check(failures, len(planned), store)
-    if deadline and deadline.left:
+    if left:
         display.next_commands(f"{same_command} --hours {hours:g}")
         raise typer.Exit(TIME_IS_UP)
+    if json:
+        return
     next_command = "ens blend --weights best" if len(finished) > 1 else "ens runs"
     display.next_commands(f"{next_command}{same(runs)}")
 
@@ -148,18 +158,21 @@ def _check(failures: "Sequence[Failure]", n_jobs: int, store: "RunStore") -> Non
     )
 
 
-def _estimate(jobs: "list[Job]", store: "RunStore", force: bool) -> None:
+def _estimate(jobs: "list[Job]", store: "RunStore", force: bool, json: bool) -> None:
     """Show what the jobs would cost. Raises EnsembleError if an estimate fails."""
     from ensemble import display
-    from ensemble.display import live
+    from ensemble.display import live, results
     from ensemble.engines.local import costs_of
     from ensemble.signals import stoppable
 
     with live.progress() as show, stoppable(show) as emit:
         costs, failures = costs_of(jobs, store, emit, force)
+    if json:
+        display.show_json(results.costs_json(costs, failures))
     if failures and not costs:
         raise EnsembleError(failures[0].reason)
-    display.show_costs(costs)
+    if not json:
+        display.show_costs(costs)
     if failures:
         display.show_failures(failures)
         raise EnsembleError(f"{len(failures)} of {len(jobs)} runs could not be estimated")
@@ -172,10 +185,11 @@ def lr_find(
         Path | None,
         typer.Option("--out", metavar="DIR", help="folder of the PNG and CSV (lr_find/NAME)"),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Run only the range test: its curve, every rule's suggestion, the chosen rate and why."""
     from ensemble import display
-    from ensemble.display import live
+    from ensemble.display import live, results
     from ensemble.engines.local import find_rate
     from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
@@ -188,6 +202,9 @@ def lr_find(
         check_replaceable(folder / "lr_find.png", PNG_MARK)
     with live.progress() as show, stoppable(show) as emit:
         range_test = find_rate(loaded, folder, emit)
+    if json:
+        display.show_json(results.range_test_json(range_test, folder))
+        return
     display.show_range_test(range_test)
     display.say(f"curve: {folder / 'lr_find.png'}, {folder / 'lr_find.csv'}")
     options = f"{repeated('--set', set_)} --set fit.lr={range_test.chosen:.2g}"
@@ -210,10 +227,11 @@ def tune(
     engine: Engine = "local",
     jobs: Jobs = None,
     address: Address = None,
+    json: Json = False,
 ) -> None:
     """Search hyperparameters; every trial is a run, and the same command resumes a search."""
     from ensemble import display
-    from ensemble.display import live
+    from ensemble.display import live, results
     from ensemble.engines.choose import EngineOptions
     from ensemble.engines.tune import tune as run_search
     from ensemble.recipe import Recipe
@@ -224,6 +242,9 @@ def tune(
     chosen_engine = EngineOptions(engine, jobs, address).engine([loaded], trials)
     with live.progress() as show, stoppable(show) as emit:
         search = run_search(loaded, trials, vary or (), RunStore(runs), emit, chosen_engine)
+    if json:
+        display.show_json(results.search_json(search))
+        return
     display.show_search(search)
     path, options = shlex.quote(str(recipe)), f"{repeated('--set', set_)}{same(runs)}"
     more_trials = f"--trials {2 * trials}{repeated('--vary', vary)}{options}"

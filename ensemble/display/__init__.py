@@ -17,6 +17,7 @@ from ensemble.display.runs import (
 from ensemble.display.text import (
     ask,
     err,
+    leave_stdout_to_json,
     minutes,
     next_commands,
     note,
@@ -32,6 +33,7 @@ from ensemble.display.text import (
 __all__ = [
     "ask",
     "err",
+    "leave_stdout_to_json",
     "minutes",
     "next_commands",
     "note",

@@ -4,8 +4,9 @@ import json
 import os
 import re
 import signal
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any, TextIO, cast
 
 from rich import box
 from rich.console import Console
@@ -22,6 +23,7 @@ __all__ = [
     "err",
     "escape",
     "interval",
+    "leave_stdout_to_json",
     "minutes",
     "next_commands",
     "note",
@@ -111,11 +113,32 @@ def next_commands(*commands: str) -> None:
     out.print("[dim]next:[/]  " + "\n       ".join(map(escape, commands)), soft_wrap=True)
 
 
+class _JsonOnly:
+    """stdout that only show_json may write to; what anything else prints goes to stderr."""
+
+    def __init__(self, stdout: IO[str]) -> None:
+        self.stdout = stdout
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(err.file, name)
+
+
+def leave_stdout_to_json() -> None:
+    """From now on stdout is show_json's alone: what anything else prints goes to stderr.
+
+    `cli.streams.any_output` restores it when the command ends.
+    """
+    sys.stdout = cast(TextIO, _JsonOnly(out.file))
+
+
 def show_json(value: Any) -> None:
-    """One JSON value on stdout, nothing else."""
-    text = json.dumps(value, indent=1, ensure_ascii=not out.encoding.startswith("utf"))
+    """One JSON value on stdout, nothing else; NaN and infinite numbers, which JSON lacks, are null."""
     # out.file is sys.stdout; where `>&-` closed that, a file that drops everything
-    out.file.write(text + "\n")
+    stream = out.file.stdout if isinstance(out.file, _JsonOnly) else out.file
+    finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
+    is_unicode = (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+    stream.write(json.dumps(finite, indent=1, ensure_ascii=not is_unicode) + "\n")
+    stream.flush()  # here, where a full disk is an error
 
 
 def table(title: str, *columns: str) -> Table:
