@@ -14,6 +14,7 @@ from ensemble.dataset.content import content_hashes
 from ensemble.dataset.corrections import Corrections, check_some_left, corrections_of
 from ensemble.dataset.depth import Ranges, cached_ranges
 from ensemble.dataset.filenames import same_form
+from ensemble.dataset.pseudo import PseudoLabels
 from ensemble.dataset.sample import PackedSample, packed_sample
 from ensemble.dataset.scan import each_folder_once, passed_over_line, scan
 from ensemble.dataset.split import Splits, split_images
@@ -41,7 +42,8 @@ class DataSet:
     fingerprint identifies the data set and its split; valid_fingerprint the validation rows (with
     folds, those of all folds). passed_over is a line about files in the same folders that are not
     images, "" without such files; notes are lines about how labels and images were joined, and
-    n_missing rows of the labels file have no image and are left out. corrections are applied to train.
+    n_missing rows of the labels file have no image and are left out. corrections are applied to train;
+    pseudo are labels of test images to train on as well.
     """
 
     name: str
@@ -59,6 +61,7 @@ class DataSet:
     notes: tuple[str, ...] = ()
     n_missing: int = 0
     corrections: Corrections = Corrections()
+    pseudo: PseudoLabels | None = None
 
     @property
     def majority(self) -> float | None:
@@ -89,6 +92,15 @@ class DataSet:
     def tables(self) -> list[Images]:
         """train, valid and, if there is one, test."""
         return [self.train, self.valid] + ([self.test] if self.test else [])
+
+    @property
+    def pseudo_labeled(self) -> Images | None:
+        """The test images to train on, each with its most probable class; None without any."""
+        if self.pseudo is None or self.test is None:
+            return None
+        images = self.test.take(self.pseudo.rows)
+        labels = tuple(self.classes[code] for code in self.pseudo.probs.argmax(1))
+        return replace(images, labels=labels)
 
     def joined(self) -> "DataSet":
         """The same with the validation images, corrected, among the training images, for the refit."""

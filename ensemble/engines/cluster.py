@@ -154,7 +154,7 @@ class _Driver:
     def _send_if_due(self, running: _Running) -> bool:
         """Send a task, unless another process has finished its run; returns whether it was sent."""
         task = running.task
-        data = self.data_sets.of(task.job)
+        data = self.data_sets.of(task.job, self.store)
         if task.is_refit:
             running.refit = refit_due(task.job, self.store)
             if running.refit is None:

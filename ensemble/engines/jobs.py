@@ -70,7 +70,8 @@ class Sweep:
     """Jobs in their order, and the refit of a run after the last of its folds.
 
     A run that another process is training comes again at the end. A job that begins with the
-    weights of another job's run waits for that one. Once a deadline is over, no task begins.
+    weights of another job's run, or is taught by it, waits for that one. Once a deadline is over,
+    no task begins.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Sweep:
             self.deadline.leave([task.job.run_id for task in (*self.waiting, *self.busy)])
             self.waiting.clear()
             self.busy.clear()
-        ready = [task for task in self.waiting if not self._waits_for_weights(task.job)]
+        ready = [task for task in self.waiting if not self._waits_for_others(task.job)]
         if not ready and (self.n_running or not self.waiting):
             return None
         task = (ready or self.waiting)[0]
@@ -110,15 +111,15 @@ class Sweep:
             self.emit(RunStarted(task.job.run_id, self.number[task.job.run_id], len(self.number)))
         return task
 
-    def _waits_for_weights(self, job: Job) -> bool:
-        """Whether the weights that a job begins with are still to be trained by another job."""
-        pretrained = str(job.recipe.model.pretrained)
-        if not pretrained.startswith("run:"):
-            return False
-        name = pretrained.removeprefix("run:")
+    def _waits_for_others(self, job: Job) -> bool:
+        """Whether a job's first weights, or its teachers, are still to be trained by another job."""
+        kind, _, start = str(job.recipe.model.pretrained).partition(":")
+        needed = {start} if kind == "run" else set()
+        if job.recipe.fit.pseudo:
+            needed.add(job.recipe.fit.pseudo.from_)
         return any(
-            name in (unfinished.recipe.name, unfinished.run_id, unfinished.whole_id)
-            for unfinished in self.unfinished.values()
+            not needed.isdisjoint({other.recipe.name, other.run_id, other.whole_id})
+            for other in self.unfinished.values()
         )
 
     def hear(self, task: Task, event: Event) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ensemble.dataset.load import DataSet, load
 from ensemble.engines.deadline import Deadline
 from ensemble.engines.jobs import Engine, Failure, Outcome, Pruned, Sweep, Task, Work
+from ensemble.engines.teachers import taught, teachers_of
 from ensemble.errors import EnsembleError, RunError
 from ensemble.events import Emit, Note, RunEnded, RunStarted
 from ensemble.recipe import Recipe
@@ -83,17 +84,22 @@ def perform(
 
 
 class DataSets:
-    """Data sets of this process, loaded once per data section and fold."""
+    """Data sets of this process, loaded once per data section and fold, labels of teachers per run."""
 
     def __init__(self) -> None:
         self.loaded: dict[str, DataSet] = {}
 
-    def of(self, job: Job) -> DataSet:
-        """The images of a job. Raises DataError, RecipeError."""
+    def of(self, job: Job, store: RunStore) -> DataSet:
+        """The images of a job, with what its teachers say. Raises EnsembleError."""
         key = f"{job.fold} {job.recipe.data.model_dump_json()}"
         if key not in self.loaded:
             self.loaded[key] = load(job.recipe.data, job.fold or 0)
-        return self.loaded[key]
+        data = self.loaded[key]
+        if job.recipe.fit.pseudo is None:
+            return data
+        if job.run_id not in self.loaded:
+            self.loaded[job.run_id] = taught(data, job, store)
+        return self.loaded[job.run_id]
 
 
 def _train_locked(
@@ -107,7 +113,7 @@ def _train_locked(
     with store.lock(job.run_id, task.wait) as is_ours:
         if not is_ours:
             return None
-        images = data.of(job)
+        images = data.of(job, store)
         finished = finished_run(job, store, images, task.force)
         run = finished or train_one(job, store, images, emit, task.force, threads)
         emit(ended(run, run is finished))
@@ -121,7 +127,7 @@ def skipped_run(task: Task, store: RunStore, data: DataSets) -> Run | None:
     """
     if task.force or not (store.folder(task.job.run_id) / "run.json").exists():
         return None  # without loading the images
-    return finished_run(task.job, store, data.of(task.job), task.force)
+    return finished_run(task.job, store, data.of(task.job, store), task.force)
 
 
 def ended(run: Run, skipped: bool) -> RunEnded:
@@ -143,6 +149,11 @@ def finished_run(job: Job, store: RunStore, data: DataSet, force: bool) -> Run |
         raise RunError(
             f"{job.run_id} is finished, but its images have changed: {_change(run, data)}\n"
             "train it again with --force, or restore the old images"
+        )
+    if teachers_of(run.data.pseudo) != teachers_of(data.pseudo):
+        raise RunError(
+            f"{job.run_id} is finished, but its teachers (fit.pseudo.from) have changed since\n"
+            "train it again with --force, or give it a name of its own to keep both"
         )
     return run
 
@@ -210,7 +221,7 @@ def _refit_locked(
     with store.lock(due[0].id, wait=True):
         is_due = store.get(due[0].id).refit_epochs is None  # another process may have added it
         if is_due:
-            refit_one(job, *due, data.of(job), emit, threads)
+            refit_one(job, *due, data.of(job, store), emit, threads)
 
 
 def refit_due(job: Job, store: RunStore) -> tuple[StoredRun, dict[str, int]] | None:
@@ -253,10 +264,13 @@ def costs_of(
     for number, job in enumerate(jobs, start=1):
         emit(RunStarted(job.run_id, number, len(jobs)))
         try:
-            if finished_run(job, store, data.of(job), force):
+            images = data.of(job, store)
+            if finished_run(job, store, images, force):
                 emit(Note(job.run_id, "already finished"))
                 continue
-            costs.append((job, cost_of(job, data.of(job), store, emit)))
+            if images.pseudo:
+                emit(Note(job.run_id, images.pseudo.line))
+            costs.append((job, cost_of(job, images, store, emit)))
         except EnsembleError as error:
             failures.append(Failure(job.run_id, str(error)))
     return costs, failures
@@ -266,7 +280,8 @@ def find_rate(recipe: Recipe, folder: Path, emit: Emit) -> "RangeTest":
     """The range test of a recipe's first seed; stores its curve in folder. Raises EnsembleError."""
     from ensemble.learn.train import find_lr
 
-    data, job = load(recipe.data), Job(recipe, recipe.seeds[0])
+    job = Job(recipe, recipe.seeds[0])
+    data = DataSets().of(job, RunStore())
     emit(RunStarted(job.run_id, 1, 1))
     curve = find_lr(job, data, emit)
     points = list(zip(curve.rates, curve.losses, strict=True))

@@ -6,7 +6,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from ensemble.dataset.load import load
+from ensemble.engines.local import DataSets
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit
 from ensemble.files import make_folder
@@ -85,7 +85,7 @@ def _damaged_text(database: Path, reason: object) -> str:
     )
 
 
-def center_rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
+def center_rate(study: "Study", recipe: Recipe, store: RunStore, emit: Emit) -> float:
     """The rate that a search varies: the recipe's, else that of one range test per search.
 
     Raises EnsembleError.
@@ -96,7 +96,8 @@ def center_rate(study: "Study", recipe: Recipe, emit: Emit) -> float:
     if rate is None:
         from ensemble.learn.train import find_lr
 
-        rate = find_lr(Job(recipe, recipe.seeds[0]), load(recipe.data), emit).chosen
+        job = Job(recipe, recipe.seeds[0])
+        rate = find_lr(job, DataSets().of(job, store), emit).chosen
         study.set_user_attr("rate", rate)
     if not (isinstance(rate, float) and rate > 0 and math.isfinite(rate)):
         database = Path(FOLDER) / f"{study.study_name}.db"

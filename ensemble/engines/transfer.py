@@ -75,7 +75,12 @@ def local_images(job: Job, data: DataSet, read_files: ReadFiles) -> DataSet:
     with suppress(EnsembleError, OSError):
         local = load(job.recipe.data, job.fold or 0)
         if local.fingerprint == data.fingerprint:
-            return replace(local, sample_submission=data.sample_submission, sample=data.sample)
+            return replace(
+                local,
+                sample_submission=data.sample_submission,
+                sample=data.sample,
+                pseudo=data.pseudo,
+            )
     copies = _copies(data.hashes)
     _fetch(_missing(copies, data.hashes), copies, data.hashes, read_files)
     return with_paths(data, copies.__getitem__)

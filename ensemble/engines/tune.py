@@ -98,7 +98,7 @@ def tune(
     with store.lock(f"{name}-open", wait=True):
         study = open_study(name, recipe, store, objective.is_higher_better)
         if not varied:
-            space["fit.lr"] = rates_around(center_rate(study, recipe, emit))
+            space["fit.lr"] = rates_around(center_rate(study, recipe, store, emit))
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(_first_values(study, recipe, space))
         queue_interrupted_trials(study, store)

@@ -49,6 +49,8 @@ EXCLUSIVE = (
     ("fit.sampler: balanced", "fit.class_weights"),
     ("fit.loss: focal", "fit.class_weights"),
     ("fit.loss: focal", "fit.label_smoothing"),
+    ("fit.loss: focal", "fit.pseudo.soft"),
+    ("fit.strategy: linear_probe", "fit.pseudo.soft"),
 )
 OPTIMIZERS = {
     "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.99), fused=True),
@@ -74,11 +76,19 @@ class BuiltLearner:
 def learner_of_recipe(recipe: Recipe, seed: int | None = None) -> Learner:
     """The Learner that `ens train` works on, by default of the first seed. Raises EnsembleError."""
     job = Job(recipe, recipe.seeds[0] if seed is None else seed)
+    if recipe.fit.pseudo:
+        raise RecipeError(
+            f"recipe {recipe.name}: fit.pseudo: `ens train` asks the teachers, a Learner does not\n"
+            "leave it out here, or load the run that `ens train` made"
+        )
     return _with_progress(set_up(job, load(recipe.data), RunStore(), ignore).learn)
 
 
 def learner_of_run(run: Run) -> Learner:
-    """The Learner of a finished run with its weights. Raises EnsembleError."""
+    """The Learner of a finished run with its weights, without images that teachers labeled.
+
+    Raises EnsembleError.
+    """
     stored, start = run.single(), run.record().start
     stored.check_file("recipe.yaml")
     recipe = Recipe.load(stored.folder / "recipe.yaml")
@@ -158,6 +168,8 @@ def _check_exclusive(recipe: Recipe) -> None:
         "fit.class_weights": fit.class_weights != "none",
         "fit.loss: focal": fit.loss == "focal",
         "fit.label_smoothing": fit.label_smoothing,
+        "fit.strategy: linear_probe": fit.strategy == "linear_probe",
+        "fit.pseudo.soft": fit.pseudo is not None and fit.pseudo.soft,
     }
     for first, second in EXCLUSIVE:
         if is_set[first] and is_set[second]:

@@ -17,13 +17,14 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """Every image of a run, split after split.
+    """Every image of a run, split after split; test images that are learned too come once more.
 
     rows is (images,) rows of the store, -1 for an unreadable image; targets are what is true of each
     image (`target_array`), outputs what the network learns of it; splits has the positions of train,
-    valid and test; files is (images,) paths, hashes their contents; unreadable has the reasons by
-    split and id; groups has the names of the training images' groups, (images of train,), or None
-    where there are none.
+    valid and test, and of pseudo, the test images that teachers labeled; files is (images,) paths,
+    hashes their contents; unreadable has the reasons by split and id; groups has the names of the
+    training images' groups, (images of train,), or None where there are none. taught is what
+    teachers say of pseudo, (images of pseudo, classes), None where classes alone are learned.
     """
 
     store: PixelStore
@@ -36,11 +37,32 @@ class Catalog:
     hashes: dict[Path, str]
     outputs: Outputs = Outputs()
     groups: Array | None = None
+    taught: Array | None = None
 
     @cached_property
     def encoded(self) -> Array:
         """What the loss compares with, for every image, (images,) or (images, labels)."""
         return self.outputs.encoded(self.targets)
+
+    @cached_property
+    def soft_targets(self) -> Array | None:
+        """What the loss compares training images with where that is probabilities, for every image.
+
+        (images, classes) float32: those of teachers, else 1 for the class.
+        """
+        if self.taught is None:
+            return None
+        targets = np.eye(len(self.classes), dtype=np.float32)[self.targets]
+        targets[self.splits["pseudo"]] = self.taught
+        return targets
+
+    @property
+    def learned(self) -> Array:
+        """The positions of the images that train the network: train's, then those of pseudo."""
+        labeled = self.readable("train")
+        if "pseudo" not in self.splits:
+            return labeled
+        return np.concatenate([labeled, self.readable("pseudo")])
 
     def readable(self, split: str) -> Array:
         """The positions of a split's images that could be decoded."""
@@ -78,12 +100,17 @@ def catalog_of(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catal
     targets: list[Array] = []
     splits: dict[str, Array] = {}
     unreadable: dict[str, dict[str, str]] = {}
-    for split, images in zip(SPLITS, data.tables, strict=False):
+    tables = dict(zip(SPLITS, data.tables, strict=False))
+    if data.pseudo_labeled:
+        tables["pseudo"] = data.pseudo_labeled
+    for split, images in tables.items():
         splits[split] = np.arange(len(rows), len(rows) + len(images))
         files += images.files
         contents = [data.hashes[file] for file in images.files]
         rows += [-1 if c in store.unreadable else store.row_of[c] for c in contents]
         targets.append(_unknown(data, len(images)) if images.labels is None else data.truth(images))
+        if split == "pseudo":
+            continue  # its unreadable images are those of test
         unreadable[split] = {
             images.ids[i]: store.unreadable[content]
             for i, content in enumerate(contents)
@@ -96,7 +123,8 @@ def catalog_of(data: DataSet, store: PixelStore, skip_unreadable: bool) -> Catal
     )
     scale = scale_of(truth[catalog.readable("train")]) if data.target == "number" else None
     groups = None if data.train.groups is None else np.array(data.train.groups)
-    return replace(catalog, outputs=Outputs(data.target, scale), groups=groups)
+    taught = data.pseudo.probs if data.pseudo and data.pseudo.is_soft else None
+    return replace(catalog, outputs=Outputs(data.target, scale), groups=groups, taught=taught)
 
 
 def _unknown(data: DataSet, n: int) -> Array:

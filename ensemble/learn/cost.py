@@ -74,7 +74,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Sizes:
-    """Readable images by split, and the batches of an epoch."""
+    """Images that are learned, readable ones of the other splits, and the batches of an epoch."""
 
     n_train: int
     n_valid: int
@@ -156,11 +156,10 @@ def _cost_of(job: Job, data: DataSet, store: RunStore, emit: Emit) -> Cost:
 
 def _sizes(built: BuiltLearner) -> Sizes:
     images = built.images
-    n_train, n_valid, n_test = (
-        len(images.readable(split)) if split in images.splits else 0
-        for split in ("train", "valid", "test")
+    n_valid, n_test = (
+        len(images.readable(split)) if split in images.splits else 0 for split in ("valid", "test")
     )
-    return Sizes(n_train, n_valid, n_test, len(built.learn.dls.train))
+    return Sizes(len(images.learned), n_valid, n_test, len(built.learn.dls.train))
 
 
 def _n_bytes(built: BuiltLearner) -> int:

@@ -83,7 +83,7 @@ class FeatureDL(DataLoader):
     """Whole batches of cached features and what the loss compares with.
 
     features is (augmentations, images, width), on the device; targets is (images,) or (images,
-    labels). augmentation is the position of the one in use; labels is as PixelDL's.
+    columns). augmentation is the position of the one in use; labels is as PixelDL's.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ def _cached_features(
     batch_size = 2 * train.bs
     plain_valid = split_loader(built.learn.dls, images, "valid", batch_size)
     valid = _features(network.body, plain_valid, built)
-    n_bytes = len(images.readable("train")) * valid.shape[1] * valid.element_size()
+    n_bytes = len(images.learned) * valid.shape[1] * valid.element_size()
     n_augmentations = min(n_wanted, MAX_BYTES // n_bytes)
     if not n_augmentations:
         return None
@@ -153,7 +153,7 @@ def _cached_features(
     for i in range(n_augmentations):
         seed_everything(seed, "features", i)
         if i == 0:
-            loader = split_loader(built.learn.dls, images, "train", batch_size)
+            loader = built.learn.dls.test_dl(images.learned.tolist(), bs=batch_size)
         else:
             loader = train.new(shuffle=False, drop_last=False, bs=batch_size)
         augmentations.append(_features(network.body, loader, built))
@@ -164,17 +164,17 @@ def _cached_features(
 def _head_learner(head: nn.Module, features: tuple[Tensor, Tensor], built: BuiltLearner) -> Learner:
     """A Learner of the head with the loss, metrics, optimizer and penalties of the whole one."""
     whole, train = built.learn, built.learn.dls.train
-    train_targets, valid_targets = (
-        torch.as_tensor(built.images.encoded[built.images.readable(split)]).to(features[0].device)
-        for split in ("train", "valid")
-    )
+    images, device = built.images, features[0].device
+    taught = images.encoded if images.soft_targets is None else images.soft_targets
+    train_targets = torch.as_tensor(taught[images.learned]).to(device)
+    valid_targets = torch.as_tensor(images.encoded[images.readable("valid")]).to(device)
     batch_size = train.images_per_step or train.bs  # the head has memory for the whole step
     options = {"bs": batch_size, "shuffle": True, "drop_last": train.drop_last}
     options["labels"] = train.labels
     dls = DataLoaders(
         FeatureDL(features[0], train_targets, **options),
         FeatureDL(features[1], valid_targets, bs=whole.dls.valid.bs),
-        device=features[0].device,
+        device=device,
     )
     penalties = [callback for callback in whole.cbs if isinstance(callback, Penalize)]
     learn = Learner(

@@ -33,12 +33,12 @@ def loaders(
     seed: int,
     is_balanced: bool = False,
 ) -> DataLoaders:
-    """fastai's DataLoaders of the readable train and valid images.
+    """fastai's DataLoaders of the images that are learned and of the readable valid images.
 
     is_balanced: an epoch draws every class equally often.
     """
     seed_everything(seed, "loaders")
-    train, valid = images.readable("train"), images.readable("valid")
+    train, valid = images.learned, images.readable("valid")
     to_size = ToSize(images.store.geometry)
     to_normal = Normalize.from_stats(*normalize, cuda=device().type == "cuda")
     pixels = TransformBlock(StoredImage(images), batch_tfms=[IntToFloatTensor(), to_size])
@@ -55,6 +55,7 @@ def loaders(
     dls.train.crop = RandomCrop(augment.crop) if augment.crop else None
     dls.train.augments_per_image = not augment.randaug
     dls.train.labels = images.targets[train] if is_balanced else None
+    dls.train.soft_targets = images.soft_targets
     # else test_dl and predict refuse paths
     dls.valid_ds.tls[0].types[0] = (int, str, Path)
     return dls

@@ -21,6 +21,7 @@ from torchvision.ops import sigmoid_focal_loss
 
 from ensemble.learn.catalog import Catalog
 from ensemble.recipe import Fit
+from ensemble.targets import sums_of
 
 
 class MeanLoss(AvgLoss):
@@ -80,12 +81,14 @@ def loss_of(fit: Fit, images: Catalog, device: torch.device) -> BaseLoss:
         weight = torch.tensor(_weights(images), dtype=torch.float32).to(device)
     if target == "labels":
         return LabelsLoss(fit.label_smoothing, pos_weight=weight)
-    return CrossEntropyLossFlat(weight=weight, label_smoothing=fit.label_smoothing)
+    is_flat = images.taught is None  # probabilities are (images, classes)
+    return CrossEntropyLossFlat(weight=weight, label_smoothing=fit.label_smoothing, flatten=is_flat)
 
 
 def _weights(images: Catalog) -> Any:
     """Weights of rare classes, (classes,), or of a label's images, as many as those without it."""
-    counts = images.train_sums
+    learned = images.targets[images.learned]
+    counts = sums_of(images.outputs.target, learned, len(images.classes))
     if images.outputs.target == "labels":
         return (len(images.readable("train")) - counts) / np.maximum(counts, 1)
     return counts.sum() / (len(counts) * np.maximum(counts, 1))

@@ -33,6 +33,7 @@ class PixelDL(TfmdDL):
     crop: decode every image again in each epoch and take a random crop of it. Decoding runs one
     batch ahead. augments_per_image: augmentation draws for each image, so that a GPU may augment
     several small batches at once. labels: (images,), of which an epoch draws each equally often.
+    soft_targets: what the loss compares with in place of classes, as the Catalog has them.
     """
 
     images_per_step: int | None = None
@@ -40,6 +41,7 @@ class PixelDL(TfmdDL):
     crop_seed = 0
     augments_per_image = True
     labels: Array | None = None
+    soft_targets: Array | None = None
 
     def __init__(self, dataset: Any = None, **kwargs: Any) -> None:
         super().__init__(dataset, **{**kwargs, "num_workers": 0})
@@ -49,6 +51,7 @@ class PixelDL(TfmdDL):
         loader: PixelDL = super().new(dataset, cls, **kwargs)
         loader.crop, loader.augments_per_image = self.crop, self.augments_per_image
         loader.labels = self.labels if dataset is None else None
+        loader.soft_targets = self.soft_targets if dataset is None else None
         return loader
 
     def before_iter(self, *args: Any) -> None:
@@ -129,7 +132,9 @@ class PixelDL(TfmdDL):
         pixels = TensorImage(stored_image.read(items, self.crop, self.crop_seed))
         if not labels:
             return (pixels,)
-        targets = stored_image.images.encoded[np.array(items, dtype=np.int64)]
+        soft = self.soft_targets
+        known = stored_image.images.encoded if soft is None else soft
+        targets = known[np.array(items, dtype=np.int64)]
         kind = TARGET_TENSORS[stored_image.images.outputs.target]
         return pixels, kind(to_device(targets))
 

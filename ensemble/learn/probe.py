@@ -222,6 +222,8 @@ def probe_of(recipe: Recipe, images: Catalog, note: Callable[[str], None]) -> Pr
     groups = np.arange(len(positions))
     if images.groups is not None:
         groups = np.unique(images.groups[positions], return_inverse=True)[1]
+    n_taught = len(images.learned) - len(positions)
+    groups = np.concatenate([groups, len(positions) + np.arange(n_taught)])
     return Probe(images.outputs.target, groups, recipe.fit.class_weights == "balanced", note)
 
 

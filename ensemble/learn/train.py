@@ -85,7 +85,7 @@ def _record(
     built: BuiltLearner, fitting: Fitting, recipe: Recipe, data: DataSet, rate: float, clock: Clock
 ) -> TrainingRecord:
     train_seconds = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
-    n_images = len(built.images.readable("train")) * len(fitting.history)
+    n_images = len(built.images.learned) * len(fitting.history)
     return TrainingRecord(
         preprocessing=built.preprocess.as_json(),
         scale=built.images.outputs.scale,
@@ -93,7 +93,7 @@ def _record(
         batch_size=fitting.micro_batch.batch,
         micro_batch=fitting.micro_batch.size,
         lr=rate,
-        lr_find=_lr_find(fitting, len(data.train)),
+        lr_find=_lr_find(fitting, len(built.images.learned)),
         best_epoch=fitting.keeper.kept_epoch,
         n_epochs=len(fitting.history),
         kept_by_phase=fitting.kept_by_phase,
@@ -149,7 +149,9 @@ class _WithLeaks:
 
 def _key(recipe: Recipe, data: DataSet, *more: object) -> str:
     """What a state belongs to; anything else would compute other numbers."""
-    return repr((recipe.digest, data.fingerprint, torch.__version__, device_name(), *more))
+    taught_by = (data.pseudo.teachers, data.pseudo.blend) if data.pseudo else ()
+    key = (recipe.digest, data.fingerprint, torch.__version__, device_name(), *taught_by, *more)
+    return repr(key)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from ensemble.recipe.data import (
     TableColumn,
     TestTable,
 )
-from ensemble.recipe.fit import EarlyStop, Find, Fit
+from ensemble.recipe.fit import EarlyStop, Find, Fit, Pseudo
 from ensemble.recipe.model import Head, Model
 from ensemble.recipe.recipe import Recipe, Resources
 
@@ -34,6 +34,7 @@ __all__ = [
     "LabelsFile",
     "LabelsPattern",
     "Model",
+    "Pseudo",
     "Recipe",
     "Resources",
     "TableColumn",

@@ -61,13 +61,18 @@ def _declaration(
     section: type[BaseModel] | None = recipe
     field = None
     for key, next_key in zip(keys, [*keys[1:], ""], strict=True):
-        if section is None or key not in section.model_fields:
+        if section is None or key not in _fields(section):
             return section, field
-        field = section.model_fields[key]
+        field = _fields(section)[key]
         inside = sections_in(field.annotation)
-        fitting = [inner for inner in inside if next_key in inner.model_fields]
+        fitting = [inner for inner in inside if next_key in _fields(inner)]
         section = next(iter(fitting or inside), None)
     return section, field
+
+
+def _fields(section: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a section by the keys that a user writes."""
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def sections_in(annotation: Any) -> list[type[BaseModel]]:
@@ -82,7 +87,7 @@ def _suggestion(keys: list[str], section: type[BaseModel] | None, recipe: type[B
     """The key that was probably meant, else all keys of the section."""
     from difflib import get_close_matches
 
-    siblings = [name for name in section.model_fields if name != "name"] if section else []
+    siblings = [name for name in _fields(section) if name != "name"] if section else []
     prefix = "".join(f"{key}." for key in keys[:-1])
     close = [prefix + name for name in get_close_matches(keys[-1], siblings, n=1)]
     elsewhere = [key for key in _all_keys(recipe) if key.split(".")[-1] == keys[-1]]
@@ -94,7 +99,7 @@ def _suggestion(keys: list[str], section: type[BaseModel] | None, recipe: type[B
 def _all_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
     """Every dotted key of a section and those below it."""
     keys = []
-    for name, field in section.model_fields.items():
+    for name, field in _fields(section).items():
         keys.append(prefix + name)
         for inner in sections_in(field.annotation):
             keys += _all_keys(inner, f"{prefix}{name}.")

@@ -5,7 +5,7 @@ docs/recipes.md and the error for a wrong value quote each description.
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from ensemble.recipe.kinds import (
     BY_KIND,
@@ -48,6 +48,33 @@ class Penalty(Section):
 
     l1: float = Field(0.0, ge=0, description="factor of the sum of absolute weights, from 0")
     l2: float = Field(0.0, ge=0, description="factor of the sum of squared weights, from 0")
+
+
+class Pseudo(Section):
+    """Test images among the training images, labeled by networks that are finished."""
+
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    from_: str = Field(
+        alias="from",
+        min_length=1,
+        description="the teachers: a submission, or a finished recipe or run",
+    )
+    share: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="largest share of such images in training, above 0 to below 1",
+    )
+    min_confidence: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="smallest probability that teachers give the class of such an image, 0 to 1",
+    )
+    soft: bool = Field(
+        True, description="true: learn the teachers' probabilities; false: the most probable class"
+    )
 
 
 class Fit(Section):
@@ -114,6 +141,11 @@ class Fit(Section):
     sampler: Literal["shuffle", "balanced"] = Field(
         "shuffle",
         description="shuffle, or balanced: an epoch draws every class equally often",
+    )
+    pseudo: Pseudo | None = Field(
+        None,
+        description="{from:, share:, min_confidence:, soft:}: also train on test images that teachers "
+        "labeled, fold by fold; or null",
     )
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="none, or balanced: rare classes count more in the loss"

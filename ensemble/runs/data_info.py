@@ -8,6 +8,16 @@ from ensemble.runs.record import LARGEST, Count, Stored
 from ensemble.targets import Target
 
 
+class PseudoInfo(Stored):
+    """The test images that trained a network too, and the teachers that labeled them."""
+
+    source: str = Field(description="what fit.pseudo.from names")
+    teachers: dict[str, str] = Field(description="by run id a hash of its predictions")
+    blend: str = Field("", description="a hash of the teachers' weights, empty where equal")
+    n_rows: Count = Field(description="test images among the training images")
+    n_confident: Count = Field(description="test images that reach fit.pseudo.min_confidence")
+
+
 class DataInfo(Stored):
     """The images of a run. Two runs blend if name and valid agree."""
 
@@ -46,6 +56,7 @@ class DataInfo(Stored):
     is_grouped: bool = Field(
         False, description="whether validation rows belong to groups, such as patients"
     )
+    pseudo: PseudoInfo | None = Field(None, description="test images that trained it too")
     unreadable: dict[str, list[str]] = {}
 
     @property

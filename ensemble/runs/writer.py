@@ -17,7 +17,7 @@ from ensemble.dataset.sample import COPY
 from ensemble.events import EpochEnded
 from ensemble.files import atomic_path, sha256, write_text
 from ensemble.predictions import Predictions
-from ensemble.runs.data_info import DataInfo
+from ensemble.runs.data_info import DataInfo, PseudoInfo
 from ensemble.runs.history import history_csv, range_test_csv
 from ensemble.runs.record import Trained
 from ensemble.runs.run import StoredRun
@@ -180,5 +180,19 @@ def _data_info(recipe: "Recipe", data: "DataSet", trained: Trained) -> DataInfo:
         class_counts=trained.class_counts,
         mean=trained.record.scale and trained.record.scale.mean,
         is_grouped=data.valid.groups is not None,
+        pseudo=_pseudo_info(data),
         unreadable=trained.unreadable,
+    )
+
+
+def _pseudo_info(data: "DataSet") -> PseudoInfo | None:
+    pseudo = data.pseudo
+    if pseudo is None:
+        return None
+    return PseudoInfo(
+        source=pseudo.source,
+        teachers=pseudo.teachers,
+        blend=pseudo.blend,
+        n_rows=len(pseudo.rows),
+        n_confident=pseudo.n_confident,
     )

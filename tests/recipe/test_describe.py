@@ -15,6 +15,7 @@ model: {arch: resnet18}
 KEYS = {key.key: key for key in recipe_keys()}
 WITHIN_MAPS = (
     "augment.",
+    "fit.pseudo.",
     "data.valid.",
     "data.labels.",
     "data.test.",

@@ -95,7 +95,7 @@ def sections(section):
 
 def test_every_option_is_explained_where_it_is_declared():
     everything = {*sections(Recipe)}
-    assert len(everything) == 18
+    assert len(everything) == 19
     assert [
         key
         for section in everything
@@ -120,6 +120,9 @@ REFUSED = {
     "fit: {lr: -1}\n": "allowed: find, {find: slide|steep|minimum} or a number above 0",
     "fit: {lr: {find: best}}\n": 'fit.lr.find: "best" is not allowed\nallowed: valley, slide, steep or minimum',
     "fit: {batch_size: 1}\n": "fit.batch_size: 1 is not allowed\nallowed: images per step, from 2, or auto",
+    "fit: {pseudo: {share: 0.5}}\n": "r.yaml:3: fit.pseudo.from is missing\nit is the teachers: a submission",
+    "fit: {pseudo: {form: x}}\n": "(1 more after this)\ndid you mean fit.pseudo.from?",
+    "fit: {pseudo: {from: x, share: 1}}\n": "fit.pseudo.share: 1 is not allowed\nallowed: largest share of",
     "fit:\n": "r.yaml:3: fit: null is not allowed\nallowed: a map: strategy, epochs, lr",
     "fit: {epochs: -1, keep: all}\n": "(1 more after this)",
     "tta: [flip, rotate]\n": 'tta.1: "rotate" is not allowed\nallowed: none, flip, dihedral, crops, scales',
