@@ -22,7 +22,7 @@ from ensemble.events import Emit, Note, Step
 from ensemble.files import atomic_path
 from ensemble.metrics.decision import PLAIN
 from ensemble.predictions import Array, Predictions, aligned
-from ensemble.runs import Run, RunStore
+from ensemble.runs import GradedRun, Run, RunStore
 from ensemble.submission.check import check
 from ensemble.submission.choices import PROBABILITIES, VALUES
 from ensemble.submission.manifest import members_of, read_manifest
@@ -228,7 +228,7 @@ class Batches:
     def __init__(self, predictor: Predictor, networks: "Networks") -> None:
         self.mixture = predictor.mixture
         self.references = predictor.mixture.references(predictor.runs)
-        self.networks = networks
+        self.runs, self.networks = predictor.runs, networks
         self.readers = {network.input_format for member in networks.values() for network in member}
         self.decodings = {(reader.geometry.least_side, reader.ranges) for reader in self.readers}
         self.unscaled: set[str] = set()
@@ -273,7 +273,7 @@ class Batches:
         return Answered(ordered, answered.answers[rows])
 
     def member(self, run_id: str, ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
-        """The mean of a member's folds."""
+        """The mean of a member's folds, as expected grades where it predicts those of classes."""
 
         def of_fold(network: "StoredNetwork") -> Predictions:
             pixels = [
@@ -286,7 +286,8 @@ class Batches:
         networks = enumerate(self.networks[run_id])
         folds = list(aligned({str(i): partial(of_fold, network) for i, network in networks}))
         probs = np.mean([fold.probs for fold in folds], axis=0)
-        return replace(folds[0], probs=probs, is_checked=True)
+        mean, run = replace(folds[0], probs=probs, is_checked=True), self.runs[run_id]
+        return run.graded(mean) if isinstance(run, GradedRun) else mean
 
 
 def _list_unreadable(out: Path, unreadable: dict[str, str]) -> Path | None:

@@ -21,7 +21,7 @@ from ensemble.blending.selection import Group
 from ensemble.blending.test_set import TestScores, test_scores
 from ensemble.metrics.decision import Decision
 from ensemble.predictions import Array, Predictions
-from ensemble.runs import Run
+from ensemble.runs import GradedRun, Run
 from ensemble.targets import Target
 
 
@@ -32,6 +32,11 @@ class Member:
     run: Run
     weight: float
     reason: str
+
+    @property
+    def number(self) -> str | None:
+        """The number that a run on classes predicts as its expected grade, None for other runs."""
+        return self.run.classes[0] if isinstance(self.run, GradedRun) else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +151,11 @@ def make_blend(
     """
     options = options or Options()
     group = selection.choose_group(runs, data)
-    options = options.of_target(group.runs[0].data.target)
+    with group.saying_grades():
+        options = options.of_target(group.runs[0].data.target)
+        classes = sorted(group.runs[0].classes)
+        scoring, metric_note = scoring_of(group.runs, options.metric, classes, positive)
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log, options.is_rank)
-    scoring, metric_note = scoring_of(group.runs, options.metric, pool.classes, positive)
     if options.is_rank:
         check_ranks(scoring.metric, pool.target)
     scoring = replace(scoring, is_decision_learned=options.decision == "learned")

@@ -21,7 +21,8 @@ from ensemble.blending.scoring import (
 from ensemble.errors import MismatchError, SelectionError
 from ensemble.metrics import Interval, Metric
 from ensemble.predictions import Array, aligned
-from ensemble.runs import Run, RunStore
+from ensemble.runs import GradedRun, Run, RunStore
+from ensemble.runs.grades import with_grades
 from ensemble.runs.groups import by_recipe
 
 _MANY_SEEDS = 3  # fewer do not show how much seeds differ
@@ -78,7 +79,8 @@ class Difference:
 def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
     """A side for each run named by its id and for each recipe that a name or pattern matches.
 
-    Raises SelectionError where a name matches no run, or all names together only one side.
+    Among runs on numbers, those on classes of the same rows are `GradedRun`s. Raises SelectionError
+    where a name matches no run, or all names together only one side.
     """
     runs_by_key: dict[tuple[str, ...], dict[str, Run]] = {}
     for name in names:
@@ -92,7 +94,14 @@ def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
         raise SelectionError(
             f"{' '.join(names)} names one side: {named[0].name}\nname two runs, recipes or patterns"
         )
-    return named
+    return _with_grades(named)
+
+
+def _with_grades(named: list[Side]) -> list[Side]:
+    runs = [run for side in named for run in side.runs]
+    first = next((run for run in runs if run.data.target == "number"), runs[0])
+    by_id = {run.id: run for run in with_grades(runs, first)}
+    return [Side(side.name, tuple(by_id.get(run.id, run) for run in side.runs)) for side in named]
 
 
 def matching(store: RunStore, name: str) -> list[Run]:
@@ -127,7 +136,11 @@ def scoring_of_sides(
     Raises MetricError, SelectionError.
     """
     runs = [run for side in compared for run in side.runs]
-    return scoring_of(runs, name, sorted(runs[0].classes), positive)
+    scoring, note = scoring_of(runs, name, sorted(runs[0].classes), positive)
+    graded = [side.name for side in compared if isinstance(side.runs[0], GradedRun)]
+    if graded:
+        note += f"{'; ' if note else ''}on classes, by expected grades: {', '.join(graded)}"
+    return scoring, note
 
 
 def compare(compared: Sequence[Side], scoring: Scoring | None = None) -> list[Difference]:

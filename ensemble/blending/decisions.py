@@ -9,6 +9,7 @@ where it gains more than one standard error on the rows that it was learned from
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -60,15 +61,13 @@ class Plain:
 def learner(metric: AnswerMetric, target: Target = "class") -> Learn:
     """What learns a decision for this metric."""
     if target == "labels":
-        return _Guarded(
-            metric, lambda probs, targets: label_threshold(metric, probs, targets), PLAIN[target]
-        )
+        return _Guarded(metric, partial(label_threshold, metric), lambda targets: PLAIN[target])
     if isinstance(metric, GradeKappa):
-        return _Guarded(metric, grade_cuts, PLAIN[target])
+        return _Guarded(metric, grade_cuts, rounding)
     if isinstance(metric, QuadraticKappa):
-        return _Guarded(metric, lambda probs, targets: cut_points(metric, probs, targets))
+        return _Guarded(metric, partial(cut_points, metric))
     if isinstance(metric, GainMetric):
-        return _Guarded(metric, lambda probs, targets: expected_gain(metric, probs, targets))
+        return _Guarded(metric, partial(expected_gain, metric))
     return Plain(target)
 
 
@@ -82,21 +81,22 @@ class _Guarded:
         self,
         metric: AnswerMetric,
         learn: Callable[[Array, Array], Decision],
-        instead_of: Decision = MOST_PROBABLE,
+        instead: Callable[[Array], Decision] = lambda targets: MOST_PROBABLE,
     ) -> None:
-        self.metric, self.learn, self.plain = metric, learn, instead_of
+        self.metric, self.learn, self.instead = metric, learn, instead
 
     def __call__(self, probs: Array, targets: Array, groups: Array | None = None) -> Decision:
+        plain = self.instead(targets)
         n_units = len(targets) if groups is None else len(np.unique(groups))
         is_unknown = self.metric.name == "f1_min" and self.metric.too_few_rows(targets)
         if n_units < 2 or is_unknown:
-            return self.plain
+            return plain
         decision = self.learn(probs, targets)
-        answers = np.stack([self.plain.apply(probs), decision.apply(probs)])
+        answers = np.stack([plain.apply(probs), decision.apply(probs)])
         plainly, learned = self.metric.contributions_of(answers, targets)
         gains = by_group(learned - plainly, groups)
         error = gains.std() / np.sqrt(len(gains))
-        return decision if gains.mean() > error + TIE else self.plain
+        return decision if gains.mean() > error + TIE else plain
 
 
 def cut_points(metric: QuadraticKappa, probs: Array, targets: Array) -> CutPoints:
@@ -181,21 +181,33 @@ class _GradedRows:
         return max(0.0, 1 - distances / expected) if expected else 0.0
 
 
-def grade_cuts(values: Array, targets: Array) -> GradeCuts | Unchanged:
-    """Cut points on values (rows, 1), as those on the expected grade; targets (rows,) are grades.
+def rounding(targets: Array) -> GradeCuts | Unchanged:
+    """The nearest whole number from the lowest to the highest of the grades, (rows,).
 
-    No cut points where the grades are no whole numbers, or too many.
+    Values stay as they are where the grades are no whole numbers, or too many.
     """
     lowest, n_grades = targets.min(), targets.max() - targets.min() + 1
     if n_grades > _MOST_GRADES or (targets != np.rint(targets)).any():
         return Unchanged()
-    steps, n_grades = targets - lowest, int(n_grades)
+    return GradeCuts.rounding(int(lowest), int(n_grades))
+
+
+def grade_cuts(values: Array, targets: Array) -> GradeCuts | Unchanged:
+    """Cut points on values (rows, 1), as those on the expected grade; targets (rows,) are grades.
+
+    Unchanged where `rounding` is.
+    """
+    rounded = rounding(targets)
+    if isinstance(rounded, Unchanged):
+        return rounded
+    lowest, n_grades = rounded.lowest, len(rounded.cuts) + 1
+    steps = targets - lowest
     grades = (values[:, 0] - lowest).clip(0, n_grades - 1)
     order = np.argsort(grades, kind="stable")
     rows = _GradedRows(grades[order], steps[order])
     halfway = (rows.best_cuts(n_grades) + rows.linear_cuts(n_grades).clip(-1, n_grades)) / 2
     rising = np.maximum.accumulate((halfway + lowest).round(_DIGITS))
-    return GradeCuts(int(lowest), tuple(rising.tolist()))
+    return GradeCuts(lowest, tuple(rising.tolist()))
 
 
 def label_threshold(metric: AnswerMetric, probs: Array, targets: Array) -> LabelThreshold:

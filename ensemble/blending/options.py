@@ -1,6 +1,7 @@
 """What `ens blend` may be told about selecting, weighting and averaging."""
 
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from ensemble.blending.selection import Selection
@@ -49,20 +50,22 @@ class Options:
                 flag = key.replace("_", "-")
                 raise SelectionError(f"--{flag} {limit}: 0 (no limit) or more is allowed")
         metric, min_score = self._metric, self.min_score
-        low, high = metric.bounds
-        if self.metric is not None and min_score is not None and not low <= min_score <= high:
+        low, high = metric.bounds if metric else (-math.inf, math.inf)
+        if metric and min_score is not None and not low <= min_score <= high:
             allowed = f"{low:g} or more" if math.isinf(high) else f"from {low:g} to {high:g}"
             raise SelectionError(
                 f"--min-score {min_score:g}: {allowed} is allowed for {metric.name}"
             )
 
     @property
-    def _metric(self) -> Metric:
-        """The metric for columns that every metric has. Raises SelectionError."""
-        try:
-            return metric_of_any_target(self.metric or "accuracy")
-        except MetricError as error:
-            raise SelectionError(f"--metric: {error}") from None
+    def _metric(self) -> Metric | None:
+        """The metric for columns that every metric has.
+
+        None where it is not set, and for a name that no runs have: what is near it depends on them.
+        """
+        with suppress(MetricError):
+            return metric_of_any_target(self.metric) if self.metric is not None else None
+        return None
 
     def of_target(self, target: Target) -> "Options":
         """The options for runs that predict this. Raises SelectionError for those about classes.
@@ -101,7 +104,7 @@ class Options:
     @property
     def selection(self) -> Selection:
         """The options that select members."""
-        sign = 1 if self._metric.is_higher_better else -1
+        sign = -1 if self._metric and not self._metric.is_higher_better else 1
         min_score = -math.inf if self.min_score is None else sign * self.min_score
         return Selection(self.min_acc, self.per_arch, self.max_members, min_score)
 

@@ -36,7 +36,7 @@ class Rules:
         if scoring.contributed is not None:
             self.fit_rows = replace(self.fit_rows, scores=pool.scores())
         self.weightings: dict[str, Weighting] = weightings(
-            scoring.metric, options.is_log, self.fit_rows
+            scoring.metric, options.is_log, self.fit_rows, scoring.is_decision_learned
         )
         self.names = (BEST_MEMBER, *self.weightings)
         self.missing = self._missing(pool)

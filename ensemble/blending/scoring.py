@@ -131,7 +131,10 @@ def scoring_of(
     target = runs[0].data.target
     default = Scoring.named(DEFAULT_METRIC[target], classes, target=target)
     if name is not None:
-        return Scoring.named(name, classes, _positive(runs, name, positive), target), ""
+        try:
+            return Scoring.named(name, classes, _positive(runs, name, positive), target), ""
+        except MetricError as error:
+            raise MetricError(f"--metric: {error}") from None
     stored = _agreed(runs, "metric", "--metric NAME")
     if stored is None:
         return default, ""

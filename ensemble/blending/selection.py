@@ -1,19 +1,25 @@
 """Which runs to blend: one group of runs, then a threshold and a quota per architecture."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.errors import SelectionError
+from ensemble.errors import MetricError, SelectionError
+from ensemble.numbers import count
 from ensemble.predictions import Array
-from ensemble.runs import Run
+from ensemble.runs import GradedRun, Run
+from ensemble.runs.grades import with_grades
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs with the same validation rows, by id; left_out counts the other runs by data set."""
+    """Runs with the same validation rows, by id; left_out counts the other runs by data set.
+
+    Where any of them predicts numbers, those on classes are `GradedRun`s.
+    """
 
     runs: tuple[Run, ...]
     left_out: dict[str, int]
@@ -23,11 +29,31 @@ class Group:
         """The name of the data set."""
         return self.runs[0].data.name
 
+    @property
+    def n_graded(self) -> int:
+        """How many runs on classes are among runs on numbers."""
+        return sum(isinstance(run, GradedRun) for run in self.runs)
+
+    @contextmanager
+    def saying_grades(self) -> Iterator[None]:
+        """Adds to what numbers cannot have that runs on classes would, blended alone."""
+        try:
+            yield
+        except (MetricError, SelectionError) as error:
+            if not self.n_graded:
+                raise
+            graded = next(run for run in self.runs if isinstance(run, GradedRun))
+            lines = "; ".join(str(error).splitlines())
+            raise type(error)(
+                f"{lines}\n{count(self.n_graded, 'run')} on classes would be blended as expected "
+                f"grades; alone they are classes: `ens blend {graded.recipe}`"
+            ) from None
+
 
 def choose_group(runs: Sequence[Run], data: str | None = None) -> Group:
     """The group of the newest run, on the data set of this name if one is given.
 
-    Raises SelectionError.
+    Raises SelectionError, and DamagedError or MismatchError where rows are compared.
     """
     if not runs:
         raise SelectionError(
@@ -40,8 +66,9 @@ def choose_group(runs: Sequence[Run], data: str | None = None) -> Group:
             f"--data {data}: no finished run uses this data set\nfinished runs use {names}"
         )
     newest = max(candidates, key=lambda run: (run.created, run.id))
-    group = [run for run in runs if run.blend_key == newest.blend_key]
-    left_out = Counter(run.data.name for run in runs if run.blend_key != newest.blend_key)
+    group = with_grades(runs, newest)
+    ids = {run.id for run in group}
+    left_out = Counter(run.data.name for run in runs if run.id not in ids)
     return Group(
         runs=tuple(sorted(group, key=lambda run: run.id)),
         left_out=dict(sorted(left_out.items())),

@@ -18,9 +18,10 @@ from ensemble.blending.objectives import (
     DecisionObjective,
     MetricObjective,
     RankObjective,
+    ThresholdObjective,
 )
 from ensemble.blending.simplex import least_squares, simplex_optimum
-from ensemble.metrics import DecisionMetric, Metric
+from ensemble.metrics import AnswerMetric, DecisionMetric, Metric
 from ensemble.predictions import Array
 
 Weighting = Callable[[FitRows], Array]
@@ -88,8 +89,11 @@ def greedy_geometric_weights(rows: ClassRows) -> Array:
     return greedy_weights(GeometricObjective(rows.margins), rows.n_members)
 
 
-def greedy_weighting(metric: Metric, is_log: bool) -> Weighting:
-    """Greedy selection by a metric other than accuracy and log loss."""
+def greedy_weighting(metric: Metric, is_log: bool, is_decision_learned: bool = False) -> Weighting:
+    """Greedy selection by a metric other than accuracy and log loss.
+
+    is_decision_learned: labels are chosen at a learned threshold, not at 0.5.
+    """
 
     def weights(rows: FitRows) -> Array:
         objective: Objective
@@ -99,6 +103,8 @@ def greedy_weighting(metric: Metric, is_log: bool) -> Weighting:
             objective = AreaObjective(metric, rows, is_log)
         elif isinstance(rows, ClassRows):
             objective = RankObjective(metric, rows, is_log)
+        elif is_decision_learned and isinstance(metric, AnswerMetric) and rows.targets.ndim == 2:
+            objective = ThresholdObjective(metric, rows, is_log)
         else:
             objective = MetricObjective(metric, rows, is_log)
         return greedy_weights(objective, rows.n_members)
@@ -106,7 +112,9 @@ def greedy_weighting(metric: Metric, is_log: bool) -> Weighting:
     return weights
 
 
-def weightings(metric: Metric, is_log: bool, rows: FitRows) -> dict[str, Weighting]:
+def weightings(
+    metric: Metric, is_log: bool, rows: FitRows, is_decision_learned: bool = False
+) -> dict[str, Weighting]:
     """The available rules, simplest first; rows are all rows."""
     if isinstance(rows, ClassRows):
         return _of_classes(metric, is_log, rows)
@@ -114,7 +122,8 @@ def weightings(metric: Metric, is_log: bool, rows: FitRows) -> dict[str, Weighti
     if rows.scores is not None:
         is_number = rows.targets.ndim == 1
         optimum = {"rmse": rmse_weights} if is_number else {"logloss": label_logloss_weights}
-        rules |= {**optimum, "greedy": greedy_weighting(metric, is_log)}
+        greedy = greedy_weighting(metric, is_log, is_decision_learned)
+        rules |= {**optimum, "greedy": greedy}
     return rules
 
 

@@ -73,7 +73,8 @@ Metric = Annotated[
         metavar="NAME",
         help="what scores: accuracy, balanced_accuracy, "
         "log_loss, roc_auc, f1, f1_macro, f1_micro, f1_weighted, f1_min, quadratic_kappa, map@k or "
-        "top_k_accuracy@k; default the runs' data.metric, else accuracy",
+        "top_k_accuracy@k; of labels also f1_samples or f2_samples; of numbers rmse, mae or "
+        "quadratic_kappa; default the runs' data.metric, else accuracy, f1_samples or rmse",
     ),
 ]
 

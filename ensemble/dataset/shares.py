@@ -1,4 +1,8 @@
-"""Shares and folds of labeled images: stratified by class, by labels, or by bins of numbers."""
+"""Shares and folds of labeled images: stratified by class, by labels, or by numbers or bins of them.
+
+Numbers that are few enough to be grades are split as classes of those names are, so that runs on
+either are validated on the same rows.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -40,7 +44,7 @@ def _share_of(pool: Images, share: float, data: Data, salt: str) -> Array:
     if data.target == "number":
         if pool.groups is not None or len(pool) < 2:
             return np.asarray(_distribute(pool, shares, data, salt) == 0)
-        return held_out(pool.ids, quantile_bins(pool, 2), share, seed, salt)
+        return held_out(pool.ids, strata_of_numbers(pool, 2), share, seed, salt)
     if pool.groups is None:
         return held_out(pool.ids, pool.classes, share, seed, salt)
     mask = np.asarray(distribute(pool.ids, pool.classes, pool.groups, shares, seed, salt) == 0)
@@ -77,13 +81,21 @@ def folds_of(pool: Images, data: Data, n_folds: int) -> Array:
 
 
 def _distribute(pool: Images, shares: Sequence[float], data: Data, salt: str) -> Array:
-    """The bin of each row, by labels or by bins of numbers."""
+    """The bin of each row, by labels or by strata of numbers."""
     seed = data.split_seed
     if data.target == "labels":
         labels = [names_in(text) for text in pool.classes]
         return distribute_labels(pool.ids, labels, pool.groups, shares, seed, salt)
-    bins = quantile_bins(pool, len(shares))
-    return distribute(pool.ids, bins, pool.groups, shares, seed, salt)
+    strata = strata_of_numbers(pool, len(shares))
+    return distribute(pool.ids, strata, pool.groups, shares, seed, salt)
+
+
+def strata_of_numbers(pool: Images, n_splits: int) -> Sequence[str]:
+    """The number of each image where every number has as many rows as there are splits, else its
+    bin, (images,).
+    """
+    is_graded = min(Counter(pool.classes).values(), default=0) >= n_splits
+    return pool.classes if is_graded else quantile_bins(pool, n_splits)
 
 
 def quantile_bins(pool: Images, n_splits: int) -> list[str]:

@@ -8,7 +8,7 @@ from ensemble.blending import Blend, Member
 from ensemble.blending.rating import Rating
 from ensemble.blending.test_set import TestScores
 from ensemble.display.text import count, escape, out, percent, say, table, warn_suspicious
-from ensemble.metrics.decision import PLAIN
+from ensemble.metrics.decision import PLAIN, is_plain
 from ensemble.numbers import difference, in_metric, interval_in_metric, metric_in_words, unit
 from ensemble.submission import Submission
 
@@ -215,7 +215,7 @@ def _decision(blend: Blend) -> None:
     decision = blend.mixture.decision
     if not blend.is_decision_learned:
         return
-    if decision == PLAIN[blend.target]:
+    if is_plain(decision, blend.target):
         gains = "a learned decision gains less than one standard error"
         say(f"decision: {decision.words}; {gains}")
     else:
@@ -231,6 +231,8 @@ def group_line(blend: Blend) -> str:
     for name, n_runs in group.left_out.items():
         hint = " (other rows)" if name == group.name else f": --data {name}"
         line += f"; {n_runs} on {name} left out{hint}"
+    if group.n_graded:
+        line += f"; {group.n_graded} on classes as expected grades (a PATTERN leaves them out)"
     return line
 
 
@@ -296,6 +298,7 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
                 "weight": member.weight,
                 "reason": member.reason,
                 "score": blend.run_scores[member.run.id],
+                "number": member.number,
             }
             for member in blend.members
         ],

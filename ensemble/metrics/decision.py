@@ -169,6 +169,16 @@ class GradeCuts:
         if _falls(self.cuts):
             raise ValueError("cut points rise")
 
+    @classmethod
+    def rounding(cls, lowest: int, n_grades: int) -> "GradeCuts":
+        """The nearest of so many whole numbers from the lowest on; halves are rounded up."""
+        return cls(lowest, tuple(lowest + step + 0.5 for step in range(n_grades - 1)))
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether nothing was learned."""
+        return self == GradeCuts.rounding(self.lowest, len(self.cuts) + 1)
+
     def apply(self, probs: Array) -> Array:
         """The answers, whole numbers as float64, of values (..., 1)."""
         values = np.clip(probs.astype(np.float64), self.lowest, self.lowest + len(self.cuts))
@@ -178,6 +188,8 @@ class GradeCuts:
     @property
     def words(self) -> str:
         """The decision in a few words."""
+        if self.is_rounding:
+            return f"rounded to whole numbers from {self.lowest} to {self.lowest + len(self.cuts)}"
         return f"whole numbers from {self.lowest} on, cut at {_listed(self.cuts)}"
 
 
@@ -190,6 +202,12 @@ PLAIN: Mapping[Target, Decision] = {
     "labels": LabelThreshold(),
     "number": Unchanged(),
 }
+
+
+def is_plain(decision: Decision, target: Target) -> bool:
+    """Whether a decision is one that nothing was learned for."""
+    is_rounding = isinstance(decision, GradeCuts) and decision.is_rounding
+    return is_rounding or decision == PLAIN[target]
 
 
 def expected_steps(probs: Array, steps: tuple[int, ...]) -> Array:

@@ -21,6 +21,7 @@ from ensemble.reporting.mistakes import N_SHOWN, mistakes_of
 from ensemble.reporting.thumbnails import Thumbnails
 from ensemble.reporting.values import BlendView, GroupView, RecipeView, Report, RunView
 from ensemble.runs import Damaged, Listing, Run, StoredRun, history_of, range_test_of
+from ensemble.runs.grades import with_grades
 from ensemble.runs.groups import by_scores, by_validation_rows
 
 MAX_COMPARED = 12  # recipes; with more, Holm's correction leaves hardly any difference
@@ -42,7 +43,7 @@ def collect(listing: Listing, submissions: Submissions, progress: Progress) -> R
         )
     by_key = sorted(listing.runs, key=lambda run: run.blend_key)
     newest = sorted(by_validation_rows(by_key), key=_newest, reverse=True)
-    groups = tuple(_group(runs, submissions, progress) for runs in newest)
+    groups = tuple(_group(runs, listing.runs, submissions, progress) for runs in newest)
     views = [view for group in groups for view in group.runs]
     return Report(
         groups=groups,
@@ -70,10 +71,15 @@ def _without_mismatched_folds(listing: Listing) -> Listing:
     return Listing(runs, damaged, listing.incomplete)
 
 
-def _group(runs: Sequence[Run], submissions: Submissions, progress: Progress) -> GroupView:
+def _group(
+    runs: Sequence[Run], every_run: Sequence[Run], submissions: Submissions, progress: Progress
+) -> GroupView:
+    """Runs on the same rows; on numbers, runs on classes are in the blend alone."""
     images = images_of(runs)
     thumbnails = thumbnails_of(images, runs)
-    blend, why_no_blend = _blend(runs, submissions, thumbnails)
+    is_number = runs[0].data.target == "number"
+    blended = with_grades(every_run, runs[0]) if is_number else runs
+    blend, why_no_blend = _blend(blended, submissions, thumbnails)
     metric = _metric(runs, blend)
     scores = {run.id: run_score(run, metric) for run in runs}
     best_first = sorted(

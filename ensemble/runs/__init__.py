@@ -6,6 +6,7 @@ is trained.
 
 from ensemble.runs.data_info import DataInfo
 from ensemble.runs.folds import FoldedRun
+from ensemble.runs.grades import GradedRun
 from ensemble.runs.history import drawable, history_of, range_test_of
 from ensemble.runs.read import read_run
 from ensemble.runs.record import LrFind, Trained, TrainingRecord
@@ -19,6 +20,7 @@ __all__ = [
     "Damaged",
     "DataInfo",
     "FoldedRun",
+    "GradedRun",
     "Listing",
     "LrFind",
     "Run",

@@ -13,9 +13,10 @@ from ensemble.dataset.filenames import matcher
 from ensemble.dataset.sample import COPY
 from ensemble.errors import DataError, MismatchError
 from ensemble.files import make_folder
-from ensemble.metrics import DEFAULT_METRIC
+from ensemble.metrics import DEFAULT_METRIC, metric_names
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs import DataInfo, Run, RunStore, StoredRun, writer
+from ensemble.runs.grades import rows_as
 from ensemble.runs.groups import by_validation_rows
 from ensemble.runs.import_files import TRUTH_IN_CSV, read_predictions
 from ensemble.runs.scores import scores_of
@@ -48,7 +49,7 @@ def import_run(
     reference = _reference(valid, predictions, store, data)
     if reference:
         predictions = _matched(valid, predictions, reference.valid())
-        info = reference.data
+        info = _data_of(reference.data, predictions)
     else:
         info = _new_data(data or name, predictions)
     test_predictions = read_predictions(test, predictions.target) if test else None
@@ -95,7 +96,8 @@ def _reference(
             if is_needed or _overlap(predictions.ids, ids) > 0.5:
                 problems.append(f"{run.data.name}: {str(error).partition(': ')[2]}")
     if matches:
-        return max(matches, key=lambda run: set(run.classes) == set(predictions.classes))
+        classes, target = set(predictions.classes), predictions.target
+        return max(matches, key=lambda run: (run.data.target == target, {*run.classes} == classes))
     if problems or predictions.targets is None:
         raise MismatchError(_no_reference(path, predictions, problems, store))
     return None
@@ -127,7 +129,11 @@ def _overlap(ids: Array, reference_ids: Array) -> float:
 
 
 def _matched(path: Path, predictions: Predictions, reference: Predictions) -> Predictions:
-    """Predictions in the reference's order of ids and classes. Raises MismatchError."""
+    """Predictions in the reference's order of ids and classes. Raises MismatchError.
+
+    Grades may be classes in one of them and numbers in the other.
+    """
+    reference = rows_as(reference, predictions)
     if predictions.target != reference.target:
         raise MismatchError(
             f"{path}: is about {IN_WORDS[predictions.target]}, "
@@ -195,6 +201,17 @@ def _new_data(name: str, predictions: Predictions) -> DataInfo:
         majority=float(np.bincount(rows.targets).max() / len(rows.ids)) if is_class else None,
         metric=None if is_class else DEFAULT_METRIC[rows.target],
     )
+
+
+def _data_of(info: DataInfo, predictions: Predictions) -> DataInfo:
+    """The data of a run with the rows of another one, perhaps with grades as another target."""
+    if info.target == predictions.target:
+        return info
+    data = _new_data(info.name, predictions)
+    keys = ["sample_submission", "sample_sha256", "is_grouped"]
+    if info.metric in metric_names(data.target):
+        keys.append("metric")
+    return data.model_copy(update={key: getattr(info, key) for key in keys})
 
 
 def _store(

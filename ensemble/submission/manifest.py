@@ -5,7 +5,7 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ensemble.errors import DamagedError, RunError, SelectionError, SubmissionEr
 from ensemble.files import sha256
 from ensemble.metrics.decision import MOST_PROBABLE, Decision
 from ensemble.runs import Run, RunStore
+from ensemble.runs.grades import as_graded, grades_of
 from ensemble.submission.sample import Sample
 from ensemble.submission.shape import Meaning
 from ensemble.targets import Target
@@ -35,6 +36,7 @@ class Manifest:
 
     hashes are the SHA-256 of each member's files, by run id and file name (with folds: folder and
     file name); content is the whole JSON object; meaning is None where it was not stored yet.
+    number_of names, by run id, the number that a member on classes predicts as its expected grade.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Manifest:
     csv_sha256: str
     content: Mapping[str, Any]
     meaning: Meaning | None = None
+    number_of: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def prediction_files(self) -> tuple[str, ...]:
@@ -69,6 +72,7 @@ class _StoredMember(_Stored):
     run: str = Field(min_length=1)
     weight: float = Field(ge=0, le=1)
     sha256: dict[str, str]
+    number: str | None = None
 
 
 class _StoredCalibration(_Stored):
@@ -148,6 +152,7 @@ def _member_content(member: Member) -> dict[str, Any]:
         "run": member.run.id,
         "weight": member.weight,
         "reason": member.reason,
+        "number": member.number,
         "valid_accuracy": member.run.scores.accuracy,
         "valid_log_loss": member.run.scores.log_loss,
         "sha256": member.run.files,
@@ -189,6 +194,7 @@ def read_manifest(path: Path) -> Manifest:
         csv_sha256=stored.csv_sha256,
         content=content,
         meaning=_meaning(stored),
+        number_of={member.run: member.number for member in stored.members if member.number},
     )
     for hashes in manifest.hashes.values():
         names = {name.rpartition("/")[2] for name in hashes}
@@ -270,6 +276,10 @@ def members_of(
                 raise SubmissionError(
                     f"{problem}: {path} is not the file that the submission was made from"
                 )
+    for run_id, number in manifest.number_of.items():
+        if runs[run_id].data.target != "class" or grades_of(runs[run_id].classes) is None:
+            raise SubmissionError(f"{problem}: {run_id} predicts no classes that are grades")
+        runs[run_id] = as_graded(runs[run_id], number)
     return runs
 
 

@@ -10,7 +10,7 @@ from ensemble.dataset.sample import sample_sha256
 from ensemble.errors import DataError, SubmissionError
 from ensemble.predictions import some
 from ensemble.runs import Run
-from ensemble.submission.choices import TOP_K
+from ensemble.submission.choices import TOP_K, VALUES
 from ensemble.submission.sample_table import read_sample
 from ensemble.submission.shape import Meaning
 
@@ -112,7 +112,7 @@ def meaning_of(
 
 def _agreed(runs: Sequence[Run], key: str) -> str | None:
     """The runs' only value of data.answer, data.metric or data.positive. Raises SubmissionError."""
-    run_ids: dict[str | None, str] = {getattr(run.data, key): run.id for run in runs}
+    run_ids: dict[str | None, str] = {_setting(run, key): run.id for run in runs}
     if len(run_ids) > 1:
         settings = ", ".join(f"{run_id} has {setting}" for setting, run_id in run_ids.items())
         option = "--positive CLASS" if key == "positive" else "--answer NAME"
@@ -122,6 +122,12 @@ def _agreed(runs: Sequence[Run], key: str) -> str | None:
             "`ens blend PATTERN`"
         )
     return next(iter(run_ids))
+
+
+def _setting(run: Run, key: str) -> str | None:
+    """data.answer, data.metric or data.positive; a number is written as a value, also unsaid."""
+    setting: str | None = getattr(run.data, key)
+    return VALUES if key == "answer" and run.data.target == "number" and not setting else setting
 
 
 def _sample_of_run(run: Run) -> Sample:

@@ -114,7 +114,8 @@ def recheck(path: Path, store: RunStore, competition: str) -> tuple[Verified, li
     manifest = checked.manifest
     check(path, checked.shape)
     try:
-        accuracy = float(manifest.content["scores"]["cross_fitted"]["accuracy"]["value"])
+        of_classes = manifest.content["scores"]["cross_fitted"]["accuracy"]
+        accuracy = None if of_classes is None else float(of_classes["value"])
     except (KeyError, TypeError, ValueError):
         raise SubmissionError(f"{manifest.path}: has no scores; run `ens blend` again") from None
     text = path.read_text(encoding="utf-8")

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.blending.fit_rows import FitRows
 from ensemble.blending.greedy import (
     MAX_PICKS,
     AccuracyObjective,
@@ -12,6 +13,8 @@ from ensemble.blending.greedy import (
     LogLossObjective,
     greedy_weights,
 )
+from ensemble.blending.objectives import ThresholdObjective
+from ensemble.metrics import metric_named
 
 
 def plain_greedy(score, probs, max_picks):
@@ -62,6 +65,24 @@ def test_the_objective_for_geometric_means_scores_whole_rows(rng, pool_of, noisy
         mixed = np.sqrt(probs[1] * probs[member])
         mixed /= mixed.sum(1, keepdims=True)
         assert score == pytest.approx(np.log(mixed[np.arange(50), targets]).mean(), abs=1e-9)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(5, 60))
+def test_labels_are_picked_at_the_threshold_that_equal_weights_answer_by(seed, m, n):
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((n, 3)) < 0.3).astype(np.uint8)
+    probs = 0.2 * truth + rng.uniform(0, 0.6, (m, n, 3))
+    metric = metric_named("f2_samples", ("a", "b", "c"), target="labels")
+
+    def score(mean, threshold):
+        return float(metric.values((mean > threshold) + 0.0, truth))
+
+    thresholds = np.round(1 / (1 + np.exp(-np.linspace(-5, 3, 33))), 12)
+    best = thresholds[np.argmax([score(probs.mean(0), threshold) for threshold in thresholds])]
+    expected = plain_greedy(lambda mean: score(mean, best), probs, MAX_PICKS)
+    rows = FitRows(truth, m, 3, scores=probs.swapaxes(1, 2))
+    objective = ThresholdObjective(metric, rows, is_log=False)
+    np.testing.assert_allclose(greedy_weights(objective, m), expected)
 
 
 class FixedScores:

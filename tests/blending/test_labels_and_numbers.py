@@ -16,7 +16,7 @@ from ensemble.blending.folds import N_FOLDS, N_REPEATS, strata_of, stratified_fo
 from ensemble.blending.pool import open_pool
 from ensemble.blending.rating import rate
 from ensemble.blending.simplex import least_squares
-from ensemble.errors import SelectionError
+from ensemble.errors import MetricError, SelectionError
 from ensemble.metrics import metric_named
 from ensemble.metrics.decision import GradeCuts, LabelThreshold, Unchanged
 from ensemble.predictions import Predictions
@@ -56,9 +56,10 @@ def members_of(target, truth, predictions, rows=None, columns=None):
     }
 
 
-def rated(target, metric, n=120, weights="best", **members):
+def rated(target, metric, n=120, weights="best", decision="learned", **members):
     pool = open_pool(members_of(target, *made_up(target, n), **members))
-    return pool, rate(pool, Options(weights=weights, metric=metric), [""] * 3, 1)
+    options = Options(weights=weights, metric=metric, decision=decision)
+    return pool, rate(pool, options, [""] * 3, 1)
 
 
 @pytest.fixture(params=["labels", "number"])
@@ -186,6 +187,41 @@ def test_rows_of_a_group_are_never_apart(target):
     table = rate(open_pool(grouped), Options(weights="equal"), [""] * 3, 1)
     for folds in table.outcomes.folds:
         assert all(len(set(folds[groups == group])) == 1 for group in set(groups))
+
+
+def test_grades_are_rounded_where_cut_points_gain_too_little():
+    truth = np.arange(60) % 4 + 1.0
+    noise = np.random.default_rng(0).normal(0, 0.2, (3, 60, 1))
+    values = (truth[:, None] + noise).clip(0.6, 4.4).astype(np.float32)
+    pool = open_pool(members_of("number", truth, values))
+    table = rate(pool, Options(weights="equal", metric="quadratic_kappa"), [""] * 3, 1)
+    assert table.decision == GradeCuts(1, (1.5, 2.5, 3.5))
+    assert table.decision.words == "rounded to whole numbers from 1 to 4"
+    assert table.decision.apply(np.array([[-3.0], [1.49], [2.5], [9.0]]))[:, 0].tolist() == [
+        1,
+        1,
+        3,
+        4,
+    ]
+
+
+def test_an_unknown_metric_is_refused_with_a_near_one_of_the_runs_own(runs, target):
+    near = {"labels": ("f1_sampels", "f1_samples"), "number": ("rsme", "rmse")}
+    typo, metric = near[target]
+    with pytest.raises(MetricError) as refused:
+        make_blend(runs, Options(metric=typo))
+    first, second = str(refused.value).splitlines()
+    assert first.startswith(f"--metric: '{typo}' is not a metric of ")
+    assert first.endswith(f"did you mean {metric}?")
+    assert "balanced_accuracy" not in second
+
+
+def test_greedy_chooses_labels_at_a_learned_threshold_if_the_blend_answers_by_one():
+    learned, plain = (
+        rated("labels", "f2_samples", weights="greedy", decision=decision)[1]
+        for decision in ("learned", "plain")
+    )
+    assert learned.blend_weights.tolist() != plain.blend_weights.tolist()
 
 
 def test_the_csv_answers_by_the_learned_decision_and_verifies(runs, target, tmp_path):

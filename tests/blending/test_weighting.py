@@ -130,7 +130,6 @@ def test_every_rule_by_its_name_weighs_a_blend(name, average, metric, run_on):
             {"weights": "acuracy"},
             "--weights acuracy is not one of accuracy, equal, logodds, greedy, logloss, rmse, best",
         ),
-        ({"metric": "auc"}, "--metric: 'auc' is not a metric: did you mean roc_auc?"),
         ({"average": "mean"}, "--average mean is not one of arithmetic, geometric"),
     ],
 )

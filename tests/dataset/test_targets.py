@@ -124,6 +124,27 @@ def test_folds_of_labels_and_numbers_validate_every_row_once(data_of):
         assert [len(fold.valid) for fold in folds] == [7, 7, 7]
 
 
+@pytest.mark.parametrize(
+    ("settings", "fold"),
+    [
+        ({"valid": 0.3}, 0),
+        ({"valid": 0.3, "test": 0.2, "sample": 0.8}, 0),
+        ({"valid": Folds(folds=3)}, 2),
+    ],
+)
+def test_grades_are_split_alike_as_classes_and_as_numbers(data_of, settings, fold):
+    grades = np.repeat([0, 1, 2, 10], [13, 9, 7, 5]).astype(str)
+    rows = _labels(np.random.default_rng(0).permutation(grades).tolist())
+    columns = LabelsFile(file="labels.csv", id="id", label="grade")
+    classes, numbers = (
+        load(data_of("id,grade", *rows, target=target, labels=columns, **settings), fold)
+        for target in ("class", "number")
+    )
+    assert classes.valid.ids == numbers.valid.ids
+    assert classes.train.ids == numbers.train.ids
+    assert (classes.test and classes.test.ids) == (numbers.test and numbers.test.ids)
+
+
 def test_a_class_with_one_image_stays_in_training_if_asked(data_of):
     rows = _labels(["cat"] * 6 + ["dog"] * 6 + ["emu"])
     with pytest.raises(DataError, match=r"class 'emu' has one image.*\n.*data.rare: keep"):

@@ -6,11 +6,13 @@ decision; the validation rows are compared with the competition's own table.
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import replicas
+from sklearn.metrics import cohen_kappa_score
 
 TINY = (
     *("model.arch=test_convnext", "model.pretrained=false", "augment=none", "data.size=32"),
@@ -122,3 +124,78 @@ def test_every_cell_is_computed_again(name, ens, tmp_path):
     mean = mixed(manifest)
     for image, *cells in rows:
         check_cells(manifest["answer"], header, cells, mean[bare(image)], manifest["decision"])
+
+
+def number_recipe():
+    """A recipe that learns the grades of aptos as numbers, beside those of its classes."""
+    base = Path("recipes/aptos.base.yaml").read_text(encoding="utf-8")
+    as_numbers = re.sub(r"\n  answer:.*", "\n  answer: values\n  target: number", base)
+    assert as_numbers != base
+    Path("recipes/number.base.yaml").write_text(as_numbers, encoding="utf-8")
+    recipe = Path("recipes/aptos_resnet.yaml").read_text(encoding="utf-8")
+    recipe = recipe.replace("base: aptos.base.yaml", "base: number.base.yaml")
+    Path("recipes/aptos_number.yaml").write_text(recipe, encoding="utf-8")
+
+
+def grades_by_image(members, part):
+    """The weighted mean of values, and of grades by their probability, by image."""
+    mean = {}
+    for run, weight in members.items():
+        ids, classes, arrays = stored(run, part)
+        grades = [1.0] if len(classes) == 1 else [float(name) for name in classes]
+        for image, probs in zip(ids, arrays["probs"].astype(float), strict=True):
+            share = probs if len(classes) == 1 else probs / probs.sum()
+            mean[image] = mean.get(image, 0.0) + weight * float(share @ grades)
+    return mean
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("valid", ["0.4", "{folds: 2}"])
+def test_runs_on_grades_as_classes_and_as_numbers_blend(valid, ens, tmp_path):
+    root = tmp_path / "input" / "aptos"
+    root.mkdir(parents=True)
+    replicas.make("aptos", root)
+    ens("init", root, "--metric", "quadratic_kappa")
+    number_recipe()
+    settings = [word for key in (*TINY, f"data.valid={valid}") for word in ("--set", key)]
+    ens("train", "recipes/aptos_resnet.yaml", "recipes/aptos_number.yaml", *settings)
+    shown = ens("blend", "--weights", "equal", "--name", "both")
+    assert "4 runs on aptos" in shown
+    assert "2 on classes as expected grades" in shown
+    submission = Path("submissions/both.csv")
+    assert "computed again from 4 members" in ens("verify", submission)
+
+    manifest = json.loads(submission.with_suffix(".json").read_text(encoding="utf-8"))
+    members = {member["run"]: member["weight"] for member in manifest["members"]}
+    folds = 2 if "folds" in valid else 1
+    of_folds = {
+        f"{run}-f{fold}" if folds > 1 else run: weight / folds
+        for run, weight in members.items()
+        for fold in range(folds)
+    }
+    assert {weight for weight in members.values()} == {0.25}
+    mean, decision = grades_by_image(of_folds, "test"), manifest["decision"]
+    assert decision["rule"] == "grade cuts"
+    header, *rows = rows_of(submission)
+    assert (header, len(rows)) == (["id_code", "diagnosis"], 6)
+    for image, cell in rows:
+        reached = sum(mean[image] >= cut for cut in decision["cuts"])
+        assert float(cell) == decision["lowest"] + reached
+
+    truths = truths_of(root / "train.csv", ("diagnosis",))
+    for run in of_folds:
+        check_truths(run, truths)
+    n_folds = folds if folds > 1 else 1
+    of_rows = grades_by_image({run: w * n_folds for run, w in of_folds.items()}, "valid")
+    true = np.array([float(truths[image]) for image in of_rows])
+    cuts = decision["cuts"]
+    answers = [decision["lowest"] + sum(value >= cut for cut in cuts) for value in of_rows.values()]
+    kappa = cohen_kappa_score(true, answers, weights="quadratic", labels=list(range(5)))
+    in_sample = manifest["scores"]["in_sample"]["quadratic_kappa"]
+    assert in_sample == pytest.approx(kappa)
+
+    sample = root / "sample_submission.csv"
+    ens(*("predict", root / "test_images", "--blend", "both", "--sample", sample, "--out", "p.csv"))
+    assert Path("p.csv").read_bytes() == submission.read_bytes()
+    ens("report")
+    assert "both.csv" in Path("report.html").read_text(encoding="utf-8")

@@ -23,6 +23,7 @@ from ensemble.errors import RecipeError
 from ensemble.events import EpochEnded, ignore
 from ensemble.inference import Predictor, predict
 from ensemble.learn.build_learner import learner_of_recipe, set_up
+from ensemble.learn.outputs import Outputs, scale_of
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore, history_of
 from ensemble.runs.job import Job, jobs_of
@@ -152,6 +153,16 @@ def test_epochs_and_the_run_are_scored_by_the_metric_in_its_unit(data, metric, t
     assert run.scores.score == pytest.approx(expected, rel=1e-5)
     assert best == pytest.approx(expected, rel=1e-5)
     assert history_of(run)[0].accuracy is None
+
+
+@pytest.mark.parametrize("numbers", [[0, 1, 2, 3, 4, 4, 0], [5000, 9000, 7000], [0.25, 1.7, -3.1]])
+def test_what_a_batch_compares_with_is_what_is_true_again(numbers):
+    truth = np.array(numbers, np.float64)
+    outputs = Outputs("number", scale_of(truth))
+    decoded = outputs.decoded(torch.from_numpy(outputs.encoded(truth))).numpy()
+    if (truth == truth.round()).all():  # grades must be whole for the kappa of an epoch
+        assert decoded.tolist() == truth.tolist()
+    np.testing.assert_allclose(decoded, truth, rtol=1e-5)
 
 
 def _plain_loaders(mosaics, ids, n_train, block, label_of, stats):

@@ -363,3 +363,46 @@ def test_a_damaged_ledger_does_not_stop_a_blend_and_is_reported(competition, ens
         "not compared with the last submission: submissions/ledger.csv: not a ledger" in out + err
     )
     assert Path("submissions/one.csv").exists()
+
+
+def of_target(target, part, seed):
+    """Predictions of several labels or of a number; the truth is the same for every seed."""
+    ids = np.array([f"{part}{i:02d}" for i in range(60)])
+    of_seed = np.random.default_rng([seed, len(part)])
+    if target == "number":
+        truth = np.arange(60) % 5 + 0.0
+        probs = truth[:, None] + of_seed.normal(0, 1, (60, 1))
+    else:
+        truth = np.stack([np.arange(60) % 2, np.arange(60) % 3 == 0], 1).astype(np.uint8)
+        probs = 0.25 + 0.5 * truth + of_seed.uniform(-0.25, 0.25, (60, 2))
+    classes = ("grade",) if target == "number" else ("cat", "dog")
+    known = truth if part == "valid" else None
+    return Predictions(ids, classes, probs.astype(np.float32), known, None, target)
+
+
+@pytest.mark.parametrize(("target", "metric"), [("labels", "f1_samples"), ("number", "rmse")])
+def test_blends_of_labels_and_of_numbers_are_sent_and_recorded(
+    target, metric, ens, kaggle_site, tmp_path
+):
+    for name, seed in (("a", 1), ("b", 2)):
+        for part in ("valid", "test"):
+            of_target(target, part, seed).save(tmp_path / f"{part}.npz")
+        words = f"import {name} --arch net --valid valid.npz --test test.npz --data pets"
+        assert ens(f"{words} --target {target}")[0] == 0
+    assert ens("blend --name one")[0] == 0
+    header, *rows = (tmp_path / "submissions/one.csv").read_text().splitlines()
+    assert header == ("id,labels" if target == "labels" else "id,grade")
+    kaggle_site.truth = dict(row.split(",") for row in rows)
+    code, out, err = ens(f"{SUBMIT} --yes")
+    assert (code, err) == (0, "")
+    assert "same bytes when computed again from 2 members" in out
+    assert kaggle_site.submissions[0]["text"].splitlines() == [header, *rows]
+    (entry,) = Ledger(tmp_path / "submissions").entries()
+    manifest = json.loads((tmp_path / "submissions/one.json").read_text())
+    score = manifest["scores"]["cross_fitted"]["score"]
+    assert (entry.metric, entry.accuracy, entry.public) == (metric, None, "1.00000")
+    assert entry.score == pytest.approx(score["value"])
+    code, out, err = ens("runs --submissions")
+    assert (code, err) == (0, "")
+    assert "one.csv" in out
+    assert "sent as one.csv" in ens(f"{SUBMIT} --dry-run")[1]
