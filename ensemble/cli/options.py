@@ -38,6 +38,14 @@ Hours = Annotated[
         help="end within H hours: each run after the last epoch that fits, to be resumed",
     ),
 ]
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="tensorboard|wandb",
+        help="also log every epoch and run there; repeatable",
+    ),
+]
 Address = Annotated[
     str | None,
     typer.Option(

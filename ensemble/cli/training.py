@@ -18,6 +18,7 @@ from ensemble.cli.options import (
     Out,
     Runs,
     Set,
+    Track,
     engine_options,
     one_present_or_shipped,
     present_or_shipped,
@@ -83,6 +84,7 @@ def train(
     jobs: Jobs = None,
     address: Address = None,
     hours: Hours = None,
+    track: Track = None,
     json: Json = False,
 ) -> None:
     """Train one run per recipe, seed and fold; skip finished runs, resume interrupted ones."""
@@ -94,21 +96,27 @@ def train(
     from ensemble.runs import RunStore
     from ensemble.runs.job import jobs_of
     from ensemble.signals import stoppable
+    from ensemble.tracking import check_installed, tracked
 
     deadline = Deadline(hours) if hours is not None else None
+    check_installed(track or ())
     loaded = _load(recipes, set_ or ())
     planned, store = jobs_of(loaded), RunStore(runs)
     n_tasks = n_unfinished(planned, store, force)
     chosen_engine = EngineOptions(engine, jobs, address).engine(loaded, n_tasks)
     paths = " ".join(shlex.quote(str(path)) for path in recipes)
-    options = repeated("--set", set_) + " --force" * force + same(runs)
+    options = repeated("--set", set_) + " --force" * force + same(runs) + repeated("--track", track)
     same_command = f"ens train {paths}{options}{engine_options(engine, jobs, address)}"
     if dry_run:
         _estimate(planned, store, force, json)
         if not json:
             display.next_commands(same_command)
         return
-    with live.progress() as show, stoppable(show) as emit:
+    with (
+        live.progress() as show,
+        tracked(track or (), planned, store, show) as listen,
+        stoppable(listen) as emit,
+    ):
         finished, failures = train_all(planned, store, emit, force, chosen_engine, deadline)
     left = list(deadline.left) if deadline else []
     if json:

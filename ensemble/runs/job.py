@@ -1,7 +1,9 @@
 """Jobs: which runs are to be trained, each a recipe with a seed and perhaps a fold."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ensemble.errors import RecipeError
 from ensemble.recipe import Recipe
@@ -25,6 +27,22 @@ class Job:
     def whole_id(self) -> str:
         """The id without the fold: all folds of a recipe and seed share it."""
         return f"{self.recipe.name}-{self.recipe.digest}-s{self.seed}"
+
+    @property
+    def settings(self) -> dict[str, str | int | float | bool]:
+        """What the recipe sets, by dotted key, lists as JSON; with the seed and the fold."""
+        recipe_map = self.recipe.model_dump(mode="json", exclude_defaults=True, exclude={"seeds"})
+        settings = dict(_dotted(recipe_map)) | {"seed": self.seed}
+        return settings if self.fold is None else settings | {"fold": self.fold}
+
+
+def _dotted(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in section.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{name}.")
+        else:
+            is_plain = isinstance(value, str | int | float | bool)
+            yield prefix + name, value if is_plain else json.dumps(value)
 
 
 def jobs_of(recipes: Sequence[Recipe], search: str = "") -> list[Job]:
