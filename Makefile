@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 PY := $(VENV)/bin/python
 
-.PHONY: quickstart test bench sweep check stress clean
+.PHONY: quickstart test bench sweep check site stress clean
 quickstart: $(VENV)/.installed ## install, then train, blend and submit on scikit-learn's digits
 	$(VENV)/bin/ens quickstart
 
@@ -32,6 +32,9 @@ check: $(VENV)/.installed-dev ## format, lint, types
 	$(PY) -m mypy
 	$(PY) -m mypy --platform win32
 
+site: $(VENV)/.installed-dev ## the documents as a site, readable without a network: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --quiet --strict
+
 # pip writes some 600 lines: they go to a file, and are shown where it fails.
 INSTALL = $(PY) -m pip install $$(test -e $(VENV)/.made-here && echo "-c constraints.txt") -e '$(1)' \
   >$(VENV)/pip.log 2>&1 || { cat $(VENV)/pip.log; exit 1; }
@@ -57,4 +60,4 @@ $(PY):
 	@touch $(VENV)/.made-here
 
 clean: ## remove derived files, never runs or submissions
-	rm -rf .ens_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf site .ens_cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
