@@ -6,7 +6,7 @@
 A competition has members of several strengths whose errors are correlated (shared noise and noise
 per member, drawn again each time), and validation rows. The code of `ens blend` selects, weights
 and scores. The truth is the score of that blend, weights fitted on all validation rows, on fresh
-rows of the same kind: 20,000, or ten times the validation rows if those are more, so that the error
+rows of the same kind: 50,000, or twenty times the validation rows if those are more, so that the error
 of the truth stays small. Classes are balanced, rare (shares from large to 1 %; of two classes 3 %)
 or ordinal (members confuse neighbours). Printed for each weighting: mean (cross-fitted - truth) with
 its standard error and as a share of an interval's half-width, the same for the in-sample score, and
@@ -39,6 +39,8 @@ METRICS = (
     *("accuracy", "log_loss", "roc_auc", "f1_macro", "balanced_accuracy", "quadratic_kappa"),
     *("f1", "f1_micro", "f1_weighted", "f1_min", "map@5", "top_k_accuracy@5"),
 )
+
+TRUTH = 50_000  # rows, at least
 
 # members, validation rows, classes, how classes are distributed unless they are balanced
 GRID: list[Any] = [
@@ -78,7 +80,7 @@ def competition(cell: Any, seed: int, name: str) -> dict[str, Any]:
     weights = np.stack([*table.weights[:-1], table.blend_weights])
     metric = metrics.metric_named(name, classes)
     decisions = [*table.decisions[:-1], table.decision]
-    truth = world.truth(rng, weights, decisions, max(20_000, 10 * n_rows), metric)
+    truth = world.truth(rng, weights, decisions, max(TRUTH, 20 * n_rows), metric)
     sign = 1 if metric.is_higher_better else -1
     return {
         "cell": cell,

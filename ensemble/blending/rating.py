@@ -159,7 +159,7 @@ def rate(
     choices = {name: np.full((N_REPEATS, N_FOLDS), i) for i, name in enumerate(rules.names)}
     choices["best"] = estimate.chosen_without_fold(outcomes, kind, range(1, n_rules))
     fitted, smoothing, decisions = in_sample(pool, weights, scoring)
-    rater = _Rater(pool, outcomes, scoring, seed)
+    rater = _Rater(pool, outcomes, scoring, seed, None if smoothing is None else smoothing[0])
     ratings = [
         rater.rating(
             name,
@@ -186,8 +186,17 @@ def rate(
 class _Rater:
     """Rates choices of rules by their outcomes, against the best member's."""
 
-    def __init__(self, pool: Pool, outcomes: Outcomes, scoring: Scoring, seed: int) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        outcomes: Outcomes,
+        scoring: Scoring,
+        seed: int,
+        smoothing: Array | None,
+    ) -> None:
+        """smoothing (2,) is what pseudo-rows change in the metric of the best member."""
         self.pool, self.outcomes, self.scoring, self.seed = pool, outcomes, scoring, seed
+        self.best_smoothing = smoothing
         self.best_member = estimate.mean_outcomes(outcomes, np.zeros((N_REPEATS, N_FOLDS), int))
         metric = scoring.contributed
         self.too_few = metric.too_few_rows(pool.targets) if metric else ""
@@ -222,7 +231,7 @@ class _Rater:
             log_loss=log_loss,
             fitted_accuracy=float(in_sample[HITS]) if accuracy else None,
             fitted_log_loss=float(in_sample[LOSSES]) if log_loss else None,
-            difference=self._known(self._lead(scored, choice)),
+            difference=self._known(self._lead(scored, choice, smoothing)),
             score=score,
             fitted_score=float(in_sample[kind]),
             is_higher_better=metric.is_higher_better,
@@ -258,18 +267,20 @@ class _Rater:
         scored[CONTRIBUTIONS] = np.mean(of_repeats, axis=0)
         return scored
 
-    def _lead(self, scored: Array, choice: Array) -> Interval:
+    def _lead(self, scored: Array, choice: Array, smoothing: Array | None) -> Interval:
         """How much better the scored outcomes are than the best member's, with its interval."""
         kind, groups, outcomes = self.scoring.kind, self.pool.groups, self.outcomes
         width = estimate.widening(outcomes, kind, choice, against=0)
+        ours, theirs = scored[kind], self.best_member[kind]
         if kind == HITS and groups is None:
-            lead = metrics.paired_difference(scored[kind], self.best_member[kind])
-            return lead.widened(width)
-        better, worse = scored[kind], self.best_member[kind]
-        gain = better - worse if self.scoring.sign > 0 else worse - better
+            return metrics.paired_difference(ours, theirs).widened(width)
         if kind != HITS:
-            width *= estimate.unaveraged(outcomes, kind, choice, 0, gain)
-        return metrics.bootstrap_mean(metrics.by_group(gain, groups), self.seed).widened(width)
+            width *= estimate.unaveraged(outcomes, kind, choice, 0, ours - theirs)
+        best = self.best_smoothing
+        both = None if smoothing is None or best is None else (smoothing, best)
+        return metrics.lead_of(
+            self.scoring.metric, ours, theirs, self.seed, groups, width, smoothing=both
+        )
 
     def _known(self, interval: Interval) -> Interval:
         """The interval; without its ends where the rows are too few."""

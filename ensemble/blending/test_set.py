@@ -80,12 +80,15 @@ def test_scores(
     assert metric is not None
     if isinstance(metric, AnswerMetric):
         ours, of_best = metric.contributions_of(answers, targets)
-        smoothing = metric.smoothing_of(answers[0], targets)
-        score = metrics.interval_of(metric, ours, seed, smoothing=smoothing)
+        smoothing = metric.smoothing_of(answers, targets)
     else:
-        ours, of_best = metric.contributions(np.stack([blend.probs, single.probs]), targets)
-        score = metrics.score_of(metric, blend.probs, targets, seed)
-    difference = metrics.bootstrap_mean(scoring.sign * (ours - of_best), seed)
+        probs = np.stack([blend.probs, single.probs])
+        ours, of_best = metric.contributions(probs, targets)
+        smoothing = metric.smoothing(probs, targets)
+    score = metrics.interval_of(metric, ours, seed, smoothing=smoothing[0])
+    difference = metrics.lead_of(
+        metric, ours, of_best, seed, smoothing=(smoothing[0], smoothing[1])
+    )
     if metric.too_few_rows(targets):
         score, difference = score.without_ends(), difference.without_ends()
     return TestScores(

@@ -7,6 +7,7 @@ import numpy as np
 from ensemble.metrics.metric import Metric, few_of_a_class
 from ensemble.metrics.rows import Array
 
+LEAST = 2.0  # rows of the other side that a pseudo-row is at least off by
 FEWEST = 20  # rows of the rarer side that an interval needs
 _CACHED = 1 << 17  # scores worked on at once
 
@@ -45,7 +46,7 @@ class RocAuc(Metric):
     def smoothing(self, probs: Array, targets: Array) -> Array:
         """One more row on each side of a class, as far off as the furthest there, (..., 2).
 
-        At least as far as half a row of the other side.
+        At least as far as two rows of the other side.
         """
         scored = self._scored(targets)
         total = np.zeros((*probs.shape[:-2], 2))
@@ -55,7 +56,7 @@ class RocAuc(Metric):
             distances = np.abs(rows - rows.mean(-1, keepdims=True)) / len(targets)
             for side in (is_positive, ~is_positive):
                 n, n_others = np.count_nonzero(side), np.count_nonzero(~side)
-                furthest = np.maximum(distances[..., side].max(-1) * n, 0.5 / n_others) / (n + 1)
+                furthest = np.maximum(distances[..., side].max(-1) * n, LEAST / n_others) / (n + 1)
                 total[..., 0] -= furthest / 2
                 total[..., 1] += furthest**2
         n_areas = max(1, len(scored))
