@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ensemble.dataset.csvfile import CsvTable
+from ensemble.dataset.separators import CLEAR, is_list, names_in_cell
 from ensemble.errors import DataError
 from ensemble.targets import Target
 
 JOINT = "\x1f"  # ASCII's own separator of units, which no table holds
-SEPARATORS = (",", ";", "|", " ")
 ZERO_ONE = frozenset({"0", "1", "0.0", "1.0"})
-_BINARY = {"0": False, "0.0": False, "1": True, "1.0": True}
+YES_NO = {"0": False, "0.0": False, "1": True, "1.0": True, "false": False, "true": True}
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,16 @@ def _names_of_ones(
     names: list[list[str]] = [[] for _ in ids]
     for column in columns:
         cells = table.column(column)
-        wrong = [row for row in rows if cells[row] not in _BINARY]
+        wrong = [row for row in rows if cells[row].lower() not in YES_NO]
         if wrong:
             row = min(wrong)
             n_more = f" ({len(wrong):,} such rows)" if len(wrong) > 1 else ""
             raise DataError(
                 f"{table.where(row)}: {ids[row][:100]!r} has {column} {cells[row][:60]!r}{n_more}\n"
-                "allowed in a column of data.labels.columns: 0 and 1"
+                "allowed in a column of data.labels.columns: 0 and 1, false and true"
             )
         for row in rows:
-            if _BINARY[cells[row]]:
+            if YES_NO[cells[row].lower()]:
                 names[row].append(column)
     return [joined_names(each) for each in names]
 
@@ -136,9 +136,7 @@ def _split_cells(
             "name all such columns: data.labels: {file:, id:, columns: [...]}"
         )
     mark, reason = _separator(table, column, cells, separator)
-    texts = [
-        joined_names(name for part in cell.split(mark) if (name := part.strip())) for cell in cells
-    ]
+    texts = [joined_names(names_in_cell(cell, mark)) for cell in cells]
     example = max(cells, key=lambda cell: len(cell.split(mark)))
     n_empty = sum(not text for text in texts)
     lines = [f"{table.path.name}: labels are separated by {mark!r}{reason}: {example[:60]!r}"]
@@ -151,7 +149,13 @@ def _separator(
     table: CsvTable, column: str, cells: Sequence[str], separator: str | None
 ) -> tuple[str, str]:
     """The mark between labels, and how it is known. Raises DataError where that is open."""
-    present = [mark for mark in SEPARATORS if any(mark in cell for cell in cells)]
+    lists = [cell for cell in cells if is_list(cell)]
+    if lists:
+        raise DataError(
+            f"{table.path}: cells of column {column} are lists: {lists[0][:60]!r}\n"
+            "write an image's labels with one mark between them: red;blue"
+        )
+    present = [mark for mark in (*CLEAR, " ") if any(mark in cell for cell in cells)]
     marks = [mark for mark in present if mark != " "] or present
     listed = " and ".join(map(repr, marks))
     if separator is not None:

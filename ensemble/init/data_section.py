@@ -88,8 +88,7 @@ def _target(labeling: Labeling) -> list[str]:
         return ["  target: number           # a value per image"]
     lines = ["  target: labels           # several per image"]
     if labeling.source == "column":
-        marks = [mark for mark in (",", ";", "|") if any(mark in cell for cell in labeling.counts)]
-        lines.append(f"  separator: {in_quotes(marks[0] if marks else ' ')}           # in a cell")
+        lines.append(f"  separator: {in_quotes(labeling.separator)}           # in a cell")
     return lines
 
 

@@ -7,7 +7,7 @@ from ensemble.dataset.filenames import same_form
 from ensemble.layout.groups import is_group_name
 from ensemble.layout.labeling import Labeling, by_column, by_columns
 from ensemble.layout.placement import Placement
-from ensemble.layout.table import Column, Table
+from ensemble.layout.table import Column, Table, is_number
 from ensemble.layout.validation import is_of_splits
 
 FEW = 0.5  # a label column has fewer different cells than this share of the rows
@@ -32,7 +32,7 @@ def column_labelings(placed: Placed, sample: Table | None) -> list[Labeling]:
 
 def _one_hot_columns(table: Table, placement: Placement, sample: Table | None) -> tuple[str, ...]:
     """The columns that say 0 or 1 for each class: the sample's, else all where each row has one 1."""
-    binary = [column for column in table.others(placement.column) if column.is_binary]
+    binary = [column for column in table.others(placement.column) if column.is_one is not None]
     if sample is not None:
         of_sample = [
             column
@@ -42,7 +42,7 @@ def _one_hot_columns(table: Table, placement: Placement, sample: Table | None) -
         return tuple(column.name for column in of_sample) if len(of_sample) > 1 else ()
     if len(binary) < 2 or any(is_usual_label(name) for name in table.header):
         return ()
-    sums = map(sum, zip(*[column.numbers or () for column in binary], strict=True))
+    sums = map(sum, zip(*[column.is_one or () for column in binary], strict=True))
     are_classes = sum(len(column.counts) > 1 for column in binary) > 1 and set(sums) == {1}
     return tuple(column.name for column in binary) if are_classes else ()
 
@@ -56,6 +56,28 @@ def _may_label(column: Column, table: Table, placement: Placement) -> bool:
     ids = table[placement.column].cells
     is_repeated = len(column.counts) < len(column.cells)
     return column.cells != ids and (is_repeated or column.numbers is not None)
+
+
+def no_label_reason(column: Column) -> str:
+    """Why a column holds no labels, in words: odd cells among numbers, one cell, or all different."""
+    name = column.name
+    if len(column.counts) < 2:
+        return f"{name} is the same in all rows"
+    if letters(name) in FACTS:
+        return f"{name} is no label by its name"
+    if column.is_counter:
+        return f"{name} counts the rows"
+    odd = [cell for cell in column.counts if not is_number(cell)]
+    if 0 < len(odd) <= len(column.counts) / 2 and len(column.counts) > 2:
+        n_rows = sum(column.counts[cell] for cell in odd)
+        return (
+            f"{name} holds numbers, but {odd[0][:40]!r} in {n_rows:,} of {len(column.cells):,} rows"
+        )
+    is_amount = bool(odd) and all(cell[:1].isdigit() for cell in column.counts)
+    example = f"such as {column.cells[0][:40]!r}"
+    if is_amount:
+        return f"{name} holds no plain numbers, {example}"
+    return f"{name} differs from row to row, {example}"
 
 
 def is_asked_for(labeling: Labeling, sample: Table | None) -> bool:

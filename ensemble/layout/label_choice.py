@@ -132,7 +132,7 @@ def choose_labeling(
 ) -> Labeling | None:
     """The labels of the training images, None if there are none; several are a question.
 
-    Raises DataError for a row without a label.
+    Raises DataError for an image with two labels.
     """
     likely = merged(surveyed, labelings(surveyed, roles, placed, sample, inquiry))
     likely = with_best_names(_of_training(likely, roles), sample, roles)
@@ -154,7 +154,7 @@ def choose_labeling(
         labeling = by_column(table, placement, column)
     evidence = _evidence(labeling, sample, len(named), inquiry)
     labeling = replace(labeling, evidence=evidence)
-    _check_labels(labeling)
+    _check_one_label(labeling)
     if labeling.is_joined:
         return labeling
     return with_listed_splits(surveyed, roles, labeling, placed.values())
@@ -235,18 +235,11 @@ def _option_of(labeling: Labeling, by_option: Mapping[str, tuple[Table, Placemen
     raise AssertionError(labeling)
 
 
-def _check_labels(labeling: Labeling) -> None:
-    """Raises DataError for an image with two labels, or with none."""
+def _check_one_label(labeling: Labeling) -> None:
+    """Raises DataError for an image with two labels."""
     if labeling.conflict and labeling.table is not None:
         raise DataError(
             f"{labeling.table.file}: column {labeling.columns[0]}: an image has two labels, "
             f"{labeling.conflict}\n"
             "leave one row for each image, or name another column with --label"
-        )
-    unlabeled = [image for image, label in labeling.labels.items() if not label]
-    if unlabeled and labeling.source == "column" and labeling.table is not None:
-        raise DataError(
-            f"{labeling.table.file}: {len(unlabeled):,} images have an empty "
-            f"{labeling.columns[0]}, the first: {unlabeled[0]}\n"
-            "add the labels, or remove these rows"
         )

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from ensemble.dataset.filenames import without_suffix
+from ensemble.dataset.separators import names_in_cell
 from ensemble.dataset.split_names import split_of_file, split_of_name
 from ensemble.layout.placement import Placement
 from ensemble.layout.survey import Folder
@@ -33,7 +34,8 @@ class Labeling:
     """A way to label the images of a folder: the label of each image by its path in the folder.
 
     source says where the labels are from: class folders, the folders inside them, one column of a
-    table, a column per class, or the file names by `pattern`. splits says train, valid or test by
+    table, a column per class, or the file names by `pattern`. separator is the mark between several
+    labels in a cell. splits says train, valid or test by
     image where several tables do; is_joined, that the labels are from several tables; conflict,
     which image has two labels; evidence, why these are the labels.
     """
@@ -46,6 +48,7 @@ class Labeling:
     columns: tuple[str, ...] = ()
     pattern: str = ""
     target: Target = "class"
+    separator: str = ""
     splits: Mapping[str, str] = field(default_factory=dict)
     is_joined: bool = False
     conflict: str = ""
@@ -75,7 +78,9 @@ class Labeling:
             return tuple(sorted(self.columns))
         if self.target == "class":
             return self.classes
-        return tuple(sorted({name for label in self.counts for name in split_labels(label)}))
+        return tuple(
+            sorted({name for cell in self.counts for name in names_in_cell(cell, self.separator)})
+        )
 
     @property
     def named_split(self) -> str | None:
@@ -135,15 +140,15 @@ def by_column(table: Table, placement: Placement, column: str) -> Labeling:
 
 
 def by_columns(table: Table, placement: Placement, columns: tuple[str, ...]) -> Labeling:
-    """The labeling by a column for each class: its name where the cell is 1.
+    """The labeling by a column for each class: its name where the cell is 1 or true.
 
     Where a row has not exactly one, the target is several labels, joined by blanks.
     """
-    numbers = [table[column].numbers for column in columns]
+    ones = [table[column].is_one for column in columns]
     labels: dict[str, str] = {}
     is_single = True
     for row, image in enumerate(placement.images):
-        names = [name for name, cells in zip(columns, numbers, strict=True) if cells and cells[row]]
+        names = [name for name, is_one in zip(columns, ones, strict=True) if is_one and is_one[row]]
         is_single = is_single and len(names) == 1
         if image is not None:
             labels[image] = " ".join(names)
@@ -160,12 +165,6 @@ def by_names(folder: Folder) -> Labeling | None:
         if len(labels) == len(stems) and _are_classes(Counter(labels.values())):
             return Labeling("names", folder, labels, pattern=pattern)
     return None
-
-
-def split_labels(cell: str) -> list[str]:
-    """The labels in a cell that holds several: by comma, semicolon or bar, else by blanks."""
-    separator = next((mark for mark in (",", ";", "|") if mark in cell), None)
-    return [name.strip() for name in cell.split(separator) if name.strip()]
 
 
 def _are_classes(counts: Counter[str]) -> bool:

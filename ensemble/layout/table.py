@@ -6,10 +6,20 @@ from functools import cached_property
 from pathlib import Path
 
 from ensemble.dataset import csvfile
+from ensemble.dataset.label_cells import YES_NO
 from ensemble.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".txt")
 N_ROWS_SEEN = 200  # rows, spread over the table, by which a column is judged
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -41,6 +51,13 @@ class Column:
     def is_binary(self) -> bool:
         """Whether all cells are 0 or 1."""
         return self.numbers is not None and set(self.numbers) <= {0, 1}
+
+    @cached_property
+    def is_one(self) -> tuple[bool, ...] | None:
+        """Whether each cell is 1 or true, None if one is neither that nor 0 or false."""
+        if not all(cell.lower() in YES_NO for cell in self.counts):
+            return None
+        return tuple(YES_NO[cell.lower()] for cell in self.cells)
 
     @property
     def is_counter(self) -> bool:

@@ -10,6 +10,7 @@ from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.dataset.scan import passed_over_line
 from ensemble.errors import DataError
 from ensemble.layout.cells import Cells, cells_of
+from ensemble.layout.column_labels import Placed, no_label_reason
 from ensemble.layout.doubts import doubts_of, notes_of
 from ensemble.layout.groups import GroupColumn, can_be_split, group_columns
 from ensemble.layout.json_tables import json_tables
@@ -94,7 +95,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     placed = placed_tables(surveyed, split_folders, sample, inquiry)
     labeling = choose_labeling(surveyed, split_folders, placed, sample, inquiry)
     if labeling is None:
-        raise _one_class(surveyed, split_folders) or _nothing(surveyed)
+        raise _one_class(surveyed, split_folders) or _no_label(placed) or _nothing(surveyed)
     labeling = with_target(labeling, sample, inquiry)
     splits = splits_of(labeling, split_folders)
     of_rows = None
@@ -147,6 +148,20 @@ def _one_class(surveyed: Survey, split_folders: Roles) -> DataError | None:
                 "class folders need two or more; a table must name the images of its folder"
             )
     return None
+
+
+def _no_label(placed: Placed) -> DataError | None:
+    """The error for tables about images without a column of labels, None without such tables."""
+    if not placed:
+        return None
+    table, placement = next(iter(placed.values()))
+    why = [no_label_reason(column) for column in table.others(placement.column)[:5]]
+    found = "; ".join(why) or "it has no other column"
+    return DataError(
+        f"{table.file}: its {placement.column} names the images, but no column holds labels: {found}\n"
+        "labels are classes that repeat, several labels with a mark between them, 0 and 1 in a column "
+        "for each label, or numbers; mend the column, or name it with --label"
+    )
 
 
 def _nothing(surveyed: Survey) -> DataError:

@@ -186,7 +186,7 @@ def _paired_extra(ours: Array, theirs: Array, extras: tuple[float, float]) -> fl
     shared = float(((ours - ours.mean()) * (theirs - theirs.mean())).mean())
     correlation = min(max(shared / spread, -1.0), 1.0) if spread > 0 else 0.0
     a, b = extras
-    return max(0.0, a + b - 2 * correlation * (a * b) ** 0.5)
+    return max(0.0, a + b - 2 * correlation * float(np.sqrt(a * b)))
 
 
 def score_of(

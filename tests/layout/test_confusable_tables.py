@@ -156,7 +156,10 @@ def test_numbers_of_the_sample_choose_the_column_of_numbers(layout):
 
 def test_sizes_of_files_are_no_labels(layout):
     tables = {"sizes.csv": rows("path,width,mode", ["8", "16"], ["RGB", "L"])}
-    with pytest.raises(DataError, match="neither class folders"):
+    with pytest.raises(
+        DataError,
+        match="no column holds labels: width is no label by its name; mode is no label by its name",
+    ):
         understand(layout(TRAIN, tables))
 
 

@@ -311,6 +311,75 @@ class TestTargets:
         assert self.target(competition, cell) == ["--answer class_name", "--answer labels"]
         assert self.target(competition, cell, answer="class_name") == "class"
 
+    def test_words_of_one_name_under_a_plural_are_asked_about(self, competition):
+        names = ("golden retriever", "siamese cat", "persian cat")
+        asked = self.target(competition, lambda i: names[i % 3], name="labels")
+        assert asked == ["--answer class_name", "--answer labels"]
+
+    def test_a_mark_counts_before_the_blanks_of_names(self, competition):
+        lists = ("red", "red, pale pink", "blue", "pale pink, blue")
+        tables = {"train.csv": table(("id", image_id), ("tags", lambda i: lists[i % 4]))}
+        labeling = understand(competition(tables)).labeling
+        assert labeling.separator == ","
+        assert labeling.label_names == ("blue", "pale pink", "red")
+
+    def test_lists_of_a_program_are_refused(self, competition):
+        with pytest.raises(DataError, match=r"column tags are lists: .*\['a'\]") as refused:
+            self.target(competition, lambda i: ("['a']", "['b']")[i % 2], name="tags")
+        assert "red;blue" in str(refused.value)
+
+    def test_many_whole_numbers_are_asked_about_unless_named_as_classes(self, competition):
+        asked = ["--answer values", "--answer class_name"]
+        ages = {"cell": lambda i: 20 + i % 11, "sample_cell": 0}
+        assert self.target(competition, **ages, name="age") == asked
+        assert self.target(competition, **ages, name="age", answer="values") == "number"
+        assert self.target(competition, **ages, name="age", answer="class_name") == "class"
+        assert self.target(competition, **ages, name="class_id") == "class"
+        assert self.target(competition, **ages, name="breed_id") == "class"
+
+    @pytest.mark.parametrize("cell", ["{}%", "{} kg", "1,{}", "${}"])
+    def test_numbers_with_units_or_commas_are_refused(self, competition, cell):
+        with pytest.raises(DataError, match="column weight holds '.*': not a plain number"):
+            self.target(competition, lambda i: cell.format(100 + i % 11), name="weight")
+
+    def test_numbers_with_an_odd_cell_are_named(self, competition):
+        with pytest.raises(DataError, match="score holds numbers, but '' in 1 of 12 rows"):
+            self.target(competition, lambda i: i / 7 if i != 3 else "", name="score")
+
+    def test_one_of_several_numbers_that_the_sample_asks_for_is_refused(self, competition):
+        columns = [("x", lambda i: i / 3), ("y", lambda i: i / 7)]
+        tables = {
+            "train.csv": table(("id", image_id), *columns),
+            "sample_submission.csv": sample("id", "x", "y", cell=0),
+        }
+        with pytest.raises(DataError, match="asks for the columns x, y, which are numbers"):
+            understand(competition(tables))
+
+    def test_columns_of_labels_that_hold_more_than_0_and_1_are_named(self, competition):
+        columns = [("x", lambda i: (0, 1, -1)[i % 3]), ("y", lambda i: i % 2)]
+        tables = {
+            "train.csv": table(("id", image_id), *columns),
+            "sample_submission.csv": sample("id", "x", "y", cell=0),
+        }
+        with pytest.raises(DataError, match="x is '-1' in 4 rows"):
+            understand(competition(tables))
+
+    def test_columns_may_say_true_and_false(self, competition):
+        columns = [("x", lambda i: i % 3 == 0), ("y", lambda i: i % 2 == 0)]
+        tables = {
+            "train.csv": table(("id", image_id), *columns),
+            "sample_submission.csv": sample("id", "x", "y", cell=0),
+        }
+        labeling = understand(competition(tables)).labeling
+        assert labeling.target == "labels"
+        assert sorted(labeling.counts.items()) == [("", 4), ("x", 2), ("x y", 2), ("y", 4)]
+
+    def test_an_empty_cell_beside_combined_ones_is_an_image_without_labels(self, competition):
+        cells = ("", "a;b", "a", "b")
+        tables = {"train.csv": table(("id", image_id), ("tags", lambda i: cells[i % 4]))}
+        labeling = understand(competition(tables)).labeling
+        assert (labeling.target, labeling.counts[""]) == ("labels", 3)
+
     def test_names_of_several_words_without_a_common_one_are_classes(self, competition):
         assert self.target(competition, lambda i: ("Fat Hen", "Sugar beet")[i % 2]) == "class"
 
