@@ -7,6 +7,7 @@ Each image's labels are kept as one text: the class; the sorted names of its lab
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ensemble.dataset.csvfile import CsvTable
 from ensemble.dataset.separators import CLEAR, is_list, names_in_cell
@@ -29,6 +30,17 @@ class CellReading:
 CLASSES = CellReading()
 
 
+class Cells(NamedTuple):
+    """The labels' text for every row of a table, lines for the user, and the mark between labels.
+
+    separator is None where no cell has one, and for other targets.
+    """
+
+    texts: list[str]
+    lines: list[str]
+    separator: str | None = None
+
+
 def names_in(text: str) -> tuple[str, ...]:
     """The labels of an image, from its text."""
     return tuple(text.split(JOINT)) if text else ()
@@ -45,19 +57,19 @@ def read_cells(
     ids: Sequence[str],
     rows: Sequence[int],
     reading: CellReading,
-) -> tuple[list[str], list[str]]:
-    """The labels' text for every row of a table, and lines for the user.
+) -> Cells:
+    """What the cells of a table say.
 
     Only these rows, those of images, are checked. Raises DataError naming file, line and id.
     """
     if len(columns) > 1:
-        return _names_of_ones(table, columns, ids, rows), []
+        return Cells(_names_of_ones(table, columns, ids, rows), [])
     cells = table.column(columns[0])
     if reading.target == "labels":
         return _split_cells(table, columns[0], reading.separator)
     _check_filled(table, columns[0], ids, cells, rows)
     if reading.target == "class":
-        return list(cells), []
+        return Cells(list(cells), [])
     _check_numbers(table, columns[0], ids, cells, rows)
     texts = list(cells)
     for row in rows:
@@ -67,7 +79,7 @@ def read_cells(
         f"{table.path.name}: numbers are column {columns[0]}: {min(numbers):g} to "
         f"{max(numbers):g}, mean {math.fsum(numbers) / len(numbers):.4g}"
     )
-    return texts, [line]
+    return Cells(texts, [line])
 
 
 def number_text(cell: str) -> str:
@@ -125,9 +137,7 @@ def _names_of_ones(
     return [joined_names(each) for each in names]
 
 
-def _split_cells(
-    table: CsvTable, column: str, separator: str | None
-) -> tuple[list[str], list[str]]:
+def _split_cells(table: CsvTable, column: str, separator: str | None) -> Cells:
     """The labels in each cell of a column, and a line that names what is between them."""
     cells = table.column(column)
     if ZERO_ONE.issuperset(cells):
@@ -142,7 +152,7 @@ def _split_cells(
     lines = [f"{table.path.name}: labels are separated by {mark!r}{reason}: {example[:60]!r}"]
     if n_empty:
         lines.append(f"{table.path.name}: {n_empty:,} of {len(cells):,} rows have no label")
-    return texts, lines
+    return Cells(texts, lines, mark if any(mark in cell for cell in cells) else separator)
 
 
 def _separator(

@@ -33,7 +33,7 @@ class Labelled:
 
     rows is (images,): the table's row for each image; columns are those with the labels. unlisted
     are images of the folder without a row; n_missing rows without an image are left out. notes are
-    lines for the user.
+    lines for the user. separator is the mark between labels in the table's cells, None without.
     """
 
     images: Images
@@ -43,6 +43,7 @@ class Labelled:
     unlisted: tuple[Path, ...] = ()
     n_missing: int = 0
     notes: tuple[str, ...] = ()
+    separator: str | None = None
 
     def column(self, name: str, key: str) -> tuple[str, ...]:
         """The images' cells in a column of the table, (images,).
@@ -92,14 +93,14 @@ def labelled_files(
             + "; correct the ids, or leave such rows out: data.skip_missing: true"
         )
     row_of = _rows_of_files(table, id_column, ids, match, folders)
-    texts, lines = read_cells(table, columns, ids, list(row_of.values()), reading)
-    images, rows = _sorted_by_id(row_of, ids, texts)
+    cells = read_cells(table, columns, ids, list(row_of.values()), reading)
+    images, rows = _sorted_by_id(row_of, ids, cells.texts)
     names = [name for each in names_of for name in each.names]
     notes = [
         table.stripped_line(id_column, *columns),
         rule_line(table, ids, match, names),
         _missing_line(table, ids, missing),
-        *lines,
+        *cells.lines,
         *missing_value_lines(_counts(images, reading)),
     ]
     return Labelled(
@@ -110,6 +111,7 @@ def labelled_files(
         unlisted=tuple(file for file in folders[0].files if file not in row_of),
         n_missing=len(missing),
         notes=tuple(filter(None, notes)),
+        separator=cells.separator,
     )
 
 

@@ -42,7 +42,8 @@ class DataSet:
     fingerprint identifies the data set and its split; valid_fingerprint the validation rows (with
     folds, those of all folds). passed_over is a line about files in the same folders that are not
     images, "" without such files; notes are lines about how labels and images were joined, and
-    n_missing rows of the labels file have no image and are left out. corrections are applied to train;
+    n_missing rows of the labels file have no image and are left out; separator is the mark between
+    labels in its cells. corrections are applied to train;
     pseudo are labels of test images to train on as well.
     """
 
@@ -60,6 +61,7 @@ class DataSet:
     passed_over: str = ""
     notes: tuple[str, ...] = ()
     n_missing: int = 0
+    separator: str | None = None
     corrections: Corrections = Corrections()
     pseudo: PseudoLabels | None = None
 
@@ -147,6 +149,7 @@ def load(data: Data, fold: int = 0) -> DataSet:
         passed_over=passed_over,
         notes=notes,
         n_missing=splits.n_missing,
+        separator=splits.separator,
         corrections=corrections,
     )
 

@@ -35,7 +35,7 @@ class Splits:
     """Disjoint tables; validated holds the rows that any fold validates (valid, without folds).
 
     columns are those of the labels in a table, () without one; n_missing rows of it have no image
-    and are left out. notes are lines for the user.
+    and are left out. notes are lines for the user, separator the mark between labels in its cells.
     """
 
     train: Images
@@ -45,6 +45,7 @@ class Splits:
     columns: tuple[str, ...] = ()
     n_missing: int = 0
     notes: tuple[str, ...] = ()
+    separator: str | None = None
 
 
 def split_images(data: Data, root: Path, fold: int = 0) -> Splits:
@@ -70,7 +71,13 @@ def split_images(data: Data, root: Path, fold: int = 0) -> Splits:
         splits = replace(splits, valid=valid.images, validated=valid.images, notes=valid.notes)
     notes = [*pool.notes, *splits.notes, _unlisted_line(pool, data, root, listed), *test_notes]
     lines = tuple(line for line in dict.fromkeys(notes) if line)
-    return replace(splits, columns=pool.columns, n_missing=pool.n_missing, notes=lines)
+    return replace(
+        splits,
+        columns=pool.columns,
+        n_missing=pool.n_missing,
+        notes=lines,
+        separator=pool.separator,
+    )
 
 
 def _by_share(pool: Images, test: Images | None, data: Data, fold: int) -> Splits:

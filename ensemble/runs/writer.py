@@ -176,7 +176,7 @@ def _data_info(recipe: "Recipe", data: "DataSet", trained: Trained) -> DataInfo:
         answer=recipe.data.answer,
         metric=recipe.data.metric,
         positive=recipe.data.positive,
-        separator=recipe.data.separator,
+        separator=data.separator,
         class_counts=trained.class_counts,
         mean=trained.record.scale and trained.record.scale.mean,
         is_grouped=data.valid.groups is not None,

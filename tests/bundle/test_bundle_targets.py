@@ -84,6 +84,7 @@ def blended(request, tmp_path_factory, tiny_images):
         store = RunStore(folder / "runs")
         runs, failures = train_all(jobs_of(recipes), store, ignore)
         assert failures == []
+        assert {run.data.separator for run in runs} == {";" if column == "tags" else None}
         blend = make_blend(runs, Options(weights="equal"))
         assert len(blend.members) == 2 * len(targets)
         assert blend.group.n_graded == (2 if "class" in targets else 0)

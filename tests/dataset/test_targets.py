@@ -88,6 +88,7 @@ def test_a_separator_is_found_or_named(mark, given_mark, data_of):
     assert truth.sum(0).tolist() == [10, 10, 5]
     assert (truth.sum(1) == 0).sum() == 5
     assert any(f"separated by {mark!r}" in note for note in images.notes)
+    assert images.separator == mark
     assert "labels.csv: 5 of 20 rows have no label" in images.notes
 
 
