@@ -43,10 +43,13 @@ class Group:
             if not self.n_graded:
                 raise
             graded = next(run for run in self.runs if isinstance(run, GradedRun))
+            numbers = {run.recipe for run in self.runs if not isinstance(run, GradedRun)}
+            is_shared = graded.recipe in numbers  # one recipe, with --set data.target=number too
+            pattern = f"'{graded.recipe}-{graded.digest}*'" if is_shared else graded.recipe
             lines = "; ".join(str(error).splitlines())
             raise type(error)(
                 f"{lines}\n{count(self.n_graded, 'run')} on classes would be blended as expected "
-                f"grades; alone they are classes: `ens blend {graded.recipe}`"
+                f"grades; alone they are classes: `ens blend {pattern}`"
             ) from None
 
 

@@ -203,6 +203,15 @@ def test_what_only_classes_have_names_the_runs_to_blend_alone(store, numbers, cl
         make_blend(runs, Options(metric="accuracy"))
 
 
+def test_one_recipe_for_both_is_told_apart_by_its_digest(store, numbers, fake_run):
+    test = of_classes("test")
+    run = fake_run(
+        store.root, "class-1-s0", predictions=of_classes(), test=test, recipe="number", digest="1"
+    )
+    with pytest.raises(SelectionError, match="`ens blend 'number-1\\*'`"):
+        make_blend([run, numbers], Options(average="geometric"))
+
+
 def test_a_comparison_is_by_expected_grades(store, numbers, classes):
     compared = sides(store, ["class", "number"])
     scoring, note = scoring_of_sides(compared, "mae")
