@@ -22,6 +22,7 @@ from ensemble.blending.unseen import mixture_without
 from ensemble.dataset.load import DataSet
 from ensemble.dataset.pseudo import PseudoLabels
 from ensemble.errors import RecipeError, RunError
+from ensemble.numbers import count
 from ensemble.predictions import Array
 from ensemble.recipe import Pseudo, Recipe
 from ensemble.runs import Run, RunStore, StoredRun
@@ -202,15 +203,14 @@ def _validated(part: StoredRun, data: DataSet) -> set[str]:
 def _mixture(teachers: Teachers, data: DataSet, fold: int | None) -> tuple[Mixture, str]:
     """How the teachers are averaged here, and that in words. Raises EnsembleError."""
     runs, options = list(teachers.runs.values()), teachers.options
+    words = [f"networks of fold {fold or 0}"] if runs[0].n_folds else []
     if options is not None and runs[0].n_folds:
         mixture = mixture_without(runs, options, data.valid.ids, teachers.positive)
-        networks = f"networks of fold {fold or 0}"
-        return mixture, f"{networks}, {options.weights} weights without its rows"
+        return mixture, ", ".join([*words, f"{options.weights} weights without its rows"])
+    if options is not None and len(runs) > 1:
+        words.append("equal weights, as others were fitted on the validation rows")
     is_log = options is not None and options.is_log
-    mixture = Mixture({run.id: 1 / len(runs) for run in runs}, is_log, None)
-    if runs[0].n_folds:
-        return mixture, f"networks of fold {fold or 0}, equal weights"
-    return mixture, "equal weights, as others were fitted on the validation rows"
+    return Mixture({run.id: 1 / len(runs) for run in runs}, is_log, None), ", ".join(words)
 
 
 def _drawn(sure: Sequence[int], pseudo: Pseudo, n_train: int, seed: int, most: float) -> Array:
@@ -235,11 +235,11 @@ def _line(
 ) -> str:
     runs = list(teachers.runs.values())
     n_chosen = sum(run.is_epoch_chosen for run in runs)
-    chosen = f"; epoch chosen on the validation rows: {n_chosen} of {len(runs)}" if n_chosen else ""
+    chosen = f"epoch chosen on the validation rows: {n_chosen} of {len(runs)}" if n_chosen else ""
+    described = ", ".join(filter(None, (count(len(runs), "run"), how, chosen)))
     return (
         f"fit.pseudo: {n_rows:,} of {n_test:,} test images are learned too "
-        f"({n_sure:,} reach {pseudo.min_confidence:g}), labeled by {pseudo.from_} "
-        f"({len(runs)} run{'s' * (len(runs) > 1)}, {how}{chosen})"
+        f"({n_sure:,} reach {pseudo.min_confidence:g}), labeled by {pseudo.from_}: {described}"
     )
 
 

@@ -2,11 +2,14 @@
 
 import os
 import tempfile
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import load
+from ensemble.dataset.pseudo import PseudoLabels
 from ensemble.engines.transfer import local_images, private_cache, read_files
 from ensemble.errors import DataError, EnsembleError
 from ensemble.runs.job import Job
@@ -72,6 +75,17 @@ class TestReceivedImages:
         assert all(
             content_hash(path.read_bytes()) == content for path, content in again.hashes.items()
         )
+
+    @pytest.mark.parametrize("path", ["images", "nowhere"])
+    def test_labels_by_teachers_travel(self, path, tiny, tmp_path):
+        data = load(tiny("sent", f"data.path={tmp_path / 'images'}").data)
+        probs = np.full((2, 3), 1 / 3, np.float32)
+        labels = PseudoLabels(np.array([0, 5]), probs, True, "teacher", {}, "", 2, "")
+        data = replace(data, pseudo=labels)
+        job = Job(tiny("away", f"data.path={tmp_path / path}"), 0)
+        received = local_images(job, data, read_files)
+        assert received.pseudo is labels
+        assert received.pseudo_labeled.ids == (data.test.ids[0], data.test.ids[5])
 
     def test_an_image_that_changed_since_it_was_hashed_is_an_error_and_is_not_kept(
         self, tiny, tmp_path
