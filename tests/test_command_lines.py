@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import ensemble
 from ensemble.cli import app, main
 from ensemble.dataset.known_sets import set_named
 from ensemble.engines.search_space import parse_space
@@ -156,7 +157,8 @@ def test_python_and_yaml_of_the_documents_can_be_read(tmp_path):
 
 
 def test_the_errors_that_the_answers_quote_are_those_of_the_code():
-    code = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "ensemble").rglob("*.py"))
+    package = Path(ensemble.__file__).parent
+    code = "\n".join(path.read_text(encoding="utf-8") for path in package.rglob("*.py"))
     text = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
     quoted = re.findall(r"`([^`]+)`", "\n".join(re.findall(r"^## .*$", text, re.MULTILINE)))
     assert len(quoted) > 4

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
+import ensemble
 from ensemble.cli import app
 from ensemble.recipe import Recipe
 
@@ -73,7 +74,7 @@ def test_the_tree_of_contributing_is_the_real_tree():
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     block = text.split("## Where things are")[1].split("```")[1]
     named = set(re.findall(r"[├└]── (\S+)", block))
-    package = ROOT / "ensemble"
+    package = Path(ensemble.__file__).parent
     modules = {path.name for path in package.glob("*.py")} - {"__init__.py", "__main__.py"}
     folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
     assert named == modules | folders

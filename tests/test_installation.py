@@ -159,7 +159,7 @@ def python(tmp_path, tiny_images):
     site.mkdir()
     (tmp_path / "tiny.yaml").write_text(RECIPE)
     tiny_images(tmp_path / "images" / "train")
-    paths = os.pathsep.join([str(site), str(ROOT)])
+    paths = os.pathsep.join([str(site), str(Path(ensemble.__file__).parent.parent)])
     more = {
         "PYTHONPATH": paths,
         "OMP_NUM_THREADS": "1",
