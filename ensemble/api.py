@@ -203,13 +203,15 @@ def report(
     *patterns: str,
     runs: Path | str | None = None,
     submissions: Path | str = "submissions",
+    explain: bool = False,
     emit: Emit = ignore,
 ) -> Path:
     """Write one HTML page about the runs: scores with intervals, the blend, mistakes, images.
 
     patterns limit it to runs of these ids or recipes; the newest submission says how to blend.
-    Raises EnsembleError.
+    explain shows where a network looks in the most confident mistakes. Raises EnsembleError.
     """
+    from ensemble.heat_maps import RunHeatMaps
     from ensemble.reporting.collect import collect
     from ensemble.reporting.page import check_page, write_report
     from ensemble.submission.stored_blends import newest_blends
@@ -220,7 +222,8 @@ def report(
     path = Path(path)
     check_page(path)
     listing = RunStore(runs).all(patterns, check=True)
-    write_report(collect(listing, newest_blends(Path(submissions)), progress), path)
+    heat_maps = RunHeatMaps if explain else None
+    write_report(collect(listing, newest_blends(Path(submissions)), progress, heat_maps), path)
     return path
 
 

@@ -34,6 +34,7 @@ LAYERS = [
     {"convert", "dataset", "runs"},
     {"learn", "blending", "submission", "reporting"},
     {"engines", "inference", "layout", "tracking"},
+    {"heat_maps"},
     {"api", "bundle", "demo", "doctor", "init"},
     {"quickstart"},
     {"cli"},

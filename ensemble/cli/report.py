@@ -19,13 +19,20 @@ def report(
         Path,
         typer.Option(metavar="DIR", help="submissions; the newest sets the blend's options"),
     ] = Path("submissions"),
+    explain: Annotated[
+        bool,
+        typer.Option(
+            "--explain",
+            help="show where a network looks in the most confident mistakes; loads its weights",
+        ),
+    ] = False,
     json: Json = False,
     runs: Runs = None,
 ) -> None:
     """Write one HTML page: scores, blend, recipes, mistakes, images, every run."""
     from ensemble import display
 
-    notes = write_page(out, submissions, runs, patterns)
+    notes = write_page(out, submissions, runs, patterns, explain)
     n_bytes = out.stat().st_size
     if json:
         display.show_json({"report": str(out), "n_bytes": n_bytes, "notes": notes})
@@ -54,7 +61,11 @@ def doctor(json: Json = False, runs: Runs = None) -> None:
 
 
 def write_page(
-    out: Path, submissions: Path, runs: Path | None, patterns: list[str] | None = None
+    out: Path,
+    submissions: Path,
+    runs: Path | None,
+    patterns: list[str] | None = None,
+    explain: bool = False,
 ) -> list[str]:
     """Collect what the runs hold and write the page; returns a line about each part that it lacks.
 
@@ -63,6 +74,7 @@ def write_page(
     from ensemble import display
     from ensemble.display import live
     from ensemble.events import Step
+    from ensemble.heat_maps import RunHeatMaps
     from ensemble.reporting.collect import collect
     from ensemble.reporting.page import check_page, write_report
     from ensemble.runs import Listing, RunStore
@@ -77,6 +89,7 @@ def write_page(
             listing,
             newest_blends(submissions),
             lambda name, done, total: emit(Step(name, "reading images", done, total)),
+            RunHeatMaps if explain else None,
         )
     newly_damaged = [folder for folder in collected.damaged if folder not in listing.damaged]
     display.warn_left_out(Listing([], newly_damaged, []))

@@ -8,7 +8,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
@@ -16,9 +15,9 @@ from ensemble.demo.answers import Answers, ImageAnswer
 from ensemble.errors import EnsembleError
 from ensemble.numbers import percent
 from ensemble.predictions import Array
+from ensemble.reporting.thumbnails import tinted
 
 LOOPBACK = "127.0.0.1"
-HEAT = np.array([255, 80, 0])  # what parts that speak for the class are tinted with
 
 
 def check_installed() -> None:
@@ -39,7 +38,7 @@ def html_of(answers: Sequence[ImageAnswer]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "picture": _data_uri}
-    return environment.get_template("answers.html").render(answers=answers, tinted=_tinted)
+    return environment.get_template("answers.html").render(answers=answers, tinted=tinted)
 
 
 def serve(answers: Answers, name: str, host: str = LOOPBACK, port: int | None = None) -> Any:
@@ -77,15 +76,6 @@ def serve(answers: Answers, name: str, host: str = LOOPBACK, port: int | None = 
             f"--host {host}, --port {port or 'any'}: cannot be served ({error})\nchoose another --port"
         ) from None
     return page
-
-
-def _tinted(answer: ImageAnswer) -> Array:
-    """(size, size, 3) uint8: the image in gray, the parts that speak for the class in color."""
-    assert answer.pixels is not None
-    assert answer.heat is not None
-    gray = answer.pixels.mean(2, keepdims=True)
-    heat = answer.heat[..., None]
-    return np.asarray(gray * (1 - 0.7 * heat) + HEAT * 0.7 * heat).astype(np.uint8)
 
 
 def _data_uri(pixels: Array) -> str:

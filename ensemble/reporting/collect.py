@@ -16,6 +16,7 @@ from ensemble.blending.levels import baselines_of, rank
 from ensemble.blending.scoring import Scoring, leading_scoring, scoring_of
 from ensemble.errors import DamagedError, EnsembleError, SelectionError
 from ensemble.predictions import Predictions
+from ensemble.reporting.explained import Explain, explained
 from ensemble.reporting.images import Progress, images_of, thumbnails_of, view_of
 from ensemble.reporting.mistakes import N_SHOWN, mistakes_of
 from ensemble.reporting.thumbnails import Thumbnails
@@ -30,10 +31,13 @@ MAX_WITH_IMAGES = 16  # runs whose misclassified images are shown, for the page'
 Submissions = Mapping[str, tuple[str, Options, frozenset[str]]]
 
 
-def collect(listing: Listing, submissions: Submissions, progress: Progress) -> Report:
+def collect(
+    listing: Listing, submissions: Submissions, progress: Progress, explain: Explain | None = None
+) -> Report:
     """Everything that a report of these runs shows, the group with the newest run first.
 
-    Raises SelectionError without a run.
+    With explain, the most confident mistakes have heat maps by the best run or the blend's member
+    of the largest weight. Raises SelectionError without a run, EnsembleError without heat maps.
     """
     listing = _without_mismatched_folds(listing)
     if not listing.runs:
@@ -43,7 +47,7 @@ def collect(listing: Listing, submissions: Submissions, progress: Progress) -> R
         )
     by_key = sorted(listing.runs, key=lambda run: run.blend_key)
     newest = sorted(by_validation_rows(by_key), key=_newest, reverse=True)
-    groups = tuple(_group(runs, listing.runs, submissions, progress) for runs in newest)
+    groups = tuple(_group(runs, listing.runs, submissions, progress, explain) for runs in newest)
     views = [view for group in groups for view in group.runs]
     return Report(
         groups=groups,
@@ -72,7 +76,11 @@ def _without_mismatched_folds(listing: Listing) -> Listing:
 
 
 def _group(
-    runs: Sequence[Run], every_run: Sequence[Run], submissions: Submissions, progress: Progress
+    runs: Sequence[Run],
+    every_run: Sequence[Run],
+    submissions: Submissions,
+    progress: Progress,
+    explain: Explain | None,
 ) -> GroupView:
     """Runs on the same rows; on numbers, runs on classes are in the blend alone."""
     images = images_of(runs)
@@ -89,6 +97,8 @@ def _group(
         _run(number, run, scores[run.id], thumbnails)
         for number, run in enumerate(best_first, start=1)
     )
+    if explain:
+        blend, views = explained(blend, views, images, thumbnails, explain)
     return GroupView(
         name=runs[0].data.name,
         metric=metric,

@@ -32,7 +32,8 @@ class Pair:
 class Misclassified:
     """A misclassified image with the probabilities of its predicted and its true class.
 
-    thumbnail is a data URI, "" where the image is not available.
+    thumbnail is a data URI, "" where the image is not available; so is heat, which shows where the
+    network looks for the predicted class, on request.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Misclassified:
     confidence: float
     prob_of_true: float
     thumbnail: str
+    heat: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class ClassMistakes:
     bins: tuple[Bin, ...]
     ece: float
     ece_noise: float
+    explained_by: str = ""  # the run whose heat maps are shown
 
     @property
     def counts(self) -> dict[str, int]:

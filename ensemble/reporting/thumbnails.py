@@ -14,6 +14,7 @@ from ensemble.dataset.depth import EIGHT_BITS, Ranges
 from ensemble.errors import DataError
 from ensemble.predictions import Array
 
+HEAT = np.array([255, 80, 0])  # the color where a network looks
 SIDE = 112  # pixels of a thumbnail; about 3 KB each
 
 
@@ -45,10 +46,20 @@ class Thumbnails:
 
 
 def _thumbnail(file: Path, content_hash: str, ranges: Ranges) -> str:
-    image = read_image(file, ranges=ranges, content=read_hashed(file, content_hash))
+    return thumbnail_uri(read_image(file, ranges=ranges, content=read_hashed(file, content_hash)))
+
+
+def thumbnail_uri(image: Image.Image) -> str:
+    """An image, made smaller in place where it is larger than a thumbnail, as a data URI."""
     is_small = max(image.size) <= SIDE // 2
     image.thumbnail((SIDE, SIDE))
     return data_uri(image, "PNG" if is_small else "WEBP")
+
+
+def tinted(pixels: Array, heat: Array) -> Array:
+    """(height, width, 3) uint8: an image in gray, parts of it in color by their heat from 0 to 1."""
+    gray, share = pixels.mean(2, keepdims=True), 0.7 * heat[..., None]
+    return np.asarray(gray * (1 - share) + HEAT * share).astype(np.uint8)
 
 
 def data_uri(image: Image.Image, file_format: str) -> str:

@@ -88,6 +88,12 @@ class BlendView:
     submission: str
     has_same_members: bool
 
+    @property
+    def leading(self) -> Run:
+        """The member of the largest weight, of several the first by id."""
+        members = sorted(self.blend.members, key=lambda member: (-member.weight, member.run.id))
+        return members[0].run
+
 
 @dataclass(frozen=True)
 class ClassExamples:
