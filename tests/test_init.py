@@ -16,6 +16,7 @@ from ensemble.init import write_recipes
 from ensemble.init.yaml_text import quoted
 from ensemble.layout.understanding import understand
 from ensemble.recipe import Recipe
+from ensemble.runs import RunStore
 from ensemble.submission.shape import rows_for, shape_of_sample
 
 MACHINES = {
@@ -48,24 +49,35 @@ def kaggle(tmp_path, tiny_images):
 
 
 @pytest.mark.parametrize("machine", MACHINES.values(), ids=MACHINES)
-def test_four_recipes_of_a_competition_load_and_find_its_images(kaggle, machine, tmp_path):
+def test_recipes_of_a_competition_load_and_find_its_images(kaggle, machine, tmp_path):
     new = write_recipes(str(kaggle), None, tmp_path / "recipes", machine)
+    families = ["vgg", "resnet", "densenet", "efficientnet"]
+    if machine.has_hub:
+        families = ["dinov2", "convnext", *families]
     assert [path.name for path in new.files] == [
         "dog-breeds.base.yaml",
-        "dog-breeds_vgg.yaml",
-        "dog-breeds_resnet.yaml",
-        "dog-breeds_densenet.yaml",
-        "dog-breeds_efficientnet.yaml",
+        *(f"dog-breeds_{family}.yaml" for family in families),
     ]
     recipes = [Recipe.load(path) for path in new.files[1:]]
-    assert len({recipe.model.arch for recipe in recipes}) == 4
-    assert len({recipe.digest for recipe in recipes}) == 4
+    assert len({recipe.model.arch for recipe in recipes}) == len(families)
+    assert len({recipe.digest for recipe in recipes}) == len(families)
     for recipe in recipes:
         found = load(recipe.data)
         assert found.classes == ("blue", "green", "red")
         assert (len(found.train) + len(found.valid), len(found.test)) == (48, 12)
         assert found.sample_submission == kaggle / "sample_submission.csv"
         assert recipe.model.pretrained in ((True,) if machine.has_hub else (False, "package"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["dinov2", "convnext"])
+def test_a_probe_that_init_writes_trains(kaggle, name, tmp_path, monkeypatch, ens):
+    monkeypatch.chdir(tmp_path)
+    new = write_recipes(str(kaggle), "dogs", Path("recipes"), MACHINES["online"])
+    (path,) = [path for path in new.files if path.stem == f"dogs_{name}"]
+    ens("train", path, "--set", "model.pretrained=false", "--runs", "runs")
+    (run,) = RunStore(Path("runs")).all().runs
+    assert (run.recipe, len(run.valid().ids)) == (path.stem, 10)
 
 
 def test_what_init_recognizes_in_a_competition(kaggle):

@@ -196,7 +196,7 @@ def _decoding(costs: "Sequence[Cost]") -> str:
 def _phase(phase: "PhaseCost") -> str:
     if phase.once_seconds:
         fill = minutes(phase.once_seconds)
-        epochs = f"{phase.n_epochs} epochs at almost no cost"
+        epochs = f"{count(phase.n_epochs, 'epoch')} at almost no cost"
         return f"{phase.name}: {fill} to fill the cache, then {epochs}"
     return f"{phase.name}: {phase.n_epochs} × {phase.epoch_seconds:.1f} s"
 

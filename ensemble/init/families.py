@@ -1,4 +1,8 @@
-"""One recipe for each family of networks, as large and as long as this machine bears."""
+"""One recipe for each family of networks, as large and as long as this machine bears.
+
+Where timm's hub answers, two frozen bodies with an exact last layer come first: they need no rate
+and no epochs, and DINOv2's features are those that recent winners freeze.
+"""
 
 from dataclasses import dataclass
 
@@ -21,6 +25,19 @@ SCRATCH = {
 }
 
 
+PROBED = {  # with and without a GPU; DINOv3's own license wants consent, so it is no default
+    "dinov2": {
+        True: "vit_base_patch14_dinov2.lvd142m",
+        False: "vit_small_patch14_dinov2.lvd142m",
+    },
+    "convnext": {True: "convnext_base.fb_in22k", False: "convnext_tiny.fb_in22k"},
+}
+DINOV2_SIZE = {
+    True: 224,
+    False: 112,
+}  # px, a multiple of its patches; its own 518 cost five times more
+
+
 @dataclass(frozen=True)
 class Setting:
     """What the families depend on: the recipes' name, the images' short side in pixels and their
@@ -41,7 +58,9 @@ def families(setting: Setting) -> dict[str, str]:
     """The text of one recipe per family."""
     machine = setting.machine
     if machine.has_hub:
-        return {family: _pretrained(setting, arch, "true") for family, arch in PRETRAINED.items()}
+        probes = {name: _probe(setting, name) for name in PROBED}
+        tuned = {family: _pretrained(setting, arch, "true") for family, arch in PRETRAINED.items()}
+        return probes | tuned
     # on 1,150 digits efficientnet_lite0 reached 45 %, test_efficientnet 98 % (docs/log.md)
     archs = SCRATCH if machine.has_gpu else SCRATCH | {"efficientnet": "test_efficientnet"}
     texts = {family: _scratch(setting, arch) for family, arch in archs.items()}
@@ -69,6 +88,23 @@ model:
 fit:
 {fit}
 {_last_lines(setting)}"""
+
+
+def _probe(setting: Setting, name: str) -> str:
+    has_gpu = setting.machine.has_gpu
+    arch, size = PROBED[name][has_gpu], ""
+    if name == "dinov2":
+        size = f"data: {{size: {DINOV2_SIZE[has_gpu]}}}          # its own 518 px see more, and cost more\n"
+    return f"""# The features of a frozen {arch} and the exact last layer: no rate, no epochs.
+base: {setting.name}{BASE}
+{size}model:
+  arch: {arch}
+  pretrained: true         # from timm's hub
+  head: keep
+fit:
+  strategy: linear_probe   # then fine_tune with model.pretrained: run:{setting.name}_{name}
+seeds: [0]
+"""
 
 
 def _scratch(setting: Setting, arch: str) -> str:
