@@ -1,7 +1,11 @@
 """`ens train --track`: every epoch and the finished run are in the trackers' own files, and training stays the same."""
 
 import json
+import os
 import struct
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -15,6 +19,7 @@ from ensemble.tracking import tracked
 
 pytestmark = pytest.mark.slow
 BLOCK, HEADER = 32768, 7  # of wandb's file, a log as LevelDB writes it
+CHECK = "from ensemble.tracking import check_installed; check_installed(['wandb'])"
 
 
 class CutOff(BaseException):
@@ -153,6 +158,16 @@ def wandb_records(log):
             chunks = b""
 
 
+def whole_log(log):
+    """All records of a .wandb file: wandb's own process still writes when `finish` has returned."""
+    for _ in range(100):
+        records = list(wandb_records(log))
+        if records and records[-1].HasField("exit"):
+            return records
+        time.sleep(0.1)
+    raise AssertionError(f"{log} has no end")
+
+
 def values_of(items):
     """JSON values by name."""
     return {item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in items}
@@ -169,7 +184,7 @@ def test_wandb_offline_has_every_epoch_and_training_stays_the_same(train, tmp_pa
     assert run.files["model.safetensors"] == plain.files["model.safetensors"]
     logs = sorted(tmp_path.glob("wandb/offline-run-*/*.wandb"))
     assert [log.name for log in logs] == [f"run-{run.id}.wandb"] * 2
-    records = [record for log in logs for record in wandb_records(log)]
+    records = [record for log in logs for record in whole_log(log)]
     rows = [values_of(record.history.item) for record in records if record.history.item]
     for name, values in expected(run).items():
         assert [row["epoch"] for row in rows] == [epoch for epoch, _ in values]
@@ -180,3 +195,21 @@ def test_wandb_offline_has_every_epoch_and_training_stays_the_same(train, tmp_pa
     assert row["run/accuracy"] == run.scores.accuracy
     config = [values_of(record.run.config.update) for record in records if record.run.run_id]
     assert {settings["model.arch"] for settings in config} == {run.arch}
+
+
+def test_wandb_without_a_key_is_an_error_before_training_and_offline_needs_none(tmp_path):
+    pytest.importorskip("wandb", reason="wandb is not installed")
+    variables = {name: value for name, value in os.environ.items() if "WANDB" not in name}
+    variables |= {"HOME": str(tmp_path), "NETRC": str(tmp_path / "netrc")}
+    for mode, status in (("online", 1), ("offline", 0)):
+        command = [sys.executable, "-c", CHECK]
+        ended = subprocess.run(
+            command,
+            env=variables | {"WANDB_MODE": mode},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == status, ended.stderr
+        assert ("--track wandb: No API key configured" in ended.stderr) == (mode == "online")
+        assert ("WANDB_MODE=offline" in ended.stderr) == (mode == "online")
