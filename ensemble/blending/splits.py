@@ -172,7 +172,6 @@ class _Unit:
     seed_variances: Array
     ids: frozenset[str] = field(repr=False)
     n_train: int
-    valid: str
 
 
 def _units(
@@ -205,7 +204,6 @@ def _units(
                 seed_variances=_variance_of_mean(of_a) + _variance_of_mean(of_b),
                 ids=frozenset(predictions.ids.tolist()),
                 n_train=reference.data.n_train,
-                valid=reference.data.valid,
             )
         )
     return units
@@ -233,7 +231,11 @@ def _variance_of_mean(scores: Array) -> Array:
 
 
 def _check_splits_differ(units: Sequence[_Unit]) -> None:
-    if len({unit.valid for unit in units}) == 1:
+    rows_by_split: dict[int, set[frozenset[str]]] = {}
+    for unit in units:
+        rows_by_split.setdefault(unit.split_seed, set()).add(unit.ids)
+    first, *others = rows_by_split.values()
+    if all(rows == first for rows in others):
         raise SelectionError(
             "all splits have the same validation rows: data.split_seed does not change them here\n"
             "without --splits, `ens compare` compares on these rows"

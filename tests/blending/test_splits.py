@@ -7,12 +7,22 @@ from scipy import stats
 from ensemble.blending.splits import compare_splits, corrected_t, missing_lines, split_runs
 from ensemble.errors import MismatchError, RunError, SelectionError
 from ensemble.runs import RunStore
+from ensemble.runs.data_info import DataInfo
 
 RECIPE = """
 data: {{source: folder, path: photos, train: train, valid: 0.25, split_seed: {seed}}}
 model: {{arch: {arch}}}
 """
 N_IMAGES = 400
+DATA = {
+    "name": "photos",
+    "fingerprint": "1",
+    "valid": "1",
+    "n_train": 100,
+    "n_valid": 100,
+    "n_test": 0,
+    "majority": 0.25,
+}
 
 
 @pytest.fixture
@@ -156,6 +166,36 @@ def test_splits_with_the_same_validation_rows_are_refused(store, run_of):
         run_of("bb", split_seed, 0.8, ids=ids)
     with pytest.raises(SelectionError, match="all splits have the same validation rows"):
         compare_splits(*split_runs(store, ["a", "bb"]))
+
+
+def test_each_fold_of_repeated_cross_validation_is_a_unit(store, fake_run, made_up):
+    """All images are validated in every repeat; the folds that hold them differ."""
+    gains = {0: ((0.9, 0.8), (0.9, 0.86)), 1: ((0.9, 0.84), (0.9, 0.88))}
+    for split_seed, by_fold in gains.items():
+        rows = np.random.default_rng(split_seed).permutation(N_IMAGES // 2)
+        for fold, accuracies in enumerate(by_fold):
+            ids = [f"{i:04d}" for i in sorted(rows[fold::2])]
+            for recipe, accuracy in zip(("a", "bb"), accuracies, strict=True):
+                predictions = made_up(np.random.default_rng(fold), accuracy=accuracy, ids=ids)
+                run = fake_run(
+                    store.root,
+                    f"{recipe}-{split_seed}-s0-f{fold}",
+                    predictions=predictions,
+                    digest=str(split_seed),
+                    fold=fold,
+                    n_folds=2,
+                    data=DataInfo(**DATA),
+                )
+                text = RECIPE.format(seed=split_seed, arch="resnet18")
+                (run.folder / "recipe.yaml").write_text(text.replace("0.25", "{folds: 2}"))
+    by_accuracy = compare_splits(*split_runs(store, ["a", "bb"]))[0][0]
+    changes = np.array([0.1, 0.04, 0.06, 0.02])
+    assert by_accuracy.ratio == 1
+    np.testing.assert_allclose(by_accuracy.by_split, [0.07, 0.04])
+    error = np.sqrt(changes.var(ddof=1) * (1 / 4 + 1))
+    low, high = stats.t.interval(0.95, 3, changes.mean(), error)
+    assert by_accuracy.value.low == pytest.approx(low)
+    assert by_accuracy.value.high == pytest.approx(high)
 
 
 def nearest_mean_gain(rng, train, valid, features):
