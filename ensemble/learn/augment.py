@@ -19,9 +19,8 @@ def batch_transforms(augment: Augment) -> list[object]:
     if augment.shift:
         shift = partial(shift_mat, largest=augment.shift)
         extra.append(AffineCoordTfm(aff_fs=shift, align_corners=True))
-    if augment.vflip or augment.quarter_turns:
-        orient = partial(orient_mat, flips=augment.vflip, turns=augment.quarter_turns)
-        extra.append(AffineCoordTfm(aff_fs=orient, align_corners=True))
+    if augment.vflip:
+        extra.append(AffineCoordTfm(aff_fs=vflip_mat, align_corners=True))
     if augment.erase:
         extra.append(Erase(augment.erase))
     return list(
@@ -45,16 +44,11 @@ def shift_mat(x: Tensor, largest: float) -> Tensor:
     return matrices
 
 
-def orient_mat(x: Tensor, flips: bool, turns: bool) -> Tensor:
-    """Affine matrices (batch, 3, 3) that mirror half of the images top to bottom, or draw one of the
-    four quarter turns for each, or both.
-    """
-    zeros = x.new_zeros(len(x))
-    sign = 1 - 2 * torch.randint_like(zeros, 2) if flips else zeros + 1
-    quarters = torch.randint_like(zeros, 4) if turns else zeros
-    # exactly 0, 1 and -1, so that no pixel is interpolated
-    cosine, sine = (1 - quarters) * (quarters != 3), (2 - quarters) * (quarters != 0)
-    matrices: Tensor = affine_mat(cosine, -sine * sign, zeros, sine, cosine * sign, zeros)
+def vflip_mat(x: Tensor) -> Tensor:
+    """Affine matrices (batch, 3, 3) that mirror half of the images top to bottom."""
+    ones, zeros = x.new_ones(len(x)), x.new_zeros(len(x))
+    sign = 1 - 2 * torch.randint_like(zeros, 2)
+    matrices: Tensor = affine_mat(ones, zeros, zeros, zeros, sign, zeros)
     return matrices
 
 

@@ -44,12 +44,7 @@ from ensemble.runs.record import NumberScale
 
 EXCLUSIVE = (
     ("fit.compile", "fit.cuda_graphs"),
-    ("fit.average_last", "fit.ema"),
-    ("fit.average_last", "fit.early_stop"),
     ("fit.sampler: balanced", "fit.class_weights"),
-    ("fit.loss: focal", "fit.class_weights"),
-    ("fit.loss: focal", "fit.label_smoothing"),
-    ("fit.loss: focal", "fit.pseudo.soft"),
     ("fit.strategy: linear_probe", "fit.pseudo.soft"),
 )
 OPTIMIZERS = {
@@ -161,13 +156,8 @@ def _check_exclusive(recipe: Recipe) -> None:
     is_set = {
         "fit.compile": fit.compile,
         "fit.cuda_graphs": fit.cuda_graphs,
-        "fit.average_last": fit.average_last,
-        "fit.ema": fit.ema,
-        "fit.early_stop": fit.early_stop is not None,
         "fit.sampler: balanced": fit.sampler == "balanced",
         "fit.class_weights": fit.class_weights != "none",
-        "fit.loss: focal": fit.loss == "focal",
-        "fit.label_smoothing": fit.label_smoothing,
         "fit.strategy: linear_probe": fit.strategy == "linear_probe",
         "fit.pseudo.soft": fit.pseudo is not None and fit.pseudo.soft,
     }
@@ -184,7 +174,6 @@ def _check_target(recipe: Recipe) -> None:
     is_number, is_class = target == "number", target == "class"
     settings = {
         "fit.loss: mse": (fit.loss == "mse" and not is_number, "number"),
-        "fit.loss: focal": (fit.loss == "focal" and is_number, "class or labels"),
         "fit.sampler: balanced": (fit.sampler == "balanced" and not is_class, "class"),
         "fit.label_smoothing": (fit.label_smoothing > 0 and is_number, "class or labels"),
         "fit.class_weights": (fit.class_weights != "none" and is_number, "class or labels"),

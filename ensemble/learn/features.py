@@ -37,10 +37,9 @@ def n_cached(fit: Fit, augment: Augment, n_epochs: int) -> int:
     """How many augmentations of each image a frozen phase of n_epochs caches; 0: images pass the body every epoch.
 
     auto: one without augmentation, else four where the phase has more epochs than that. None with
-    mixup or cutmix, which mix pixels, nor where the average of the weights is one of the whole network.
+    mixup or cutmix, which mix pixels, nor with a moving average, which averages the whole network.
     """
-    is_averaged = fit.ema or (fit.average_last and fit.strategy == "feature_extract")
-    if augment.mixup or augment.cutmix or is_averaged:
+    if augment.mixup or augment.cutmix or fit.ema:
         return 0
     is_probe = fit.strategy == "linear_probe"
     if isinstance(fit.feature_views, int):

@@ -14,7 +14,7 @@ from ensemble.errors import TrainingError
 from ensemble.events import Emit, EpochEnded, Note, Step
 from ensemble.learn import callbacks, models
 from ensemble.learn.amp import clean_on_error
-from ensemble.learn.averages import average_of
+from ensemble.learn.averages import MovingAverage
 from ensemble.learn.build_learner import BuiltLearner
 from ensemble.learn.clock import Clock
 from ensemble.learn.device import device
@@ -49,7 +49,7 @@ class Fitting:
         self.fit = fit = job.recipe.fit
         self.network, self.states = built.learn.model, states
         self.keeper = keeper or Best(fit.monitor, fit.early_stop, fit.keep, built.metric)
-        self.average = average_of(self.network, fit, built.precision)
+        self.average = MovingAverage(self.network, fit.ema) if fit.ema else None
         self.phases = plan(fit, len(built.learn.opt.param_lists))
         self.history: list[EpochEnded] = []
         self.n_trainable = 0
@@ -216,8 +216,7 @@ class Fitting:
         phase = self.phases[number]
         on_epoch = partial(self._epoch, learn, number, rate)
         cbs = [callbacks.SeedEpochs(self.seed, phase.name), callbacks.FrozenInEval(), self.keeper]
-        is_last = number == len(self.phases) - 1
-        cbs += [self.average] if self.average and (self.fit.ema or is_last) else []
+        cbs += [self.average] if self.average else []
         return [*cbs, callbacks.Watch(partial(self._step, phase.name), on_epoch)]
 
     def recorded(self, learn: Learner) -> AbstractContextManager[None]:

@@ -13,11 +13,9 @@ from fastai.losses import (
     BaseLoss,
     BCEWithLogitsLossFlat,
     CrossEntropyLossFlat,
-    FocalLossFlat,
     MSELossFlat,
 )
 from torch import Tensor, nn
-from torchvision.ops import sigmoid_focal_loss
 
 from ensemble.learn.catalog import Catalog
 from ensemble.recipe import Fit
@@ -74,8 +72,6 @@ def loss_of(fit: Fit, images: Catalog, device: torch.device) -> BaseLoss:
     target = images.outputs.target
     if target == "number":
         return MSELossFlat() if fit.loss == "mse" else SmoothL1LossFlat()
-    if fit.loss == "focal":
-        return LabelsFocalLoss() if target == "labels" else FocalLossFlat()
     weight = None
     if fit.class_weights == "balanced":
         weight = torch.tensor(_weights(images), dtype=torch.float32).to(device)
@@ -105,16 +101,6 @@ class LabelsLoss(BCEWithLogitsLossFlat):
         """The mean over images and labels; both are (images, labels)."""
         smooth = targ * (1 - self.smoothing) + self.smoothing / 2
         loss: Tensor = super().__call__(inp, smooth, **kwargs)
-        return loss
-
-
-class LabelsFocalLoss(BCEWithLogitsLossFlat):
-    """The focal loss of each label by torchvision, without its weights of positives."""
-
-    def __call__(self, inp: Tensor, targ: Tensor, **kwargs: Any) -> Tensor:
-        """The mean over images and labels; both are (images, labels)."""
-        reduction = kwargs.get("reduction", self.reduction)
-        loss: Tensor = sigmoid_focal_loss(inp, targ.float(), alpha=-1, reduction=reduction)
         return loss
 
 

@@ -32,7 +32,7 @@ def plan(fit: Fit, n_groups: int) -> list[Phase]:
     """The phases of a strategy; fine_tune's shapes are fastai's (frozen, then unfrozen at half the rate).
 
     gradual spreads its epochs over the stages, from the last to the first; unfreeze_from makes it one step.
-    Raises RecipeError where no phase has an epoch, or the last one fewer than fit.average_last.
+    Raises RecipeError where no phase has an epoch.
     """
     head_alone = Phase("frozen", fit.frozen_epochs, -1, pct_start=0.99)
     if fit.strategy == "scratch":
@@ -48,11 +48,6 @@ def plan(fit: Fit, n_groups: int) -> list[Phase]:
     phases = [phase for phase in phases if phase.n_epochs]
     if not phases:
         raise RecipeError("fit.epochs: no phase has an epoch, so nothing is trained")
-    if fit.average_last > phases[-1].n_epochs:
-        raise RecipeError(
-            f"fit.average_last: {fit.average_last} epochs, but phase {phases[-1].name} has "
-            f"{phases[-1].n_epochs}\nset at most that many"
-        )
     return phases
 
 

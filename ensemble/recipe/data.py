@@ -239,9 +239,6 @@ class Augment(Section):
 
     flip: bool = Field(False, description="mirror half of the images: true or false")
     vflip: bool = Field(False, description="mirror half of the images top to bottom")
-    quarter_turns: bool = Field(
-        False, description="turn each image by 0 to 3 quarter turns, for images without an up"
-    )
     rotate: float = Field(0.0, ge=0, le=180, description="largest rotation in degrees, 0 to 180")
     zoom: float = Field(1.0, ge=1, le=4, description="largest enlargement, 1 (none) to 4")
     shift: float = Field(

@@ -116,11 +116,11 @@ class Fit(Section):
     penalty: dict[str, Penalty] = Field(
         default_factory=dict, description="module name: {l1:, l2:}, such as dense: {l2: 0.01}"
     )
-    loss: Literal["auto", "focal", "mse"] = Field(
+    loss: Literal["auto", "mse"] = Field(
         "auto",
         description=(
             "auto (class: cross-entropy, labels: binary cross-entropy, number: smooth L1), "
-            "focal (class, labels) or mse (number)"
+            "or mse (number)"
         ),
     )
     label_smoothing: float = Field(
@@ -131,12 +131,6 @@ class Fit(Section):
         ge=0,
         lt=1,
         description="decay of a moving average of the weights, such as 0.999; 0 = off",
-    )
-    average_last: int = Field(
-        0,
-        ge=0,
-        le=100,
-        description="average of the weights after each of the last K epochs, such as 3; 0 = off",
     )
     sampler: Literal["shuffle", "balanced"] = Field(
         "shuffle",

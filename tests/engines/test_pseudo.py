@@ -218,7 +218,6 @@ REFUSED = {
     "fit.pseudo.min_confidence=1": "no test image reaches it; the surest has 0.",
     "fit.pseudo.share=0.001": "is not one image",
     "fit.strategy=linear_probe": "linear_probe and fit.pseudo.soft exclude each other",
-    "fit.loss=focal": "fit.loss: focal and fit.pseudo.soft exclude each other",
 }
 
 

@@ -27,7 +27,6 @@ PLANS = {
         "fit.lr=find",
     ),
     "flat cosine, average": ("fit.schedule=flat_cosine", "fit.epochs=3", "fit.ema=0.9"),
-    "average of the last epochs": ("fit.epochs=4", "fit.average_last=3", "augment=light"),
     "constant, last, mixed": (
         "fit.schedule=constant",
         "fit.epochs=3",
@@ -113,9 +112,8 @@ def test_training_killed_again_and_again_resumes_to_the_same_bytes(trained):
     assert content(trained("cut", *said)) == content(whole)
 
 
-@pytest.mark.parametrize("average", ["fit.ema=0", "fit.average_last=3"])
-def test_a_killed_refit_resumes_too(average, trained, tmp_path):
-    said = ("refit=true", "fit.epochs=3", "fit.keep=last", average)
+def test_a_killed_refit_resumes_too(trained, tmp_path):
+    said = ("refit=true", "fit.epochs=3", "fit.keep=last")
     whole = trained("whole", *said)
     n_steps = 0
 

@@ -225,17 +225,6 @@ def test_label_weights_and_smoothing_are_those_of_binary_cross_entropy(recipe_fo
     assert float(built.learn.loss_func(logits, y)) == pytest.approx(float(per_cell.mean()))
 
 
-def test_focal_loss_of_labels_weighs_each_cell_by_how_wrong_it_is(recipe_for):
-    recipe = recipe_for(LABELS, "fit.loss=focal")
-    built = set_up(Job(recipe, 0), load(recipe.data), RunStore(), lambda event: None)
-    _, y = built.learn.dls.valid.one_batch()
-    logits = torch.linspace(-3, 3, y.numel()).reshape(y.shape)
-    truth = y.as_subclass(torch.Tensor).double()
-    of_truth = torch.where(truth > 0, logits, -logits).double().sigmoid()
-    expected = ((1 - of_truth) ** 2 * -of_truth.log()).mean()
-    assert float(built.learn.loss_func(logits, y)) == pytest.approx(float(expected), rel=1e-5)
-
-
 class SeesTargets(Callback):
     """Keeps the targets of training batches as the loss gets them."""
 
@@ -339,7 +328,6 @@ def test_the_learner_from_python_shows_and_predicts_numbers_in_their_unit(recipe
         (NUMBER, "augment={cutmix: 1.0}", "augment.cutmix belongs to data.target: class or labels"),
         (NUMBER, "fit.label_smoothing=0.1", "fit.label_smoothing belongs to data.target: class or"),
         (NUMBER, "fit.class_weights=balanced", "fit.class_weights belongs to data.target: class"),
-        (NUMBER, "fit.loss=focal", "fit.loss: focal belongs to data.target: class or labels"),
         (NUMBER, "fit.sampler=balanced", "fit.sampler: balanced belongs to data.target: class"),
         (LABELS, "fit.sampler=balanced", "fit.sampler: balanced belongs to data.target: class"),
         (LABELS, "fit.loss=mse", "fit.loss: mse belongs to data.target: number, this is labels"),
