@@ -172,6 +172,7 @@ class _Unit:
     seed_variances: Array
     ids: frozenset[str] = field(repr=False)
     n_train: int
+    valid: str
 
 
 def _units(
@@ -204,6 +205,7 @@ def _units(
                 seed_variances=_variance_of_mean(of_a) + _variance_of_mean(of_b),
                 ids=frozenset(predictions.ids.tolist()),
                 n_train=reference.data.n_train,
+                valid=reference.data.valid,
             )
         )
     return units
@@ -231,9 +233,9 @@ def _variance_of_mean(scores: Array) -> Array:
 
 
 def _check_splits_differ(units: Sequence[_Unit]) -> None:
-    rows_by_split: dict[int, set[frozenset[str]]] = {}
+    rows_by_split: dict[int, set[tuple[str, frozenset[str]]]] = {}
     for unit in units:
-        rows_by_split.setdefault(unit.split_seed, set()).add(unit.ids)
+        rows_by_split.setdefault(unit.split_seed, set()).add((unit.valid, unit.ids))
     first, *others = rows_by_split.values()
     if all(rows == first for rows in others):
         raise SelectionError(

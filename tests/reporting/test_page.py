@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ensemble
 from ensemble.blending import Options
 from ensemble.errors import SelectionError
 from ensemble.predictions import Predictions
@@ -21,7 +22,7 @@ from ensemble.runs import Listing, RunStore, StoredRun, publish
 
 SECTIONS = ("runs", "blend", "recipes", "mistakes", "images", "each")
 VOID = {"meta", "link", "img", "br", "path", "rect", "image"}
-STYLE = Path(__file__).parents[2] / "ensemble/reporting/templates/page.css"
+STYLE = Path(ensemble.__file__).parent / "reporting/templates/page.css"
 
 
 class Outline(HTMLParser):
