@@ -89,11 +89,14 @@ class DecisionObjective:
         is_open = ~(is_sure & (labels == labels[0]).all(0))
         self.settled = self._tables(labels[:1, ~is_open], rows.targets[~is_open])
         self.scores, self.targets = rows.scores[:, :, is_open], rows.targets[is_open]
+        self.alone = self._tables(labels[:, is_open], self.targets)
         self.bounds = self.scores.min(0), self.scores.max(0)
         self.total = np.zeros(self.scores.shape[1:])
 
     def scores_with_each(self, n_picks: int) -> Array:
         """The score after adding each member as the n-th pick, (members,)."""
+        if n_picks == 1:
+            return self.metric.values_of_tables(self.settled + self.alone)
         lowest, highest = (self.total + bound for bound in self.bounds)
         label, columns = lowest.argmax(0), np.arange(lowest.shape[1])
         highest[label, columns] = -np.inf
