@@ -1,6 +1,6 @@
 """The cost of `ens blend`: time compared with the bare imports, and memory with many large members.
 
-    python bench/blend_size.py time [--turns 11]
+    python bench/blend_size.py time [--turns 11] [--metric NAME]...
     python bench/blend_size.py memory [--members 135] [--rows 10000] [--classes 120]
 
 time: a whole process with nine made-up runs × 10,000 rows × 10 classes, alternating with
@@ -51,7 +51,7 @@ def make(root: Path, members: int, rows: int, classes: int) -> None:
         )
 
 
-def blend(root: Path) -> list[str]:
+def blend(root: Path, *words: str) -> list[str]:
     """The command."""
     return [
         sys.executable,
@@ -63,6 +63,7 @@ def blend(root: Path) -> list[str]:
         "--out",
         str(root),
         "--force",
+        *words,
     ]
 
 
@@ -78,6 +79,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("what", choices=["time", "memory"])
     parser.add_argument("--turns", type=int, default=11)
+    parser.add_argument("--metric", action="append")
     for name, value in (("members", 135), ("rows", 10_000), ("classes", 120)):
         parser.add_argument(f"--{name}", type=int, default=value)
     options = parser.parse_args()
@@ -86,12 +88,15 @@ def main() -> None:
         if options.what == "time":
             make(root, 9, 10_000, 10)
             seconds(blend(root))
-            turns = [(seconds(blend(root)), seconds(IMPORTS)) for _ in range(options.turns)]
-            ours, bare = (median(column) for column in zip(*turns, strict=True))
-            ratios = sorted(a / b for a, b in turns)
-            print(
-                f"ens blend {ours:.3f} s, imports {bare:.3f} s: {ours / bare:.2f} ({ratios[0]:.2f}–{ratios[-1]:.2f})"
-            )
+            for name in options.metric or ["accuracy"]:
+                command = blend(root, "--metric", name)
+                turns = [(seconds(command), seconds(IMPORTS)) for _ in range(options.turns)]
+                ours, bare = (median(column) for column in zip(*turns, strict=True))
+                ratios = sorted(a / b for a, b in turns)
+                print(
+                    f"ens blend --metric {name} {ours:.3f} s, imports {bare:.3f} s: {ours / bare:.2f} "
+                    f"({ratios[0]:.2f}–{ratios[-1]:.2f})"
+                )
         else:
             make(root, options.members, options.rows, options.classes)
             size = sum(path.stat().st_size for path in root.glob("runs/*/valid.npz"))
