@@ -45,7 +45,9 @@ def contributions(pool: Pool, metric: Metric, fold_of: Array, weights: Array) ->
     fold_of is (rows,), weights (blends, folds, members).
     """
     blends = out_of_fold(pool, fold_of, weights)
-    return np.stack([metric.contributions(probs.T, pool.targets) for probs in blends])
+    scored = np.stack([metric.contributions(probs.T, pool.targets) for probs in blends])
+    _put_members_alone(pool, metric, fold_of, weights[None], scored[None])
+    return scored
 
 
 def metric_outcomes(
@@ -108,7 +110,38 @@ def _by_rows_that_fitted(pool: Pool, metric: Metric, fold_of: Array, weights: Fo
             of_kept = metric.contributions(probs.take(kept, axis=1).T, pool.targets[kept])
             if np.isfinite(of_kept).all():
                 scored[position, rule, kept] = of_kept
+    _put_members_alone(pool, metric, fold_of, blends, scored)
     return scored
+
+
+def _put_members_alone(
+    pool: Pool, metric: Metric, fold_of: Array, blends: Array, scored: Array
+) -> None:
+    """Score rules of one member per fold, not always the same one, by members over all rows.
+
+    Members rank rows on scales of their own: pooled, rows of two members cannot be compared. A
+    contribution is the value plus the row's influence, so those of a fold's rows under its member
+    estimate that member's value on the fold. blends and scored are as `_by_rows_that_fitted` has
+    them; scored is changed.
+    """
+    member = blends.argmax(-1)
+    is_alone = (np.count_nonzero(blends, axis=-1) == 1).all(-1) & (member != member[..., :1]).any(
+        -1
+    )
+    rules = np.flatnonzero(is_alone.any(0))
+    needed = np.unique(member[:, rules])
+    weights = np.zeros((len(needed), N_FOLDS, blends.shape[-1]))
+    weights[np.arange(len(needed)), :, needed] = 1
+    for m, probs in zip(needed.tolist(), out_of_fold(pool, fold_of, weights), strict=True):
+        for position, rule in np.argwhere(is_alone).tolist():
+            of_member = np.isin(fold_of, np.flatnonzero(member[position, rule] == m))
+            kept = np.flatnonzero(fold_of != position - 1)
+            values = metric.contributions(probs.take(kept, axis=1).T, pool.targets[kept])
+            if np.isfinite(values).all():
+                scored[position, rule, kept[of_member[kept]]] = values[of_member[kept]]
+    for position in range(1, len(scored)):
+        inside = fold_of == position - 1
+        scored[position][:, inside] = scored[0][:, inside]
 
 
 def member_values(pool: Pool, metric: Metric, subsets: Sequence[Array]) -> Array:

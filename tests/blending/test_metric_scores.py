@@ -13,7 +13,7 @@ from ensemble.blending.options import Options
 from ensemble.blending.pool import open_pool
 from ensemble.blending.rating import rate
 from ensemble.errors import SelectionError
-from ensemble.metrics import predicted
+from ensemble.metrics import metric_named, predicted
 from ensemble.predictions import Predictions
 
 OF_DECISIONS = {
@@ -81,6 +81,39 @@ def pooled(pool, fold_of, weights, is_log):
     return np.einsum("rm,mrc->rc", weights[fold_of], members)
 
 
+def cross_fitted(metric, pool, fold_of, weights, is_log, targets):
+    """The score of rows by the weights of their folds, (folds, members).
+
+    Pooled; by AUC, where each fold has one member but not always the same one, the mean of what
+    the rows contribute to the area of their own fold's member.
+    """
+    member = weights.argmax(1)
+    is_alone = (np.count_nonzero(weights, axis=1) == 1).all() and len(set(member.tolist())) > 1
+    if metric != "roc_auc" or not is_alone:
+        return plain_score(metric, pooled(pool, fold_of, weights, is_log), targets)
+    area = metric_named(metric, pool.classes)
+    by_member = {
+        m: area.contributions(
+            pooled(pool, fold_of * 0, np.eye(len(weights[0]))[[m]], is_log), targets
+        )
+        for m in set(member.tolist())
+    }
+    return np.mean([by_member[member[fold]][row] for row, fold in enumerate(fold_of)])
+
+
+def test_the_best_member_by_area_is_not_pooled_over_scales_of_several_members():
+    rng = np.random.default_rng(0)
+    targets = np.arange(400) % 2
+    signals = [2 * targets + rng.normal(size=400) for _ in range(2)]
+    shares = [1 / (1 + np.exp(-signals[0])), 0.98 + 0.02 / (1 + np.exp(-signals[1]))]
+    probs = np.array([np.stack([1 - share, share], axis=1) for share in shares])
+    singles = [plain_score("roc_auc", member, targets) for member in probs]
+    _, table = rated(probs, targets, "roc_auc")
+    chosen = {int(k) for k in table.outcomes.weights[:, :, 0].argmax(-1).ravel()}
+    assert chosen == {0, 1}  # both are chosen in some folds
+    assert min(singles) - 0.01 < table.rating_of("best member").score.value < max(singles)
+
+
 @pytest.mark.parametrize("average", ["arithmetic", "geometric"])
 @pytest.mark.parametrize("metric", METRICS)
 @settings(max_examples=3)
@@ -93,20 +126,18 @@ def test_a_cross_fitted_score_is_that_of_pooled_predictions_by_weights_without_t
     outcomes, is_log = table.outcomes, average == "geometric"
     for rule, name in enumerate(table.names):
         by_repeat = [
-            plain_score(metric, pooled(pool, fold_of, weights[:, rule], is_log), targets)
+            cross_fitted(metric, pool, fold_of, weights[:, rule], is_log, targets)
             for fold_of, weights in zip(outcomes.folds, outcomes.weights, strict=True)
         ]
         assert table.rating_of(name).score.value == pytest.approx(np.mean(by_repeat), abs=1e-12)
     choice = chosen_without_fold(outcomes, CONTRIBUTIONS, range(1, len(table.names)))
     by_repeat = [
-        plain_score(
+        cross_fitted(
             metric,
-            pooled(
-                pool,
-                outcomes.folds[repeat],
-                outcomes.weights[repeat, np.arange(N_FOLDS), choice[repeat]],
-                is_log,
-            ),
+            pool,
+            outcomes.folds[repeat],
+            outcomes.weights[repeat, np.arange(N_FOLDS), choice[repeat]],
+            is_log,
             targets,
         )
         for repeat in range(N_NESTED)
