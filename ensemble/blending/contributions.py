@@ -1,7 +1,8 @@
 """What each row contributes to a metric under cross-fitted weights.
 
 Metrics such as F1 or AUC are no means over rows: they are computed on the pooled predictions of
-all rows, each by weights that were fitted without its fold, and the rows' contributions
+all rows, each by weights that were fitted without its fold (where that is a single member, not
+always the same one, by that member's predictions of all rows), and the rows' contributions
 (`ensemble/metrics/`) then stand where hits and losses stand for accuracy and log loss.
 Probabilities are added up member by member, for the blends of one repeat at a time.
 """
@@ -133,12 +134,15 @@ def _put_members_alone(
     weights = np.zeros((len(needed), N_FOLDS, blends.shape[-1]))
     weights[np.arange(len(needed)), :, needed] = 1
     for m, probs in zip(needed.tolist(), out_of_fold(pool, fold_of, weights), strict=True):
-        for position, rule in np.argwhere(is_alone).tolist():
-            of_member = np.isin(fold_of, np.flatnonzero(member[position, rule] == m))
+        is_used = is_alone[..., None] & (member == m)  # (sets, rules, folds)
+        for position in np.flatnonzero(is_used.any((1, 2))).tolist():
             kept = np.flatnonzero(fold_of != position - 1)
             values = metric.contributions(probs.take(kept, axis=1).T, pool.targets[kept])
-            if np.isfinite(values).all():
-                scored[position, rule, kept[of_member[kept]]] = values[of_member[kept]]
+            if not np.isfinite(values).all():
+                continue
+            for rule in np.flatnonzero(is_used[position].any(1)).tolist():
+                of_member = is_used[position, rule, fold_of[kept]]
+                scored[position, rule, kept[of_member]] = values[of_member]
     for position in range(1, len(scored)):
         inside = fold_of == position - 1
         scored[position][:, inside] = scored[0][:, inside]
