@@ -1,4 +1,4 @@
-"""Numbers as text, formatted the same way in the terminal and in the report."""
+"""Numbers as text: formatted the same way in the terminal and in the report, and told from other cells."""
 
 import math
 
@@ -84,3 +84,12 @@ def gigabytes(n_bytes: int) -> str:
     """A number of bytes in a fitting unit: `12 MB`, `3.4 GB`."""
     n_megabytes = n_bytes / 1e6
     return f"{n_megabytes:,.0f} MB" if n_megabytes < 1000 else f"{n_megabytes / 1000:,.1f} GB"
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number, as `float` reads it."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

@@ -13,15 +13,6 @@ SUFFIXES = (".csv", ".tsv", ".txt")
 N_ROWS_SEEN = 200  # rows, spread over the table, by which a column is judged
 
 
-def is_number(cell: str) -> bool:
-    """Whether a cell is a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
-
-
 @dataclass(frozen=True)
 class Column:
     """A column of a table: its name and its cells, (rows,), without surrounding blanks."""

@@ -9,7 +9,8 @@ from ensemble.dataset.separators import CLEAR, Separator, is_list, names_in_cell
 from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.questions import Inquiry
-from ensemble.layout.table import Column, Table, is_number
+from ensemble.layout.table import Column, Table
+from ensemble.numbers import is_number
 
 PLURAL = ("labels", "tags", "classes", "attributes", "attributeids", "categories", "categoryids")
 FEW_AMOUNTS, MANY_AMOUNTS = 10, 20  # different whole numbers that may be amounts

@@ -11,6 +11,7 @@ from pathlib import Path
 from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.filenames import same_form
 from ensemble.errors import SubmissionError
+from ensemble.numbers import is_number
 from ensemble.predictions import Predictions
 from ensemble.submission.choices import CLASS_INDEX, CLASS_NAME, POSITIVE, PROBABILITIES
 from ensemble.submission.shape import Shape
@@ -47,17 +48,9 @@ def _answer(cells: set[str], classes: Sequence[str], positive: str | None) -> st
         return CLASS_NAME
     if all(_WHOLE_NUMBER.fullmatch(cell) for cell in cells):
         is_binary = len(classes) == 2 and positive in classes
-        are_numbers = all(map(_is_number, classes))
+        are_numbers = all(map(is_number, classes))
         return CLASS_NAME if are_numbers and not is_binary else CLASS_INDEX
-    return POSITIVE if all(map(_is_number, cells)) else CLASS_NAME
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return POSITIVE if all(map(is_number, cells)) else CLASS_NAME
 
 
 def _class_id(name: str, classes: Sequence[str], positive: str | None) -> int:
