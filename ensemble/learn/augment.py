@@ -36,12 +36,22 @@ def batch_transforms(augment: Augment) -> list[object]:
 
 
 def shift_mat(x: Tensor, largest: float) -> Tensor:
-    """Affine matrices (batch, 3, 3) that move each image by up to `largest` of its side, both ways."""
+    """Affine matrices (batch, 3, 3) that move each image by up to `largest` of its side, both ways.
+
+    By whole pixels: between them the interpolation would blur every training image, and no other.
+    """
     ones, zeros = x.new_ones(len(x)), x.new_zeros(len(x))
-    # the grid runs from -1 to 1: a shift by the whole side is 2
-    across, down = (torch.empty_like(ones).uniform_(-2 * largest, 2 * largest) for _ in range(2))
+    height, width = x.shape[-2:]
+    across, down = (_whole_pixels(ones, largest, size) for size in (width, height))
     matrices: Tensor = affine_mat(ones, zeros, across, zeros, ones, down)
     return matrices
+
+
+def _whole_pixels(like: Tensor, largest: float, size: int) -> Tensor:
+    """Random shifts in the units of affine_grid with align_corners: -1 to 1 from the first pixel to the last."""
+    most = int(largest * size + 1e-6)
+    pixels = torch.empty_like(like).uniform_(-most, most + 1).floor().clamp(max=most)
+    return 2 * pixels / max(1, size - 1)
 
 
 def vflip_mat(x: Tensor) -> Tensor:

@@ -96,6 +96,27 @@ def test_mirrorings_are_equally_frequent_and_move_whole_pixels(augment, axes):
     assert torch.equal(out, again.as_subclass(torch.Tensor))
 
 
+@pytest.mark.parametrize("is_mirrored", [False, True])
+def test_shifts_move_whole_pixels_and_are_equally_frequent(is_mirrored):
+    image = torch.rand(3, 12, 16)
+    seed_everything(0, "test")
+    (transform,) = batch_transforms(Augment(flip=is_mirrored, shift=0.2))
+    out = transform(TensorImage(image.expand(2000, -1, -1, -1)), split_idx=0)
+    inner = out.as_subclass(torch.Tensor)[..., 2:-2, 3:-3]
+    shown = torch.stack(
+        [
+            start[:, 2 + down : 10 + down, 3 + across : 13 + across]
+            for start in ([image, image.flip(-1)] if is_mirrored else [image])
+            for down in range(-2, 3)
+            for across in range(-3, 4)
+        ]
+    )
+    distances = (inner[:, None] - shown).abs().flatten(2).amax(2)
+    assert distances.amin(1).max() < 1e-4
+    counts = torch.bincount(distances.argmin(1), minlength=len(shown)).float()
+    assert ((counts - 2000 / len(shown)).abs() < 5 * (2000 / len(shown)) ** 0.5).all()
+
+
 def test_validation_images_are_not_mirrored():
     batch = TensorImage(torch.rand(8, 3, 8, 8))
     (transform,) = batch_transforms(Augment(vflip=True))
