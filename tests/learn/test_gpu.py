@@ -94,7 +94,7 @@ def test_the_frozen_body_stays_as_it_was_in_half_precision(run_of, recipe_of):
 
 def test_finding_a_rate_changes_nothing_else_within_the_tolerance_of_the_gpu(run_of):
     found, events = run_of("fit.lr=find", "fit.precision=fp32")
-    written, _ = run_of(f"fit.lr={found.lr!r}", "fit.precision=fp32")
+    written, _ = run_of(f"fit.lr={found.training.lr!r}", "fit.precision=fp32")
     assert any("(valley rule, " in event.text for event in events if isinstance(event, Note))
     assert np.abs(found.valid().probs - written.valid().probs).max() <= 2e-2
 
