@@ -69,6 +69,23 @@ def test_recipes_of_a_competition_load_and_find_its_images(kaggle, machine, tmp_
         assert recipe.model.pretrained in ((True,) if machine.has_hub else (False, "package"))
 
 
+@pytest.mark.parametrize(
+    ("mark", "start", "codec"),
+    [("\t", "", "utf-16"), (";", "sep=;\r\n", "utf-8-sig"), ("|", "", "utf-8")],
+)
+def test_tables_as_spreadsheets_save_them_are_read_like_any(kaggle, mark, start, codec, tmp_path):
+    for table in kaggle.glob("*.csv"):
+        text = table.read_text().replace(",", mark).replace("\n", "\r\n")
+        table.write_bytes((start + text).encode(codec))
+    new = write_recipes(str(kaggle), None, tmp_path / "recipes", MACHINES["laptop"])
+    assert new.understanding.doubts == ()
+    data = load(Recipe.load(new.files[1]).data)
+    assert (data.classes, len(data.test)) == (("blue", "green", "red"), 12)
+    shape = shape_of_sample(data.sample_submission, data.classes)
+    assert shape.columns == ("id", "red", "green", "blue")
+    assert len(rows_for(shape, data.test.ids)) == 12
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["dinov2", "convnext"])
 def test_a_probe_that_init_writes_trains(kaggle, name, tmp_path, monkeypatch, ens):

@@ -1,7 +1,9 @@
 """Tables of text: samples, whose cells stay as they are, and tables that people wrote by hand."""
 
+import codecs
 import csv
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +16,12 @@ from typing import TextIO
 from ensemble.dataset.filenames import contents
 from ensemble.errors import DataError
 
-LABEL_DELIMITERS = ",;\t"  # what may separate the cells of a labels file
+LABEL_DELIMITERS = ",;\t|"  # what may separate the cells of a labels file
 N_SNIFFED = 50  # rows by which the delimiter is chosen
+MAX_SEPARATOR_LINE = 20  # characters
 
 _QUOTED = re.compile(r'\s+"')  # a quote after a blank: the blank belongs to the delimiter
+_SEPARATOR_LINE = re.compile(r'"?sep=.?"?\s*', re.I)  # which Excel reads and writes before a header
 
 Row = tuple[str, ...]
 
@@ -88,13 +92,14 @@ def read_csv(path: Path, delimiters: str = ",") -> tuple[list[str], list[dict[st
     The first of the delimiters that is in the header separates the cells.
     """
     with _readable(path) as stored:
+        _to_header(stored)
         first_line = stored.readline()
-        stored.seek(0)
+        n_before = _to_header(stored)
         delimiter = next((mark for mark in delimiters if mark in first_line), ",")
         reader = csv.reader(_without_nul(stored), strict=True, delimiter=delimiter)
         header = next(reader, [])
         cells = [row for row in reader if row]
-    _check_rows(path, header, cells, range(2, len(cells) + 2))
+    _check_rows(path, header, cells, range(n_before + 2, n_before + len(cells) + 2))
     check_names(path, header)
     return header, [dict(zip(header, row, strict=True)) for row in cells]
 
@@ -102,13 +107,12 @@ def read_csv(path: Path, delimiters: str = ",") -> tuple[list[str], list[dict[st
 def read_table(path: Path, may_repeat_names: bool = False) -> CsvTable:
     """A table that somebody wrote by hand or with a spreadsheet. Raises DataError.
 
-    The delimiter that splits the first rows evenly separates the cells: comma, semicolon, tab, or
-    in a .txt one blank between two cells. Rows without text are left out, and so are columns
+    The delimiter that splits the first rows evenly separates the cells: comma, semicolon, tab, bar,
+    or in a .txt one blank between two cells. Rows without text are left out, and so are columns
     without name and text. Columns of one name are an error, but where the first row may be no header.
     """
     with _readable(path) as stored:
         dialect = _dialect(stored, path.suffix.lower())
-        stored.seek(0)
         lines, rows = _rows_with_text(stored, dialect)
     header, *cells = rows or [[]]
     cells = [_without_empty_tail(row, len(header)) for row in cells]
@@ -129,7 +133,8 @@ def read_table(path: Path, may_repeat_names: bool = False) -> CsvTable:
 
 
 def _rows_with_text(stored: TextIO, dialect: Dialect) -> tuple[list[int], list[list[str]]]:
-    """The line where each row begins, and its cells."""
+    """The line where each row begins, and its cells, from the header on."""
+    n_before = _to_header(stored)
     reader = csv.reader(
         _without_nul(stored),
         strict=True,
@@ -138,15 +143,24 @@ def _rows_with_text(stored: TextIO, dialect: Dialect) -> tuple[list[int], list[l
     )
     lines: list[int] = []
     rows: list[list[str]] = []
-    first_line = 1
+    first_line = n_before + 1
     for row in reader:
         if any(cell.strip() for cell in row):
             lines.append(first_line)
             rows.append(row)
             if len(rows) == dialect.n_rows:
                 break
-        first_line = reader.line_num + 1
+        first_line = n_before + reader.line_num + 1
     return lines, rows
+
+
+def _to_header(stored: TextIO) -> int:
+    """Go to the header; returns how many lines are before it: `sep=;`, or none."""
+    stored.seek(0)
+    if _SEPARATOR_LINE.fullmatch(stored.readline(MAX_SEPARATOR_LINE)):
+        return 1
+    stored.seek(0)
+    return 0
 
 
 def _without_empty_tail(row: list[str], width: int) -> list[str]:
@@ -156,9 +170,8 @@ def _without_empty_tail(row: list[str], width: int) -> list[str]:
 
 def _dialect(stored: TextIO, suffix: str) -> Dialect:
     """How cells are separated, so that the first rows have as many as the header, two or more."""
-    marks = {".tsv": "\t,;", ".txt": ",;\t "}.get(suffix, LABEL_DELIMITERS)
+    marks = {".tsv": "\t,;|", ".txt": ",;\t| "}.get(suffix, LABEL_DELIMITERS)
     for mark, is_spaced in product(marks, (False, True)):
-        stored.seek(0)
         with suppress(csv.Error):
             _, rows = _rows_with_text(stored, Dialect(mark, is_spaced, N_SNIFFED))
             width = len(rows[0]) if rows else 0
@@ -167,7 +180,7 @@ def _dialect(stored: TextIO, suffix: str) -> Dialect:
             is_wide = width == 2 if mark == " " else width > 1
             if is_even and is_wide and not has_quotes:
                 return Dialect(mark, is_spaced)
-    stored.seek(0)
+    _to_header(stored)
     first_line = stored.readline()
     return Dialect(next((mark for mark in LABEL_DELIMITERS if mark in first_line), ","))
 
@@ -193,12 +206,11 @@ def _encoding_hint(path: Path) -> str:
     """How to convert a text of another encoding; "" for what is no text."""
     with path.open("rb") as stored:
         head = stored.read(1 << 16)
-    encoding = "UTF-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "WINDOWS-1252"
-    if path.suffix == ".gz" or (b"\0" in head and encoding != "UTF-16"):
+    if path.suffix == ".gz" or b"\0" in head:
         return ""
     return (
         "\nsave it as `CSV UTF-8` in the spreadsheet, or convert it: "
-        f"iconv -f {encoding} -t UTF-8 {path.name[:60]} > utf8_{path.name[:60]}"
+        f"iconv -f WINDOWS-1252 -t UTF-8 {path.name[:60]} > utf8_{path.name[:60]}"
     )
 
 
@@ -219,16 +231,20 @@ def check_names(path: Path, header: Sequence[str]) -> None:
         raise DataError(f"{path}: a column name appears twice in {', '.join(header)[:200]}")
 
 
-def _open(path: Path) -> TextIO:
-    """The text of a CSV, which may be compressed, as a run's copy of the sample submission is."""
-    if path.suffix == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+@contextmanager
+def _open(path: Path) -> Iterator[TextIO]:
+    """The text of a CSV, which may be compressed, as a run's copy of the sample submission is.
+
+    It is UTF-8, or UTF-16 where the file begins with its mark.
+    """
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stored:
+        is_utf_16 = stored.peek(2)[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        yield io.TextIOWrapper(stored, "utf-16" if is_utf_16 else "utf-8-sig", newline="")
 
 
 def _without_nul(lines: Iterable[str]) -> Iterator[str]:
     """The same lines; numpy would drop a NUL at an id's end. Raises csv.Error."""
     for line in lines:
         if "\0" in line:
-            raise csv.Error("it contains a NUL")
+            raise csv.Error("it contains a NUL: save it as `CSV UTF-8`")
         yield line

@@ -18,16 +18,12 @@ SAMPLES = {
     "empty": (TWO, "", ["s.csv", "a header and at least one row"]),
     "only a header": (TWO, "id,label\n", ["s.csv", "a header and at least one row"]),
     "an image": (TWO, b"\x89PNG\xff", ["s.csv", "not a readable CSV in UTF-8"]),
-    "UTF-16": (
-        TWO,
-        sample("id,label", "a").encode("utf-16"),
-        ["s.csv", "not a readable CSV in UTF-8"],
-    ),
+    "UTF-16 without its mark": (TWO, sample("id,label", "a").encode("utf-16-le"), ["s.csv", "NUL"]),
     "only ids": (TWO, "id\nt0\n", ["s.csv", "an id column and at least one more", "'id'"]),
-    "bars": (
+    "colons": (
         TWO,
-        "id|label\nt0|a\n",
-        ["s.csv", "an id column and at least one more", "'id|label'"],
+        "id:label\nt0:a\n",
+        ["s.csv", "an id column and at least one more", "'id:label'"],
     ),
     "a column twice": (TWO, sample("id,a,a", "0,1"), ["s.csv", "twice"]),
     "a row too short": (TWO, sample("id,label", "a") + "t9\n", ["s.csv", "row 8 has 1 cells"]),
