@@ -55,7 +55,7 @@ def ours(probs: Any, targets: Any, picks: int, name: str) -> Any:
     hits = np.zeros(true.shape, bool)  # of no use here
     sizes = len(hits), probs.shape[2]
     rows = ClassRows(targets, *sizes, scores, values, hits=hits, true=true, margins=None)
-    return greedy_weighting(metric, False)(rows)
+    return greedy_weighting(metric, False, rows)(rows)
 
 
 def autogluons(probs: Any, targets: Any, picks: int, name: str) -> Any:

@@ -102,7 +102,7 @@ def gains_of_thresholds(name: str, n_rows: int, seed: int) -> dict[str, float]:
     (truth, members), (fresh_truth, fresh) = labels(rng, n_rows, world), labels(rng, N_FRESH, world)
     metric = metric_named(name, tuple("abcde"), target="labels")
     assert isinstance(metric, AnswerMetric)
-    rows = FitRows(truth, N_MEMBERS, 5, scores=members.swapaxes(1, 2))
+    rows = FitRows(truth, N_MEMBERS, 5, pool_scores=members.swapaxes(1, 2))
     equal = members.mean(0)
     by_weights = {}
     for weighting, objective in {

@@ -8,11 +8,13 @@ Probabilities are added up member by member, for the blends of one repeat at a t
 """
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 
-from ensemble.blending.folds import N_FOLDS, N_NESTED
+from ensemble.blending.folds import N_FOLDS, N_NESTED, Folds
 from ensemble.blending.pool import MEMORY, Pool, finished, scale
+from ensemble.blending.tallies import tallies_of
 from ensemble.metrics import Metric
 from ensemble.predictions import Array
 
@@ -148,16 +150,21 @@ def _put_members_alone(
         scored[position][:, inside] = scored[0][:, inside]
 
 
-def member_values(pool: Pool, metric: Metric, subsets: Sequence[Array]) -> Array:
-    """The metric of each member on sets of rows, (subsets, members); NaN where it is undefined.
-
-    subsets are positions in rising order.
-    """
+def member_values(
+    pool: Pool, metric: Metric, subsets: Sequence[tuple[Folds, tuple[int, ...]]]
+) -> Array:
+    """The metric of each member on some folds, (subsets, members); NaN where it is undefined."""
     values = np.full((len(subsets), pool.n_members), np.nan)
+    tallies = tallies_of(metric, pool.targets)
     for m, member in enumerate(pool.read()):
         probs = np.ascontiguousarray(member.probs.T)
-        for subset_values, rows in zip(values, subsets, strict=True):
+        if tallies is not None:
+            tally = lru_cache(1)(partial(tallies.tally, tallies.codes(probs)))
+            values[:, m] = [tallies.values(tally(folds)[None], kept)[0] for folds, kept in subsets]
+            continue
+        for subset_values, (folds, kept) in zip(values, subsets, strict=True):
+            rows = folds.positions(kept)
             if len(rows):
-                kept = probs.take(rows, axis=1).T
-                subset_values[m] = metric.values(kept, pool.targets[rows])
+                kept_probs = probs.take(rows, axis=1).T
+                subset_values[m] = metric.values(kept_probs, pool.targets[rows])
     return values

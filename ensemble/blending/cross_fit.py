@@ -14,7 +14,14 @@ from ensemble.blending.answers import Answers, answer_outcomes
 from ensemble.blending.contributions import FoldWeights, member_values, metric_outcomes
 from ensemble.blending.decisions import Learn, Plain
 from ensemble.blending.fit_rows import FitRows
-from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS, strata_of, stratified_folds
+from ensemble.blending.folds import (
+    N_FOLDS,
+    N_NESTED,
+    N_REPEATS,
+    Folds,
+    strata_of,
+    stratified_folds,
+)
 from ensemble.blending.margins import Margins
 from ensemble.blending.pool import ClassPool, Pool
 from ensemble.metrics import AnswerMetric, Metric
@@ -168,17 +175,17 @@ def _fitted(
     Both are the same fold where only one is left out, as in all repeats that are not nested.
     """
     subsets = {
-        (repeat, k, j): np.flatnonzero((fold_of != k) & (fold_of != j))
-        for repeat, fold_of in enumerate(folds)
+        (repeat, k, j): (of_repeat, tuple(f for f in range(N_FOLDS) if f not in (k, j)))
+        for repeat, of_repeat in enumerate(Folds(fold_of) for fold_of in folds)
         for k in range(N_FOLDS)
         for j in (range(k, N_FOLDS) if repeat < N_NESTED else [k])
     }
     if metric is None:
-        return {folds_out: fit(fit_rows.take(kept)) for folds_out, kept in subsets.items()}
+        return {key: fit(fit_rows.of_folds(*subset)) for key, subset in subsets.items()}
     values = member_values(pool, metric, list(subsets.values()))
     return {
-        folds_out: fit(replace(fit_rows.take(kept), values=subset_values))
-        for (folds_out, kept), subset_values in zip(subsets.items(), values, strict=True)
+        key: fit(replace(fit_rows.of_folds(*subset), values=subset_values))
+        for (key, subset), subset_values in zip(subsets.items(), values, strict=True)
     }
 
 

@@ -6,35 +6,51 @@ from typing import Self
 
 import numpy as np
 
+from ensemble.blending.folds import Folds
 from ensemble.blending.margins import Margins
 from ensemble.predictions import Array
 
 
 @dataclass(frozen=True, eq=False)
 class FitRows:
-    """Rows to fit weights on.
+    """Rows to fit weights on: those of the kept folds, all where there are no folds.
 
-    For a metric whose rows contribute to it, values (members,) are each member's, and scores
-    (members, classes, rows) is what is averaged, unless it is large.
+    For a metric whose rows contribute to it, values (members,) are each member's, and pool_scores
+    (members, classes, rows) is what is averaged, of all members and all rows, unless it is large.
+    members are positions in it, () for all.
     """
 
     targets: Array
     n_members: int
     n_classes: int
-    scores: Array | None = None
+    pool_scores: Array | None = None
     values: Array | None = None
+    folds: Folds | None = None
+    kept: tuple[int, ...] = (0,)
+    members: tuple[int, ...] = ()
 
-    def take(self, rows: Array) -> Self:
-        """Some rows, by positions in rising order; without the members' values on them."""
-        scores = None if self.scores is None else self.scores.take(rows, axis=2)
-        return replace(self, targets=self.targets[rows], scores=scores, values=None)
+    @cached_property
+    def scores(self) -> Array:
+        """What is averaged, of these members and rows, (members, classes, rows)."""
+        scores = self.pool_scores
+        assert scores is not None
+        if self.members:
+            scores = scores[list(self.members)]
+        if self.folds is None:
+            return scores
+        return scores.take(self.folds.positions(self.kept), axis=2)
+
+    def of_folds(self, folds: Folds, kept: tuple[int, ...]) -> Self:
+        """The rows of some folds of all rows; without the members' values on them."""
+        targets = self.targets[folds.positions(kept)]
+        return replace(self, targets=targets, folds=folds, kept=kept, values=None)
 
     def of(self, members: Array) -> Self:
-        """Some members, by position."""
+        """Some of all members, by position."""
         return replace(
             self,
             n_members=len(members),
-            scores=None if self.scores is None else self.scores[members],
+            members=tuple(members.tolist()),
             values=None if self.values is None else self.values[members],
         )
 
@@ -61,17 +77,18 @@ class ClassRows(FitRows):
         """Each member's log loss in nats, (members,)."""
         return np.asarray(-np.log(self.true).mean(1))
 
-    def take(self, rows: Array) -> Self:
-        """Some rows, by positions in rising order; without the members' values on them."""
+    def of_folds(self, folds: Folds, kept: tuple[int, ...]) -> Self:
+        """The rows of some folds of all rows; without the members' values on them."""
+        positions = folds.positions(kept)
         return replace(
-            super().take(rows),
-            hits=self.hits.take(rows, axis=1),
-            true=self.true.take(rows, axis=1),
-            margins=self.margins and self.margins.take(rows),
+            super().of_folds(folds, kept),
+            hits=self.hits.take(positions, axis=1),
+            true=self.true.take(positions, axis=1),
+            margins=self.margins and self.margins.take(positions),
         )
 
     def of(self, members: Array) -> Self:
-        """Some members, by position."""
+        """Some of all members, by position."""
         if len(members) == self.n_members:
             return self
         return replace(

@@ -5,6 +5,7 @@ They fit and score weights; a recipe's folds train networks.
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,6 +14,23 @@ from ensemble.targets import Target
 
 N_FOLDS, N_REPEATS, N_NESTED = 5, 10, 3
 MOST_RANGES = 20  # of numbers, each with as many rows
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """All rows in folds: fold_of is (rows,), the fold of each."""
+
+    fold_of: Array
+    n_folds: int = N_FOLDS
+
+    def positions(self, kept: tuple[int, ...]) -> Array:
+        """Where the rows of some folds are, in rising order."""
+        return np.flatnonzero(np.isin(self.fold_of, kept))
+
+
+def in_one_fold(n_rows: int) -> Folds:
+    """All rows in fold 0."""
+    return Folds(np.zeros(n_rows, np.int64), n_folds=1)
 
 
 def strata_of(target: Target, targets: Array) -> Array:

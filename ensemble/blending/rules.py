@@ -34,7 +34,7 @@ class Rules:
         self.options, self.archs, self.scoring = options, archs, scoring
         self.fit_rows = scoring.fit_rows(pool)
         if scoring.contributed is not None:
-            self.fit_rows = replace(self.fit_rows, scores=pool.scores())
+            self.fit_rows = replace(self.fit_rows, pool_scores=pool.scores())
         self.weightings: dict[str, Weighting] = weightings(
             scoring.metric, options.is_log, self.fit_rows, scoring.is_decision_learned
         )

@@ -9,6 +9,7 @@ from ensemble.blending.contributions import member_values
 from ensemble.blending.cross_fit import CONTRIBUTIONS, HITS, LOSSES
 from ensemble.blending.decisions import Learn, Plain, learner
 from ensemble.blending.fit_rows import ClassRows, FitRows
+from ensemble.blending.folds import in_one_fold
 from ensemble.blending.pool import Pool
 from ensemble.errors import MetricError, SelectionError
 from ensemble.metrics import (
@@ -97,7 +98,7 @@ class Scoring:
         rows = pool.fit_rows()
         if self.contributed is None:
             return rows
-        (values,) = member_values(pool, self.metric, [np.arange(len(pool.targets))])
+        (values,) = member_values(pool, self.metric, [(in_one_fold(len(pool.targets)), (0,))])
         try:
             check_defined(self.metric, pool.targets)
         except MetricError as error:

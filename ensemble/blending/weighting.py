@@ -13,15 +13,10 @@ from ensemble.blending.greedy import (
     Objective,
     greedy_weights,
 )
-from ensemble.blending.objectives import (
-    AreaObjective,
-    DecisionObjective,
-    MetricObjective,
-    RankObjective,
-    ThresholdObjective,
-)
+from ensemble.blending.objectives import MetricObjective, ThresholdObjective
+from ensemble.blending.shared_sums import shared_objective
 from ensemble.blending.simplex import least_squares, simplex_optimum
-from ensemble.metrics import AnswerMetric, DecisionMetric, Metric
+from ensemble.metrics import AnswerMetric, Metric
 from ensemble.predictions import Array
 
 Weighting = Callable[[FitRows], Array]
@@ -59,7 +54,6 @@ def logloss_weights(rows: ClassRows) -> Array:
 
 def label_logloss_weights(rows: FitRows) -> Array:
     """The arithmetic mean with the least log loss of labels, each label of each row a case."""
-    assert rows.scores is not None
     every = -(-rows.targets.size // _MOST_CELLS)
     scores, is_true = rows.scores[:, :, ::every], rows.targets[::every].T == 1
     of_truth = np.where(is_true, scores, 1 - scores)
@@ -68,7 +62,6 @@ def label_logloss_weights(rows: FitRows) -> Array:
 
 def rmse_weights(rows: FitRows) -> Array:
     """The arithmetic mean with the least squared error (Breiman, "Stacked regressions", 1996)."""
-    assert rows.scores is not None
     return least_squares(rows.scores[:, 0] - rows.targets)
 
 
@@ -89,20 +82,19 @@ def greedy_geometric_weights(rows: ClassRows) -> Array:
     return greedy_weights(GeometricObjective(rows.margins), rows.n_members)
 
 
-def greedy_weighting(metric: Metric, is_log: bool, is_decision_learned: bool = False) -> Weighting:
-    """Greedy selection by a metric other than accuracy and log loss.
+def greedy_weighting(
+    metric: Metric, is_log: bool, rows: FitRows, is_decision_learned: bool = False
+) -> Weighting:
+    """Greedy selection by a metric other than accuracy and log loss; rows are all rows.
 
     is_decision_learned: labels are chosen at a learned threshold, not at 0.5.
     """
+    shared = shared_objective(metric, rows, is_log)
 
     def weights(rows: FitRows) -> Array:
         objective: Objective
-        if isinstance(metric, DecisionMetric):
-            objective = DecisionObjective(metric, rows)
-        elif metric.reads == "ranks":
-            objective = AreaObjective(metric, rows, is_log)
-        elif isinstance(rows, ClassRows):
-            objective = RankObjective(metric, rows, is_log)
+        if shared is not None:
+            objective = shared(rows)
         elif is_decision_learned and isinstance(metric, AnswerMetric) and rows.targets.ndim == 2:
             objective = ThresholdObjective(metric, rows, is_log)
         else:
@@ -119,10 +111,10 @@ def weightings(
     if isinstance(rows, ClassRows):
         return _of_classes(metric, is_log, rows)
     rules: dict[str, Weighting] = {"equal": equal_weights}
-    if rows.scores is not None:
+    if rows.pool_scores is not None:
         is_number = rows.targets.ndim == 1
         optimum = {"rmse": rmse_weights} if is_number else {"logloss": label_logloss_weights}
-        greedy = greedy_weighting(metric, is_log, is_decision_learned)
+        greedy = greedy_weighting(metric, is_log, rows, is_decision_learned)
         rules |= {**optimum, "greedy": greedy}
     return rules
 
@@ -147,8 +139,8 @@ def _of_classes(metric: Metric, is_log: bool, rows: ClassRows) -> dict[str, Any]
         rules["greedy"] = greedy_geometric_weights
     elif metric.name in ("accuracy", "f1_micro") and has_margins:
         rules["greedy"] = greedy_accuracy_weights
-    elif rows.scores is not None:
-        rules["greedy"] = greedy_weighting(metric, is_log)
+    elif rows.pool_scores is not None:
+        rules["greedy"] = greedy_weighting(metric, is_log, rows)
     return rules
 
 

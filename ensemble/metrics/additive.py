@@ -53,8 +53,15 @@ class ReciprocalRank:
 
     def __call__(self, probs: Array, targets: Array) -> Array:
         """(..., rows) from probs (..., rows, classes) and targets (rows,)."""
-        ranks = _n_ahead(probs, targets, is_first_ahead=True) + 1
-        return np.where(ranks <= self.k, 1 / ranks, 0.0)
+        return self.of_ranks(self.n_ahead(probs, targets))
+
+    def n_ahead(self, probs: Array, targets: Array) -> Array:
+        """How many classes rank before the true one, (..., rows)."""
+        return _n_ahead(probs, targets, is_first_ahead=True)
+
+    def of_ranks(self, n_ahead: Array) -> Array:
+        """The score where so many classes rank before the true one."""
+        return np.where(n_ahead < self.k, 1 / (n_ahead + 1), 0.0)
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,18 @@ class TopK:
 
     def __call__(self, probs: Array, targets: Array) -> Array:
         """(..., rows) from probs (..., rows, classes) and targets (rows,)."""
-        n_ahead = _n_ahead(probs, targets, is_first_ahead=probs.shape[-1] == 2)
+        return self.of_ranks(self.n_ahead(probs, targets))
+
+    def n_ahead(self, probs: Array, targets: Array) -> Array:
+        """How many classes rank before the true one, (..., rows)."""
+        return _n_ahead(probs, targets, is_first_ahead=probs.shape[-1] == 2)
+
+    def of_ranks(self, n_ahead: Array) -> Array:
+        """The score where so many classes rank before the true one."""
         return np.asarray(n_ahead < self.k, dtype=np.float64)
+
+
+RankScore = ReciprocalRank | TopK
 
 
 def _n_ahead(probs: Array, targets: Array, is_first_ahead: bool) -> Array:

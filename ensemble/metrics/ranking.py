@@ -1,5 +1,6 @@
 """The area under the ROC curve, from the ranks of rows within a column of probabilities."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +27,7 @@ class RocAuc(Metric):
     def values(self, probs: Array, targets: Array) -> Array:
         """The mean area, (...,)."""
         areas = [
-            _areas(probs[..., column], _is_of(column, targets)) for column in self._scored(targets)
+            _areas(probs[..., column], _is_of(column, targets)) for column in self.scored(targets)
         ]
         return np.mean(areas, axis=0) if areas else np.full(probs.shape[:-2], np.nan)
 
@@ -37,7 +38,7 @@ class RocAuc(Metric):
         the rows on its own side. Their variance over n is that of DeLong, DeLong and Clarke-Pearson
         (1988), but for the factors (n_class - 1) / n_class of its two parts.
         """
-        scored = self._scored(targets)
+        scored = self.scored(targets)
         total = np.full(probs.shape[:-1], 0.0 if scored else np.nan)
         for column in scored:
             total += _area_contributions(probs[..., column], _is_of(column, targets))
@@ -48,7 +49,7 @@ class RocAuc(Metric):
 
         At least as far as two rows of the other side.
         """
-        scored = self._scored(targets)
+        scored = self.scored(targets)
         total = np.zeros((*probs.shape[:-2], 2))
         for column in scored:
             is_positive = _is_of(column, targets)
@@ -69,7 +70,12 @@ class RocAuc(Metric):
             n_rows = np.minimum(n_rows, len(targets) - n_rows)
         return few_of_a_class(self.classes, n_rows, FEWEST)
 
-    def _scored(self, targets: Array) -> list[int]:
+    def is_positive(self, targets: Array) -> Array:
+        """Whether each row is of the class of each scored column, (columns, rows)."""
+        return np.array([_is_of(column, targets) for column in self.scored(targets)], bool)
+
+    def scored(self, targets: Array) -> list[int]:
+        """The columns that have both positive rows and others."""
         n_rows = self._n_rows(targets)
         return [column for column in self.columns if 0 < n_rows[column] < len(targets)]
 
@@ -83,6 +89,35 @@ class RocAuc(Metric):
 def _is_of(column: int, targets: Array) -> Array:
     """Whether each row is of this class, or has this label, (rows,)."""
     return np.asarray(targets[:, column] == 1 if targets.ndim == 2 else targets == column)
+
+
+def alternations(scores: Array, is_positive: Array) -> Array:
+    """Ranks that order each pair of rows of different sides as scores do; both (columns, rows).
+
+    Rows of one side share a rank where none of the other lies between them.
+    """
+    order, starts = _sorted(scores)
+    sides = np.take_along_axis(is_positive, order, axis=-1)
+    may_be_tied = ~starts
+    may_be_tied[:, :-1] |= ~starts[:, 1:]
+    changes = sides[:, 1:] != sides[:, :-1]
+    starts[:, 1:] &= changes | may_be_tied[:, 1:] | may_be_tied[:, :-1]
+    ranks = np.empty(scores.shape, np.int64)
+    np.put_along_axis(ranks, order, np.cumsum(starts, axis=-1) - 1, axis=-1)
+    return ranks
+
+
+def wins_of_folds(ranks: Array, groups: Array, n_folds: int, n_ranks: int) -> Array:
+    """Twice the pairs that are ordered right, ties half, (columns, folds of positives, of others).
+
+    ranks (columns, rows) are from 0 to n_ranks - 1; groups number the cells' column, side (others
+    first) and fold.
+    """
+    shape = len(ranks), 2, n_folds, n_ranks
+    counts = np.bincount((groups * n_ranks + ranks).ravel(), minlength=math.prod(shape))
+    others, positives = counts.reshape(shape).astype(np.float64).swapaxes(0, 1)
+    twice_below = 2 * np.cumsum(others, axis=-1) - others
+    return np.asarray(positives @ twice_below.swapaxes(1, 2))
 
 
 def _areas(scores: Array, is_positive: Array) -> Array:

@@ -12,12 +12,19 @@ TIE = 1e-12  # sums that differ by less are a tie
 FLOOR = 1e-15  # a true class of probability 0 would make log loss infinite
 
 
-def predicted(probs: Array) -> Array:
-    """The most probable class of each row, (rows,); ties, within rounding, go to the first class.
+def predicted(probs: Array, tie: float = TIE) -> Array:
+    """The most probable class of each row, (...,); ties, within rounding, go to the first class.
 
     probs is (..., classes).
     """
-    return np.asarray(np.argmax(probs >= probs.max(-1, keepdims=True) - TIE, axis=-1))
+    n_classes = probs.shape[-1]
+    bar = probs.max(-1) - tie
+    is_lower = np.ones(bar.shape, bool)  # all classes so far
+    n_lower = np.zeros(bar.shape, np.int8 if n_classes < 128 else np.int64)
+    for column in range(n_classes - 1):
+        is_lower &= probs[..., column] < bar
+        n_lower += is_lower.view(np.int8)
+    return n_lower.astype(np.int64)
 
 
 def given_labels(probs: Array) -> Array:

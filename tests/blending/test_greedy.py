@@ -80,7 +80,7 @@ def test_labels_are_picked_at_the_threshold_that_equal_weights_answer_by(seed, m
     thresholds = np.round(1 / (1 + np.exp(-np.linspace(-5, 3, 33))), 12)
     best = thresholds[np.argmax([score(probs.mean(0), threshold) for threshold in thresholds])]
     expected = plain_greedy(lambda mean: score(mean, best), probs, MAX_PICKS)
-    rows = FitRows(truth, m, 3, scores=probs.swapaxes(1, 2))
+    rows = FitRows(truth, m, 3, pool_scores=probs.swapaxes(1, 2))
     objective = ThresholdObjective(metric, rows, is_log=False)
     np.testing.assert_allclose(greedy_weights(objective, m), expected)
 

@@ -44,7 +44,7 @@ CASES = [
 def weights_of(pool, name, metric, is_log):
     """The weights of a rule fitted on all rows of a pool."""
     scoring = Scoring.named(metric, [str(i) for i in range(len(pool.classes))])
-    rows = replace(scoring.fit_rows(pool), scores=pool.scores())
+    rows = replace(scoring.fit_rows(pool), pool_scores=pool.scores())
     return weightings(scoring.metric, is_log, rows)[name](rows)
 
 
