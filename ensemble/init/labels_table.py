@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from ensemble.dataset.tables import short_names
 from ensemble.layout.labeling import Labeling
+from ensemble.layout.placement import is_inside
+from ensemble.layout.survey import Folder
+from ensemble.layout.test_images import TestImages
 from ensemble.layout.understanding import Understanding
 
 SPLIT = "split"  # the column that says train, valid or test
@@ -21,10 +24,18 @@ def needs_table(understanding: Understanding) -> bool:
     if understanding.splits and not understanding.splits.recipe_column:
         return True
     if labeling.source == "folders":
-        test = understanding.test
-        n_listed = test.n_images if test and (test.table or test.ids) else 0
+        n_listed = _n_listed_among(labeling.folder, understanding.test)
         return len(labeling.labels) + n_listed < understanding.n_in_folder
     return labeling.source in ("column", "columns") and not _is_plain(labeling)
+
+
+def _n_listed_among(folder: Folder, test: TestImages | None) -> int:
+    """How many test images a list names in this folder, or around it."""
+    if test is None or not (test.table or test.ids):
+        return 0
+    is_around = folder.name == test.folder.name or is_inside(folder, test.folder)
+    is_around = is_around or is_inside(test.folder, folder)
+    return test.n_images if is_around else 0
 
 
 def _is_plain(labeling: Labeling) -> bool:

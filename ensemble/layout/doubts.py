@@ -40,6 +40,8 @@ def doubts_of(
             f"{used_sample.file} has {len(used_sample):,} rows, "
             f"{test.folder.name} has {test.n_images:,} images"
         )
+    elif test is not None and test.partial:
+        doubts.append(test.partial)
     return doubts + (small_classes(labeling.counts) if labeling.target == "class" else [])
 
 

@@ -1,7 +1,7 @@
 """Which images are the test set: those that the sample submission names, else a test folder."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ensemble.dataset.split_names import split_of_file
 from ensemble.layout.labeling import Labeling
@@ -9,7 +9,7 @@ from ensemble.layout.placement import Placement, placements, smallest
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, one_of
 from ensemble.layout.survey import Folder, Survey
-from ensemble.layout.table import Table
+from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import Splits
 
 
@@ -18,7 +18,8 @@ class TestImages:
     """The test images: all of a folder, or those in it that a table's id column names.
 
     names_sample says that the sample submission's ids are among them; ids are those of the test
-    images where no table names them that a recipe could; rule says how they fit, where not plainly.
+    images where no table names them that a recipe could; rule says how they fit, where not plainly;
+    partial, the doubt where a list names some images of a test folder.
     """
 
     folder: Folder
@@ -28,6 +29,7 @@ class TestImages:
     names_sample: bool = False
     ids: tuple[str, ...] = ()
     rule: str = ""
+    partial: str = ""
 
 
 def test_images(
@@ -54,11 +56,19 @@ def test_images(
         return TestImages(folder, len(folder.images))
     table, placement = listing
     folder, is_sample, rule = placement.folder, table is sample, placement.match.rule
+    n_images = len(folder.images)
+    partial = ""
     if folder.name in {outer.name for outer in folders} or not _shares(folder, labeled):
-        return TestImages(folder, len(folder.images), names_sample=is_sample, rule=rule)
+        whole = TestImages(folder, n_images, names_sample=is_sample, rule=rule)
+        if is_sample or len(table) == n_images:
+            return whole
+        partial = f"{table.file} lists {len(table):,} images, {folder.name} has {n_images:,}"
+        if _names_any(table[placement.column], labeling):
+            return replace(whole, partial=f"{partial}: all are used")
+        partial += ": the others are not used"
     is_plain = table.has_header and not table.file.lower().endswith(".json")
     ids = () if is_plain else table[placement.column].cells
-    return TestImages(folder, len(table), table, placement.column, is_sample, ids, rule)
+    return TestImages(folder, len(table), table, placement.column, is_sample, ids, rule, partial)
 
 
 def images_of_test_rows(labeling: Labeling, splits: Splits) -> TestImages:
@@ -77,6 +87,13 @@ def _is_for_testing(table: Table, placement: Placement, roles: Roles) -> bool:
 def _is_labeled(folder: Folder, labeled: set[str]) -> bool:
     """Whether all images of a folder have labels."""
     return all(folder.path_of(image) in labeled for image in folder.images)
+
+
+def _names_any(column: Column, labeling: Labeling) -> bool:
+    """Whether ids name training images, too."""
+    folder = labeling.folder
+    found = folder.names.match(column.cells).positions
+    return any(folder.images[i] in labeling.labels for positions in found for i in positions)
 
 
 def _shares(folder: Folder, labeled: set[str]) -> bool:

@@ -52,6 +52,29 @@ def test_images_in_no_list_are_left_out(layout, classes):
     assert (understood.n_train, understood.n_test) == (8, 4)
 
 
+def test_a_list_of_some_images_of_the_test_folder_names_the_rows(layout, loaded):
+    images = [f"{folder}/{folder[1]}{i}.png" for folder in ("train", "test") for i in range(12)]
+    tables = {
+        "train.csv": ["id,label", *(f"r{i},{'ab'[i % 2]}" for i in range(12))],
+        "test.csv": ["id", *(f"e{i}" for i in (9, 2, 5))],
+    }
+    root = layout(images, tables)
+    assert sorted(loaded(root)["test"]) == ["test/e2.png", "test/e5.png", "test/e9.png"]
+    doubt = "test.csv lists 3 images, test has 12: the others are not used"
+    assert understand(root).doubts[0] == doubt
+
+
+def test_a_list_whose_ids_are_training_images_too_names_no_rows_but_is_said(layout, loaded):
+    images = [f"{folder}/{i}.png" for folder in ("train", "test") for i in range(12)]
+    tables = {
+        "train.csv": ["id,label", *(f"{i},{'ab'[i % 2]}" for i in range(12))],
+        "test.csv": ["id", "9", "2", "5"],
+    }
+    root = layout(images, tables)
+    assert len(loaded(root)["test"]) == 12
+    assert understand(root).doubts[0] == "test.csv lists 3 images, test has 12: all are used"
+
+
 def test_lists_that_overlap_are_not_used(layout, classes):
     images = classes("images", "banded", "braided")
     names = [name.removeprefix("images/") for name in images]
