@@ -6,12 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from cut_off import CutOff, cut_off_after
 from PIL import Image
 
 from ensemble.blending import Options, make_blend
 from ensemble.engines.local import DataSets, costs_of, train_all, train_one
 from ensemble.errors import RecipeError
-from ensemble.events import EpochEnded, Note, Step, ignore
+from ensemble.events import Note, ignore
 from ensemble.learn import learner, load_learner, resume
 from ensemble.recipe import Recipe
 from ensemble.reporting.collect import collect
@@ -234,23 +235,12 @@ def test_who_may_have_seen_validated_rows_does_not_teach(recipe, trained, store,
         assert len(failures[0].reason.splitlines()) <= 3
 
 
-class CutOff(BaseException):
-    """What a kill is to the code: nothing may catch it."""
-
-
 def test_a_killed_student_resumes_to_the_same_bytes(recipe, trained, store, tmp_path, monkeypatch):
     monkeypatch.setattr(resume, "STORING_SHARE", float("inf"))
     (teacher,) = trained(recipe("teacher", HELD_OUT))
     student = recipe("student", *TAUGHT, HELD_OUT, "fit.epochs=3", "augment=light")
-    seen = []
-
-    def kill(event):
-        seen.append(event)
-        if isinstance(event, Step) and sum(isinstance(e, EpochEnded) for e in seen) == 2:
-            raise CutOff
-
     with pytest.raises(CutOff):
-        train_all(jobs_of([student]), store, kill)
+        train_all(jobs_of([student]), store, cut_off_after(2))
     notes = []
     (resumed,) = trained(student, emit=notes.append)
     assert any("resuming from epoch 2" in str(note) for note in notes)

@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from cut_off import CutOff, cut_off_after
 from safetensors.torch import load_file
 from torch.nn import functional
 
@@ -145,23 +146,6 @@ def test_a_compiled_network_trains_and_predicts_as_the_plain_one_does(run_of):
     compiled, _ = run_of("fit.compile=true", "fit.precision=fp32")
     plain, _ = run_of("fit.precision=fp32")
     assert np.abs(compiled.valid().probs - plain.valid().probs).max() <= 2e-2
-
-
-class CutOff(BaseException):
-    """What a kill is to the code: nothing may catch it."""
-
-
-def cut_off_after(n_epochs):
-    """A listener that ends everything after so many epochs' states were stored."""
-    n_seen = 0
-
-    def listen(event):
-        nonlocal n_seen
-        if n_seen == n_epochs:
-            raise CutOff
-        n_seen += isinstance(event, EpochEnded)
-
-    return listen
 
 
 @pytest.mark.parametrize("precision_name", ["fp32", "bf16", "fp16"])

@@ -4,11 +4,12 @@ import json
 
 import pytest
 import torch
+from cut_off import CutOff, cut_off_after
 
 from ensemble.dataset.load import load
 from ensemble.engines.local import train_all
 from ensemble.errors import TrainingError
-from ensemble.events import EpochEnded, Note, Step, ignore
+from ensemble.events import Note, Step, ignore
 from ensemble.learn import resume
 from ensemble.learn.checkpoint import save_weights
 from ensemble.learn.resume import FILE, StateFolder
@@ -36,23 +37,6 @@ PLANS = {
     "metric": ("data.metric=f1_macro", "fit.monitor=metric", "fit.epochs=3", "fit.lr=0.02"),
     "early stop": ("fit.epochs=6", "fit.lr=0.05", "fit.early_stop={patience: 1}"),
 }
-
-
-class CutOff(BaseException):
-    """What a kill is to the code: nothing may catch it."""
-
-
-def cut_off_at(n_epochs, phase=None):
-    """A listener that ends everything in the first batch after so many epochs."""
-    seen = 0
-
-    def listen(event):
-        nonlocal seen
-        seen += isinstance(event, EpochEnded)
-        if seen == n_epochs and isinstance(event, Step) and event.loss is not None:
-            raise CutOff
-
-    return listen
 
 
 @pytest.fixture
@@ -90,7 +74,7 @@ def test_training_killed_after_each_epoch_resumes_to_the_same_bytes(said, traine
     n_epochs = whole.training.n_epochs
     for n in range(1, n_epochs):
         with pytest.raises(CutOff):
-            trained(f"cut{n}", *said, emit=cut_off_at(n))
+            trained(f"cut{n}", *said, emit=cut_off_after(n))
         folder = tmp_path / f"cut{n}" / whole.id
         assert (folder / STATE / FILE).exists()
         assert not (folder / "run.json").exists()
@@ -108,7 +92,7 @@ def test_training_killed_again_and_again_resumes_to_the_same_bytes(trained):
     whole = trained("whole", *said)
     for _ in range(whole.training.n_epochs - 1):
         with pytest.raises(CutOff):
-            trained("cut", *said, emit=cut_off_at(1))
+            trained("cut", *said, emit=cut_off_after(1))
     assert content(trained("cut", *said)) == content(whole)
 
 
@@ -143,7 +127,7 @@ def test_a_damaged_or_foreign_state_is_not_used(damage, trained, tmp_path, recip
     said = PLANS["one cycle"]
     whole = trained("whole", *said)
     with pytest.raises(CutOff):
-        trained("cut", *said, emit=cut_off_at(2))
+        trained("cut", *said, emit=cut_off_after(2))
     state = tmp_path / "cut" / whole.id / STATE
     if damage == "truncated":
         (state / FILE).write_bytes((state / FILE).read_bytes()[:-100])
@@ -165,7 +149,7 @@ def test_a_forced_training_starts_again_and_resumes_only_when_forced_again(recip
     recipe, store = recipe_of("fit.epochs=3"), RunStore(tmp_path / "runs")
     (run,), _ = train_all(jobs_of([recipe]), store, ignore)
     with pytest.raises(CutOff):
-        train_all(jobs_of([recipe]), store, cut_off_at(2), force=True)
+        train_all(jobs_of([recipe]), store, cut_off_after(2), force=True)
     assert store.finished() == [run], "what was finished is there until the new one is whole"
     notes = []
     (again,), _ = train_all(jobs_of([recipe]), store, notes.append, force=True)

@@ -8,10 +8,11 @@ import sys
 import time
 
 import pytest
+from cut_off import CutOff, cut_off_after
 
 from ensemble.engines.local import train_all
 from ensemble.engines.processes import Processes
-from ensemble.events import EpochEnded, Step, ignore
+from ensemble.events import ignore
 from ensemble.runs import RunStore
 from ensemble.runs.history import history_of
 from ensemble.runs.job import jobs_of
@@ -20,23 +21,6 @@ from ensemble.tracking import tracked
 pytestmark = pytest.mark.slow
 BLOCK, HEADER = 32768, 7  # of wandb's file, a log as LevelDB writes it
 CHECK = "from ensemble.tracking import check_installed; check_installed(['wandb'])"
-
-
-class CutOff(BaseException):
-    """What a kill is to the code: nothing may catch it."""
-
-
-def cut_off_after(n_epochs):
-    """A listener that ends everything in the first batch after so many epochs."""
-    seen = 0
-
-    def listen(event):
-        nonlocal seen
-        seen += isinstance(event, EpochEnded)
-        if seen == n_epochs and isinstance(event, Step) and event.loss is not None:
-            raise CutOff
-
-    return listen
 
 
 @pytest.fixture
