@@ -8,13 +8,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from ensemble.demo.answers import Answers, ImageAnswer
 from ensemble.errors import EnsembleError
 from ensemble.numbers import percent
 from ensemble.predictions import Array
+from ensemble.reporting.environment import environment_of
 from ensemble.reporting.thumbnails import tinted
 
 LOOPBACK = "127.0.0.1"
@@ -30,13 +30,7 @@ def check_installed() -> None:
 
 def html_of(answers: Sequence[ImageAnswer]) -> str:
     """What is shown of these images; images are inside the text."""
-    environment = Environment(
-        loader=PackageLoader("ensemble.demo"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of("ensemble.demo")
     environment.filters |= {"percent": percent, "picture": _data_uri}
     return environment.get_template("answers.html").render(answers=answers, tinted=tinted)
 

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ensemble import numbers
 from ensemble.files import check_replaceable, write_text
 from ensemble.predictions import Array
 from ensemble.reporting import figures
+from ensemble.reporting.environment import environment_of
 from ensemble.reporting.mistakes import ClassMistakes
 from ensemble.reporting.svg import inline_svg
 from ensemble.reporting.thumbnails import heatmap
@@ -42,13 +42,7 @@ def write_report(report: Report, path: Path) -> None:
 
 def render(report: Report) -> str:
     """The page's text; the same report gives the same text."""
-    environment = Environment(
-        loader=PackageLoader("ensemble.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = environment_of("ensemble.reporting")
     environment.filters |= {
         "percent": numbers.percent,
         "unit": numbers.unit,
