@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.dataset.csvfile import read_csv
+from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.errors import DamagedError, DataError
 from ensemble.predictions import Array, Predictions
-from ensemble.targets import Target
+from ensemble.targets import SUM_TOLERANCE, Target
 
+ID = "id"  # the CSV column of ids; without one of this name, the first is
 LABEL = "label"  # the CSV column that holds the true class or value
 PREFIX = "label:"  # and before the name of a label that the column holds the truth of, 0 or 1
 TRUTH_IN_CSV = {
@@ -23,25 +24,48 @@ Row = Mapping[str, str]
 def read_predictions(path: Path, target: Target | None = None) -> Predictions:
     """Predictions from an .npz (docs/formats.md) or a CSV. Raises DamagedError, DataError.
 
-    The CSV has ids first; one column of probabilities per class, and perhaps a column `label`; or
-    one per label, and perhaps one `label:NAME` for each; or one of values, and perhaps `label`.
+    The CSV has ids, first or in a column `id`; one column of probabilities per class, and perhaps a
+    column `label`; or one per label, and perhaps one `label:NAME` for each; or one of values, and
+    perhaps `label`.
     """
     if path.suffix == ".npz":
         return _of_arrays(path, target)
-    header, rows = read_csv(path)
+    header, rows = read_csv(path, LABEL_DELIMITERS)
     target = target or "class"
-    truths = [column for column in header[1:] if _is_truth(column, header, target)]
-    names = [column for column in header[1:] if column not in truths]
+    id_column = ID if ID in header else header[0]
+    columns = [column for column in header if column != id_column]
+    truths = [column for column in columns if _is_truth(column, header, target)]
+    names = [column for column in columns if column not in truths]
     _check_columns(path, header, names, truths, target)
-    ids = [row[header[0]] for row in rows]
+    ids = [row[id_column] for row in rows]
     probs = np.empty((len(rows), len(names)))
     for i, row in enumerate(rows):
-        probs[i] = _numbers(path, row, header[0], names)
-    targets = _truth(path, rows, header[0], names, target) if truths else None
+        probs[i] = _numbers(path, row, id_column, names)
+    targets = _truth(path, rows, id_column, names, target) if truths else None
     try:
         return Predictions(np.array(ids), tuple(names), probs, targets, target=target)
     except DamagedError as error:
-        raise DamagedError(f"{path}: {error}") from None
+        hint = _hint(names, probs) if target == "class" else ""
+        raise DamagedError(f"{path}: {error}{hint}") from None
+
+
+def _hint(names: Sequence[str], numbers: Array) -> str:
+    """A line about what numbers (rows, classes) that are no probabilities seem to be, or ""."""
+    sums = numbers.sum(1)
+    is_sum = bool(np.abs(sums - 1).max() <= SUM_TOLERANCE)
+    if not np.isfinite(numbers).all() or (is_sum and numbers.min() >= 0):
+        return ""
+    without_one = {name: sums - numbers[:, i] for i, name in enumerate(names)}
+    other = [name for name, rest in without_one.items() if np.allclose(rest, 1, atol=SUM_TOLERANCE)]
+    if other and len(names) > 2:
+        return f"\nleave out column {other[0][:60]!r}, if it is no class"
+    if np.allclose(sums, 100, atol=100 * SUM_TOLERANCE):
+        return "\nthey look like per cent: divide them by 100"
+    if (numbers < 0).mean() > 0.1:
+        return "\nthey look like logits or logarithms: write probabilities, after the softmax"
+    if np.allclose(sums, 1, atol=0.005 * len(names)):
+        return "\nthey look rounded: write more digits"
+    return ""
 
 
 def _of_arrays(path: Path, target: Target | None) -> Predictions:
@@ -95,7 +119,9 @@ def _numbers(path: Path, row: Row, id_column: str, columns: Sequence[str]) -> li
             numbers.append(float(row[column]))
         except ValueError:
             raise DataError(
-                f"{path}: {row[id_column]!r}: {column} is {row[column][:40]!r}, not a number"
+                f"{path}: {row[id_column]!r}: {column} is {row[column][:40]!r}, not a number\n"
+                f"every column but `{id_column}` and `{LABEL}` is taken for predictions, with a "
+                "decimal point: leave out the others"
             ) from None
     return numbers
 
@@ -124,5 +150,8 @@ def _classes(path: Path, labels: Sequence[str], classes: Sequence[str]) -> Array
     code = {name: i for i, name in enumerate(classes)}
     unknown = sorted(set(labels) - code.keys())
     if unknown:
-        raise DataError(f"{path}: {unknown[0]!r} in column {LABEL} has no column of probabilities")
+        raise DataError(
+            f"{path}: {unknown[0][:60]!r} in column {LABEL} has no column of probabilities\n"
+            f"the columns are {', '.join(classes)[:200]}: name them as the classes"
+        )
     return np.array([code[label] for label in labels])

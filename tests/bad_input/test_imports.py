@@ -47,6 +47,27 @@ CSVS = {
     "a logit": (row("9,7.5,-3.1,a"), ["v.csv", "'9'", "outside 0 to 1"]),
     "a row that sums to a half": (row("9,0.25,0.25,a"), ["v.csv", "'9'", "sum to 0.5000, not 1"]),
     "a row of zeros": (row("9,0,0,a"), ["v.csv", "'9'", "sum to 0.0000"]),
+    "per cent": (
+        "id,a,b,label\n0,40,60,b\n1,99.5,0.5,a\n",
+        ["v.csv", "outside 0 to 1", "divide them by 100"],
+    ),
+    "logits": ("id,a,b,label\n0,-2,3,b\n1,4,-1,a\n", ["v.csv", "'0'", "after the softmax"]),
+    "rounded": (
+        "id,a,b,c,label\n0,0.34,0.34,0.33,b\n1,0,1,0,b\n",
+        ["v.csv", "sum to 1.0100", "more digits"],
+    ),
+    "a column of folds": (
+        "id,a,b,fold,label\n0,0.5,0.5,0,b\n1,0,1,4,a\n",
+        ["v.csv", "outside 0 to 1", "leave out column 'fold'"],
+    ),
+    "a column of predictions": (
+        "id,a,b,predicted,label\n0,0.6,0.4,a,b\n",
+        ["v.csv", "predicted is 'a', not a number", "leave out the others"],
+    ),
+    "other names of classes": (
+        "id,prob_a,prob_b,label\n0,0.6,0.4,a\n",
+        ["v.csv", "'a' in column label", "prob_a, prob_b: name them as the classes"],
+    ),
     "an id twice": (row("3,0.5,0.5,a"), ["v.csv", "id '3' appears 2 times"]),
     "an id that ends in NUL": (row("3\0,0.5,0.5,a"), ["v.csv", "NUL"]),
     "a label that is no class": (row("9,0.5,0.5,c"), ["v.csv", "'c' in column label"]),

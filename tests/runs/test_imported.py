@@ -77,6 +77,21 @@ def test_a_csv_in_any_order_joins_the_runs_that_know_its_rows(change, reference,
     assert store.get(run.id).strategy == "imported"
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize(
+    "order", [("ant", "id", "bee"), ("bee", "ant", "id"), ("id", "bee", "ant")]
+)
+def test_ids_are_in_their_column_wherever_it_is(order, delimiter, tmp_path):
+    probs = {"ant": [0.75, 0.25, 0.5], "bee": [0.25, 0.75, 0.5], "id": ["x", "1", "0.5"]}
+    lines = [delimiter.join(order)]
+    lines += [delimiter.join(str(probs[name][i]) for name in order) for i in range(3)]
+    (tmp_path / "v.csv").write_text("\n".join(lines) + "\n")
+    found = read_predictions(tmp_path / "v.csv")
+    assert found.ids.tolist() == probs["id"]
+    for i, name in enumerate(found.classes):
+        assert found.probs[:, i].tolist() == probs[name]
+
+
 def test_an_npz_in_half_precision_joins_too(reference, store, tmp_path):
     valid, test = reference.valid(), reference.test()
     for name, part in (("v", valid), ("t", test)):
