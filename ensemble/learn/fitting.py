@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import torch
@@ -219,12 +219,20 @@ class Fitting:
         cbs += [self.average] if self.average else []
         return [*cbs, callbacks.Watch(partial(self._step, phase.name), on_epoch)]
 
-    def recorded(self, learn: Learner) -> AbstractContextManager[None]:
-        """CUDA graphs if the recipe asks for them; not for micro-batches, whose gradients they would overwrite."""
+    @contextmanager
+    def recorded(self, learn: Learner) -> Iterator[None]:
+        """CUDA graphs if the recipe asks for them; not for micro-batches, whose gradients they would overwrite.
+
+        A network that cannot be captured trains without them: a night is worth more than its speed.
+        """
         is_whole = learn is self.built.learn and self.micro_batch.size == self.micro_batch.batch
-        if self.fit.cuda_graphs and is_whole and device().type == "cuda":
-            return recorded(learn, self.built.precision)
-        return nullcontext()
+        with ExitStack() as recording:
+            if self.fit.cuda_graphs and is_whole and device().type == "cuda":
+                try:
+                    recording.enter_context(recorded(learn, self.built.precision))
+                except TrainingError as error:
+                    self._note(f"{error}: it trains without")
+            yield
 
     def _stop(self, problem: str) -> None:
         """A NaN or infinite loss ends training; the epoch kept before it stays. Raises TrainingError."""

@@ -31,10 +31,12 @@ def recorded(learn: Learner, precision: str) -> Iterator[None]:
     freeze_statistics(network)
     buffers = [buffer.clone() for buffer in network.buffers()]
     try:
-        _record(network, images, precision)
-        # recording passes some batches, which move the batch norms' statistics
-        for buffer, original in zip(network.buffers(), buffers, strict=True):
-            buffer.copy_(original)
+        try:
+            _record(network, images, precision)
+        finally:
+            # recording passes some batches, which move the batch norms' statistics
+            for buffer, original in zip(network.buffers(), buffers, strict=True):
+                buffer.copy_(original)
         yield
     finally:
         # torch.cuda.make_graphed_callables put its forward in front of the class's
@@ -56,8 +58,7 @@ def _record(network: nn.Module, images: Tensor, precision: str) -> None:
         if is_out_of_memory(error):
             raise
         raise TrainingError(
-            f"fit.cuda_graphs: this network cannot be captured ({str(error).splitlines()[0][:120]})\n"
-            "set fit.cuda_graphs: false"
+            f"fit.cuda_graphs: this network cannot be captured ({str(error).splitlines()[0][:120]})"
         ) from None
 
 

@@ -163,7 +163,8 @@ class Fit(Section):
     )
     cuda_graphs: bool = Field(
         False,
-        description="true: use CUDA graphs; several times faster on images of about 32 px",
+        description="true: use CUDA graphs where the network can be captured; "
+        "several times faster on images of about 32 px",
     )
     compile: bool = Field(
         False,

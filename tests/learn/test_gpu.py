@@ -17,7 +17,9 @@ from ensemble.engines.local import train_one
 from ensemble.errors import TrainingError
 from ensemble.events import EpochEnded, Note, ignore
 from ensemble.learn import learner, load_learner
+from ensemble.learn.build_learner import set_up
 from ensemble.learn.device import device, precision
+from ensemble.learn.fitting import Fitting
 from ensemble.learn.graphs import recorded
 from ensemble.learn.keepers import copy_of
 from ensemble.learn.predict import probabilities
@@ -234,22 +236,27 @@ def test_replayed_passes_train_as_the_plain_ones_do(precision_name, run_of):
     assert replayed.scores.log_loss == pytest.approx(plain.scores.log_loss, rel=0.1)
 
 
-class HostRead(torch.nn.Module):
-    """A layer that asks the GPU for a number, which no recording can do."""
-
-    def forward(self, x):
-        return x * float(x.detach().mean() >= -1e9)
+def reads_a_number(module, inputs, output):
+    """A hook that asks the GPU for a number, which no recording can do."""
+    return output * float(output.detach().mean() >= -1e9)
 
 
-def test_a_network_that_cannot_be_recorded_is_refused_and_the_next_run_trains(run_of, recipe_of):
-    recipe = recipe_of("fit.cuda_graphs=true")
-    learn = learner(recipe)
-    network = torch.nn.Sequential(learn.model, HostRead())
-    learn.model = network
+def test_a_network_that_cannot_be_recorded_trains_without_and_so_does_the_next_run(
+    run_of, recipe_of, tmp_path
+):
+    recipe = recipe_of("fit.epochs=2", "fit.cuda_graphs=true")
+    job = Job(recipe, 0)
+    built = set_up(job, load(recipe.data), RunStore(tmp_path / "runs"), ignore)
+    built.learn.model.get_classifier().register_forward_hook(reads_a_number)
     with (
         pytest.raises(TrainingError, match="fit.cuda_graphs: this network cannot be captured"),
-        recorded(learn, "bf16"),
+        recorded(built.learn, built.precision),
     ):
         raise AssertionError("was recorded")
+    events = []
+    fitting = Fitting(built, job, events.append)
+    fitting.train(0.01)
+    assert any("it trains without" in event.text for event in events if isinstance(event, Note))
+    assert len(fitting.history) == 2
     run, _ = run_of()
     assert run.scores.accuracy > 0
