@@ -19,6 +19,7 @@ from ensemble.blending.rating import Rating, Table, rate
 from ensemble.blending.scoring import Scoring, all_values, scoring_of
 from ensemble.blending.selection import Group
 from ensemble.blending.test_set import TestScores, test_scores
+from ensemble.metrics import positive_class
 from ensemble.metrics.decision import Decision
 from ensemble.predictions import Array, Predictions
 from ensemble.runs import GradedRun, Run
@@ -154,6 +155,8 @@ def make_blend(
     with group.saying_grades():
         options = options.of_target(group.runs[0].data.target)
         classes = sorted(group.runs[0].classes)
+        if positive is not None:
+            positive_class("--positive", tuple(classes), positive)
         scoring, metric_note = scoring_of(group.runs, options.metric, classes, positive)
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log, options.is_rank)
     if options.is_rank:

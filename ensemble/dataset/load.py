@@ -27,7 +27,7 @@ from ensemble.dataset.truth import (
     target_array,
 )
 from ensemble.errors import DataError, RecipeError
-from ensemble.metrics import metric_named
+from ensemble.metrics import metric_named, positive_class
 from ensemble.paths import find
 from ensemble.recipe import Data
 from ensemble.targets import Array, Target
@@ -112,7 +112,8 @@ class DataSet:
 def load(data: Data, fold: int = 0) -> DataSet:
     """Find the images of a recipe, label and split them; with folds, this one is validated.
 
-    Raises DataError, RecipeError, and MetricError for a metric that these classes do not have.
+    Raises DataError, RecipeError, and MetricError for a metric or a positive class that these classes
+    do not have.
     """
     root = _root(data)
     with each_folder_once():
@@ -122,6 +123,8 @@ def load(data: Data, fold: int = 0) -> DataSet:
     notes = splits.notes
     if data.target == "class":
         _check_classes(classes, splits, root)
+        if data.positive is not None:
+            positive_class("data.positive", classes, data.positive)
     elif data.target == "labels":
         notes = (*notes, *label_lines(splits.train, splits.valid, splits.test, classes))
     corrections, lines = corrections_of(data, splits.train, splits.valid, classes)

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 
+from ensemble.metrics.class_numbers import number
+
 CLEAR = (",", ";", "|")  # marks that class names rarely hold
 UNCLEAR = (" ", "/", "+", "&", "-", "_")
 _BRACKETS = {"[": "]", "{": "}", "(": ")"}
@@ -75,7 +77,7 @@ def separator_of(cells: Collection[str]) -> Separator | None:
     found = [
         Separator(mark, cells)
         for mark in (*CLEAR, *UNCLEAR)
-        if any(mark in cell.strip() for cell in cells)
+        if any(mark in cell.strip() for cell in cells if number(cell) is None)
     ]
     likely = [separator for separator in found if separator.is_likely]
     return min(likely, key=lambda separator: len(separator.names), default=None)

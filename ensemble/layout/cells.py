@@ -9,7 +9,7 @@ from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling, Target
 from ensemble.layout.questions import Inquiry, Question
 from ensemble.layout.table import Table
-from ensemble.metrics import metric_named
+from ensemble.metrics import metric_named, positive_class
 from ensemble.metrics.class_numbers import named_positive
 from ensemble.submission.answer import read_answer
 from ensemble.submission.choices import AnswerReading
@@ -66,6 +66,8 @@ def _checked(
             question = "f1 is about the positive class: which one is it?"
             inquiry.questions.append(Question(question, choices))
             return None
+    if positive is None and inquiry.options.positive is not None and not inquiry.questions:
+        positive = positive_class("--positive", tuple(classes), inquiry.options.positive)
     metric_named(metric, classes, positive)
     return positive
 

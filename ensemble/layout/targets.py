@@ -60,7 +60,8 @@ def _check_one_column(labeling: Labeling, sample: Table | None) -> None:
         raise DataError(
             f"{columns}; in {table.file}, {odd[0]} is {cell[:40]!r} in "
             f"{table[odd[0]].counts[cell]:,} rows\n"
-            "a column for each label holds 0 and 1: write one of them, or leave the rows out"
+            "a column for each label holds 0 and 1: mend it; of several answers one can be predicted: "
+            f"--sample none --label {odd[0]}"
         )
     raise DataError(
         f"{columns}, which are numbers in {table.file}: one number per image can be predicted\n"

@@ -18,6 +18,7 @@ from ensemble.metrics.lookup import (
     metric_named,
     metric_names,
     metric_of_any_target,
+    positive_class,
 )
 from ensemble.metrics.metric import AnswerMetric, DecisionMetric, Metric, Reads, Rule
 from ensemble.metrics.rows import (
@@ -66,6 +67,7 @@ __all__ = [
     "metric_of_any_target",
     "paired_difference",
     "per_class",
+    "positive_class",
     "predicted",
     "ranked",
     "score_of",

@@ -154,23 +154,28 @@ def _check_several(name: str, classes: tuple[str, ...]) -> None:
         raise MetricError(f"{name} needs two classes or more; these are {_listed(classes)}")
 
 
-def _positive(name: str, classes: tuple[str, ...], positive: str | None) -> str:
-    """The positive class of two. Raises MetricError."""
-    if positive is None:
-        named = named_positive(classes)
-        if named is not None:
-            return named
-        state = "is not set"
-    else:
-        composed = unicodedata.normalize("NFC", positive)
-        for class_name in classes:
-            if unicodedata.normalize("NFC", class_name) == composed:
-                return class_name
-        state = f"is {positive[:60]!r}, which is not a class"
+def positive_class(key: str, classes: tuple[str, ...], positive: str) -> str:
+    """The class that data.positive or --positive, the key, names. Raises MetricError."""
+    composed = unicodedata.normalize("NFC", positive)
+    for class_name in classes:
+        if unicodedata.normalize("NFC", class_name) == composed:
+            return class_name
     raise MetricError(
-        f"{name} is about the positive class, and data.positive {state}\n"
+        f"{key} is {positive[:60]!r}, which is not a class\n"
         f"set it to one of the classes: {_listed(classes)}"
     )
+
+
+def _positive(name: str, classes: tuple[str, ...], positive: str | None) -> str:
+    """The positive class of two. Raises MetricError."""
+    positive = named_positive(classes) if positive is None else positive
+    if positive is None:
+        raise MetricError(
+            f"{name} is about the positive class, and data.positive is not set\n"
+            f"set it to one of the classes: {_listed(classes)}"
+        )
+    about = f"{name} is about the positive class, and data.positive"
+    return positive_class(about, classes, positive)
 
 
 def _listed(classes: tuple[str, ...]) -> str:

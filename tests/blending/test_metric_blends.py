@@ -122,6 +122,8 @@ def test_f1_is_about_the_positive_class_of_the_runs_or_of_the_option(run_of):
     runs = several(run_of, n=2, classes=("cat", "dog"), positive="dog")
     of_dogs = make_blend(runs, Options(metric="f1")).valid.score.value
     assert make_blend(runs, Options(metric="f1"), positive="cat").valid.score.value != of_dogs
+    with pytest.raises(MetricError, match="--positive is 'cats', which is not a class"):
+        make_blend(runs, positive="cats")
     unset = run_of("b-1-s0", classes=("cat", "dog"))
     with pytest.raises(MetricError, match="data.positive is not set"):
         make_blend([unset], Options(metric="f1"))

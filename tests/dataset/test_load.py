@@ -202,3 +202,6 @@ def test_a_metric_that_the_classes_do_not_have_stops_a_training_before_it_begins
         with pytest.raises(MetricError, match=problem):
             load(data.model_copy(update={"metric": metric}))
     assert load(data.model_copy(update={"metric": "roc_auc"})).classes == ("cat", "dog")
+    with pytest.raises(MetricError, match="data.positive is 'dogs', which is not a class"):
+        load(data.model_copy(update={"positive": "dogs"}))
+    assert load(data.model_copy(update={"positive": "dog"})).classes == ("cat", "dog")

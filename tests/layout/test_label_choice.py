@@ -380,6 +380,9 @@ class TestTargets:
         labeling = understand(competition(tables)).labeling
         assert (labeling.target, labeling.counts[""]) == ("labels", 3)
 
+    def test_the_sign_of_a_number_stands_between_no_labels(self, competition):
+        assert self.target(competition, lambda i: (-1, 1)[i % 2]) == "class"
+
     def test_names_of_several_words_without_a_common_one_are_classes(self, competition):
         assert self.target(competition, lambda i: ("Fat Hen", "Sugar beet")[i % 2]) == "class"
 
@@ -395,6 +398,11 @@ class TestMetrics:
         assert choices(self.understood(competition, "f1")) == ["--positive a", "--positive b"]
         assert self.understood(competition, "f1", positive="b").cells.positive == "b"
         assert self.understood(competition, "f1", lambda i: i % 2).cells.positive == "1"
+
+    def test_a_positive_class_is_kept_and_a_misspelled_one_refused(self, competition):
+        assert self.understood(competition, "accuracy", positive="b").cells.positive == "b"
+        with pytest.raises(EnsembleError, match="--positive is 'B', which is not a class"):
+            self.understood(competition, "accuracy", positive="B")
 
     def test_a_misspelled_metric_is_refused_with_the_nearest_name(self, competition):
         with pytest.raises(EnsembleError, match="'acuracy' is not a metric: did you mean accuracy"):
