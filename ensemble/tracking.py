@@ -1,5 +1,6 @@
 """Trackers of `ens train --track`, without their packages: what they need, and which events they get."""
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
@@ -27,12 +28,22 @@ def check_installed(names: Sequence[str]) -> None:
         _check_login()
 
 
+def viewers(names: Sequence[str], store: RunStore) -> list[str]:
+    """The commands that show what trackers log on this machine: TensorBoard's beside the runs."""
+    folder = shlex.quote(str(store.root.parent / "tensorboard"))
+    return [f"tensorboard --logdir {folder}"] if "tensorboard" in names else []
+
+
 def _check_login() -> None:
     import wandb
 
     try:
         if wandb.setup().settings.mode not in ("offline", "disabled"):
             wandb.login()
+    except RuntimeError as error:  # a user without a home folder
+        raise EnsembleError(
+            f"--track wandb: {error}\nset HOME to a folder that this user may write in"
+        ) from None
     except wandb.Error as error:
         raise EnsembleError(
             f"--track wandb: {error}\n"

@@ -96,7 +96,7 @@ def train(
     from ensemble.runs import RunStore
     from ensemble.runs.job import jobs_of
     from ensemble.signals import stoppable
-    from ensemble.tracking import check_installed, tracked
+    from ensemble.tracking import check_installed, tracked, viewers
 
     deadline = Deadline(hours) if hours is not None else None
     check_installed(track or ())
@@ -133,7 +133,7 @@ def train(
     if json:
         return
     next_command = "ens blend --weights best" if len(finished) > 1 else "ens runs"
-    display.next_commands(f"{next_command}{same(runs)}")
+    display.next_commands(f"{next_command}{same(runs)}", *viewers(track or (), store))
 
 
 def _load(recipes: Sequence[Path], overrides: Sequence[str]) -> "list[Recipe]":

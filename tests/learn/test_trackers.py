@@ -6,6 +6,7 @@ import struct
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from cut_off import CutOff, cut_off_after
@@ -16,7 +17,7 @@ from ensemble.events import ignore
 from ensemble.runs import RunStore
 from ensemble.runs.history import history_of
 from ensemble.runs.job import jobs_of
-from ensemble.tracking import tracked
+from ensemble.tracking import tracked, viewers
 
 pytestmark = pytest.mark.slow
 BLOCK, HEADER = 32768, 7  # of wandb's file, a log as LevelDB writes it
@@ -81,6 +82,13 @@ def test_tensorboard_has_every_epoch_and_training_stays_the_same(train, tensorbo
     (run,) = train(tensorboard, "fit.epochs=3")
     check_tensorboard(run)
     assert run.files == plain.files | {"history.csv": run.files.get("history.csv")}
+
+
+def test_the_command_that_shows_the_logs_comes_last(train, tensorboard, tmp_path):
+    (run,) = train(tensorboard, "fit.epochs=1")
+    (command,) = viewers([tensorboard], RunStore(tmp_path / "tracked" / "runs"))
+    assert (Path(command.split()[-1]) / run.id).is_dir()
+    assert viewers(["wandb"], RunStore(tmp_path)) == []
 
 
 def test_a_training_that_was_cut_off_goes_on_in_the_same_log(train, tensorboard, tmp_path):
