@@ -27,13 +27,31 @@ def candidates(path: str | Path) -> list[Path]:
 
 def find(path: str, get: str | None = None) -> Path:
     """The file or folder that data.path names; `get` is what fetches it. Raises DataError."""
-    paths = candidates(path)
-    for candidate in paths:
-        if os.path.exists(candidate):  # Path.exists raises for a name that is too long
-            return candidate
-    searched = ", ".join(str(candidate.absolute())[:200] for candidate in paths)
+    found = _existing(path)
+    if found is not None:
+        return found
     fetch = f"`ens data get {get}` fetches it; or " if get else ""
     raise DataError(
-        f"data.path: {path[:200]} does not exist; looked at {searched}\n"
+        f"data.path: {path[:200]} does not exist; looked at {_searched(path)}\n"
         f"{fetch}put the images there, or --set data.path=…"
     )
+
+
+def find_argument(path: str) -> Path:
+    """The file or folder that a command was given. Raises DataError."""
+    found = _existing(path)
+    if found is not None:
+        return found
+    raise DataError(
+        f"{path[:200]}: no such file or folder; looked at {_searched(path)}\n"
+        "check the path, or set ENS_DATA to the folder that it is in"
+    )
+
+
+def _existing(path: str) -> Path | None:
+    # Path.exists raises for a name that is too long
+    return next(filter(os.path.exists, candidates(path)), None)
+
+
+def _searched(path: str) -> str:
+    return ", ".join(str(candidate.absolute())[:200] for candidate in candidates(path))

@@ -68,6 +68,23 @@ def ens(monkeypatch, capsys):
     return ens
 
 
+@pytest.fixture
+def failing_ens(monkeypatch, capsys):
+    """failing_ens(status, *words): what a command that must end so prints on stderr."""
+
+    def failing_ens(status, *words):
+        from ensemble.cli import main
+
+        monkeypatch.setattr(sys, "argv", ["ens", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        error = capsys.readouterr().err
+        assert ended.value.code == status, error
+        return error
+
+    return failing_ens
+
+
 @pytest.fixture(autouse=True)
 def _own_folders(tmp_path, monkeypatch):
     monkeypatch.setenv("ENS_CACHE", str(tmp_path / "cache"))

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -108,6 +109,28 @@ def test_a_set_in_the_current_folder_is_unpacked_inside_it_once(arrays, monkeypa
     assert opened(".", Path("a_images")).root == target
     assert states(target) == before
     check_whole(opened(".", Path("b_images")).root)
+
+
+@pytest.mark.parametrize("given", [("--to", "new/out"), ()], ids=["--to", "default"])
+def test_an_archive_of_plain_images_fills_the_named_folder_once(
+    given, tmp_path, tiny_images, ens, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    tiny_images(tmp_path / "pets")
+    shutil.make_archive(str(tmp_path / "pets"), "zip", tmp_path, "pets")
+    target = Path(given[1] if given else "pets_images")
+    for _ in range(2):
+        shown = ens("data", "unpack", tmp_path / "pets.zip", *given)
+        assert f"{target}: image folders and tables" in shown
+    names = {path.name for path in target.rglob("*.png")}
+    assert names == {path.name for path in (tmp_path / "pets").rglob("*.png")}
+
+
+@pytest.mark.parametrize("words", [("init", "pets"), ("data", "unpack", "pets.zip")])
+def test_a_path_that_is_missing_is_no_recipe_key(words, failing_ens):
+    error = failing_ens(1, *words)
+    assert error.startswith(f"error: {words[-1]}: no such file or folder; looked at /")
+    assert "data.path" not in error
 
 
 def test_plain_images_have_nothing_to_unpack(tmp_path, tiny_images):

@@ -99,7 +99,10 @@ def demo(
         typer.Option("--host", metavar="ADDRESS", help="who may open the page: this machine alone"),
     ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option("--port", metavar="N", help="default: a free one from 7860 on")
+        int | None,
+        typer.Option(
+            "--port", metavar="N", min=1, max=65535, help="default: a free one from 7860 on"
+        ),
     ] = None,
     runs: Runs = None,
     submissions: Submissions = Path("submissions"),

@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 from base64 import b64encode
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -38,8 +39,9 @@ def html_of(answers: Sequence[ImageAnswer]) -> str:
 def serve(answers: Answers, name: str, host: str = LOOPBACK, port: int | None = None) -> Any:
     """Serve the page without blocking; returns Gradio's Blocks, with its address as local_url.
 
-    Raises EnsembleError where no such port is free.
+    Raises EnsembleError where no such port is free, or the address is not this machine's.
     """
+    _check_address(host)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
     import gradio
 
@@ -70,6 +72,19 @@ def serve(answers: Answers, name: str, host: str = LOOPBACK, port: int | None = 
             f"--host {host}, --port {port or 'any'}: cannot be served ({error})\nchoose another --port"
         ) from None
     return page
+
+
+def _check_address(host: str) -> None:
+    """Raises EnsembleError for an address that this machine does not have; Gradio would wait."""
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.bind(address)
+    except OSError as error:
+        raise EnsembleError(
+            f"--host {host[:100]}: is no address of this machine ({error.strerror})\n"
+            f"{LOOPBACK} is for this machine alone, 0.0.0.0 for all that reach it"
+        ) from None
 
 
 def _data_uri(pixels: Array) -> str:

@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +20,7 @@ from ensemble.errors import DataError
 from ensemble.events import Emit, Note, Progress, Step, ignore
 from ensemble.files import ENVIRONMENT, not_written, remove_unfinished, staged_folder
 from ensemble.numbers import count, gigabytes
-from ensemble.paths import find
+from ensemble.paths import find_argument
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def opened(path: str, target: Path, emit: Emit = ignore) -> Opened:
 
     Raises DataError.
     """
-    given = find(path)
+    given = find_argument(path)
     root = folder_of(given)
     is_archive = given.is_file()
     archives = () if is_archive else inner_archives(root)
@@ -57,12 +59,17 @@ def unpacked_folder(path: str, target: Path | None, emit: Emit = ignore) -> Path
     Without a target it is NAME_images in the current folder. Raises DataError, also where there is
     nothing to unpack.
     """
-    given = find(path)
+    given = find_argument(path)
     target = target or Path(f"{default_name(path)}_images")
     folder = opened(path, target, emit)
     if folder.root == given:
         raise DataError(f"{path}: holds plain files already; nothing to unpack")
-    return folder.root
+    if not folder.is_archive:
+        return folder.root
+    if not _is_unpacked(folder.root, target):
+        remove_unfinished(target)
+        _copy(folder.root, target)
+    return target
 
 
 def default_name(path: str) -> str:
@@ -107,12 +114,26 @@ def _unpack(
     source = conversion.kind if conversion else count(n_archives, "archive")
     _check_space(target, n_bytes)
     emit(Note(target.name, f"unpacking {source} into {target}: {gigabytes(n_bytes)}"))
+    with _filled(root, target) as staging:
+        if conversion is not None:
+            _convert(conversion, staging, target, emit)
+        else:
+            _open_archives(root, staging, target, emit)
+
+
+def _copy(root: Path, target: Path) -> None:
+    """Fill the target with the plain files of an archive that is unpacked in the cache."""
+    _check_space(target, sum(path.stat().st_size for path, _ in visible_files(root)))
+    with _filled(root, target) as staging:
+        shutil.copytree(root, staging, dirs_exist_ok=True)
+
+
+@contextmanager
+def _filled(root: Path, target: Path) -> Iterator[Path]:
+    """A folder to fill that becomes the target, marked with what it is from. Raises DataError."""
     try:
         with staged_folder(target) as staging:
-            if conversion is not None:
-                _convert(conversion, staging, target, emit)
-            else:
-                _open_archives(root, staging, target, emit)
+            yield staging
             marker = {"source": _fingerprint(root), "from": str(root)}
             (staging / UNPACKED).write_text(json.dumps(marker), encoding="utf-8")
     except OSError as error:

@@ -91,6 +91,17 @@ def test_without_gradio_the_pip_line_is_shown(monkeypatch):
         page.check_installed()
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no such host"])
+def test_an_address_of_another_machine_is_refused_at_once(host):
+    with pytest.raises(EnsembleError, match=f"--host {host}: is no address of this machine"):
+        page.serve(None, "blend", host)
+
+
+@pytest.mark.parametrize("port", ["0", "65536"])
+def test_a_port_that_does_not_exist_is_wrong_usage(port, failing_ens):
+    assert "'--port'" in failing_ens(2, "demo", "--blend", "blend", "--port", port)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     CHROMIUM is None or find_spec("gradio") is None, reason="no Chromium or no Gradio here"
