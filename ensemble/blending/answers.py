@@ -37,7 +37,7 @@ def answer_all(pool: Pool, learn: Learn, weights: Array) -> tuple[tuple[Decision
     """
     decisions: list[Decision] = []
     labels = []
-    for blend, probs in enumerate(_mixed(pool, weights, np.arange(len(pool.targets)))):
+    for blend, probs in enumerate(_mixed(pool, weights)):
         is_anchor = blend == len(weights) - 1
         plain = PLAIN[pool.target]
         decisions.append(plain if is_anchor else learn(probs.T, pool.targets, pool.groups))
@@ -117,20 +117,21 @@ def _answers_of_folds(
     Probabilities are mixed of no more rows than are read.
     """
     rows = np.concatenate(held_out)
-    n_answered, kept = len(rows), rows[:0]
-    if not isinstance(learn, Plain):
+    kept = rows[:0]
+    is_plain = isinstance(learn, Plain)
+    if not is_plain:
         is_kept = np.ones(len(pool.targets), dtype=bool)
         is_kept[rows] = False
         kept = np.flatnonzero(is_kept)
-    groups = None if pool.groups is None else pool.groups[kept]
-    for rule, probs in enumerate(_mixed(pool, weights, np.concatenate([rows, kept]))):
+    targets, groups = pool.targets[kept], None if pool.groups is None else pool.groups[kept]
+    for rule, probs in enumerate(_mixed(pool, weights, rows if is_plain else None)):
         is_anchor = rule == len(weights) - 1
         decision = (
             PLAIN[pool.target]
-            if is_anchor
-            else learn(probs[:, n_answered:].T, pool.targets[kept], groups)
+            if is_anchor or is_plain
+            else learn(probs.take(kept, axis=1).T, targets, groups)
         )
-        answers = decision.apply(probs[:, :n_answered].T)
+        answers = decision.apply((probs if is_plain else probs.take(rows, axis=1)).T)
         yield decision, answers[: len(held_out[0])], answers[len(held_out[0]) :]
 
 
@@ -161,12 +162,12 @@ def _contributions(metric: AnswerMetric, fold_of: Array, answers: Array, targets
     return scored
 
 
-def _mixed(pool: Pool, weights: Array, rows: Array) -> Iterator[Array]:
-    """The probabilities of each blend, (classes, rows), of these rows.
+def _mixed(pool: Pool, weights: Array, rows: Array | None = None) -> Iterator[Array]:
+    """The probabilities of each blend, (classes, rows), of these rows or of all.
 
     weights is (blends, members). As many blends as fit in memory are mixed at a time.
     """
-    shape = len(pool.classes), len(rows)
+    shape = len(pool.classes), len(pool.targets if rows is None else rows)
     n_at_once = max(1, MEMORY // (8 * shape[0] * max(1, shape[1])))
     product = np.empty(shape)
     for start in range(0, len(weights), n_at_once):
@@ -174,7 +175,8 @@ def _mixed(pool: Pool, weights: Array, rows: Array) -> Iterator[Array]:
         total = np.zeros((len(chunk), *shape))
         for member, member_weights in zip(pool.averaged(), chunk.T, strict=True):
             if member_weights.any():
-                scores = np.ascontiguousarray(scale(member.probs.take(rows, axis=0), pool.is_log).T)
+                probs = member.probs if rows is None else member.probs.take(rows, axis=0)
+                scores = np.ascontiguousarray(scale(probs, pool.is_log).T)
                 for blend, weight in zip(total, member_weights, strict=True):
                     if weight:
                         blend += np.multiply(scores, weight, out=product)

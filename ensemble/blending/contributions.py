@@ -155,16 +155,14 @@ def member_values(
 ) -> Array:
     """The metric of each member on some folds, (subsets, members); NaN where it is undefined."""
     values = np.full((len(subsets), pool.n_members), np.nan)
+    positions = [folds.positions(kept) for folds, kept in subsets]
     tallies = tallies_of(metric, pool.targets)
     for m, member in enumerate(pool.read()):
         probs = np.ascontiguousarray(member.probs.T)
-        if tallies is not None:
-            tally = lru_cache(1)(partial(tallies.tally, tallies.codes(probs)))
-            values[:, m] = [tallies.values(tally(folds)[None], kept)[0] for folds, kept in subsets]
-            continue
-        for subset_values, (folds, kept) in zip(values, subsets, strict=True):
-            rows = folds.positions(kept)
-            if len(rows):
-                kept_probs = probs.take(rows, axis=1).T
-                subset_values[m] = metric.values(kept_probs, pool.targets[rows])
+        tally = lru_cache(1)(partial(tallies.tally, tallies.codes(probs))) if tallies else None
+        for subset_values, rows, (folds, kept) in zip(values, positions, subsets, strict=True):
+            if len(rows) and tallies and tally:
+                subset_values[m] = tallies.values(tally(folds)[None], kept)[0]
+            elif len(rows):
+                subset_values[m] = metric.values(probs.take(rows, axis=1).T, pool.targets[rows])
     return values

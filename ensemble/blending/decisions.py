@@ -13,7 +13,7 @@ from functools import partial
 
 import numpy as np
 
-from ensemble.metrics import TIE, AnswerMetric, by_group
+from ensemble.metrics import TIE, AnswerMetric, by_group, predicted, true_probs
 from ensemble.metrics.confusion import ClassCounts, GainMetric
 from ensemble.metrics.decision import (
     LEAST_POWER,
@@ -241,12 +241,12 @@ def expected_gain(metric: GainMetric, probs: Array, targets: Array) -> ExpectedG
     weights, offsets = np.ones(n_classes), np.zeros(n_classes)
     sums = calibrated.sum(0)
     for _ in range(_N_STEPS):
-        answers = np.argmax((calibrated - offsets) * weights, axis=1)
+        answers = predicted((calibrated - offsets) * weights, tie=0.0)
         predicted_rows = np.bincount(answers, minlength=n_classes)
-        of_answers = np.take_along_axis(calibrated, answers[:, None], axis=1)[:, 0]
-        right = np.bincount(answers, of_answers, minlength=n_classes)
+        right = np.bincount(answers, true_probs(calibrated, answers), minlength=n_classes)
         gains = metric.gains(ClassCounts(predicted_rows[None] * 1.0, right[None], sums))
-        if np.allclose(gains, (weights, offsets), rtol=1e-4):
+        previous = np.stack([weights, offsets])
+        if (np.abs(gains - previous) <= 1e-8 + 1e-4 * np.abs(previous)).all():
             break
         weights, offsets = gains
     if n_classes == 2:
@@ -286,7 +286,7 @@ def _recalibration(logs: Array, targets: Array, log_prior: Array) -> tuple[float
         weighted = calibrated * logs
         means = np.stack([weighted.sum(1), calibrated @ log_prior])
         curvature = -means @ means.T / n_rows
-        curvature[0, 0] += np.vdot(weighted, logs) / n_rows
+        curvature[0, 0] += (weighted * logs).sum() / n_rows
         curvature[1, 1] += (calibrated @ log_prior**2).mean()
         curvature[[0, 1], [1, 0]] += (weighted @ log_prior).mean()
         slope = means.mean(1) - true + (parameters - start) / n_rows

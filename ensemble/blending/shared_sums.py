@@ -28,8 +28,6 @@ _KEPT = 1 << 26  # bytes that are kept of each kind
 _CACHED = 1 << 16  # probabilities of rows that are not binned
 _BITS, _OCTAVES = 4, 30  # 16 bins for each doubling of the odds, from 2^-30 to 2^30
 _SMALLEST = 2.0**-_OCTAVES
-_N_BINS = (2 * (_OCTAVES + 1) << _BITS) + 1  # an octave more: sums of probabilities may exceed 1
-_FIRST_BIN = int(np.float32(_SMALLEST / 2).view(np.int32)) >> (23 - _BITS)
 
 
 class _Sums:
@@ -117,7 +115,7 @@ class AreaSums(_Sums):
 
     def _binned_pairs(self, picks: Picks, member: int | None, folds: Folds) -> Array:
         """The tally of a mean of members and one more, by bins of the odds."""
-        return self.tallies.tally_of(self.bins(picks, member), folds, _N_BINS)
+        return self.tallies.tally(self.bins(picks, member), folds)
 
     def _ranks(self, picks: Picks) -> Array:
         """The ranks of the mean as a blend has it, to the last bit."""
@@ -133,15 +131,14 @@ class AreaSums(_Sums):
         if self.is_log:
             sums, n_picks = normalized(sums.T / n_picks).T, 1
         smallest = np.float32(n_picks * _SMALLEST)
-        odds = sums[self.tallies.columns].astype(np.float32)
+        odds = sums.astype(np.float32)[self.tallies.columns]
         rest = np.float32(n_picks) - odds
         np.maximum(rest, smallest, out=rest)
         np.maximum(odds, smallest, out=odds)
         odds /= rest
         bins = odds.view(np.int32)
         bins >>= 23 - _BITS
-        bins -= _FIRST_BIN
-        return bins.astype(np.int16)
+        return np.asarray(bins - bins.min(), dtype=np.int16)
 
 
 class _Picked:

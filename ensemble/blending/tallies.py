@@ -31,7 +31,7 @@ class Tallies(ABC):
 
     @abstractmethod
     def values(self, tallies: Array, kept: tuple[int, ...]) -> Array:
-        """The metric of the rows of some folds, (sets,); tallies is (sets, …)."""
+        """The metric of the rows of some folds, at least one, (sets,); tallies is (sets, …)."""
 
 
 class CountTallies(Tallies):
@@ -134,13 +134,9 @@ class AreaTallies(Tallies):
         return alternations(scores[self.columns], self.is_positive)
 
     def tally(self, codes: Array, folds: Folds) -> Array:
-        """The pairs of rows of each two folds."""
-        return self.tally_of(codes, folds, int(codes.max(initial=0)) + 1)
-
-    def tally_of(self, ranks: Array, folds: Folds, n_ranks: int) -> Array:
-        """The pairs by ranks below n_ranks, (columns, rows)."""
+        """The pairs of rows of each two folds, by whole numbers that rank rows."""
         groups, pairs = self.groups(folds)
-        return np.stack([wins_of_folds(ranks, groups, folds.n_folds, n_ranks), pairs])
+        return np.stack([wins_of_folds(codes, groups, folds.n_folds), pairs])
 
     def _groups(self, folds: Folds) -> tuple[Array, Array]:
         """The column, side and fold of each cell as one number; twice the pairs of two folds."""

@@ -72,7 +72,8 @@ class RocAuc(Metric):
 
     def is_positive(self, targets: Array) -> Array:
         """Whether each row is of the class of each scored column, (columns, rows)."""
-        return np.array([_is_of(column, targets) for column in self.scored(targets)], bool)
+        sides = [_is_of(column, targets) for column in self.scored(targets)]
+        return np.array(sides, bool).reshape(-1, len(targets))
 
     def scored(self, targets: Array) -> list[int]:
         """The columns that have both positive rows and others."""
@@ -107,17 +108,18 @@ def alternations(scores: Array, is_positive: Array) -> Array:
     return ranks
 
 
-def wins_of_folds(ranks: Array, groups: Array, n_folds: int, n_ranks: int) -> Array:
+def wins_of_folds(ranks: Array, groups: Array, n_folds: int) -> Array:
     """Twice the pairs that are ordered right, ties half, (columns, folds of positives, of others).
 
-    ranks (columns, rows) are from 0 to n_ranks - 1; groups number the cells' column, side (others
+    ranks (columns, rows) are whole numbers from 0; groups number the cells' column, side (others
     first) and fold.
     """
+    n_ranks = int(ranks.max(initial=0)) + 1
     shape = len(ranks), 2, n_folds, n_ranks
     counts = np.bincount((groups * n_ranks + ranks).ravel(), minlength=math.prod(shape))
     others, positives = counts.reshape(shape).astype(np.float64).swapaxes(0, 1)
-    twice_below = 2 * np.cumsum(others, axis=-1) - others
-    return np.asarray(positives @ twice_below.swapaxes(1, 2))
+    below = np.cumsum(others, axis=-1)
+    return np.asarray(2 * positives @ below.swapaxes(1, 2) - positives @ others.swapaxes(1, 2))
 
 
 def _areas(scores: Array, is_positive: Array) -> Array:
@@ -165,19 +167,23 @@ def _block_placements(scores: Array, is_positive: Array) -> Array:
     """
     n_rows, n_positive = len(is_positive), int(is_positive.sum())
     order, starts = _sorted(scores)
-    first, lengths = _runs(starts)
-    sorted_positive = is_positive[order]
-    through = np.cumsum(sorted_positive, axis=-1).ravel()
-    below = through[first] - sorted_positive.ravel()[first]
-    positive_below = (below + through[first + lengths - 1]) / 2
-    negative_below = first % n_rows + lengths / 2 - positive_below
-    of_positive = negative_below / (n_rows - n_positive)
-    of_negative = 1 - positive_below / n_positive
+    is_positive = is_positive[order]
+    through = np.cumsum(is_positive, axis=-1)
+    positive_below = through - is_positive / 2
+    below = np.arange(n_rows) + 0.5
+    if not starts.all():
+        first, lengths = _runs(starts)
+        before = through.ravel()[first] - is_positive.ravel()[first]
+        positives = (before + through.ravel()[first + lengths - 1]) / 2
+        positive_below = np.repeat(positives, lengths).reshape(scores.shape)
+        below = np.repeat(first % n_rows + lengths / 2, lengths).reshape(scores.shape)
     sorted_placements = np.where(
-        sorted_positive.ravel(), np.repeat(of_positive, lengths), np.repeat(of_negative, lengths)
+        is_positive,
+        (below - positive_below) / (n_rows - n_positive),
+        1 - positive_below / n_positive,
     )
     placements = np.empty(scores.shape)
-    np.put_along_axis(placements, order, sorted_placements.reshape(scores.shape), axis=-1)
+    np.put_along_axis(placements, order, sorted_placements, axis=-1)
     return placements
 
 
