@@ -62,12 +62,30 @@ def _id_column(
     if chosen in names:
         return table[chosen]
     likely = _likely(columns, sample)
+    likely += _rivals(likely[0], _likely(columns, None), by_column)
     paths = {tuple(by_column[column.name][0].paths) for column in likely}
     if len(paths) == 1:
         return likely[0]
     meanings = {column.name: f"such as {column.cells[0][:40]}" for column in likely}
     text = f"{table.file}: several columns name images, but not the same ones"
     return table[inquiry.choose("id", text, meanings, allowed=names)]
+
+
+def _rivals(
+    chosen: Column, columns: Sequence[Column], by_column: dict[str, list[Placement]]
+) -> list[Column]:
+    """The likely columns, but for their names, that give the same images other rows.
+
+    A column that counts the rows is no rival of another one.
+    """
+    paths = by_column[chosen.name][0].paths
+    return [
+        column
+        for column in columns
+        if (chosen.is_counter or not column.is_counter)
+        and set(by_column[column.name][0].paths) == set(paths)
+        and by_column[column.name][0].paths != paths
+    ]
 
 
 def _likely(columns: Sequence[Column], sample: Table | None) -> list[Column]:

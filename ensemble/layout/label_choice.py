@@ -71,7 +71,9 @@ def labelings(
     if not of_sample and not (folders and has_cells(folders, sample)):
         of_sample = [labeling for labeling in from_tables if has_cells(labeling, sample)]
     if of_sample:
-        return without_repeats(_with_training(of_sample, from_tables, sample), folders)
+        of_sample = _with_training(of_sample, from_tables, sample)
+        differing = [folders] if folders and any(_differ(folders, lab) for lab in of_sample) else []
+        return without_repeats([*of_sample, *differing], folders)
     _check_no_target_elsewhere(surveyed, placed, sample)
     explicit = [labeling for labeling in from_tables if is_from_json(labeling)]
     if explicit:
@@ -85,6 +87,14 @@ def labelings(
     by_name = [by_names(folder) for folder in training_folders(surveyed, roles)]
     names = [labeling for labeling in by_name if labeling is not None]
     return names or (likeliest(from_tables, sample) if from_tables else [])
+
+
+def _differ(folders: Labeling, labeling: Labeling) -> bool:
+    """Whether class folders give images another one of the classes that a table gives them."""
+    labels = labeling.by_path
+    return same_texts(folders.classes, labeling.classes) and any(
+        labels.get(path, label) != label for path, label in folders.by_path.items()
+    )
 
 
 def _is_about_tests(labeling: Labeling, roles: Roles) -> bool:

@@ -26,6 +26,11 @@ class Placement:
         )
 
     @property
+    def is_direct(self) -> bool:
+        """Whether the images lie in the folder itself, and not in folders inside it."""
+        return not any(image and "/" in image for image in self.images)
+
+    @property
     def n_missing(self) -> int:
         """The number of rows without an image."""
         return self.images.count(None)
@@ -40,7 +45,7 @@ def placements(column: Column, folders: Iterable[Folder]) -> list[Placement]:
     """The folders in which a column's cells each name at most one image, and enough of them one.
 
     Cells that name several images of a folder, or the same one, rule the folder out. A folder
-    around one in which all cells name images is passed over.
+    around one in which all cells name images is passed over, unless they name images in itself.
     """
     ids = column.some_cells
     placed: list[Placement] = []
@@ -50,6 +55,7 @@ def placements(column: Column, folders: Iterable[Folder]) -> list[Placement]:
         is_done = any(
             not placement.n_missing and is_inside(placement.folder, folder) for placement in placed
         )
+        is_done = is_done and not folder.has_loose_images
         if is_done or not folder.may_name(ids) or not _names_enough(folder, ids):
             continue
         placement = Placement(column.name, folder, folder.names.match(column.cells))
@@ -79,14 +85,25 @@ def _is_clear(placement: Placement, column: Column) -> bool:
 
 
 def smallest(placed: Sequence[Placement]) -> list[Placement]:
-    """The placements with the fewest missing images; of nested folders that fit, the inner one."""
+    """The placements with the fewest missing images, one of nested folders that fit.
+
+    It is the outer one where the images lie in it itself, since folders inside then hold copies
+    such as thumbnails; else the inner one.
+    """
     fewest = min((placement.n_missing for placement in placed), default=0)
     best = [placement for placement in placed if placement.n_missing == fewest]
     return [
         placement
         for placement in best
-        if not any(is_inside(other.folder, placement.folder) for other in best)
+        if not any(_takes_its_place(other, placement) for other in best)
     ]
+
+
+def _takes_its_place(other: Placement, placement: Placement) -> bool:
+    """Whether another placement in a folder inside, or around, is the likelier one."""
+    if is_inside(other.folder, placement.folder):
+        return not placement.is_direct
+    return is_inside(placement.folder, other.folder) and other.is_direct
 
 
 def is_inside(folder: Folder, outer: Folder) -> bool:

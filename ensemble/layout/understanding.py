@@ -23,7 +23,13 @@ from ensemble.layout.survey import Folder, Survey, survey
 from ensemble.layout.table import Table
 from ensemble.layout.targets import with_target
 from ensemble.layout.test_images import TestImages, images_of_test_rows, test_images
-from ensemble.layout.validation import Splits, splits_of, validation_folder, without_test_rows
+from ensemble.layout.validation import (
+    Splits,
+    splits_of,
+    unused_validation,
+    validation_folder,
+    without_test_rows,
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +131,11 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         groups=tuple(group_columns(labeling, placed)),
         sizes=sizes,
         questions=tuple(inquiry.questions),
-        doubts=(*doubts_of(labeling, sample, used_sample, test), *unreadable),
+        doubts=(
+            *unused_validation(split_folders, labeling, valid),
+            *doubts_of(labeling, sample, used_sample, test),
+            *unreadable,
+        ),
         notes=(*inquiry.taken, *sample_notes, *notes_of(surveyed, labeling, valid, test)),
     )
 

@@ -38,12 +38,28 @@ def _is_labeled(folder: Folder, labeling: Labeling) -> bool:
     if folder.name == labeling.folder.name:
         return False
     if labeling.source == "folders":
-        classes = {same_form(name) for name in labeling.classes}
-        return bool(folder.classes) and {same_form(name) for name in folder.classes} <= classes
+        return bool(folder.classes) and not _other_classes(folder, labeling)
     if labeling.source == "names":
         stems = [without_suffix(PurePosixPath(image).name) for image in folder.images]
         return all(re.search(labeling.pattern, stem) for stem in stems)
     return False
+
+
+def _other_classes(folder: Folder, labeling: Labeling) -> list[str]:
+    """The class folders that the training images do not have, in any case of their letters."""
+    classes = {same_form(name).casefold() for name in labeling.classes}
+    return [name for name in folder.classes if same_form(name).casefold() not in classes]
+
+
+def unused_validation(roles: Roles, labeling: Labeling, valid: Folder | None) -> list[str]:
+    """Doubts about validation folders that are not used since other classes are in them."""
+    if valid is not None or labeling.source != "folders":
+        return []
+    return [
+        f"{folder.name} is not used for validation: its folder {names[0]!r} is no training class"
+        for folder in roles["valid"]
+        if folder.classes and (names := _other_classes(folder, labeling))
+    ]
 
 
 @dataclass(frozen=True)

@@ -201,3 +201,46 @@ def test_a_first_row_that_names_an_image_is_no_header(prefix, layout):
 def test_a_csv_with_a_column_name_twice_is_refused(layout):
     with pytest.raises(DataError, match="a column name appears twice in id, a, a"):
         understand(layout(TRAIN, {"train.csv": ["id,a,a", "0,1,2", "1,2,1"]}))
+
+
+@pytest.mark.parametrize("suffix", ["", ".png"])
+def test_a_counter_called_as_the_samples_ids_is_asked_about_beside_file_names(suffix, layout):
+    shuffled = [(5 * i + 3) % 12 for i in range(12)]
+    tables = {
+        "train.csv": [
+            "id,image,label",
+            *(f"{i},{image}{suffix},{'ab'[image % 2]}" for i, image in enumerate(shuffled)),
+        ],
+        "sample_submission.csv": sample("id,label", "a"),
+    }
+    root = layout([*TRAIN, *TEST], tables)
+    assert choices(understand(root)) == ["--id id", "--id image"]
+    by_image = labels(understand(root, Options(id="image")))
+    assert by_image == {f"train/{i}.png": "ab"[i % 2] for i in range(12)}
+
+
+def test_a_counter_beside_the_samples_ids_is_no_question(layout):
+    shuffled = [(5 * i + 3) % 12 for i in range(12)]
+    tables = {
+        "train.csv": [
+            "number,id,label",
+            *(f"{i},{image},{'ab'[image % 2]}" for i, image in enumerate(shuffled)),
+        ],
+        "sample_submission.csv": sample("id,label", "a"),
+    }
+    by_image = labels(understand(layout([*TRAIN, *TEST], tables)))
+    assert by_image == {f"train/{i}.png": "ab"[i % 2] for i in range(12)}
+
+
+@pytest.mark.parametrize("n_wrong", [0, 1, 12])
+def test_class_folders_and_a_table_that_disagree_are_a_question(n_wrong, layout, classes):
+    images = classes("train", "a", "b")
+    cells = {name: name.split("/")[1] for name in images}
+    cells |= {name: "ba"["ab".index(cells[name])] for name in images[:n_wrong]}
+    stems = {name: name.rpartition("/")[2].removesuffix(".png") for name in images}
+    tables = {
+        "train.csv": ["id,label", *(f"{stems[name]},{cell}" for name, cell in cells.items())],
+        "sample_submission.csv": sample("id,label", "a"),
+    }
+    asked = ["--label label", "--label folders"] if n_wrong else []
+    assert choices(understand(layout([*images, *TEST], tables))) == asked

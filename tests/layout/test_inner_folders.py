@@ -100,3 +100,16 @@ def test_an_unusual_folder_beside_the_test_folder_is_asked_about(layout, classes
     assert choices(understand(root)) == ["--test Test", "--test test-multiple_fruits"]
     understood = understand(root, Options(test="Test"))
     assert (understood.valid, understood.n_train, understood.n_test) == (None, 12, 4)
+
+
+def test_thumbnails_inside_the_folders_of_images_are_not_taken_for_them(layout):
+    splits = {"train": range(12), "test": range(12, 18)}
+    images = [f"{split}/{i}.png" for split, ids in splits.items() for i in ids]
+    thumbnails = [name.replace("/", "/thumbs/") for name in images]
+    tables = {
+        "train.csv": ["id,label", *(f"{i},{'ab'[i % 2]}" for i in splits["train"])],
+        "sample_submission.csv": ["id,label", *(f"{i},a" for i in splits["test"])],
+    }
+    understood = understand(layout([*images, *thumbnails], tables))
+    assert understood.labeling.by_path == {f"train/{i}.png": "ab"[i % 2] for i in range(12)}
+    assert (understood.test.folder.name, understood.questions) == ("test", ())

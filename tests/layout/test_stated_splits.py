@@ -145,3 +145,20 @@ def test_train_and_validation_lists_without_test_images_hold_nothing_out(layout,
     }
     splits = loaded(layout(images, tables))
     assert {split: len(files) for split, files in splits.items()} == {"train": 6, "valid": 6}
+
+
+def test_a_validation_folder_may_spell_the_classes_in_another_case(layout, classes, loaded):
+    root = layout([*classes("train", "cat", "dog"), *classes("valid", "Cat", "DOG", n=3)])
+    splits = loaded(root)
+    assert splits["valid"] == {
+        f"valid/{folder}/{folder}_{i}.png": folder.lower()
+        for folder in ("Cat", "DOG")
+        for i in range(3)
+    }
+
+
+def test_a_validation_folder_with_another_class_is_not_used_and_said(layout, classes):
+    images = [*classes("train", "cat", "dog"), *classes("valid", "cat", "dog", "emu", n=3)]
+    understood = understand(layout(images))
+    doubt = "valid is not used for validation: its folder 'emu' is no training class"
+    assert (understood.n_valid, understood.doubts[0]) == (0, doubt)
