@@ -131,7 +131,7 @@ class Predictions:
                 raise DamagedError("is not the file that run.json was written for")
             _refuse_bomb(content)
             with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
+                arrays = {name: _array(stored, name) for name in stored.files}
             missing = {"ids", "classes", "probs"} - arrays.keys()
             if missing:
                 raise DamagedError(f"no array named {', '.join(sorted(missing))}")
@@ -213,6 +213,18 @@ def _concatenated(columns: Sequence[Array | None]) -> Array | None:
     """One column, None unless every part has it."""
     present = [column for column in columns if column is not None]
     return np.concatenate(present) if len(present) == len(columns) else None
+
+
+def _array(stored: Mapping[str, Array], name: str) -> Array:
+    """An array of an .npz. Raises DamagedError for one of Python's objects, which is never read."""
+    try:
+        return stored[name]
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+        raise DamagedError(
+            f"{name} holds Python objects\nsave texts by .astype(str), numbers by .astype(float)"
+        ) from None
 
 
 def _target_of(arrays: Mapping[str, Array], target: Target | None) -> Target:

@@ -89,7 +89,7 @@ REFUSED = {
     "bytes as ids": ({"ids": np.array([b"x", b"y"])}, "ids must be a list of texts, not |S1 (2,)"),
     "table of ids": ({"ids": np.array([["x"], ["y"]])}, "ids must be a list of texts"),
     "one id": ({"ids": np.array("x")}, "cannot be read"),
-    "pickled ids": ({"ids": np.array(["x", "y"], object)}, "cannot be read (ValueError)"),
+    "pickled ids": ({"ids": np.array(["x", "y"], object)}, "holds Python objects\nsave texts by"),
     "duplicated class": ({"classes": np.array(["cat", "cat"])}, "a class name appears twice"),
     "classes as one text": (
         {"classes": np.array("ab")},

@@ -181,13 +181,13 @@ NPZS = {
     "no classes": (lambda: npz(classes=None), ["no array named classes"]),
     "no probs": (lambda: npz(probs=None), ["no array named probs"]),
     "no targets": (lambda: npz(targets=None), ["not the validation rows of any run", "`targets`"]),
-    "ids that are objects": (lambda: of_objects("ids"), ["cannot be read"]),
-    "classes that are objects": (lambda: of_objects("classes"), ["cannot be read"]),
-    "probs that are objects": (lambda: of_objects("probs"), ["cannot be read"]),
-    "targets that are objects": (lambda: of_objects("targets"), ["cannot be read"]),
+    "ids that are objects": (lambda: of_objects("ids"), ["ids holds Python objects"]),
+    "classes that are objects": (lambda: of_objects("classes"), ["classes holds Python objects"]),
+    "probs that are objects": (lambda: of_objects("probs"), ["probs holds Python objects"]),
+    "targets that are objects": (lambda: of_objects("targets"), ["targets holds Python objects"]),
     "another array of objects": (
         lambda: npz(more=np.array([Evil()], dtype=object)),
-        ["cannot be read"],
+        ["more holds Python objects"],
     ),
     "ids that are numbers": (
         lambda: npz(ids=np.arange(8)),
