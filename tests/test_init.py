@@ -180,6 +180,9 @@ def test_an_unknown_layout_is_refused_with_the_contents_of_the_folder(tmp_path):
         understand(tmp_path / "set")
     assert "holds: one.png" in str(refused.value)
     assert str(refused.value).count("\n") < 3
+    (tmp_path / "set" / "labels.xlsx").write_bytes(b"PK\3\4")
+    with pytest.raises(DataError, match="\nlabels.xlsx is not read as labels: save it as a CSV"):
+        understand(tmp_path / "set")
     with pytest.raises(DataError, match="no such file or folder"):
         write_recipes(str(tmp_path / "nowhere"), None, tmp_path / "recipes")
 

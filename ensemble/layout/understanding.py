@@ -31,6 +31,9 @@ from ensemble.layout.validation import (
     without_test_rows,
 )
 
+# formats of tables that competitions ship beside images; of JSON only COCO is read
+OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather", ".pkl", ".xml")
+
 
 @dataclass(frozen=True)
 class Understanding:
@@ -174,12 +177,23 @@ def _no_label(placed: Placed) -> DataError | None:
     )
 
 
+def _other_tables_line(root: Path) -> str:
+    """A line about files that may hold labels, in formats that are not read; "" without any."""
+    files = sorted(path for path in root.iterdir() if path.suffix.lower() in OTHER_TABLES)
+    if not files:
+        return ""
+    return (
+        f"{files[0].name[:60]} is not read as labels: save it as a CSV with a column of file names "
+        "and one of labels"
+    )
+
+
 def _nothing(surveyed: Survey) -> DataError:
     """The error for a folder without anything to learn from."""
     lines = [
         f"{surveyed.root}: neither class folders (train/<class>/… or <class>/…), nor a table whose "
         "ids are images, nor classes in the file names",
         contents(surveyed.root),
-        passed_over_line(surveyed.scanned),
+        _other_tables_line(surveyed.root) or passed_over_line(surveyed.scanned),
     ]
     return DataError("\n".join(filter(None, lines)))
