@@ -10,6 +10,7 @@ from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.table import Column, Table
+from ensemble.layout.validation import without_unlabeled_tests
 from ensemble.numbers import is_number
 
 PLURAL = ("labels", "tags", "classes", "attributes", "attributeids", "categories", "categoryids")
@@ -40,6 +41,7 @@ def with_target(labeling: Labeling, sample: Table | None, inquiry: Inquiry) -> L
     if separator is not None and _are_labels(column, cells, separator, inquiry):
         return replace(labeling, target="labels", separator=separator.mark)
     if not inquiry.questions:
+        labeling = without_unlabeled_tests(labeling)
         _check_filled(labeling)
     return labeling
 

@@ -108,8 +108,10 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     labeling = with_target(labeling, sample, inquiry)
     splits = splits_of(labeling, split_folders)
     of_rows = None
+    has_unlabeled = not splits.split_of.keys() <= labeling.labels.keys()
+    if splits.count("test") and (has_unlabeled or not splits.count("valid")):
+        of_rows = images_of_test_rows(labeling, splits)
     if splits and not splits.count("valid"):
-        of_rows = images_of_test_rows(labeling, splits) if splits.count("test") else None
         labeling, splits = without_test_rows(labeling, splits)
     valid = None if splits else validation_folder(split_folders, labeling)
     test = test_images(surveyed, split_folders, labeling, sample, placed, valid, inquiry) or of_rows

@@ -120,6 +120,20 @@ def _words(column: Column) -> Mapping[str, str]:
     )
 
 
+def without_unlabeled_tests(labeling: Labeling) -> Labeling:
+    """The same without empty labels of images that a column says are for testing."""
+    if labeling.table is None or labeling.placement is None:
+        return labeling
+    for column in labeling.table.others(labeling.placement.column, *labeling.columns):
+        if not is_of_splits(column):
+            continue
+        words, rows = _words(column), zip(labeling.placement.images, column.cells, strict=True)
+        tests = {image for image, cell in rows if words[cell.lower()] == "test"}
+        labels = {i: label for i, label in labeling.labels.items() if label or i not in tests}
+        return replace(labeling, labels=labels)
+    return labeling
+
+
 def without_test_rows(labeling: Labeling, splits: Splits) -> tuple[Labeling, Splits]:
     """The same without the labels of test images; without splits where all are for training."""
     kept = {image: split for image, split in splits.split_of.items() if split != "test"}

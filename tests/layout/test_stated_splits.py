@@ -162,3 +162,20 @@ def test_a_validation_folder_with_another_class_is_not_used_and_said(layout, cla
     understood = understand(layout(images))
     doubt = "valid is not used for validation: its folder 'emu' is no training class"
     assert (understood.n_valid, understood.doubts[0]) == (0, doubt)
+
+
+@pytest.mark.parametrize("has_sample", [True, False])
+def test_test_rows_without_labels_are_the_test_set(has_sample, layout, loaded):
+    images = [f"images/{i}.png" for i in range(24)]
+    splits = [("train", "train", "valid", "test")[i % 4] for i in range(24)]
+    cells = ["" if split == "test" else "ab"[i % 2] for i, split in enumerate(splits)]
+    rows = [
+        f"{i},{cell},{split}" for i, (cell, split) in enumerate(zip(cells, splits, strict=True))
+    ]
+    tables = {"data.csv": ["id,label,split", *rows]}
+    if has_sample:
+        tables["sample_submission.csv"] = ["id,label", *(f"{i},a" for i in range(3, 24, 4))]
+    found = loaded(layout(images, tables))
+    assert sorted(found["test"]) == sorted(images[3::4])
+    assert found["valid"] == {f"images/{i}.png": "a" for i in range(2, 24, 4)}
+    assert len(found["train"]) == 12
