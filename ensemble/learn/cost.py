@@ -137,7 +137,9 @@ def _cost_of(job: Job, data: DataSet, store: RunStore, emit: Emit) -> Cost:
     fitting = Fitting(built, job, emit)
     dls = built.learn.dls
     sizes = _sizes(built)
-    image_seconds = _forward(built, split_loader(dls, built.images, "valid", 2 * dls.train.bs))
+    image_seconds = _forward(
+        built, split_loader(dls, built.images, "valid", dls.train.evaluation_bs)
+    )
     times = [_phase_times(fitting, phase, emit) for phase in fitting.phases]
     phases = tuple(phase_cost(phase, sizes, image_seconds) for phase in times)
     is_rate_given = isinstance(recipe.fit.lr, float)
@@ -251,7 +253,7 @@ def _augmented(built: BuiltLearner, n_copies: int) -> float:
     if n_copies == 1:
         return 0.0
     train = built.learn.dls.train
-    return _forward(built, train.new(shuffle=False, drop_last=False, bs=2 * train.bs))
+    return _forward(built, train.new(shuffle=False, drop_last=False, bs=train.evaluation_bs))
 
 
 def _forward(built: BuiltLearner, loader: PixelDL) -> float:

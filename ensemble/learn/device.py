@@ -14,6 +14,8 @@ from torch import nn
 from ensemble.errors import TrainingError
 from ensemble.memory import keep_activations
 
+CPU_PIXELS = 16 * 224**2  # of a batch in evaluation
+
 
 @cache
 def device() -> torch.device:
@@ -26,6 +28,15 @@ def device() -> torch.device:
         return torch.device("cuda", torch.cuda.current_device())
     keep_activations()
     return torch.device("cpu")
+
+
+def evaluation_batch(n_trained: int, size: int) -> int:
+    """How many images of size px pass at a time where nothing is learned: twice as many as in training.
+
+    On a CPU fewer large ones, whose maps stay in its caches: faster, in half the memory.
+    """
+    on_cpu = device().type == "cpu"
+    return max(1, min(2 * n_trained, CPU_PIXELS // size**2)) if on_cpu else 2 * n_trained
 
 
 def visible_gpus() -> list[str]:

@@ -141,7 +141,7 @@ def _cached_features(
 ) -> tuple[Tensor, Tensor] | None:
     """Features (augmentations, images, width) of train and valid; None where not even one augmentation fits."""
     train, images = built.learn.dls.train, built.images
-    batch_size = 2 * train.bs
+    batch_size = train.evaluation_bs
     plain_valid = split_loader(built.learn.dls, images, "valid", batch_size)
     valid = _features(network.body, plain_valid, built)
     n_bytes = len(images.learned) * valid.shape[1] * valid.element_size()
@@ -172,7 +172,7 @@ def _head_learner(head: nn.Module, features: tuple[Tensor, Tensor], built: Built
     options["labels"] = train.labels
     dls = DataLoaders(
         FeatureDL(features[0], train_targets, **options),
-        FeatureDL(features[1], valid_targets, bs=whole.dls.valid.bs),
+        FeatureDL(features[1], valid_targets, bs=2 * batch_size),
         device=device,
     )
     penalties = [callback for callback in whole.cbs if isinstance(callback, Penalize)]

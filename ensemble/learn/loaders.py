@@ -15,7 +15,7 @@ from torch import Tensor
 from ensemble.dataset.geometry import RandomCrop
 from ensemble.learn.augment import batch_transforms
 from ensemble.learn.catalog import Catalog
-from ensemble.learn.device import device, seed_everything
+from ensemble.learn.device import device, evaluation_batch, seed_everything
 from ensemble.learn.pixel_loader import PixelDL
 from ensemble.learn.stored_image import StoredImage, ToSize
 from ensemble.recipe import Augment
@@ -50,7 +50,10 @@ def loaders(
         batch_tfms=[*batch_transforms(augment), to_normal],
     )
     items = np.concatenate([train, valid]).tolist()
-    sizes = {"bs": min(batch_size, len(train)), "val_bs": 2 * batch_size}
+    sizes = {
+        "bs": min(batch_size, len(train)),
+        "val_bs": evaluation_batch(batch_size, images.store.geometry.size),
+    }
     dls = block.dataloaders(items, device=device(), **sizes)
     dls.train.crop = RandomCrop(augment.crop) if augment.crop else None
     dls.train.augments_per_image = not augment.randaug

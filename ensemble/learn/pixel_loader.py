@@ -16,6 +16,7 @@ from fastcore.basics import chunked
 
 from ensemble.dataset.geometry import RandomCrop
 from ensemble.dataset.pixel_store import Streamed
+from ensemble.learn.device import evaluation_batch
 from ensemble.learn.sampling import balanced_order
 from ensemble.learn.stored_image import StoredImage, to_device
 from ensemble.targets import Array
@@ -84,6 +85,11 @@ class PixelDL(TfmdDL):
     def stored_image(self) -> StoredImage:
         """The transform that reads the pixels."""
         return next(tfm for tfm in self.dataset.tls[0].tfms.fs if isinstance(tfm, StoredImage))
+
+    @property
+    def evaluation_bs(self) -> int:
+        """The images at a time of a loader with these images that nothing learns from."""
+        return evaluation_batch(self.bs, self.stored_image.images.store.geometry.size)
 
     @property
     def decodes_every_epoch(self) -> bool:

@@ -247,7 +247,7 @@ def _of_rows(built: BuiltLearner, recipe: Recipe, rows: np.ndarray, watch: Progr
         outputs = built.images.outputs
         return probabilities(network, loader, recipe.views, built.precision, watch, outputs)
 
-    return at_a_size_that_fits(predict, 2 * dls.train.bs)[0]
+    return at_a_size_that_fits(predict, dls.train.evaluation_bs)[0]
 
 
 def _targets(test: Images, images: Catalog) -> np.ndarray | None:
