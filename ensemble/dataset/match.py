@@ -78,6 +78,16 @@ class Names:
                 return Match(tuple(loose), rule)
         return match
 
+    def problem_of(self, ids: Sequence[str], what: str) -> str:
+        """The first id that means no name, or several, and which: what they are names of."""
+        for image_id, positions in zip(ids, self.match(ids).positions, strict=True):
+            if not positions:
+                return f"{image_id[:60]!r}, which no {what} has"
+            if len(positions) > 1:
+                several = " and ".join(repr(self.names[i][:60]) for i in positions[:2])
+                return f"{image_id[:60]!r}, which fits {len(positions)} {what}s: {several}"
+        return f"{ids[0][:60]!r}"
+
     def _by_form(self, form: Callable[[str], str]) -> Index:
         """The positions of the names by a looser form of their text, computed once."""
         if form not in self._forms:

@@ -130,9 +130,10 @@ def _check_no_target_elsewhere(surveyed: Survey, placed: Placed, sample: Table |
         if ids and ids[0].counts.keys() <= sample.columns[0].counts.keys():
             continue  # a solution
         if ids and labels and 1 < len(labels[0].counts) < len(table):
+            problem = surveyed.folders["."].names.problem_of(ids[0].cells, "image")
             raise DataError(
                 f"{table.file}: the sample submission asks for {labels[0].name}, but its rows are "
-                f"not images: {ids[0].name} {ids[0].cells[0][:60]!r} is none, or several\n"
+                f"not images: {ids[0].name} {problem}\n"
                 "add a table with a row for each image: its file name and its label"
             )
 

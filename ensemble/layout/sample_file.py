@@ -69,12 +69,11 @@ def unfit_sample(
         return _without_test(sample, labeling, tables)
     plain = (f"--sample {NO_SAMPLE}", f"a CSV of id,label for all {test.n_images:,} test images")
     if sample is not None:
-        ids = sample.columns[0].cells
-        matched = zip(ids, test.folder.names.match(ids).positions, strict=True)
-        wrong = next((cell for cell, positions in matched if len(positions) != 1), ids[0])
+        names = test.folder.names
         text = (
-            f"{sample.file} asks for ids such as {wrong[:60]!r}, which no test image has; they are "
-            f"called such as {test.folder.names.names[0][:60]!r}: correct the file, or go without it"
+            f"{sample.file} asks for ids such as "
+            f"{names.problem_of(sample.columns[0].cells, 'test image')}; they are called such as "
+            f"{names.names[0][:60]!r}: correct the file, or go without it"
         )
         return Question(text, (plain,))
     for table in tables:

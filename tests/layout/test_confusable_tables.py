@@ -244,3 +244,15 @@ def test_class_folders_and_a_table_that_disagree_are_a_question(n_wrong, layout,
     }
     asked = ["--label label", "--label folders"] if n_wrong else []
     assert choices(understand(layout([*images, *TEST], tables))) == asked
+
+
+def test_an_id_that_fits_two_images_is_told_with_both(layout):
+    twins = ["train/3.jpg", "test/14.jpg"]
+    tables = {
+        "train.csv": rows("id,label", "ab"),
+        "sample_submission.csv": sample("id,label", "a"),
+    }
+    in_test = understand(layout([*TRAIN, *TEST, twins[1]], tables)).questions[0].text
+    assert "such as '14', which fits 2 test images: '14.jpg' and '14.png'" in in_test
+    with pytest.raises(DataError, match="id '3', which fits 2 images: 'train/3.jpg' and"):
+        understand(layout(twins, tables))
