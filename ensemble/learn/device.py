@@ -14,7 +14,7 @@ from torch import nn
 from ensemble.errors import TrainingError
 from ensemble.memory import keep_activations
 
-CPU_PIXELS = 16 * 224**2  # of a batch in evaluation
+CPU_PIXELS = 8 * 224**2  # of a batch in evaluation
 
 
 @cache
