@@ -60,7 +60,10 @@ def choices_of(
         if answer == POSITIVE:
             choices += _of_probability(classes, positive)
         elif answer == CLASS_INDEX:
-            meaning = f"its position among the sorted names, {positions(classes)}"
+            meaning = (
+                f"its position among the sorted names, {positions(classes)}"
+                " (other numbers: name the classes by them)"
+            )
             choices.append(Choice(f"--answer {answer}", meaning))
         elif answer == TOP_K:
             meaning = "the most probable classes, best first"
