@@ -14,6 +14,7 @@ KINDS = {float: "NUMBER", int: "N", str: "NAME"}
 INTRO = """# Commands
 
 Generated from the commands' own help by `python docs/make_commands.py`; `ens COMMAND --help` shows the same.
+`ens --version` shows the version.
 
 Commands that list something take `--json`: they print one JSON value on stdout and nothing else.
 Exit status: 0 success; 1 an error that you can fix, explained in at most three lines; 2 wrong usage;

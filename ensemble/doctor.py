@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble import __version__
 from ensemble.dataset.known_sets import list_sets
 from ensemble.hardware import (
     cached_weights,
@@ -58,6 +59,7 @@ class Finding:
 def examine(runs: Path | None = None) -> list[Finding]:
     """Every check in the order to read them. Changes nothing; torch is loaded last."""
     checks: list[Callable[[], Finding]] = [
+        lambda: Finding("ens", "good", __version__),
         _python,
         _versions,
         _memory,

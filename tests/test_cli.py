@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from ensemble import __version__
 from ensemble.cli import app, main
 from ensemble.runs import publish
 
@@ -91,6 +92,12 @@ def test_help_names_every_command(ens):
     assert shown.code == 0
     for name in COMMANDS:
         assert name in shown.out
+
+
+def test_the_version_is_told_and_help_names_the_option(ens):
+    shown = ens("--version")
+    assert (shown.code, shown.out, shown.err) == (0, f"ens-images {__version__}\n", "")
+    assert "--version" in ens("--help").out
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import ensemble
 from ensemble import doctor
 from ensemble.cli import main
 
@@ -103,8 +104,10 @@ def test_the_command_shows_a_line_each_and_json_alone(monkeypatch, capsys):
             main()
         assert not ended.value.code
         shown[len(arguments)] = capsys.readouterr().out
-    assert re.search(r"^(ok|note)\s+Python", shown[0], re.MULTILINE)
+    first, second, *_ = shown[0].splitlines()
+    assert first.split() == ["ok", "ens", ensemble.__version__]
+    assert re.match(r"(ok|note)\s+Python", second)
     assert "next:  ens quickstart" in shown[0]
     findings = json.loads(shown[1])
     assert all(finding.keys() == {"name", "state", "said", "fix"} for finding in findings)
-    assert {finding["name"] for finding in findings} >= {"Python", "disk", "GPU", "Kaggle"}
+    assert {finding["name"] for finding in findings} >= {"ens", "Python", "disk", "GPU", "Kaggle"}

@@ -1,10 +1,11 @@
 """The commands: parse, call one function, show. Each command imports what it needs."""
 
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+from ensemble import __version__
 from ensemble.cli import blending, comparing, competition, data, delivery, report, training
 from ensemble.cli.streams import any_output
 from ensemble.errors import EnsembleError, Stopped
@@ -15,7 +16,6 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Train image classifiers from YAML recipes, blend them, write a checked submission.",
 )
 COMMANDS: dict[str, Callable[..., None]] = {
     "quickstart": training.quickstart,
@@ -39,6 +39,26 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "report": report.report,
     "doctor": report.doctor,
 }
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        from ensemble import display
+
+        display.say(f"ens-images {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _ens(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="show ens's version"),
+    ] = False,
+) -> None:
+    """Train image classifiers from YAML recipes, blend them, write a checked submission."""
+
+
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
 
