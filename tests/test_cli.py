@@ -431,6 +431,22 @@ def test_a_problem_the_user_can_mend_is_told_in_three_lines_on_stderr(case, ens,
         assert text in shown.err
 
 
+@pytest.mark.parametrize(
+    ("metric", "problem"),
+    [("foo", "'foo' is not a metric: did you mean f1?"), ("f1", "f1 needs two classes")],
+)
+def test_a_metric_that_the_classes_do_not_have_is_refused_with_its_key(
+    metric, problem, ens, tmp_path
+):
+    recipe = "data: {{source: digits{}}}\nmodel: {{arch: resnet18, pretrained: false}}\n"
+    (tmp_path / "plain.yaml").write_text(recipe.format(""))
+    (tmp_path / "own.yaml").write_text(recipe.format(f", metric: {metric}"))
+    for arguments in (["plain.yaml", "--set", f"data.metric={metric}"], ["own.yaml"]):
+        shown = ens("train", *arguments)
+        assert (shown.code, shown.out) == (1, "")
+        assert f"error: data.metric: {problem}" in shown.err
+
+
 def test_an_error_leaves_nothing_on_stdout_for_those_who_read_json(ens, flowers):
     shown = ens("blend", "--min-acc", "0.99", "--json")
     assert (shown.code, shown.out) == (1, "")

@@ -26,7 +26,7 @@ from ensemble.dataset.truth import (
     renamed,
     target_array,
 )
-from ensemble.errors import DataError, RecipeError
+from ensemble.errors import DataError, MetricError, RecipeError
 from ensemble.metrics import metric_named, positive_class
 from ensemble.paths import find
 from ensemble.recipe import Data
@@ -131,8 +131,7 @@ def load(data: Data, fold: int = 0) -> DataSet:
     train, notes = corrections.apply(splits.train), (*notes, *lines)
     if lines:
         check_some_left(train, classes)
-    if data.metric is not None:
-        metric_named(data.metric, classes, data.positive, data.target)
+    _check_metric(data, classes)
     tables = {"train": train, "valid": splits.valid, "test": splits.test}
     uncorrected = (splits.train, splits.valid, splits.test)  # a list may leave out validated rows
     hashes = _hashes([images for images in uncorrected if images])
@@ -155,6 +154,16 @@ def load(data: Data, fold: int = 0) -> DataSet:
         separator=splits.separator,
         corrections=corrections,
     )
+
+
+def _check_metric(data: Data, classes: tuple[str, ...]) -> None:
+    """Raises MetricError where these classes do not have the metric."""
+    if data.metric is None:
+        return
+    try:
+        metric_named(data.metric, classes, data.positive, data.target)
+    except MetricError as error:
+        raise MetricError(f"data.metric: {error}") from None
 
 
 def _passed_over(data: Data, root: Path) -> str:
