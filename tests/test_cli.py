@@ -140,8 +140,9 @@ def test_runs_can_be_narrowed_by_patterns(ens, flowers):
 def test_a_pattern_that_nothing_matches_and_an_empty_folder_are_told(ens, flowers, tmp_path):
     shown = ens("runs", "zzz*")
     assert shown.code == 0
-    assert "no finished run in runs matches zzz*" in shown.out
-    assert shown.next
+    assert "no finished run in runs matches zzz*\n" in shown.out
+    assert "finished there: 4, of the recipes digits_x, flowers_r, flowers_v\n" in shown.out
+    assert shown.next == ["ens runs"]
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "nowhere"):
         shown = ens("runs", "--runs", folder)

@@ -61,6 +61,7 @@ SubmissionName = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="replace a submission of the same name")]
 
+N_RECIPES = 8  # that a message lists
 _SKIP = "`ens train RECIPE --force` trains it again; --skip-damaged blends without damaged runs"
 
 
@@ -99,7 +100,21 @@ def list_runs(
         display.next_commands(f"ens blend{same(runs)}")
     else:
         display.say(f"no finished run in {store.root}{_matching(patterns or ())}")
+        _show_what_there_is(store.finished() if patterns else [], runs)
+
+
+def _show_what_there_is(others: "list[Run]", runs: Path | None) -> None:
+    """Below no matching run: the recipes of the others, and the next commands."""
+    from ensemble import display
+
+    if not others:
         display.next_commands("ens quickstart", "ens train recipes/digits_resnet.yaml")
+        return
+    recipes = sorted({run.recipe for run in others})
+    more = ", …" if len(recipes) > N_RECIPES else ""
+    listed = ", ".join(recipes[:N_RECIPES]) + more
+    display.say(f"finished there: {len(others)}, of the recipes {listed}")
+    display.next_commands(f"ens runs{same(runs)}")
 
 
 def _run_json(run: "Run", per_class: bool) -> dict[str, Any]:
