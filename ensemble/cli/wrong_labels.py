@@ -5,6 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble.errors import RunError
+
 if TYPE_CHECKING:
     from ensemble.predictions import Predictions
     from ensemble.runs import Run, RunStore
@@ -51,13 +53,19 @@ def rank_labels(
 def _predictions_of(
     name: str, submissions: Path, store: "RunStore"
 ) -> "tuple[list[Run], Predictions]":
-    """The members and the validation probabilities of a submission's blend, or of a run."""
+    """The members and the validation probabilities of a submission's blend, or of a run.
+
+    Raises EnsembleError.
+    """
     from ensemble.submission.manifest import members_of, read_manifest
-    from ensemble.submission.stored_blends import named_manifest
+    from ensemble.submission.stored_blends import contents_of, named_manifest
 
     is_path = name.endswith((".json", ".csv"))
     if not is_path and not (submissions / f"{name}.json").is_file():
-        run = store.get(name)
+        try:
+            run = store.get(name)
+        except RunError as error:
+            raise RunError(f"{error}\nno blend has this name: {contents_of(submissions)}") from None
         return [run], run.valid().canonical()
     path = named_manifest(name, submissions)
     manifest = read_manifest(path)

@@ -30,9 +30,11 @@ def named_manifest(name: Path | str, folder: Path = Path("submissions")) -> Path
     if str(name).endswith((".json", ".csv")):
         path = Path(name).with_suffix(".json")
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
-        names = sorted(stored.stem for stored in folder.glob("*.json"))
-        contents = ", ".join(names[:8]) or "no manifest"
-        raise SubmissionError(
-            f"{path}: no such manifest\n{folder} holds {contents}; `ens blend` writes one"
-        )
+        raise SubmissionError(f"{path}: no such manifest\n{contents_of(folder)}")
     return path
+
+
+def contents_of(folder: Path) -> str:
+    """The blends that a folder of submissions holds, in words."""
+    names = sorted(stored.stem for stored in folder.glob("*.json"))
+    return f"{folder} holds {', '.join(names[:8]) or 'no manifest'}; `ens blend` writes one"

@@ -130,7 +130,13 @@ def test_the_command_takes_a_recipe_or_a_blend(ens, arguments):
     assert "name a recipe, or a blend or run with --labels" in " ".join(err.split())
 
 
-def test_an_unknown_name_is_an_error_with_the_next_step(ens):
-    code, _, err = ens("inspect", "--labels", "nobody")
-    assert code == 1
-    assert "'nobody' is not a finished run" in err
+def test_an_unknown_name_is_an_error_that_names_the_runs_and_blends(ens, tmp_path, fake_run):
+    for name in ("a-1-s0", "b-1-s0"):
+        fake_run(tmp_path / "runs", name)
+    assert "submissions holds no manifest" in ens("inspect", "--labels", "nobody")[2]
+    for name in ("mine", "other"):
+        assert ens("blend", "--name", name)[0] == 0
+    code, _, err = ens("inspect", "--labels", "mien")
+    assert (code, err.count("\n")) == (1, 3)
+    assert "'mien' is not a finished run in runs\n`ens runs` lists" in err
+    assert "no blend has this name: submissions holds mine, other" in err
