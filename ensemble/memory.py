@@ -1,4 +1,4 @@
-"""Keep freed memory in the process; by default glibc returns it to the kernel."""
+"""Keep freed memory in the process between steps, and return it now and then."""
 
 import ctypes
 import sys
@@ -14,6 +14,16 @@ def keep_activations() -> None:
     """
     _mallopt(_MMAP_MAX, 0)
     _mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def return_free_memory() -> None:
+    """Return the memory between living tensors to the kernel, which a heap full of holes never does.
+
+    A small network trained on a CPU for 16 epochs of 351 steps held 21 GB; 0.25 of them were in use.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _mallopt(option: int, value: int) -> None:

@@ -149,17 +149,19 @@ def blend(
     """Blend finished runs, score the blend honestly, and write a checked submission."""
     from ensemble.blending import Options
     from ensemble.runs import RunStore
-    from ensemble.submission import write_submission
+    from ensemble.submission import keep_blend, write_submission
 
     options = Options(
         min_acc, per_arch, max_members, weights, metric, average, calibrate, min_score, decision
     )
     candidates = _candidates(RunStore(runs), patterns or [], skip_damaged)
     blended = _blended(candidates, options, data, positive)
-    submission = None
-    if blended.predictions is not None:
-        command = ["ens", *sys.argv[1:]]
-        submission = write_submission(blended, out, name, force, command, sample, answer, positive)
+    command = ["ens", *sys.argv[1:]]
+    if blended.predictions is None:
+        kept = keep_blend(blended, out, name, force, command, positive)
+        _show_kept(blended, kept, json, runs, out)
+        return
+    submission = write_submission(blended, out, name, force, command, sample, answer, positive)
     _show(blended, submission, json, runs, out)
 
 
@@ -174,8 +176,33 @@ def _blended(
         raise DamagedError(f"{error}\n{_SKIP}") from None
 
 
+def _show_kept(blended: "Blend", kept: Path, json: bool, runs: Path | None, out: Path) -> None:
+    """The blend without test images and its manifest, as text with the next commands, or as JSON."""
+    from ensemble import display
+    from ensemble.display import blends
+
+    if json:
+        display.show_json(blends.blend_json(blended, None, kept))
+        return
+    blends.show_blend(blended)
+    display.say(
+        f"{kept} keeps the blend for new images; no submission, because the runs have no test set: "
+        "for one, set data.test in the recipes"
+    )
+    folder = _submissions(out)
+    display.next_commands(
+        f"ens predict IMAGES --blend {shlex.quote(kept.stem)}{folder}{same(runs)}",
+        f"ens report{folder}{same(runs)}",
+        *_favored(blended),
+    )
+
+
+def _submissions(out: Path) -> str:
+    return "" if out == Path("submissions") else f" --submissions {shlex.quote(str(out))}"
+
+
 def _show(
-    blended: "Blend", submission: "Submission | None", json: bool, runs: Path | None, out: Path
+    blended: "Blend", submission: "Submission", json: bool, runs: Path | None, out: Path
 ) -> None:
     """The blend and its submission, as text with the next commands, or as JSON."""
     from ensemble import display
@@ -185,19 +212,12 @@ def _show(
         display.show_json(blends.blend_json(blended, submission))
         return
     blends.show_blend(blended)
-    if submission is None:
-        display.say(
-            "no submission, because the runs have no test set: set data.test in the recipes"
-        )
-        display.next_commands(f"ens report{same(runs)}", *_favored(blended))
-        return
     blends.show_submission(submission)
     if blended.test is not None:
         display.say(blends.sentence(blended.test, "test images"))
-    folder = "" if out == Path("submissions") else f" --submissions {shlex.quote(str(out))}"
     display.next_commands(
         f"ens verify {shlex.quote(str(submission.path))}{same(runs)}",
-        f"ens report{folder}{same(runs)}",
+        f"ens report{_submissions(out)}{same(runs)}",
         *_favored(blended),
     )
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ensemble.blending import Blend, Member
@@ -283,13 +284,16 @@ def sentence(scores: TestScores, noun: str) -> str:
     )
 
 
-def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
-    """The blend as `--json` prints it.
+def blend_json(
+    blend: Blend, submission: Submission | None, kept: Path | None = None
+) -> dict[str, Any]:
+    """The blend as `--json` prints it; kept is the manifest of a blend without a submission.
 
     score is the cross-fitted value of the metric with its interval, whose ends are null where the
     rows are too few.
     """
     cross_fitted = blend.valid.as_dict()
+    manifest = submission.manifest if submission else kept
     return {
         "data": blend.group.name,
         "members": [
@@ -322,6 +326,7 @@ def blend_json(blend: Blend, submission: Submission | None) -> dict[str, Any]:
         "calibration": asdict(blend.calibrated) if blend.calibrated else None,
         "test": blend.test.as_dict() if blend.test else None,
         "submission": str(submission.path) if submission else None,
+        "manifest": str(manifest) if manifest else None,
         "answer": submission.shape.answer if submission else None,
         "rows": list(submission.examples) if submission else [],
         "notes": list(submission.notes) if submission else [],

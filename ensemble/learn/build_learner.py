@@ -226,6 +226,7 @@ def _learner(
         train_bn=False,  # else fastai keeps training the batch norms of a frozen body
         cbs=[
             callbacks.ChannelsLast(),
+            callbacks.ReturnMemory(),
             LossOnDevice(),
             *_penalties(fit, network),
             *_mixing(recipe),

@@ -11,6 +11,7 @@ from torch import Tensor, nn, tensor
 from torch.distributions import Beta
 
 from ensemble.learn.device import seed_everything
+from ensemble.memory import return_free_memory
 
 LossTerm = tuple[nn.Module, float, float]  # a module, the price of its weights in L1 and in L2
 
@@ -129,6 +130,14 @@ class Watch(Callback):
     def after_epoch(self) -> None:  # noqa: D102
         if self.has_trained:  # else an epoch that resuming skipped
             self.on_epoch(time.perf_counter() - self.started)
+
+
+class ReturnMemory(Callback):
+    """Returns free memory every 100 steps on a CPU, whose heap would grow for as long as it trains."""
+
+    def after_batch(self) -> None:  # noqa: D102
+        if self.training and self.dls.device.type == "cpu" and self.train_iter % 100 == 0:
+            return_free_memory()
 
 
 class ChannelsLast(Callback):

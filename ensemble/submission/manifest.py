@@ -1,4 +1,4 @@
-"""The manifest beside a submission: which runs it was made of, how, and how good the blend is."""
+"""The manifest of a blend, beside its CSV if it has one: which runs it was made of, how, and how good the blend is."""
 
 import json
 import math
@@ -32,7 +32,7 @@ NETWORK, REFIT_NETWORK = "model.safetensors", "refit.safetensors"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a CSV is derived from.
+    """What a CSV is derived from, or new images are predicted from: csv_sha256 is "" without a CSV.
 
     hashes are the SHA-256 of each member's files, by run id and file name (with folds: folder and
     file name); content is the whole JSON object; meaning is None where it was not stored yet.
@@ -50,7 +50,9 @@ class Manifest:
 
     @property
     def prediction_files(self) -> tuple[str, ...]:
-        """The files of each member that the CSV is derived from."""
+        """The files of each member that the CSV is derived from, or without a CSV the weights."""
+        if not self.csv_sha256:
+            return PREDICTIONS[:1]
         return (*PREDICTIONS, REFIT_PREDICTIONS) if self.mixture.of_refits else PREDICTIONS
 
     @property

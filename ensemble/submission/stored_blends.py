@@ -10,8 +10,9 @@ from ensemble.submission.manifest import read_options
 
 
 def newest_blends(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]]:
-    """By fingerprint of the validation rows the newest submission's CSV name, its blend's options
-    and its run ids.
+    """By fingerprint of the validation rows the newest blend's file, its options and its run ids.
+
+    The file is its CSV, or without one its manifest.
 
     Files that are not manifests are skipped.
     """
@@ -20,7 +21,8 @@ def newest_blends(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]
     for path in sorted(files, key=lambda path: (path.stat().st_mtime, path.name)):
         with suppress(OSError, SubmissionError):
             valid_fingerprint, options, run_ids = read_options(path)
-            blends[valid_fingerprint] = (path.with_suffix(".csv").name, options, run_ids)
+            csv = path.with_suffix(".csv")
+            blends[valid_fingerprint] = ((csv if csv.exists() else path).name, options, run_ids)
     return blends
 
 

@@ -83,7 +83,7 @@ def write_submission(
     text = _text_of(shape, answered, rows)
     digest = hashlib.sha256(text.encode()).hexdigest()
     stem = name or f"{blend.group.name}-{digest[:8]}"
-    _check_name(stem)
+    check_name(stem)
     path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
     _check_replaceable(path, manifest, text, sample, force)
     warnings = _warnings(blend, folder, text, shape.answer, sample)
@@ -131,7 +131,7 @@ def _without_labels(path: Path, shape: Shape) -> tuple[str, ...]:
     return (f"{n_rows:,} of {len(shape.ids):,} images are given no label: {written}",)
 
 
-def _check_name(stem: str) -> None:
+def check_name(stem: str) -> None:
     """Refuse a --name that is not a file name or belongs to another file.
 
     Raises SubmissionError.

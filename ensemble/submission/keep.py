@@ -1,0 +1,56 @@
+"""A blend without test images: its manifest alone, from which new images are predicted."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from ensemble.blending import Blend
+from ensemble.errors import SubmissionError
+from ensemble.files import write_text
+from ensemble.submission.manifest import manifest_content
+from ensemble.submission.sample import meaning_of
+from ensemble.submission.write import check_name
+
+COMPARED = ("members", "options", "decision", "calibration", "refits")
+
+
+def keep_blend(
+    blend: Blend,
+    folder: Path,
+    name: str | None = None,
+    force: bool = False,
+    command: Sequence[str] = (),
+    positive: str | None = None,
+) -> Path:
+    """Write the manifest of a blend whose runs have no test set; returns its path.
+
+    Raises SubmissionError.
+    """
+    runs = [member.run for member in blend.members]
+    meaning = meaning_of(runs, None, positive, blend.options.metric)
+    content = manifest_content(blend, None, "", (), command, meaning, ())
+    compared = _compared(content)
+    stem = name or f"{blend.group.name}-{hashlib.sha256(compared.encode()).hexdigest()[:8]}"
+    check_name(stem)
+    path = folder / f"{stem}.json"
+    if path.with_suffix(".csv").exists() or not (force or _is_replaceable(path, compared)):
+        raise SubmissionError(f"{folder / stem}: holds another blend\nchoose another --name")
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False))
+    return path
+
+
+def _compared(content: object) -> str:
+    """What decides whether two manifests are the same blend."""
+    keys = content if isinstance(content, dict) else {}
+    return json.dumps({key: keys.get(key) for key in COMPARED}, sort_keys=True)
+
+
+def _is_replaceable(path: Path, compared: str) -> bool:
+    """Whether nothing is lost: no file, or one of the same blend."""
+    try:
+        return _compared(json.loads(path.read_text(encoding="utf-8"))) == compared
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        return False
