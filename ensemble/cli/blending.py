@@ -187,7 +187,7 @@ def _show_kept(blended: "Blend", kept: Path, json: bool, runs: Path | None, out:
     blends.show_blend(blended)
     display.say(
         f"{kept} keeps the blend for new images; no submission, because the runs have no test set: "
-        "for one, set data.test in the recipes"
+        "set data.test in the recipes"
     )
     folder = _submissions(out)
     display.next_commands(
