@@ -332,15 +332,18 @@ def test_the_same_blend_again_is_the_same_file_and_another_one_needs_force(ens, 
     assert (tmp_path / "submissions" / "mine.csv").read_bytes() != before
 
 
-def test_without_a_test_set_blend_still_scores_and_says_why_there_is_no_csv(ens, run_on, tmp_path):
+def test_without_a_test_set_blend_is_scored_and_kept_and_says_why_there_is_no_csv(
+    ens, run_on, tmp_path
+):
     run_on("flowers", "a-1-s0", n_test=0)
     shown = ens("blend")
     assert (shown.code, shown.err) == (0, "")
     assert "cross-fitted on 200 validation rows" in shown.out
     assert "because the runs have no test set: set data.test" in shown.out
-    assert shown.next == ["ens report"]
-    assert not (tmp_path / "submissions").exists()
-    assert json.loads(ens("blend", "--json").out)["submission"] is None
+    (kept,) = (tmp_path / "submissions").iterdir()
+    assert shown.next == [f"ens predict IMAGES --blend {kept.stem}", "ens report"]
+    value = json.loads(ens("blend", "--json").out)
+    assert (value["submission"], value["manifest"]) == (None, f"submissions/{kept.name}")
 
 
 def damage_valid():
