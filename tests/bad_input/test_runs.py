@@ -386,7 +386,7 @@ COMMANDS = {
         "data get flowers102 --from submissions/s.csv",
         ["s.csv: one file", "needs 3"],
     ),
-    "no folder to begin with": ("init none", ["none does not exist", "looked at"]),
+    "no folder to begin with": ("init none", ["none: no such file or folder", "looked at"]),
     "a file to begin with": ("init submissions/s.csv", ["s.csv: not a folder and not an archive"]),
     "a folder without images": ("init submissions", ["neither class folders"]),
 }

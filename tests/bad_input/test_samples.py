@@ -270,11 +270,6 @@ ANSWERS = {
     "positions under names": ("a", "--answer class_index", "class names, such as 'a'"),
     "a probability under names": ("b", "--answer positive_probability", "class names, such as 'b'"),
     "a probability of no class": ("0", "--answer positive_probability", "which is not set"),
-    "a probability of another class": (
-        "0",
-        "--answer positive_probability --positive c",
-        "which is 'c', which is no class",
-    ),
     "positions that number the positive class 0": (
         "0",
         "--answer class_index --positive a",
@@ -289,6 +284,13 @@ def test_an_answer_that_the_sample_cannot_have(case, refused, write, runs_for):
     write("s.csv", sample("id,label", cell))
     runs_for("s.csv")
     refused(f"blend {options}", "s.csv", expected)
+
+
+def test_a_probability_of_another_class(refused, write, runs_for):
+    write("s.csv", sample("id,label", "0"))
+    runs_for("s.csv")
+    options = "--answer positive_probability --positive c"
+    refused(f"blend {options}", "--positive is 'c', which is not a class", "classes: 'a', 'b'")
 
 
 def test_a_stored_answer_that_does_not_exist(refused, write, runs_for):
