@@ -12,8 +12,8 @@ def keep_activations() -> None:
 
     At 224 px a training step is 1.6 times faster, a forward pass 2.2 times.
     """
-    _mallopt(_MMAP_MAX, 0)
-    _mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+    _glibc("mallopt", _MMAP_MAX, 0)
+    _glibc("mallopt", _TRIM_THRESHOLD, 2**31 - 1)
 
 
 def return_free_memory() -> None:
@@ -21,12 +21,11 @@ def return_free_memory() -> None:
 
     A small network trained on a CPU for 16 epochs of 351 steps held 21 GB; 0.25 of them were in use.
     """
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
+    _glibc("malloc_trim", 0)
 
 
-def _mallopt(option: int, value: int) -> None:
+def _glibc(function: str, *arguments: int) -> None:
+    """Call a function of glibc, where the process has one."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
-            ctypes.CDLL("libc.so.6").mallopt(option, value)
+            getattr(ctypes.CDLL("libc.so.6"), function)(*arguments)

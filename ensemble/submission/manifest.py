@@ -1,4 +1,4 @@
-"""The manifest of a blend, beside its CSV if it has one: which runs it was made of, how, and how good the blend is."""
+"""The manifest of a blend, beside its CSV if it has one: its runs, how they are mixed, how good it is."""
 
 import json
 import math
