@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 TIE = 1e-12  # sums that differ by less are a tie
+_MANY_CLASSES = 32  # from which whole rows are compared faster than columns, where they lie together
 FLOOR = 1e-15  # a true class of probability 0 would make log loss infinite
 
 
@@ -19,6 +20,8 @@ def predicted(probs: Array, tie: float = TIE) -> Array:
     """
     n_classes = probs.shape[-1]
     bar = probs.max(-1) - tie
+    if n_classes >= _MANY_CLASSES and probs.strides[-1] == probs.itemsize:
+        return np.asarray(np.argmax(probs >= bar[..., None], axis=-1))
     is_lower = np.ones(bar.shape, bool)  # all classes so far
     n_lower = np.zeros(bar.shape, np.int8 if n_classes < 128 else np.int64)
     for column in range(n_classes - 1):

@@ -48,6 +48,13 @@ def test_a_tie_goes_to_the_first_class():
     assert hits(probs, np.array([0, 2])).tolist() == [1, 0]
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(2, 80), st.integers(1, 9))
+def test_the_predicted_class_does_not_depend_on_the_order_in_memory(seed, n_classes, n_levels):
+    probs = np.random.default_rng(seed).integers(0, n_levels, (20, n_classes)) / n_levels
+    assert predicted(probs).tolist() == predicted(np.asfortranarray(probs)).tolist()
+    assert predicted(probs).tolist() == probs.argmax(1).tolist()
+
+
 def test_a_truth_of_probability_zero_costs_much_but_not_everything():
     values = losses(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 0]))
     assert values[0] == pytest.approx(-np.log(1e-15))
