@@ -10,6 +10,7 @@ from ensemble.layout.placement import Placement
 from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import is_of_splits
 from ensemble.numbers import is_number
+from ensemble.submission.class_names import matched_columns
 
 FEW = 0.5  # a label column has fewer different cells than this share of the rows
 Placed = dict[str, tuple[Table, Placement]]  # by file: the tables about images
@@ -35,17 +36,25 @@ def _one_hot_columns(table: Table, placement: Placement, sample: Table | None) -
     """The columns that say 0 or 1 for each class: the sample's, else all where each row has one 1."""
     binary = [column for column in table.others(placement.column) if column.is_one is not None]
     if sample is not None:
-        of_sample = [
-            column
-            for column in binary
-            if any(same_name(column.name, name) for name in sample.header[1:])
-        ]
-        return tuple(column.name for column in of_sample) if len(of_sample) > 1 else ()
+        return _asked_for(sample.header[1:], [column.name for column in binary])
     if len(binary) < 2 or any(is_usual_label(name) for name in table.header):
         return ()
     sums = map(sum, zip(*[column.is_one or () for column in binary], strict=True))
     are_classes = sum(len(column.counts) > 1 for column in binary) > 1 and set(sums) == {1}
     return tuple(column.name for column in binary) if are_classes else ()
+
+
+def _asked_for(columns: Sequence[str], names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the names that a sample's columns are, perhaps with a text around all; () for one."""
+    same = tuple(name for name in names if any(same_name(name, column) for column in columns))
+    if len(same) > 1:
+        return same
+    alike = [name for name in names if any(_one_in_other(name, column) for column in columns)]
+    return tuple(alike) if len(alike) > 1 and matched_columns(columns, alike) else ()
+
+
+def _one_in_other(a: str, b: str) -> bool:
+    return a.casefold() in b.casefold() or b.casefold() in a.casefold()
 
 
 def _may_label(column: Column, table: Table, placement: Placement) -> bool:
@@ -87,9 +96,9 @@ def is_asked_for(labeling: Labeling, sample: Table | None) -> bool:
         return False
     columns = sample.header[1:]
     if labeling.source == "columns":
-        return same_texts(labeling.columns, columns)
+        return are_columns_of(labeling.columns, columns)
     if len(columns) > 1:
-        return same_texts(labeling.classes, columns)
+        return are_columns_of(labeling.classes, columns)
     name, of_sample = letters(labeling.columns[0]), letters(columns[0])
     shorter, longer = sorted((name, of_sample), key=len)
     return name == of_sample or (len(shorter) > 3 and longer.startswith(shorter))
@@ -112,6 +121,11 @@ def same_texts(a: Sequence[str], b: Sequence[str]) -> bool:
     return {same_form(text).strip().casefold() for text in a} == {
         same_form(text).strip().casefold() for text in b
     }
+
+
+def are_columns_of(classes: Sequence[str], columns: Sequence[str]) -> bool:
+    """Whether a sample's columns are these classes, perhaps with a text around all of them."""
+    return same_texts(classes, columns) or matched_columns(columns, classes) is not None
 
 
 def is_usual(labeling: Labeling) -> bool:

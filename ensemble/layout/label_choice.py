@@ -10,6 +10,7 @@ from ensemble.errors import DataError
 from ensemble.layout.column_labels import (
     FEW,
     Placed,
+    are_columns_of,
     column_labelings,
     has_cells,
     is_asked_for,
@@ -64,10 +65,9 @@ def labelings(
     from_tables = _of_training(column_labelings(placed, sample), roles)
     folders = class_folders(surveyed, roles, inquiry)
     of_sample = [labeling for labeling in from_tables if is_asked_for(labeling, sample)]
-    if folders is not None and sample and len(sample.header) > 2:
-        same = same_texts(folders.classes, sample.header[1:])
-        if same:
-            return [folders]
+    is_wide = sample is not None and len(sample.header) > 2
+    if folders and sample and is_wide and are_columns_of(folders.classes, sample.header[1:]):
+        return [folders]
     if not of_sample and not (folders and has_cells(folders, sample)):
         of_sample = [labeling for labeling in from_tables if has_cells(labeling, sample)]
     if of_sample:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import LABELS, letters, same_name
-from ensemble.dataset.filenames import same_form
 from ensemble.dataset.split_names import split_of_file
 from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling
@@ -15,6 +14,7 @@ from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.test_images import TestImages
+from ensemble.submission.class_names import matched_columns
 
 NO_SAMPLE = "none"  # what --sample may be instead of a file
 _WORDS = ("submission", "submit")
@@ -109,8 +109,7 @@ def _could_be_sample(table: Table, labeling: Labeling, test: TestImages) -> bool
     if table is labeling.table or len(table.header) < 2:
         return False
     answers = table.columns[1:]
-    forms = {same_form(name).casefold() for name in labeling.classes}
-    has_classes = {same_form(column.name).casefold() for column in answers} == forms
+    has_classes = matched_columns(table.header[1:], labeling.classes) is not None
     is_labels = len(answers) == 1 and _could_be_labels(answers[0], labeling)
     may_be_true = split_of_file(table.file) and len(answers[0].counts) > 1
     if not (has_classes or (is_labels and not may_be_true)):

@@ -3,6 +3,7 @@
 Numbers are compared by their exact value: `0.0`, `00` and `0` are one name.
 """
 
+import os.path
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
@@ -25,9 +26,14 @@ def matched_columns(columns: Sequence[str], classes: Sequence[str]) -> tuple[str
     """The class of each column, None where columns and classes do not fit one to one.
 
     Names are equal, else all of them are equal but for case, spaces around them, and how a number
-    is written.
+    is written; else one side has the same text around every name, as in `prob_cat` and `p(cat)`.
     """
-    return _one_to_one(columns, classes, same_form) or _one_to_one(columns, classes, _loose_form)
+    return (
+        _one_to_one(columns, classes, same_form)
+        or _one_to_one(columns, classes, _loose_form)
+        or _one_to_one(_bare_names(columns, classes), classes, _loose_form)
+        or _of_bare_classes(columns, classes)
+    )
 
 
 def columns_problem(columns: Sequence[str], classes: Sequence[str]) -> str:
@@ -64,6 +70,31 @@ def _one_to_one(
     if not is_unique or set(forms) != class_of.keys():
         return None
     return tuple(class_of[name] for name in forms)
+
+
+def _of_bare_classes(columns: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
+    """The class of each column, where all classes but no columns have the same text around them."""
+    class_of = dict(zip(_bare_names(classes, columns), classes, strict=True))
+    matched = _one_to_one(columns, list(class_of), _loose_form)
+    return tuple(class_of[name] for name in matched) if matched else None
+
+
+def _bare_names(longer: Sequence[str], shorter: Sequence[str]) -> list[str]:
+    """The longer names without what they share before and after what the shorter names share.
+
+    Numbers are not cut: of class_11 and class_12 beside 1 and 2, 11 and 12 are left.
+    """
+    texts = [same_form(name).strip().casefold() for name in longer]
+    others = [same_form(name).strip().casefold() for name in shorter]
+    before = _shared_beyond(texts, others)
+    after = _shared_beyond([text[::-1] for text in texts], [other[::-1] for other in others])
+    return [text[len(before) : len(text) - len(after)] for text in texts]
+
+
+def _shared_beyond(texts: Sequence[str], others: Sequence[str]) -> str:
+    """What all texts begin with, without what all others begin with; no digits at its end."""
+    shared, of_others = os.path.commonprefix(texts), os.path.commonprefix(others)
+    return shared.removesuffix(of_others).rstrip("0123456789") if shared else ""
 
 
 def _loose_form(name: str) -> str | Decimal:
