@@ -341,7 +341,8 @@ def test_without_a_test_set_blend_is_scored_and_kept_and_says_why_there_is_no_cs
     assert "cross-fitted on 200 validation rows" in shown.out
     assert "because the runs have no test set: set data.test" in shown.out
     (kept,) = (tmp_path / "submissions").iterdir()
-    assert shown.next == [f"ens predict IMAGES --blend {kept.stem}", "ens report"]
+    predict = f"ens predict IMAGES --blend {kept.stem} --out new.csv"
+    assert shown.next == [predict, "ens report"]
     value = json.loads(ens("blend", "--json").out)
     assert (value["submission"], value["manifest"]) == (None, f"submissions/{kept.name}")
 

@@ -6,7 +6,16 @@ from typing import Annotated, NoReturn
 import typer
 
 from ensemble import __version__
-from ensemble.cli import blending, comparing, competition, data, delivery, report, training
+from ensemble.cli import (
+    blending,
+    comparing,
+    competition,
+    data,
+    delivery,
+    report,
+    runs,
+    training,
+)
 from ensemble.cli.streams import any_output
 from ensemble.errors import EnsembleError, Stopped
 from ensemble.torch_env import prepare_torch
@@ -26,11 +35,11 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": training.train,
     "lr-find": training.lr_find,
     "tune": training.tune,
-    "runs": blending.list_runs,
+    "runs": runs.list_runs,
     "compare": comparing.compare,
     "blend": blending.blend,
-    "verify": blending.verify,
-    "import": blending.import_run,
+    "verify": competition.verify,
+    "import": runs.import_run,
     "submit": competition.submit,
     "predict": competition.predict,
     "bundle": delivery.bundle,

@@ -1,4 +1,4 @@
-"""Commands for a competition: submit, follow the scores, predict any images."""
+"""Commands for a competition: verify, submit, follow the scores, predict any images."""
 
 import shlex
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ensemble.cli.options import Answer, Json, Positive, Runs, same
+from ensemble.cli.options import Answer, Json, Positive, Runs, if_elsewhere, same
 from ensemble.errors import EnsembleError
 
 if TYPE_CHECKING:
@@ -54,6 +54,25 @@ SampleFile = Annotated[
     ),
 ]
 Force = Annotated[bool, typer.Option("--force", help="replace an existing file")]
+
+
+def verify(submission: SubmissionCsv, json: Json = False, runs: Runs = None) -> None:
+    """Compute a submission again from the stored predictions and compare the bytes."""
+    from ensemble import display
+    from ensemble.display import results
+    from ensemble.runs import RunStore
+    from ensemble.submission.verify import verified
+
+    checked = verified(submission, RunStore(runs))
+    if json:
+        display.show_json(results.verified_json(checked))
+        return
+    n_members = len(checked.runs)
+    display.say(f"{submission}: same bytes when computed again from {n_members} members")
+    display.next_commands(
+        f"ens runs{same(runs)}",
+        f"ens submit {shlex.quote(str(submission))} --competition SLUG{same(runs)}",
+    )
 
 
 def submit(
@@ -105,7 +124,7 @@ def submit(
         if scored.status == FAILED and scored.sha256 == entry.sha256:
             raise EnsembleError(f"{slug}: Kaggle could not score {scored.message}")
     if not json:
-        display.next_commands(f"ens runs --submissions{in_folder(submission.parent)}")
+        display.next_commands(f"ens runs --submissions{if_elsewhere('--out', submission.parent)}")
 
 
 def _quota_and_warnings(
@@ -144,11 +163,6 @@ def list_submissions(folder: Path, json: bool) -> None:
     if not by_slug:
         display.say(f"no submissions from {folder}: it has no {ledger.path.name}")
     display.next_commands("ens blend")
-
-
-def in_folder(folder: Path) -> str:
-    """` --out DIR` where the submissions are not in the usual folder."""
-    return "" if folder == Path("submissions") else f" --out {shlex.quote(str(folder))}"
 
 
 def predict(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ensemble.cli.options import Json, Runs, Set, one_present_or_shipped, repeated
+from ensemble.cli.options import SUBMISSIONS, Json, Runs, Set, one_present_or_shipped, repeated
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet
@@ -236,7 +236,7 @@ def inspect(
     labels: LabelsOf = None,
     submissions: Annotated[
         Path, typer.Option(metavar="DIR", help="where the blend of --labels is")
-    ] = Path("submissions"),
+    ] = SUBMISSIONS,
     runs: Runs = None,
     json: Json = False,
 ) -> None:

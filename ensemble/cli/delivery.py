@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ensemble.cli.competition import BlendName, RunId
-from ensemble.cli.options import Json, Runs, same
+from ensemble.cli.options import SUBMISSIONS, Json, Runs, blend_name, same
 from ensemble.errors import EnsembleError
 
 Submissions = Annotated[
@@ -21,7 +21,7 @@ def bundle(
         str, typer.Argument(metavar="NAME", help="a submission's name, CSV or manifest")
     ],
     runs: Runs = None,
-    submissions: Submissions = Path("submissions"),
+    submissions: Submissions = SUBMISSIONS,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="DIR", help="the folder to write (NAME-bundle)"),
@@ -63,7 +63,7 @@ def export(
         typer.Option("--blend", metavar="NAME", help="the blend of this submission or manifest"),
     ] = None,
     runs: Runs = None,
-    submissions: Submissions = Path("submissions"),
+    submissions: Submissions = SUBMISSIONS,
     json: Json = False,
 ) -> None:
     """Write a run or a blend as ONNX, checked against torch: pixels in, probabilities out."""
@@ -81,13 +81,15 @@ def export(
     store = RunStore(runs)
     if run is not None:
         exported = [export_run(store.get(run), to)]
+        source = f"--run {shlex.quote(run)}"
     else:
-        exported = export_blend(named_manifest(str(blend), submissions), store, to)
+        manifest = named_manifest(str(blend), submissions)
+        exported = export_blend(manifest, store, to)
+        source = f"--blend {blend_name(manifest)}"
     if json:
         display.show_json(exported_json(exported))
         return
     show_exported(exported)
-    source = f"--run {shlex.quote(run)}" if run else f"--blend {shlex.quote(str(blend))}"
     display.next_commands(f"ens predict IMAGES {source} --out new.csv{same(runs)}")
 
 
@@ -105,7 +107,7 @@ def demo(
         ),
     ] = None,
     runs: Runs = None,
-    submissions: Submissions = Path("submissions"),
+    submissions: Submissions = SUBMISSIONS,
 ) -> None:
     """Open a page on this machine: drop images, see classes, how sure that is, and where it looks."""
     from threading import Event

@@ -1,6 +1,7 @@
 """Options that several commands take, and how the next command repeats them."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ import typer
 
 from ensemble import answers
 
+SUBMISSIONS = Path("submissions")
 Runs = Annotated[
     Path | None,
     typer.Option("--runs", metavar="DIR", help="folder of the runs (ENS_RUNS, else runs)"),
@@ -142,3 +144,19 @@ def engine_options(engine: str, jobs: int | None, address: str | None) -> str:
 def same(runs: Path | None) -> str:
     """` --runs DIR` where the user set it: the next command must find the same runs."""
     return f" --runs {shlex.quote(str(runs))}" if runs else ""
+
+
+def matching(patterns: Sequence[str]) -> str:
+    """` matches A B` where the user gave patterns: why no run was selected."""
+    return f" matches {' '.join(patterns)}" if patterns else ""
+
+
+def if_elsewhere(option: str, submissions: Path) -> str:
+    """` --out DIR` where the submissions are not in the usual folder."""
+    is_usual = submissions == SUBMISSIONS
+    return "" if is_usual else f" {option} {shlex.quote(str(submissions))}"
+
+
+def blend_name(manifest: Path) -> str:
+    """How `--blend` names a blend: by its name in the usual folder, else by its manifest."""
+    return shlex.quote(manifest.stem if manifest.parent == SUBMISSIONS else str(manifest))

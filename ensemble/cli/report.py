@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from ensemble.cli.options import Json, Patterns, Runs, same
+from ensemble.cli.options import SUBMISSIONS, Json, Patterns, Runs, same
 
 Page = Annotated[Path, typer.Option("--report", metavar="FILE", help="where the report goes")]
 
@@ -18,7 +18,7 @@ def report(
     submissions: Annotated[
         Path,
         typer.Option(metavar="DIR", help="submissions; the newest sets the blend's options"),
-    ] = Path("submissions"),
+    ] = SUBMISSIONS,
     explain: Annotated[
         bool,
         typer.Option(

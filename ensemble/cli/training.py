@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ensemble.cli.options import (
+    SUBMISSIONS,
     Address,
     Engine,
     Hours,
@@ -37,9 +38,7 @@ if TYPE_CHECKING:
 TIME_IS_UP = 124  # exit status, as that of `timeout`
 
 
-def quickstart(
-    runs: Runs = None, out: Out = Path("submissions"), page: Page = Path("report.html")
-) -> None:
+def quickstart(runs: Runs = None, out: Out = SUBMISSIONS, page: Page = Path("report.html")) -> None:
     """Train a small ensemble on scikit-learn's digits, blend it, write a CSV and a report.
 
     Needs no download and no GPU.

@@ -265,6 +265,14 @@ def show_submission(submission: Submission) -> None:
         say(f"{images} got the class shares of the training set: {names}")
 
 
+def show_kept(manifest: Path) -> None:
+    """Where a blend without test images is, and why there is no CSV."""
+    say(
+        f"{manifest} keeps the blend for new images; no submission, because the runs have no "
+        "test set: set data.test in the recipes"
+    )
+
+
 def sentence(scores: TestScores, noun: str) -> str:
     """The test scores in one line.
 
@@ -285,15 +293,14 @@ def sentence(scores: TestScores, noun: str) -> str:
 
 
 def blend_json(
-    blend: Blend, submission: Submission | None, kept: Path | None = None
+    blend: Blend, submission: Submission | None = None, manifest: Path | None = None
 ) -> dict[str, Any]:
-    """The blend as `--json` prints it; kept is the manifest of a blend without a submission.
+    """The blend as `--json` prints it, with the submission and the manifest that were written.
 
     score is the cross-fitted value of the metric with its interval, whose ends are null where the
     rows are too few.
     """
     cross_fitted = blend.valid.as_dict()
-    manifest = submission.manifest if submission else kept
     return {
         "data": blend.group.name,
         "members": [

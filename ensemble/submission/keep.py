@@ -9,8 +9,8 @@ from ensemble.blending import Blend
 from ensemble.errors import SubmissionError
 from ensemble.files import write_text
 from ensemble.submission.manifest import manifest_content
+from ensemble.submission.output_files import check_name, other_content
 from ensemble.submission.sample import meaning_of
-from ensemble.submission.write import check_name
 
 COMPARED = ("members", "options", "decision", "calibration", "refits")
 
@@ -34,8 +34,14 @@ def keep_blend(
     stem = name or f"{blend.group.name}-{hashlib.sha256(compared.encode()).hexdigest()[:8]}"
     check_name(stem)
     path = folder / f"{stem}.json"
-    if path.with_suffix(".csv").exists() or not (force or _is_replaceable(path, compared)):
-        raise SubmissionError(f"{folder / stem}: holds another blend\nchoose another --name")
+    csv = path.with_suffix(".csv")
+    if csv.exists():
+        raise SubmissionError(
+            f"{csv}: a submission, which a blend without test images cannot replace\n"
+            "choose another --name"
+        )
+    if not (force or _is_replaceable(path, compared)):
+        raise other_content(path)
     write_text(path, json.dumps(content, indent=1, ensure_ascii=False))
     return path
 

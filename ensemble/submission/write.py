@@ -11,15 +11,14 @@ from typing import Any, TextIO
 
 from ensemble.blending import Blend
 from ensemble.blending.mixture import Answered
-from ensemble.dataset.filenames import is_sample
 from ensemble.errors import SubmissionError
-from ensemble.files import not_written, write_text
+from ensemble.files import write_text
 from ensemble.metrics.decision import PLAIN
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
 from ensemble.submission.choices import POSITIVE, PROBABILITIES
-from ensemble.submission.ledger import NAME as LEDGER
 from ensemble.submission.manifest import manifest_content
+from ensemble.submission.output_files import check_name, check_replaceable
 from ensemble.submission.readback import N_EXAMPLES, n_without_label, rows_in_words
 from ensemble.submission.sample import Sample, meaning_of, sample_of
 from ensemble.submission.shape import Shape, cells, matched_rows, rows_for, shape_of
@@ -85,7 +84,7 @@ def write_submission(
     stem = name or f"{blend.group.name}-{digest[:8]}"
     check_name(stem)
     path, manifest = folder / f"{stem}.csv", folder / f"{stem}.json"
-    _check_replaceable(path, manifest, text, sample, force)
+    check_replaceable(path, manifest, text, sample, force)
     warnings = _warnings(blend, folder, text, shape.answer, sample)
     write_text(path, text)
     check(path, shape)
@@ -129,56 +128,6 @@ def _without_labels(path: Path, shape: Shape) -> tuple[str, ...]:
     nothing = shape.listing.nothing if shape.listing else "0"
     written = f"their cells are {nothing!r}" if nothing else "their cells are empty"
     return (f"{n_rows:,} of {len(shape.ids):,} images are given no label: {written}",)
-
-
-def check_name(stem: str) -> None:
-    """Refuse a --name that is not a file name or belongs to another file.
-
-    Raises SubmissionError.
-    """
-    if Path(stem).name != stem or stem.startswith("."):
-        raise SubmissionError(f"--name {stem!r} is not a plain file name")
-    if is_sample(stem):
-        raise SubmissionError(
-            f"--name {stem}: named like a sample submission, which is never overwritten"
-        )
-    if f"{stem}.csv".casefold() == LEDGER.casefold():
-        raise SubmissionError(
-            f"--name {stem}: `ens submit` keeps its ledger in {LEDGER}\nchoose another --name"
-        )
-
-
-def _check_replaceable(
-    path: Path, manifest: Path, text: str, sample: Sample | None, force: bool
-) -> None:
-    """Refuse to overwrite other content without --force, and the sample always.
-
-    Raises SubmissionError.
-    """
-    if not force and _has_other_content(path, text.encode()):
-        raise _exists(path)
-    if not force and manifest.exists() and not path.exists():
-        raise _exists(manifest)
-    if sample and path.resolve() == Path(sample.origin).resolve():
-        raise SubmissionError(
-            f"{path}: is the sample submission, which is never overwritten\nchoose another --name"
-        )
-
-
-def _exists(path: Path) -> SubmissionError:
-    return SubmissionError(
-        f"{path}: exists with other content\nchoose another --name, or --force to replace it"
-    )
-
-
-def _has_other_content(path: Path, content: bytes) -> bool:
-    """Whether the file exists with other content. Raises SubmissionError."""
-    try:
-        return path.read_bytes() != content
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise SubmissionError(not_written(path, error)) from None
 
 
 def _warnings(

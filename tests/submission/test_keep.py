@@ -45,24 +45,27 @@ def test_the_same_blend_is_kept_again_and_another_one_needs_another_name(runs, t
     equal, learned = (make_blend(runs, Options(weights=name)) for name in ("equal", "logloss"))
     path = keep_blend(equal, tmp_path, "pets")
     assert keep_blend(equal, tmp_path, "pets", command=("ens", "blend")) == path
-    with pytest.raises(SubmissionError, match="pets: holds another blend\nchoose another --name"):
+    with pytest.raises(SubmissionError, match="pets.json: exists with other content\n.*--force to"):
         keep_blend(learned, tmp_path, "pets")
     assert (
         read_manifest(keep_blend(learned, tmp_path, "pets", force=True)).mixture == learned.mixture
     )
     assert keep_blend(equal, tmp_path) != keep_blend(learned, tmp_path)
     (tmp_path / "old.csv").write_text("id,label\n")
-    with pytest.raises(SubmissionError, match="old: holds another blend"):
+    with pytest.raises(SubmissionError, match="old.csv: a submission, which"):
         keep_blend(equal, tmp_path, "old", force=True)
     (tmp_path / "notes.json").write_text("[]")
-    with pytest.raises(SubmissionError, match="notes: holds another blend"):
+    with pytest.raises(SubmissionError, match="notes.json: exists with other"):
         keep_blend(equal, tmp_path, "notes")
 
 
 def test_the_command_keeps_the_blend_and_says_how_to_use_it(runs, ens, failing_ens):
     shown = ens("blend", "--name", "pets")
     assert "submissions/pets.json keeps the blend for new images; no submission" in shown
-    assert "ens predict IMAGES --blend pets" in shown
+    assert "ens predict IMAGES --blend pets --out new.csv" in shown
+    elsewhere = ens("blend", "--name", "pets", "--out", "else where")
+    assert "ens predict IMAGES --blend 'else where/pets.json' --out new.csv" in elsewhere
+    assert "ens report --submissions 'else where'" in elsewhere
     value = json.loads(ens("blend", "--name", "pets", "--json"))
     assert (value["submission"], value["manifest"]) == (None, "submissions/pets.json")
     assert [name for name, *_ in newest_blends(runs[0].folder.parents[1] / "submissions").values()]
