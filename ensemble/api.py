@@ -244,6 +244,5 @@ def _finished_runs(members: Sequence[Run | str], store: RunStore) -> list[Run]:
             raise DamagedError(listing.damaged[0].reason)
         runs |= {run.id: run for run in listing.runs}
     if not runs:
-        matching = f" matches {' '.join(patterns)}" if patterns else ""
-        raise SelectionError(f"no finished run in {store.root}{matching}")
+        raise SelectionError(store.none_found(patterns))
     return list(runs.values())

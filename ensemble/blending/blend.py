@@ -154,14 +154,8 @@ def make_blend(
     group = selection.choose_group(runs, data)
     with group.saying_grades():
         options = options.of_target(group.runs[0].data.target)
-        classes = sorted(group.runs[0].classes)
-        if positive is not None:
-            positive_class("--positive", tuple(classes), positive)
-        scoring, metric_note = scoring_of(group.runs, options.metric, classes, positive)
+        scoring, metric_note = _scoring(group.runs, options, positive)
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log, options.is_rank)
-    if options.is_rank:
-        check_ranks(scoring.metric, pool.target)
-    scoring = replace(scoring, is_decision_learned=options.decision == "learned")
     options = replace(options, metric=scoring.name)
     archs = [selection.short_arch(run.arch) for run in group.runs]
     rows = scoring.fit_rows(pool)
@@ -197,6 +191,20 @@ def make_blend(
         is_decision_learned=scoring.learns_decisions,
         test=test_scores(answered, mean, best, members[0].run, seed, scoring, table.decisions[0]),
     )
+
+
+def _scoring(runs: Sequence[Run], options: Options, positive: str | None) -> tuple[Scoring, str]:
+    """What the options score by, and why that is not the runs' data.metric.
+
+    Raises MetricError, SelectionError.
+    """
+    classes = sorted(runs[0].classes)
+    if positive is not None:
+        positive_class("--positive", tuple(classes), positive)
+    scoring, metric_note = scoring_of(runs, options.metric, classes, positive)
+    if options.is_rank:
+        check_ranks(scoring.metric, scoring.target)
+    return replace(scoring, is_decision_learned=options.decision == "learned"), metric_note
 
 
 def _select(

@@ -108,9 +108,7 @@ def matching(store: RunStore, name: str) -> list[Run]:
     """The finished runs of an id, a recipe or a pattern. Raises SelectionError where none is."""
     runs = store.finished([name])
     if not runs:
-        raise SelectionError(
-            f"no finished run in {store.root} matches {name}\n`ens runs` lists them"
-        )
+        raise SelectionError(f"{store.none_found([name])}\n`ens runs` lists them")
     return runs
 
 

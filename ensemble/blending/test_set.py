@@ -10,7 +10,7 @@ from ensemble import metrics
 from ensemble.blending.mixture import Answered
 from ensemble.blending.rating import verdict
 from ensemble.blending.scoring import ACCURACY, Scoring
-from ensemble.metrics import AnswerMetric, Interval
+from ensemble.metrics import AnswerMetric, Interval, Metric
 from ensemble.metrics.decision import Decision
 from ensemble.predictions import Array, aligned
 from ensemble.runs import Run
@@ -78,19 +78,8 @@ def test_scores(
         if metric is None or metric.too_few_rows(targets):
             return by_accuracy
     assert metric is not None
-    if isinstance(metric, AnswerMetric):
-        ours, of_best = metric.contributions_of(answers, targets)
-        smoothing = metric.smoothing_of(answers, targets)
-    else:
-        probs = np.stack([blend.probs, single.probs])
-        ours, of_best = metric.contributions(probs, targets)
-        smoothing = metric.smoothing(probs, targets)
-    score = metrics.interval_of(metric, ours, seed, smoothing=smoothing[0])
-    difference = metrics.lead_of(
-        metric, ours, of_best, seed, smoothing=(smoothing[0], smoothing[1])
-    )
-    if metric.too_few_rows(targets):
-        score, difference = score.without_ends(), difference.without_ends()
+    probs = np.stack([blend.probs, single.probs])
+    score, difference, best_score = _by_metric(metric, answers, probs, targets, seed)
     return TestScores(
         n_rows=len(targets),
         accuracy=by_accuracy.accuracy if by_accuracy else None,
@@ -100,8 +89,31 @@ def test_scores(
         difference=difference,
         metric=scoring.name,
         score=score,
-        best_score=float(of_best.mean()),
+        best_score=best_score,
     )
+
+
+def _by_metric(
+    metric: Metric, answers: Array, probs: Array, targets: Array, seed: int
+) -> tuple[Interval, Interval, float]:
+    """The blend's score, its lead over the best run, and the score of that.
+
+    answers and probs are those of the blend and of the best run, (2, rows, ...).
+    """
+    if isinstance(metric, AnswerMetric):
+        contributions = metric.contributions_of(answers, targets)
+        smoothing = metric.smoothing_of(answers, targets)
+    else:
+        contributions = metric.contributions(probs, targets)
+        smoothing = metric.smoothing(probs, targets)
+    ours, of_best = contributions
+    score = metrics.interval_of(metric, ours, seed, smoothing=smoothing[0])
+    difference = metrics.lead_of(
+        metric, ours, of_best, seed, smoothing=(smoothing[0], smoothing[1])
+    )
+    if metric.too_few_rows(targets):
+        score, difference = score.without_ends(), difference.without_ends()
+    return score, difference, float(of_best.mean())
 
 
 def _by_accuracy(answers: Array, probs: Array, targets: Array, best: Run, seed: int) -> TestScores:

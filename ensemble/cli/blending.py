@@ -18,10 +18,9 @@ from ensemble.cli.options import (
     Runs,
     blend_name,
     if_elsewhere,
-    matching,
     same,
 )
-from ensemble.errors import DamagedError, SelectionError
+from ensemble.errors import DamagedError, SelectionError, SubmissionError
 
 if TYPE_CHECKING:
     from ensemble.blending import Blend, Options
@@ -109,6 +108,11 @@ def blend(
     command = ["ens", *sys.argv[1:]]
     submission = None
     if blended.predictions is None:
+        if sample or answer:
+            raise SubmissionError(
+                "--sample and --answer describe the CSV, and these runs have no test set to write "
+                "one for\nset data.test in the recipes and train again"
+            )
         manifest = keep_blend(blended, out, name, force, command, positive)
     else:
         submission = write_submission(blended, out, name, force, command, sample, answer, positive)
@@ -180,7 +184,6 @@ def _candidates(store: "RunStore", patterns: list[str], skip_damaged: bool) -> "
     display.warn_left_out(listing)
     if not listing.runs:
         raise SelectionError(
-            f"no finished run in {store.root}{matching(patterns)}\n"
-            "`ens runs` lists them; `ens train RECIPE` makes one"
+            f"{store.none_found(patterns)}\n`ens runs` lists them; `ens train RECIPE` makes one"
         )
     return list(listing.runs)

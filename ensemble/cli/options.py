@@ -1,7 +1,6 @@
 """Options that several commands take, and how the next command repeats them."""
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -144,11 +143,6 @@ def engine_options(engine: str, jobs: int | None, address: str | None) -> str:
 def same(runs: Path | None) -> str:
     """` --runs DIR` where the user set it: the next command must find the same runs."""
     return f" --runs {shlex.quote(str(runs))}" if runs else ""
-
-
-def matching(patterns: Sequence[str]) -> str:
-    """` matches A B` where the user gave patterns: why no run was selected."""
-    return f" matches {' '.join(patterns)}" if patterns else ""
 
 
 def if_elsewhere(option: str, submissions: Path) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ensemble.cli import competition
-from ensemble.cli.options import SUBMISSIONS, Json, Out, Patterns, Runs, matching, same
+from ensemble.cli.options import SUBMISSIONS, Json, Out, Patterns, Runs, same
 
 if TYPE_CHECKING:
     from ensemble.runs import Run
@@ -49,7 +49,7 @@ def list_runs(
     if listing.runs:
         display.next_commands(f"ens blend{same(runs)}")
     else:
-        display.say(f"no finished run in {store.root}{matching(patterns or ())}")
+        display.say(store.none_found(patterns or ()))
         _show_what_there_is(store.finished() if patterns else [], runs)
 
 

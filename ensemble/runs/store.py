@@ -66,6 +66,11 @@ class RunStore:
         """The runs of `all` alone."""
         return self.all(patterns).runs
 
+    def none_found(self, patterns: Sequence[str]) -> str:
+        """What to say where no run matches: `no finished run in runs matches a_*`."""
+        matching = f" matches {' '.join(patterns)}" if patterns else ""
+        return f"no finished run in {self.root}{matching}"
+
     def get(self, run_id: str) -> Run:
         """A finished run, with or without folds, or one fold. Raises RunError, DamagedError."""
         path = self.folder(run_id) / "run.json"

@@ -68,16 +68,11 @@ def write_submission(
         )
     predictions = answered.predictions
     runs = [member.run for member in blend.members]
-    sample, meaning = (
-        sample_of(runs, chosen),
-        meaning_of(runs, answer, positive, blend.options.metric),
-    )
+    sample = sample_of(runs, chosen)
+    meaning = meaning_of(runs, answer, positive, blend.options.metric)
     shape = shape_of(sample.file if sample else None, predictions, meaning)
-    if blend.options.is_rank and shape.answer not in (PROBABILITIES, POSITIVE):
-        raise SubmissionError(
-            f"--average rank: ranks choose no class, and the submission asks for {shape.answer}\n"
-            "use --average arithmetic, or --answer probabilities"
-        )
+    if blend.options.is_rank:
+        _check_ranks(shape)
     rows, notes = _matched(shape, predictions)
     text = _text_of(shape, answered, rows)
     digest = hashlib.sha256(text.encode()).hexdigest()
@@ -93,21 +88,28 @@ def write_submission(
     notes = (*notes, *_without_labels(path, shape))
     content = manifest_content(blend, sample, digest, unreadable, command, used, notes)
     write_text(manifest, json.dumps(content, indent=1, ensure_ascii=False))
-    n_unused = len(predictions.ids) - len(shape.ids)
     images = [str(predictions.ids[row]) for row in rows[:N_EXAMPLES]]
-    examples = rows_in_words(path, shape, images)
     is_learned = blend.mixture.decision != PLAIN[blend.target]
     return Submission(
         path,
         manifest,
         shape,
-        n_unused,
-        unreadable,
-        warnings,
-        examples,
-        notes,
-        is_learned and shape.answer in (PROBABILITIES, POSITIVE),
+        n_unused=len(predictions.ids) - len(shape.ids),
+        unreadable=unreadable,
+        warnings=warnings,
+        examples=rows_in_words(path, shape, images),
+        notes=notes,
+        is_decision_unused=is_learned and shape.answer in (PROBABILITIES, POSITIVE),
     )
+
+
+def _check_ranks(shape: Shape) -> None:
+    """Refuse a mean of ranks where the cells are no probabilities. Raises SubmissionError."""
+    if shape.answer not in (PROBABILITIES, POSITIVE):
+        raise SubmissionError(
+            f"--average rank: ranks choose no class, and the submission asks for {shape.answer}\n"
+            "use --average arithmetic, or --answer probabilities"
+        )
 
 
 def _matched(shape: Shape, predictions: Predictions) -> tuple[list[int], tuple[str, ...]]:

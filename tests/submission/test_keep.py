@@ -66,6 +66,8 @@ def test_the_command_keeps_the_blend_and_says_how_to_use_it(runs, ens, failing_e
     elsewhere = ens("blend", "--name", "pets", "--out", "else where")
     assert "ens predict IMAGES --blend 'else where/pets.json' --out new.csv" in elsewhere
     assert "ens report --submissions 'else where'" in elsewhere
+    no_csv = "--sample and --answer describe the CSV, and these runs have no test set"
+    assert no_csv in failing_ens(1, "blend", "--answer", "class_name")
     value = json.loads(ens("blend", "--name", "pets", "--json"))
     assert (value["submission"], value["manifest"]) == (None, "submissions/pets.json")
     assert [name for name, *_ in newest_blends(runs[0].folder.parents[1] / "submissions").values()]
