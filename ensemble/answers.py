@@ -7,6 +7,7 @@ Answer = Literal[
     "positive_probability",
     "class_name",
     "class_index",
+    "class_number",
     "labels",
     "top_k",
     "values",

@@ -65,7 +65,7 @@ Answer = Annotated[
         "--answer",
         metavar="NAME",
         help="what a cell means, instead of data.answer: probabilities, positive_probability, "
-        "class_name, class_index, labels, top_k or values",
+        "class_name, class_index, class_number, labels, top_k or values",
     ),
 ]
 Positive = Annotated[

@@ -17,7 +17,7 @@ SPLIT = "split"  # the column that says train, valid or test
 def needs_table(understanding: Understanding) -> bool:
     """Whether the labels have to be written: a recipe can name folders, one column, a pattern."""
     labeling = understanding.labeling
-    if labeling.source == "subfolders":
+    if labeling.source == "subfolders" or labeling.is_renamed:
         return True
     if labeling.source == "columns" and labeling.target == "class":
         return True

@@ -2,17 +2,19 @@
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from ensemble.errors import DataError
+from ensemble.layout.class_numbers import numbers_in_files
 from ensemble.layout.labeling import Labeling, Target
 from ensemble.layout.questions import Inquiry, Question
+from ensemble.layout.survey import Survey
 from ensemble.layout.table import Table
 from ensemble.metrics import metric_named, positive_class
-from ensemble.metrics.class_numbers import named_positive
+from ensemble.metrics.class_numbers import named_positive, numbers_in_names
 from ensemble.submission.answer import read_answer
-from ensemble.submission.choices import AnswerReading
+from ensemble.submission.choices import AnswerReading, Choice
+from ensemble.submission.numbered import CLASS_INDEX, CLASS_NUMBER, listed_numbers
 
 DEFAULT_METRICS: dict[Target, str] = {"class": "accuracy", "labels": "f1_samples", "number": "rmse"}
 
@@ -32,14 +34,19 @@ class Cells:
 
 
 def cells_of(
-    root: Path, labeling: Labeling, sample: Table | None, has_test: bool, inquiry: Inquiry
+    surveyed: Survey, labeling: Labeling, sample: Table | None, has_test: bool, inquiry: Inquiry
 ) -> Cells:
     """The meaning of the cells, with a question where it is open. Raises DataError."""
     options = inquiry.options
     if labeling.target == "class" and sample is not None and not _is_top_k(labeling, sample):
         reading = read_answer(
-            root / sample.file, labeling.classes, options.answer, options.metric, options.positive
+            surveyed.root / sample.file,
+            labeling.classes,
+            options.answer,
+            options.metric,
+            options.positive,
         )
+        reading = _with_numbers_in_files(reading, surveyed, labeling, sample)
         answer, positive, reason = _settled(reading, sample, inquiry)
     else:
         answer, positive = _without_reading(labeling, sample) if has_test else None, None
@@ -90,6 +97,27 @@ def _is_top_k(labeling: Labeling, sample: Table) -> bool:
     return all(len(names) > 1 and set(names) <= classes for names in lists) and not any(
         cell in classes for cell in sample.columns[1].counts
     )
+
+
+def _with_numbers_in_files(
+    reading: AnswerReading, surveyed: Survey, labeling: Labeling, sample: Table
+) -> AnswerReading:
+    """The reading with the numbers of the classes in a file as its first choice, or with a word that
+    files have other numbers.
+    """
+    if not any(choice.options == f"--answer {CLASS_INDEX}" for choice in reading.choices):
+        return reading
+    files = numbers_in_files(surveyed, labeling.classes)
+    if len(files) != 1 or numbers_in_names(labeling.classes) is not None:
+        others = f"; other numbers are in {' and in '.join(files)}" if files else ""
+        return replace(reading, reason=reading.reason + others)
+    ((file, numbers),) = files.items()
+    cells = sample.columns[1]
+    if len(cells.counts) > 1 and not set(cells.numbers or ()) <= set(numbers.values()):
+        return reading
+    meaning = f"its number in {file}, {listed_numbers(numbers)}"
+    choice = Choice(f"--answer {CLASS_NUMBER}", meaning)
+    return replace(reading, choices=(choice, *reading.choices))
 
 
 def _settled(

@@ -10,6 +10,7 @@ from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.dataset.scan import passed_over_line
 from ensemble.errors import DataError
 from ensemble.layout.cells import Cells, cells_of
+from ensemble.layout.class_numbers import with_numbers
 from ensemble.layout.column_labels import Placed, no_label_reason
 from ensemble.layout.doubts import doubts_of, notes_of
 from ensemble.layout.groups import GroupColumn, can_be_split, group_columns
@@ -30,6 +31,7 @@ from ensemble.layout.validation import (
     validation_folder,
     without_test_rows,
 )
+from ensemble.submission.numbered import CLASS_NUMBER
 
 # formats of tables that competitions ship beside images; of JSON only COCO is read
 OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather", ".pkl", ".xml")
@@ -122,7 +124,11 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         question = unfit_sample(sample, labeling, test, surveyed.tables)
         inquiry.questions += [question] if question else []
     has_test = test is not None or splits.count("test") > 0
-    cells = cells_of(surveyed.root, labeling, used_sample, has_test, inquiry)
+    if options.answer == CLASS_NUMBER and used_sample is not None:
+        labeling, splits, valid = with_numbers(surveyed, labeling, splits, valid)
+    cells = cells_of(surveyed, labeling, used_sample, has_test, inquiry)
+    if options.yes and cells.answer == CLASS_NUMBER:
+        labeling, splits, valid = with_numbers(surveyed, labeling, splits, valid)
     sizes, unreadable = sizes_of(_some_files(surveyed, labeling, test))
     return Understanding(
         root=surveyed.root,

@@ -34,6 +34,21 @@ def class_numbers(classes: Sequence[str]) -> dict[str, Decimal] | None:
     return numbers
 
 
+def numbers_in_names(classes: Sequence[str]) -> dict[str, int] | None:
+    """The number that each class's name begins with, as in 001.cat, or holds, as in c0.
+
+    None where these are not different numbers, and where the names are numbers themselves.
+    """
+    if class_numbers(classes) is not None:
+        return None
+    for pattern in (r"\s*(\d+)\D.*", r"\D*(\d+)\D*"):
+        found = [re.fullmatch(pattern, name, re.ASCII | re.DOTALL) for name in classes]
+        numbers = [int(match[1]) for match in found if match and len(match[1]) < _LONGEST]
+        if len(set(numbers)) == len(classes):
+            return dict(zip(classes, numbers, strict=True))
+    return None
+
+
 def are_zero_and_one(classes: Sequence[str]) -> bool:
     """Whether the classes are 0 and 1, 0.0 and 1.0, or false and true."""
     numbers = class_numbers(classes)

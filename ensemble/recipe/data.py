@@ -218,7 +218,7 @@ class Data(Section):
         None,
         description=(
             "what a cell of the submission means: probabilities, positive_probability, "
-            "class_name, class_index, labels, top_k or values; null: as the sample shows it"
+            "class_name, class_index, class_number, labels, top_k or values; null: as the sample shows it"
         ),
     )
     skip_missing: bool = Field(

@@ -3,7 +3,6 @@
 Where it can mean several, the reading is open: it holds the choices, as options to paste.
 """
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,7 +16,6 @@ from ensemble.metrics.class_numbers import (
     number,
 )
 from ensemble.submission.choices import (
-    CLASS_INDEX,
     CLASS_NAME,
     LABELS,
     POSITIVE,
@@ -26,13 +24,19 @@ from ensemble.submission.choices import (
     VALUES,
     AnswerReading,
     choices_of,
-    listed,
-    positions,
     positive_choices,
     refused,
 )
 from ensemble.submission.class_names import columns_problem, is_other_number, matched_columns
 from ensemble.submission.listing import SEPARATORS
+from ensemble.submission.numbered import (
+    CLASS_INDEX,
+    CLASS_NUMBER,
+    NUMBERED,
+    listed,
+    possible_numbers,
+    problem_of_numbers,
+)
 from ensemble.submission.sample_table import SampleTable, read_sample
 from ensemble.submission.target_answers import (
     answer_of_labels,
@@ -48,7 +52,6 @@ NAME_METRICS = {
 }
 _NUMBERS_ARE_NAMES = "the classes are numbers, so a number is a class name"
 _NAME_OR_PROBABILITY = (CLASS_NAME, POSITIVE)
-_ANY_OF_TWO = (CLASS_NAME, CLASS_INDEX, POSITIVE)
 
 
 @dataclass(frozen=True)
@@ -127,11 +130,9 @@ def _with_positive(
     answer: str, reason: str, classes: Sequence[str], positive: str | None
 ) -> AnswerReading:
     """A decided answer with the class of a probability, or with the question which class it is."""
-    if answer == CLASS_INDEX and len(classes) == 2 and positive == min(classes):
-        return refused(
-            f"class_index means {positions(classes)}, but positive is {positive!r}\n"
-            f"add `--positive {shlex.quote(max(classes))}`, or train on classes named 0 and 1"
-        )
+    problem = problem_of_numbers(answer, classes, positive) if answer in NUMBERED else ""
+    if problem:
+        return refused(problem)
     if answer != POSITIVE:
         return AnswerReading(answer, None, (), reason)
     if len(classes) != 2:
@@ -173,7 +174,7 @@ def _problem_of_cells(cells: set[str], classes: Sequence[str], answer: str | Non
     if answer == PROBABILITIES:
         return "a single column of answers: probabilities need one column for each class"
     are_texts = all(number(cell) is None for cell in cells)
-    if answer in (POSITIVE, CLASS_INDEX) and are_texts and _are_names(cells, classes):
+    if answer in (POSITIVE, *NUMBERED) and are_texts and _are_names(cells, classes):
         return f"its cells are class names, such as {min(cells)!r}, not {answer}"
     return ""
 
@@ -232,7 +233,8 @@ def _of_numbers(numbers: set[Decimal], classes: Sequence[str], metric: str | Non
     if by_class and are_whole and not are_zero_and_one(classes) and not is_filler:
         return _Candidates((CLASS_NAME,), _NUMBERS_ARE_NAMES)
     shown = ", ".join(map(str, sorted(numbers)[:3]))
-    return _open(f"its cells are numbers ({shown}), the classes {listed(classes)}", classes)
+    reason = f"its cells are numbers ({shown}), the classes {listed(classes)}"
+    return _open(reason, classes, possible_numbers(numbers, classes))
 
 
 def _by_metric(cell: Decimal, classes: Sequence[str], metric: str | None) -> _Candidates:
@@ -248,9 +250,12 @@ def _by_metric(cell: Decimal, classes: Sequence[str], metric: str | None) -> _Ca
     )
 
 
-def _open(reason: str, classes: Sequence[str]) -> _Candidates:
+def _open(
+    reason: str, classes: Sequence[str], numbered: tuple[str, ...] = (CLASS_INDEX,)
+) -> _Candidates:
     """A choice of everything that one column can be."""
-    return _Candidates(_ANY_OF_TWO if len(classes) == 2 else _ANY_OF_TWO[:2], reason)
+    by_name = (*numbered, CLASS_NAME) if CLASS_NUMBER in numbered else (CLASS_NAME, *numbered)
+    return _Candidates((*by_name, POSITIVE) if len(classes) == 2 else by_name, reason)
 
 
 def _are_names(cells: set[str], classes: Sequence[str]) -> bool:

@@ -5,18 +5,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ensemble.metrics.class_numbers import named_positive
-from ensemble.numbers import count
+from ensemble.submission.numbered import (
+    CLASS_INDEX,
+    CLASS_NUMBER,
+    NUMBERED,
+    listed,
+    number_in_words,
+)
 from ensemble.targets import Target
 
 PROBABILITIES, POSITIVE = "probabilities", "positive_probability"
-CLASS_NAME, CLASS_INDEX = "class_name", "class_index"
+CLASS_NAME = "class_name"
 LABELS, TOP_K, VALUES = "labels", "top_k", "values"
 ANSWERS_OF: dict[Target, tuple[str, ...]] = {
-    "class": (PROBABILITIES, POSITIVE, CLASS_NAME, CLASS_INDEX, TOP_K),
+    "class": (PROBABILITIES, POSITIVE, CLASS_NAME, CLASS_INDEX, CLASS_NUMBER, TOP_K),
     "labels": (LABELS, PROBABILITIES, TOP_K),
     "number": (VALUES,),
 }
-SHOWN = 4  # classes that a line lists
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,8 @@ def choices_of(
     for answer in answers:
         if answer == POSITIVE:
             choices += _of_probability(classes, positive)
-        elif answer == CLASS_INDEX:
-            meaning = (
-                f"its position among the sorted names, {positions(classes)}"
-                " (other numbers: name the classes by them)"
-            )
-            choices.append(Choice(f"--answer {answer}", meaning))
+        elif answer in NUMBERED:
+            choices.append(Choice(f"--answer {answer}", number_in_words(answer, classes)))
         elif answer == TOP_K:
             meaning = "the most probable classes, best first"
             choices.append(Choice(f"--answer {answer}", meaning))
@@ -89,17 +90,3 @@ def positive_choices(classes: Sequence[str]) -> tuple[Choice, ...]:
         Choice(f"--positive {shlex.quote(name)}", f"the probability of {name[:40]!r}")
         for name in classes
     )
-
-
-def listed(classes: Sequence[str]) -> str:
-    """`cat, dog`, or the first four `and 10 others`."""
-    shown = ", ".join(name[:40] for name in classes[:SHOWN])
-    n_left = len(classes) - SHOWN
-    return shown + (f" and {count(n_left, 'other')}" if n_left > 0 else "")
-
-
-def positions(classes: Sequence[str]) -> str:
-    """`0 = cat, 1 = dog, …`: by text, so that class_10 comes before class_2."""
-    names = sorted(classes)
-    shown = [f"{position} = {name[:40]}" for position, name in enumerate(names[:SHOWN])]
-    return ", ".join(shown) + (", …" if len(names) > SHOWN else "")

@@ -13,7 +13,8 @@ from ensemble.dataset.filenames import same_form
 from ensemble.errors import SubmissionError
 from ensemble.numbers import is_number
 from ensemble.predictions import Predictions
-from ensemble.submission.choices import CLASS_INDEX, CLASS_NAME, POSITIVE, PROBABILITIES
+from ensemble.submission.choices import CLASS_NAME, POSITIVE, PROBABILITIES
+from ensemble.submission.numbered import CLASS_INDEX
 from ensemble.submission.shape import Shape
 
 _WHOLE_NUMBER = re.compile(r"[+-]?\d+")

@@ -15,7 +15,6 @@ from ensemble.metrics import ranked
 from ensemble.predictions import Array, Predictions
 from ensemble.submission.answer import answer_of, answer_without_sample
 from ensemble.submission.choices import (
-    CLASS_INDEX,
     CLASS_NAME,
     LABELS,
     POSITIVE,
@@ -26,6 +25,7 @@ from ensemble.submission.choices import (
 )
 from ensemble.submission.class_names import matched_columns, spelled_names
 from ensemble.submission.listing import Listing, listing_of
+from ensemble.submission.numbered import CLASS_INDEX, NUMBERED, numbers_of
 from ensemble.submission.sample_table import SampleTable, read_sample
 from ensemble.targets import Target
 
@@ -49,7 +49,7 @@ class Shape:
     """Columns and ids, in order and spelled as in the sample, and the meaning of the cells.
 
     class_of_column: the class of each column after the id, for probabilities and for 0 and 1;
-    texts: what is written for each class, for class_name and class_index; listing: how a cell lists
+    texts: what is written for each class, for its name or its number; listing: how a cell lists
     several of them, for labels and top_k; spelling: where the sample spells a class in another way
     than the runs, in words.
     """
@@ -115,8 +115,8 @@ def _shape(
         texts = listing.texts
     elif reading.answer == CLASS_NAME:
         texts = spelled_names(table.cells, classes)
-    elif reading.answer == CLASS_INDEX:
-        texts = {name: str(position) for position, name in enumerate(sorted(classes))}
+    elif reading.answer in NUMBERED:
+        texts = _texts_of_numbers(table, reading.answer, classes)
     written = zip(class_of_column, table.columns[1:], strict=True) if class_of_column else ()
     return Shape(
         columns=table.columns,
@@ -132,9 +132,18 @@ def _shape(
     )
 
 
+def _texts_of_numbers(table: SampleTable, answer: str, classes: Sequence[str]) -> dict[str, str]:
+    """The number of each class; one in its name is written as the sample writes its numbers."""
+    texts = {name: str(n) for name, n in (numbers_of(answer, classes) or {}).items()}
+    if answer == CLASS_INDEX or not table.rows:
+        return texts
+    spelled = spelled_names(table.cells, list(texts.values()))
+    return {name: spelled[text] for name, text in texts.items()}
+
+
 def _spelling(texts: Mapping[str, str], answer: str) -> str:
     """The first class that is written in another way than the runs spell it, or ""."""
-    if answer == CLASS_INDEX:
+    if answer in NUMBERED:
         return ""
     for name, text in sorted(texts.items()):
         if same_form(name) != same_form(text):

@@ -239,6 +239,14 @@ def test_a_sample_that_does_not_fit_the_classes_says_what_was_seen(case, reading
         (one_column("cat"), PETS, "class_index", None, "class names, such as 'cat'"),
         (one_column("cat"), PETS, "positive_probability", "dog", "not positive_probability"),
         (one_column("0"), PETS, "class_index", "cat", "0 = cat, 1 = dog, but positive is 'cat'"),
+        (
+            one_column("0"),
+            PETS,
+            "class_number",
+            None,
+            "no number of its own in each name: cat, dog",
+        ),
+        (one_column("0"), ("0.a", "1.b"), "class_number", "0.a", "1 = 1.b, but positive is '0.a'"),
         (one_column("0"), PETS, "class_id", None, "answer 'class_id' is not one of"),
         (one_column("0"), PETS, "positive_probability", "bird", "is 'bird', which is no class"),
     ],
@@ -347,6 +355,7 @@ KINDS = {
     "numbers as names": (MONTHS, "id,label", ["0"], {}),
     "decimals": (("0.0", "1.0", "2.0"), "id,label", ["0"], {}),
     "positions": (TWELVE, "id,label", ["0"], {"answer": "class_index"}),
+    "numbers in names": (("1.b", "10.c", "2.a"), "id,label", ["1"], {"answer": "class_number"}),
     "a probability": (PETS, "id,label", ["0.5"], {"positive": "dog"}),
     "0 and 1, AUC": (BINARY, "id,label", ["0"], {"metric": "roc_auc"}),
     "columns": (THREE, "id,owl,cat,dog", ["0,0,0"], {}),
@@ -360,6 +369,9 @@ def meant(text, classes, answer):
         return {
             row[0]: dict(zip(map(str.casefold, header[1:]), row[1:], strict=True)) for row in rows
         }
+    if answer == "class_number":
+        by_number = {name.partition(".")[0]: name for name in classes}
+        return {row[0]: by_number[row[1]] for row in rows}
     if answer == "class_index":
         return {row[0]: sorted(classes)[int(row[1])] for row in rows}
     return {row[0]: row[1] for row in rows}
@@ -484,6 +496,12 @@ IN_WORDS = {
         {"answer": "class_index"},
         "t000: {position}, that is class '{best}'",
     ),
+    "numbers in names": (
+        one_column("001"),
+        ("1.b", "10.c", "2.a"),
+        {"answer": "class_number"},
+        "t000: {number:03d}, that is class '{best}'",
+    ),
     "a probability": (
         one_column("0.5"),
         PETS,
@@ -512,6 +530,7 @@ def test_the_first_rows_of_the_file_are_said_in_words(case, written, tmp_path):
     assert lines[0] == expected.format(
         best=name,
         position=sorted(classes).index(name),
+        number=int("0" + "".join(filter(str.isdigit, name))),
         p=predictions.probs[0].max(),
         dog=predictions.probs[0, -1],
     )
