@@ -8,7 +8,7 @@ import pytest
 
 from ensemble import display, events
 from ensemble.blending import Options, make_blend
-from ensemble.display import blends, live
+from ensemble.display import blends, live, results
 from ensemble.display.text import LOG_WIDTH, _console, interval, minutes
 from ensemble.engines.jobs import Failure
 from ensemble.errors import EnsembleError
@@ -221,12 +221,12 @@ def test_the_test_score_is_one_sentence(run_on, rng, made_up):
 def test_the_json_of_a_blend_holds_its_members_scores_and_file(run_on, tmp_path, capsys):
     made = make_blend([run_on("d", "a-1-s0"), run_on("d", "b-1-s0")])
     written = write_submission(made, tmp_path)
-    display.show_json(blends.blend_json(made, written))
+    display.show_json(results.blend_json(made, written))
     value = json.loads(capsys.readouterr().out)
     assert [member["run"] for member in value["members"]] == ["a-1-s0", "b-1-s0"]
     assert value["cross_fitted"]["accuracy"]["value"] == made.valid.accuracy.value
     assert (value["data"], value["submission"]) == ("d", str(written.path))
-    assert (value["test"], blends.blend_json(made, None)["submission"]) == (None, None)
+    assert (value["test"], results.blend_json(made, None)["submission"]) == (None, None)
 
 
 def test_training_writes_one_plain_line_per_epoch_on_stderr_without_a_terminal(monkeypatch, capsys):

@@ -140,10 +140,10 @@ def _show(
 ) -> None:
     """The blend and what was written, as text with the next commands, or as JSON."""
     from ensemble import display
-    from ensemble.display import blends
+    from ensemble.display import blends, results
 
     if json:
-        display.show_json(blends.blend_json(blended, submission, manifest))
+        display.show_json(results.blend_json(blended, submission, manifest))
         return
     blends.show_blend(blended)
     if submission:

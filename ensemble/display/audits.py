@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ensemble.dataset.audit import Audit, AuditedImage, Copy, SplitSummary
+from ensemble.dataset.audit import Audit, SplitSummary
+from ensemble.dataset.copies import AuditedImage, Copy
 from ensemble.display.text import escape, out, say, table
 
 if TYPE_CHECKING:

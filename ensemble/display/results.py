@@ -1,5 +1,6 @@
-"""What commands that train, predict or submit print with `--json`."""
+"""What commands that train, blend, predict or submit print with `--json`."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ensemble.runs import Run
 
 if TYPE_CHECKING:
+    from ensemble.blending import Blend
     from ensemble.engines.jobs import Failure
     from ensemble.engines.tune import Search, TrialSummary
     from ensemble.inference import Predicted
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from ensemble.learn.cost import Cost
     from ensemble.learn.lr import RangeTest
     from ensemble.runs.job import Job
+    from ensemble.submission import Submission
     from ensemble.submission.ledger import Entry
     from ensemble.submission.verify import Verified
 
@@ -79,6 +82,55 @@ def _trial_json(trial: "TrialSummary") -> dict[str, Any]:
         "values": trial.values,
         "run": trial.note if is_finished else None,
         "reason": "" if is_finished else trial.note,
+    }
+
+
+def blend_json(
+    blend: "Blend", submission: "Submission | None" = None, manifest: Path | None = None
+) -> dict[str, Any]:
+    """The blend as `--json` prints it, with the submission and the manifest that were written.
+
+    score is the cross-fitted value of the metric with its interval, whose ends are null where the
+    rows are too few.
+    """
+    cross_fitted = blend.valid.as_dict()
+    return {
+        "data": blend.group.name,
+        "members": [
+            {
+                "run": member.run.id,
+                "weight": member.weight,
+                "reason": member.reason,
+                "score": blend.run_scores[member.run.id],
+                "number": member.number,
+            }
+            for member in blend.members
+        ],
+        "options": asdict(blend.options),
+        "weighting": blend.chosen_weighting,
+        "favored": {"weights": blend.favored, "gain": blend.favored_gain}
+        if blend.favored
+        else None,
+        "refits": blend.of_refits,
+        "decision": asdict(blend.mixture.decision),
+        "metric": blend.options.metric,
+        "score": cross_fitted["score"],
+        "in_sample": blend.in_sample,
+        "cross_fitted": cross_fitted,
+        "table": [rating.as_dict() for rating in blend.table],
+        "gain": {run: None if math.isnan(gain) else gain for run, gain in blend.gains.items()},
+        "disagreement": blend.diversity.disagreement.tolist(),
+        "double_fault": None
+        if blend.diversity.double_fault is None
+        else blend.diversity.double_fault.tolist(),
+        "calibration": asdict(blend.calibrated) if blend.calibrated else None,
+        "test": blend.test.as_dict() if blend.test else None,
+        "submission": str(submission.path) if submission else None,
+        "manifest": str(manifest) if manifest else None,
+        "answer": submission.shape.answer if submission else None,
+        "rows": list(submission.examples) if submission else [],
+        "notes": list(submission.notes) if submission else [],
+        "warnings": list(submission.warnings) if submission else [],
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ensemble.dataset.audit import leak_warnings
+from ensemble.dataset.copies import leak_warnings
 from ensemble.dataset.load import DataSet
 from ensemble.dataset.tables import Images
 from ensemble.events import Emit, Event, Note, Progress, Step, ignore

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.dataset.audit import Audit, Copy, SplitSummary, audit
+from ensemble.dataset.audit import Audit, SplitSummary, audit
+from ensemble.dataset.copies import Copy
 from ensemble.dataset.label_counts import one_per_label
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.tables import Images

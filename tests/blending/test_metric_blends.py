@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ensemble.blending import Options, make_blend
-from ensemble.display import blends
+from ensemble.display import blends, results
 from ensemble.errors import MetricError, SelectionError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore, publish
@@ -50,7 +50,7 @@ def test_a_blend_by_a_metric_is_written_and_verified(metric, run_of, tmp_path):
 
 
 def test_json_holds_the_metric_its_cross_fitted_score_and_every_in_sample_score(run_of):
-    shown = blends.blend_json(make_blend(several(run_of), Options(metric="roc_auc")), None)
+    shown = results.blend_json(make_blend(several(run_of), Options(metric="roc_auc")), None)
     assert shown["metric"] == "roc_auc"
     assert shown["score"]["low"] < shown["score"]["value"] < shown["score"]["high"]
     assert list(shown["in_sample"]) == [
@@ -66,7 +66,7 @@ def test_too_few_rows_have_no_interval_and_the_output_says_why(run_of, capsys):
         [run_of(f"b-{i}-s0", seed=i, n=24) for i in range(2)], Options(metric="roc_auc")
     )
     assert blend.valid.too_few == ""
-    shown = blends.blend_json(few, None)
+    shown = results.blend_json(few, None)
     assert (shown["score"]["low"], shown["score"]["high"]) == (None, None)
     json.dumps(shown, allow_nan=False)
     blends.show_blend(few)

@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from ensemble.blending import Options, make_blend
 from ensemble.blending.ranks import ranks
-from ensemble.display.blends import blend_json, show_blend
+from ensemble.display.blends import show_blend
+from ensemble.display.results import blend_json
 from ensemble.errors import SelectionError, SubmissionError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore

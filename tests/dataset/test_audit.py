@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.dataset.audit import audit, leaks
+from ensemble.dataset.audit import audit
+from ensemble.dataset.copies import leaks
 from ensemble.dataset.geometry import Geometry
 from ensemble.dataset.label_counts import alike
 from ensemble.dataset.load import load
