@@ -42,8 +42,8 @@ def _is_plain(labeling: Labeling) -> bool:
     """Whether the labels are in one column of one table with a header, one row for each image."""
     assert labeling.table is not None
     is_repeated = len(labeling.labels) + labeling.n_missing < len(labeling.table)
-    is_csv = not labeling.table.file.lower().endswith(".json")
-    return is_csv and labeling.table.has_header and not labeling.is_joined and not is_repeated
+    is_of_file = labeling.table.form == "rows"
+    return is_of_file and labeling.table.has_header and not labeling.is_joined and not is_repeated
 
 
 def test_table(understanding: Understanding) -> str:

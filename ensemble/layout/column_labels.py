@@ -149,9 +149,9 @@ def likeliest(candidates: Sequence[Labeling], sample: Table | None) -> list[Labe
     return candidates
 
 
-def is_from_json(labeling: Labeling) -> bool:
-    """Whether the labels are from a JSON file, which says what they are."""
-    return labeling.table is not None and labeling.table.file.lower().endswith(".json")
+def is_from_coco(labeling: Labeling) -> bool:
+    """Whether the labels are from a file as COCO has it, which says what they are."""
+    return labeling.table is not None and labeling.table.form == "coco"
 
 
 def _is_group(labeling: Labeling) -> bool:

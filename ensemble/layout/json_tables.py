@@ -1,10 +1,12 @@
-"""JSON files of labels, as COCO has them, as tables: a row for each image."""
+"""JSON files of labels, as COCO has them or plain ones, as tables: a row for each image."""
 
 import os
 from pathlib import Path
 
 from ensemble.convert.coco import CocoLabels, coco_labels
 from ensemble.dataset.own_folders import is_written_by_ens
+from ensemble.layout.json_rows import json_columns
+from ensemble.layout.survey import MAX_TABLES, Survey
 from ensemble.layout.table import Column, Table
 
 DEPTH = 2  # folders below the root in which JSON files are read
@@ -12,18 +14,21 @@ N_SNIFFED = 1 << 16  # bytes at both ends of a file in which its lists are named
 KEYS = (b'"images"', b'"annotations"', b'"categories"')
 
 
-def json_tables(root: Path, sample: Table | None) -> tuple[Table, ...]:
+def json_tables(surveyed: Survey, sample: Table | None) -> tuple[Table, ...]:
     """The JSON files below a folder that list images with their labels. Raises DataError.
 
-    The columns are file_name and category, or category_id where the sample submission has numbers.
+    Of COCO's, the columns are file_name and category, or category_id where the sample submission has numbers.
     Of images with several categories, a cell holds all of them, joined by commas under a plural
     name. A file about test images has file_name alone.
     """
-    files = [path for path in _json_files(root) if _is_about_images(path)]
-    return tuple(
-        _table(path.relative_to(root).as_posix(), coco_labels(path), _asks_for_numbers(sample))
-        for path in files
-    )
+    tables: list[Table] = []
+    for path in _json_files(surveyed.root):
+        file = path.relative_to(surveyed.root).as_posix()
+        if path.suffix.lower() == ".json" and _is_about_images(path):
+            tables.append(_table(file, coco_labels(path), _asks_for_numbers(sample)))
+        elif columns := json_columns(path, surveyed.folders["."].may_name):
+            tables.append(Table(file, columns, form="made"))
+    return tuple(tables)
 
 
 def _asks_for_numbers(sample: Table | None) -> bool:
@@ -45,7 +50,8 @@ def _json_files(root: Path) -> list[Path]:
             for name in sorted(folders)
             if depth < DEPTH and name[0] not in "._" and not is_written_by_ens(folder / name)
         ]
-        files += [folder / name for name in sorted(names) if name.lower().endswith(".json")]
+        inside = [name for name in sorted(names) if name.lower().endswith((".json", ".jsonl"))]
+        files += [folder / name for name in inside] if len(inside) <= MAX_TABLES else []
     return files
 
 
@@ -66,9 +72,9 @@ def _table(file: str, labels: CocoLabels, has_numbers: bool) -> Table:
     for image, number, name in labels.rows:
         categories.setdefault(image, []).append(number if has_numbers else name)
     if not categories:
-        return Table(file, (Column("file_name", labels.unlabelled),))
+        return Table(file, (Column("file_name", labels.unlabelled),), form="coco")
     name = "category_id" if has_numbers else "category"
     plural = {"category_id": "category_ids", "category": "categories"}
     cells = tuple(",".join(names) for names in categories.values())
     column = Column(plural[name] if labels.n_most > 1 else name, cells)
-    return Table(file, (Column("file_name", tuple(categories)), column))
+    return Table(file, (Column("file_name", tuple(categories)), column), form="coco")

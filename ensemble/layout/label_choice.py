@@ -14,7 +14,7 @@ from ensemble.layout.column_labels import (
     column_labelings,
     has_cells,
     is_asked_for,
-    is_from_json,
+    is_from_coco,
     is_usual,
     likeliest,
     same_texts,
@@ -75,7 +75,7 @@ def labelings(
         differing = [folders] if folders and any(_differ(folders, lab) for lab in of_sample) else []
         return without_repeats([*of_sample, *differing], folders)
     _check_no_target_elsewhere(surveyed, placed, sample)
-    explicit = [labeling for labeling in from_tables if is_from_json(labeling)]
+    explicit = [labeling for labeling in from_tables if is_from_coco(labeling)]
     if explicit:
         return without_repeats(explicit, folders)
     if folders is not None and not (from_tables and _are_numbered(folders.classes)):

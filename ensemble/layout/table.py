@@ -4,6 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from ensemble.dataset import csvfile
 from ensemble.dataset.label_cells import YES_NO
@@ -71,13 +72,15 @@ class Table:
     """A table of the data set; file is its POSIX path under the data set's folder.
 
     Without a header the columns are called `column 1`, `column 2`, …. stripped is a line about blanks
-    around cells that were left out, "" without any.
+    around cells that were left out, "" without any. form says whether these are the rows of the file,
+    or made of it, so that no recipe can name it: `coco` where the file says what is a label.
     """
 
     file: str
     columns: tuple[Column, ...]
     has_header: bool = True
     stripped: str = ""
+    form: Literal["rows", "made", "coco"] = "rows"
 
     def __len__(self) -> int:
         return len(self.columns[0].cells)

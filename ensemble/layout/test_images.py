@@ -66,7 +66,7 @@ def test_images(
         if _names_any(table[placement.column], labeling):
             return replace(whole, partial=f"{partial}: all are used")
         partial += ": the others are not used"
-    is_plain = table.has_header and not table.file.lower().endswith(".json")
+    is_plain = table.has_header and table.form == "rows"
     ids = () if is_plain else table[placement.column].cells
     return TestImages(folder, len(table), table, placement.column, is_sample, ids, rule, partial)
 

@@ -33,7 +33,7 @@ from ensemble.layout.validation import (
 )
 from ensemble.submission.numbered import CLASS_NUMBER
 
-# formats of tables that competitions ship beside images; of JSON only COCO is read
+# formats of tables that competitions ship beside images
 OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather", ".pkl", ".xml")
 
 
@@ -102,7 +102,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         raise _nothing(surveyed)
     split_folders = roles(surveyed, options)
     sample, sample_notes = choose_sample(surveyed, split_folders, inquiry)
-    surveyed = replace(surveyed, tables=surveyed.tables + json_tables(surveyed.root, sample))
+    surveyed = replace(surveyed, tables=surveyed.tables + json_tables(surveyed, sample))
     placed = placed_tables(surveyed, split_folders, sample, inquiry)
     labeling = choose_labeling(surveyed, split_folders, placed, sample, inquiry)
     if labeling is None:
