@@ -35,6 +35,8 @@ def column_labelings(placed: Placed, sample: Table | None) -> list[Labeling]:
 def _one_hot_columns(table: Table, placement: Placement, sample: Table | None) -> tuple[str, ...]:
     """The columns that say 0 or 1 for each class: the sample's, else all where each row has one 1."""
     binary = [column for column in table.others(placement.column) if column.is_one is not None]
+    if table.form == "wide":
+        return tuple(column.name for column in binary)
     if sample is not None:
         return _asked_for(sample.header[1:], [column.name for column in binary])
     if len(binary) < 2 or any(is_usual_label(name) for name in table.header):
@@ -138,7 +140,7 @@ def likeliest(candidates: Sequence[Labeling], sample: Table | None) -> list[Labe
 
     Beside a sample submission that asks for another name, or another table, texts are no evidence.
     """
-    candidates = [labeling for labeling in candidates if not labeling.conflict] or list(candidates)
+    candidates = _without_conflicts(candidates)
     candidates = [labeling for labeling in candidates if not _is_group(labeling)] or candidates
     is_of_one_table = len({labeling.table.file for labeling in candidates if labeling.table}) == 1
     by_texts = [_has_few_texts] if sample is None and is_of_one_table else []
@@ -147,6 +149,13 @@ def likeliest(candidates: Sequence[Labeling], sample: Table | None) -> list[Labe
         if likely:
             return likely
     return candidates
+
+
+def _without_conflicts(candidates: Sequence[Labeling]) -> list[Labeling]:
+    """Those without an image with two labels, but one with such images that alone is named so."""
+    clear = [labeling for labeling in candidates if not labeling.conflict]
+    is_clear = any(map(is_usual, clear)) or not any(map(is_usual, candidates))
+    return clear if clear and is_clear else list(candidates)
 
 
 def is_from_coco(labeling: Labeling) -> bool:

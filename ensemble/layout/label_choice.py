@@ -27,6 +27,7 @@ from ensemble.layout.labeling import (
     by_names,
     by_subfolders,
 )
+from ensemble.layout.long_tables import with_all_labels
 from ensemble.layout.placement import Placement
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
@@ -164,8 +165,7 @@ def choose_labeling(
         table, placement, column = by_option[option]
         labeling = by_column(table, placement, column)
     evidence = _evidence(labeling, sample, len(named), inquiry)
-    labeling = replace(labeling, evidence=evidence)
-    _check_one_label(labeling)
+    labeling = with_all_labels(replace(labeling, evidence=evidence), inquiry)
     if labeling.is_joined:
         return labeling
     return with_listed_splits(surveyed, roles, labeling, placed.values())
@@ -244,13 +244,3 @@ def _option_of(labeling: Labeling, by_option: Mapping[str, tuple[Table, Placemen
         if table is labeling.table and column == labeling.columns[0]:
             return option
     raise AssertionError(labeling)
-
-
-def _check_one_label(labeling: Labeling) -> None:
-    """Raises DataError for an image with two labels."""
-    if labeling.conflict and labeling.table is not None:
-        raise DataError(
-            f"{labeling.table.file}: column {labeling.columns[0]}: an image has two labels, "
-            f"{labeling.conflict}\n"
-            "leave one row for each image, or name another column with --label"
-        )

@@ -8,6 +8,7 @@ from ensemble.dataset.column_names import LABELS, letters, same_name
 from ensemble.dataset.split_names import split_of_file
 from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling
+from ensemble.layout.long_tables import check_not_long
 from ensemble.layout.placement import placements, smallest
 from ensemble.layout.questions import Inquiry, Question
 from ensemble.layout.roles import Roles
@@ -39,6 +40,7 @@ def choose_sample(
     """The sample submission among the tables, and notes about the others. Raises DataError."""
     sample, notes = _chosen(surveyed, roles, inquiry)
     if sample is not None:
+        check_not_long(sample, surveyed.folders["."])
         _check(sample)
     return sample, notes
 

@@ -28,7 +28,8 @@ def with_target(labeling: Labeling, sample: Table | None, inquiry: Inquiry) -> L
     Raises DataError for cells that hold lists, for a sample that asks for several columns that are
     not 0 and 1, and for an image with an empty cell where each has a class or a number.
     """
-    if labeling.source != "column" or labeling.table is None:
+    is_column = labeling.source == "column" and labeling.target == "class"
+    if not is_column or labeling.table is None:
         return labeling
     _check_one_column(labeling, sample)
     column = labeling.table[labeling.columns[0]]

@@ -17,6 +17,7 @@ from ensemble.layout.groups import GroupColumn, can_be_split, group_columns
 from ensemble.layout.json_tables import json_tables
 from ensemble.layout.label_choice import choose_labeling, placed_tables
 from ensemble.layout.labeling import Labeling
+from ensemble.layout.long_tables import with_wide_tables
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.roles import Roles, roles
 from ensemble.layout.sample_file import NO_SAMPLE, choose_sample, unfit_sample
@@ -103,6 +104,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     split_folders = roles(surveyed, options)
     sample, sample_notes = choose_sample(surveyed, split_folders, inquiry)
     surveyed = replace(surveyed, tables=surveyed.tables + json_tables(surveyed, sample))
+    surveyed = with_wide_tables(surveyed, sample)
     placed = placed_tables(surveyed, split_folders, sample, inquiry)
     labeling = choose_labeling(surveyed, split_folders, placed, sample, inquiry)
     if labeling is None:
