@@ -8,7 +8,8 @@ per member, drawn again each time), and validation rows. The code of `ens blend`
 and scores. The truth is the score of that blend, weights fitted on all validation rows, on fresh
 rows of the same kind: 50,000, or twenty times the validation rows if those are more, so that the error
 of the truth stays small. Classes are balanced, rare (shares from large to 1 %; of two classes 3 %)
-or ordinal (members confuse neighbours). Printed for each weighting: mean (cross-fitted - truth) with
+or ordinal (members confuse neighbours); grouped rows come five to a group, of one class, as easy and
+with the same shared noise. Printed for each weighting: mean (cross-fitted - truth) with
 its standard error and as a share of an interval's half-width, the same for the in-sample score, and
 how often the 95 % interval contains the truth, with its binomial interval; the same for the interval
 of the difference from the best member; and how often the rows were too few for an interval, which
@@ -61,6 +62,8 @@ MORE: list[Any] = [  # for metrics other than accuracy and log loss
     (9, 3000, 10, "rare"),
     (9, 1000, 5, "ordinal"),
 ]
+GROUPED: list[Any] = [(9, 1000, 3, "grouped"), (9, 3000, 5, "grouped")]
+GROUP = 5  # rows
 
 
 def competition(cell: Any, seed: int, name: str) -> dict[str, Any]:
@@ -70,8 +73,9 @@ def competition(cell: Any, seed: int, name: str) -> dict[str, Any]:
     world = World(rng, n_members, n_classes, kind[0] if kind else "balanced")
     ids = np.array([f"{i:06d}" for i in range(n_rows)])
     classes = tuple(f"{i:03d}" for i in range(n_classes))
+    groups = np.array([f"{i // GROUP:06d}" for i in range(n_rows)]) if "grouped" in kind else None
     members = {
-        f"m{i:03d}": partial(Predictions, ids, classes, probs, world.targets(n_rows))
+        f"m{i:03d}": partial(Predictions, ids, classes, probs, world.targets(n_rows), groups)
         for i, probs in enumerate(world.rows(rng, n_rows))
     }
     pool = open_pool(members)
@@ -108,6 +112,7 @@ class World:
             rng.uniform(0.7, 1.5)
         )  # above 1 overconfident, below 1 underconfident
         self.n_classes, self.kind = n_classes, kind
+        self.n_alike = GROUP if kind == "grouped" else 1
         classes = np.arange(n_classes)
         distance = np.abs(classes[:, None] - classes)
         self.signal = np.maximum(
@@ -117,7 +122,7 @@ class World:
     def targets(self, n: int) -> Array:
         """The true classes of n rows."""
         if self.kind != "rare":
-            return np.arange(n) % self.n_classes
+            return np.arange(n) // self.n_alike % self.n_classes
         shares = np.array([0.97, 0.03]) if self.n_classes == 2 else self._shares_down_to(0.01)
         return np.searchsorted(np.cumsum(shares)[:-1], (np.arange(n) + 0.5) / n)
 
@@ -134,10 +139,10 @@ class World:
     def rows(self, rng: np.random.Generator, n: int) -> Iterator[Array]:
         """Member by member probabilities of n new rows."""
         targets, size = self.targets(n), (n, self.n_classes)
-        common = rng.standard_normal(size, dtype=np.float32) * np.float32(
-            1.6 * np.sqrt(self.shared)
-        )
-        ease = rng.standard_normal(n, dtype=np.float32)
+        n_groups = n // self.n_alike
+        common = rng.standard_normal((n_groups, self.n_classes), dtype=np.float32)
+        common = np.repeat(common, self.n_alike, axis=0) * np.float32(1.6 * np.sqrt(self.shared))
+        ease = np.repeat(rng.standard_normal(n_groups, dtype=np.float32), self.n_alike)
         for strength in self.strength:
             logits = rng.standard_normal(size, dtype=np.float32)
             logits *= np.float32(1.6 * np.sqrt(1 - self.shared))
@@ -264,7 +269,7 @@ def show(lines: list[dict[str, Any]]) -> None:
 
 def cells_of(metric: str) -> list[Any]:
     """The cells of the grid that a metric has: f1 needs two classes, @5 more than five."""
-    cells = GRID if metric in ("accuracy", "log_loss") else GRID + MORE
+    cells = (GRID if metric in ("accuracy", "log_loss") else GRID + MORE) + GROUPED
     if metric == "f1":
         return [cell for cell in cells if cell[2] == 2]
     return [cell for cell in cells if cell[2] > 5] if "@" in metric else cells

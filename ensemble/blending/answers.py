@@ -73,7 +73,9 @@ def answer_outcomes(
         for kind, outcomes in enumerate(kinds):
             rows[kind, repeat] = outcomes[0]
             if len(outcomes) > 1:
-                sums[kind, repeat], gram[kind, repeat] = blend_outcomes(fold_of, outcomes)
+                sums[kind, repeat], gram[kind, repeat] = blend_outcomes(
+                    fold_of, outcomes, pool.groups
+                )
     return rows, sums, gram, Answers(np.array(labels) if is_class else None, decisions)
 
 

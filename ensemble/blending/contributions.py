@@ -68,14 +68,17 @@ def metric_outcomes(
         alone, *nested = _by_rows_that_fitted(pool, metric, fold_of, weights[repeat])
         rows[repeat] = alone
         if nested:
-            sums[repeat], gram[repeat] = blend_outcomes(fold_of, np.array([alone, *nested]))
+            sums[repeat], gram[repeat] = blend_outcomes(
+                fold_of, np.array([alone, *nested]), pool.groups
+            )
     return rows, sums, gram
 
 
-def blend_outcomes(fold_of: Array, outcomes: Array) -> tuple[Array, Array]:
-    """Sums (folds, without, rules) and sums of products (folds, without, rules, rules).
+def blend_outcomes(fold_of: Array, outcomes: Array, groups: Array | None) -> tuple[Array, Array]:
+    """Sums (folds, without, rules) and `products` (folds, without, rules, rules).
 
-    outcomes (1 + folds, rules, rows) are those without the row's fold, then without one more.
+    outcomes (1 + folds, rules, rows) are those without the row's fold, then without one more;
+    fold_of and groups are (rows,).
     """
     alone, *nested = outcomes
     sums = np.zeros((N_FOLDS, N_FOLDS, len(alone)))
@@ -85,8 +88,32 @@ def blend_outcomes(fold_of: Array, outcomes: Array) -> tuple[Array, Array]:
         for without in range(N_FOLDS):
             scored = (alone if without == k else nested[without])[:, inside]
             sums[k, without] = scored.sum(1)
-            gram[k, without] = scored @ scored.T
+            gram[k, without] = products(scored, None if groups is None else groups[inside])
     return sums, gram
+
+
+def products(outcomes: Array, groups: Array | None = None) -> Array:
+    """Sums over rows of the products of two rules' outcomes, (..., rules, rules).
+
+    Rows of a group are no independent evidence: with groups (rows,) what groups differ from the mean
+    by stands in for what their rows differ by, so that sums / rows - means² is still the variance
+    of a row as far as the error of the mean goes. outcomes is (..., rules, rows).
+    """
+    if groups is None:
+        return np.asarray(outcomes @ outcomes.swapaxes(-1, -2))
+    means = outcomes.mean(-1, keepdims=True)
+    return products_of_groups(sums_of_groups(outcomes - means, groups), means, len(groups))
+
+
+def sums_of_groups(values: Array, groups: Array, n_groups: int = 0) -> Array:
+    """The sum of each group's rows, (..., groups). values is (..., rows), groups (rows,)."""
+    sums = [np.bincount(groups, row, n_groups) for row in values.reshape(-1, values.shape[-1])]
+    return np.reshape(sums, (*values.shape[:-1], -1))
+
+
+def products_of_groups(sums: Array, means: Array, n_rows: int) -> Array:
+    """`products` of groups by their sums less the mean of each row, (..., rules, groups)."""
+    return np.asarray(sums @ sums.swapaxes(-1, -2) + n_rows * means @ means.swapaxes(-1, -2))
 
 
 def _by_rows_that_fitted(pool: Pool, metric: Metric, fold_of: Array, weights: FoldWeights) -> Array:

@@ -11,7 +11,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ensemble.blending.answers import Answers, answer_outcomes
-from ensemble.blending.contributions import FoldWeights, member_values, metric_outcomes
+from ensemble.blending.contributions import (
+    FoldWeights,
+    member_values,
+    metric_outcomes,
+    products,
+    products_of_groups,
+    sums_of_groups,
+)
 from ensemble.blending.decisions import Learn, Plain
 from ensemble.blending.fit_rows import FitRows
 from ensemble.blending.folds import (
@@ -44,10 +51,10 @@ class Outcomes:
 
     rows is (kinds, repeats, rules, rows). sums[kind, repeat, fold, without, rule] adds up the rows
     of a fold under weights fitted without it and without one more fold (without = fold: without it
-    alone); gram holds the sums of products of two rules' outcomes; both cover the nested repeats.
-    sizes is (repeats, folds). weights[repeat, fold, rule, member] were fitted without that fold;
-    folds[repeat] is the fold of each row. answers are those of a metric that reads decisions: hits
-    are then those of the answers.
+    alone); gram holds the `products` of two rules' outcomes; both cover the nested repeats. sizes is
+    (repeats, folds). weights[repeat, fold, rule, member] were fitted without that fold;
+    folds[repeat] is the fold of each row, groups (rows,) are those of the pool. answers are those
+    of a metric that reads decisions: hits are then those of the answers.
     """
 
     rows: Array
@@ -56,6 +63,7 @@ class Outcomes:
     sizes: Array
     weights: Array
     folds: Array
+    groups: Array | None = None
     signs: tuple[int, ...] = (1, -1)
     answers: Answers | None = None
 
@@ -90,7 +98,7 @@ def cross_fit(
         for repeat in range(N_REPEATS)
     ]
     sizes = np.stack([np.bincount(fold_of, minlength=N_FOLDS) for fold_of in folds])
-    outcomes = Outcomes(rows, sums, gram, sizes, np.array(by_fold), folds, signs)
+    outcomes = Outcomes(rows, sums, gram, sizes, np.array(by_fold), folds, pool.groups, signs)
     if metric is None:
         return outcomes
     if isinstance(metric, AnswerMetric):
@@ -114,7 +122,9 @@ def _add_hits_and_losses(
     gram: Array,
 ) -> None:
     """Fill in rows, sums and gram as `Outcomes` holds them."""
-    n_rules = rows.shape[2]
+    n_rules, groups = rows.shape[2], pool.groups
+    n_groups = 0 if groups is None else int(groups.max()) + 1
+    of_groups = np.zeros((2, N_NESTED, N_FOLDS, n_rules, n_groups))
     for block, margins in pool.blocks():
         for repeat, fold_of in enumerate(folds):
             for k in range(N_FOLDS):
@@ -128,7 +138,18 @@ def _add_hits_and_losses(
                 rows[:, repeat][:, :, positions] = scored[:, _without_itself(repeat, k)]
                 if repeat < N_NESTED:
                     sums[:, repeat, k] += scored.sum(3)
-                    gram[:, repeat, k] += scored @ scored.transpose(0, 1, 3, 2)
+                    if groups is None:
+                        gram[:, repeat, k] += products(scored)
+                    else:  # of which other blocks of rows may have more
+                        of_groups[:, repeat] += sums_of_groups(scored, groups[positions], n_groups)
+    if groups is not None:
+        sizes = np.bincount(groups)
+        for repeat, k in np.ndindex(N_NESTED, N_FOLDS):
+            of_fold = np.bincount(groups, folds[repeat] == k) > 0
+            n_rows = int(sizes[of_fold].sum())
+            means = sums[:, repeat, k, ..., None] / max(1, n_rows)
+            centered = of_groups[:, repeat][..., of_fold] - means * sizes[of_fold]
+            gram[:, repeat, k] = products_of_groups(centered, means, n_rows)
 
 
 def _with_answers(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ensemble import metrics
 from ensemble.blending.cross_fit import Outcomes
 from ensemble.blending.folds import N_FOLDS, N_NESTED
 from ensemble.metrics import TIE
@@ -20,7 +21,7 @@ def near_best(sign: int, totals: Array, gram: Array, n_rows: float) -> Array:
     """Which rules are within one standard error of the best, (rules,): that of their difference.
 
     sign is 1 if greater outcomes are better, else -1. totals is (rules,) and gram (rules, rules):
-    sums of outcomes over n_rows and of their products.
+    sums of outcomes over n_rows and their `products`.
     """
     means = totals / n_rows * sign
     best = int(np.argmax(means))
@@ -112,7 +113,8 @@ def unaveraged(
     differences (rows,) are means over repeats. Where the best member changes between repeats these
     vary less than those of a repeat, to which `widening` relates.
     """
-    spread = float(differences.var())
+    units = metrics.by_group(differences, outcomes.groups)
+    spread = float(units.var()) * len(differences) / len(units)
     if outcomes.sizes.min() < 2 or spread <= 0:
         return 1.0
     _, variance = _nested_error(outcomes, kind, _contrast(outcomes, choice, against))
@@ -167,9 +169,14 @@ def _weights_variance(outcomes: Outcomes, kind: int, choice: Array, against: int
         b = (a + 1) % len(choice)
         cell = outcomes.folds[a] * N_FOLDS + outcomes.folds[b]
         change = by_repeat[a] - by_repeat[b]
-        n = np.bincount(cell)
+        n_rows = np.bincount(cell)
+        mean = np.bincount(cell, change) / np.maximum(1, n_rows)
+        of_units, cell_of_unit = change - mean[cell], cell
+        if outcomes.groups is not None:  # whole groups are in a cell
+            of_units = np.bincount(outcomes.groups, of_units)
+            cell_of_unit = cell[np.unique(outcomes.groups, return_index=True)[1]]
+        n = np.bincount(cell_of_unit)
         kept = n > 1
-        mean = np.bincount(cell, change)[kept] / n[kept]
-        square = np.bincount(cell, change**2)[kept] / n[kept]
-        variances.append(mean**2 - (square - mean**2) / (n[kept] - 1))
+        squares = np.bincount(cell_of_unit, of_units**2)[kept] / n_rows[kept] ** 2
+        variances.append(mean[kept] ** 2 - squares * n[kept] / (n[kept] - 1))
     return float(np.concatenate(variances).mean())

@@ -9,20 +9,6 @@ from ensemble.predictions import Array
 from ensemble.runs import Run
 
 
-def accuracy_interval(
-    hits: Array, width: float, seed: int, groups: Array | None = None
-) -> Interval:
-    """The interval of the mean of hits, width times as wide as the plain one.
-
-    Wilson's, with as many rows as that width is worth; with groups their bootstrap. hits and groups
-    are (rows,).
-    """
-    if groups is None:
-        return metrics.wilson(float(hits.mean()), len(hits) / width**2)
-    widened = metrics.bootstrap_mean(metrics.by_group(hits, groups), seed).widened(width)
-    return Interval(widened.value, max(0.0, widened.low), min(1.0, widened.high))
-
-
 def run_accuracy(run: Run) -> Interval:
     """The validation accuracy of a run with its interval.
 
@@ -34,8 +20,7 @@ def run_accuracy(run: Run) -> Interval:
     assert valid.targets is not None  # Run.valid refuses predictions without targets
     assert valid.groups is not None
     groups = np.unique(valid.groups, return_inverse=True)[1]
-    hits = metrics.hits(valid.probs, valid.targets)
-    return accuracy_interval(hits, 1.0, seed_from(run.data.valid), groups)
+    return metrics.share_interval(metrics.hits(valid.probs, valid.targets), groups)
 
 
 def run_score(run: Run, metric: Metric) -> Interval:

@@ -9,7 +9,7 @@ import numpy as np
 from ensemble import metrics
 from ensemble.blending import estimate, intervals
 from ensemble.blending.answers import answers_of_folds
-from ensemble.blending.contributions import contributions, out_of_fold
+from ensemble.blending.contributions import contributions, out_of_fold, products
 from ensemble.blending.cross_fit import (
     CONTRIBUTIONS,
     HITS,
@@ -152,7 +152,7 @@ def rate(
     kind, n_rules = scoring.kind, len(rules.names)
     rows = outcomes.rows[kind, :, 1:-1].mean(0)
     is_near_best = estimate.near_best(
-        outcomes.signs[kind], rows.sum(1), rows @ rows.T, rows.shape[1]
+        outcomes.signs[kind], rows.sum(1), products(rows, pool.groups), rows.shape[1]
     )
     simplest = int(np.argmax(is_near_best))
     positions = {name: i for i, name in enumerate(rules.names)} | {"best": 1 + simplest}
@@ -214,7 +214,7 @@ class _Rater:
         accuracy: Interval | None = None
         log_loss: Interval | None = None
         if isinstance(self.pool, ClassPool):
-            accuracy = intervals.accuracy_interval(scored[HITS], widths[HITS], seed, groups)
+            accuracy = metrics.share_interval(scored[HITS], groups, widths[HITS])
             log_loss = intervals.log_loss_interval(scored[LOSSES], widths[LOSSES], seed, groups)
         if accuracy and log_loss and kind != CONTRIBUTIONS:
             score = (accuracy, log_loss)[kind]
@@ -272,10 +272,9 @@ class _Rater:
         kind, groups, outcomes = self.scoring.kind, self.pool.groups, self.outcomes
         width = estimate.widening(outcomes, kind, choice, against=0)
         ours, theirs = scored[kind], self.best_member[kind]
-        if kind == HITS and groups is None:
-            return metrics.paired_difference(ours, theirs).widened(width)
-        if kind != HITS:
-            width *= estimate.unaveraged(outcomes, kind, choice, 0, ours - theirs)
+        if kind == HITS:
+            return metrics.paired_difference(ours, theirs, groups).widened(width)
+        width *= estimate.unaveraged(outcomes, kind, choice, 0, ours - theirs)
         best = self.best_smoothing
         both = None if smoothing is None or best is None else (smoothing, best)
         return metrics.lead_of(

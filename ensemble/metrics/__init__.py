@@ -10,6 +10,7 @@ from ensemble.metrics.intervals import (
     lead_of,
     paired_difference,
     score_of,
+    share_interval,
     wilson,
 )
 from ensemble.metrics.lookup import (
@@ -66,6 +67,7 @@ __all__ = [
     "metric_names",
     "metric_of_any_target",
     "paired_difference",
+    "share_interval",
     "per_class",
     "positive_class",
     "predicted",

@@ -47,17 +47,48 @@ def wilson(share: float, n: float, z: float = Z) -> Interval:
     return Interval(share, max(0.0, float(center - half)), min(1.0, float(center + half)))
 
 
-def paired_difference(hits_a: Array, hits_b: Array) -> Interval:
+def share_interval(hits: Array, groups: Array | None = None, width: float = 1.0) -> Interval:
+    """Wilson's interval of the mean of hits, width times as wide, on as many rows as they are worth.
+
+    Rows of a group are worth fewer (`_design_effect`; Korn and Graubard, "Confidence intervals for
+    proportions with small expected number of positive counts", 1998), and of few groups Student's
+    quantile replaces the normal one. hits (rows,) are from 0 to 1; groups as in `by_group`.
+    """
+    share, n_rows, z = float(hits.mean()), len(hits) / width**2, Z
+    if groups is not None:
+        n_rows /= _design_effect(hits - share, groups, share**2, (1 - share) ** 2)
+        z = _t_quantile(max(3, int(groups.max())))
+    return wilson(share, n_rows, z)
+
+
+def _design_effect(values: Array, groups: Array, *unseen: float) -> float:
+    """How many times the variance of independent rows that of rows in groups is, at least 1.
+
+    values (rows,) have the mean 0. From few errors it would be a guess, and without any there is
+    none: a group of the usual size for each square in unseen, alike in all its rows, is added.
+    """
+    size = len(values) / (int(groups.max()) + 1)
+    of_groups = np.bincount(groups, values)
+    squares = float((of_groups**2).sum()) + size**2 * sum(unseen)
+    return max(1.0, squares / (float((values**2).sum()) + size * sum(unseen)))
+
+
+def paired_difference(hits_a: Array, hits_b: Array, groups: Array | None = None) -> Interval:
     """The accuracy of a minus that of b on the same rows.
 
-    With Newcombe's paired interval (method 10, 1998). hits_a and hits_b are (rows,) shares from 0
-    to 1, one row each.
+    With Newcombe's paired interval (method 10, 1998); where rows belong to groups, of as many rows
+    as they are worth to the difference. hits_a and hits_b are (rows,) shares from 0 to 1, one row
+    each, groups as in `by_group`.
     """
-    n = len(hits_a)
-    a = wilson(float(hits_a.mean()), n)
-    b = wilson(float(hits_b.mean()), n)
+    n_rows, z = float(len(hits_a)), Z
+    if groups is not None:
+        gains = hits_a - hits_b
+        n_rows /= _design_effect(gains - gains.mean(), groups, 1.0, 1.0)
+        z = _t_quantile(max(3, int(groups.max())))
+    a = wilson(float(hits_a.mean()), n_rows, z)
+    b = wilson(float(hits_b.mean()), n_rows, z)
     difference = a.value - b.value
-    phi = _phi(hits_a, hits_b)
+    phi = _phi(hits_a, hits_b, n_rows)
     a_below, a_above = a.value - a.low, a.high - a.value
     b_below, b_above = b.value - b.low, b.high - b.value
     below = a_below**2 - 2 * phi * a_below * b_above + b_above**2
@@ -69,13 +100,11 @@ def paired_difference(hits_a: Array, hits_b: Array) -> Interval:
     )
 
 
-def _phi(hits_a: Array, hits_b: Array) -> float:
-    """Newcombe's correlation of two paired shares, continuity-corrected if it is positive."""
-    n = len(hits_a)
-    both = float((hits_a * hits_b).sum())
-    only_a = float((hits_a * (1 - hits_b)).sum())
-    only_b = float(((1 - hits_a) * hits_b).sum())
-    neither = float(((1 - hits_a) * (1 - hits_b)).sum())
+def _phi(hits_a: Array, hits_b: Array, n: float) -> float:
+    """Newcombe's correlation of two paired shares of n rows, continuity-corrected if positive."""
+    both, only_a, only_b, neither = (
+        n * float((a * b).mean()) for a in (hits_a, 1 - hits_a) for b in (hits_b, 1 - hits_b)
+    )
     margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
     if margins <= 0:
         return 0.0
@@ -135,13 +164,13 @@ def interval_of(
 ) -> Interval:
     """The interval of a metric's value, width times as wide as the plain one, within its bounds.
 
-    contributions and groups are (rows,), smoothing is that of the metric, (2,). A share of
-    independent rows has Wilson's interval; log loss, and shares of grouped rows, the bootstrap of
-    contributions; errors one on the scale of logarithms; other values Wilson's with as many rows as
-    their variance is worth. A value of NaN can be anything within the bounds.
+    contributions and groups are (rows,), smoothing is that of the metric, (2,). A share has
+    Wilson's interval; log loss the bootstrap of contributions; errors one on the scale of
+    logarithms; other values Wilson's with as many rows as their variance is worth. A value of NaN
+    can be anything within the bounds.
     """
-    if metric.interval_rule == "share" and groups is None:
-        return wilson(float(contributions.mean()), len(contributions) / width**2)
+    if metric.interval_rule == "share":
+        return share_interval(contributions, groups, width)
     low, high = metric.bounds
     if metric.interval_rule == "effective rows":
         return _wilson_within(metric.bounds, contributions, groups, width, smoothing)

@@ -14,20 +14,21 @@ from ensemble.blending.estimate import (
     widening,
 )
 from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS, seed_from, stratified_folds
-from ensemble.blending.intervals import accuracy_interval, run_accuracy
+from ensemble.blending.intervals import run_accuracy
 from ensemble.blending.pool import open_pool
-from ensemble.metrics import wilson
+from ensemble.blending.rating import rate
+from ensemble.metrics import share_interval, wilson
 from ensemble.predictions import Predictions
 
 
-def pool_of(probs, targets):
+def pool_of(probs, targets, groups=None):
     """A pool of members; probs is (members, rows, classes)."""
     ids, classes = (
         np.array([f"{i:04d}" for i in range(len(targets))]),
         tuple("abcdefgh"[: probs.shape[2]]),
     )
     members = {
-        f"m{i:03d}": (lambda member=member: Predictions(ids, classes, member, targets))
+        f"m{i:03d}": (lambda member=member: Predictions(ids, classes, member, targets, groups))
         for i, member in enumerate(probs)
     }
     return open_pool(members)
@@ -137,7 +138,7 @@ def test_a_rule_that_fits_nothing_scores_the_same_either_way_and_its_interval_is
     np.testing.assert_allclose(losses, -np.log(truth))
     for metric in range(2):
         assert widening(outcomes, metric, always(0)) == pytest.approx(1)
-    assert accuracy_interval(hits, 1, 0) == wilson(float(hits.mean()), 200)
+    assert share_interval(hits) == wilson(float(hits.mean()), 200)
 
 
 def test_the_interval_of_a_rule_whose_weights_move_is_wider():
@@ -227,7 +228,7 @@ def test_among_pure_noise_the_best_flatters_on_fitting_rows_and_the_cross_fitted
         probs, targets, lambda rows: np.eye(100)[rows.hits.mean(1).argmax()], seed=0
     )
     hits, _ = mean_outcomes(outcomes, always(0))
-    honest = accuracy_interval(hits, widening(outcomes, 0, always(0)), 0)
+    honest = share_interval(hits, None, widening(outcomes, 0, always(0)))
     assert flattering > 0.55
     assert honest.value < flattering - 0.04
     assert honest.low < 0.5 < honest.high
@@ -282,3 +283,25 @@ def test_a_runs_interval_is_of_groups_where_rows_belong_to_some(tmp_path, fake_r
     assert plain == wilson(plain.value, len(valid.ids))
     assert by_group.value == pytest.approx(plain.value)
     assert by_group.high - by_group.low > 1.5 * (plain.high - plain.low)
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "f1_macro", "roc_auc"])
+def test_copies_of_rows_in_a_group_leave_the_table_as_it_is(metric, rng, made_up):
+    targets = np.arange(300) % 3
+    noise = rng.normal(size=(4, 300, 3)) + rng.normal(size=(300, 3))
+    probs = np.exp(noise + np.array([1.0, 1.5, 1.8, 2.0])[:, None, None] * np.eye(3)[targets])
+    probs /= probs.sum(2, keepdims=True)
+    once = np.arange(300)
+    for_all = np.repeat(once, 4)
+    options = Options(metric=metric, weights="best")
+    tables = [
+        rate(pool_of(probs[:, rows], targets[rows], groups), options, [""] * 4, seed=0)
+        for rows, groups in ((once, None), (for_all, np.array([f"{i:04d}" for i in for_all])))
+    ]
+    plain, copied = tables
+    assert plain.rule_name == copied.rule_name
+    for a, b in zip(plain.ratings, copied.ratings, strict=True):
+        for of_a, of_b in ((a.score, b.score), (a.difference, b.difference)):
+            assert of_b.value == pytest.approx(of_a.value, abs=1e-3)
+            half = (of_a.high - of_a.low) / 2
+            assert of_b.high - of_b.low == pytest.approx(2 * half, rel=0.12, abs=1e-9), a.name

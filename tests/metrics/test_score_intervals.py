@@ -5,8 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.blending.intervals import accuracy_interval, log_loss_interval
-from ensemble.metrics import interval_of, metric_named, score_of, wilson
+from ensemble.blending.intervals import log_loss_interval
+from ensemble.metrics import (
+    interval_of,
+    metric_named,
+    paired_difference,
+    score_of,
+    share_interval,
+    wilson,
+)
 from ensemble.metrics.intervals import _t_quantile
 
 CLASSES = ["0", "1", "2"]
@@ -19,9 +26,7 @@ def test_accuracy_and_log_loss_keep_their_intervals(width, is_grouped, rng, draw
     groups = np.arange(300) // 3 if is_grouped else None
     accuracy, log_loss = metric_named("accuracy", CLASSES), metric_named("log_loss", CLASSES)
     hits, losses = accuracy.contributions(probs, targets), log_loss.contributions(probs, targets)
-    assert interval_of(accuracy, hits, 7, groups, width) == accuracy_interval(
-        hits, width, 7, groups
-    )
+    assert interval_of(accuracy, hits, 7, groups, width) == share_interval(hits, groups, width)
     assert interval_of(log_loss, losses, 7, groups, width) == log_loss_interval(
         losses, width, 7, groups
     )
@@ -120,6 +125,31 @@ def test_intervals_of_rare_classes_cover_the_truth(name, shares, n_rows, skill, 
             n_covered += interval.low <= truth <= interval.high
     assert n_scored > 200
     assert n_covered / n_scored > 0.92
+
+
+@pytest.mark.parametrize("n_groups", [40, 200])
+def test_all_right_in_groups_is_as_uncertain_as_all_groups_right(n_groups):
+    groups = np.repeat(np.arange(n_groups), 5)
+    right = np.ones(len(groups))
+    alone = wilson(1.0, n_groups)
+    assert share_interval(right, groups).low == pytest.approx(alone.low, rel=0.01)
+    lead = paired_difference(right, right, groups)
+    assert lead.low == pytest.approx(alone.low - 1, rel=0.1)
+    assert lead.high == -lead.low
+
+
+@pytest.mark.parametrize("n_groups", [20, 60, 300])
+@pytest.mark.parametrize("truth", [0.8, 0.97])
+@pytest.mark.parametrize("n_alike", [1, 5])
+def test_intervals_of_shares_in_groups_cover_the_truth(n_groups, truth, n_alike):
+    rng = np.random.default_rng(4)
+    groups = np.repeat(np.arange(n_groups), 5)
+    n_covered = 0
+    for _ in range(400):
+        alike = rng.random(n_groups * 5 // n_alike) < truth
+        interval = share_interval(np.repeat(alike, n_alike).astype(float), groups)
+        n_covered += interval.low <= truth <= interval.high
+    assert n_covered / 400 > 0.92
 
 
 @pytest.mark.parametrize("df", [3, 4, 7, 30, 1000])
