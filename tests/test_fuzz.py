@@ -7,12 +7,14 @@ import io
 import json
 import runpy
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mutated import mutated
 
 from ensemble.runs import RunStore
 
@@ -54,28 +56,7 @@ BYTES = st.sampled_from(
         b"1e999",
     ]
 )
-
-
-@st.composite
-def mutated(draw, goods):
-    """A good file with some bytes changed, cut out, put in, repeated, or cut off; now and then anything."""
-    raw = bytearray(draw(st.sampled_from(goods)))
-    for _ in range(draw(st.integers(0, 4))):
-        start, length = draw(st.integers(0, max(len(raw) - 1, 0))), draw(st.integers(1, 40))
-        match draw(st.sampled_from(["flip", "cut", "put", "repeat", "end", "move"])):
-            case "flip" if raw:
-                raw[start] ^= draw(st.integers(1, 255))
-            case "cut":
-                del raw[start : start + length]
-            case "put":
-                raw[start:start] = draw(BYTES | st.binary(max_size=8))
-            case "repeat":
-                raw[start:start] = raw[start : start + length] * draw(st.integers(1, 50))
-            case "end":
-                del raw[start:]
-            case "move":
-                raw = raw[start:] + raw[:start]
-    return bytes(raw)
+mutated_file = partial(mutated, put=BYTES | st.binary(max_size=8), longest=40, most_repeats=50)
 
 
 @pytest.fixture(scope="module")
@@ -84,20 +65,24 @@ def folder(tmp_path_factory):
 
 
 @settings(max_examples=200)
-@given(raw=mutated(RECIPES) | st.binary(max_size=200))
+@given(raw=mutated_file(RECIPES) | st.binary(max_size=200))
 def test_a_recipe(raw, folder):
     TARGETS["recipe"](raw, folder)
 
 
 @settings(max_examples=200)
-@given(raw=mutated([CSV.encode()]) | st.binary(max_size=200) | st.text(max_size=60).map(str.encode))
+@given(
+    raw=mutated_file([CSV.encode()])
+    | st.binary(max_size=200)
+    | st.text(max_size=60).map(str.encode)
+)
 def test_a_csv(raw, folder):
     TARGETS["table"](raw, folder)
     TARGETS["import_csv"](raw, folder)
 
 
 @settings(max_examples=200)
-@given(raw=mutated(SAMPLES))
+@given(raw=mutated_file(SAMPLES))
 def test_a_sample_submission(raw, folder):
     TARGETS["sample"](raw, folder)
 
@@ -117,7 +102,9 @@ GOOD_ARRAYS = {
 
 
 @settings(max_examples=200)
-@given(raw=mutated([stored(**GOOD_ARRAYS), stored(**GOOD_ARRAYS, groups=np.array(list("ppqq")))]))
+@given(
+    raw=mutated_file([stored(**GOOD_ARRAYS), stored(**GOOD_ARRAYS, groups=np.array(list("ppqq")))])
+)
 def test_an_npz(raw, folder):
     TARGETS["npz"](raw, folder)
 
@@ -134,7 +121,7 @@ def test_an_npz_whose_sums_agree(data, folder):
         hit = data.draw(st.sampled_from(good.namelist()))
         for name in good.namelist():
             changed.writestr(
-                name, data.draw(mutated([good.read(name)])) if name == hit else good.read(name)
+                name, data.draw(mutated_file([good.read(name)])) if name == hit else good.read(name)
             )
     TARGETS["npz"](out.getvalue(), folder)
 
@@ -164,7 +151,7 @@ def test_a_run_json(data, folder, fake_run):
         fake_run(folder / "runs", "r-1-s0")
     good = RunStore(folder / "runs").get("r-1-s0").to_json()
     if data.draw(st.booleans()):
-        raw = data.draw(mutated([good.encode()]))
+        raw = data.draw(mutated_file([good.encode()]))
     else:
         values = json.loads(good)
         section = data.draw(st.sampled_from([values, values["data"], values["scores"]]))
@@ -202,20 +189,20 @@ SIDECAR = b'{"native": true, "unreadable": [[1, "no picture"], [2, "cut"]]}'
 
 
 @settings(max_examples=200)
-@given(raw=mutated([MANIFEST]))
+@given(raw=mutated_file([MANIFEST]))
 def test_a_manifest(raw, folder):
     TARGETS["manifest"](raw, folder)
 
 
 @settings(max_examples=200)
-@given(raw=mutated([HISTORY, POINTS]))
+@given(raw=mutated_file([HISTORY, POINTS]))
 def test_curves(raw, folder):
     TARGETS["curves"](raw, folder)
 
 
 @settings(max_examples=200)
 @given(
-    raw=mutated([SIDECAR])
+    raw=mutated_file([SIDECAR])
     | st.sampled_from([b"[]", b"{}", b"null", b'{"native": 1, "unreadable": [[9, ""]]}'])
 )
 def test_a_pixel_sidecar(raw, folder):
@@ -235,7 +222,7 @@ def search_bytes(folder):
 @settings(max_examples=15)
 @given(data=st.data())
 def test_a_search_database(data, folder, search_bytes):
-    TARGETS["search"](data.draw(mutated([search_bytes])), folder)
+    TARGETS["search"](data.draw(mutated_file([search_bytes])), folder)
 
 
 @pytest.mark.parametrize("target", [name for name in TARGETS if name != "search"])

@@ -4,11 +4,13 @@ import gzip
 import runpy
 import struct
 import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mutated import mutated
 
 from ensemble.convert.example import parse_example
 from ensemble.convert.plan import conversion_of
@@ -350,27 +352,10 @@ def test_a_huge_length_takes_no_memory(tmp_path):
         assert most < 8_000_000
 
 
-@st.composite
-def mutated(draw, good):
-    """Good bytes with some changed, cut out, put in, repeated, or cut off."""
-    raw = bytearray(good)
-    for _ in range(draw(st.integers(1, 4))):
-        start, length = draw(st.integers(0, max(len(raw) - 1, 0))), draw(st.integers(1, 30))
-        match draw(st.sampled_from(["flip", "cut", "put", "repeat", "end"])):
-            case "flip" if raw:
-                raw[start] ^= draw(st.integers(1, 255))
-            case "cut":
-                del raw[start : start + length]
-            case "put":
-                raw[start:start] = draw(st.binary(max_size=8))
-            case "repeat":
-                raw[start:start] = raw[start : start + length] * draw(st.integers(1, 20))
-            case "end":
-                del raw[start:]
-    return bytes(raw)
+mutated_bytes = partial(mutated, put=st.binary(max_size=8), longest=30, most_repeats=20)
 
 
-@given(st.binary(max_size=400) | mutated(good()) | mutated(gzip.compress(good())))
+@given(st.binary(max_size=400) | mutated_bytes([good(), gzip.compress(good())]))
 def test_any_bytes_are_records_or_a_data_error(tmp_path, lines_of_refusal, raw):
     path = tmp_path / "train.tfrec"
     path.write_bytes(raw)
@@ -378,7 +363,7 @@ def test_any_bytes_are_records_or_a_data_error(tmp_path, lines_of_refusal, raw):
         assert len(lines_of_refusal(read, path)) <= 3
 
 
-@given(st.binary(max_size=200) | mutated(example(row() | {"f": [1.5, 2.0], "n": [1, -1]})))
+@given(st.binary(max_size=200) | mutated_bytes([example(row() | {"f": [1.5, 2.0], "n": [1, -1]})]))
 def test_any_bytes_are_an_example_or_a_data_error(lines_of_refusal, content):
     assert len(lines_of_refusal(parse_example, content, "here")) <= 3
 
@@ -395,7 +380,7 @@ def test_any_record_of_plain_pixels_is_converted_or_a_data_error(
     tmp_path_factory, lines_of_refusal, data
 ):
     root, folder = tmp_path_factory.mktemp("in"), tmp_path_factory.mktemp("out")
-    contents = [example(RAW), *(data.draw(mutated(example(RAW))) for _ in range(2))]
+    contents = [example(RAW), *(data.draw(mutated_bytes([example(RAW)])) for _ in range(2))]
     (root / "train.tfrec").write_bytes(b"".join(map(framed, contents)))
     assert len(lines_of_refusal(convert, root, folder)) <= 3
 
@@ -405,7 +390,7 @@ def test_any_example_in_a_good_frame_is_converted_or_a_data_error(
     tmp_path_factory, lines_of_refusal, data
 ):
     root, folder = tmp_path_factory.mktemp("in"), tmp_path_factory.mktemp("out")
-    contents = [data.draw(mutated(example(row(i)))) for i in range(3)]
+    contents = [data.draw(mutated_bytes([example(row(i))])) for i in range(3)]
     (root / "train.tfrec").write_bytes(b"".join(map(framed, contents)))
     assert len(lines_of_refusal(convert, root, folder)) <= 3
 
