@@ -52,35 +52,40 @@ RECORD = TrainingRecord(
 
 
 @pytest.fixture
-def ens(monkeypatch, capsys):
-    """ens(*words): what a command prints in the current folder, which must succeed."""
+def run_ens(monkeypatch, capsys):
+    """run_ens(*words): exit status, stdout and stderr of a command in the current folder."""
 
-    def ens(*words):
+    def run_ens(*words):
         from ensemble.cli import main
 
         monkeypatch.setattr(sys, "argv", ["ens", *map(str, words)])
         with pytest.raises(SystemExit) as ended:
             main()
-        shown = capsys.readouterr()
-        assert ended.value.code == 0, shown.err
-        return shown.out
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return run_ens
+
+
+@pytest.fixture
+def ens(run_ens):
+    """ens(*words): what a command prints in the current folder, which must succeed."""
+
+    def ens(*words):
+        status, out, err = run_ens(*words)
+        assert status == 0, err
+        return out
 
     return ens
 
 
 @pytest.fixture
-def failing_ens(monkeypatch, capsys):
+def failing_ens(run_ens):
     """failing_ens(status, *words): what a command that must end so prints on stderr."""
 
-    def failing_ens(status, *words):
-        from ensemble.cli import main
-
-        monkeypatch.setattr(sys, "argv", ["ens", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        error = capsys.readouterr().err
-        assert ended.value.code == status, error
-        return error
+    def failing_ens(expected, *words):
+        status, _, err = run_ens(*words)
+        assert status == expected, err
+        return err
 
     return failing_ens
 

@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from ensemble import __version__
-from ensemble.cli import app, main
+from ensemble.cli import app
 from ensemble.runs import publish
 
 COMMANDS = sorted(typer.main.get_command(app).commands)
@@ -37,17 +37,10 @@ class Shown:
 
 
 @pytest.fixture
-def ens(tmp_path, monkeypatch, capsys):
-    """ens(*arguments): what this command shows when it is run in tmp_path."""
+def ens(tmp_path, monkeypatch, run_ens):
+    """ens(*words): what this command shows when it is run in tmp_path."""
     monkeypatch.chdir(tmp_path)
-
-    def ens(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ens", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return Shown(ended.value.code or 0, *capsys.readouterr())
-
-    return ens
+    return lambda *words: Shown(*run_ens(*words))
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ import glob
 import re
 import shlex
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import typer
 
 import ensemble
-from ensemble.cli import app, main
+from ensemble.cli import app
 from ensemble.dataset.known_sets import set_named
 from ensemble.engines.search_space import parse_space
 from ensemble.recipe import Recipe
@@ -84,7 +83,7 @@ def world(tmp_path, monkeypatch, fake_run, tiny_images, made_up, rng):
     return tmp_path
 
 
-def run_line(words, monkeypatch, capsys):
+def run_line(words, ens):
     """Run one command, or read what it would start from."""
     name, *rest = words
     if name in TAKES_NO_ARGUMENT:
@@ -113,19 +112,16 @@ def run_line(words, monkeypatch, capsys):
     if rest[:1] == ["get"]:
         set_named(rest[1])
         return
-    monkeypatch.setattr(sys, "argv", ["ens", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code, f"ens {shlex.join(words)}: {capsys.readouterr().err}"
+    ens(*words)
 
 
 @pytest.mark.parametrize(
     "document", [own for own in DOCUMENTS if LINES[own]], ids=lambda path: path.name
 )
-def test_the_command_lines_of_a_document_run(document, world, monkeypatch, capsys):
+def test_the_command_lines_of_a_document_run(document, world, ens):
     for words in LINES[document]:
         if "RECIPE" not in words and "PATH" not in words:
-            run_line(words, monkeypatch, capsys)
+            run_line(words, ens)
 
 
 def test_there_are_command_lines_to_run():

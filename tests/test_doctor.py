@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 
 import ensemble
 from ensemble import doctor
-from ensemble.cli import main
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -96,18 +94,11 @@ def test_a_driver_that_torch_does_not_see_is_bad(monkeypatch):
     assert [finding.state for finding in doctor._accelerator()] == ["good", "note", "good"]
 
 
-def test_the_command_shows_a_line_each_and_json_alone(monkeypatch, capsys):
-    shown = {}
-    for arguments in ([], ["--json"]):
-        monkeypatch.setattr(sys, "argv", ["ens", "doctor", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert not ended.value.code
-        shown[len(arguments)] = capsys.readouterr().out
-    first, second, *_ = shown[0].splitlines()
+def test_the_command_shows_a_line_each_and_json_alone(ens):
+    lines, findings = ens("doctor"), json.loads(ens("doctor", "--json"))
+    first, second, *_ = lines.splitlines()
     assert first.split() == ["ok", "ens", ensemble.__version__]
     assert re.match(r"(ok|note)\s+Python", second)
-    assert "next:  ens quickstart" in shown[0]
-    findings = json.loads(shown[1])
+    assert "next:  ens quickstart" in lines
     assert all(finding.keys() == {"name", "state", "said", "fix"} for finding in findings)
     assert {finding["name"] for finding in findings} >= {"ens", "Python", "disk", "GPU", "Kaggle"}

@@ -5,13 +5,11 @@ import math
 import os
 import shlex
 import sqlite3
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ensemble.cli import main
 from ensemble.events import EpochEnded
 from ensemble.files import sha256
 from ensemble.reporting.collect import collect
@@ -24,16 +22,13 @@ BAD = Path("runs", "bad-1-s0", "run.json")
 
 
 @pytest.fixture
-def ens(work, monkeypatch, capsys):
+def ens(work, run_ens):
     """ens(command): exit status, stdout and stderr."""
 
     def ens(command):
-        monkeypatch.setattr(sys, "argv", ["ens", *shlex.split(command)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        return ended.value.code or 0, shown.out, shown.err
+        status, out, err = run_ens(*shlex.split(command))
+        assert "Traceback" not in err
+        return status, out, err
 
     return ens
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ from ensemble.blending.label_errors import (
     n_wrong,
     thresholds,
 )
-from ensemble.cli import main
 from ensemble.errors import SelectionError
 from ensemble.predictions import Predictions
 
@@ -80,21 +78,10 @@ def test_other_targets_are_refused():
 
 
 @pytest.fixture
-def ens(tmp_path, monkeypatch, capsys):
-    """ens(*arguments): the exit status and the streams of this command in tmp_path."""
-
-    def ens(*arguments):
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["ens", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code
-        streams = capsys.readouterr()
-        return code or 0, streams.out, streams.err
-
-    return ens
+def ens(tmp_path, monkeypatch, run_ens):
+    """ens(*words): exit status, stdout and stderr of this command in tmp_path."""
+    monkeypatch.chdir(tmp_path)
+    return run_ens
 
 
 def test_the_command_ranks_a_run_and_writes_a_list_where_every_image_was_trained_on(

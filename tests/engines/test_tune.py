@@ -9,7 +9,6 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ensemble.cli import main
 from ensemble.engines.search_space import (
     Categorical,
     Range,
@@ -157,14 +156,10 @@ def test_without_optuna_the_error_says_how_to_install_it(run_search, monkeypatch
 
 
 @pytest.mark.usefixtures("run_search")
-def test_the_command_shows_every_trial_and_the_next_commands(tmp_path, monkeypatch, capsys):
+def test_the_command_shows_every_trial_and_the_next_commands(tmp_path, ens):
     paths = {"RECIPE": str(tmp_path / "tiny.yaml"), "RUNS": str(tmp_path / "runs")}
-    words = f"ens tune RECIPE --trials 2 --vary {RATES[0]} --runs RUNS".split()
-    monkeypatch.setattr(sys, "argv", [paths.get(word, word) for word in words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
-    shown = capsys.readouterr().out
+    words = f"tune RECIPE --trials 2 --vary {RATES[0]} --runs RUNS".split()
+    shown = ens(*(paths.get(word, word) for word in words))
     assert ": 2 trials" in shown
     assert "0, the recipe's own" in shown
     assert "next:  ens blend tiny --runs" in shown

@@ -2,13 +2,11 @@
 
 import csv
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import replicas
 
-from ensemble.cli import main
 from ensemble.dataset.load import load
 from ensemble.recipe import Recipe
 
@@ -25,7 +23,7 @@ GROUPS = {
 
 
 @pytest.fixture
-def init(tmp_path, monkeypatch, capsys):
+def init(tmp_path, monkeypatch, run_ens):
     """init(name, *options): exit status, the JSON object and the error of `ens init --json`."""
 
     def init(name, *options):
@@ -34,11 +32,8 @@ def init(tmp_path, monkeypatch, capsys):
         replicas.make(name, root)
         (tmp_path / "here").mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / "here")
-        monkeypatch.setattr(sys, "argv", ["ens", "init", str(root), "--json", *options])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return ended.value.code, json.loads(shown.out), shown.err
+        status, out, err = run_ens("init", root, "--json", *options)
+        return status, json.loads(out), err
 
     return init
 

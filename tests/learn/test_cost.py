@@ -1,12 +1,10 @@
 """`ens train --dry-run`: near what training then takes, and nothing is left behind."""
 
-import sys
 import time
 from types import SimpleNamespace
 
 import pytest
 
-from ensemble.cli import main
 from ensemble.dataset.load import load
 from ensemble.events import ignore
 from ensemble.learn import cost as cost_module
@@ -125,17 +123,12 @@ def test_cropped_views_are_decoded_once_each(recipe_of, tmp_path):
 
 
 def test_it_estimates_what_the_command_would_train_and_names_the_same_command(
-    recipe_file, tmp_path, monkeypatch, capsys
+    recipe_file, tmp_path, run_ens
 ):
     path, runs = recipe_file(), tmp_path / "runs"
 
     def ens(*arguments):
-        words = ["ens", "train", str(path), *arguments, "--runs", str(runs)]
-        monkeypatch.setattr(sys, "argv", words)
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return ended.value.code, shown.out, shown.err
+        return run_ens("train", path, *arguments, "--runs", runs)
 
     assert not ens()[0]
     assert "scratch: 1 ×" not in ens("--dry-run")[1]
@@ -150,15 +143,9 @@ def test_it_estimates_what_the_command_would_train_and_names_the_same_command(
     assert "1 of 2 runs could not be estimated" in errors
 
 
-def test_the_command_trains_nothing_and_names_the_next(recipe_file, tmp_path, monkeypatch, capsys):
+def test_the_command_trains_nothing_and_names_the_next(recipe_file, tmp_path, ens):
     path = recipe_file()
-    monkeypatch.setattr(
-        sys, "argv", ["ens", "train", str(path), "--dry-run", "--runs", str(tmp_path / "runs")]
-    )
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
-    shown = capsys.readouterr().out
+    shown = ens("train", path, "--dry-run", "--runs", tmp_path / "runs")
     assert "scratch: 1 ×" in shown
     assert "decoding: 60 images took " in shown
     assert "total: " in shown

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from ensemble.cli import main
 from ensemble.errors import EnsembleError
 from ensemble.recipe import Recipe
 from ensemble.recipe.shipped import copy_shipped, recipes_folder, shipped_matching, shipped_recipes
@@ -18,17 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture
-def ens(tmp_path, monkeypatch, capsys):
-    """ens(*arguments): exit status, stdout and stderr of a command in tmp_path."""
+def ens(tmp_path, monkeypatch, run_ens):
+    """ens(*words): exit status, stdout and stderr of a command in tmp_path."""
     monkeypatch.chdir(tmp_path)
-
-    def ens(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ens", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return ens
+    return run_ens
 
 
 def test_every_recipe_but_the_bases_is_listed_with_what_it_says_and_its_images():

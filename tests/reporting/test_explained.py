@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble.cli import main
 from ensemble.errors import EnsembleError
 from ensemble.heat_maps import RunHeatMaps
 from ensemble.predictions import Predictions
@@ -44,15 +42,6 @@ def trained(tmp_path, tiny_images, monkeypatch, ens):
         return RunStore()
 
     return trained
-
-
-def error_of(monkeypatch, capsys, *words):
-    """The error of a command that must fail with status 1."""
-    monkeypatch.setattr(sys, "argv", ["ens", *words])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 1
-    return capsys.readouterr().err
 
 
 def test_the_best_runs_mistakes_are_shown_with_their_heat_maps(trained, ens):
@@ -98,20 +87,20 @@ def test_a_blend_is_explained_by_its_leading_member_and_folds_by_what_did_not_tr
         assert image.id in validated[heat_maps.fold_of[image.id]]
 
 
-def test_imported_runs_and_images_that_are_gone_are_errors_by_name(trained, monkeypatch, capsys):
+def test_imported_runs_and_images_that_are_gone_are_errors_by_name(trained, failing_ens):
     store = trained()
     (run,) = store.finished()
     import_run("theirs", "resnet50", run.folder / "valid.npz", None, store)
-    shown = error_of(monkeypatch, capsys, "report", "theirs", "--explain")
+    shown = failing_ens(1, "report", "theirs", "--explain")
     assert "--explain: theirs-" in shown
     assert "was imported, so it has no network to load\nname other runs" in shown
     Path("images").rename("elsewhere")
-    shown = error_of(monkeypatch, capsys, "report", run.id, "--explain")
+    shown = failing_ens(1, "report", run.id, "--explain")
     assert "images: --explain needs the images" in shown
     assert "leave out --explain" in shown
     Path("elsewhere").rename("images")
     (run.folder / "model.safetensors").unlink()
-    shown = error_of(monkeypatch, capsys, "report", run.id, "--explain")
+    shown = failing_ens(1, "report", run.id, "--explain")
     assert "model.safetensors: is missing" in shown
 
 

@@ -1,12 +1,10 @@
 """Damaged results: `ens runs` names them with the reason, `ens blend` refuses them or leaves them out when told to."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
-from ensemble.cli import main
 from ensemble.files import sha256
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore, publish
@@ -85,16 +83,13 @@ DAMAGES = {
 
 
 @pytest.fixture
-def ens(tmp_path, monkeypatch, capsys):
-    """ens(*arguments): exit status, stdout and stderr of this command in tmp_path."""
+def ens(tmp_path, monkeypatch, run_ens):
+    """ens(*words): exit status, stdout and stderr of this command in tmp_path, each as one line."""
     monkeypatch.chdir(tmp_path)
 
-    def ens(*arguments):
-        monkeypatch.setattr(sys, "argv", ["ens", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        return ended.value.code or 0, " ".join(shown.out.split()), " ".join(shown.err.split())
+    def ens(*words):
+        status, out, err = run_ens(*words)
+        return status, " ".join(out.split()), " ".join(err.split())
 
     return ens
 

@@ -1,11 +1,8 @@
 """`ens import --target`: several labels and numbers from .npz and CSV, and what is refused."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from ensemble.cli import main
 from ensemble.errors import DamagedError, DataError, EnsembleError, MismatchError
 from ensemble.metrics import metric_named
 from ensemble.predictions import Predictions
@@ -145,7 +142,7 @@ def test_a_file_that_states_another_target_is_refused(tmp_path, store):
         import_run("o", "vit", labels_csv(tmp_path / "v.csv"), None, store, "ages", "labels")
 
 
-def test_runs_on_labels_are_listed_blended_and_compared(tmp_path, store, monkeypatch, capsys):
+def test_runs_on_labels_are_listed_blended_and_compared(tmp_path, store, ens):
     files = [labels_csv(tmp_path / "v.csv"), labels_csv(tmp_path / "w.csv", probs=PROBS * 0.9)]
     runs = [
         import_run(f"r{i}", "vit", file, None, store, "pets", "labels")
@@ -153,9 +150,4 @@ def test_runs_on_labels_are_listed_blended_and_compared(tmp_path, store, monkeyp
     ]
     assert {run.data.target for run in runs} == {"labels"}
     for arguments in ["runs"], ["blend", "--out", str(tmp_path / "out")], ["compare", "r0", "r1"]:
-        monkeypatch.setattr(sys, "argv", ["ens", *arguments, "--runs", str(store.root)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        shown = capsys.readouterr()
-        assert not ended.value.code, shown.err
-        assert "f1_samples" in shown.out
+        assert "f1_samples" in ens(*arguments, "--runs", store.root)

@@ -4,13 +4,11 @@ ledger.
 
 import json
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ensemble.cli import main
 from ensemble.layout.understanding import understand
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
@@ -21,18 +19,11 @@ CLASSES = ("ant", "bee", "cat")
 
 
 @pytest.fixture
-def ens(tmp_path, monkeypatch, capsys):
+def ens(tmp_path, monkeypatch, run_ens):
     """ens("submit …"): exit status, stdout and stderr of a command run in tmp_path."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("builtins.input", lambda: (_ for _ in ()).throw(EOFError))
-
-    def ens(line):
-        monkeypatch.setattr(sys, "argv", ["ens", *shlex.split(line)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return ens
+    return lambda line: run_ens(*shlex.split(line))
 
 
 @pytest.fixture
