@@ -24,7 +24,8 @@ from ensemble.metrics.decision import ExpectedGain
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 from ensemble.runs.job import jobs_of
-from ensemble.submission import verify, write_submission
+from ensemble.submission import write_submission
+from ensemble.submission.verify import verified
 
 torch.set_num_threads(1)
 
@@ -215,7 +216,7 @@ def test_a_blends_decision_answers_any_images_as_it_answered_the_test_images(mad
     sample = tmp_path / "sample.csv"
     sample.write_text("id,color\n" + "".join(f"{image_id},red\n" for image_id in ids))
     path = write_submission(blend, tmp_path, "mine", chosen=sample, answer="class_name").path
-    assert verify(path, store) == 2
+    assert len(verified(path, store).runs) == 2
     predictor = Predictor.of_submission("mine", store, tmp_path)
     images, out = [made / "images" / "test"], tmp_path / "out.csv"
     predict(images, predictor, out, ignore, sample=sample)

@@ -1,7 +1,6 @@
 """The CSV to submit, its check against the sample submission, and the manifest that explains it."""
 
 from ensemble.submission.keep import keep_blend
-from ensemble.submission.verify import verify
 from ensemble.submission.write import Submission, write_submission
 
-__all__ = ["Submission", "keep_blend", "verify", "write_submission"]
+__all__ = ["Submission", "keep_blend", "write_submission"]

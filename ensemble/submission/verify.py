@@ -32,14 +32,6 @@ class Verified:
     shape: Shape
 
 
-def verify(path: Path, store: RunStore) -> int:
-    """The number of members whose stored predictions give exactly this file.
-
-    Raises SubmissionError.
-    """
-    return len(verified(path, store).runs)
-
-
 def verified(path: Path, store: RunStore) -> Verified:
     """Derive the file again from its members' predictions; the bytes must be the same.
 

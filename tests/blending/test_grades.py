@@ -13,7 +13,8 @@ from ensemble.predictions import Predictions
 from ensemble.runs import GradedRun, RunStore
 from ensemble.runs.grades import graded, grades_of
 from ensemble.runs.imported import import_run
-from ensemble.submission import verify, write_submission
+from ensemble.submission import write_submission
+from ensemble.submission.verify import verified
 
 GRADES = ("0", "1", "10", "2")  # sorted as text
 
@@ -117,7 +118,7 @@ def test_a_blend_of_both_is_one_of_numbers_and_its_cells_are_computed_again(
     assert blend.run_scores[classes.id] == pytest.approx(rmse, rel=1e-6)
 
     path = write_submission(blend, tmp_path / "out", "mine").path
-    assert verify(path, store) == 2
+    assert len(verified(path, store).runs) == 2
     ids, of_class = expected("test")
     mean = (of_class + of_numbers("test").probs[:, 0].astype(float)) / 2
     with path.open() as stored_csv:
@@ -233,7 +234,7 @@ def test_a_manifest_whose_member_has_no_grades_is_refused(store, numbers, classe
         member["number"] = "grade"
     manifest.write_text(json.dumps(content))
     with pytest.raises(SubmissionError, match="number-.* predicts no classes that are grades"):
-        verify(path, store)
+        verified(path, store)
 
 
 @pytest.mark.parametrize("first", ["class", "number"])

@@ -21,8 +21,9 @@ from ensemble.metrics import metric_named
 from ensemble.metrics.decision import GradeCuts, LabelThreshold, Unchanged
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore, imported
-from ensemble.submission import verify, write_submission
+from ensemble.submission import write_submission
 from ensemble.submission.shape import Meaning, shape_of
+from ensemble.submission.verify import verified
 from ensemble.submission.write import csv_text
 
 NAMES = {"labels": ("a", "b", "c"), "number": ("grade",)}
@@ -229,7 +230,7 @@ def test_the_csv_answers_by_the_learned_decision_and_verifies(runs, target, tmp_
     learned = make_blend(runs, Options(metric=metric, weights="best"))
     assert isinstance(learned.mixture.decision, LabelThreshold | GradeCuts)
     submission = write_submission(learned, tmp_path / "submissions")
-    assert verify(submission.path, RunStore(tmp_path / "runs")) == len(learned.members)
+    assert len(verified(submission.path, RunStore(tmp_path / "runs")).runs) == len(learned.members)
     rows = [line.split(",") for line in submission.path.read_text().splitlines()[1:]]
     probs = learned.predictions.probs
     for (_, cell), row in zip(rows, probs, strict=True):

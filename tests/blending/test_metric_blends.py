@@ -10,7 +10,8 @@ from ensemble.display import blends, results
 from ensemble.errors import MetricError, SelectionError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore, publish
-from ensemble.submission import verify, write_submission
+from ensemble.submission import write_submission
+from ensemble.submission.verify import verified
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_a_blend_by_a_metric_is_written_and_verified(metric, run_of, tmp_path):
     runs = several(run_of)
     blend = make_blend(runs, Options(metric=metric, weights="greedy"))
     submission = write_submission(blend, tmp_path / "submissions")
-    assert verify(submission.path, RunStore(tmp_path / "runs")) == len(blend.members)
+    assert len(verified(submission.path, RunStore(tmp_path / "runs")).runs) == len(blend.members)
     manifest = json.loads(submission.manifest.read_text())
     assert manifest["options"]["metric"] == metric
     assert manifest["scores"]["cross_fitted"]["metric"] == metric

@@ -15,8 +15,9 @@ from ensemble.display.results import blend_json
 from ensemble.errors import SelectionError, SubmissionError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
-from ensemble.submission import verify, write_submission
+from ensemble.submission import write_submission
 from ensemble.submission.manifest import read_manifest
+from ensemble.submission.verify import verified
 
 RANK = Options(metric="roc_auc", average="rank", weights="equal")
 
@@ -95,7 +96,7 @@ def test_a_blend_of_ranks_is_written_verified_and_predicts_any_rows(weights, run
     submission = write_submission(
         blend, tmp_path / "submissions", answer="positive_probability", positive="yes"
     )
-    assert verify(submission.path, RunStore(tmp_path / "runs")) == len(blend.members)
+    assert len(verified(submission.path, RunStore(tmp_path / "runs")).runs) == len(blend.members)
     assert json.loads(submission.manifest.read_text())["options"]["average"] == "rank"
     manifest = read_manifest(submission.manifest)
     assert "valid.npz" in manifest.files_to_predict

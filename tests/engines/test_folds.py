@@ -13,7 +13,8 @@ from ensemble.metrics import accuracy, log_loss
 from ensemble.recipe import Recipe
 from ensemble.runs import FoldedRun, RunStore, publish
 from ensemble.runs.job import jobs_of
-from ensemble.submission import verify, write_submission
+from ensemble.submission import write_submission
+from ensemble.submission.verify import verified
 
 torch.set_num_threads(1)
 
@@ -97,7 +98,7 @@ def test_folded_runs_blend_are_submitted_and_verified(trained, store, tmp_path):
     assert [member.run.seed for member in blend.members] == [0, 1]
     assert blend.valid.n_rows == 48
     path = write_submission(blend, tmp_path / "submissions").path
-    assert verify(path, store) == 2
+    assert len(verified(path, store).runs) == 2
 
 
 def test_one_refit_on_all_rows_serves_all_folds(trained, store, tmp_path):
@@ -107,7 +108,7 @@ def test_one_refit_on_all_rows_serves_all_folds(trained, store, tmp_path):
     assert not np.allclose(run.test_refit().probs, run.test().probs, atol=1e-4)
     blend = make_blend([run])
     assert blend.of_refits
-    assert verify(write_submission(blend, tmp_path / "submissions").path, store) == 1
+    assert len(verified(write_submission(blend, tmp_path / "submissions").path, store).runs) == 1
     assert trained("refit=true", "fit.epochs=2") == [run]
 
 

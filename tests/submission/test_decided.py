@@ -14,8 +14,9 @@ from ensemble.metrics.decision import MOST_PROBABLE
 from ensemble.predictions import aligned
 from ensemble.runs import RunStore
 from ensemble.runs.imported import import_run
-from ensemble.submission import verify, write_submission
+from ensemble.submission import write_submission
 from ensemble.submission.manifest import read_manifest
+from ensemble.submission.verify import verified
 
 SHARES = np.array([0.55, 0.25, 0.12, 0.08])
 RULES = {
@@ -110,7 +111,7 @@ def test_the_csv_holds_the_decisions_answers_and_the_manifest_gives_them_back(
     probs = mean_of_members(store)
     assert labels_of(submission.path) == decision.apply(probs).astype(str).tolist()
     assert labels_of(submission.path) != probs.argmax(1).astype(str).tolist()
-    assert verify(submission.path, store) == 2
+    assert len(verified(submission.path, store).runs) == 2
     score = blend.in_sample[metric]
     assert score == pytest.approx(blend.valid.fitted_score)
     assert score > blend_by(metric, "plain")[0].in_sample[metric]
@@ -132,10 +133,10 @@ def test_verify_refuses_the_most_probable_classes_where_the_manifest_has_a_decis
     manifest.write_text(json.dumps(content | {"csv_sha256": sha256(path)}))
     expected = f"line {first + 2} is 'test{first:03d},{plain[first]}', its members give"
     with pytest.raises(SubmissionError, match=expected):
-        verify(path, store)
+        verified(path, store)
     content["decision"] = {"rule": "most probable"}
     manifest.write_text(json.dumps(content | {"csv_sha256": sha256(path)}))
-    assert verify(path, store) == 2
+    assert len(verified(path, store).runs) == 2
 
 
 @pytest.mark.parametrize("metric", ["f1_macro", "quadratic_kappa"])
@@ -166,6 +167,6 @@ def test_cells_of_probabilities_are_those_of_the_plain_blend(blend_by, tmp_path)
         blend, store = blend_by("f1", kind)
         submission = written(blend, tmp_path / kind, "positive_probability")
         assert submission.is_decision_unused == (kind == "learned")
-        assert verify(submission.path, store) == 2
+        assert len(verified(submission.path, store).runs) == 2
         texts.append(submission.path.read_bytes())
     assert texts[0] == texts[1]

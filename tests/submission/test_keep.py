@@ -9,9 +9,10 @@ from ensemble.blending import Options, make_blend
 from ensemble.errors import SubmissionError
 from ensemble.runs import RunStore
 from ensemble.runs.imported import import_run
-from ensemble.submission import keep_blend, verify
+from ensemble.submission import keep_blend
 from ensemble.submission.manifest import members_of, read_manifest
 from ensemble.submission.stored_blends import newest_blends
+from ensemble.submission.verify import verified
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -78,4 +79,4 @@ def test_a_kept_blend_verifies_nothing(runs, tmp_path):
     path = keep_blend(make_blend(runs), tmp_path, "pets")
     path.with_suffix(".csv").write_text("id,label\n")
     with pytest.raises(SubmissionError, match="its runs have no test predictions"):
-        verify(path.with_suffix(".csv"), RunStore(tmp_path / "runs"))
+        verified(path.with_suffix(".csv"), RunStore(tmp_path / "runs"))

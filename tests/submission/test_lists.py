@@ -17,7 +17,7 @@ from ensemble.submission.check import check
 from ensemble.submission.listing import separator_in
 from ensemble.submission.readback import n_without_label, rows_in_words
 from ensemble.submission.shape import Meaning, shape_of
-from ensemble.submission.verify import verify
+from ensemble.submission.verify import verified
 from ensemble.submission.write import csv_text, write_submission
 
 IDS = ["b0", "b1", "b2", "b3"]
@@ -237,7 +237,7 @@ def test_a_blend_of_the_best_classes_is_verified_from_its_manifest(
     (tmp_path / "sample.csv").write_text(text)
     blend = blend_of(test, test, metric="map@3", answer="top_k")
     submission = write_submission(blend, tmp_path, "mine", chosen=tmp_path / "sample.csv")
-    assert verify(submission.path, RunStore(tmp_path / "runs")) == 2
+    assert len(verified(submission.path, RunStore(tmp_path / "runs")).runs) == 2
     _, *rows = csv.reader(submission.path.read_text().splitlines())
     for name, cell in rows:
         probs = test.probs[test.ids.tolist().index(name)]

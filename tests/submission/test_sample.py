@@ -16,7 +16,8 @@ from ensemble.dataset.sample import COPY, packed_sample, sample_sha256
 from ensemble.errors import DataError, SubmissionError
 from ensemble.files import sha256
 from ensemble.runs import RunStore, publish
-from ensemble.submission import verify, write_submission
+from ensemble.submission import write_submission
+from ensemble.submission.verify import verified
 
 CLASSES = ("ant", "bee")
 IDS = [f"t{i}" for i in range(6)]
@@ -82,7 +83,7 @@ def test_members_of_two_machines_blend_and_verify_without_their_data(trained, st
     assert [line.split(",")[0] for line in submission.path.read_text().splitlines()[1:]] == list(
         reversed(IDS)
     )
-    assert verify(submission.path, store) == 2
+    assert len(verified(submission.path, store).runs) == 2
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_members_of_two_machines_blend_and_verify_without_their_data(trained, st
 def test_other_bytes_of_the_same_content_are_the_same_sample(same, trained, store, tmp_path):
     trained("a-1-s0")
     trained("b-1-s0", same)
-    assert verify(blended(store, tmp_path).path, store) == 2
+    assert len(verified(blended(store, tmp_path).path, store).runs) == 2
 
 
 DIFFERENT = {
@@ -133,7 +134,7 @@ def test_samples_that_differ_are_refused_with_the_difference_and_a_named_file_de
     assert "--sample FILE" in message
     assert len(message.splitlines()) <= 3
     (tmp_path / "chosen.csv").write_text(SAMPLE)
-    assert verify(blended(store, tmp_path, tmp_path / "chosen.csv").path, store) == 2
+    assert len(verified(blended(store, tmp_path, tmp_path / "chosen.csv").path, store).runs) == 2
 
 
 def test_a_run_without_a_copy_needs_its_sample_file_or_a_named_one(trained, store, tmp_path):
@@ -147,7 +148,7 @@ def test_a_run_without_a_copy_needs_its_sample_file_or_a_named_one(trained, stor
     (tmp_path / "here.csv").write_text(SAMPLE)
     submission = blended(store, tmp_path, tmp_path / "here.csv")
     (tmp_path / "here.csv").unlink()
-    assert verify(submission.path, store) == 2, "the other member has the same sample"
+    assert len(verified(submission.path, store).runs) == 2, "the other member has the same sample"
 
 
 def test_a_run_with_a_sample_and_one_without_are_refused(trained, store, tmp_path):
@@ -242,7 +243,7 @@ def test_an_edited_hash_in_the_manifest_finds_no_sample(trained, store, tmp_path
     manifest["sample_submission"]["sha256"] = "0" * 64
     submission.manifest.write_text(json.dumps(manifest))
     with pytest.raises(SubmissionError, match="no member has a copy"):
-        verify(submission.path, store)
+        verified(submission.path, store)
 
 
 @given(

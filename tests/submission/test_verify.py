@@ -11,7 +11,8 @@ from ensemble.errors import EnsembleError, SubmissionError
 from ensemble.files import sha256
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore, publish
-from ensemble.submission import verify, write_submission
+from ensemble.submission import write_submission
+from ensemble.submission.verify import verified
 
 
 @pytest.fixture
@@ -36,13 +37,13 @@ def submission(tmp_path, rng, blend_of):
 
 def refusal(path, store):
     with pytest.raises(SubmissionError) as refused:
-        verify(path, store)
+        verified(path, store)
     assert str(refused.value).count("\n") < 3
     return str(refused.value)
 
 
 def test_an_untouched_submission_gives_the_same_bytes_from_all_its_members(submission, store):
-    assert verify(submission, store) == 3
+    assert len(verified(submission, store).runs) == 3
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_refits_predict_where_every_member_has_one_and_are_verified(with_refit, 
     mean = sum(member.weight * member.run.test_refit().probs for member in blend.members)
     np.testing.assert_allclose(blend.predictions.probs, mean, rtol=1e-6)
     path = write_submission(blend, tmp_path / "submissions").path
-    assert verify(path, store) == 3
+    assert len(verified(path, store).runs) == 3
     changed = blend.members[1].run.folder / "test_refit.npz"
     random_test(np.random.default_rng(5)).save(changed)
     assert str(changed) in refusal(path, store)
@@ -88,7 +89,7 @@ def test_without_a_refit_of_every_member_all_predict_by_their_first_fits(
     assert not blend.of_refits
     mean = sum(member.weight * member.run.test().probs for member in blend.members)
     np.testing.assert_allclose(blend.predictions.probs, mean, rtol=1e-6)
-    assert verify(write_submission(blend, tmp_path / "submissions").path, store) == 3
+    assert len(verified(write_submission(blend, tmp_path / "submissions").path, store).runs) == 3
 
 
 def test_it_is_verified_under_another_name_and_beside_new_runs(
@@ -99,7 +100,7 @@ def test_it_is_verified_under_another_name_and_beside_new_runs(
     moved.parent.mkdir()
     submission.rename(moved)
     submission.with_suffix(".json").rename(moved.with_suffix(".json"))
-    assert verify(moved, store) == 3
+    assert len(verified(moved, store).runs) == 3
 
 
 def test_the_order_of_the_members_in_the_manifest_does_not_matter(submission, store):
@@ -193,7 +194,7 @@ def test_every_way_of_averaging_is_derived_again(options, store, tmp_path, rng, 
     sample.write_text("id,c,b,a\n" + "".join(f"{i},0,0,0\n" for i in ids))
     blend = blend_of(*tests, options=options, sample_submission=str(sample))
     path = write_submission(blend, tmp_path / "submissions").path
-    assert verify(path, store) == len(blend.members)
+    assert len(verified(path, store).runs) == len(blend.members)
     path.write_text(path.read_text().replace("0.", "0.1", 1))
     assert "changed since it was written" in refusal(path, store)
 
@@ -265,7 +266,7 @@ def test_other_weights_in_the_manifest_do_not_verify(weights, submission, store)
         member["weight"] = weight
     manifest.write_text(json.dumps(content))
     with pytest.raises(EnsembleError):
-        verify(submission, store)
+        verified(submission, store)
 
 
 def test_missing_members_are_reported_before_changed_ones(submission, store):
@@ -323,7 +324,7 @@ def test_a_submission_from_before_manifests_stored_the_answer_is_verified_by_the
         del content[key]
     content["csv_sha256"] = sha256(written.path)
     written.manifest.write_text(json.dumps(content))
-    assert verify(written.path, store) == 1
+    assert len(verified(written.path, store).runs) == 1
 
 
 def test_a_submission_is_verified_by_the_answer_that_its_manifest_stores(tmp_path, blend_of, store):
@@ -347,7 +348,7 @@ def test_a_submission_is_verified_by_the_answer_that_its_manifest_stores(tmp_pat
         assert content["notes"] == [
             "the sample's ids fit the test images only without leading zeros"
         ]
-        assert verify(written.path, store) == 1
+        assert len(verified(written.path, store).runs) == 1
     written = write_submission(blend, tmp_path / "submissions", answer="positive_probability")
     content = json.loads(written.manifest.read_text())
     assert (content["positive"], written.shape.positive) == ("ant", "ant")
@@ -376,4 +377,4 @@ def test_the_metric_of_the_runs_decides_what_a_sample_of_zeros_means(tmp_path, b
         written = write_submission(blend, tmp_path / "submissions")
         assert written.path.read_text() == f"id,label\nx,{cells[0]}\ny,{cells[1]}\n"
         assert json.loads(written.manifest.read_text())["metric"] == metric
-        assert verify(written.path, store) == 1
+        assert len(verified(written.path, store).runs) == 1
