@@ -9,9 +9,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 TIE = 1e-12  # sums that differ by less are a tie
-_MANY_CLASSES = (
-    32  # from which whole rows are compared faster than columns, where they lie together
-)
+_MANY_CLASSES = 32  # from here on comparing whole rows is faster than column by column
 FLOOR = 1e-15  # a true class of probability 0 would make log loss infinite
 
 
