@@ -178,9 +178,9 @@ def predict(
 ) -> "Predicted":
     """Predict any images with a run or a blend; the CSV has an id and a column for every class.
 
-    images: a folder, image files, or a .txt that lists them. by: a Run, a Blend, or the CSV of a
-    stored submission. sample: write what this sample submission asks for instead; answer and
-    positive: what its cells mean. force replaces the CSV. Raises EnsembleError.
+    images: a folder, image files, or a .txt that lists them. by: a Run, a Blend, or a stored blend
+    by its name, its CSV or its manifest. sample: write what this sample submission asks for instead;
+    answer and positive: what its cells mean. force replaces the CSV. Raises EnsembleError.
     """
     from ensemble import inference
 

@@ -23,7 +23,7 @@ fit: {strategy: scratch, epochs: 1, lr: 0.003, batch_size: 16}
 resources: {cpu: 1}
 seeds: [0, 1]
 """
-# by command: what succeeds in the workspace, and what is a problem to mend
+# by command: what succeeds in the workspace, and what is a problem to fix
 COMMANDS = {
     "init": ("init images --name photos", "init nowhere"),
     "recipes": ("recipes", "recipes --copy nowhere"),

@@ -98,7 +98,11 @@ def demo(
     blend: BlendName = None,
     host: Annotated[
         str,
-        typer.Option("--host", metavar="ADDRESS", help="who may open the page: this machine alone"),
+        typer.Option(
+            "--host",
+            metavar="ADDRESS",
+            help="address of the page; 0.0.0.0: other machines can open it, too",
+        ),
     ] = "127.0.0.1",
     port: Annotated[
         int | None,

@@ -1,4 +1,4 @@
-"""Training images that a list leaves out or labels anew: data.exclude and data.relabel.
+"""Training images that a list leaves out or gives another label: data.exclude and data.relabel.
 
 Validation images are never changed, so that scores stay about all of them; a refit, which trains on
 them too, corrects them as well.
@@ -65,7 +65,7 @@ def corrections_of(
             )
         label_of |= labels
         n_train = len(labels.keys() & set(train.ids))
-        verb = "left out" if key == "exclude" else "labeled anew"
+        verb = "left out" if key == "exclude" else "relabeled"
         kept = f"; {len(labels) - n_train:,} are validated here and stay" if data.n_folds else ""
         lines.append(f"data.{key}: {n_train:,} of {len(train):,} training images are {verb}{kept}")
     return Corrections(label_of), tuple(lines)

@@ -183,7 +183,7 @@ def _no_label(placed: Placed) -> DataError | None:
     return DataError(
         f"{table.file}: its {placement.column} names the images, but no column holds labels: {found}\n"
         "labels are classes that repeat, several labels with a mark between them, 0 and 1 in a column "
-        "for each label, or numbers; mend the column, or name it with --label"
+        "for each label, or numbers; fix the column, or name it with --label"
     )
 
 
