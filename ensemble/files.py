@@ -146,6 +146,8 @@ def not_written(path: Path | str, error: OSError, problem: str = "cannot be writ
         fix = "free space on that disk"
     elif isinstance(error, NotADirectoryError | FileExistsError):
         fix = "a file is in the way: move it"
+    elif error.errno == errno.ENAMETOOLONG:
+        fix = "choose a shorter name"
     else:
         fix = "give this user permission to write there"
     options = (

@@ -1,5 +1,6 @@
 """`ens inspect --labels`: likely wrong labels by the out-of-fold predictions of a blend or a run."""
 
+import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -61,7 +62,7 @@ def _predictions_of(
     from ensemble.submission.stored_blends import contents_of, named_manifest
 
     is_path = name.endswith((".json", ".csv"))
-    if not is_path and not (submissions / f"{name}.json").is_file():
+    if not is_path and not os.path.isfile(submissions / f"{name}.json"):  # any length
         try:
             run = store.get(name)
         except RunError as error:

@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ensemble.blending import Blend
 from ensemble.errors import SubmissionError
-from ensemble.files import write_text
+from ensemble.files import not_written, write_text
 from ensemble.submission.manifest import manifest_content
 from ensemble.submission.output_files import check_name, other_content
 from ensemble.submission.sample import meaning_of
@@ -35,7 +36,7 @@ def keep_blend(
     check_name(stem)
     path = folder / f"{stem}.json"
     csv = path.with_suffix(".csv")
-    if csv.exists():
+    if os.path.exists(csv):  # Path.exists raises where a name is too long
         raise SubmissionError(
             f"{csv}: a submission, which a blend without test images cannot replace\n"
             "choose another --name"
@@ -53,10 +54,12 @@ def _compared(content: object) -> str:
 
 
 def _is_replaceable(path: Path, compared: str) -> bool:
-    """Whether nothing is lost: no file, or one of the same blend."""
+    """Whether nothing is lost: no file, or one of the same blend. Raises SubmissionError."""
     try:
         return _compared(json.loads(path.read_text(encoding="utf-8"))) == compared
     except FileNotFoundError:
         return True
-    except (OSError, ValueError):
+    except OSError as error:
+        raise SubmissionError(not_written(path, error)) from None
+    except ValueError:
         return False

@@ -69,6 +69,9 @@ def test_the_command_keeps_the_blend_and_says_how_to_use_it(runs, ens, failing_e
     assert "ens report --submissions 'else where'" in elsewhere
     no_csv = "--sample and --answer describe the CSV, and these runs have no test set"
     assert no_csv in failing_ens(1, "blend", "--answer", "class_name")
+    long_name = 300 * "x"
+    assert "choose a shorter name" in failing_ens(1, "blend", "--name", long_name)
+    assert "is not a finished run" in failing_ens(1, "inspect", "--labels", long_name)
     value = json.loads(ens("blend", "--name", "pets", "--json"))
     assert (value["submission"], value["manifest"]) == (None, "submissions/pets.json")
     assert [name for name, *_ in newest_blends(runs[0].folder.parents[1] / "submissions").values()]
