@@ -10,7 +10,7 @@ FACTS = {  # of a file, a box or a training, never the class of an image
     *("width", "height", "size", "filesize", "mode", "format", "channels", "depth", "dtype"),
     *("imagewidth", "imageheight", "aspectratio", "bytes", "extension", "suffix", "md5", "hash"),
     *("x", "y1", "x1", "x2", "y2", "xmin", "ymin", "xmax", "ymax", "w", "h", "bbox"),
-    *("epoch", "loss", "accuracy", "confidence", "fold", "kfold"),
+    *("epoch", "loss", "accuracy", "confidence", "fold", "kfold", "partition"),
 }
 
 

@@ -1,6 +1,7 @@
 """Which file an id of a table means: ids are matched as text, and a loose rule must fit them all."""
 
-from collections.abc import Callable, Iterable, Sequence
+import os.path
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -32,8 +33,8 @@ class Names:
     An id means the equal name; else the name with equal letters in another Unicode form; else the
     one that is equal without a suffix; else the one that ends in it, folder by folder. folder is
     where the files are: an id may begin with it. Where this finds not every id of a column, the
-    same looser rule must find exactly one name for each: without the id's leading path, in any
-    case, without `.0`, or without leading zeros.
+    same looser rule must find exactly one name for each: without the id's leading path, or the
+    folders that all ids begin with, in any case, without `.0`, or without leading zeros.
     """
 
     def __init__(self, names: Iterable[str], folder: str = "") -> None:
@@ -70,7 +71,11 @@ class Names:
             return match
         bare = [self.positions(last_part(image_id)) for image_id in ids]
         if _is_one_to_one(ids, bare):
-            return Match(tuple(bare), "without the ids' leading path")
+            return Match(tuple(bare), _WITHOUT_PATH)
+        for shorter in _without_shared_folders(ids):
+            whole = list(map(self.positions, shorter))
+            if _is_one_to_one(ids, whole):
+                return Match(tuple(whole), _WITHOUT_PATH)
         for rule, form in _LOOSE_RULES.items():
             by_form = self._by_form(form)
             loose = [tuple(by_form.get(form(image_id), ())) for image_id in ids]
@@ -182,6 +187,14 @@ def last_part(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2]
 
 
+def _without_shared_folders(ids: Sequence[str]) -> Iterator[list[str]]:
+    """The ids without the first of the folders that all begin with, then without two, and so on."""
+    parts = [image_id.replace("\\", "/").split("/") for image_id in ids]
+    n_shared = len(os.path.commonprefix([path[:-1] for path in parts]))
+    for n_left_out in range(1, n_shared + 1):
+        yield ["/".join(path[n_left_out:]) for path in parts]
+
+
 def _file_name(name: str) -> str:
     """The last part of a path of any system, without an image's suffix."""
     last = same_form(last_part(name))
@@ -199,6 +212,7 @@ def loosest_form(name: str) -> str:
     return stem.lstrip("0") or "0" if stem.isascii() and stem.isdigit() else stem
 
 
+_WITHOUT_PATH = "without the ids' leading path"
 _LOOSE_RULES: dict[str, Callable[[str], str]] = {
     "in any case of their letters": lambda name: _file_name(name).casefold(),
     "without the ids' `.0`": _without_point_zero,

@@ -1,5 +1,6 @@
 """Labelings by columns of tables, and what speaks for each: the sample submission, names, cells."""
 
+import re
 from collections.abc import Sequence
 
 from ensemble.dataset.column_names import FACTS, is_usual_label, letters, same_name
@@ -12,6 +13,7 @@ from ensemble.layout.validation import is_of_splits
 from ensemble.numbers import is_number
 from ensemble.submission.class_names import matched_columns
 
+_OF_PARTS = re.compile(r"partition|train[_-]?test[_-]?split", re.I)  # CelebA, CUB
 FEW = 0.5  # a label column has fewer different cells than this share of the rows
 Placed = dict[str, tuple[Table, Placement]]  # by file: the tables about images
 
@@ -63,19 +65,24 @@ def _may_label(column: Column, table: Table, placement: Placement) -> bool:
     """Whether a column is neither an id nor a count of the rows, nor the same everywhere."""
     if len(column.counts) < 2 or column.is_counter or is_of_splits(column):
         return False
-    if letters(column.name) in FACTS:
+    if letters(column.name) in FACTS or _is_of_parts(table):
         return False
     ids = table[placement.column].cells
     is_repeated = len(column.counts) < len(column.cells)
     return column.cells != ids and (is_repeated or column.numbers is not None)
 
 
-def no_label_reason(column: Column) -> str:
+def _is_of_parts(table: Table) -> bool:
+    """Whether a list without a header is called as one of an image's part of the set is."""
+    return not table.has_header and _OF_PARTS.search(table.file) is not None
+
+
+def no_label_reason(column: Column, table: Table) -> str:
     """Why a column holds no labels, in words: odd cells among numbers, one cell, or all different."""
     name = column.name
     if len(column.counts) < 2:
         return f"{name} is the same in all rows"
-    if letters(name) in FACTS:
+    if letters(name) in FACTS or _is_of_parts(table):
         return f"{name} is no label by its name"
     if column.is_counter:
         return f"{name} counts the rows"

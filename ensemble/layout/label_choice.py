@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import same_name
 from ensemble.errors import DataError
@@ -24,6 +25,7 @@ from ensemble.layout.joined_tables import merged, with_listed_splits
 from ensemble.layout.labeling import (
     Labeling,
     by_column,
+    by_columns,
     by_names,
     by_subfolders,
 )
@@ -37,6 +39,8 @@ from ensemble.layout.survey import Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.training_folders import class_folders, training_folders
 
+ALL_COLUMNS = "columns"  # what --label may be instead of one column
+MOST_OF_ID = 2  # letters or digits of ids after which folders are named
 _PART = re.compile(
     r"(?:part|batch|chunk|images?|imgs?|folder|set|disk|vol|volume|shard|zip)[ _-]*(\d+)$", re.I
 )
@@ -81,6 +85,8 @@ def labelings(
         return without_repeats(explicit, folders)
     if folders is not None and not (from_tables and _are_numbered(folders.classes)):
         usual = [labeling for labeling in from_tables if is_usual(labeling)]
+        if not usual and from_tables and _are_of_ids(folders):
+            return without_repeats([*likeliest(from_tables, sample), folders], folders)
         inner_folders = filter(None, [by_subfolders(folders.folder)])
         return without_repeats([folders, *inner_folders, *usual], folders)
     if not all(_is_about_tests(labeling, roles) for labeling in from_tables):
@@ -118,6 +124,15 @@ def _are_numbered(names: Sequence[str]) -> bool:
     return len(parts) == 1 and all(map(_PART.search, names))
 
 
+def _are_of_ids(folders: Labeling) -> bool:
+    """Whether folders are named by how the ids in them begin: a/b/c/abc12.jpg, 07/07123.jpg."""
+    return all(
+        len(name) <= MOST_OF_ID
+        and re.match(rf"{re.escape(name)}[^\W_]", PurePosixPath(image).name) is not None
+        for image, name in folders.labels.items()
+    )
+
+
 def _check_no_target_elsewhere(surveyed: Survey, placed: Placed, sample: Table | None) -> None:
     """Raises DataError where the sample's columns are in a table whose ids are not images."""
     if sample is None or len(sample.columns) < 2:
@@ -152,6 +167,7 @@ def choose_labeling(
     if not likely and inquiry.options.label is None:
         return None
     named = {_option_of(labeling, by_option): labeling for labeling in likely}
+    named = _with_all_columns(likely) | named
     meanings = {option: str(labeling) for option, labeling in named.items()}
     text = "several things could be the label of an image"
     table_of_folders = _table_of_folders(surveyed, placed, likely)
@@ -169,6 +185,24 @@ def choose_labeling(
     if labeling.is_joined:
         return labeling
     return with_listed_splits(surveyed, roles, labeling, placed.values())
+
+
+def _with_all_columns(likely: Sequence[Labeling]) -> dict[str, Labeling]:
+    """By its option the labeling by all those columns of 0 and 1 that could each be the label."""
+    columns = [
+        labeling.columns[0]
+        for labeling in likely
+        if labeling.table and labeling.source == "column" and _is_yes_no(labeling)
+    ]
+    tables = {labeling.table.file: labeling for labeling in likely if labeling.table}
+    first = likely[0] if likely else None
+    if len(tables) != 1 or len(columns) < 2 or not (first and first.table and first.placement):
+        return {}
+    return {ALL_COLUMNS: by_columns(first.table, first.placement, tuple(columns))}
+
+
+def _is_yes_no(labeling: Labeling) -> bool:
+    return labeling.table is not None and labeling.table[labeling.columns[0]].is_one is not None
 
 
 def _evidence(labeling: Labeling, sample: Table | None, n_likely: int, inquiry: Inquiry) -> str:

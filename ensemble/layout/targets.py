@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from ensemble.dataset.column_names import is_usual_label
+from ensemble.dataset.column_names import is_usual_label, letters
 from ensemble.dataset.label_cells import YES_NO
 from ensemble.dataset.separators import CLEAR, Separator, is_list, names_in_cell, separator_of
 from ensemble.errors import DataError
@@ -165,7 +165,7 @@ def _check_plain_numbers(labeling: Labeling, column: Column, inquiry: Inquiry) -
 
 
 def _is_plural(column: Column) -> bool:
-    return "".join(filter(str.isalnum, column.name)).lower() in PLURAL
+    return letters(column.name).endswith(PLURAL)
 
 
 def _are_labels(

@@ -36,6 +36,7 @@ from ensemble.submission.numbered import CLASS_NUMBER
 
 # formats of tables that competitions ship beside images
 OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather", ".pkl", ".xml")
+OF_ONE_IMAGE = (".xml", ".json", ".txt")  # formats of annotations of a single image
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,10 @@ def _one_class(surveyed: Survey, split_folders: Roles) -> DataError | None:
         if len(folder.classes) == 1:
             return DataError(
                 f"{surveyed.root / folder.name}: {folder.classes[0]!r} would be the only class\n"
-                "class folders need two or more; a table must name the images of its folder"
+                + (
+                    _other_tables_line(surveyed)
+                    or "class folders need two or more; a table must name the images of its folder"
+                )
             )
     return None
 
@@ -178,7 +182,7 @@ def _no_label(placed: Placed) -> DataError | None:
     if not placed:
         return None
     table, placement = next(iter(placed.values()))
-    why = [no_label_reason(column) for column in table.others(placement.column)[:5]]
+    why = [no_label_reason(column, table) for column in table.others(placement.column)[:5]]
     found = "; ".join(why) or "it has no other column"
     return DataError(
         f"{table.file}: its {placement.column} names the images, but no column holds labels: {found}\n"
@@ -187,15 +191,18 @@ def _no_label(placed: Placed) -> DataError | None:
     )
 
 
-def _other_tables_line(root: Path) -> str:
+def _other_tables_line(surveyed: Survey) -> str:
     """A line about files that may hold labels, in formats that are not read; "" without any."""
-    files = sorted(path for path in root.iterdir() if path.suffix.lower() in OTHER_TABLES)
-    if not files:
-        return ""
-    return (
-        f"{files[0].name[:60]} is not read as labels: save it as a CSV with a column of file names "
-        "and one of labels"
-    )
+    files = sorted(p for p in surveyed.root.iterdir() if p.suffix.lower() in OTHER_TABLES)
+    next_step = "a CSV with a column of file names and one of labels"
+    if files:
+        return f"{files[0].name[:60]} is not read as labels: save it as {next_step}"
+    for folder in sorted(surveyed.root.glob("*/")) + sorted(surveyed.root.glob("*/*/")):
+        of_images = [p for p in folder.iterdir() if p.suffix.lower() in OF_ONE_IMAGE]
+        if len(of_images) > 1 and surveyed.folders["."].may_name([p.name for p in of_images]):
+            name = min(of_images).relative_to(surveyed.root).as_posix()
+            return f"{name[:60]}: a file for each image is not read as labels: write {next_step}"
+    return ""
 
 
 def _nothing(surveyed: Survey) -> DataError:
@@ -204,6 +211,6 @@ def _nothing(surveyed: Survey) -> DataError:
         f"{surveyed.root}: neither class folders (train/<class>/… or <class>/…), nor a table whose "
         "ids are images, nor classes in the file names",
         contents(surveyed.root),
-        _other_tables_line(surveyed.root) or passed_over_line(surveyed.scanned),
+        _other_tables_line(surveyed) or passed_over_line(surveyed.scanned),
     ]
     return DataError("\n".join(filter(None, lines)))

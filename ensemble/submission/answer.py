@@ -27,7 +27,12 @@ from ensemble.submission.choices import (
     positive_choices,
     refused,
 )
-from ensemble.submission.class_names import columns_problem, is_other_number, matched_columns
+from ensemble.submission.class_names import (
+    columns_problem,
+    is_other_number,
+    matched_columns,
+    named_by_column,
+)
 from ensemble.submission.listing import SEPARATORS
 from ensemble.submission.numbered import (
     CLASS_INDEX,
@@ -99,6 +104,7 @@ def answer_of(
         return refused(problem)
     if len(table.columns) > 2:
         return AnswerReading(PROBABILITIES, None, (), "one column for each class")
+    positive = positive or named_by_column(table.columns[1], classes)
     if answer is not None:
         return _with_positive(answer, f"the answer is set to {answer}", classes, positive)
     candidates = _inferred(table.cells, classes, metric)
@@ -202,6 +208,12 @@ def _of_texts(cells: set[str], classes: Sequence[str], metric: str | None) -> _C
         ),
         None,
     )
+    if several is not None and _has_fraction(several, classes):
+        return _Candidates(
+            (),
+            f"its cells hold a class and a number, such as {several[:60]!r}: a confidence beside a "
+            "class is not written\nsave it with class names alone, and give that file by --sample",
+        )
     if several is not None:
         reason = f"its cells list several classes, such as {several[:60]!r}"
         is_clear = all(_lists_only_classes(cell, classes) for cell in cells if cell)
@@ -273,6 +285,14 @@ def _lists_classes(cell: str, classes: Sequence[str]) -> bool:
     return cell not in classes and any(
         not {*classes}.isdisjoint(cell.split(mark)) for mark in SEPARATORS if mark in cell
     )
+
+
+def _has_fraction(cell: str, classes: Sequence[str]) -> bool:
+    """Whether a part of a cell is a number with decimals and no class."""
+    parts = [
+        number(part) for mark in SEPARATORS for part in cell.split(mark) if part not in classes
+    ]
+    return any(amount is not None and amount != int(amount) for amount in parts)
 
 
 def _lists_only_classes(cell: str, classes: Sequence[str]) -> bool:

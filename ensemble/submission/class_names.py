@@ -12,6 +12,7 @@ from ensemble.dataset.filenames import same_form
 from ensemble.metrics.class_numbers import TRUTH, are_zero_and_one, class_numbers, number
 
 _OTHER_NUMBER = re.compile(r"[+-]?(\d+,\d+|\d+([.,]\d+)?\s*%)", re.ASCII)
+_OF_PROBABILITY = {"p", "prob", "proba", "probability", "score", "pred", "prediction", "is", "has"}
 _SPELLINGS_OF_TRUTH = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
 
 Spelling = Callable[[Decimal], str]
@@ -34,6 +35,20 @@ def matched_columns(columns: Sequence[str], classes: Sequence[str]) -> tuple[str
         or _one_to_one(_bare_names(columns, classes), classes, _loose_form)
         or _of_bare_classes(columns, classes)
     )
+
+
+def named_by_column(column: str, classes: Sequence[str]) -> str | None:
+    """The class that a column is named by, perhaps with a word for probability: `prob_cat`."""
+    if class_numbers(classes) is not None:
+        return None
+    words = [word for word in _words(column) if word not in _OF_PROBABILITY]
+    forms = [form for form in (_words(column), words) if form]
+    named = [name for name in classes if _words(name) in forms]
+    return named[0] if len(named) == 1 else None
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", same_form(name).casefold())
 
 
 def columns_problem(columns: Sequence[str], classes: Sequence[str]) -> str:

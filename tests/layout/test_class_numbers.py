@@ -15,6 +15,7 @@ NUMBERS = {"dog": 0, "cat": 1, "ant": 2}
 FILES = {
     "names to numbers": ("class_to_idx.json", [json.dumps(NUMBERS)]),
     "numbers to names": ("map.json", [json.dumps({str(n): name for name, n in NUMBERS.items()})]),
+    "a table without header": ("classes.txt", ["0 dog", "1 cat", "2 ant"]),
     "a table": ("classes.csv", ["name,code,note", "dog,0,big", "cat,1,old", "Ant,2,six"]),
 }
 OTHER_FILES = {

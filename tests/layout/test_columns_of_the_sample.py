@@ -46,3 +46,18 @@ def test_the_text_may_be_around_the_columns_of_the_labels_instead(layout):
     labels = rows("id,is_dog,is_cat", *(lambda i, k=k: str(i // k % 2) for k in (1, 2)))
     root = layout([*TRAIN, *TEST], {"train.csv": labels, "sample.csv": sample("cat,dog")})
     assert meaning(understand(root)) == (("is_cat", "is_dog"), "probabilities", "labels")
+
+
+@pytest.mark.parametrize("column", ["dog", "Dog", "prob_dog", "is_dog", "P(dog)"])
+def test_a_column_of_fractions_that_is_named_by_a_class_is_its_probability(column, layout, classes):
+    rows = [f"id,{column}", *(f"{i},0.5" for i in range(12, 18))]
+    understood = understand(layout([*classes("train", "cat", "dog"), *TEST], {"sample.csv": rows}))
+    assert (understood.questions, understood.cells.positive) == ((), "dog")
+
+
+@pytest.mark.parametrize("column", ["label", "p", "not_dog", "dogs", "dog_cat"])
+def test_another_column_of_fractions_is_asked_about(column, layout, classes):
+    rows = [f"id,{column}", *(f"{i},0.5" for i in range(12, 18))]
+    understood = understand(layout([*classes("train", "cat", "dog"), *TEST], {"sample.csv": rows}))
+    (question,) = understood.questions
+    assert [option for option, _ in question.choices] == ["--positive cat", "--positive dog"]

@@ -185,6 +185,8 @@ MISFITS = {
         "needs two classes, the runs have 3",
     ),
     "fractions of three numbers": (one_column("0.5"), ("0", "1", "2"), "needs two classes"),
+    "a class and its confidence": (one_column("7 0.05"), MONTHS, "a confidence beside a class"),
+    "a name and its confidence": (one_column("cat 0.9"), THREE, "a confidence beside a class"),
     "only ids": ("id\nt000\n", PETS, "it has only 'id'"),
     "an index": (
         ",id,label\n0,t000,cat\n",
