@@ -86,7 +86,7 @@ def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(
 ):
     tiny_images(tmp_path / "images" / "train")
     recipe = tmp_path / "tiny.yaml"
-    recipe.write_text(TINY.format(images=tmp_path / "images", epochs=80))
+    recipe.write_text(TINY.format(images=tmp_path / "images", epochs=40))
     with ens(tmp_path, "train", recipe, "--runs", "stopped") as process:
         next(line for line in process.stderr if "epoch 3:" in line)
         process.send_signal(number)
