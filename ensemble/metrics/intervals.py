@@ -193,11 +193,13 @@ def lead_of(
 
     ours and theirs are contributions, (rows,), smoothing is that of both, (2,) each; the rest is as
     for `interval_of`, and so are the rules: Student's quantile and pseudo-rows where the rows are
-    worth fewer than they are, else the bootstrap.
+    worth fewer than they are, else the bootstrap, of groups with that quantile, too.
     """
     gain = ours - theirs if metric.is_higher_better else theirs - ours
     units = by_group(gain, groups)
     if metric.interval_rule not in ("effective rows", "logarithm"):
+        if groups is not None:  # a bootstrap of few units of unequal weight is too narrow
+            width *= _t_quantile(_degrees_of_freedom(units)) / Z
         return bootstrap_mean(units, seed).widened(width)
     variance = float(units.var()) / len(units)
     row_variance = float(gain.var()) / len(gain)
