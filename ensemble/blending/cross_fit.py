@@ -143,13 +143,20 @@ def _add_hits_and_losses(
                     else:  # of which other blocks of rows may have more
                         of_groups[:, repeat] += sums_of_groups(scored, groups[positions], n_groups)
     if groups is not None:
-        sizes = np.bincount(groups)
-        for repeat, k in np.ndindex(N_NESTED, N_FOLDS):
-            of_fold = np.bincount(groups, folds[repeat] == k) > 0
-            n_rows = int(sizes[of_fold].sum())
-            means = sums[:, repeat, k, ..., None] / max(1, n_rows)
-            centered = of_groups[:, repeat][..., of_fold] - means * sizes[of_fold]
-            gram[:, repeat, k] = products_of_groups(centered, means, n_rows)
+        gram[:] = _grams_of_groups(groups, folds, sums, of_groups)
+
+
+def _grams_of_groups(groups: Array, folds: Array, sums: Array, of_groups: Array) -> Array:
+    """gram as `Outcomes` holds it, by the sums of groups (kinds, repeats, without, rules, groups)."""
+    sizes = np.bincount(groups)
+    gram = np.zeros((*sums.shape, sums.shape[-1]))
+    for repeat, k in np.ndindex(N_NESTED, N_FOLDS):
+        of_fold = np.bincount(groups, folds[repeat] == k) > 0
+        n_rows = int(sizes[of_fold].sum())
+        means = sums[:, repeat, k, ..., None] / max(1, n_rows)
+        centered = of_groups[:, repeat][..., of_fold] - means * sizes[of_fold]
+        gram[:, repeat, k] = products_of_groups(centered, means, n_rows)
+    return gram
 
 
 def _with_answers(

@@ -164,6 +164,8 @@ def _weights_variance(outcomes: Outcomes, kind: int, choice: Array, against: int
     by_repeat = _outcomes_by_repeat(outcomes, choice)[kind]
     if against is not None:
         by_repeat = by_repeat - outcomes.rows[kind, : len(choice), against]
+    groups = outcomes.groups
+    first_rows = None if groups is None else np.unique(groups, return_index=True)[1]
     variances = []
     for a in range(len(choice)):
         b = (a + 1) % len(choice)
@@ -172,9 +174,8 @@ def _weights_variance(outcomes: Outcomes, kind: int, choice: Array, against: int
         n_rows = np.bincount(cell)
         mean = np.bincount(cell, change) / np.maximum(1, n_rows)
         of_units, cell_of_unit = change - mean[cell], cell
-        if outcomes.groups is not None:  # whole groups are in a cell
-            of_units = np.bincount(outcomes.groups, of_units)
-            cell_of_unit = cell[np.unique(outcomes.groups, return_index=True)[1]]
+        if groups is not None:  # whole groups are in a cell
+            of_units, cell_of_unit = np.bincount(groups, of_units), cell[first_rows]
         n = np.bincount(cell_of_unit)
         kept = n > 1
         squares = np.bincount(cell_of_unit, of_units**2)[kept] / n_rows[kept] ** 2

@@ -77,6 +77,11 @@ def same_form(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
+def folded_form(name: str) -> str:
+    """A name in one Unicode form and case, without blanks around it."""
+    return same_form(name).strip().casefold()
+
+
 def names_below(folder: Path, files: Sequence[Path]) -> list[str]:
     """The files' POSIX paths under a folder that holds them all."""
     n_above = len(str(folder / "_")) - 1

@@ -1,6 +1,6 @@
 """What stands between the labels of a cell, by the names that it would leave."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +14,12 @@ _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 def names_in_cell(cell: str, mark: str) -> list[str]:
     """The names between the marks, without blanks around them."""
     return [name for part in cell.split(mark) if (name := part.strip())]
+
+
+def free_mark(texts: Iterable[str]) -> str:
+    """The first clear mark that none of the texts holds, "" where each is in one of them."""
+    held = "".join(texts)
+    return next((mark for mark in CLEAR if mark not in held), "")
 
 
 def is_list(cell: str) -> bool:

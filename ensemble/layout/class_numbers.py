@@ -1,14 +1,12 @@
 """A file that numbers the classes, such as class_to_idx.json, beside a sample that asks for numbers."""
 
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from ensemble.dataset.filenames import same_form
+from ensemble.dataset.filenames import folded_form
 from ensemble.errors import DataError
+from ensemble.layout.json_rows import json_content
 from ensemble.layout.labeling import Labeling, by_folders
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
@@ -52,12 +50,7 @@ def _numbered(names: Column, numbers: Column, classes: Sequence[str]) -> dict[st
 
 
 def _from_json(path: Path, classes: Sequence[str]) -> dict[str, int] | None:
-    try:
-        if os.path.getsize(path) > LARGEST:
-            return None
-        content: Any = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError):
-        return None
+    content = json_content(path, LARGEST)
     if not isinstance(content, dict):
         return None
     texts = {str(key): str(cell) for key, cell in content.items()}
@@ -66,8 +59,8 @@ def _from_json(path: Path, classes: Sequence[str]) -> dict[str, int] | None:
 
 def _by_class(texts: Mapping[str, str], classes: Sequence[str]) -> dict[str, int] | None:
     """The number of each class, None where the names are not the classes or the numbers repeat."""
-    class_of = {same_form(name).strip().casefold(): name for name in classes}
-    named = {same_form(name).strip().casefold(): text.strip() for name, text in texts.items()}
+    class_of = {folded_form(name): name for name in classes}
+    named = {folded_form(name): text.strip() for name, text in texts.items()}
     is_numbered = len(class_of) == len(classes) and named.keys() == class_of.keys()
     if not is_numbered or not all(text.isdecimal() and text.isascii() for text in named.values()):
         return None
@@ -95,9 +88,9 @@ def with_numbers(
     if of_valid is None:
         problem = f"{valid.name}: its images are labeled by their names"
         raise DataError(f"{problem}\nput them into class folders to write the numbers of {file}")
-    spelled = {same_form(name).casefold(): text for name, text in names.items()}
+    spelled = {folded_form(name): text for name, text in names.items()}
     labels = {
-        path: spelled[same_form(label).casefold()]
+        path: spelled[folded_form(label)]
         for part in (labeling, of_valid)
         for path, label in part.by_path.items()
     }

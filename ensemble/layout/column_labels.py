@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from ensemble.dataset.column_names import FACTS, is_usual_label, letters, same_name
-from ensemble.dataset.filenames import same_form
+from ensemble.dataset.filenames import folded_form
 from ensemble.layout.groups import is_group_name
 from ensemble.layout.labeling import Labeling, by_column, by_columns
 from ensemble.layout.placement import Placement
@@ -127,9 +127,7 @@ def has_cells(labeling: Labeling, sample: Table | None) -> bool:
 
 def same_texts(a: Sequence[str], b: Sequence[str]) -> bool:
     """Whether texts are the same but for their order and the case of their letters."""
-    return {same_form(text).strip().casefold() for text in a} == {
-        same_form(text).strip().casefold() for text in b
-    }
+    return {folded_form(text) for text in a} == {folded_form(text) for text in b}
 
 
 def are_columns_of(classes: Sequence[str], columns: Sequence[str]) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ensemble.dataset.separators import free_mark
 from ensemble.layout.table import Column
 
 LARGEST = 1 << 28  # bytes of a file
@@ -19,7 +20,7 @@ def json_columns(path: Path, may_name: Names) -> tuple[Column, ...] | None:
     Lists become the texts in them with a mark between them. Objects of objects, and lists of
     anything but texts and whole numbers, are left out.
     """
-    content = _content(path)
+    content = json_content(path, LARGEST)
     objects = _objects(content, may_name) if content else None
     if not objects:
         return None
@@ -30,10 +31,13 @@ def json_columns(path: Path, may_name: Names) -> tuple[Column, ...] | None:
     return tuple(found) if is_clear else None
 
 
-def _content(path: Path) -> Any:
-    """What a JSON file holds, the lines of JSON lines as a list; None where it cannot be read."""
+def json_content(path: Path, largest: int) -> Any:
+    """What a JSON file holds, the lines of JSON lines as a list.
+
+    None where it cannot be read, has more than so many bytes, or an object with a name twice.
+    """
     try:
-        if os.path.getsize(path) > LARGEST:
+        if os.path.getsize(path) > largest:
             return None
         text = path.read_text(encoding="utf-8-sig")
         if path.suffix.lower() == ".json":
@@ -104,12 +108,12 @@ def _column(name: str, entries: Sequence[Any]) -> Column | None:
         return None
     if any(isinstance(part, float) for entry in lists for part in entry):
         return None
-    mark = next((mark for mark in ",;|" if not any(mark in _text(part) for part in parts)), None)
+    mark = free_mark(map(_text, parts))
     are_several = any(len(entry) != 1 for entry in lists)
-    if are_several and mark is None:
+    if are_several and not mark:
         return None
     cells = [
-        (mark or "").join(map(_text, entry)) if isinstance(entry, list) else _text(entry)
+        mark.join(map(_text, entry)) if isinstance(entry, list) else _text(entry)
         for entry in entries
     ]
     return Column(PLURALS.get(name, name) if are_several else name, tuple(cells))

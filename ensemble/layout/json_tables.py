@@ -17,9 +17,9 @@ KEYS = (b'"images"', b'"annotations"', b'"categories"')
 def json_tables(surveyed: Survey, sample: Table | None) -> tuple[Table, ...]:
     """The JSON files below a folder that list images with their labels. Raises DataError.
 
-    Of COCO's, the columns are file_name and category, or category_id where the sample submission has numbers.
-    Of images with several categories, a cell holds all of them, joined by commas under a plural
-    name. A file about test images has file_name alone.
+    Of COCO's, the columns are file_name and category, or category_id where the sample submission
+    has numbers. Of images with several categories, a cell holds all of them, joined by commas under
+    a plural name. A file about test images has file_name alone.
     """
     tables: list[Table] = []
     for path in _json_files(surveyed.root):

@@ -35,9 +35,9 @@ class Labeling:
 
     source says where the labels are from: class folders, the folders inside them, one column of a
     table, a column per class, or the file names by `pattern`. separator is the mark between several
-    labels in a cell. splits says train, valid or test by
-    image where several tables do; is_joined, that the labels are from several tables; is_renamed,
-    that the classes have other names there; conflict, which image has two labels; evidence, why these are the labels.
+    labels in a cell. splits says train, valid or test by image where several tables do; is_joined,
+    that the labels are from several tables; is_renamed, that the classes have other names there;
+    conflict, which image has two labels; evidence, why these are the labels.
     """
 
     source: Literal["folders", "subfolders", "column", "columns", "names"]

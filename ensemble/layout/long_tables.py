@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ensemble.dataset.column_names import is_usual_label
+from ensemble.dataset.separators import free_mark
 from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
-
-MARKS = ",;|"  # between the labels of an image, where no label holds it
 
 
 def with_wide_tables(surveyed: Survey, sample: Table | None) -> Survey:
@@ -111,7 +110,7 @@ def with_all_labels(labeling: Labeling, inquiry: Inquiry) -> Labeling:
     for image, cell in zip(labeling.placement.images, column.cells, strict=True):
         if image is not None:
             names.setdefault(image, set()).update({cell} if cell else ())
-    mark = next((m for m in MARKS if not any(m in cell for cell in column.counts)), "")
+    mark = free_mark(column.counts)
     if inquiry.options.answer != "labels" or not mark:
         raise _two_labels(labeling, column, len(set(map(frozenset, names.values()))) == 1)
     labels = {image: mark.join(sorted(several)) for image, several in names.items()}

@@ -67,12 +67,12 @@ __all__ = [
     "metric_names",
     "metric_of_any_target",
     "paired_difference",
-    "share_interval",
     "per_class",
     "positive_class",
     "predicted",
     "ranked",
     "score_of",
+    "share_interval",
     "true_probs",
     "wilson",
 ]

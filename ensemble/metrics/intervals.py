@@ -50,27 +50,29 @@ def wilson(share: float, n: float, z: float = Z) -> Interval:
 def share_interval(hits: Array, groups: Array | None = None, width: float = 1.0) -> Interval:
     """Wilson's interval of the mean of hits, width times as wide, on as many rows as they are worth.
 
-    Rows of a group are worth fewer (`_design_effect`; Korn and Graubard, "Confidence intervals for
-    proportions with small expected number of positive counts", 1998), and of few groups Student's
-    quantile replaces the normal one. hits (rows,) are from 0 to 1; groups as in `by_group`.
+    hits (rows,) are from 0 to 1; groups as in `by_group`.
     """
-    share, n_rows, z = float(hits.mean()), len(hits) / width**2, Z
-    if groups is not None:
-        n_rows /= _design_effect(hits - share, groups, share**2, (1 - share) ** 2)
-        z = _t_quantile(max(3, int(groups.max())))
-    return wilson(share, n_rows, z)
+    share = float(hits.mean())
+    n_rows, z = _rows_worth(hits - share, groups, share**2, (1 - share) ** 2)
+    return wilson(share, n_rows / width**2, z)
 
 
-def _design_effect(values: Array, groups: Array, *unseen: float) -> float:
-    """How many times the variance of independent rows that of rows in groups is, at least 1.
+def _rows_worth(values: Array, groups: Array | None, *unseen: float) -> tuple[float, float]:
+    """As how many independent rows these count, and the quantile for them.
 
-    values (rows,) have the mean 0. From few errors it would be a guess, and without any there is
-    none: a group of the usual size for each square in unseen, alike in all its rows, is added.
+    Rows of a group count as fewer: by the design effect, how many times the variance of independent
+    rows theirs is (Korn and Graubard, "Confidence intervals for proportions with small expected
+    number of positive counts", 1998); of few groups it is Student's quantile. values (rows,) have
+    the mean 0. From few errors the effect would be a guess, and without any there is none: a group
+    of the usual size for each square in unseen, alike in all its rows, is added.
     """
-    size = len(values) / (int(groups.max()) + 1)
-    of_groups = np.bincount(groups, values)
-    squares = float((of_groups**2).sum()) + size**2 * sum(unseen)
-    return max(1.0, squares / (float((values**2).sum()) + size * sum(unseen)))
+    if groups is None:
+        return len(values), Z
+    n_groups, extra = int(groups.max()) + 1, sum(unseen)
+    size = len(values) / n_groups
+    squares = float((np.bincount(groups, values) ** 2).sum()) + size**2 * extra
+    effect = max(1.0, squares / (float((values**2).sum()) + size * extra))
+    return len(values) / effect, _t_quantile(max(3, n_groups - 1))
 
 
 def paired_difference(hits_a: Array, hits_b: Array, groups: Array | None = None) -> Interval:
@@ -80,11 +82,8 @@ def paired_difference(hits_a: Array, hits_b: Array, groups: Array | None = None)
     as they are worth to the difference. hits_a and hits_b are (rows,) shares from 0 to 1, one row
     each, groups as in `by_group`.
     """
-    n_rows, z = float(len(hits_a)), Z
-    if groups is not None:
-        gains = hits_a - hits_b
-        n_rows /= _design_effect(gains - gains.mean(), groups, 1.0, 1.0)
-        z = _t_quantile(max(3, int(groups.max())))
+    gains = hits_a - hits_b
+    n_rows, z = _rows_worth(gains - gains.mean(), groups, 1.0, 1.0)
     a = wilson(float(hits_a.mean()), n_rows, z)
     b = wilson(float(hits_b.mean()), n_rows, z)
     difference = a.value - b.value

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 
-from ensemble.dataset.filenames import same_form
+from ensemble.dataset.filenames import folded_form, same_form
 from ensemble.metrics.class_numbers import TRUTH, are_zero_and_one, class_numbers, number
 
 _OTHER_NUMBER = re.compile(r"[+-]?(\d+,\d+|\d+([.,]\d+)?\s*%)", re.ASCII)
@@ -99,8 +99,8 @@ def _bare_names(longer: Sequence[str], shorter: Sequence[str]) -> list[str]:
 
     Numbers are not cut: of class_11 and class_12 beside 1 and 2, 11 and 12 are left.
     """
-    texts = [same_form(name).strip().casefold() for name in longer]
-    others = [same_form(name).strip().casefold() for name in shorter]
+    texts = [folded_form(name) for name in longer]
+    others = [folded_form(name) for name in shorter]
     before = _shared_beyond(texts, others)
     after = _shared_beyond([text[::-1] for text in texts], [other[::-1] for other in others])
     return [text[len(before) : len(text) - len(after)] for text in texts]
@@ -114,7 +114,7 @@ def _shared_beyond(texts: Sequence[str], others: Sequence[str]) -> str:
 
 def _loose_form(name: str) -> str | Decimal:
     value_of_name = number(name)
-    return same_form(name).strip().casefold() if value_of_name is None else value_of_name
+    return folded_form(name) if value_of_name is None else value_of_name
 
 
 def spelled_names(cells: Collection[str], classes: Sequence[str]) -> dict[str, str]:
