@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,30 @@ from ensemble.errors import DataError
 
 MAX_BYTES = 2 << 30  # of a JSON file; the largest that are known have 0.5 GB
 
+# how competitions spell what COCO calls id, file_name, image_id, category_id and name
+IMAGE = ("id", "image_id", "imageId")
+FILE = ("file_name", "filename", "fileName", "path")
+OF_IMAGE = ("image_id", "imageId")
+CATEGORY = ("category_id", "label_id", "labelId")
+OF_CATEGORY = ("id", *CATEGORY)
+NAME = ("name", "scientificName", "scientific_name", "label_name")
+
 
 @dataclass(frozen=True)
 class CocoLabels:
     """The categories of images by file name.
 
     rows holds (file name, category id, category name), once per image and category, in the order of
-    the images. names is the name of each category by its id. unlabelled holds the images without
-    an annotation: all of them in a file about test images.
+    the images; an image without a file name is named by its id. names is the name of each category
+    by its id. unlabelled holds the images without an annotation, all of them in a file about test
+    images, and unlabelled_ids their ids.
     """
 
     rows: tuple[tuple[str, str, str], ...]
     names: dict[str, str]
     categories: dict[str, frozenset[str]]
     unlabelled: tuple[str, ...]
+    unlabelled_ids: tuple[str, ...]
 
     @property
     def is_test(self) -> bool:
@@ -42,29 +53,41 @@ def coco_labels(path: Path) -> CocoLabels:
     content = _content(path)
     names = _names(path, _entries(path, content, "categories", is_needed=False))
     files = _files(path, _entries(path, content, "images"))
-    annotations = _entries(path, content, "annotations", is_needed=False)
-    category_ids: dict[str, dict[str, None]] = {image: {} for image in files}  # an ordered set
-    for i, entry in enumerate(annotations):
-        where = f"{one_line(path)}: annotations[{i}]"
-        image = _id(where, entry, "image_id")
-        category = _id(where, entry, "category_id")
-        if image not in files:
-            raise DataError(f"{where}: image_id {image[:60]!r} is not in images\nrepair the file")
-        if category not in names:
-            raise DataError(
-                f"{where}: category_id {category[:60]!r} is not in categories\nrepair the file"
-            )
-        category_ids[image][category] = None
+    category_ids = _category_ids(path, content, files, names)
+    unlabelled = tuple(image for image, ids in category_ids.items() if not ids)
     return CocoLabels(
         rows=tuple(
-            (files[image], category, names[category])
+            (files[image], category, names.get(category, category))
             for image, categories in category_ids.items()
             for category in categories
         ),
         names=names,
         categories={files[image]: frozenset(ids) for image, ids in category_ids.items() if ids},
-        unlabelled=tuple(files[image] for image, ids in category_ids.items() if not ids),
+        unlabelled=tuple(files[image] for image in unlabelled),
+        unlabelled_ids=unlabelled,
     )
+
+
+def _category_ids(
+    path: Path, content: dict[str, Any], files: dict[str, str], names: dict[str, str]
+) -> dict[str, dict[str, None]]:
+    """By image its category ids, as an ordered set. Raises DataError for one that is not listed.
+
+    Without a list of categories, every id is one.
+    """
+    category_ids: dict[str, dict[str, None]] = {image: {} for image in files}
+    for i, entry in enumerate(_entries(path, content, "annotations", is_needed=False)):
+        where = f"{one_line(path)}: annotations[{i}]"
+        image = _id(where, entry, OF_IMAGE)
+        if image not in files:
+            raise DataError(f"{where}: image_id {image[:60]!r} is not in images\nrepair the file")
+        for category in _ids(where, entry, CATEGORY):
+            if names and category not in names:
+                raise DataError(
+                    f"{where}: category_id {category[:60]!r} is not in categories\nrepair the file"
+                )
+            category_ids[image][category] = None
+    return category_ids
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -112,10 +135,10 @@ def _names(path: Path, entries: list[dict[str, Any]]) -> dict[str, str]:
     names: dict[str, str] = {}
     for i, entry in enumerate(entries):
         where = f"{one_line(path)}: categories[{i}]"
-        category = _id(where, entry, "id")
+        category = _id(where, entry, OF_CATEGORY)
         if category in names:
             raise DataError(f"{where}: id {category[:60]!r} appears twice\nrepair the file")
-        names[category] = _text(where, entry, "name")
+        names[category] = _text(where, entry, _spelling(entry, NAME))
     name, count = Counter(names.values()).most_common(1)[0] if names else ("", 0)
     if count > 1:
         raise DataError(
@@ -130,8 +153,8 @@ def _files(path: Path, entries: list[dict[str, Any]]) -> dict[str, str]:
     file_names: set[str] = set()
     for i, entry in enumerate(entries):
         where = f"{one_line(path)}: images[{i}]"
-        image = _id(where, entry, "id")
-        file_name = _text(where, entry, "file_name")
+        image, key = _id(where, entry, IMAGE), _spelling(entry, FILE)
+        file_name = _text(where, entry, key) if key in entry or "url" not in entry else image
         if image in files or file_name in file_names:
             key = f"id {image[:60]!r}" if image in files else f"file_name {file_name[:60]!r}"
             raise DataError(f"{where}: {key} appears twice\nrepair the file")
@@ -142,13 +165,28 @@ def _files(path: Path, entries: list[dict[str, Any]]) -> dict[str, str]:
     return files
 
 
-def _id(where: str, entry: dict[str, Any], key: str) -> str:
+def _spelling(entry: dict[str, Any], keys: Sequence[str]) -> str:
+    """The first of some keys that an entry has, the first of all where it has none."""
+    return next((key for key in keys if key in entry), keys[0])
+
+
+def _id(where: str, entry: dict[str, Any], keys: Sequence[str]) -> str:
     """An id as text. Raises DataError for anything but a whole number or a text."""
+    key = _spelling(entry, keys)
     identifier = entry.get(key)
     is_id = isinstance(identifier, int | str) and not isinstance(identifier, bool)
     if not is_id or identifier == "":
         raise _unusable(where, entry, key, "a whole number or a text")
     return str(identifier)
+
+
+def _ids(where: str, entry: dict[str, Any], keys: Sequence[str]) -> list[str]:
+    """The ids in a list, or the only one. Raises DataError."""
+    key = _spelling(entry, keys)
+    listed = entry.get(key)
+    if isinstance(listed, list):
+        return [_id(where, {key: identifier}, [key]) for identifier in listed]
+    return [_id(where, entry, keys)]
 
 
 def _text(where: str, entry: dict[str, Any], key: str) -> str:

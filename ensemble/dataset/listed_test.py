@@ -23,7 +23,10 @@ from ensemble.recipe import Data, LabelsPattern, TestTable
 
 @dataclass(frozen=True, eq=False)
 class ListedImages:
-    """The ids of a table with their files, and its lines for the user."""
+    """The ids of a table with their files, and its lines for the user.
+
+    The ids are those of the submission, where a column of their own has them.
+    """
 
     table: CsvTable
     ids: tuple[str, ...]
@@ -56,7 +59,22 @@ def listed_images(root: Path, train: str, listed: TestTable) -> ListedImages:
             notes.append(rule_line(table, ids, match, folder.names.names))
     _check_choices(table, listed.id, ids, choices, folder)
     files = tuple(path for (path,) in choices)
-    return ListedImages(table, tuple(ids), files, tuple(filter(None, notes)))
+    rows = tuple(ids) if listed.row is None else _rows_of(table, listed.row)
+    return ListedImages(table, rows, files, tuple(filter(None, notes)))
+
+
+def _rows_of(table: CsvTable, column: str) -> tuple[str, ...]:
+    """The submission's ids. Raises DataError for an empty one and for one in two rows."""
+    ids = table.column(column)
+    row_of: dict[str, int] = {}
+    for row, image_id in enumerate(ids):
+        if not image_id or row_of.setdefault(image_id, row) != row:
+            problem = f"{image_id[:100]!r} appears twice" if image_id else "is empty"
+            raise DataError(
+                f"{table.where(row)}: {column} {problem}\n"
+                "name the column of the submission's ids in data.test.row"
+            )
+    return ids
 
 
 def _files_of(image_id: str, inside: ImageFolder, anywhere: ImageFolder) -> list[Path]:

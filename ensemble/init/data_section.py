@@ -113,10 +113,13 @@ def _valid(understood: Understanding) -> str:
 
 def _test(understood: Understanding, test_file: Path) -> str:
     test = understood.test
+    row = {"row": test.row_column} if test is not None and test.rows else {}
     if test is not None and test.ids:
-        return f"  test: {mapping(file=test_file.as_posix(), id='id')}   # written by ens init"
+        row = {"row": "row"} if row else {}
+        of_file = mapping(file=test_file.as_posix(), id="id", **row)
+        return f"  test: {of_file}   # written by ens init"
     if test is not None and test.table is not None:
-        return f"  test: {mapping(file=test.table.file, id=test.id_column)}"
+        return f"  test: {mapping(file=test.table.file, id=test.id_column, **row)}"
     if test is not None:
         return f"  test: {quoted(test.folder.name)}"
     if understood.splits.count("test"):

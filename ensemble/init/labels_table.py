@@ -47,12 +47,18 @@ def _is_plain(labeling: Labeling) -> bool:
 
 
 def test_table(understanding: Understanding) -> str:
-    """The CSV's text: the ids of the test images, "" where the data set has such a table."""
-    ids = understanding.test.ids if understanding.test else ()
+    """The CSV's text: the ids of the test images, and those of the sample submission where it has
+    others; "" where the data set has such a table.
+    """
+    test = understanding.test
+    if test is None or not test.ids:
+        return ""
+    columns = {"id": test.ids} | ({"row": test.rows} if test.rows else {})
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerows([image_id] for image_id in ("id", *ids))
-    return written.getvalue() if ids else ""
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    return written.getvalue()
 
 
 def labels_table(understanding: Understanding) -> str:

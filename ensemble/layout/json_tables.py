@@ -19,7 +19,7 @@ def json_tables(surveyed: Survey, sample: Table | None) -> tuple[Table, ...]:
 
     Of COCO's, the columns are file_name and category, or category_id where the sample submission
     has numbers. Of images with several categories, a cell holds all of them, joined by commas under
-    a plural name. A file about test images has file_name alone.
+    a plural name. A file about test images has file_name, and id where ids are not those names.
     """
     tables: list[Table] = []
     for path in _json_files(surveyed.root):
@@ -72,7 +72,9 @@ def _table(file: str, labels: CocoLabels, has_numbers: bool) -> Table:
     for image, number, name in labels.rows:
         categories.setdefault(image, []).append(number if has_numbers else name)
     if not categories:
-        return Table(file, (Column("file_name", labels.unlabelled),), form="coco")
+        ids = Column("id", labels.unlabelled_ids)
+        files = Column("file_name", labels.unlabelled)
+        return Table(file, (files,) if ids.cells == files.cells else (files, ids), form="coco")
     name = "category_id" if has_numbers else "category"
     plural = {"category_id": "category_ids", "category": "categories"}
     cells = tuple(",".join(names) for names in categories.values())

@@ -37,6 +37,7 @@ from ensemble.layout.same_labels import with_best_names, without_repeats
 from ensemble.layout.sample_file import is_submission, sample_images
 from ensemble.layout.survey import Survey
 from ensemble.layout.table import Column, Table
+from ensemble.layout.test_images import row_column
 from ensemble.layout.training_folders import class_folders, training_folders
 
 ALL_COLUMNS = "columns"  # what --label may be instead of one column
@@ -47,7 +48,10 @@ _PART = re.compile(
 
 
 def placed_tables(surveyed: Survey, roles: Roles, sample: Table | None, inquiry: Inquiry) -> Placed:
-    """The tables whose rows are images, without the sample submission and tables of its images."""
+    """The tables whose rows are images, without the sample submission and tables of its images.
+
+    One that has the sample's ids beside the images' names stays.
+    """
     placed: Placed = {}
     for table in surveyed.tables:
         if not is_submission(table, sample):
@@ -59,6 +63,7 @@ def placed_tables(surveyed: Survey, roles: Roles, sample: Table | None, inquiry:
         file: (table, placement)
         for file, (table, placement) in placed.items()
         if not of_sample.issuperset(placement.paths)
+        or (sample and row_column(table, placement, sample.columns[0]))
     }
     return rest if rest or roles["test"] else placed
 

@@ -19,7 +19,8 @@ class TestImages:
 
     names_sample says that the sample submission's ids are among them; ids are those of the test
     images where no table names them that a recipe could; rule says how they fit, where not plainly;
-    partial, the doubt where a list names some images of a test folder.
+    partial, the doubt where a list names some images of a test folder. row_column is the column of
+    the table that has the sample's ids where they are not the images' names, rows those ids.
     """
 
     folder: Folder
@@ -30,6 +31,8 @@ class TestImages:
     ids: tuple[str, ...] = ()
     rule: str = ""
     partial: str = ""
+    row_column: str = ""
+    rows: tuple[str, ...] = ()
 
 
 def test_images(
@@ -54,7 +57,9 @@ def test_images(
             return None
         folder = one_of(surveyed, folders, "test", inquiry)
         return TestImages(folder, len(folder.images))
-    table, placement = listing
+    table, placement, row = listing
+    if row is not None:
+        return _numbered(table, placement, row)
     folder, is_sample, rule = placement.folder, table is sample, placement.match.rule
     n_images = len(folder.images)
     partial = ""
@@ -66,9 +71,29 @@ def test_images(
         if _names_any(table[placement.column], labeling):
             return replace(whole, partial=f"{partial}: all are used")
         partial += ": the others are not used"
-    is_plain = table.has_header and table.form == "rows"
-    ids = () if is_plain else table[placement.column].cells
+    ids = () if _is_plain(table) else table[placement.column].cells
     return TestImages(folder, len(table), table, placement.column, is_sample, ids, rule, partial)
+
+
+def _is_plain(table: Table) -> bool:
+    """Whether a recipe can name the table's columns."""
+    return table.has_header and table.form == "rows"
+
+
+def _numbered(table: Table, placement: Placement, row: Column) -> TestImages:
+    """The test images of a table that has the sample's ids in a column of their own."""
+    ids = table[placement.column].cells
+    return TestImages(
+        placement.folder,
+        len(table),
+        table,
+        placement.column,
+        names_sample=True,
+        ids=() if _is_plain(table) else ids,
+        rule=placement.match.rule or f"by {table.file}: {row.cells[0][:60]!r} is {ids[0][-60:]!r}",
+        row_column=row.name,
+        rows=row.cells,
+    )
 
 
 def images_of_test_rows(labeling: Labeling, splits: Splits) -> TestImages:
@@ -108,14 +133,15 @@ def _listing(
     sample: Table | None,
     placed: Mapping[str, tuple[Table, Placement]],
     inquiry: Inquiry,
-) -> tuple[Table, Placement] | None:
-    """The table that names the test images: a test list, else the sample; None if none does."""
-    lists = [
+) -> tuple[Table, Placement, Column | None] | None:
+    """The table that names the test images: a test list, else the sample; None if none does.
+
+    The column is that of the sample's ids, where they are not the names of the images.
+    """
+    of_others = [
         (table, placement)
         for table, placement in placed.values()
-        if placement.n_missing == 0
-        and not labeled & set(placement.paths)
-        and _is_for_testing(table, placement, roles)
+        if placement.n_missing == 0 and not labeled & set(placement.paths)
     ]
     if sample is not None:
         column = sample.columns[0]
@@ -128,10 +154,24 @@ def _listing(
             for placement in placements(column, folders)
             if placement.n_missing == 0 and not labeled & set(placement.paths)
         ]
+        direct = dict(zip(column.cells, inside[0].paths, strict=True)) if inside else {}
+        for table, placement in of_others:
+            row = row_column(table, placement, column)
+            if row and dict(zip(row.cells, placement.paths, strict=True)) != direct:
+                return table, placement, row
         if inside:
             placement = _in_test_folder(surveyed, roles, smallest(inside), inquiry)
-            return sample, placement
-    return lists[0] if lists else None
+            return sample, placement, None
+    lists = [listed for listed in of_others if _is_for_testing(*listed, roles)]
+    return (*lists[0], None) if lists else None
+
+
+def row_column(table: Table, placement: Placement, ids: Column) -> Column | None:
+    """The column that has the sample's ids, each in one row, beside the one that names images."""
+    for column in table.others(placement.column):
+        if column.counts == ids.counts:
+            return column
+    return None
 
 
 def _in_test_folder(

@@ -51,10 +51,6 @@ FAULTS = {
     "annotations that are null": (of(annotations=None), ["annotations is nothing"]),
     "an annotation that is a list": (of(annotations=[[1, 7]]), ["annotations[0] is a list"]),
     "categories that are false": (of(categories=False), ["categories is true or false"]),
-    "annotations without categories": (
-        json.dumps({"images": IMAGES, "annotations": ANNOTATIONS}),
-        ["annotations[0]", "category_id '7' is not in categories"],
-    ),
     "an image without an id": (of(images=[{"file_name": "a.jpg"}]), ["images[0]: id is missing"]),
     "an image without a file": (of(images=[{"id": 1}]), ["images[0]: file_name is missing"]),
     "a file name that is a number": (image(file_name=3), ["images[1]: file_name is 3"]),
@@ -87,9 +83,13 @@ FAULTS = {
         annotation(category_id=8),
         ["annotations[1]: category_id '8' is not in categories"],
     ),
-    "an annotation of several categories": (
-        annotation(category_id=[7, 9]),
-        ["annotations[1]: category_id is [7, 9]"],
+    "an annotation of several categories, one of them unknown": (
+        annotation(category_id=[7, 8]),
+        ["annotations[1]: category_id '8' is not in categories"],
+    ),
+    "an annotation of several categories, one of them a list": (
+        annotation(category_id=[7, [9]]),
+        ["annotations[1]: category_id is [9]"],
     ),
     "a category without a name": (
         of(categories=[{"id": 7}]),

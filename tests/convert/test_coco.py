@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,39 @@ def test_a_file_about_test_images_lists_them(tmp_path):
     labels = coco_labels(written(tmp_path / "a.json", images=IMAGES))
     assert labels.unlabelled == ("0.jpg", "1.jpg", "2.jpg")
     assert (labels.is_test, labels.n_most, labels.rows) == (True, 0, ())
+
+
+SPELLINGS = {
+    "herbarium": (
+        [
+            {"image_id": "00__1", "file_name": "0/1.jpg"},
+            {"image_id": "01__2", "file_name": "1/2.jpg"},
+        ],
+        [{"image_id": "00__1", "category_id": 1}, {"image_id": "01__2", "category_id": 0}],
+        [{"category_id": 0, "scientificName": "Acer"}, {"category_id": 1, "scientificName": "Poa"}],
+        (("0/1.jpg", "1", "Poa"), ("1/2.jpg", "0", "Acer")),
+    ),
+    "furniture, with addresses for files": (
+        [{"url": ["http://a/b.jpg"], "image_id": 1}, {"url": ["http://a/c.jpg"], "image_id": 2}],
+        [{"image_id": 1, "label_id": 5}, {"image_id": 2, "label_id": 6}],
+        None,
+        (("1", "5", "5"), ("2", "6", "6")),
+    ),
+    "fashion, with lists of labels": (
+        [{"url": "http://a/b.jpg", "imageId": "1"}, {"url": "http://a/c.jpg", "imageId": "2"}],
+        [{"imageId": "1", "labelId": ["95", "66"]}, {"imageId": "2", "labelId": ["66"]}],
+        None,
+        (("1", "95", "95"), ("1", "66", "66"), ("2", "66", "66")),
+    ),
+}
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_competitions_spell_the_keys_otherwise(spelling, tmp_path):
+    images, annotations, categories, rows = SPELLINGS[spelling]
+    content = {"images": images, "annotations": annotations}
+    content |= {"categories": categories} if categories else {}
+    assert coco_labels(written(tmp_path / "a.json", **content)).rows == rows
 
 
 NAMES = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=6)

@@ -1,0 +1,86 @@
+"""Samples whose ids are no names of images, but in a column beside them of a table of test images."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from ensemble.dataset.load import load
+from ensemble.errors import DataError
+from ensemble.layout.questions import Options
+from ensemble.layout.understanding import understand
+from ensemble.recipe import Recipe
+
+TRAIN = [f"train/p{i}.png" for i in range(12)]
+SHUFFLED = [(5 * i + 3) % 6 for i in range(6)]  # the image of each of the sample's rows
+LABELS = ["image,label", *(f"p{i}.png,{'ab'[i % 2]}" for i in range(12))]
+
+
+def listed(kind, ids, names):
+    """The table of the test images by its file's name."""
+    rows = list(zip(ids, names, strict=True))
+    if kind == "csv":
+        return {"test.csv": ["ID,image", *(f"{i},{name}" for i, name in rows)]}
+    if kind == "no header":
+        return {"test.csv": [f"{name},{i}" for i, name in rows]}
+    entries = [{"id": int(i), "file_name": name} for i, name in rows]
+    content = {"images": entries, "annotations": []} if kind == "coco" else entries
+    return {"test.json": [json.dumps(content)]}
+
+
+def sample(ids):
+    return {"sample_submission.csv": ["Id,label", *(f"{i},a" for i in ids)]}
+
+
+def data_of(root, ens, *options):
+    ens("init", root, "--name", "a", *options)
+    return load(Recipe.load("recipes/a_resnet.yaml").data)
+
+
+@pytest.mark.parametrize("kind", ["csv", "no header", "list", "coco"])
+@pytest.mark.parametrize("first", [0, 268_243])
+def test_each_row_is_predicted_from_its_image(kind, first, layout, ens):
+    ids = [str(first + i) for i in range(6)]
+    names = [f"q{i}.png" for i in SHUFFLED]
+    tables = {"train.csv": LABELS} | listed(kind, ids, names) | sample(reversed(ids))
+    data = data_of(layout([*TRAIN, *(f"test/q{i}.png" for i in range(6))], tables), ens)
+    read = {i: file.name for i, file in zip(data.test.ids, data.test.files, strict=True)}
+    assert read == dict(zip(ids, names, strict=True))
+    assert data.sample is not None
+
+
+def test_images_that_are_called_like_other_rows_are_asked_about(layout, ens):
+    ids = [str(i) for i in range(6)]
+    names = [f"{i}.png" for i in SHUFFLED]
+    tables = {"train.csv": LABELS} | listed("csv", ids, names) | sample(ids)
+    root = layout([*TRAIN, *(f"test/{i}.png" for i in range(6))], tables)
+    assert [q.choices[0][0] for q in understand(root).questions] == ["--id ID"]
+    read = data_of(root, ens, "--id", "image").test
+    assert dict(zip(read.ids, (f.name for f in read.files), strict=True)) == dict(
+        zip(ids, names, strict=True)
+    )
+
+
+def test_ids_that_are_the_names_need_no_table(layout):
+    names = [f"q{i}.png" for i in range(6)]
+    tables = {"train.csv": LABELS} | listed("csv", [n[:2] for n in names], names)
+    root = layout([*TRAIN, *(f"test/{n}" for n in names)], tables | sample([n[:2] for n in names]))
+    test = understand(root, Options()).test
+    assert (test.names_sample, test.rows) == (True, ())
+
+
+@pytest.mark.parametrize(
+    ("cell", "problem"), [("", "row is empty"), ("7", "row '7' appears twice")]
+)
+def test_two_rows_of_one_id_are_refused(cell, problem, layout, ens):
+    ids, names = [str(i + 7) for i in range(6)], [f"q{i}.png" for i in range(6)]
+    tables = {"train.csv": LABELS} | listed("list", ids, names) | sample(ids)
+    data_of(layout([*TRAIN, *(f"test/{n}" for n in names)], tables), ens)
+    written = Path("recipes/a.test.csv")
+    with written.open(newline="") as stored:
+        header, *rows = csv.reader(stored)
+    rows[3][header.index("row")] = cell
+    written.write_text("".join(f"{','.join(row)}\n" for row in (header, *rows)))
+    with pytest.raises(DataError, match=problem):
+        load(Recipe.load("recipes/a_resnet.yaml").data)
