@@ -64,7 +64,7 @@ class Predictions:
         """The first problem with the arrays, None if they are valid."""
         return (
             self._problem_of_names()
-            or problem_of_probs(self.target, self.ids, self.probs)
+            or problem_of_probs(self.target, self.ids, self.probs, self.classes)
             or self._problem_of_rows()
             or self._problem_of_text()
         )
@@ -72,9 +72,12 @@ class Predictions:
     def _problem_of_names(self) -> str | None:
         n, c = len(self.ids), len(self.classes)
         if self.ids.ndim != 1 or self.ids.dtype.kind != "U":
-            return f"ids must be a list of texts, not {self.ids.dtype} {self.ids.shape}"
+            return _no_texts("ids", self.ids)
         if self.probs.shape != (n, c) or self.probs.dtype.kind != "f":
-            return f"probs is {self.probs.dtype} {self.probs.shape}, expected floats ({n}, {c})"
+            hint = "\nsave it by .astype(float)" if self.probs.dtype.kind in "biu" else ""
+            return (
+                f"probs is {self.probs.dtype} {self.probs.shape}, expected floats ({n}, {c}){hint}"
+            )
         if not _is_rising(self.ids) and len(np.unique(self.ids)) != n:
             names, counts = np.unique(self.ids, return_counts=True)
             return f"id {str(names[counts.argmax()])!r} appears {counts.max()} times"
@@ -137,9 +140,7 @@ class Predictions:
                 raise DamagedError(f"no array named {', '.join(sorted(missing))}")
             classes = arrays["classes"]
             if classes.ndim != 1 or classes.dtype.kind != "U":
-                raise DamagedError(
-                    f"classes must be a list of texts, not {classes.dtype} {classes.shape}"
-                )
+                raise DamagedError(_no_texts("classes", classes))
             about = _target_of(arrays, target)
             rest = (targets_read(about, arrays.get("targets")), arrays.get("groups"), about)
             return cls(arrays["ids"], tuple(classes.tolist()), arrays["probs"], *rest)
@@ -225,6 +226,11 @@ def _array(stored: Mapping[str, Array], name: str) -> Array:
         raise DamagedError(
             f"{name} holds Python objects\nsave texts by .astype(str), numbers by .astype(float)"
         ) from None
+
+
+def _no_texts(name: str, array: Array) -> str:
+    hint = "\nsave them by .astype(str)" if array.dtype.kind in "Siu" else ""
+    return f"{name} must be a list of texts, not {array.dtype} {array.shape}{hint}"
 
 
 def _target_of(arrays: Mapping[str, Array], target: Target | None) -> Target:

@@ -23,7 +23,9 @@ ROUNDING = 1e-6  # a mean of probabilities of 1 in float32 may exceed 1 by this
 _LARGEST = float(np.finfo(np.float32).max)  # of a value: .npz files hold float32
 
 
-def problem_of_probs(target: Target, ids: Array, probs: Array) -> str | None:
+def problem_of_probs(
+    target: Target, ids: Array, probs: Array, classes: tuple[str, ...]
+) -> str | None:
     """The first problem with probs, floats (rows, classes), None if there is none."""
     if target == "number" and probs.shape[1] != 1:
         return f"a number per image is one column of values, not {probs.shape[1]}"
@@ -41,15 +43,39 @@ def problem_of_probs(target: Target, ids: Array, probs: Array) -> str | None:
     margin = SUM_TOLERANCE if target == "class" else ROUNDING
     if probs.min() < 0 or probs.max() > 1 + margin:
         is_outside = (probs < 0).any(1) | (probs > 1 + margin).any(1)
-        return f"probabilities of {str(ids[is_outside][0])!r} are outside 0 to 1"
-    return _problem_of_sums(ids, probs) if target == "class" else None
+        hint = _hint_of_sums(classes, probs) if target == "class" else ""
+        hint = hint or _hint_of_signs(probs)
+        return f"probabilities of {str(ids[is_outside][0])!r} are outside 0 to 1{hint}"
+    return _problem_of_sums(ids, probs, classes) if target == "class" else None
 
 
-def _problem_of_sums(ids: Array, probs: Array) -> str | None:
+def _hint_of_sums(classes: tuple[str, ...], numbers: Array) -> str:
+    """A line about what numbers (rows, classes) whose sums are not 1 seem to be, or ""."""
+    sums = numbers.sum(1, dtype=np.float64)
+    rests = ((name, sums - numbers[:, i]) for i, name in enumerate(classes))
+    other = [name for name, rest in rests if np.allclose(rest, 1, atol=SUM_TOLERANCE)]
+    if other and len(classes) > 2:
+        return f"\nleave out column {other[0][:60]!r}, if it is no class"
+    if np.allclose(sums, 100, atol=100 * SUM_TOLERANCE):
+        return "\nthey look like per cent: divide them by 100"
+    is_rounded = numbers.min() >= 0 and np.allclose(sums, 1, atol=0.005 * len(classes))
+    return "\nthey look rounded: write more digits" if is_rounded else ""
+
+
+def _hint_of_signs(numbers: Array) -> str:
+    """A line about what numbers (rows, classes) that are partly below 0 seem to be, or ""."""
+    if (numbers < -ROUNDING).mean() > 0.1:
+        return "\nthey look like logits or logarithms: write probabilities, after the softmax or sigmoid"
+    is_rounded = -ROUNDING <= numbers.min() < 0
+    return "\nit is rounded below 0: write 0 where numbers are negative" if is_rounded else ""
+
+
+def _problem_of_sums(ids: Array, probs: Array, classes: tuple[str, ...]) -> str | None:
     sums = probs.sum(1, dtype=np.float64)
     worst = int(np.abs(sums - 1).argmax())
     if abs(sums[worst] - 1) > SUM_TOLERANCE:
-        return f"probabilities of {str(ids[worst])!r} sum to {sums[worst]:.4f}, not 1"
+        hint = _hint_of_sums(classes, probs)
+        return f"probabilities of {str(ids[worst])!r} sum to {sums[worst]:.4f}, not 1{hint}"
     return None
 
 

@@ -106,7 +106,7 @@ def import_run(
     from ensemble import display
     from ensemble.runs import RunStore, imported
 
-    run = imported.import_run(name, arch, valid, test, RunStore(runs), data, target)
+    run = imported.import_run(name, arch, valid, test, RunStore(runs), data, target, display.note)
     if json:
         display.show_json(run.as_row())
         return

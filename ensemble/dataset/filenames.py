@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 # Suffixes of images that Pillow reads; a file with an unknown suffix, or none, is judged by content
@@ -37,29 +37,6 @@ def bare_name(name: str) -> str:
     stem, dot, suffix = name.rpartition(".")
     is_suffix = dot and "/" not in suffix and not suffix.isdigit() and not stem.endswith("/")
     return stem if is_suffix and stem else name
-
-
-def matcher(stored: Iterable[str]) -> Callable[[str], list[int]]:
-    """A function from an id to the positions of the stored ids that it may mean.
-
-    Equal texts come first, then equal letters in another Unicode form, then names without a suffix:
-    any suffix on one side, an image's on both. More than one position is never a match.
-    """
-    exact, composed, short = dict[str, list[int]](), dict[str, list[int]](), dict[str, list[int]]()
-    for position, name in enumerate(stored):
-        exact.setdefault(name, []).append(position)
-        composed.setdefault(same_form(name), []).append(position)
-        for form in {bare_name(name), without_suffix(name)} - {name}:
-            short.setdefault(same_form(form), []).append(position)
-
-    def positions(name: str) -> list[int]:
-        form = same_form(name)
-        if name in exact or form in composed:
-            return exact.get(name) or composed[form]
-        bare, without = same_form(bare_name(name)), same_form(without_suffix(name))
-        return sorted({*composed.get(bare, ()), *short.get(form, ()), *short.get(without, ())})
-
-    return positions
 
 
 def is_hidden(name: str) -> bool:

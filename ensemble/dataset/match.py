@@ -212,9 +212,10 @@ def loosest_form(name: str) -> str:
     return stem.lstrip("0") or "0" if stem.isascii() and stem.isdigit() else stem
 
 
+WITHOUT_ZEROS = "without leading zeros"
 _WITHOUT_PATH = "without the ids' leading path"
 _LOOSE_RULES: dict[str, Callable[[str], str]] = {
     "in any case of their letters": lambda name: _file_name(name).casefold(),
     "without the ids' `.0`": _without_point_zero,
-    "without leading zeros": loosest_form,
+    WITHOUT_ZEROS: loosest_form,
 }

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.column_names import FACTS, is_usual_label, letters, same_name
 from ensemble.dataset.filenames import folded_form
 from ensemble.layout.groups import is_group_name
@@ -11,7 +12,6 @@ from ensemble.layout.placement import Placement
 from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import is_of_splits
 from ensemble.numbers import is_number
-from ensemble.submission.class_names import matched_columns
 
 _OF_PARTS = re.compile(r"partition|train[_-]?test[_-]?split", re.I)  # CelebA, CUB
 FEW = 0.5  # a label column has fewer different cells than this share of the rows

@@ -4,6 +4,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
+from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.column_names import LABELS, letters, same_name
 from ensemble.dataset.split_names import split_of_file
 from ensemble.errors import DataError
@@ -15,7 +16,6 @@ from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.test_images import TestImages
-from ensemble.submission.class_names import matched_columns
 
 NO_SAMPLE = "none"  # what --sample may be instead of a file
 _WORDS = ("submission", "submit")

@@ -1,24 +1,22 @@
 """Predictions of other tools, from an .npz or a CSV."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
+from ensemble.dataset.class_columns import matched_columns
+from ensemble.dataset.csvfile import CsvTable, read_table
 from ensemble.errors import DamagedError, DataError
 from ensemble.predictions import Array, Predictions
-from ensemble.targets import SUM_TOLERANCE, Target
+from ensemble.runs.import_columns import LABEL, Columns, columns_of
+from ensemble.targets import Target
 
-ID = "id"  # the CSV column of ids; without one of this name, the first is
-LABEL = "label"  # the CSV column that holds the true class or value
-PREFIX = "label:"  # and before the name of a label that the column holds the truth of, 0 or 1
-TRUTH_IN_CSV = {
-    "class": f"classes: a column `{LABEL}`",
-    "labels": f"labels: a column `{PREFIX}NAME` of 0 and 1 for each",
-    "number": f"values: a column `{LABEL}`",
-}
-Row = Mapping[str, str]
+_OTHER_FORMATS = (".npy", ".pkl", ".parquet", ".feather", ".xlsx", ".xls", ".json", ".h5", ".pt")
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.I | re.ASCII)
+_PER_CENT = re.compile(r"[+-]?[\d.,]+\s*%", re.ASCII)
+_TRUTH = {"true", "false"}
 
 
 def read_predictions(path: Path, target: Target | None = None) -> Predictions:
@@ -28,44 +26,23 @@ def read_predictions(path: Path, target: Target | None = None) -> Predictions:
     column `label`; or one per label, and perhaps one `label:NAME` for each; or one of values, and
     perhaps `label`.
     """
-    if path.suffix == ".npz":
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
         return _of_arrays(path, target)
-    header, rows = read_csv(path, LABEL_DELIMITERS)
-    target = target or "class"
-    id_column = ID if ID in header else header[0]
-    columns = [column for column in header if column != id_column]
-    truths = [column for column in columns if _is_truth(column, header, target)]
-    names = [column for column in columns if column not in truths]
-    _check_columns(path, header, names, truths, target)
-    ids = [row[id_column] for row in rows]
-    probs = np.empty((len(rows), len(names)))
-    for i, row in enumerate(rows):
-        probs[i] = _numbers(path, row, id_column, names)
-    targets = _truth(path, rows, id_column, names, target) if truths else None
+    if suffix in _OTHER_FORMATS:
+        raise DataError(
+            f"{path}: is neither a CSV nor an .npz\nwrite a CSV of an id and one column per class, "
+            "or `np.savez(FILE, ids=…, classes=…, probs=…)`: docs/formats.md"
+        )
+    table, target = read_table(path), target or "class"
+    columns = columns_of(table, target)
+    probs = _numbers(table, columns, columns.names)
+    names, targets = _with_truth(table, columns, target)
+    ids = np.array(table.column(columns.id))
     try:
-        return Predictions(np.array(ids), tuple(names), probs, targets, target=target)
+        return Predictions(ids, names, probs, targets, target=target)
     except DamagedError as error:
-        hint = _hint(names, probs) if target == "class" else ""
-        raise DamagedError(f"{path}: {error}{hint}") from None
-
-
-def _hint(names: Sequence[str], numbers: Array) -> str:
-    """A line about what numbers (rows, classes) that are no probabilities seem to be, or ""."""
-    sums = numbers.sum(1)
-    is_sum = bool(np.abs(sums - 1).max() <= SUM_TOLERANCE)
-    if not np.isfinite(numbers).all() or (is_sum and numbers.min() >= 0):
-        return ""
-    without_one = {name: sums - numbers[:, i] for i, name in enumerate(names)}
-    other = [name for name, rest in without_one.items() if np.allclose(rest, 1, atol=SUM_TOLERANCE)]
-    if other and len(names) > 2:
-        return f"\nleave out column {other[0][:60]!r}, if it is no class"
-    if np.allclose(sums, 100, atol=100 * SUM_TOLERANCE):
-        return "\nthey look like per cent: divide them by 100"
-    if (numbers < 0).mean() > 0.1:
-        return "\nthey look like logits or logarithms: write probabilities, after the softmax"
-    if np.allclose(sums, 1, atol=0.005 * len(names)):
-        return "\nthey look rounded: write more digits"
-    return ""
+        raise DamagedError(f"{path}: {error}") from None
 
 
 def _of_arrays(path: Path, target: Target | None) -> Predictions:
@@ -77,81 +54,88 @@ def _of_arrays(path: Path, target: Target | None) -> Predictions:
     return stored
 
 
-def _is_truth(column: str, header: Sequence[str], target: Target) -> bool:
-    """Whether a column holds true labels; a class may be called `label:…`, too."""
-    stem = column.removeprefix(PREFIX)
-    return column == LABEL or (stem != column and (target == "labels" or stem in header))
-
-
-def _check_columns(
-    path: Path, header: Sequence[str], names: Sequence[str], truths: Sequence[str], target: Target
-) -> None:
-    """Check that the columns are those of the target. Raises DataError."""
-    columns = ", ".join(header)[:200]
-    if target == "labels":
-        expected = [PREFIX + name for name in names]
-        if LABEL in truths or (truths and sorted(truths) != sorted(expected)):
-            odd = sorted(set(truths) ^ set(expected))[0]
-            raise DataError(
-                f"{path}: the true labels are in columns `{PREFIX}NAME`, one for each column of "
-                f"probabilities or none at all; {odd[:60]!r} has no counterpart"
-            )
-        if not names:
-            raise DataError(
-                f"{path}: needs an id column and one column per label; it has {columns}"
-            )
-        return
-    if truths and truths != [LABEL]:
-        raise DataError(
-            f"{path}: columns such as {truths[-1][:60]!r} hold true labels of several labels per "
-            "image\nadd --target labels, or keep one column `label`"
-        )
-    if target == "number" and len(names) != 1:
-        raise DataError(f"{path}: needs an id column and one column of values; it has {columns}")
-    if target == "class" and len(names) < 2:
-        raise DataError(f"{path}: needs an id column and one column per class; it has {columns}")
-
-
-def _numbers(path: Path, row: Row, id_column: str, columns: Sequence[str]) -> list[float]:
-    numbers = []
-    for column in columns:
+def _numbers(table: CsvTable, columns: Columns, names: Sequence[str]) -> Array:
+    """The numbers of these columns, (rows, names) float64. Raises DataError."""
+    numbers = np.empty((len(table), len(names)))
+    for position, name in enumerate(names):
+        cells = table.column(name)
         try:
-            numbers.append(float(row[column]))
+            numbers[:, position] = [float(cell) for cell in cells]
         except ValueError:
+            row = next(i for i, cell in enumerate(cells) if not _is_number(cell))
             raise DataError(
-                f"{path}: {row[id_column]!r}: {column} is {row[column][:40]!r}, not a number\n"
-                f"every column but `{id_column}` and `{LABEL}` is taken for predictions, with a "
-                "decimal point: leave out the others"
+                f"{table.path}: {table.column(columns.id)[row][:60]!r}: {name[:60]} "
+                f"{_no_number(cells[row], columns.id)}"
             ) from None
     return numbers
 
 
-def _truth(
-    path: Path, rows: Sequence[Row], id_column: str, names: Sequence[str], target: Target
-) -> Array:
-    """The targets of rows, as `Predictions` has them. Raises DataError."""
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _no_number(cell: str, id_column: str) -> str:
+    """What is wrong with a cell that is no number, and what to do."""
+    if not cell:
+        return "is empty\nevery row needs a number in each column: predict it again"
+    if _DECIMAL_COMMA.fullmatch(cell):
+        return (
+            f"is {cell[:40]!r}, with a decimal comma\nwrite numbers with a point: in pandas, "
+            "`pd.read_csv(FILE, sep=';', decimal=',', dtype={'id': str}).to_csv(FILE, index=False)`"
+        ).replace("'id'", repr(id_column))
+    if _PER_CENT.fullmatch(cell):
+        return f"is {cell[:40]!r}\nwrite shares from 0 to 1, without the sign"
+    if cell.casefold() in _TRUTH:
+        return f"is {cell[:40]!r}, not a number\nwrite probabilities, or 1 for True and 0 for False"
+    return (
+        f"is {cell[:40]!r}, not a number\nevery column but `{id_column}` and `{LABEL}` is taken for "
+        "predictions: leave out the others"
+    )
+
+
+def _with_truth(
+    table: CsvTable, columns: Columns, target: Target
+) -> tuple[tuple[str, ...], Array | None]:
+    """The names of classes or labels, and the targets, as `Predictions` has them.
+
+    Classes are named as in the column of true classes, where its names fit all columns one to one.
+    Raises DataError.
+    """
+    if not any(cell for name in columns.truths for cell in table.column(name)):
+        return columns.names, None
     if target == "class":
-        return _classes(path, [row[LABEL] for row in rows], names)
-    columns = [LABEL] if target == "number" else [PREFIX + name for name in names]
-    numbers = np.array([_numbers(path, row, id_column, columns) for row in rows])
+        return _classes(table, columns)
+    numbers = _numbers(table, columns, columns.truths)
     if target == "number":
-        return np.asarray(numbers[:, 0])
+        return columns.names, np.asarray(numbers[:, 0])
     is_odd = (numbers != 0) & (numbers != 1)
     if is_odd.any():
-        i, column = np.argwhere(is_odd)[0]
+        row, position = np.argwhere(is_odd)[0]
+        name = columns.truths[position]
         raise DataError(
-            f"{path}: {rows[i][id_column]!r}: {columns[column]} is "
-            f"{rows[i][columns[column]][:40]!r}, neither 0 nor 1"
+            f"{table.path}: {table.column(columns.id)[row]!r}: {name} is "
+            f"{table.column(name)[row][:40]!r}, neither 0 nor 1"
         )
-    return numbers.astype(np.uint8)
+    return columns.names, numbers.astype(np.uint8)
 
 
-def _classes(path: Path, labels: Sequence[str], classes: Sequence[str]) -> Array:
-    code = {name: i for i, name in enumerate(classes)}
-    unknown = sorted(set(labels) - code.keys())
+def _classes(table: CsvTable, columns: Columns) -> tuple[tuple[str, ...], Array]:
+    labels, names = table.column(columns.truths[0]), columns.names
+    unknown = sorted(set(labels) - set(names))
     if unknown:
-        raise DataError(
-            f"{path}: {unknown[0][:60]!r} in column {LABEL} has no column of probabilities\n"
-            f"the columns are {', '.join(classes)[:200]}: name them as the classes"
-        )
-    return np.array([code[label] for label in labels])
+        named = matched_columns(names, sorted(set(labels)))
+        if named is None:
+            ids = table.column(columns.id)
+            first = next(i for i, label in enumerate(labels) if label == unknown[0])
+            raise DataError(
+                f"{table.path}: {ids[first][:60]!r}: {unknown[0][:60]!r} in column "
+                f"{columns.truths[0]} has no column of probabilities\n"
+                f"the columns are {', '.join(names)[:200]}: name them as the classes"
+            )
+        names = named
+    code = {name: i for i, name in enumerate(names)}
+    return names, np.array([code[label] for label in labels])

@@ -2,25 +2,25 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ensemble import __version__
-from ensemble.dataset.filenames import matcher
+from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.sample import COPY
 from ensemble.errors import DataError, MismatchError
 from ensemble.files import make_folder
 from ensemble.metrics import DEFAULT_METRIC, metric_names
-from ensemble.predictions import Array, Predictions, some
+from ensemble.predictions import Predictions
 from ensemble.runs import DataInfo, Run, RunStore, StoredRun, writer
-from ensemble.runs.grades import rows_as
 from ensemble.runs.groups import by_validation_rows
-from ensemble.runs.import_files import TRUTH_IN_CSV, read_predictions
+from ensemble.runs.import_columns import TRUTH_IN_CSV
+from ensemble.runs.import_files import read_predictions
+from ensemble.runs.import_match import matched, overlap, rows_of, with_classes
 from ensemble.runs.scores import scores_of
-from ensemble.targets import IN_WORDS, Target, by_column
+from ensemble.targets import Target
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # as of a recipe
 
@@ -33,10 +33,12 @@ def import_run(
     store: RunStore,
     data: str | None = None,
     target: Target | None = None,
+    tell: Callable[[str], object] = str,
 ) -> Run:
     """Store predictions as a run. Raises DataError, MismatchError, DamagedError.
 
-    target is what they are about: one class per image where a file does not say.
+    target is what they are about: one class per image where a file does not say. tell is given a
+    line for each thing that was matched loosely.
 
     Rows that other runs were validated on are recognized by their ids and need no true classes.
     Other rows need them in the file and become a data set of their own.
@@ -48,15 +50,15 @@ def import_run(
     predictions = read_predictions(valid, target)
     reference = _reference(valid, predictions, store, data)
     if reference:
-        predictions = _matched(valid, predictions, reference.valid())
+        predictions = matched(valid, predictions, reference.valid(), tell)
         info = _data_of(reference.data, predictions)
     else:
         info = _new_data(data or name, predictions)
     test_predictions = read_predictions(test, predictions.target) if test else None
     if test_predictions and test:
         if reference and reference.data.n_test:
-            test_predictions = _matched(test, test_predictions, reference.test())
-        _check_classes(test, test_predictions, valid, predictions)
+            test_predictions = matched(test, test_predictions, reference.test(), tell)
+        test_predictions = with_classes(test, test_predictions, predictions.classes, tell)
     members = [predictions.canonical()]
     if test_predictions:
         members.append(test_predictions.canonical())
@@ -71,12 +73,6 @@ def _check_name(name: str) -> None:
         )
 
 
-def _check_classes(test: Path, tested: Predictions, valid: Path, validated: Predictions) -> None:
-    difference = set(tested.classes) ^ set(validated.classes)
-    if difference:
-        raise MismatchError(f"{test}: its classes are not those of {valid}: {some(difference, 40)}")
-
-
 def _reference(
     path: Path, predictions: Predictions, store: RunStore, data: str | None
 ) -> Run | None:
@@ -89,18 +85,23 @@ def _reference(
     for run in _run_per_data(store, data):
         ids = run.valid().ids
         try:
-            _rows(path, predictions.ids, ids)
+            rows_of(path, predictions.ids, ids)
             matches.append(run)
         except MismatchError as error:
             is_needed = predictions.targets is None or data is not None
-            if is_needed or _overlap(predictions.ids, ids) > 0.5:
+            if is_needed or overlap(predictions.ids, ids) > 0.5:
                 problems.append(f"{run.data.name}: {str(error).partition(': ')[2]}")
     if matches:
-        classes, target = set(predictions.classes), predictions.target
-        return max(matches, key=lambda run: (run.data.target == target, {*run.classes} == classes))
+        return max(matches, key=lambda run: _likeness(predictions, run))
     if problems or predictions.targets is None:
-        raise MismatchError(_no_reference(path, predictions, problems, store))
+        raise MismatchError(_no_reference(path, predictions, problems, store, data))
     return None
+
+
+def _likeness(predictions: Predictions, run: Run) -> tuple[bool, bool, bool]:
+    classes = matched_columns(predictions.classes, run.classes)
+    is_equal = set(predictions.classes) == set(run.classes)
+    return (run.data.target == predictions.target, is_equal, classes is not None)
 
 
 def _run_per_data(store: RunStore, data: str | None) -> list[Run]:
@@ -111,78 +112,23 @@ def _run_per_data(store: RunStore, data: str | None) -> list[Run]:
 
 
 def _no_reference(
-    path: Path, predictions: Predictions, problems: Sequence[str], store: RunStore
+    path: Path,
+    predictions: Predictions,
+    problems: Sequence[str],
+    store: RunStore,
+    data: str | None,
 ) -> str:
-    reasons = [problem.replace("\n", " ") for problem in problems[:2]]
-    reason = "; ".join(reasons) or f"{store.root} holds no run"
+    if problems:
+        reason = "; ".join(problem.replace("\n", " ") for problem in problems[:2])
+    else:
+        names = sorted({run.data.name for run in store.finished()})
+        there_is = f", only of {', '.join(names)[:100]}" if names else ""
+        reason = f"{store.root} holds no run{f' of the data {data}' if data else ''}{there_is}"
     if predictions.targets is None:
         next_step = f"else add the true {TRUTH_IN_CSV[predictions.target]}, in an .npz `targets`"
     else:
         next_step = "a new --data NAME creates a new data set"
     return f"{path}: not the validation rows of any run\n{reason}\n{next_step}"
-
-
-def _overlap(ids: Array, reference_ids: Array) -> float:
-    """The share of the reference's ids among these, ignoring suffixes and leading zeros."""
-    rows_of = matcher(name.lstrip("0") for name in ids.tolist())
-    return float(np.mean([bool(rows_of(name.lstrip("0"))) for name in reference_ids.tolist()]))
-
-
-def _matched(path: Path, predictions: Predictions, reference: Predictions) -> Predictions:
-    """Predictions in the reference's order of ids and classes. Raises MismatchError.
-
-    Grades may be classes in one of them and numbers in the other.
-    """
-    reference = rows_as(reference, predictions)
-    if predictions.target != reference.target:
-        raise MismatchError(
-            f"{path}: is about {IN_WORDS[predictions.target]}, "
-            f"the runs with these rows are about {IN_WORDS[reference.target]}\n"
-            f"add --target {reference.target}, if its columns are those"
-        )
-    missing = set(reference.classes) - set(predictions.classes)
-    extra = set(predictions.classes) - set(reference.classes)
-    if missing or extra:
-        raise MismatchError(
-            f"{path}: its classes differ from the runs': missing {some(missing, 40)}; "
-            f"unknown {some(extra, 40)}"
-        )
-    rows = _rows(path, predictions.ids, reference.ids)
-    columns = [predictions.classes.index(name) for name in reference.classes]
-    if predictions.targets is not None and reference.targets is not None:
-        order = np.array(columns)
-        targets = by_column(predictions.target, predictions.targets[rows], order)
-        differs = ~np.isclose(targets, reference.targets, rtol=1e-6, atol=0)
-        wrong = np.flatnonzero(differs.reshape(len(rows), -1).any(1))
-        if len(wrong):
-            truths = {"class": "classes", "labels": "labels", "number": "values"}
-            raise MismatchError(
-                f"{path}: {len(wrong)} true {truths[predictions.target]} differ from the runs', the first: "
-                f"{str(reference.ids[wrong[0]])!r}"
-            )
-    probs = predictions.probs[rows][:, columns]
-    return replace(reference, probs=probs, groups=None)
-
-
-def _rows(path: Path, ids: Array, reference_ids: Array) -> Array:
-    """The row of each reference id, matched as text: exactly, then without a suffix.
-
-    Raises MismatchError.
-    """
-    rows_of = matcher(ids.tolist())
-    candidates = [rows_of(name) for name in reference_ids.tolist()]
-    is_unique = all(len(rows) == 1 for rows in candidates)
-    if is_unique and len({rows[0] for rows in candidates}) == len(ids) == len(reference_ids):
-        return np.array([rows[0] for rows in candidates])
-    missing = set(reference_ids.tolist()) - set(ids.tolist())
-    extra = set(ids.tolist()) - set(reference_ids.tolist())
-    hint = ""
-    if {name.lstrip("0") for name in missing} & {name.lstrip("0") for name in extra}:
-        hint = "\nthey look like numbers without leading zeros: read and write ids as text"
-    raise MismatchError(
-        f"{path}: {len(ids):,} rows, the runs have {len(reference_ids):,}: missing {some(missing, 40)}; "
-        f"unknown {some(extra, 40)}{hint}"
-    )
 
 
 def _new_data(name: str, predictions: Predictions) -> DataInfo:

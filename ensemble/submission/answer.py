@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.filenames import same_form
 from ensemble.metrics.class_numbers import (
     are_zero_and_one,
@@ -30,7 +31,6 @@ from ensemble.submission.choices import (
 from ensemble.submission.class_names import (
     columns_problem,
     is_other_number,
-    matched_columns,
     named_by_column,
 )
 from ensemble.submission.listing import SEPARATORS

@@ -3,12 +3,12 @@
 Numbers are compared by their exact value: `0.0`, `00` and `0` are one name.
 """
 
-import os.path
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from decimal import Decimal
 
-from ensemble.dataset.filenames import folded_form, same_form
+from ensemble.dataset.class_columns import matched_columns
+from ensemble.dataset.filenames import same_form
 from ensemble.metrics.class_numbers import TRUTH, are_zero_and_one, class_numbers, number
 
 _OTHER_NUMBER = re.compile(r"[+-]?(\d+,\d+|\d+([.,]\d+)?\s*%)", re.ASCII)
@@ -21,20 +21,6 @@ Spelling = Callable[[Decimal], str]
 def is_other_number(text: str) -> bool:
     """Whether a text is a number that a competition would not read: `0,5` or `50 %`."""
     return _OTHER_NUMBER.fullmatch(text.strip()) is not None
-
-
-def matched_columns(columns: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
-    """The class of each column, None where columns and classes do not fit one to one.
-
-    Names are equal, else all of them are equal but for case, spaces around them, and how a number
-    is written; else one side has the same text around every name, as in `prob_cat` and `p(cat)`.
-    """
-    return (
-        _one_to_one(columns, classes, same_form)
-        or _one_to_one(columns, classes, _loose_form)
-        or _one_to_one(_bare_names(columns, classes), classes, _loose_form)
-        or _of_bare_classes(columns, classes)
-    )
 
 
 def named_by_column(column: str, classes: Sequence[str]) -> str | None:
@@ -74,47 +60,6 @@ def columns_problem(columns: Sequence[str], classes: Sequence[str]) -> str:
         f"its columns are not the classes: {', '.join(differences)}\n"
         f"{advice}, and give that file by --sample"
     )
-
-
-def _one_to_one(
-    columns: Sequence[str], classes: Sequence[str], form: Callable[[str], str | Decimal]
-) -> tuple[str, ...] | None:
-    class_of = {form(name): name for name in classes}
-    forms = [form(column) for column in columns]
-    is_unique = len(class_of) == len(classes) == len(columns) == len(set(forms))
-    if not is_unique or set(forms) != class_of.keys():
-        return None
-    return tuple(class_of[name] for name in forms)
-
-
-def _of_bare_classes(columns: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
-    """The class of each column, where all classes but no columns have the same text around them."""
-    class_of = dict(zip(_bare_names(classes, columns), classes, strict=True))
-    matched = _one_to_one(columns, list(class_of), _loose_form)
-    return tuple(class_of[name] for name in matched) if matched else None
-
-
-def _bare_names(longer: Sequence[str], shorter: Sequence[str]) -> list[str]:
-    """The longer names without what they share before and after what the shorter names share.
-
-    Numbers are not cut: of class_11 and class_12 beside 1 and 2, 11 and 12 are left.
-    """
-    texts = [folded_form(name) for name in longer]
-    others = [folded_form(name) for name in shorter]
-    before = _shared_beyond(texts, others)
-    after = _shared_beyond([text[::-1] for text in texts], [other[::-1] for other in others])
-    return [text[len(before) : len(text) - len(after)] for text in texts]
-
-
-def _shared_beyond(texts: Sequence[str], others: Sequence[str]) -> str:
-    """What all texts begin with, without what all others begin with; no digits at its end."""
-    shared, of_others = os.path.commonprefix(texts), os.path.commonprefix(others)
-    return shared.removesuffix(of_others).rstrip("0123456789") if shared else ""
-
-
-def _loose_form(name: str) -> str | Decimal:
-    value_of_name = number(name)
-    return folded_form(name) if value_of_name is None else value_of_name
 
 
 def spelled_names(cells: Collection[str], classes: Sequence[str]) -> dict[str, str]:

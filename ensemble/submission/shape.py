@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ensemble.blending.mixture import Answered
+from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.filenames import same_form
 from ensemble.dataset.match import Names
 from ensemble.errors import SubmissionError
@@ -23,7 +24,7 @@ from ensemble.submission.choices import (
     VALUES,
     AnswerReading,
 )
-from ensemble.submission.class_names import matched_columns, spelled_names
+from ensemble.submission.class_names import spelled_names
 from ensemble.submission.listing import Listing, listing_of
 from ensemble.submission.numbered import CLASS_INDEX, NUMBERED, numbers_of
 from ensemble.submission.sample_table import SampleTable, read_sample

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from ensemble.dataset.class_columns import matched_columns
 from ensemble.metrics import metric_named
 from ensemble.submission.choices import (
     ANSWERS_OF,
@@ -13,7 +14,7 @@ from ensemble.submission.choices import (
     Choice,
     refused,
 )
-from ensemble.submission.class_names import columns_problem, matched_columns
+from ensemble.submission.class_names import columns_problem
 from ensemble.submission.sample_table import SampleTable
 from ensemble.targets import IN_WORDS, Target
 

@@ -151,3 +151,12 @@ def test_runs_on_labels_are_listed_blended_and_compared(tmp_path, store, ens):
     assert {run.data.target for run in runs} == {"labels"}
     for arguments in ["runs"], ["blend", "--out", str(tmp_path / "out")], ["compare", "r0", "r1"]:
         assert "f1_samples" in ens(*arguments, "--runs", store.root)
+
+
+def test_a_column_of_values_may_have_any_name(tmp_path, store):
+    for name in ("age", "pred"):
+        rows = zip(IDS, VALUES[:, 0], AGES, strict=True)
+        text = "\n".join([f"id,{name},Label", *(f"{image},{x},{true}" for image, x, true in rows)])
+        (tmp_path / f"{name}.csv").write_text(text + "\n")
+        run = import_run(name, "vit", tmp_path / f"{name}.csv", None, store, "ages", "number")
+        assert run.classes == ("age",)

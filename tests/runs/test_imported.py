@@ -126,9 +126,7 @@ def test_ids_that_lost_their_leading_zeros_are_refused_with_the_reason(reference
     assert "without leading zeros" in message
     tests = csv_of(tmp_path / "t.csv", reference.test(), lambda name: str(int(name)))
     message = refusal("mine", "vit", csv_of(tmp_path / "ok.csv", reference.valid()), tests, store)
-    assert message.startswith(
-        f"{tests}: 8 rows, the runs have 8: missing '0000', '0001', '0002', … (8); unknown '0', '1', '2'"
-    )
+    assert message.startswith(f"{tests}: its ids look like the runs' without leading zeros")
     assert message.endswith("read and write ids as text")
 
 
@@ -255,3 +253,127 @@ def test_a_file_without_rows_and_a_store_that_is_a_file_are_refused(reference, s
     assert "cannot be written" in refusal(
         "mine", "vit", labelled, None, RunStore(tmp_path / "file")
     )
+
+
+WRITTEN = {  # how other tools write the same table: columns of ids, the table as text, a note
+    "a path": (
+        lambda name: f"/kaggle/input/train/{name}.png",
+        str,
+        "without the ids' leading path",
+    ),
+    "a path of Windows": (
+        lambda name: rf"C:\train\{name}.png",
+        str,
+        "without the ids' leading path",
+    ),
+    "classes in another case": (
+        str,
+        lambda text: text.replace("wasp,", "Wasp,"),
+        "'Wasp' is the class",
+    ),
+    "a word before classes": (
+        str,
+        lambda text: text.replace("wasp,bee,ant", "prob_wasp,prob_bee,prob_ant"),
+        "the column 'prob_wasp' is the class 'wasp'",
+    ),
+    "ids in another case": (str, lambda text: text.replace("id,", "ID,"), None),
+    "blanks after commas": (str, lambda text: text.replace(",", ", "), None),
+    "empty rows and columns": (str, lambda text: text.replace("\n", ",\n") + ",,,,\n\n", None),
+    "pandas's index": (str, lambda text: with_index(text), None),
+    "pandas's index, ids of another name": (
+        str,
+        lambda text: with_index(text.replace("id,", "image,")),
+        None,
+    ),
+    "a column of labels that is empty": (
+        str,
+        lambda text: text.replace("\n", ",\n").replace(",\n", ",label\n", 1),
+        None,
+    ),
+}
+
+
+def with_index(text):
+    header, *rows = text.splitlines()
+    return "\n".join([f",{header}", *(f"{3 * i},{row}" for i, row in enumerate(rows))]) + "\n"
+
+
+@pytest.mark.parametrize("case", WRITTEN)
+def test_a_csv_as_other_tools_write_it_is_the_same_run(case, reference, store, tmp_path, run_ens):
+    change, written, note = WRITTEN[case]
+    path = csv_of(tmp_path / "v.csv", reference.valid(), change, classes=("wasp", "bee", "ant"))
+    path.write_text(written(path.read_text()))
+    words = ("--arch", "vit", "--valid", path, "--runs", store.root)
+    status, _, err = run_ens("import", "mine", *words)
+    assert status == 0, err
+    assert err == "" if note is None else note in err
+    run = next(run for run in store.finished() if run.recipe == "mine")
+    assert run.valid().ids.tolist() == reference.valid().ids.tolist()
+    assert run.classes == CLASSES
+    np.testing.assert_allclose(
+        run.valid().canonical().probs, reference.valid().canonical().probs, atol=1e-6
+    )
+
+
+REFUSED = {
+    "id;ant;bee\na;0,25;0,75\n": "'a': ant is '0,25', with a decimal comma",
+    "id,ant,bee\na,25%,75%\n": "'a': ant is '25%'\nwrite shares from 0 to 1",
+    "id,ant,bee\na,0.5,\n": "'a': bee is empty",
+    "id,ant,bee\na,True,False\n": "1 for True and 0 for False",
+    "a,0.25,0.75\nb,0.5,0.5\n": "the first line seems to be a row, not a header",
+    "id,class,prob\na,ant,0.4\na,bee,0.6\n": "table.pivot(index='id', columns='class', values='prob')",
+    "id,prob\na,0.4\nb,0.7\n": "of two classes write both: one column is 1 minus the other",
+    "id,ant,bee\na,1.0,-1e-17\n": "write 0 where numbers are negative",
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_other_tools_write_in_other_ways_is_refused_with_the_next_step(text, tmp_path):
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(EnsembleError) as refused:
+        read_predictions(tmp_path / "x.csv")
+    assert REFUSED[text] in str(refused.value)
+    assert str(refused.value).count("\n") < 3
+
+
+def test_other_formats_and_types_of_arrays_say_what_to_write(tmp_path):
+    np.save(tmp_path / "x.npy", np.eye(3))
+    arrays = {"ids": np.array(["a", "b"]), "classes": np.array(CLASSES[:2]), "probs": np.eye(2)}
+    other = {
+        "ids": (np.arange(2), "save them by .astype(str)"),
+        "classes": (np.array([b"ant", b"bee"]), "save them by .astype(str)"),
+        "probs": (np.eye(2, dtype=int), "save it by .astype(float)"),
+    }
+    texts = {"x.npy": "is neither a CSV nor an .npz"}
+    for name, (array, text) in other.items():
+        np.savez(tmp_path / f"{name}.npz", **arrays | {name: array})
+        texts[f"{name}.npz"] = text
+    np.savez(tmp_path / "logits.npz", **arrays | {"probs": np.array([[2.0, -1.5], [0.5, -3.0]])})
+    texts["logits.npz"] = "they look like logits"
+    for file, text in texts.items():
+        with pytest.raises(EnsembleError) as refused:
+            read_predictions(tmp_path / file)
+        assert text in str(refused.value)
+
+
+def test_columns_with_a_word_before_the_true_classes_are_named_by_these(store, tmp_path):
+    path = tmp_path / "v.csv"
+    path.write_text("id,prob_1,prob_0,label\na,0.9,0.1,1\nb,0.2,0.8,0\nc,0.4,0.6,1\n")
+    run = import_run("mine", "vit", path, None, store)
+    assert run.classes == ("0", "1")
+    assert run.scores.accuracy == pytest.approx(2 / 3)
+
+
+def test_known_rows_under_other_paths_with_one_missing_are_no_new_data_set(
+    reference, store, tmp_path
+):
+    valid = reference.valid()
+    fewer = Predictions(valid.ids[:29], CLASSES, valid.probs[:29], valid.targets[:29])
+    path = csv_of(tmp_path / "v.csv", fewer, lambda name: f"train/{name}.png", label=True)
+    assert "missing '00029'; unknown none" in refusal("mine", "vit", path, None, store)
+
+
+def test_a_data_set_without_runs_is_named_beside_those_that_have_some(reference, store, tmp_path):
+    path = csv_of(tmp_path / "v.csv", reference.valid())
+    message = refusal("mine", "vit", path, None, store, data="made-upp")
+    assert "holds no run of the data made-upp, only of made-up" in message

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from answered import by_most_probable
 
+from ensemble.dataset.class_columns import matched_columns
 from ensemble.errors import SubmissionError
 from ensemble.predictions import Predictions
-from ensemble.submission.class_names import matched_columns
 from ensemble.submission.shape import Meaning, shape_of
 from ensemble.submission.write import csv_text
 
