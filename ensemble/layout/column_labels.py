@@ -9,6 +9,7 @@ from ensemble.dataset.filenames import folded_form
 from ensemble.layout.groups import is_group_name
 from ensemble.layout.labeling import Labeling, by_column, by_columns
 from ensemble.layout.placement import Placement
+from ensemble.layout.regions import region_of, region_reason
 from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import is_of_splits
 from ensemble.numbers import is_number
@@ -65,7 +66,7 @@ def _may_label(column: Column, table: Table, placement: Placement) -> bool:
     """Whether a column is neither an id nor a count of the rows, nor the same everywhere."""
     if len(column.counts) < 2 or column.is_counter or is_of_splits(column):
         return False
-    if letters(column.name) in FACTS or _is_of_parts(table):
+    if letters(column.name) in FACTS or _is_of_parts(table) or region_of(column):
         return False
     ids = table[placement.column].cells
     is_repeated = len(column.counts) < len(column.cells)
@@ -86,6 +87,8 @@ def no_label_reason(column: Column, table: Table) -> str:
         return f"{name} is no label by its name"
     if column.is_counter:
         return f"{name} counts the rows"
+    if region_of(column):
+        return region_reason(column)
     odd = [cell for cell in column.counts if not is_number(cell)]
     if 0 < len(odd) <= len(column.counts) / 2 and len(column.counts) > 2:
         n_rows = sum(column.counts[cell] for cell in odd)

@@ -12,6 +12,7 @@ from ensemble.layout.labeling import Labeling
 from ensemble.layout.long_tables import check_not_long
 from ensemble.layout.placement import placements, smallest
 from ensemble.layout.questions import Inquiry, Question
+from ensemble.layout.regions import check_no_regions
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
@@ -46,7 +47,7 @@ def choose_sample(
 
 
 def _check(sample: Table) -> None:
-    """Raises DataError for a sample without header or answers, and for an id in two rows."""
+    """Raises DataError for a sample without header or answers, of masks, or with an id twice."""
     ids = sample.columns[0]
     repeated, n_rows = max(ids.counts.items(), key=lambda counted: counted[1])
     if not sample.has_header:
@@ -59,6 +60,8 @@ def _check(sample: Table) -> None:
         problem = f"its first column, {ids.name[:60]}, has {repeated[:60]!r} in {n_rows:,} rows"
         next_step = "put the ids there, each in one row, or name another file with --sample"
     else:
+        next_step = "name another file by --sample, or go without one: --sample none"
+        check_no_regions(sample.file, *sample.columns[1:], next_step=next_step)
         return
     raise DataError(f"{sample.file}: {problem}\n{next_step}")
 

@@ -9,6 +9,7 @@ from ensemble.dataset.separators import CLEAR, Separator, is_list, names_in_cell
 from ensemble.errors import DataError
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.questions import Inquiry
+from ensemble.layout.regions import check_no_regions
 from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import without_unlabeled_tests
 from ensemble.numbers import is_number
@@ -33,6 +34,7 @@ def with_target(labeling: Labeling, sample: Table | None, inquiry: Inquiry) -> L
         return labeling
     _check_one_column(labeling, sample)
     column = labeling.table[labeling.columns[0]]
+    check_no_regions(labeling.table.file, column, next_step="name another column by --label")
     cells = _sample_cells(labeling, sample)
     _check_plain_numbers(labeling, column, inquiry)
     if _is_quantity(column, cells) or _may_be_quantity(column, cells, inquiry):

@@ -20,7 +20,12 @@ from ensemble.layout.labeling import Labeling
 from ensemble.layout.long_tables import with_wide_tables
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.roles import Roles, roles
-from ensemble.layout.sample_file import NO_SAMPLE, choose_sample, unfit_sample
+from ensemble.layout.sample_file import (
+    NO_SAMPLE,
+    choose_sample,
+    looks_like_sample,
+    unfit_sample,
+)
 from ensemble.layout.survey import Folder, Survey, survey
 from ensemble.layout.table import Table
 from ensemble.layout.targets import with_target
@@ -181,7 +186,8 @@ def _no_label(placed: Placed) -> DataError | None:
     """The error for tables about images without a column of labels, None without such tables."""
     if not placed:
         return None
-    table, placement = next(iter(placed.values()))
+    by_sample = sorted(placed.values(), key=lambda about: looks_like_sample(about[0].file))
+    table, placement = by_sample[0]
     why = [no_label_reason(column, table) for column in table.others(placement.column)[:5]]
     found = "; ".join(why) or "it has no other column"
     return DataError(
