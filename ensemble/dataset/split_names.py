@@ -23,6 +23,7 @@ _PATTERNS = {
     for split, words in _WORDS.items()
 }
 _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_OF_PARTS = re.compile(r"partition|train[_-]?test[_-]?split", re.IGNORECASE)  # CelebA, CUB
 
 
 def split_of_name(name: str) -> Split | None:
@@ -41,6 +42,11 @@ def split_of_file(file: str) -> Split | None:
     path = PurePosixPath(file)
     names = (path.stem, *reversed(path.parent.parts))
     return next((split for name in names if (split := split_of_name(name))), None)
+
+
+def is_list_of_parts(file: str) -> bool:
+    """Whether a file is called as lists of each image's part of a set are."""
+    return _OF_PARTS.search(file) is not None
 
 
 def without_split(name: str) -> str:

@@ -1,11 +1,11 @@
 """Labelings by columns of tables, and what speaks for each: the sample submission, names, cells."""
 
-import re
 from collections.abc import Sequence
 
 from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.column_names import FACTS, is_usual_label, letters, same_name
 from ensemble.dataset.filenames import folded_form
+from ensemble.dataset.split_names import is_list_of_parts
 from ensemble.layout.groups import is_group_name
 from ensemble.layout.labeling import Labeling, by_column, by_columns
 from ensemble.layout.placement import Placement
@@ -14,7 +14,6 @@ from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import is_of_splits
 from ensemble.numbers import is_number
 
-_OF_PARTS = re.compile(r"partition|train[_-]?test[_-]?split", re.I)  # CelebA, CUB
 FEW = 0.5  # a label column has fewer different cells than this share of the rows
 Placed = dict[str, tuple[Table, Placement]]  # by file: the tables about images
 
@@ -75,7 +74,7 @@ def _may_label(column: Column, table: Table, placement: Placement) -> bool:
 
 def _is_of_parts(table: Table) -> bool:
     """Whether a list without a header is called as one of an image's part of the set is."""
-    return not table.has_header and _OF_PARTS.search(table.file) is not None
+    return not table.has_header and is_list_of_parts(table.file)
 
 
 def no_label_reason(column: Column, table: Table) -> str:

@@ -33,6 +33,7 @@ from ensemble.layout.test_images import TestImages, images_of_test_rows, test_im
 from ensemble.layout.validation import (
     Splits,
     splits_of,
+    unused_lists,
     unused_validation,
     validation_folder,
     without_test_rows,
@@ -95,10 +96,11 @@ class Understanding:
 
     @property
     def used_group(self) -> GroupColumn | None:
-        """The column that keeps rows together: the only one there is, if its groups can be split."""
-        if len(self.groups) != 1 or self.splits or self.valid is not None:
+        """The column that keeps rows together: the only one whose groups can be split."""
+        if self.splits or self.valid is not None:
             return None
-        return self.groups[0] if can_be_split(self.groups[0], self.n_train) else None
+        usable = [group for group in self.groups if can_be_split(group, self.n_train)]
+        return usable[0] if len(usable) == 1 else None
 
 
 def understand(root: Path, options: Options = Options()) -> Understanding:  # noqa: B008
@@ -151,7 +153,12 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         sizes=sizes,
         questions=tuple(inquiry.questions),
         doubts=(
-            *unused_validation(split_folders, labeling, valid),
+            *([] if splits else unused_validation(split_folders, labeling, valid)),
+            *(
+                []
+                if splits
+                else unused_lists(surveyed.tables, placed, labeling, test.table if test else None)
+            ),
             *doubts_of(labeling, sample, used_sample, test),
             *unreadable,
         ),

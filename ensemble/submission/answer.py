@@ -16,6 +16,14 @@ from ensemble.metrics.class_numbers import (
     named_positive,
     number,
 )
+from ensemble.submission.cell_texts import (
+    are_names,
+    has_fraction,
+    has_more_words,
+    lists_classes,
+    lists_only_classes,
+    names_any,
+)
 from ensemble.submission.choices import (
     CLASS_NAME,
     LABELS,
@@ -33,7 +41,6 @@ from ensemble.submission.class_names import (
     is_other_number,
     named_by_column,
 )
-from ensemble.submission.listing import SEPARATORS
 from ensemble.submission.numbered import (
     CLASS_INDEX,
     CLASS_NUMBER,
@@ -180,7 +187,7 @@ def _problem_of_cells(cells: set[str], classes: Sequence[str], answer: str | Non
     if answer == PROBABILITIES:
         return "a single column of answers: probabilities need one column for each class"
     are_texts = all(number(cell) is None for cell in cells)
-    if answer in (POSITIVE, *NUMBERED) and are_texts and _are_names(cells, classes):
+    if answer in (POSITIVE, *NUMBERED) and are_texts and are_names(cells, classes):
         return f"its cells are class names, such as {min(cells)!r}, not {answer}"
     return ""
 
@@ -191,7 +198,7 @@ def _inferred(cells: set[str], classes: Sequence[str], metric: str | None) -> _C
     numbers = {cell_number for cell in cells - texts if (cell_number := number(cell)) is not None}
     if not texts:
         return _of_numbers(numbers, classes, metric)
-    if numbers and not _are_names(cells, classes):
+    if numbers and not are_names(cells, classes):
         examples = f"{min(cells - texts)!r} and {min(texts)!r}"
         return _open(f"its cells are numbers and texts, such as {examples}", classes)
     return _of_texts(cells, classes, metric)
@@ -203,12 +210,12 @@ def _of_texts(cells: set[str], classes: Sequence[str], metric: str | None) -> _C
         (
             cell
             for cell in sorted(cells)
-            if _lists_classes(cell, classes)
-            or (cell not in classes and _lists_only_classes(cell, classes))
+            if lists_classes(cell, classes)
+            or (cell not in classes and lists_only_classes(cell, classes))
         ),
         None,
     )
-    if several is not None and _has_fraction(several, classes):
+    if several is not None and has_fraction(several, classes):
         return _Candidates(
             (),
             f"its cells hold a class and a number, such as {several[:60]!r}: a confidence beside a "
@@ -216,12 +223,15 @@ def _of_texts(cells: set[str], classes: Sequence[str], metric: str | None) -> _C
         )
     if several is not None:
         reason = f"its cells list several classes, such as {several[:60]!r}"
-        is_clear = all(_lists_only_classes(cell, classes) for cell in cells if cell)
+        is_clear = all(lists_only_classes(cell, classes) for cell in cells if cell)
         return _Candidates((TOP_K,) if is_clear else (TOP_K, CLASS_NAME), reason)
-    if len(cells) > 1 and not _names_any(cells, classes):
+    if len(cells) > 1 and not names_any(cells, classes):
         examples = " and ".join(repr(cell[:40]) for cell in sorted(cells)[:2])
         return _open(f"its cells, such as {examples}, are none of the classes", classes)
-    is_filler = len(cells) == 1 and not _are_names(cells, classes)
+    is_filler = len(cells) == 1 and not are_names(cells, classes)
+    if is_filler and has_more_words(min(cells), classes):
+        reason = f"its cells are all {min(cells)[:60]!r}, several words, which no class is"
+        return _Candidates((TOP_K, CLASS_NAME), reason)
     if is_filler and len(classes) == 2 and metric in PROBABILITY_METRICS:
         reason = f"its cells are all {min(cells)[:60]!r}, and {metric} scores probabilities"
         return _Candidates(_NAME_OR_PROBABILITY, reason)
@@ -268,37 +278,3 @@ def _open(
     """A choice of everything that one column can be."""
     by_name = (*numbered, CLASS_NAME) if CLASS_NUMBER in numbered else (CLASS_NAME, *numbered)
     return _Candidates((*by_name, POSITIVE) if len(classes) == 2 else by_name, reason)
-
-
-def _are_names(cells: set[str], classes: Sequence[str]) -> bool:
-    return {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}
-
-
-def _names_any(cells: set[str], classes: Sequence[str]) -> bool:
-    """Whether a cell is a class, in any case of its letters, or empty."""
-    names = {same_form(name).casefold() for name in classes}
-    return any(not cell.strip() or same_form(cell.strip()).casefold() in names for cell in cells)
-
-
-def _lists_classes(cell: str, classes: Sequence[str]) -> bool:
-    """Whether a cell is several words, a class among them, and not itself a class."""
-    return cell not in classes and any(
-        not {*classes}.isdisjoint(cell.split(mark)) for mark in SEPARATORS if mark in cell
-    )
-
-
-def _has_fraction(cell: str, classes: Sequence[str]) -> bool:
-    """Whether a part of a cell is a number with decimals and no class."""
-    parts = [
-        number(part) for mark in SEPARATORS for part in cell.split(mark) if part not in classes
-    ]
-    return any(amount is not None and amount != int(amount) for amount in parts)
-
-
-def _lists_only_classes(cell: str, classes: Sequence[str]) -> bool:
-    """Whether a cell is class names with a mark between them, or as many numbers where those are."""
-    are_numbers = class_numbers(classes) is not None
-    return any(
-        all(part in classes or (are_numbers and number(part) is not None) for part in parts)
-        for parts in (cell.split(mark) for mark in SEPARATORS)
-    )

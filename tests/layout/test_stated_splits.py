@@ -179,3 +179,40 @@ def test_test_rows_without_labels_are_the_test_set(has_sample, layout, loaded):
     assert sorted(found["test"]) == sorted(images[3::4])
     assert found["valid"] == {f"images/{i}.png": "a" for i in range(2, 24, 4)}
     assert len(found["train"]) == 12
+
+
+def test_lists_that_no_recipe_uses_are_told(layout, classes):
+    images = classes("images", "pie", "ribs", n=9)
+    names = [name.removeprefix("images/") for name in images]
+    shifted = names[1:] + names[:1]
+    tables = {
+        f"labels/{split}{part}.txt": listed[start::3]
+        for part, listed in enumerate((names, shifted), start=1)
+        for start, split in enumerate(("train", "val", "test"))
+    }
+    understood = understand(layout(images, tables))
+    assert (understood.n_train, understood.n_test) == (18, 0)
+    assert any("4 lists such as labels/test1.txt say" in doubt for doubt in understood.doubts)
+
+
+def test_a_list_of_parts_by_number_is_told(layout, classes):
+    images = classes("images", "pie", "ribs")
+    tables = {"train_test_split.txt": [f"{i} {1 - i % 2}" for i in range(1, 13)]}
+    (first, *_) = understand(layout(images, tables)).doubts
+    assert first.startswith("train_test_split.txt says which images are for what: not used")
+
+
+def test_validation_labels_in_a_table_leave_no_doubt_about_the_folder(layout, classes):
+    images = [*classes("train", "pie", "ribs", n=12), *(f"val/images/v{i}.png" for i in range(6))]
+    tables = {"val/val_annotations.txt": [f"v{i}.png\t{['pie', 'ribs'][i % 2]}" for i in range(6)]}
+    understood = understand(layout(images, tables))
+    assert understood.n_valid == 6
+    assert not [doubt for doubt in understood.doubts if "val" in doubt]
+
+
+def test_a_column_of_two_groups_is_no_rival_of_patients(layout):
+    rows = [f"p{i}.png,{'ab'[i % 2]},{i // 2},{'MF'[i // 2 % 2]}" for i in range(40)]
+    tables = {"train.csv": ["image,label,Patient ID,Patient Gender", *rows]}
+    understood = understand(layout([f"train/p{i}.png" for i in range(40)], tables))
+    assert understood.used_group is not None
+    assert understood.used_group.column == "Patient ID"

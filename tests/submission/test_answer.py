@@ -152,6 +152,12 @@ OPEN = {
     "numbers that are written twice": (one_column("1"), ("1", "1.0"), None, ["--answer"]),
     "empty cells, two classes and AUC": (one_column(""), PETS, "roc_auc", ["--answer class_name"]),
     "NaN, 0 and 1, and log loss": (one_column("NaN"), BINARY, "log_loss", NAME_OR_PROBABILITY),
+    "five words where no class has two": (
+        one_column("w_12 w_9f w_75 w_1e new"),
+        THREE,
+        "accuracy",
+        ["--answer top_k", "--answer class_name"],
+    ),
     "zeros for 1 and 2 and AUC": (one_column("0"), ("1", "2"), "roc_auc", ["--answer class_name"]),
 }
 
