@@ -7,6 +7,7 @@ from functools import cached_property
 
 from ensemble.dataset.filenames import SUFFIXES, bare_name, same_form, without_suffix
 
+N_LOOKED_AT = 20  # ids without a name, for a message
 Positions = tuple[int, ...]
 Index = dict[str, list[int]]
 
@@ -85,13 +86,36 @@ class Names:
 
     def problem_of(self, ids: Sequence[str], what: str) -> str:
         """The first id that means no name, or several, and which: what they are names of."""
-        for image_id, positions in zip(ids, self.match(ids).positions, strict=True):
+        for row, positions in enumerate(self.match(ids).positions):
             if not positions:
-                return f"{image_id[:60]!r}, which no {what} has"
+                return self._missing(ids[row:], what)
             if len(positions) > 1:
                 several = " and ".join(repr(self.names[i][:60]) for i in positions[:2])
-                return f"{image_id[:60]!r}, which fits {len(positions)} {what}s: {several}"
+                return f"{ids[row][:60]!r}, which fits {len(positions)} {what}s: {several}"
         return f"{ids[0][:60]!r}"
+
+    def _missing(self, ids: Sequence[str], what: str) -> str:
+        """The first of some ids with which several names begin, else the first."""
+        for image_id in ids[:N_LOOKED_AT]:
+            begun = self.begun(image_id)
+            if len(begun) > 1:
+                return (
+                    f"{image_id[:60]!r}, with which the names of {len(begun)} {what}s begin, "
+                    f"such as {begun[0][:60]!r}"
+                )
+        return f"{ids[0][:60]!r}, which no {what} has"
+
+    def begun(self, image_id: str) -> list[str]:
+        """The names that begin with an id and then have a mark: 12_red.png and 12-2.png for 12."""
+        n_letters = len(image_id)
+        return [
+            name
+            for name in self.names
+            if (last := last_part(name)).startswith(image_id)
+            and last != image_id
+            and not last[n_letters].isalnum()
+            and bare_name(last) != image_id
+        ]
 
     def _by_form(self, form: Callable[[str], str]) -> Index:
         """The positions of the names by a looser form of their text, computed once."""

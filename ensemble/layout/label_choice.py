@@ -175,11 +175,12 @@ def choose_labeling(
     named = _with_all_columns(likely) | named
     meanings = {option: str(labeling) for option, labeling in named.items()}
     text = "several things could be the label of an image"
-    table_of_folders = _table_of_folders(surveyed, placed, likely)
-    if table_of_folders:
-        text = f"the folders are ids in {table_of_folders}: is each a class?"
+    table_of_names = _table_of_names(surveyed, placed, likely)
+    if table_of_names:
+        what = "folders are" if "folders" in named else "file names begin with"
+        text = f"the {what} ids in {table_of_names}: is each a class?"
     option = inquiry.choose(
-        "label", text, meanings, allowed=list(by_option), may_take_first=not table_of_folders
+        "label", text, meanings, allowed=list(by_option), may_take_first=not table_of_names
     )
     labeling = named.get(option)
     if labeling is None:
@@ -221,11 +222,12 @@ def _evidence(labeling: Labeling, sample: Table | None, n_likely: int, inquiry: 
     return "" if labeling.source == "folders" else "nothing else looks like labels"
 
 
-def _table_of_folders(surveyed: Survey, placed: Placed, likely: Sequence[Labeling]) -> str:
-    """The file of a table that describes each class folder, or "": patients with a diagnosis."""
-    names = {
-        label for labeling in likely if labeling.source == "folders" for label in labeling.classes
-    }
+def _table_of_names(surveyed: Survey, placed: Placed, likely: Sequence[Labeling]) -> str:
+    """The file of a table that describes each class of folders or file names, or "": patients with
+    a diagnosis.
+    """
+    by_name = [labeling for labeling in likely if labeling.source in ("folders", "names")]
+    names = {label for labeling in by_name for label in labeling.classes}
     for table in surveyed.tables:
         is_about = table.file not in placed and any(
             names and names <= column.counts.keys() and len(column.counts) == len(table)

@@ -1,5 +1,6 @@
 """Which table is the sample submission, and which images its ids are."""
 
+import re
 import shlex
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -19,13 +20,15 @@ from ensemble.layout.table import Column, Table
 from ensemble.layout.test_images import TestImages
 
 NO_SAMPLE = "none"  # what --sample may be instead of a file
-_WORDS = ("submission", "submit")
+_SAMPLE = re.compile(
+    r"submission|submit|(?:^|[^a-z])(?:benchmark|sample(?:[_ -]?(?:sub|entry|answers?|solution))?)(?:[^a-z]|$)",
+    re.IGNORECASE,
+)
 
 
 def looks_like_sample(file: str) -> bool:
-    """Whether a table is named like a sample submission."""
-    name = PurePosixPath(file).stem.lower().replace("-", "_")
-    return any(word in name for word in _WORDS) or "sample" in name.split("_")
+    """Whether a table is named like a sample submission: sampleEntry, all_zeros_benchmark."""
+    return _SAMPLE.search(PurePosixPath(file).stem) is not None
 
 
 def is_submission(table: Table, sample: Table | None) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ensemble.dataset.filenames import contents
 from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
+from ensemble.dataset.match import N_LOOKED_AT
 from ensemble.dataset.scan import passed_over_line
 from ensemble.errors import DataError
 from ensemble.layout.cells import Cells, cells_of
@@ -218,8 +219,27 @@ def _other_tables_line(surveyed: Survey) -> str:
     return ""
 
 
+def _several_images(surveyed: Survey) -> str:
+    """The lines about a table with several images for each row, "" without one."""
+    names = surveyed.folders["."].names
+    for table in sorted(surveyed.tables, key=lambda table: looks_like_sample(table.file)):
+        for column in table.columns:
+            some = column.cells[:N_LOOKED_AT]
+            is_id = len(column.counts) == len(table)
+            if is_id and any(len(names.begun(cell)) > 1 for cell in some):
+                problem = names.problem_of(column.cells, "image")
+                return (
+                    f"{table.file}: its rows are not images: {column.name} {problem}\n"
+                    "write a table with a row for each image: its file name and its label"
+                )
+    return ""
+
+
 def _nothing(surveyed: Survey) -> DataError:
     """The error for a folder without anything to learn from."""
+    several = _several_images(surveyed)
+    if several:
+        return DataError(several)
     lines = [
         f"{surveyed.root}: neither class folders (train/<class>/… or <class>/…), nor a table whose "
         "ids are images, nor classes in the file names",

@@ -3,6 +3,9 @@
 import pytest
 from PIL import Image
 
+from ensemble.errors import DataError
+from ensemble.layout.questions import Options
+from ensemble.layout.sample_file import looks_like_sample
 from ensemble.layout.understanding import understand
 
 
@@ -51,3 +54,40 @@ def test_blanks_around_cells_are_said(labeled):
     understood = labeled("id, label\n" + "".join(f"{i:03d}, {'ab'[i % 2]}\n" for i in range(4)))
     assert understood.counts == {"a": 2, "b": 2}
     assert understood.notes == ("labels.csv: blanks around 5 cells are left out: ' b' is 'b'",)
+
+
+@pytest.mark.parametrize(
+    ("ends", "with_sample"),
+    [(("_red", "_green"), False), (("_red", "_green"), True), (("-1", "-2", "-3"), True)],
+)
+def test_rows_of_several_images_are_refused_with_one_of_them(ends, with_sample, layout):
+    images = [f"train/{i:02d}e{end}.png" for i in range(6) for end in ends]
+    tables = {"train.csv": ["Id,Target", "77e,a", *(f"{i:02d}e,{'ab'[i % 2]}" for i in range(6))]}
+    if with_sample:
+        tables["sample_submission.csv"] = ["Id,Target", "90e,a", "91e,a"]
+    begin = rf"Id '00e', with which the names of {len(ends)} images begin, such as 'train/00e"
+    with pytest.raises(DataError, match=rf"train\.csv: .*its rows are not images: {begin}"):
+        understand(layout(images, tables))
+
+
+def test_names_that_begin_with_the_ids_of_a_table_are_no_classes_without_a_question(layout):
+    images = [f"train/{i:02d}e-{j}.png" for i in range(6) for j in range(3)]
+    tables = {"train.csv": ["Id,Target", *(f"{i:02d}e,{'ab'[i % 2]}" for i in range(6))]}
+    (question,) = understand(layout(images, tables), Options(yes=True)).questions
+    assert question.text == "the file names begin with ids in train.csv: is each a class?"
+    assert [option for option, _ in question.choices] == ["--label names"]
+
+
+@pytest.mark.parametrize(
+    ("file", "is_sample"),
+    [
+        *((name, True) for name in ("sampleEntry", "SubmissionFormat", "all_zeros_benchmark")),
+        *(
+            (name, True)
+            for name in ("test_sample", "sample-submission", "submit_example", "Sample")
+        ),
+        *((name, False) for name in ("samples", "downsampled", "train", "resampled_labels")),
+    ],
+)
+def test_a_sample_is_told_by_its_name(file, is_sample):
+    assert looks_like_sample(f"folder/{file}.csv") is is_sample
