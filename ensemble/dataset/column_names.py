@@ -2,7 +2,7 @@
 
 LABELS = (  # usual names of a column of labels
     *("label", "labels", "target", "targets", "class", "classes", "category", "categories", "tags"),
-    *("breed", "species", "diagnosis", "dx", "y", "genus"),
+    *("breed", "species", "diagnosis", "dx", "y", "genus", "family", "cultivar", "variety"),
 )
 
 

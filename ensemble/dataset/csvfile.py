@@ -19,6 +19,7 @@ from ensemble.errors import DataError
 LABEL_DELIMITERS = ",;\t|"  # what may separate the cells of a labels file
 N_SNIFFED = 50  # rows by which the delimiter is chosen
 MAX_SEPARATOR_LINE = 20  # characters
+MAX_BLANKS = 4  # between the cells of a row
 
 _QUOTED = re.compile(r'\s+"')  # a quote after a blank: the blank belongs to the delimiter
 _SEPARATOR_LINE = re.compile(r'"?sep=.?"?\s*', re.I)  # which Excel reads and writes before a header
@@ -108,7 +109,7 @@ def read_table(path: Path, may_repeat_names: bool = False) -> CsvTable:
     """A table that somebody wrote by hand or with a spreadsheet. Raises DataError.
 
     The delimiter that splits the first rows evenly separates the cells: comma, semicolon, tab, bar,
-    or in a .txt one blank between two cells. Rows without text are left out, and so are columns
+    or in a .txt a blank between a few cells. Rows without text are left out, and so are columns
     without name and text. Columns of one name are an error, but where the first row may be no header.
     """
     with _readable(path) as stored:
@@ -177,7 +178,7 @@ def _dialect(stored: TextIO, suffix: str) -> Dialect:
             width = len(rows[0]) if rows else 0
             is_even = all(len(_without_empty_tail(row, width)) == width for row in rows)
             has_quotes = any(_QUOTED.match(cell) for row in rows for cell in row)
-            is_wide = width == 2 if mark == " " else width > 1
+            is_wide = 1 < width <= MAX_BLANKS + 1 if mark == " " else width > 1
             if is_even and is_wide and not has_quotes:
                 return Dialect(mark, is_spaced)
     _to_header(stored)

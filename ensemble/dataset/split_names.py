@@ -13,7 +13,7 @@ USUAL: dict[Split, tuple[str, ...]] = {  # names that mean a split even alone
     "test": ("test", "testing", "test_images", "test_imgs", "eval"),
 }
 _WORDS: dict[Split, str] = {
-    "train": "train|training|trn",
+    "train": "train|training|trn|trainval",
     "valid": "val|valid|validation|dev",
     "test": "test|testing|tst|eval|pred|prediction|predictions",
 }

@@ -89,7 +89,7 @@ def labelings(
     if explicit:
         return without_repeats(explicit, folders)
     if folders is not None and not (from_tables and _are_numbered(folders.classes)):
-        usual = [labeling for labeling in from_tables if is_usual(labeling)]
+        usual = [labeling for labeling in from_tables if is_usual(labeling) or _is_list(labeling)]
         if not usual and from_tables and _are_of_ids(folders):
             return without_repeats([*likeliest(from_tables, sample), folders], folders)
         inner_folders = filter(None, [by_subfolders(folders.folder)])
@@ -99,6 +99,12 @@ def labelings(
     by_name = [by_names(folder) for folder in training_folders(surveyed, roles)]
     names = [labeling for labeling in by_name if labeling is not None]
     return names or (likeliest(from_tables, sample) if from_tables else [])
+
+
+def _is_list(labeling: Labeling) -> bool:
+    """Whether the labels are from a list without a header: an image and its label in each row."""
+    table = labeling.table
+    return table is not None and not table.has_header and len(table.columns) == 2
 
 
 def _differ(folders: Labeling, labeling: Labeling) -> bool:

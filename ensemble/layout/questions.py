@@ -66,7 +66,8 @@ class Inquiry:
             self.taken.append(f"--{option} {shlex.quote(first)} (by --yes)")
             return first
         pasted = {f"--{option} {shlex.quote(choice)}": choices[choice] for choice in choices}
-        self.questions.append(Question(text, tuple(pasted.items())))
+        question = Question(text, tuple(pasted.items()))
+        self.questions += [question] if question not in self.questions else []
         return first
 
 

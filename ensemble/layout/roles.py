@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ensemble.dataset.image_sizes import sizes_of
 from ensemble.dataset.split_names import Split, splits_of_names, usual_split
+from ensemble.layout.inner_folders import no_masks
 from ensemble.layout.questions import Inquiry, Options
 from ensemble.layout.survey import Folder, Survey
 
@@ -94,7 +95,10 @@ def one_of(surveyed: Survey, folders: Sequence[Folder], option: str, inquiry: In
 
 
 def without_copies(surveyed: Survey, folders: Sequence[Folder]) -> list[Folder]:
-    """The folders without those that hold the same files: a usual name wins, then larger images."""
+    """The folders without those of masks, and without those that hold the same files: a usual name
+    wins, then larger images.
+    """
+    folders = no_masks(folders) or folders
     by_files: dict[frozenset[str], list[Folder]] = {}
     for folder in folders:
         stems = frozenset(image.rpartition(".")[0] for image in folder.images)

@@ -9,6 +9,7 @@ from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.column_names import LABELS, letters, same_name
 from ensemble.dataset.split_names import split_of_file
 from ensemble.errors import DataError
+from ensemble.layout.id_column import INDEX_NAMES
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.long_tables import check_not_long
 from ensemble.layout.placement import placements, smallest
@@ -59,6 +60,11 @@ def _check(sample: Table) -> None:
     elif len(sample.header) < 2:
         problem = f"needs an id column and at least one more; it has only {ids.name[:60]!r}"
         next_step = "add the column of answers, or name another file with --sample"
+    elif len(sample.header) > 2 and ids.is_counter and ids.name.lower() in INDEX_NAMES:
+        problem = (
+            f"its first column, {ids.name or 'without a name'}, counts the rows: pandas' index"
+        )
+        next_step = "remove it (to_csv with index=False), and give that file by --sample"
     elif n_rows > 1:
         problem = f"its first column, {ids.name[:60]}, has {repeated[:60]!r} in {n_rows:,} rows"
         next_step = "put the ids there, each in one row, or name another file with --sample"

@@ -65,8 +65,8 @@ def _check_one_column(labeling: Labeling, sample: Table | None) -> None:
         raise DataError(
             f"{columns}; in {table.file}, {odd[0]} is {cell[:40]!r} in "
             f"{table[odd[0]].counts[cell]:,} rows\n"
-            "a column for each label holds 0 and 1: fix it; of several answers one can be predicted: "
-            f"--sample none --label {odd[0]}"
+            "columns of labels hold 0 and 1: correct the cells; of several classes or numbers per "
+            f"image one can be predicted: --sample none --label {odd[0]}"
         )
     raise DataError(
         f"{columns}, which are numbers in {table.file}: one number per image can be predicted\n"

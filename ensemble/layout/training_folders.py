@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from ensemble.dataset.column_names import letters
+from ensemble.dataset.split_names import split_of_name
 from ensemble.layout.groups import is_group_name
 from ensemble.layout.inner_folders import MASK_WORDS, no_masks, without_masks, without_repeats
 from ensemble.layout.labeling import Labeling, by_folders
@@ -16,13 +17,14 @@ IMAGE_WORDS = {  # names of folders of images, never of a class
     *("image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "data"),
     *("dataset", "datasets", "jpg", "jpgs", "jpeg", "jpegs", "jpegimages", "png", "pngs"),
 }
+_SHARD = re.compile(r"(.*[A-Za-z])[-_ ]?\d+")
 _NUMBERED = re.compile(r"([A-Za-z]+)[-_ ]?\d+")
 
 
 def class_folders(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> Labeling | None:
     """The class folders: those of the training folder, else those at the root.
 
-    Folders that are numbered patients or the like are none. Raises DataError for classes that are
+    Folders that are numbered patients, or parts of a split, are none. Raises DataError for classes that are
     repeated inside with other images.
     """
     folders = [without_masks(folder) for folder in training_folders(surveyed, roles)]
@@ -32,7 +34,11 @@ def class_folders(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> Labeling 
     folder = one_of(surveyed, candidates, "train", inquiry)
     folder = next((named for named in folders if named.name == folder.name), folder)
     folder = without_repeats(surveyed, folder)
-    is_of_classes = not _are_groups(folder.classes) and not _are_images_and_masks(folder.classes)
+    is_of_classes = not (
+        _are_groups(folder.classes)
+        or _are_shards(folder.classes)
+        or _are_images_and_masks(folder.classes)
+    )
     return by_folders(folder) if is_of_classes else None
 
 
@@ -45,6 +51,12 @@ def _are_groups(names: Sequence[str]) -> bool:
     matches = [_NUMBERED.fullmatch(name) for name in names]
     words = {match[1].lower() for match in matches if match}
     return all(matches) and len(words) == 1 and is_group_name(words.pop())
+
+
+def _are_shards(names: Sequence[str]) -> bool:
+    """Whether names are a word for a split with a number: train-000000."""
+    numbers = [_SHARD.fullmatch(name) for name in names]
+    return all(number and split_of_name(number[1]) for number in numbers)
 
 
 def training_folders(surveyed: Survey, roles: Roles) -> list[Folder]:

@@ -27,7 +27,7 @@ from ensemble.layout.sample_file import (
     looks_like_sample,
     unfit_sample,
 )
-from ensemble.layout.survey import Folder, Survey, survey
+from ensemble.layout.survey import MAX_TABLES, Folder, Survey, survey
 from ensemble.layout.table import Table
 from ensemble.layout.targets import with_target
 from ensemble.layout.test_images import TestImages, images_of_test_rows, test_images
@@ -42,8 +42,11 @@ from ensemble.layout.validation import (
 from ensemble.submission.numbered import CLASS_NUMBER
 
 # formats of tables that competitions ship beside images
-OTHER_TABLES = (".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather", ".pkl", ".xml")
-OF_ONE_IMAGE = (".xml", ".json", ".txt")  # formats of annotations of a single image
+OTHER_TABLES = (
+    *(".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather", ".pkl", ".xml", ".mat"),
+    *(".h5", ".hdf5"),
+)
+OF_ONE_IMAGE = (".xml", ".json", ".txt", ".cls")  # formats of annotations of a single image
 
 
 @dataclass(frozen=True)
@@ -207,15 +210,18 @@ def _no_label(placed: Placed) -> DataError | None:
 
 def _other_tables_line(surveyed: Survey) -> str:
     """A line about files that may hold labels, in formats that are not read; "" without any."""
-    files = sorted(p for p in surveyed.root.iterdir() if p.suffix.lower() in OTHER_TABLES)
+    folders = [surveyed.root, *sorted(surveyed.root.glob("*/"))]
     next_step = "a CSV with a column of file names and one of labels"
-    if files:
-        return f"{files[0].name[:60]} is not read as labels: save it as {next_step}"
-    for folder in sorted(surveyed.root.glob("*/")) + sorted(surveyed.root.glob("*/*/")):
-        of_images = [p for p in folder.iterdir() if p.suffix.lower() in OF_ONE_IMAGE]
+    for folder in (*folders, *sorted(surveyed.root.glob("*/*/"))):
+        files = sorted(folder.glob("[!.]*"))
+        of_images = [path for path in files if path.suffix.lower() in OF_ONE_IMAGE]
+        tables = [path for path in files if path.suffix.lower() in OTHER_TABLES]
         if len(of_images) > 1 and surveyed.folders["."].may_name([p.name for p in of_images]):
-            name = min(of_images).relative_to(surveyed.root).as_posix()
+            name = of_images[0].relative_to(surveyed.root).as_posix()
             return f"{name[:60]}: a file for each image is not read as labels: write {next_step}"
+        if 0 < len(tables) <= MAX_TABLES and folder in folders:
+            name = tables[0].relative_to(surveyed.root).as_posix()
+            return f"{name[:60]} is not read as labels: save it as {next_step}"
     return ""
 
 

@@ -256,3 +256,40 @@ def test_an_id_that_fits_two_images_is_told_with_both(layout):
     assert "such as '14', which fits 2 test images: '14.jpg' and '14.png'" in in_test
     with pytest.raises(DataError, match="id '3', which fits 2 images: 'train/3.jpg' and"):
         understand(layout(twins, tables))
+
+
+@pytest.mark.parametrize("mark", [" ", ",", "\t"])
+def test_class_folders_and_lists_that_disagree_are_a_question(mark, layout):
+    images = [f"images/q/{i % 3}/d{i}.png" for i in range(24)]
+    rows = [f"{image.removeprefix('images/')}{mark}{i % 4}" for i, image in enumerate(images)]
+    lists = {"train.txt": rows[:14], "val.txt": rows[14:19], "test.txt": rows[19:]}
+    root = layout(images, {f"labels/{file}": listed for file, listed in lists.items()})
+    assert choices(understand(root)) == ["--label 'labels/train.txt:column 2'", "--label folders"]
+    understood = understand(root, Options(label="labels/train.txt:column 2"))
+    assert (understood.n_train, understood.n_valid, understood.n_test) == (14, 5, 5)
+    assert labels(understood) == {image: str(i % 4) for i, image in enumerate(images)}
+
+
+@pytest.mark.parametrize(
+    "ranks", [("family", "genus"), ("genus", "species"), ("family", "species")]
+)
+def test_ranks_of_the_same_plants_are_a_question(ranks, layout):
+    tables = {
+        "train.csv": [
+            f"id,{','.join(ranks)}",
+            *(f"{i},{'FG'[i % 2]},{'abc'[i % 3]}" for i in range(12)),
+        ],
+    }
+    assert choices(understand(layout([*TRAIN, *TEST], tables))) == [f"--label {r}" for r in ranks]
+
+
+@pytest.mark.parametrize("name", ["", "Unnamed: 0", "index"])
+def test_a_sample_with_the_index_of_pandas_is_refused(name, layout):
+    tables = {
+        "train.csv": ["id,label", *(f"{i},{'ab'[i % 2]}" for i in range(12))],
+        "sample_submission.csv": [f"{name},id,label", *(f"{i},{i + 12},a" for i in range(4))],
+    }
+    with pytest.raises(
+        DataError, match=r"sample_submission\.csv: its first column, .*pandas' index"
+    ):
+        understand(layout([*TRAIN, *TEST], tables))

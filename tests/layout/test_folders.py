@@ -155,3 +155,26 @@ def test_numbered_folders_are_parts_where_a_table_names_their_images(images):
     understood = understand(root)
     assert (splits(understood)[0], understood.counts) == (".", {"a": 4, "b": 2})
     assert [group.column for group in understood.groups] == ["lesion_id"]
+
+
+def test_folders_that_are_numbered_parts_of_a_split_are_no_classes(layout):
+    images = [f"train-00000{part}/{part}{i}.png" for part in range(2) for i in range(8)]
+    texts = {image.replace(".png", ".cls"): [str(i % 2)] for i, image in enumerate(images)}
+    with pytest.raises(DataError, match=r"00\.cls: a file for each image is not read as labels"):
+        understand(layout(images, texts))
+
+
+def test_a_table_of_masks_and_images_is_about_the_images(layout):
+    names = [f"{breed}_{i}" for breed in ("abys", "pug") for i in range(8)]
+    images = [f"{folder}/{name}.png" for folder in ("images", "notes/trimaps") for name in names]
+    rows = {name: f"{name} {1 + (name < 'b')} 1 {i % 3}" for i, name in enumerate(names)}
+    tables = {
+        "notes/trainval.txt": [rows[name] for name in names[::2]],
+        "notes/test.txt": [rows[name] for name in names[1::2]],
+    }
+    understood = understand(layout(images, tables), Options(label="notes/trainval.txt:column 2"))
+    assert not understood.questions
+    assert understood.labeling.by_path == {
+        f"images/{name}.png": str(1 + (name < "b")) for name in names[::2]
+    }
+    assert (understood.test.folder.name, understood.n_test) == ("images", 8)
