@@ -1,11 +1,11 @@
-"""Arrays in .npy and .npz files: their shapes by the headers, their rows one at a time."""
+"""Arrays in .npy, .npz and IDX files: their shapes by the headers, their rows one at a time."""
 
 import mmap
 import os
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from ensemble.convert import idx_files
 from ensemble.dataset.scan import one_line
 from ensemble.errors import DataError
 
-SUFFIXES = (".npy", ".npz")
+SUFFIXES = (".npy", ".npz")  # besides IDX
 MAX_ROW = 1 << 28  # bytes of one image
 MAX_MEMBERS = 10_000
 UNREADABLE = (
@@ -57,7 +58,7 @@ class StoredArray:
                 yield from self._mapped_rows()
                 return
             with self._opened() as stored:
-                _header(stored)
+                (idx_files.header if idx_files.is_idx(self.path) else _header)(stored)
                 n_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
                 for _ in range(len(self)):
                     content = stored.read(n_bytes)
@@ -68,7 +69,8 @@ class StoredArray:
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
         if not self.member:
-            with self.path.open("rb") as stored:
+            is_idx = idx_files.is_idx(self.path)
+            with idx_files.opened(self.path) if is_idx else self.path.open("rb") as stored:
                 yield stored
             return
         with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stored:
@@ -89,9 +91,19 @@ class StoredArray:
                     del array  # a map that is in use cannot be closed
 
 
+def array_files(paths: Sequence[Path]) -> list[Path]:
+    """Those of some files that hold arrays."""
+    found = [path for path in paths if path.suffix.lower() in SUFFIXES or idx_files.is_idx(path)]
+    return idx_files.without_packed(found)
+
+
 def stored_arrays(path: Path) -> list[StoredArray]:
     """The arrays of a file, by their headers. Raises DataError naming file and member."""
     with _errors_of(path, ""):
+        if idx_files.is_idx(path):
+            with idx_files.opened(path) as stored:
+                shape, dtype = idx_files.header(stored)
+                return [_checked(path, "", (shape, False, dtype), idx_files.n_bytes_left(stored))]
         if path.suffix.lower() == ".npy":
             with path.open("rb") as stored:
                 return [_array(path, "", stored, os.fstat(stored.fileno()).st_size)]
@@ -116,15 +128,22 @@ def _member(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> Stor
 
 def _array(path: Path, member: str, stored: IO[bytes], n_bytes: int) -> StoredArray:
     """The array that a header describes. Raises ValueError."""
-    shape, is_fortran, dtype = _header(stored)
+    header = _header(stored)
+    return _checked(path, member, header, n_bytes - stored.tell())
+
+
+def _checked(
+    path: Path, member: str, header: tuple[tuple[int, ...], bool, np.dtype[Any]], n_left: int
+) -> StoredArray:
+    """The array that a header describes, with so many bytes after it. Raises ValueError."""
+    shape, is_fortran, dtype = header
     if dtype.hasobject:
         raise ValueError("it holds pickled Python objects, which are never loaded")
     if any(not isinstance(side, int) or side < 0 for side in shape):
         raise ValueError(f"the shape {str(shape)[:60]} is none")
     size = dtype.itemsize * int(np.prod(shape, dtype=object))
-    if size != n_bytes - stored.tell():
-        has = f"has {n_bytes - stored.tell():,}"
-        raise ValueError(f"the shape {str(shape)[:60]} needs {size:,} bytes, it {has}")
+    if size != n_left:
+        raise ValueError(f"the shape {str(shape)[:60]} needs {size:,} bytes, it has {n_left:,}")
     if shape and shape[0] and size // shape[0] > MAX_ROW:
         raise ValueError(f"a row has more than {MAX_ROW:,} bytes")
     return StoredArray(path, member, tuple(shape), dtype, is_fortran)

@@ -31,8 +31,11 @@ def split_of_path(root: Path, path: Path, key: str = "") -> Split | None:
 
 
 def split_of_part(name: str) -> Split | None:
-    """The split that one name means; an x or y in front of the word is no part of it: Xtrain."""
-    split = split_of_name(name)
+    """The split that one name means; an x or y in front of the word is no part of it: Xtrain.
+
+    MNIST's test files are called t10k.
+    """
+    split = "test" if name.startswith("t10k-") else split_of_name(name)
     return split_of_name(name[1:]) if split is None and name[:1] in "xXyY" else split
 
 

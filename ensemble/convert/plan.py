@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ensemble.convert.array_files import array_files
 from ensemble.convert.arrays import array_source
 from ensemble.convert.image_folder import LABELS, Images, Source, write_images
 from ensemble.convert.part_names import is_below_hidden
@@ -17,7 +18,6 @@ from ensemble.errors import DataError
 from ensemble.events import Progress
 
 TABLES = (".csv", ".tsv", ".txt")
-ARRAYS = (".npy", ".npz")
 N_STRAY = 10  # fewer images than this directly in the folder are a logo or a preview
 STRAY_SHARE = 0.01  # of the images in records: as few in subfolders are previews too
 
@@ -97,7 +97,7 @@ def _name_of_copy(name: str) -> str:
 def _only_source(root: Path, paths: list[Path]) -> Source | None:
     """The records, pixel tables or arrays of a folder. Raises DataError for several kinds."""
     record_files = [path for path in paths if is_record_file(path)]
-    array_files = [path for path in paths if path.suffix.lower() in ARRAYS and not _is_of_run(path)]
+    of_arrays = [path for path in array_files(paths) if not _is_of_run(path)]
     records = record_source(root, record_files) if record_files else None
     pixels = pixel_source(root, [path for path in paths if is_table(path)])
     if records is not None and pixels is not None:
@@ -107,10 +107,10 @@ def _only_source(root: Path, paths: list[Path]) -> Source | None:
         )
     source = records or pixels
     if source is None:
-        return array_source(root, array_files)
-    if not array_files:
+        return array_source(root, of_arrays)
+    if not of_arrays:
         return source
-    note = f"{len(array_files)} files of arrays are not used, such as {array_files[0].name}"
+    note = f"{len(of_arrays)} files of arrays are not used, such as {of_arrays[0].name}"
     return replace(source, notes=(*source.notes, note))
 
 
