@@ -33,9 +33,9 @@ CSVS = {
     "a row too short": (row("9,1"), ["v.csv", "row 10 has 2 cells, the header 4"]),
     "a row too long": (row("9,1,0,a,b"), ["v.csv", "row 10 has 5 cells, the header 4"]),
     "text as probability": (row("9,much,little,a"), ["v.csv", "'9'", "a is 'much', not a number"]),
-    "nothing as probability": (row("9,,1,a"), ["v.csv", "'9'", "a is '', not a number"]),
-    "a decimal comma": (row('9,"0,5","0,5",a'), ["v.csv", "'9'", "a is '0,5', not a number"]),
-    "a share in per cent": (row("9,50%,50%,a"), ["v.csv", "'50%', not a number"]),
+    "nothing as probability": (row("9,,1,a"), ["v.csv", "'9'", "a is empty"]),
+    "a decimal comma": (row('9,"0,5","0,5",a'), ["v.csv", "'9'", "a is '0,5', with a decimal comma"]),
+    "a share in per cent": (row("9,50%,50%,a"), ["v.csv", "'50%'", "without the sign"]),
     "a formula as probability": (row("9,=1/2,=1/2,a"), ["v.csv", "'=1/2', not a number"]),
     "a hexadecimal number": (row("9,0x1,0x0,a"), ["v.csv", "'0x1', not a number"]),
     "a complex number": (row("9,1j,1,a"), ["v.csv", "'1j', not a number"]),
@@ -336,12 +336,12 @@ OTHERS = {
     "another class": (
         KNOWN.replace("b\n", "c\n", 1),
         None,
-        ["v.csv", "its classes differ from the runs'", "missing 'b'"],
+        ["v.csv", "its classes differ", "missing 'b'"],
     ),
     "a class too many": (
         KNOWN.replace("b\n", "b,c\n", 1).replace("0.5\n", "0.5,0\n"),
         None,
-        ["v.csv", "its classes differ from the runs'", "unknown 'c'"],
+        ["v.csv", "its classes differ", "unknown 'c'"],
     ),
     "other true classes": (
         KNOWN.replace("b\n", "b,label\n", 1).replace("0.5\n", "0.5,a\n"),
@@ -358,7 +358,7 @@ OTHERS = {
     "other test classes": (
         KNOWN,
         TESTS.replace("b\n", "c\n", 1),
-        ["t.csv", "its classes differ from the runs'"],
+        ["t.csv", "its classes differ"],
     ),
     "broken test rows": (
         KNOWN,
