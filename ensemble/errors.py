@@ -18,7 +18,17 @@ three lines.
 
 
 class EnsembleError(Exception):
-    """A problem that the user can fix; shown without a traceback, exit status 1."""
+    """A problem that the user can fix; shown without a traceback, exit status 1.
+
+    It keeps its words: fastai puts its own before those of an error in a callback.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class RecipeError(EnsembleError):

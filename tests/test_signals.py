@@ -80,6 +80,11 @@ def ens(folder, *arguments):
     )
 
 
+def ens_says(folder, *arguments):
+    command = [sys.executable, "-m", "ensemble", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
+
+
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(
     number, status, tmp_path, tiny_images
@@ -96,9 +101,14 @@ def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(
     assert "the same command resumes" in rest
     assert "Traceback" not in rest
     assert not list((tmp_path / "stopped").glob("*/run.json"))
+    listed = ens_says(tmp_path, "runs", "--runs", "stopped")
+    assert "unfinished: tiny-" in listed
+    assert "the `ens train` command that began it resumes it" in listed
+    assert "quickstart" not in listed
     with ens(tmp_path, "train", recipe, "--runs", "stopped") as again:
         assert "resuming from epoch" in again.stderr.read()
     assert again.returncode == 0
+    assert "unfinished" not in ens_says(tmp_path, "runs", "--runs", "stopped")
     with ens(tmp_path, "train", recipe, "--runs", "whole") as whole:
         whole.stderr.read()
     for name in ("model.safetensors", "valid.npz", "test.npz"):

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ensemble.runs import Run
 
 N_RECIPES = 8  # that a message lists
+RESUMES = "is in training, or was stopped: the `ens train` command that began it resumes it"
 
 
 def list_runs(
@@ -42,7 +43,8 @@ def list_runs(
     if json:
         display.show_json([_run_json(run, per_class) for run in listing.runs])
         return
-    display.show_runs(listing.runs, listing.damaged, listing.incomplete)
+    unfinished = [f"{name}: {RESUMES}" for name in store.unfinished(patterns or ())]
+    display.show_runs(listing.runs, listing.damaged, [*listing.incomplete, *unfinished])
     if per_class:
         for run in listing.runs:
             display.show_per_class(run)
@@ -50,7 +52,8 @@ def list_runs(
         display.next_commands(f"ens blend{same(runs)}")
     else:
         display.say(store.none_found(patterns or ()))
-        _show_what_there_is(store.finished() if patterns else [], runs)
+        if not unfinished:
+            _show_what_there_is(store.finished() if patterns else [], runs)
 
 
 def _show_what_there_is(others: "list[Run]", runs: Path | None) -> None:

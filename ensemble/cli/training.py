@@ -159,6 +159,8 @@ def _check(failures: "Sequence[Failure]", n_jobs: int, store: "RunStore") -> Non
     if len(failures) == n_jobs and len(reasons) == 1:
         raise EnsembleError(failures[0].reason)
     display.show_failures(failures)
+    if len(failures) == n_jobs:
+        raise EnsembleError(f"all {n_jobs} runs failed, for the reasons above")
     raise EnsembleError(
         f"{len(failures)} of {n_jobs} runs failed; "
         f"the others are finished and stored in {store.root}"

@@ -54,7 +54,7 @@ class _Lines:
                 self.line(f"  {self.prefix(event.run)}{_ended(event)}")
             # the reason of the only run is the command's error
             case events.RunFailed() if self.n_runs != 1:
-                reason = escape(event.reason.replace("\n", "; "))
+                reason = escape(event.reason.replace(":\n", ": ").replace("\n", "; "))
                 self.line(f"  {self.prefix(event.run)}[bold red]failed:[/] {reason}")
             case events.RunLeft():
                 self.line(f"  {self.prefix(event.run)}{escape(event.reason)}")

@@ -78,7 +78,7 @@ def show_stopped(number: int) -> None:
     name = signal.Signals(number).name
     err.print(
         f"[bold]stopped by {name}[/]: finished runs are stored; "
-        "the same command resumes from the last completed epoch"
+        "the same command resumes from the last stored epoch"
     )
 
 

@@ -43,7 +43,7 @@ class _Worker:
             end = f"was killed ({signal.Signals(-status).name})"
         return (
             f"the process that trained it {end}\n"
-            "the same command resumes from the last completed epoch"
+            "the same command resumes from the last stored epoch"
         )
 
 

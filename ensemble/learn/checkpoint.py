@@ -1,12 +1,14 @@
 """Weights on disk: safetensors, written atomically, loaded without pickle."""
 
+import os
+import re
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ensemble.errors import DamagedError, EnsembleError
+from ensemble.errors import DamagedError
 from ensemble.files import atomic_path
 
 
@@ -19,8 +21,16 @@ def save_weights(
             save_file(
                 {name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata
             )
-        except SafetensorError as error:  # wraps the system's errors while writing
-            raise EnsembleError(f"{path}: cannot be written ({str(error)[:150]})") from None
+        except SafetensorError as error:
+            raise _system_error(error) from None
+
+
+def _system_error(error: SafetensorError) -> OSError:
+    """The error of the system that safetensors put into words while writing."""
+    number = re.search(r"os error (\d+)", str(error))
+    if number is None:
+        return OSError(str(error)[:150])
+    return OSError(int(number[1]), os.strerror(int(number[1])))
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

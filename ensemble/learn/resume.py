@@ -23,7 +23,7 @@ from fastai.callback.core import Callback
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from ensemble.errors import DamagedError
+from ensemble.errors import DamagedError, EnsembleError
 from ensemble.events import EpochEnded
 from ensemble.learn.checkpoint import read_weights, save_weights
 from ensemble.learn.keepers import Keeper, State
@@ -89,7 +89,8 @@ class StateFolder:
     def write(self, state: TrainingState) -> None:
         """Replace the state; the old one stays until the new one is complete. Raises EnsembleError."""
         kept = self._kept_file(state.keeper["kept_epoch"])
-        if state.kept and not kept.exists():
+        is_new = bool(state.kept) and not kept.exists()
+        if is_new:
             save_weights(state.kept, kept)
         text = {
             "key": self.key,
@@ -100,7 +101,12 @@ class StateFolder:
             "info": state.info,
             "range_test": asdict(state.range_test) if state.range_test else None,
         }
-        save_weights(state.tensors, self.folder / FILE, {"state": json.dumps(text)})
+        try:
+            save_weights(state.tensors, self.folder / FILE, {"state": json.dumps(text)})
+        except EnsembleError:
+            if is_new:  # weights that no state names only fill the disk
+                kept.unlink(missing_ok=True)
+            raise
         for older in self.folder.glob("kept-*.safetensors"):
             if older != kept:
                 older.unlink(missing_ok=True)

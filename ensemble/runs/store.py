@@ -12,6 +12,7 @@ from ensemble.files import ENVIRONMENT, locked, not_written
 from ensemble.runs.folds import whole_runs
 from ensemble.runs.read import read_run
 from ensemble.runs.run import Run, StoredRun
+from ensemble.runs.writer import STATE
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,14 @@ class RunStore:
     def finished(self, patterns: Sequence[str] = ()) -> list[Run]:
         """The runs of `all` alone."""
         return self.all(patterns).runs
+
+    def unfinished(self, patterns: Sequence[str] = ()) -> list[str]:
+        """The ids of runs without run.json that stored a state, which training resumes from."""
+        stored = sorted({path.parent.parent for path in self.root.glob(f"*/{STATE}/*")})
+        ids = [folder.name for folder in stored if not (folder / "run.json").exists()]
+        return [
+            name for name in ids if not patterns or any(_is_like(name, like) for like in patterns)
+        ]
 
     def none_found(self, patterns: Sequence[str]) -> str:
         """What to say where no run matches: `no finished run in runs matches a_*`."""
@@ -123,5 +132,5 @@ def _matches(run: Run, pattern: str) -> bool:
 
 
 def _is_like(name: str, pattern: str) -> bool:
-    """Whether a pattern may mean this folder, whose run.json cannot name its recipe."""
+    """Whether a pattern may mean this folder, which has no run.json that names its recipe."""
     return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}-*")

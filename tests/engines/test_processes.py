@@ -85,7 +85,7 @@ def test_a_process_that_dies_fails_its_run_alone_and_the_next_task_follows_a_pru
     assert [failure.run_id for failure in failures] == [dies]
     assert failures[0].reason == (
         "the process that trained it was killed (SIGKILL)\n"
-        "the same command resumes from the last completed epoch"
+        "the same command resumes from the last stored epoch"
     )
     assert RunLeft(pruned, "enough events") in events
     assert (store.folder(dies) / "state").exists()
