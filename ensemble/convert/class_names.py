@@ -34,7 +34,7 @@ def class_names(
     if asks_for_numbers(root):
         return None
     candidates = {array.where: _texts(array) for array in arrays if len(array) == n_classes}
-    for path in sorted(root.glob("*.txt")):
+    for path in sorted(root.glob("[!.]*.txt")):
         if NAMES_WORD.fullmatch(path.stem) or path.stem.lower() == "labels":
             candidates[one_line(path)] = _lines(path)
     fitting = {where: names for where, names in candidates.items() if _are_names(names, n_classes)}

@@ -141,7 +141,7 @@ def asks_for_numbers(root: Path) -> bool:
 def sample_tables(root: Path) -> list[Path]:
     """The CSVs of a folder that are named like a sample submission, sorted."""
     words = ("sample", "submission")
-    tables = [path for path in sorted(root.glob("*.csv")) if path.is_file()]
+    tables = [path for path in sorted(root.glob("[!.]*.csv")) if path.is_file()]
     return [path for path in tables if any(word in path.name.lower() for word in words)]
 
 

@@ -77,7 +77,7 @@ def record_source(root: Path, paths: Sequence[Path]) -> Source:
         raise DataError(f"{root}: the TFRecords for training hold no record\ndownload them again")
     where = one_line(files["train"][0])
     roles = roles_of(root, where, labelled, samples.get("test", []))
-    if not roles.labels and not set(root.glob("*.csv")) - set(sample_tables(root)):
+    if not roles.labels and not set(root.glob("[!.]*.csv")) - set(sample_tables(root)):
         raise DataError(
             f"{where}: no feature looks like a label: {', '.join(sorted(labelled[0]))[:200]}\n"
             f"name it class or label, or put a CSV of labels into {root}"

@@ -27,7 +27,7 @@ def labels_by_row(root: Path, n_rows: int) -> RowLabels:
     samples = sample_tables(root)
     fitting: list[RowLabels] = []
     other_ids: list[Path] = []
-    for path in [path for path in sorted(root.glob("*.csv")) if path not in samples]:
+    for path in [path for path in sorted(root.glob("[!.]*.csv")) if path not in samples]:
         header, rows = read_csv(path, LABEL_DELIMITERS)
         if len(rows) != n_rows or len(header) < 2:
             continue

@@ -24,7 +24,7 @@ def numbers_in_files(surveyed: Survey, classes: Sequence[str]) -> dict[str, dict
     found: dict[str, dict[str, int]] = {}
     for table in surveyed.tables:
         found |= _from_table(table, classes) or _from_table(table.without_header(), classes)
-    for path in sorted(surveyed.root.glob("*.json")):
+    for path in sorted(surveyed.root.glob("[!.]*.json")):
         numbers = _from_json(path, classes)
         if numbers is not None:
             found[path.name] = numbers

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from ensemble.dataset.depth import measured_ranges
+from ensemble.dataset.filenames import same_form
 from ensemble.dataset.image_sizes import N_OPENED
 from ensemble.dataset.labels import missing_value_lines
 from ensemble.dataset.scan import passed_over_line
@@ -32,6 +33,7 @@ def doubts_of(
             names = ", ".join(missing[:N_NAMED])
             doubts.append(f"{len(missing):,} rows of {labeling.table.file} have no image: {names}")
         doubts += _label_doubts(labeling)
+    doubts += _alike_doubts(labeling.counts)
     if sample is not None and used_sample is None and test is None:
         first = sample.columns[0].cells[0][:60]
         doubts.append(f"{sample.file} asks for ids such as {first!r}, which no test image has")
@@ -55,12 +57,24 @@ def _label_doubts(labeling: Labeling) -> list[str]:
         )
     if labeling.target == "class":
         doubts += missing_value_lines(labeling.counts)
-    by_letters: dict[str, list[str]] = {}
-    for name in labeling.counts:
-        by_letters.setdefault(name.casefold(), []).append(name)
-    alike = [names for names in by_letters.values() if len(names) > 1]
-    if alike:
-        listed = " and ".join(f"{name!r} ({labeling.counts[name]:,})" for name in alike[0])
+    return doubts
+
+
+def _alike_doubts(counts: Mapping[str, int]) -> list[str]:
+    """Doubts about classes that look the same, the first of each kind."""
+    doubts = []
+    forms, letters = dict[str, list[str]](), dict[str, list[str]]()
+    for name in counts:
+        forms.setdefault(same_form(name), []).append(name)
+    for form in forms:
+        letters.setdefault(form.casefold(), []).append(form)
+    in_forms = [names for names in forms.values() if len(names) > 1]
+    if in_forms:
+        listed = " and ".join(f"{ascii(name)} ({counts[name]:,})" for name in in_forms[0])
+        doubts.append(f"classes differ by their Unicode form alone: {listed}; rename one of them")
+    in_case = [[forms[form][0] for form in alike] for alike in letters.values() if len(alike) > 1]
+    if in_case:
+        listed = " and ".join(f"{name!r} ({counts[name]:,})" for name in in_case[0])
         doubts.append(f"classes differ by the case of their letters alone: {listed}")
     return doubts
 

@@ -17,8 +17,7 @@ def newest_blends(folder: Path) -> dict[str, tuple[str, Options, frozenset[str]]
     Files that are not manifests are skipped.
     """
     blends: dict[str, tuple[str, Options, frozenset[str]]] = {}
-    files = [path for path in folder.glob("*.json") if path.is_file()]  # a link may be broken
-    for path in sorted(files, key=lambda path: (path.stat().st_mtime, path.name)):
+    for path in sorted(_manifests(folder), key=lambda path: (path.stat().st_mtime, path.name)):
         with suppress(OSError, SubmissionError):
             valid_fingerprint, options, run_ids = read_options(path)
             csv = path.with_suffix(".csv")
@@ -38,5 +37,11 @@ def named_manifest(name: Path | str, folder: Path = Path("submissions")) -> Path
 
 def contents_of(folder: Path) -> str:
     """The blends that a folder of submissions holds, in words."""
-    names = sorted(stored.stem for stored in folder.glob("*.json"))
+    names = sorted(stored.stem for stored in _manifests(folder))
     return f"{folder} holds {', '.join(names[:8]) or 'no manifest'}; `ens blend` writes one"
+
+
+def _manifests(folder: Path) -> list[Path]:
+    """The JSON files of a folder, without broken links and what a killed `ens blend` left."""
+    visible = folder.glob("[!.]*.json")
+    return [path for path in visible if path.is_file()]

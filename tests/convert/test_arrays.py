@@ -140,6 +140,7 @@ def test_a_table_labels_rows_where_its_ids_are_their_numbers(tmp_path, converted
     np.save(root / "train_images.npy", images)
     rows = "".join(f"{first + i},{'abc'[i]}\n" for i in (2, 0, 1))
     (root / "train_labels.csv").write_text(f"id,label\n{rows}")
+    (root / "._train_labels.csv").write_bytes(b"\0\5\x16\7 attributes \xff")  # of macOS
     _, folder = converted(root)
     assert labels(folder) == {f"{first + i:02}.png": "abc"[i] for i in range(3)}
     assert np.array_equal(pixels(folder / "train" / f"{first + 2:02}.png"), images[2])

@@ -91,3 +91,22 @@ def test_names_that_begin_with_the_ids_of_a_table_are_no_classes_without_a_quest
 )
 def test_a_sample_is_told_by_its_name(file, is_sample):
     assert looks_like_sample(f"folder/{file}.csv") is is_sample
+
+
+@pytest.mark.parametrize(
+    ("names", "doubt"),
+    [
+        (("Cat", "cat"), "by the case of their letters alone: 'Cat' (10) and 'cat' (10)"),
+        (
+            ("Ka\u0308se", "K\xe4se"),
+            "by their Unicode form alone: 'Ka\\u0308se' (10) and 'K\\xe4se' (10); rename one of them",
+        ),
+        (("cat", "dog"), None),
+    ],
+)
+def test_class_folders_that_look_the_same_are_said(names, doubt, tmp_path):
+    for red, name in enumerate(names):
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            Image.new("RGB", (8, 8), (red, i, 0)).save(tmp_path / name / f"{i}.png")
+    assert understand(tmp_path).doubts == ((f"classes differ {doubt}",) if doubt else ())

@@ -15,7 +15,7 @@ from ensemble.runs import RunStore, publish
 from ensemble.submission import write_submission
 from ensemble.submission.check import check
 from ensemble.submission.shape import Shape
-from ensemble.submission.stored_blends import newest_blends
+from ensemble.submission.stored_blends import contents_of, newest_blends
 
 CLASSES = ("ant", "bee", "cat")
 PROBS = np.array([[0.75, 0.125, 0.125], [0.0, 0.25, 0.75]], np.float32)
@@ -305,6 +305,9 @@ def test_the_newest_blend_is_read_from_its_manifest_and_other_files_are_skipped(
     written = write_submission(blend, tmp_path / "out")
     (tmp_path / "out" / "list.json").write_text("[]")
     (tmp_path / "out" / "broken.json").symlink_to(tmp_path / "nowhere")
+    killed = tmp_path / "out" / ".killed.json.x1.json"  # as a killed `ens blend` leaves it
+    killed.write_bytes(written.path.with_suffix(".json").read_bytes())
+    assert ".killed" not in contents_of(tmp_path / "out")
     members = frozenset(member.run.id for member in blend.members)
     assert newest_blends(tmp_path / "out") == {
         blend.group.runs[0].data.valid: (written.path.name, blend.options, members)
