@@ -244,6 +244,9 @@ def _of_numbers(numbers: set[Decimal], classes: Sequence[str], metric: str | Non
     is_fraction = any(0 < share < 1 for share in numbers)
     if are_zero_and_one(classes) and len(numbers) == 1 and not is_fraction:
         return _by_metric(min(numbers), classes, metric)
+    if are_zero_and_one(classes) and numbers == {0, 1} and metric in PROBABILITY_METRICS:
+        reason = f"its cells are 0 and 1, and {metric} scores probabilities"
+        return _Candidates(_NAME_OR_PROBABILITY, reason)
     if by_class and numbers <= set(by_class.values()):
         return _Candidates((CLASS_NAME,), _NUMBERS_ARE_NAMES)
     if is_fraction and all(0 <= share <= 1 for share in numbers):
@@ -252,7 +255,8 @@ def _of_numbers(numbers: set[Decimal], classes: Sequence[str], metric: str | Non
         return _Candidates((POSITIVE,), "one column of fractions")
     is_filler = len(numbers) == 1 and len(classes) == 2 and metric in PROBABILITY_METRICS
     are_whole = all(amount == int(amount) for amount in numbers)
-    if by_class and are_whole and not are_zero_and_one(classes) and not is_filler:
+    is_shifted = len(numbers) == len(classes)  # as many other numbers: 1 to 5 for 0 to 4
+    if by_class and are_whole and not (are_zero_and_one(classes) or is_filler or is_shifted):
         return _Candidates((CLASS_NAME,), _NUMBERS_ARE_NAMES)
     shown = ", ".join(map(str, sorted(numbers)[:3]))
     reason = f"its cells are numbers ({shown}), the classes {listed(classes)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ensemble.dataset.sample import sample_sha256
 from ensemble.errors import DataError, SubmissionError
+from ensemble.metrics import DEFAULT_METRIC
 from ensemble.predictions import some
 from ensemble.runs import Run
 from ensemble.submission.choices import TOP_K, VALUES
@@ -95,12 +96,14 @@ def meaning_of(
 ) -> Meaning:
     """What the runs hold about the cells of a submission; answer and positive override it.
 
-    metric decides where the runs disagree about theirs. Raises SubmissionError where they disagree
+    metric, what a blend is scored by, decides where the runs disagree about theirs or have none; the
+    default metric does not. Raises SubmissionError where they disagree
     about what is not overridden.
     """
     is_disputed = len({run.data.metric for run in runs}) > 1
     if not answer and not (is_disputed and metric):
-        metric = _agreed(runs, "metric")
+        is_chosen = metric != DEFAULT_METRIC[runs[0].data.target]
+        metric = _agreed(runs, "metric") or (metric if is_chosen else None)
     return Meaning(
         answer=answer or _agreed(runs, "answer"),
         metric=metric if answer in (None, TOP_K) else None,

@@ -176,6 +176,11 @@ def matched_rows(shape: Shape, stored_ids: Sequence[str]) -> tuple[list[int], st
     exactly one prediction of their own.
     """
     names = Names(stored_ids)
+    if shape.columns[0] not in shape.ids and names.full_positions(shape.columns[0]):
+        raise SubmissionError(
+            f"the first line of the sample, {', '.join(shape.columns)[:100]!r}, is a row, not a "
+            "header\nwrite the competition's header into a line before it"
+        )
     match = names.match(
         [name if names.full_positions(name) else name.strip() for name in shape.ids]
     )

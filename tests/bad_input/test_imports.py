@@ -34,7 +34,10 @@ CSVS = {
     "a row too long": (row("9,1,0,a,b"), ["v.csv", "row 10 has 5 cells, the header 4"]),
     "text as probability": (row("9,much,little,a"), ["v.csv", "'9'", "a is 'much', not a number"]),
     "nothing as probability": (row("9,,1,a"), ["v.csv", "'9'", "a is empty"]),
-    "a decimal comma": (row('9,"0,5","0,5",a'), ["v.csv", "'9'", "a is '0,5', with a decimal comma"]),
+    "a decimal comma": (
+        row('9,"0,5","0,5",a'),
+        ["v.csv", "'9'", "a is '0,5', with a decimal comma"],
+    ),
     "a share in per cent": (row("9,50%,50%,a"), ["v.csv", "'50%'", "without the sign"]),
     "a formula as probability": (row("9,=1/2,=1/2,a"), ["v.csv", "'=1/2', not a number"]),
     "a hexadecimal number": (row("9,0x1,0x0,a"), ["v.csv", "'0x1', not a number"]),

@@ -159,6 +159,14 @@ OPEN = {
         ["--answer top_k", "--answer class_name"],
     ),
     "zeros for 1 and 2 and AUC": (one_column("0"), ("1", "2"), "roc_auc", ["--answer class_name"]),
+    "0 and 1 and AUC": (one_column("0", "1"), BINARY, "roc_auc", NAME_OR_PROBABILITY),
+    "0 and 1, true and log loss": (
+        one_column("0", "1"),
+        ("False", "True"),
+        "log_loss",
+        NAME_OR_PROBABILITY,
+    ),
+    "numbers from 1 for 0 to 2": (one_column(*"123"), ("0", "1", "2"), None, ANY_OF_PETS[:2]),
 }
 
 

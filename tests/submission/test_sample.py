@@ -308,3 +308,28 @@ def test_an_original_that_cannot_be_read_does_not_stop_the_blend_of_copies(
     monkeypatch.setattr(sample_module, "MAX_BYTES", 1000)
     submission = blended(store, tmp_path)
     assert any("has changed since the training" in warning for warning in submission.warnings)
+
+
+def test_a_sample_whose_first_line_is_a_row_is_refused(tmp_path, fake_run, made_up, rng, run_ens):
+    test = made_up(rng, classes=CLASSES, ids=IDS)
+    fake_run(tmp_path / "runs", "a-1-s0", predictions=made_up(rng, 40, CLASSES), test=test)
+    sample = tmp_path / "sample.csv"
+    sample.write_text("".join(f"{name},ant\n" for name in IDS))
+    words = ("--runs", tmp_path / "runs", "--out", tmp_path, "--sample", sample)
+    status, _, err = run_ens("blend", *words)
+    assert status == 1
+    assert "the first line of the sample, 't0, ant', is a row, not a header" in err
+
+
+@pytest.mark.parametrize(("metric", "is_share"), [("roc_auc", True), ("f1", False)])
+def test_the_metric_of_the_command_says_what_zeros_mean(
+    metric, is_share, tmp_path, fake_run, made_up, rng, ens
+):
+    test = made_up(rng, classes=("0", "1"), ids=IDS)
+    fake_run(tmp_path / "runs", "a-1-s0", predictions=made_up(rng, 80, ("0", "1")), test=test)
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,label\n" + "".join(f"{name},0\n" for name in IDS))
+    words = ("--runs", tmp_path / "runs", "--out", tmp_path, "--sample", sample, "--name", "mine")
+    ens("blend", *words, "--metric", metric)
+    cells = [row["label"] for row in read_csv(tmp_path / "mine.csv")[1]]
+    assert all((cell in "01") != is_share for cell in cells)
