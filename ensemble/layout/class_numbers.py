@@ -7,8 +7,9 @@ from pathlib import Path
 from ensemble.dataset.filenames import folded_form
 from ensemble.errors import DataError
 from ensemble.layout.json_rows import json_content
-from ensemble.layout.labeling import Labeling, by_folders
-from ensemble.layout.survey import Folder, Survey
+from ensemble.layout.labeling import by_folders
+from ensemble.layout.parts import Parts
+from ensemble.layout.survey import Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import Splits
 from ensemble.metrics.class_numbers import numbers_in_names
@@ -68,22 +69,21 @@ def _by_class(texts: Mapping[str, str], classes: Sequence[str]) -> dict[str, int
     return numbers if len(set(numbers.values())) == len(classes) else None
 
 
-def with_numbers(
-    surveyed: Survey, labeling: Labeling, splits: Splits, valid: Folder | None
-) -> tuple[Labeling, Splits, Folder | None]:
+def with_numbers(surveyed: Survey, parts: Parts) -> Parts:
     """The same with each class named by its number in the only file of such, as `1_cat`.
 
     The images of a validation folder are then among the labeled ones. Raises DataError where they
     are labeled by file names.
     """
+    labeling, valid = parts.labeling, parts.valid
     files = numbers_in_files(surveyed, labeling.classes)
     if len(files) != 1 or numbers_in_names(labeling.classes) is not None:
-        return labeling, splits, valid
+        return parts
     ((file, numbers),) = files.items()
     names = {name: f"{n}_{name}" for name, n in numbers.items()}
     if valid is None:
         labels = {image: names[label] for image, label in labeling.labels.items()}
-        return replace(labeling, labels=labels, is_renamed=True), splits, None
+        return replace(parts, labeling=replace(labeling, labels=labels, is_renamed=True))
     of_valid = by_folders(valid)
     if of_valid is None:
         problem = f"{valid.name}: its images are labeled by their names"
@@ -96,4 +96,4 @@ def with_numbers(
     }
     split_of = {path: "valid" if path in of_valid.by_path else "train" for path in labels}
     labeling = replace(labeling, folder=surveyed.folders["."], labels=labels, is_renamed=True)
-    return labeling, Splits(split_of), None
+    return Parts(labeling, Splits(split_of), None, parts.test)

@@ -1,19 +1,18 @@
 """The validation images that the data set sets apart: a folder, a second table, or a column."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import letters
 from ensemble.dataset.filenames import same_form, without_suffix
 from ensemble.dataset.split import SPLIT_NAMES
-from ensemble.dataset.split_names import is_list_of_parts, split_of_file, usual_split
+from ensemble.dataset.split_names import usual_split
 from ensemble.layout.labeling import Labeling
-from ensemble.layout.placement import Placement
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Folder
-from ensemble.layout.table import Column, Table
+from ensemble.layout.table import Column
 
 # what the cells of a column of splits say; a recipe reads SPLIT_NAMES alone
 SPLIT_WORDS = SPLIT_NAMES | {"training": "train", "dev": "valid", "testing": "test"}
@@ -61,37 +60,6 @@ def unused_validation(roles: Roles, labeling: Labeling, valid: Folder | None) ->
         for folder in roles["valid"]
         if folder.classes and (names := _other_classes(folder, labeling))
     ]
-
-
-def unused_lists(
-    tables: Sequence[Table],
-    placed: Mapping[str, tuple[Table, Placement]],
-    labeling: Labeling,
-    used: Table | None,
-) -> list[str]:
-    """The doubt about lists that say which labeled images are for what, but no recipe can use.
-
-    There are several that overlap, or they name images otherwise than by their files.
-    """
-    labeled = labeling.by_path.keys()
-    files = [
-        table.file
-        for table in tables
-        if table is not used
-        and table is not labeling.table
-        and (
-            is_list_of_parts(table.file)
-            or (
-                table.file in placed
-                and split_of_file(table.file) in ("valid", "test")
-                and labeled & set(placed[table.file][1].paths)
-            )
-        )
-    ]
-    if not files:
-        return []
-    lists = f"{files[0]} says" if len(files) == 1 else f"{len(files)} lists such as {files[0]} say"
-    return [f"{lists} which images are for what: not used, the split is a new one"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""Which images are for training, which for validation and which for testing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ensemble.dataset.split_names import is_list_of_parts, split_of_file
+from ensemble.layout.labeling import Labeling
+from ensemble.layout.placement import Placement
+from ensemble.layout.questions import Inquiry
+from ensemble.layout.roles import Roles
+from ensemble.layout.survey import Folder, Survey
+from ensemble.layout.table import Table
+from ensemble.layout.test_images import TestImages, images_of_test_rows, test_images
+from ensemble.layout.validation import (
+    Splits,
+    splits_of,
+    unused_validation,
+    validation_folder,
+    without_test_rows,
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The labels of all labeled images but those in the folder `valid`, and what they are for.
+
+    splits says which of them are for validation or testing, test where the other test images are.
+    """
+
+    labeling: Labeling
+    splits: Splits
+    valid: Folder | None
+    test: TestImages | None
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there are test images, labeled or not."""
+        return self.test is not None or self.splits.count("test") > 0
+
+
+def parts_of(
+    surveyed: Survey,
+    roles: Roles,
+    labeling: Labeling,
+    sample: Table | None,
+    placed: Mapping[str, tuple[Table, Placement]],
+    inquiry: Inquiry,
+) -> Parts:
+    """The parts that columns, lists, folders and the sample submission state."""
+    splits = splits_of(labeling, roles)
+    of_rows = None
+    has_unlabeled = not splits.split_of.keys() <= labeling.labels.keys()
+    if splits.count("test") and (has_unlabeled or not splits.count("valid")):
+        of_rows = images_of_test_rows(labeling, splits)
+    if splits and not splits.count("valid"):
+        labeling, splits = without_test_rows(labeling, splits)
+    valid = None if splits else validation_folder(roles, labeling)
+    test = test_images(surveyed, roles, labeling, sample, placed, valid, inquiry) or of_rows
+    if test is not None and splits.count("test"):
+        labeling, splits = without_test_rows(labeling, splits)
+    return Parts(labeling, splits, valid, test)
+
+
+def unused_parts(
+    surveyed: Survey, roles: Roles, placed: Mapping[str, tuple[Table, Placement]], parts: Parts
+) -> list[str]:
+    """The doubts about validation folders and lists of parts that are not used."""
+    if parts.splits:
+        return []
+    used = parts.test.table if parts.test else None
+    return [
+        *unused_validation(roles, parts.labeling, parts.valid),
+        *_unused_lists(surveyed.tables, placed, parts.labeling, used),
+    ]
+
+
+def _unused_lists(
+    tables: Sequence[Table],
+    placed: Mapping[str, tuple[Table, Placement]],
+    labeling: Labeling,
+    used: Table | None,
+) -> list[str]:
+    """The doubt about lists that say which labeled images are for what, but no recipe can use.
+
+    There are several that overlap, or they name images otherwise than by their files.
+    """
+    labeled = labeling.by_path.keys()
+    files = [
+        table.file
+        for table in tables
+        if table is not used
+        and table is not labeling.table
+        and (
+            is_list_of_parts(table.file)
+            or (
+                table.file in placed
+                and split_of_file(table.file) in ("valid", "test")
+                and labeled & set(placed[table.file][1].paths)
+            )
+        )
+    ]
+    if not files:
+        return []
+    lists = f"{files[0]} says" if len(files) == 1 else f"{len(files)} lists such as {files[0]} say"
+    return [f"{lists} which images are for what: not used, the split is a new one"]
