@@ -1,6 +1,7 @@
 """The images that a user names for a prediction: one folder, image files, or a list of paths."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,9 +32,11 @@ def input_images(inputs: Sequence[Path]) -> tuple[list[str], list[str]]:
     for text in paths:
         if not is_image(Path(text)):
             raise DataError(f"{text}: not an image, neither by its name nor by its content")
-    n_repeated = len(paths) - len(set(paths))
-    if n_repeated:
-        raise DataError(f"{n_repeated} images appear more than once; name each image once")
+    repeated = {path for path, n in Counter(paths).items() if n > 1}
+    if repeated:
+        raise DataError(
+            f"images that appear more than once: {some(repeated)}\nname each image once"
+        )
     return short_names([Path(path).as_posix() for path in paths]), paths
 
 

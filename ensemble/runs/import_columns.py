@@ -1,4 +1,4 @@
-"""The columns of another tool's CSV: which holds the ids, which predictions, which the truth."""
+"""The columns of another tool's CSV: which holds ids, predictions, the truth, groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from ensemble.targets import SUM_TOLERANCE, Target
 
 ID = "id"  # the column of ids; without one of this name, the first is
 LABEL = "label"  # the column that holds the true class or value
+GROUP = "group"  # the column that says which rows belong together
 PREFIX = "label:"  # and before the name of a label that the column holds the truth of, 0 or 1
 TRUTH_IN_CSV = {
     "class": f"classes: a column `{LABEL}`",
@@ -22,7 +23,7 @@ _INDEX_NAMES = ("", "Unnamed: 0")  # of pandas's index
 
 @dataclass(frozen=True)
 class Columns:
-    """The column of ids, those of predictions, and those of the truth, which may be none.
+    """The column of ids, those of predictions, those of the truth, which may be none; that of groups.
 
     Of several labels, names[i] has its truth in truths[i].
     """
@@ -30,6 +31,7 @@ class Columns:
     id: str
     names: tuple[str, ...]
     truths: tuple[str, ...]
+    group: str | None
 
 
 def columns_of(table: CsvTable, target: Target) -> Columns:
@@ -38,6 +40,11 @@ def columns_of(table: CsvTable, target: Target) -> Columns:
     id_column = _id_column(table)
     index = [name for name in table.header if name != id_column and _is_index(table, name)]
     others = [name for name in table.header if name not in (id_column, *index)]
+    group = _named(GROUP, others)
+    if group is not None and not all(map(_is_share, table.column(group))):
+        others.remove(group)
+    else:
+        group = None
     label = _named(LABEL, others)
     truths = [name for name in others if name == label or _is_truth(name, others, target)]
     names = [name for name in others if name not in truths]
@@ -45,7 +52,7 @@ def columns_of(table: CsvTable, target: Target) -> Columns:
     _check_columns(table, names, truths, label, target)
     if target == "labels" and truths:
         truths = [PREFIX + name for name in names]
-    return Columns(id_column, tuple(names), tuple(truths))
+    return Columns(id_column, tuple(names), tuple(truths), group)
 
 
 def _named(name: str, header: Sequence[str]) -> str | None:
@@ -78,6 +85,11 @@ def _is_fraction(cell: str) -> bool:
     return number(cell) is not None and not cell.isdecimal()
 
 
+def _is_share(cell: str) -> bool:
+    share = number(cell)
+    return share is not None and 0 <= share <= 1
+
+
 def _is_truth(column: str, header: Sequence[str], target: Target) -> bool:
     """Whether a column holds true labels; a class may be called `label:…`, too."""
     stem = column.removeprefix(PREFIX)
@@ -86,10 +98,10 @@ def _is_truth(column: str, header: Sequence[str], target: Target) -> bool:
 
 def _check_header(table: CsvTable, target: Target) -> None:
     """Raises DataError where the first line is a row of probabilities."""
-    numbers = [number(name) for name in table.header[1:]]
-    shares = [float(share) for share in numbers if share is not None and 0 <= share <= 1]
-    is_row = len(shares) == len(numbers) > 1 and any(map(_is_fraction, table.header[1:]))
-    if target != "number" and is_row and (target == "labels" or _is_one(sum(shares))):
+    cells = table.header[1:]
+    is_row = len(cells) > 1 and all(map(_is_share, cells)) and any(map(_is_fraction, cells))
+    is_row = is_row and (target == "labels" or _is_one(sum(map(float, cells))))
+    if target != "number" and is_row:
         raise DataError(
             f"{table.path}: the first line seems to be a row, not a header: "
             f"{', '.join(table.header)[:100]}\n"

@@ -24,7 +24,7 @@ def read_predictions(path: Path, target: Target | None = None) -> Predictions:
 
     The CSV has ids, first or in a column `id`; one column of probabilities per class, and perhaps a
     column `label`; or one per label, and perhaps one `label:NAME` for each; or one of values, and
-    perhaps `label`.
+    perhaps `label`. A column `group` says which rows belong together.
     """
     suffix = path.suffix.lower()
     if suffix == ".npz":
@@ -39,8 +39,9 @@ def read_predictions(path: Path, target: Target | None = None) -> Predictions:
     probs = _numbers(table, columns, columns.names)
     names, targets = _with_truth(table, columns, target)
     ids = np.array(table.column(columns.id))
+    groups = None if columns.group is None else np.array(table.column(columns.group))
     try:
-        return Predictions(ids, names, probs, targets, target=target)
+        return Predictions(ids, names, probs, targets, groups, target)
     except DamagedError as error:
         raise DamagedError(f"{path}: {error}") from None
 

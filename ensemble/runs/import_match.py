@@ -39,7 +39,10 @@ def matched(
         targets = by_column(predictions.target, predictions.targets[rows], order)
         _check_targets(path, targets, reference)
     probs = predictions.probs[rows][:, columns]
-    return replace(reference, probs=probs, groups=None)
+    groups = reference.groups
+    if groups is None and predictions.groups is not None:
+        groups = predictions.groups[rows]
+    return replace(reference, probs=probs, groups=groups)
 
 
 def _check_targets(path: Path, targets: Array, reference: Predictions) -> None:

@@ -185,7 +185,12 @@ def _store(
         seed=0,
         scores=scores_of(valid, info),
         classes=valid.classes,
-        data=info.model_copy(update={"n_test": len(test.ids) if test else 0}),
+        data=info.model_copy(
+            update={
+                "n_test": len(test.ids) if test else 0,
+                "is_grouped": valid.groups is not None,
+            }
+        ),
         training=None,
         versions={"ens": __version__},
         files=writer.hashes(folder, ("valid.npz", "test.npz", COPY)),

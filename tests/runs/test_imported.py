@@ -1,5 +1,7 @@
 """Predictions from anywhere become a run, matched by name; whatever does not match is refused and named."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -377,3 +379,38 @@ def test_a_data_set_without_runs_is_named_beside_those_that_have_some(reference,
     path = csv_of(tmp_path / "v.csv", reference.valid())
     message = refusal("mine", "vit", path, None, store, data="made-upp")
     assert "holds no run of the data made-upp, only of made-up" in message
+
+
+def test_rows_that_belong_together_stay_so_in_what_is_imported(
+    store, rng, made_up, fake_run, tmp_path, ens
+):
+    known = made_up(rng, 60, CLASSES, 0.7)
+    groups = np.array([f"patient {i // 4}" for i in range(60)])
+    grouped = Predictions(known.ids, CLASSES, known.probs, known.targets, groups)
+    fake_run(store.root, "known-1-s0", predictions=grouped)
+    import_run("mine", "vit", csv_of(tmp_path / "v.csv", known), None, store)
+    first, second = json.loads(ens("runs", "--json", "--runs", store.root))
+    assert first["scores"]["accuracy"] == second["scores"]["accuracy"]
+    mine = next(run for run in store.finished() if run.recipe == "mine")
+    assert mine.data.is_grouped
+    assert mine.valid().groups.tolist() == groups.tolist()
+    intervals = [
+        line.split("(")[1]
+        for line in ens("runs", "--runs", store.root).splitlines()
+        if "-s0" in line
+    ]
+    assert intervals[0].split()[0] == intervals[1].split()[0]
+
+
+def test_a_column_of_groups_and_groups_of_arrays_are_kept(store, tmp_path, made_up, rng):
+    known = made_up(rng, 12, CLASSES)
+    groups = np.array([f"{i // 4}" for i in range(12)])
+    path = csv_of(tmp_path / "v.csv", known, label=True)
+    header, *rows = path.read_text().splitlines()
+    lines = [f"{row},{groups[11 - i]}" for i, row in enumerate(rows)]
+    path.write_text("\n".join([f"{header},group", *lines]) + "\n")
+    Predictions(known.ids, CLASSES, known.probs, known.targets, groups).save(tmp_path / "v.npz")
+    for file in ("v.csv", "v.npz"):
+        run = import_run(file[2:], "vit", tmp_path / file, None, RunStore(tmp_path / file[2:]))
+        assert run.data.is_grouped
+        assert run.valid().groups.tolist() == groups.tolist()
