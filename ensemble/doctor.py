@@ -229,7 +229,9 @@ def _accelerator() -> list[Finding]:
         text = f"{driver} is installed, but torch (built {build}) does not see a GPU"
         return [Finding("GPU", "bad", text, f"install a torch for this driver: {PYTORCH_START}")]
     text = f"none; training runs on the {device.name}, {device.threads} threads, {device.precision}"
-    fix = "ens train RECIPE --dry-run estimates the time; the README has a cell for free GPUs"
+    fix = (
+        "ens train RECIPE --dry-run estimates the time; docs/install.md has notebooks for free GPUs"
+    )
     return [Finding("GPU", "note", text, fix)]
 
 

@@ -75,4 +75,7 @@ def _check_files(run: StoredRun, path: Path) -> None:
         if not os.path.isfile(run.folder / name):
             raise DamagedError(f"{str(run.folder / name)[:300]}: is missing")
     if run.id != run.folder.name:
-        raise DamagedError(f"{path}: says it is {run.id[:100]!r}; the folder was renamed")
+        raise DamagedError(
+            f"{path}: says it is {run.id[:100]!r}; the folder was renamed: "
+            "give it that name again, or remove it if it is a copy"
+        )

@@ -25,6 +25,7 @@ from ensemble.runs.scores import Scores
 from ensemble.targets import sums_of
 
 FORMAT = 2
+MEND = "copy the run again from its source, or train it again with --force"
 MAX_TEXT = 1 << 22  # bytes of a text beside run.json: some 50,000 epochs of history.csv
 
 
@@ -226,7 +227,7 @@ class StoredRun(Run):
         """
         path, digest = self.folder / name, self.files.get(name)
         if not path.is_file():
-            raise DamagedError(f"{path}: is missing")
+            raise DamagedError(f"{path}: is missing\n{MEND}")
         if digest is None and path.is_symlink():
             raise DamagedError(
                 f"{path}: is a link, and run.json does not say to which content\n"
@@ -234,8 +235,7 @@ class StoredRun(Run):
             )
         if digest is not None and _digest_of(path) != digest:
             raise DamagedError(
-                f"{path}: is not the file that run.json was written for (SHA-256 differs)\n"
-                "copy the run again from its source, or train it again with --force"
+                f"{path}: is not the file that run.json was written for (SHA-256 differs)\n{MEND}"
             )
 
     def text(self, name: str) -> str:

@@ -11,7 +11,7 @@ from ensemble.errors import DamagedError, RunError
 from ensemble.files import ENVIRONMENT, locked, not_written
 from ensemble.runs.folds import whole_runs
 from ensemble.runs.read import read_run
-from ensemble.runs.run import Run, StoredRun
+from ensemble.runs.run import MEND, Run, StoredRun
 from ensemble.runs.writer import STATE
 
 
@@ -84,8 +84,8 @@ class RunStore:
         """A finished run, with or without folds, or one fold. Raises RunError, DamagedError."""
         path = self.folder(run_id) / "run.json"
         if os.path.isfile(path) and "/" not in run_id and "\\" not in run_id:
-            return read_run(path)
-        folds = [read_run(path) for path in self._folds_of(run_id)]
+            return _read(path)
+        folds = [_read(path) for path in self._folds_of(run_id)]
         whole, incomplete = whole_runs(folds)
         if whole:
             return whole[0]
@@ -119,6 +119,14 @@ class RunStore:
             except (OSError, NotImplementedError) as error:
                 raise RunError(_no_lock(folder, run_id, error)) from None
             yield is_held
+
+
+def _read(path: Path) -> StoredRun:
+    """The run of a run.json. Raises DamagedError with what to do about it."""
+    try:
+        return read_run(path)
+    except DamagedError as error:
+        raise DamagedError(f"{error}\n{MEND}") from None
 
 
 def _no_lock(folder: Path, run_id: str, error: Exception) -> str:

@@ -130,3 +130,13 @@ def test_predictions_of_a_good_run_pass_the_check(fake_run, tmp_path):
     run = fake_run(tmp_path, "good-1-s0")
     run.check()
     assert isinstance(run.valid(), Predictions)
+
+
+@pytest.mark.parametrize("damage", ["npz gone", "edited id", "half a run.json"])
+def test_a_command_that_needs_a_damaged_run_says_what_to_do(damage, ens, fake_run):
+    fake_run("runs", "bad-1-s0")
+    DAMAGES[damage][0](RunStore("runs").get("bad-1-s0"))
+    status, _, err = ens("predict", ".", "--run", "bad-1-s0", "--out", "new.csv")
+    assert status == 1
+    assert DAMAGES[damage][1] in err
+    assert err.endswith("copy the run again from its source, or train it again with --force")

@@ -124,7 +124,11 @@ def test_a_damaged_run_json_is_named_and_hides_no_other_run(case, tmp_path, fake
             {"format": 3},
             "format 3, this version reads 1 and 2; use the version of ens that wrote it, or train again",
         ),
-        ({"id": "b-1-s0"}, "says it is 'b-1-s0'; the folder was renamed"),
+        (
+            {"id": "b-1-s0"},
+            "says it is 'b-1-s0'; the folder was renamed: "
+            "give it that name again, or remove it if it is a copy",
+        ),
         (
             {"scores": {"accuracy": float("nan"), "log_loss": 1}},
             "scores.accuracy is missing or wrong",
