@@ -57,7 +57,10 @@ class Mixture:
             return None
         if len(with_test) < len(names):
             without_test = min(set(names) - set(with_test))
-            raise MismatchError(f"{without_test} has no test predictions, {with_test[0]} has")
+            raise MismatchError(
+                f"{without_test} has no test predictions, {with_test[0]} has\n"
+                "blend the runs that have some: `ens blend PATTERN`"
+            )
         return self.of(
             {name: runs[name].test_refit if self.of_refits else runs[name].test for name in names},
             self.references(runs),

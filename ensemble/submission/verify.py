@@ -56,7 +56,8 @@ def verified(path: Path, store: RunStore) -> Verified:
 def _manifest_of(path: Path) -> Manifest:
     """The manifest beside a CSV. Raises SubmissionError."""
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
-        raise SubmissionError(f"{str(path)[:300]}: no such file")
+        problem = "a folder: name a CSV in it" if os.path.isdir(path) else "no such file"
+        raise SubmissionError(f"{str(path)[:300]}: {problem}")
     if path.suffix != ".csv":
         raise SubmissionError(
             f"{path}: not a submission; did you mean {path.with_suffix('.csv').name}?"
@@ -136,11 +137,12 @@ def _compare(path: Path, expected: str) -> None:
     actual = path.read_bytes()
     if actual == expected.encode():
         return
+    again = f"the command in {path.with_suffix('.json').name}, with --force, writes it again"
     expected_lines = expected.splitlines()
     actual_lines = actual.decode("utf-8", "replace").splitlines()
     if len(actual_lines) != len(expected_lines):
         raise SubmissionError(
-            f"{path}: has {len(actual_lines)} lines, its members give {len(expected_lines)}"
+            f"{path}: has {len(actual_lines)} lines, its members give {len(expected_lines)}\n{again}"
         )
     difference = "line ends"
     for number, (line, expected_line) in enumerate(
@@ -150,4 +152,4 @@ def _compare(path: Path, expected: str) -> None:
             difference = f"line {number} is {line[:80]!r}, its members give {expected_line[:80]!r}"
             break
     digest = hashlib.sha256(actual).hexdigest()[:8]
-    raise SubmissionError(f"{path}: changed since it was written ({digest}): {difference}")
+    raise SubmissionError(f"{path}: changed since it was written ({digest}): {difference}\n{again}")

@@ -343,7 +343,10 @@ COMMANDS = {
         "verify submissions/s.json",
         ["s.json: not a submission", "s.csv?"],
     ),
-    "a folder in place of the CSV": ("verify submissions", ["submissions: no such file"]),
+    "a folder in place of the CSV": (
+        "verify submissions",
+        ["submissions: a folder: name a CSV in it"],
+    ),
     "a name of 5,000 letters": (f"verify {'n' * 5000}.csv", ["no such file"]),
     "runs that are elsewhere": (
         "verify submissions/s.csv --runs none",

@@ -160,7 +160,9 @@ def test_members_about_other_test_rows_are_refused_and_named(run_on, rng, made_u
 
 def test_a_member_without_a_test_set_among_others_is_refused_and_named(run_on):
     runs = [run_on("d", "a-1-s0"), with_data(run_on("d", "b-1-s0"), n_test=0)]
-    with pytest.raises(MismatchError, match="b-1-s0 has no test predictions, a-1-s0 has"):
+    with pytest.raises(
+        MismatchError, match="b-1-s0 has no test predictions, a-1-s0 has\nblend the runs"
+    ):
         make_blend(runs)
 
 

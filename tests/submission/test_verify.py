@@ -131,12 +131,14 @@ def test_a_changed_header_is_line_1(submission, store):
 @pytest.mark.parametrize("change", [lambda raw: raw.replace(b"\n", b"\r\n"), lambda raw: raw[:-1]])
 def test_changed_line_ends_are_reported(change, submission, store):
     submission.write_bytes(change(submission.read_bytes()))
-    assert refusal(submission, store).endswith("line ends")
+    assert ": line ends\n" in refusal(submission, store)
 
 
 def test_a_missing_row_is_reported_by_the_number_of_lines(submission, store):
     submission.write_text("".join(submission.read_text().splitlines(keepends=True)[:-1]))
-    assert "has 20 lines, its members give 21" in refusal(submission, store)
+    message = refusal(submission, store)
+    assert "has 20 lines, its members give 21" in message
+    assert message.endswith(f"the command in {submission.stem}.json, with --force, writes it again")
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe\x00", b"\n" * 21])
@@ -214,7 +216,7 @@ def test_a_missing_manifest_and_a_missing_file_are_reported(submission, store, t
     )
     assert "none.csv: no such file" in refusal(tmp_path / "none.csv", store)
     assert "no such file" in refusal(tmp_path / ("x" * 300), store)
-    assert "no such file" in refusal(tmp_path, store)
+    assert "a folder: name a CSV in it" in refusal(tmp_path, store)
 
 
 def test_a_later_format_is_refused(submission, store):
