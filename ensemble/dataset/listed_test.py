@@ -1,6 +1,6 @@
 """Test images among others: those that the id column of a table names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from ensemble.dataset.labels import Labelled, labels_in_names
 from ensemble.dataset.tables import Images, sorted_images
 from ensemble.errors import DataError
 from ensemble.recipe import Data, LabelsPattern, TestTable
+from ensemble.targets import Target
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +143,8 @@ def _labels_of(
 ) -> tuple[Mapping[Path, str | None], str]:
     """The listed images' labels, empty without, and a line where only some of them have one."""
     classes = set(pool.images.classes)
+    if isinstance(data.test, TestTable) and data.test.label is not None:
+        return _labels_in_table(listed, data.test.label, classes, data.target), ""
     if data.source == "folder":
         folders = [_class_folder(path, root / data.train) for path in listed.files]
         line = unlabeled_line(folders, classes)
@@ -156,6 +159,25 @@ def _labels_of(
         return labels, ""
     line = f"test images are used without labels: {n_labeled:,} of {len(labels):,} names hold one"
     return {}, line if n_labeled else ""
+
+
+def _labels_in_table(
+    listed: ListedImages, column: str, classes: Set[str], target: Target
+) -> Mapping[Path, str | None]:
+    """The classes that a column states. Raises DataError for another target and an unknown class."""
+    cells = listed.table.column(column)
+    if target != "class":
+        raise DataError(
+            f"data.test.label: {listed.table.path.name} can state classes alone, the target is "
+            f"{target}\nleave data.test.label out"
+        )
+    for row, cell in enumerate(cells):
+        if cell not in classes:
+            raise DataError(
+                f"{listed.table.where(row)}: {column} {cell[:60]!r} is no class of the training "
+                "images\ncorrect it, or leave data.test.label out"
+            )
+    return dict(zip(listed.files, cells, strict=True))
 
 
 def _class_folder(path: Path, train: Path) -> str | None:

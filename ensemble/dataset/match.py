@@ -1,12 +1,14 @@
 """Which file an id of a table means: ids are matched as text, and a loose rule must fit them all."""
 
 import os.path
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from ensemble.dataset.filenames import SUFFIXES, bare_name, same_form, without_suffix
 
+_UPLOAD_MARK = re.compile(r"^[0-9a-f]{8}-(?=.)")
 N_LOOKED_AT = 20  # ids without a name, for a message
 Positions = tuple[int, ...]
 Index = dict[str, list[int]]
@@ -226,6 +228,11 @@ def _file_name(name: str) -> str:
     return stem if dot and f".{suffix.lower()}" in SUFFIXES else last
 
 
+def without_upload_mark(name: str) -> str:
+    """A file name without what Label Studio puts before it: 3f9a01bc-cat.jpg is cat.jpg."""
+    return _UPLOAD_MARK.sub("", _file_name(name))
+
+
 def _without_point_zero(name: str) -> str:
     return _file_name(name).casefold().removesuffix(".0")
 
@@ -242,4 +249,5 @@ _LOOSE_RULES: dict[str, Callable[[str], str]] = {
     "in any case of their letters": lambda name: _file_name(name).casefold(),
     "without the ids' `.0`": _without_point_zero,
     WITHOUT_ZEROS: loosest_form,
+    "without the ids' letters and digits that Label Studio puts first": without_upload_mark,
 }

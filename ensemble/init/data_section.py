@@ -115,8 +115,9 @@ def _test(understood: Understanding, test_file: Path) -> str:
     test = understood.test
     row = {"row": test.row_column} if test is not None and test.rows else {}
     if test is not None and test.ids:
-        row = {"row": "row"} if row else {}
-        of_file = mapping(file=test_file.as_posix(), id="id", **row)
+        columns = {"row": "row"} if test.rows else {}
+        columns |= {"label": "label"} if test.labels else {}
+        of_file = mapping(file=test_file.as_posix(), id="id", **columns)
         return f"  test: {of_file}   # written by ens init"
     if test is not None and test.table is not None:
         return f"  test: {mapping(file=test.table.file, id=test.id_column, **row)}"

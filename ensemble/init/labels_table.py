@@ -17,7 +17,7 @@ SPLIT = "split"  # the column that says train, valid or test
 def needs_table(understanding: Understanding) -> bool:
     """Whether the labels have to be written: a recipe can name folders, one column, a pattern."""
     labeling = understanding.labeling
-    if labeling.source == "subfolders" or labeling.is_renamed:
+    if labeling.source == "subfolders" or labeling.is_renamed or labeling.is_joined:
         return True
     if labeling.source == "columns" and labeling.target == "class":
         return True
@@ -47,13 +47,14 @@ def _is_plain(labeling: Labeling) -> bool:
 
 
 def test_table(understanding: Understanding) -> str:
-    """The CSV's text: the ids of the test images, and those of the sample submission where it has
-    others; "" where the data set has such a table.
+    """The CSV's text: the ids of the test images, those of the submission where it has others, and
+    the classes where they are known; "" where the data set has such a table.
     """
     test = understanding.test
     if test is None or not test.ids:
         return ""
-    columns = {"id": test.ids} | ({"row": test.rows} if test.rows else {})
+    columns = {"id": test.ids, "row": test.rows, "label": test.labels}
+    columns = {name: cells for name, cells in columns.items() if cells}
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(columns)
@@ -88,17 +89,11 @@ def label_columns(labeling: Labeling) -> dict[str, dict[str, str]]:
     """By column of 0 and 1, each image's; empty where labels are not several columns."""
     if labeling.source != "columns" or labeling.target != "labels":
         return {}
-    assert labeling.table is not None
-    assert labeling.placement is not None
-    images, ones = labeling.placement.images, {}
-    for column in labeling.columns:
-        numbers = labeling.table[column].numbers or ()
-        ones[column] = {
-            image: f"{number:.0f}"
-            for image, number in zip(images, numbers, strict=True)
-            if image is not None
-        }
-    return ones
+    names_of = {image: label.split("\n") for image, label in labeling.labels.items()}
+    return {
+        column: {image: str(int(column in names)) for image, names in names_of.items()}
+        for column in labeling.columns
+    }
 
 
 def _ids(understanding: Understanding, images: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import is_usual_label
 from ensemble.dataset.split_names import split_of_file, without_split
-from ensemble.layout.labeling import Labeling
+from ensemble.layout.labeling import Labeling, by_columns
 from ensemble.layout.placement import Placement
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Survey
@@ -77,7 +77,36 @@ def _joined(
             splits |= dict.fromkeys(part, str(split))
     labels = {image: label for part in images for image, label in part.items()}
     root = surveyed.folders["."]
-    return replace(labelings[0], folder=root, labels=labels, splits=splits, is_joined=True)
+    targets = {labeling.target for labeling in labelings}
+    target = labelings[0].target if len(targets) == 1 else "labels"  # some rows of columns have two
+    return replace(
+        labelings[0], folder=root, labels=labels, splits=splits, is_joined=True, target=target
+    )
+
+
+def by_all_columns(surveyed: Survey, tables: Placed, likely: Sequence[Labeling]) -> Labeling | None:
+    """The labeling by all those columns of 0 and 1 that could each be the label, of all tables that
+    have them; None for fewer than two, and for several kinds of tables.
+    """
+    named = {labeling.columns[0] for labeling in likely if _is_yes_no(labeling)}
+    headers = {labeling.table.header for labeling in likely if labeling.table}
+    if len(headers) != 1 or len(named) < 2:
+        return None
+    header = headers.pop()
+    columns = tuple(name for name in header if name in named)
+    of_tables = [
+        by_columns(table, placement, columns)
+        for table, placement in tables
+        if table.header == header
+    ]
+    joined = merged(surveyed, of_tables)
+    return joined[0] if len(joined) == 1 else None
+
+
+def _is_yes_no(labeling: Labeling) -> bool:
+    if labeling.table is None or labeling.source != "column":
+        return False
+    return labeling.table[labeling.columns[0]].is_one is not None
 
 
 def with_listed_splits(

@@ -21,11 +21,10 @@ from ensemble.layout.column_labels import (
     same_texts,
 )
 from ensemble.layout.id_column import placed_table
-from ensemble.layout.joined_tables import merged, with_listed_splits
+from ensemble.layout.joined_tables import by_all_columns, merged, with_listed_splits
 from ensemble.layout.labeling import (
     Labeling,
     by_column,
-    by_columns,
     by_names,
     by_subfolders,
 )
@@ -178,7 +177,8 @@ def choose_labeling(
     if not likely and inquiry.options.label is None:
         return None
     named = {_option_of(labeling, by_option): labeling for labeling in likely}
-    named = _with_all_columns(likely) | named
+    together = by_all_columns(surveyed, placed.values(), likely)
+    named = ({ALL_COLUMNS: together} if together else {}) | named
     meanings = {option: str(labeling) for option, labeling in named.items()}
     text = "several things could be the label of an image"
     table_of_names = _table_of_names(surveyed, placed, likely)
@@ -197,24 +197,6 @@ def choose_labeling(
     if labeling.is_joined:
         return labeling
     return with_listed_splits(surveyed, roles, labeling, placed.values())
-
-
-def _with_all_columns(likely: Sequence[Labeling]) -> dict[str, Labeling]:
-    """By its option the labeling by all those columns of 0 and 1 that could each be the label."""
-    columns = [
-        labeling.columns[0]
-        for labeling in likely
-        if labeling.table and labeling.source == "column" and _is_yes_no(labeling)
-    ]
-    tables = {labeling.table.file: labeling for labeling in likely if labeling.table}
-    first = likely[0] if likely else None
-    if len(tables) != 1 or len(columns) < 2 or not (first and first.table and first.placement):
-        return {}
-    return {ALL_COLUMNS: by_columns(first.table, first.placement, tuple(columns))}
-
-
-def _is_yes_no(labeling: Labeling) -> bool:
-    return labeling.table is not None and labeling.table[labeling.columns[0]].is_one is not None
 
 
 def _evidence(labeling: Labeling, sample: Table | None, n_likely: int, inquiry: Inquiry) -> str:

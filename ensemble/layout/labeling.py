@@ -143,7 +143,7 @@ def by_column(table: Table, placement: Placement, column: str) -> Labeling:
 def by_columns(table: Table, placement: Placement, columns: tuple[str, ...]) -> Labeling:
     """The labeling by a column for each class: its name where the cell is 1 or true.
 
-    Where a row has not exactly one, the target is several labels, joined by blanks.
+    Where a row has not exactly one, the target is several labels, in lines of their own.
     """
     ones = [table[column].is_one for column in columns]
     labels: dict[str, str] = {}
@@ -152,7 +152,7 @@ def by_columns(table: Table, placement: Placement, columns: tuple[str, ...]) -> 
         names = [name for name, is_one in zip(columns, ones, strict=True) if is_one and is_one[row]]
         is_single = is_single and len(names) == 1
         if image is not None:
-            labels[image] = " ".join(names)
+            labels[image] = "\n".join(names)
     target: Target = "class" if is_single else "labels"
     return Labeling("columns", placement.folder, labels, table, placement, columns, target=target)
 

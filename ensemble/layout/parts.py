@@ -10,7 +10,12 @@ from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Table
-from ensemble.layout.test_images import TestImages, images_of_test_rows, test_images
+from ensemble.layout.test_images import (
+    TestImages,
+    images_of_test_rows,
+    test_images,
+    with_labels,
+)
 from ensemble.layout.validation import (
     Splits,
     splits_of,
@@ -48,6 +53,7 @@ def parts_of(
 ) -> Parts:
     """The parts that columns, lists, folders and the sample submission state."""
     splits = splits_of(labeling, roles)
+    test_labels = _test_labels(labeling, splits)
     of_rows = None
     has_unlabeled = not splits.split_of.keys() <= labeling.labels.keys()
     if splits.count("test") and (has_unlabeled or not splits.count("valid")):
@@ -58,7 +64,19 @@ def parts_of(
     test = test_images(surveyed, roles, labeling, sample, placed, valid, inquiry) or of_rows
     if test is not None and splits.count("test"):
         labeling, splits = without_test_rows(labeling, splits)
+    stated = set(test_labels.values())
+    if test is not None and len(stated) > 1 and stated <= set(labeling.classes):
+        test = with_labels(test, test_labels)
     return Parts(labeling, splits, valid, test)
+
+
+def _test_labels(labeling: Labeling, splits: Splits) -> dict[str, str]:
+    """The classes of the images that tables state to be for testing, by path."""
+    if labeling.target != "class":
+        return {}
+    images = [image for image, split in splits.split_of.items() if split == "test"]
+    labels = labeling.labels
+    return {labeling.folder.path_of(i): labels[i] for i in images if labels.get(i)}
 
 
 def unused_parts(

@@ -14,6 +14,7 @@ OTHER_TABLES = (
     *(".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather", ".pkl", ".xml", ".mat"),
     *(".h5", ".hdf5"),
 )
+OTHER_PICTURES = (".dcm", ".npy", ".nii", ".svs", ".mp4", ".avi", ".mov")
 OF_ONE_IMAGE = (".xml", ".json", ".txt", ".cls")  # formats of annotations of a single image
 
 
@@ -88,6 +89,13 @@ def nothing_to_learn(surveyed: Survey) -> DataError:
         f"{surveyed.root}: neither class folders (train/<class>/… or <class>/…), nor a table whose "
         "ids are images, nor classes in the file names",
         contents(surveyed.root),
-        _other_tables_line(surveyed) or passed_over_line(surveyed.scanned),
+        _other_tables_line(surveyed) or _other_pictures_line(surveyed),
     ]
     return DataError("\n".join(filter(None, lines)))
+
+
+def _other_pictures_line(surveyed: Survey) -> str:
+    """A line about files that are not images, and what to do about pictures in other formats."""
+    line = passed_over_line(surveyed.scanned)
+    has_pictures = any(kind in surveyed.scanned.passed_over for kind in OTHER_PICTURES)
+    return f"{line}: save the pictures as PNG or JPEG" if has_pictures else line

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from ensemble.dataset.csvfile import check_names
 from ensemble.dataset.filenames import bare_name, is_hidden
-from ensemble.dataset.match import Names, last_part, loosest_form
+from ensemble.dataset.match import Names, last_part, loosest_form, without_upload_mark
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import Scan, each_folder_once, scan
 from ensemble.dataset.split_names import usual_split
@@ -40,7 +40,14 @@ class Folder:
 
     def may_name(self, ids: Sequence[str]) -> bool:
         """Whether enough of some ids could name images, by any rule: a quick look before a match."""
-        forms = [{loosest_form(image_id), loosest_form(bare_name(image_id))} for image_id in ids]
+        forms = [
+            {
+                loosest_form(image_id),
+                loosest_form(bare_name(image_id)),
+                loosest_form(without_upload_mark(image_id)),
+            }
+            for image_id in ids
+        ]
         return sum(map(bool, map(self._loose_names.intersection, forms))) >= ENOUGH * len(ids)
 
     @cached_property

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ensemble.dataset.split_names import split_of_file
+from ensemble.dataset.tables import short_names
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement, placements, smallest
 from ensemble.layout.questions import Inquiry
@@ -20,7 +21,8 @@ class TestImages:
     names_sample says that the sample submission's ids are among them; ids are those of the test
     images where no table names them that a recipe could; rule says how they fit, where not plainly;
     partial, the doubt where a list names some images of a test folder. row_column is the column of
-    the table that has the sample's ids where they are not the images' names, rows those ids.
+    the table that has the sample's ids where they are not the images' names, rows those ids; labels
+    are the classes of ids, where tables state them.
     """
 
     folder: Folder
@@ -33,6 +35,7 @@ class TestImages:
     partial: str = ""
     row_column: str = ""
     rows: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
 
 def test_images(
@@ -101,6 +104,28 @@ def images_of_test_rows(labeling: Labeling, splits: Splits) -> TestImages:
     images = [image for image, split in splits.split_of.items() if split == "test"]
     paths = sorted(map(labeling.folder.path_of, images))
     return TestImages(labeling.folder, len(paths), ids=tuple(paths))
+
+
+def with_labels(test: TestImages, labels: Mapping[str, str]) -> TestImages:
+    """The test images with their labels, by path under the root, where all have one.
+
+    They are all of a folder, or rows of the labels.
+    """
+    images = test.folder.images
+    paths = tuple(map(test.folder.path_of, images))
+    if test.table is not None or test.names_sample or test.rows:
+        return test
+    if test.ids and set(test.ids) <= labels.keys():
+        return replace(test, labels=tuple(labels[path] for path in test.ids))
+    if test.ids or not set(paths) <= labels.keys():
+        return test
+    return replace(
+        test,
+        ids=paths,
+        row_column="row",
+        rows=tuple(short_names(images)),
+        labels=tuple(labels[path] for path in paths),
+    )
 
 
 def _is_for_testing(table: Table, placement: Placement, roles: Roles) -> bool:

@@ -71,6 +71,7 @@ class TestTable(Section):
     row: str | None = Field(
         None, description="the column of the submission's ids, where the images' names are no ids"
     )
+    label: str | None = Field(None, description="the column of the images' classes, if known")
 
 
 class ColumnSplit(Section):

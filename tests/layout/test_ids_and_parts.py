@@ -82,3 +82,20 @@ def test_a_file_of_labels_for_each_image_is_named(folder, suffix, layout):
     files = {f"{folder}/{i}.{suffix}": ["{}"] for i in range(12)}
     with pytest.raises(DataError, match=f"{folder}/0.{suffix}: a file for each image is not read"):
         understand(layout(images, files))
+
+
+def test_file_names_with_what_label_studio_puts_first_are_matched(layout):
+    marks = [f"{0xAB3F90 * (i + 7):08x}" for i in range(12)]
+    rows = [f"/data/upload/3/{marks[i]}-{i:02d}.png,{'ab'[i % 2]},{i + 90}" for i in range(12)]
+    root = layout([f"images/{i:02d}.png" for i in range(12)], {"a.csv": ["image,choice,id", *rows]})
+    understood = understand(root)
+    assert understood.labeling.by_path == {f"images/{i:02d}.png": "ab"[i % 2] for i in range(12)}
+    assert any("that Label Studio puts first" in note for note in understood.notes)
+
+
+def test_pictures_in_other_formats_are_told_with_what_to_do(tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.dcm").write_bytes(b"\0" * 128 + b"DICM")
+    (tmp_path / "train.csv").write_text("id,label\n0,a\n1,b\n2,a\n")
+    with pytest.raises(DataError, match=r"3 \.dcm.*: save the pictures as PNG or JPEG"):
+        understand(tmp_path)

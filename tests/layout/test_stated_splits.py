@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ensemble.dataset.load import load
+from ensemble.errors import DataError
 from ensemble.init import write_recipes
 from ensemble.layout.questions import Options
 from ensemble.layout.understanding import understand
@@ -216,3 +217,81 @@ def test_a_column_of_two_groups_is_no_rival_of_patients(layout):
     understood = understand(layout([f"train/p{i}.png" for i in range(40)], tables))
     assert understood.used_group is not None
     assert understood.used_group.column == "Patient ID"
+
+
+@pytest.mark.parametrize("kind", ["two tables", "class folders", "a column"])
+def test_classes_of_test_images_in_a_table_are_read(kind, layout, classes, loaded):
+    names = [f"test/q{i}.png" for i in range(6)]
+    truth = {name: "ab"[i // 2 % 2] for i, name in enumerate(names)}
+    tables = {"test.csv": ["path,label", *(f"{name},{truth[name]}" for name in names)]}
+    images = classes("train", "a", "b", n=12)
+    if kind == "a column":
+        images = [f"train/{'ab'[i % 2]}{i}.png" for i in range(24)]
+    of_train = [f"{name},{name.split('/')[1][0]}" for name in images]
+    if kind == "two tables":
+        tables["train.csv"] = ["path,label", *of_train]
+    if kind == "a column":
+        rows = [*(f"{row},train" for row in of_train), *(f"{n},{truth[n]},test" for n in names)]
+        tables = {"labels.csv": ["path,label,split", *rows]}
+    splits = loaded(layout([*images, *names], tables))
+    assert splits["test"] == truth
+    labeled = {**splits["train"], **splits["valid"]}
+    assert labeled == {name: name.split("/")[1][0] for name in images}
+
+
+@pytest.mark.parametrize("cell", ["a", "?"])
+def test_cells_that_stand_for_the_answers_are_no_classes_of_test_images(cell, layout, loaded):
+    images = [f"{part}/{part[1]}{i}.png" for part in ("train", "test") for i in range(12)]
+    tables = {
+        "train.csv": ["id,label", *(f"r{i},{'ab'[i % 2]}" for i in range(12))],
+        "test.csv": ["id,label", *(f"e{i},{cell}" for i in range(12))],
+    }
+    splits = loaded(layout(images, tables), sample="none")
+    assert splits["test"] == {f"test/e{i}.png": f"e{i}" for i in range(12)}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [({"e3": "c"}, "label 'c' is no class"), ({"e3": ""}, "label '' is no class")],
+)
+def test_a_class_of_a_test_image_must_be_one_of_training(change, problem, layout, loaded):
+    images = [f"{part}/{part[1]}{i}.png" for part in ("train", "test") for i in range(12)]
+    of_test = {f"e{i}": "ab"[i % 2] for i in range(12)}
+    tables = {
+        "train.csv": ["id,label", *(f"r{i},{'ab'[i % 2]}" for i in range(12))],
+        "test.csv": ["id,label", *(f"{i},{label}" for i, label in of_test.items())],
+    }
+    root = layout(images, tables)
+    loaded(root)
+    written = Path("recipes/set.test.csv")
+    changed = [f"test/{i}.png,{i},{label}" for i, label in (of_test | change).items()]
+    written.write_text("".join(f"{row}\n" for row in ["id,row,label", *changed]))
+    with pytest.raises(DataError, match=problem):
+        load(Recipe.load("recipes/set_resnet.yaml").data)
+
+
+def test_columns_of_labels_of_each_split_are_joined(layout, loaded):
+    cells = {
+        f"{split}/p{i}.rf.png": [i % 2, i // 2 % 2, int(i == 3)]
+        for split in ("train", "valid", "test")
+        for i in range(6)
+    }
+    tables = {
+        f"{split}/_classes.csv": [
+            "filename, no finding, mass, edema",
+            *(
+                f"{name.split('/')[1]},{','.join(map(str, ones))}"
+                for name, ones in cells.items()
+                if name.startswith(split)
+            ),
+        ]
+        for split in ("train", "valid", "test")
+    }
+    splits = loaded(layout(list(cells), tables), label="columns")
+    assert sorted(map(len, splits.values())) == [6, 6, 6]
+    names = ("no finding", "mass", "edema")
+    for split, images in splits.items():
+        for name, label in images.items():
+            assert name.startswith(split)
+            held = {names[k] for k, one in enumerate(cells[name]) if one}
+            assert set(filter(None, label.split("\x1f"))) == held, (name, label)
