@@ -18,11 +18,15 @@ TEXTS = {
     *(".html", ".htm", ".pdf", ".ini", ".db", ".log", ".py", ".ipynb", ".sh", ".url", ".lnk"),
     *(".names", ".sqlite", ".xlsx", ".docx"),
 }
+# Photos of phones and cameras that Pillow does not read; of raw ones it would read the thumbnail
+RAW = {".dng", ".nef", ".cr2", ".cr3", ".arw", ".orf", ".rw2", ".pef", ".srw", ".raf"}
+UNREAD_PHOTOS = {".heic", ".heif", ".jxl"} | RAW
 # Not images either, but somebody may take them for images: a message says that they are passed over
 OTHER_FILES = {
     *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v", ".mp3", ".wav", ".zip", ".tar", ".tgz"),
     *(".gz", ".7z", ".rar", ".npy", ".npz", ".pkl", ".pt", ".pth", ".h5", ".hdf5", ".parquet"),
     *(".safetensors", ".onnx", ".svg", ".eps", ".dcm", ".nii"),
+    *RAW,
 }
 
 

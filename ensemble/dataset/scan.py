@@ -9,7 +9,14 @@ from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 
-from ensemble.dataset.filenames import OTHER_FILES, SUFFIXES, TEXTS, contents, is_hidden
+from ensemble.dataset.filenames import (
+    OTHER_FILES,
+    SUFFIXES,
+    TEXTS,
+    UNREAD_PHOTOS,
+    contents,
+    is_hidden,
+)
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.errors import DataError
 
@@ -120,7 +127,9 @@ def passed_over_line(*scans: Scan) -> str:
     counts = ", ".join(f"{len(kinds[kind]):,} {kind}" for kind in by_count[:N_KINDS])
     if len(kinds) > N_KINDS:
         counts += f" and {len(kinds) - N_KINDS} more kinds"
-    return f"skipped: {counts}, such as {one_line(min(kinds[by_count[0]]))}"
+    photos = " and ".join(sorted(UNREAD_PHOTOS & kinds.keys()))
+    way_out = f"; save {photos} as .jpg to use them" if photos else ""
+    return f"skipped: {counts}, such as {one_line(min(kinds[by_count[0]]))}{way_out}"
 
 
 def is_image(path: Path) -> bool:

@@ -68,7 +68,8 @@ def test_what_is_no_image_is_counted_by_kind_and_tables_and_leftovers_are_not(tm
     assert passed_over_line(scan(tmp_path)) == ""
     make(tmp_path / "cat", counted)
     assert image_files(tmp_path) == [tmp_path / "cat" / "a.jpg"]
-    line = f"skipped: 2 .heic, 1 .mp4, 1 without suffix, such as {tmp_path}/cat/a.heic"
+    skipped = f"skipped: 2 .heic, 1 .mp4, 1 without suffix, such as {tmp_path}/cat/a.heic"
+    line = f"{skipped}; save .heic as .jpg to use them"
     assert passed_over_line(scan(tmp_path)) == line
     assert passed_over_line(scan(tmp_path), scan(tmp_path / "cat")) == line
 
@@ -154,7 +155,7 @@ def test_a_folder_that_may_not_be_read_is_named(tmp_path, monkeypatch):
 def test_init_and_a_data_set_say_what_is_passed_over(tmp_path):
     files = {f"{name}/{i}.jfif": PHOTO for name in ("cat", "dog") for i in range(4)}
     make(tmp_path, files | {"dog/9.heic": b"\0\0\0\x18ftypheic"})
-    line = f"skipped: 1 .heic, such as {tmp_path}/dog/9.heic"
+    line = f"skipped: 1 .heic, such as {tmp_path}/dog/9.heic; save .heic as .jpg to use them"
     understood = understand(tmp_path)
     assert (understood.counts, understood.notes) == ({"cat": 4, "dog": 4}, (line,))
     assert load(Data(source="folder", path=str(tmp_path), train=".", valid=0.5)).passed_over == line
@@ -174,6 +175,18 @@ def test_folders_with_no_image_that_can_be_read_say_what_they_hold(tmp_path, nam
         with pytest.raises(DataError, match=r"skipped: [12] \.heic") as refused:
             call(tmp_path)
         assert str(refused.value).count("\n") < 3
+
+
+def test_raw_photos_beside_their_jpegs_are_passed_over_not_read_as_thumbnails(tmp_path):
+    make(
+        tmp_path,
+        {f"cat/{i}.{suffix}": image("TIFF") for i in range(3) for suffix in ("NEF", "dng")},
+    )
+    make(tmp_path, {f"cat/{i}.jpg": PHOTO for i in range(3)})
+    assert [path.suffix for path in image_files(tmp_path)] == [".jpg"] * 3
+    assert passed_over_line(scan(tmp_path)) == (
+        f"skipped: 3 .dng, 3 .nef, such as {tmp_path}/cat/0.dng; save .dng and .nef as .jpg to use them"
+    )
 
 
 @given(
