@@ -8,6 +8,7 @@ from ensemble.dataset.tables import short_names
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import is_inside
 from ensemble.layout.survey import Folder
+from ensemble.layout.table import SIGNS
 from ensemble.layout.test_images import TestImages
 from ensemble.layout.understanding import Understanding
 
@@ -42,7 +43,10 @@ def _is_plain(labeling: Labeling) -> bool:
     """Whether the labels are in one column of one table with a header, one row for each image."""
     assert labeling.table is not None
     is_repeated = len(labeling.labels) + labeling.n_missing < len(labeling.table)
-    is_of_file = labeling.table.form == "rows"
+    has_signs = labeling.source == "columns" and any(
+        set(labeling.table[name].counts) in SIGNS for name in labeling.columns
+    )
+    is_of_file = labeling.table.form == "rows" and not has_signs
     return is_of_file and labeling.table.has_header and not labeling.is_joined and not is_repeated
 
 

@@ -25,8 +25,9 @@ def region_of(column: Column) -> str:
         return "masks"
     if cells and all(_BOX.fullmatch(cell) for cell in cells):
         return "boxes"
-    has_numbers = any(len(re.findall(_NUMBER, cell)) >= _FEWEST for cell in cells)
-    return "boxes" if has_numbers and _BOXES.fullmatch(name) else ""
+    if _BOXES.fullmatch(name) and any(len(re.findall(_NUMBER, cell)) >= _FEWEST for cell in cells):
+        return "boxes"
+    return ""
 
 
 def _are_runs(column: Column, cells: list[str]) -> bool:

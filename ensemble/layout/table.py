@@ -11,6 +11,7 @@ from ensemble.dataset.label_cells import YES_NO
 from ensemble.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".txt")
+SIGNS = ({"-1", "1"}, {"-1.0", "1.0"})
 N_ROWS_SEEN = 200  # rows, spread over the table, by which a column is judged
 
 
@@ -46,8 +47,14 @@ class Column:
 
     @cached_property
     def is_one(self) -> tuple[bool, ...] | None:
-        """Whether each cell is 1 or true, None if one is neither that nor 0 or false."""
-        if not all(cell.lower() in YES_NO for cell in self.counts):
+        """Whether each cell is 1 or true, None if one is neither that nor 0 or false.
+
+        1 and -1 say it too, in a column of both alone, as in CelebA.
+        """
+        said = {cell.lower() for cell in self.counts}
+        if said in SIGNS:
+            return tuple(cell.startswith("1") for cell in self.cells)
+        if not said <= YES_NO.keys():
             return None
         return tuple(YES_NO[cell.lower()] for cell in self.cells)
 

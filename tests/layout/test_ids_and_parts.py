@@ -57,14 +57,20 @@ def test_a_column_of_partitions_is_no_choice(layout):
     assert (understood.questions, understood.labeling.columns) == ((), ("color",))
 
 
-def test_several_columns_of_0_and_1_may_be_the_labels_together(layout, ens):
-    rows = ["id,N,D,G", *(f"{i},{i % 2},{i // 2 % 2},{i // 3 % 2}" for i in range(12))]
+@pytest.mark.parametrize("says", ["01", ("-1", "1"), ("false", "True"), ("0.0", "1.0")])
+def test_several_columns_of_0_and_1_may_be_the_labels_together(says, layout, ens):
+    ones = {i: (i % 2, i // 2 % 2, i // 3 % 2) for i in range(12)}
+    rows = ["id,N,D,G", *(f"{i},{','.join(says[one] for one in ones[i])}" for i in ones)]
     root = layout(TRAIN, {"a.csv": rows})
     assert choices(understand(root)) == ["--label columns", "--label N", "--label D", "--label G"]
     ens("init", root, "--name", "a", "--label", "columns")
     images = load(Recipe.load("recipes/a_resnet.yaml").data)
     assert (images.classes, images.target) == (("D", "G", "N"), "labels")
-    assert understand(root, Options(label="D")).labeling.classes == ("0", "1")
+    for part in (images.train, images.valid):
+        for file, label in zip(part.files, part.classes, strict=True):
+            held = {name for name, one in zip("NDG", ones[int(file.stem)], strict=True) if one}
+            assert set(filter(None, label.split("\x1f"))) == held
+    assert understand(root, Options(label="D")).labeling.classes == tuple(sorted(says))
 
 
 def test_a_plural_after_another_word_and_a_clear_mark_are_several_labels(layout):
