@@ -372,7 +372,7 @@ class TestTargets:
         }
         labeling = understand(competition(tables)).labeling
         assert labeling.target == "labels"
-        assert sorted(labeling.counts.items()) == [("", 4), ("x", 2), ("x y", 2), ("y", 4)]
+        assert sorted(labeling.counts.items()) == [("", 4), ("x", 2), ("x\ny", 2), ("y", 4)]
 
     def test_an_empty_cell_beside_combined_ones_is_an_image_without_labels(self, competition):
         cells = ("", "a;b", "a", "b")
