@@ -168,6 +168,16 @@ def not_used(path: Path | str, error: OSError) -> str:
     return f"{str(path)[:300]}: cannot be used ({reason})\n{fix}"
 
 
+def not_read(path: Path | str, error: OSError) -> str:
+    """The error text for a file or folder that the system does not read: the reason, a way out."""
+    fix = {
+        errno.EACCES: "give this user permission to read it, or move it away",
+        errno.ENOENT: "put it back and run the command again",
+        errno.EMFILE: "allow this shell more open files: ulimit -n 4096",
+    }.get(error.errno or 0, "run the command again; if that fails, replace the file or remove it")
+    return f"{str(path)[:300]}: cannot be read ({error.strerror or error})\n{fix}"
+
+
 def _is_cached(path: Path) -> bool:
     """Whether a path is in the cache."""
     return path.absolute().is_relative_to(cache_root().absolute())

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ensemble.dataset.cache_table import CacheTable
 from ensemble.errors import DataError
+from ensemble.files import not_read
 from ensemble.paths import cache_root
 
 _Stat = tuple[int, int, int, str]
@@ -31,7 +32,7 @@ def content_hashes(files: Sequence[Path]) -> list[str]:
             fresh = list(pool.map(_hash, [files[i] for i in stale]))
         unchanged = [_stat(files[i]) == stats[i] for i in stale]
     except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read ({error.strerror})") from None
+        raise DataError(not_read(error.filename, error)) from None
     hashes |= {paths[i]: digest for i, digest in zip(stale, fresh, strict=True)}
     stored = [i for i, is_unchanged in zip(stale, unchanged, strict=True) if is_unchanged]
     _table().store([(paths[i], *stats[i], hashes[paths[i]]) for i in stored])

@@ -14,6 +14,7 @@ from PIL import Image
 from ensemble.dataset.depth import EIGHT_BITS, Ranges, deep_mode, to_8_bits
 from ensemble.dataset.image_file import open_image, orientation_of, upright, without_metadata
 from ensemble.errors import DataError
+from ensemble.files import not_read
 
 # errors of the system, not of the file
 SYSTEM_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO, errno.EACCES}
@@ -51,7 +52,7 @@ def decode_image(
         return _decoded(_stream(path, content), path.suffix, least_side, ranges)
     except Exception as error:  # whatever a decoder raises on a damaged file
         if isinstance(error, OSError) and error.errno in SYSTEM_ERRORS:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+            raise DataError(not_read(path, error)) from None
         with suppress(Exception):
             bare = without_metadata(_stream(path, content))
             if bare is not None:

@@ -19,6 +19,7 @@ from ensemble.dataset.filenames import (
 )
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.errors import DataError
+from ensemble.files import not_read
 
 SIGNATURES = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"8BPS", b"qoif", b"DDS "),
@@ -149,7 +150,7 @@ def _walk(folder: Path, above: tuple[str, ...]) -> Iterator[tuple[Path, str | No
         with os.scandir(folder) as opened:
             entries = [entry for entry in opened if not is_hidden(entry.name)]
     except OSError as error:
-        raise DataError(f"{one_line(folder)}: cannot be read ({error.strerror})") from None
+        raise DataError(not_read(one_line(folder), error)) from None
     for entry in entries:
         path = folder / entry.name
         if not _is_folder(entry):

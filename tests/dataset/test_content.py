@@ -99,3 +99,24 @@ def test_a_file_that_is_gone_is_named(tmp_path):
     files[1].unlink()
     with pytest.raises(DataError, match="é1.png: cannot be read"):
         content_hashes(files)
+
+
+def test_files_that_the_system_does_not_read_are_named_with_a_way_out(tmp_path):
+    resource = pytest.importorskip("resource")
+    files = made(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        with pytest.raises(DataError) as refused:
+            content_hashes(files[:1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert str(refused.value) == (
+        f"{files[0]}: cannot be read (Too many open files)\n"
+        "allow this shell more open files: ulimit -n 4096"
+    )
+    files[0].unlink()
+    with pytest.raises(
+        DataError, match=r"cannot be read .*\nput it back and run the command again"
+    ):
+        content_hashes(files)
