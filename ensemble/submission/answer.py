@@ -3,6 +3,7 @@
 Where it can mean several, the reading is open: it holds the choices, as options to paste.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -62,6 +63,7 @@ NAME_METRICS = {
     *("accuracy", "balanced_accuracy", "quadratic_kappa", "map", "top_k_accuracy"),
     *("f1", "f1_macro", "f1_micro", "f1_weighted", "f1_min"),
 }
+_LIST = re.compile(r"\[.*\]|\{.*\}", re.DOTALL)  # of Python or JSON
 _NUMBERS_ARE_NAMES = "the classes are numbers, so a number is a class name"
 _NAME_OR_PROBABILITY = (CLASS_NAME, POSITIVE)
 
@@ -101,6 +103,12 @@ def answer_of(
     if len(table.columns) < 2:
         return refused(
             f"needs an id column and at least one more; it has only {table.columns[0]!r}"
+        )
+    lists = sorted(filter(_LIST.fullmatch, table.cells - set(classes)))
+    if answer is None and len(table.columns) == 2 and lists:
+        return refused(
+            f"its cells are lists, such as {lists[0][:60]!r}, which ens does not write\n"
+            f"add `--answer {LABELS if target == 'labels' else CLASS_NAME}`, and write the lists yourself"
         )
     if target == "labels":
         return answer_of_labels(table, classes, answer, metric)

@@ -96,14 +96,17 @@ def meaning_of(
 ) -> Meaning:
     """What the runs hold about the cells of a submission; answer and positive override it.
 
-    metric, what a blend is scored by, decides where the runs disagree about theirs or have none; the
-    default metric does not. Raises SubmissionError where they disagree
+    metric, what a blend is scored by, decides where the runs disagree about theirs, or where it is
+    another one than the default and theirs is none or the default. Raises SubmissionError where they disagree
     about what is not overridden.
     """
     is_disputed = len({run.data.metric for run in runs}) > 1
     if not answer and not (is_disputed and metric):
-        is_chosen = metric != DEFAULT_METRIC[runs[0].data.target]
-        metric = _agreed(runs, "metric") or (metric if is_chosen else None)
+        agreed, default = _agreed(runs, "metric"), DEFAULT_METRIC[runs[0].data.target]
+        if agreed == default and all(run.strategy == "imported" for run in runs):
+            agreed = None  # nobody chose it
+        if metric in (None, default) or agreed not in (None, default):
+            metric = agreed
     return Meaning(
         answer=answer or _agreed(runs, "answer"),
         metric=metric if answer in (None, TOP_K) else None,

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,9 @@ from ensemble.dataset.csvfile import read_csv
 from ensemble.dataset.sample import COPY, packed_sample, sample_sha256
 from ensemble.errors import DataError, SubmissionError
 from ensemble.files import sha256
+from ensemble.predictions import Predictions
 from ensemble.runs import RunStore, publish
+from ensemble.runs.imported import import_run
 from ensemble.submission import write_submission
 from ensemble.submission.verify import verified
 
@@ -333,3 +336,41 @@ def test_the_metric_of_the_command_says_what_zeros_mean(
     ens("blend", *words, "--metric", metric)
     cells = [row["label"] for row in read_csv(tmp_path / "mine.csv")[1]]
     assert all((cell in "01") != is_share for cell in cells)
+
+
+@pytest.fixture
+def imported_labels(tmp_path, rng):
+    """The words of `ens blend` for an imported run of labels and a sample of zeros for each."""
+    true = rng.integers(0, 2, (60, 2))
+    for name, n in (("v", 60), ("t", 6)):
+        probs = np.clip(true[:n] * 0.5 + rng.uniform(0.1, 0.4, (n, 2)), 0, 1)
+        ids = np.array(IDS if name == "t" else [f"v{i}" for i in range(n)])
+        targets = true.astype(np.uint8) if name == "v" else None
+        Predictions(ids, CLASSES, probs, targets, target="labels").save(tmp_path / f"{name}.npz")
+    store = RunStore(tmp_path / "runs")
+    import_run("mine", "vit", tmp_path / "v.npz", tmp_path / "t.npz", store)
+    sample = tmp_path / "sample.csv"
+    sample.write_text("id,bee,ant\n" + "".join(f"{name},0,0\n" for name in IDS))
+    words = ("blend", "--runs", store.root, "--out", tmp_path, "--name", "mine", "--sample", sample)
+    return words, tmp_path / "mine.csv"
+
+
+def test_zeros_for_labels_mean_what_the_metric_of_the_command_scores(
+    imported_labels, ens, failing_ens
+):
+    words, path = imported_labels
+    assert "--answer probabilities" in failing_ens(1, *words)
+    ens(*words, "--metric", "f2_samples", "--force")
+    assert {row["ant"] for row in read_csv(path)[1]} <= {"0", "1"}
+    ens(*words, "--metric", "roc_auc", "--force")
+    assert all(0.05 < float(row["ant"]) < 0.95 for row in read_csv(path)[1])
+
+
+@pytest.mark.parametrize("cells", ["[]", "['ant', 'bee']", '{"ant"}'])
+def test_cells_that_are_lists_of_a_language_are_refused(imported_labels, cells, failing_ens, ens):
+    words, path = imported_labels
+    quoted = cells.replace('"', '""')
+    words[-1].write_text("id,tags\n" + "".join(f'{name},"{quoted}"\n' for name in IDS))
+    assert "its cells are lists, such as" in failing_ens(1, *words)
+    ens(*words, "--answer", "labels")
+    assert {row["tags"] for row in read_csv(path)[1]} <= {"", "ant", "bee", "ant bee", "ant, bee"}
