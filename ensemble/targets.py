@@ -44,6 +44,8 @@ def problem_of_probs(
     if probs.min() < 0 or probs.max() > 1 + margin:
         is_outside = (probs < 0).any(1) | (probs > 1 + margin).any(1)
         hint = _hint_of_sums(classes, probs) if target == "class" else ""
+        if target == "labels" and probs.min() >= 0 and 2 < probs.max() <= 100:
+            hint = "\nthey look like per cent: divide them by 100"
         hint = hint or _hint_of_signs(probs)
         return f"probabilities of {str(ids[is_outside][0])!r} are outside 0 to 1{hint}"
     return _problem_of_sums(ids, probs, classes) if target == "class" else None

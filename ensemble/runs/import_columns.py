@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ensemble.dataset.column_names import same_name
+from ensemble.dataset.column_names import FACTS, letters, same_name
 from ensemble.dataset.csvfile import CsvTable
 from ensemble.errors import DataError
 from ensemble.metrics.class_numbers import number
@@ -50,6 +50,11 @@ def columns_of(table: CsvTable, target: Target) -> Columns:
     names = [name for name in others if name not in truths]
     _check_long(table, id_column, names, target)
     _check_columns(table, names, truths, label, target)
+    fact = next((name for name in names if letters(name) in FACTS and _is_zero(table, name)), None)
+    if target == "class" and fact is not None:
+        raise DataError(
+            f"{table.path}: {fact!r} seems to be no class\nleave out this column of zeros"
+        )
     if target == "labels" and truths:
         truths = [PREFIX + name for name in names]
     return Columns(id_column, tuple(names), tuple(truths), group)
@@ -83,6 +88,10 @@ def _is_index(table: CsvTable, name: str) -> bool:
 
 def _is_fraction(cell: str) -> bool:
     return number(cell) is not None and not cell.isdecimal()
+
+
+def _is_zero(table: CsvTable, name: str) -> bool:
+    return all(number(cell) == 0 for cell in table.column(name))
 
 
 def _is_share(cell: str) -> bool:
@@ -158,5 +167,6 @@ def _check_columns(
     if target == "class" and len(names) < 2:
         raise DataError(
             f"{path}: needs an id column and one column per class; it has {columns}\n"
-            "of two classes write both: one column is 1 minus the other"
+            "of two classes write both: one column is 1 minus the other; of a number per image add "
+            "--target number"
         )

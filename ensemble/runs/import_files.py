@@ -82,7 +82,7 @@ def _is_number(cell: str) -> bool:
 def _no_number(cell: str, id_column: str) -> str:
     """What is wrong with a cell that is no number, and what to do."""
     if not cell:
-        return "is empty\nevery row needs a number in each column: predict it again"
+        return "is empty\nevery row needs a number in each column"
     if _DECIMAL_COMMA.fullmatch(cell):
         return (
             f"is {cell[:40]!r}, with a decimal comma\nwrite numbers with a point: in pandas, "
@@ -103,7 +103,7 @@ def _with_truth(
 ) -> tuple[tuple[str, ...], Array | None]:
     """The names of classes or labels, and the targets, as `Predictions` has them.
 
-    Classes are named as in the column of true classes, where its names fit all columns one to one.
+    Where true classes fit all columns one to one, the shorter name counts: 0 of prob_0, and of 0.0.
     Raises DataError.
     """
     if not any(cell for name in columns.truths for cell in table.column(name)):
@@ -137,6 +137,8 @@ def _classes(table: CsvTable, columns: Columns) -> tuple[tuple[str, ...], Array]
                 f"{columns.truths[0]} has no column of probabilities\n"
                 f"the columns are {', '.join(names)[:200]}: name them as the classes"
             )
-        names = named
-    code = {name: i for i, name in enumerate(names)}
+        code = {label: i for i, label in enumerate(named)}
+        names = tuple(min(pair, key=len) for pair in zip(names, named, strict=True))
+    else:
+        code = {name: i for i, name in enumerate(names)}
     return names, np.array([code[label] for label in labels])

@@ -59,10 +59,18 @@ def import_run(
         if reference and reference.data.n_test:
             test_predictions = matched(test, test_predictions, reference.test(), tell)
         test_predictions = with_classes(test, test_predictions, predictions.classes, tell)
+        _check_other_rows(test, test_predictions, predictions)
     members = [predictions.canonical()]
     if test_predictions:
         members.append(test_predictions.canonical())
     return _store(name, arch, members, info, store, reference.sample_copy() if reference else None)
+
+
+def _check_other_rows(test: Path, tested: Predictions, validated: Predictions) -> None:
+    """Raises DataError where test predictions are those of the validation rows."""
+    a, b = tested.canonical(), validated.canonical()
+    if np.array_equal(a.ids, b.ids) and np.allclose(a.probs, b.probs):
+        raise DataError(f"{test}: holds the validation rows\n--test is about the test images")
 
 
 def _check_name(name: str) -> None:

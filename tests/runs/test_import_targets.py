@@ -116,6 +116,7 @@ REFUSED = {  # header, row, target, message
     "a word as a value": ("id,age", "a,old", "number", "'a': age is 'old', not a number"),
     "a value that is NaN": ("id,age", "a,nan", "number", "values of 'a' are NaN or infinite"),
     "a probability above 1": ("id,cat,dog", "a,1.5,0", "labels", "outside 0 to 1"),
+    "labels in per cent": ("id,cat,dog", "a,85.5,0", "labels", "divide them by 100"),
     "labels as probabilities of classes": ("id,cat,dog", "a,0.9,0.8", None, "sum to 1.7000, not 1"),
 }
 

@@ -326,6 +326,8 @@ REFUSED = {
     "id,class,prob\na,ant,0.4\na,bee,0.6\n": "table.pivot(index='id', columns='class', values='prob')",
     "id,prob\na,0.4\nb,0.7\n": "of two classes write both: one column is 1 minus the other",
     "id,ant,bee\na,1.0,-1e-17\n": "write 0 where numbers are negative",
+    "id,ant,bee,fold\na,0.4,0.6,0\nb,0.7,0.3,0\n": "'fold' seems to be no class",
+    "id,age,label\na,31,30\n": "of a number per image add --target number",
 }
 
 
@@ -364,6 +366,13 @@ def test_columns_with_a_word_before_the_true_classes_are_named_by_these(store, t
     run = import_run("mine", "vit", path, None, store)
     assert run.classes == ("0", "1")
     assert run.scores.accuracy == pytest.approx(2 / 3)
+    path.write_text("id,1,0,label\na,0.9,0.1,1.0\nb,0.2,0.8,0.0\nc,0.4,0.6,1.0\n")
+    assert import_run("same", "vit", path, None, store).classes == ("0", "1")
+
+
+def test_the_validation_file_given_twice_is_no_test_set(store, tmp_path, rng, made_up):
+    path = csv_of(tmp_path / "v.csv", made_up(rng, 9, CLASSES), label=True)
+    assert "holds the validation rows" in refusal("mine", "vit", path, path, store)
 
 
 def test_known_rows_under_other_paths_with_one_missing_are_no_new_data_set(
