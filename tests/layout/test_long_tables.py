@@ -39,7 +39,7 @@ def pairs(header="id,label", more=""):
 
 def expected(n):
     return {
-        f"train/{i}.png": " ".join(
+        f"train/{i}.png": "\n".join(
             c for k, c in reversed(list(enumerate(NAMES))) if is_one(i, k, n)
         )
         for i in range(12)
