@@ -74,10 +74,11 @@ def with_classes(
     if matched is None:
         missing = set(classes) - set(predictions.classes)
         extra = set(predictions.classes) - set(classes)
+        advice = f"name its columns as the classes are: {', '.join(sorted(classes))[:200]}"
         raise MismatchError(
             f"{path}: its classes differ: missing {some(missing, 40)}; "
-            f"unknown {some(extra, 40)}\nname its columns as the classes are: "
-            f"{', '.join(sorted(classes))[:200]}"
+            f"unknown {some(extra, 40)}\n"
+            f"{advice if missing else 'leave out columns that are no class'}"
         )
     others = [pair for pair in zip(predictions.classes, matched, strict=True) if pair[0] != pair[1]]
     if others:

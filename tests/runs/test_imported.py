@@ -137,6 +137,10 @@ def test_a_missing_class_and_missing_rows_are_named(reference, store, tmp_path):
     two = Predictions(valid.ids, CLASSES[:2], np.full((30, 2), 0.5))
     message = refusal("mine", "vit", csv_of(tmp_path / "a.csv", two), None, store)
     assert "missing 'wasp'" in message
+    assert message.endswith("name its columns as the classes are: ant, bee, wasp")
+    more = Predictions(valid.ids, (*CLASSES, "run"), np.pad(valid.probs, ((0, 0), (0, 1))))
+    message = refusal("mine", "vit", csv_of(tmp_path / "m.csv", more), None, store)
+    assert message.endswith("leave out columns that are no class")
     fewer = Predictions(valid.ids[:29], CLASSES, valid.probs[:29])
     message = refusal("mine", "vit", csv_of(tmp_path / "b.csv", fewer), None, store)
     assert "missing '00029'" in message
