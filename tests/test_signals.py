@@ -103,7 +103,7 @@ def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(
     assert not list((tmp_path / "stopped").glob("*/run.json"))
     listed = ens_says(tmp_path, "runs", "--runs", "stopped")
     assert "unfinished: tiny-" in listed
-    assert "the `ens train` command that began it resumes it" in listed
+    assert "the command that began it resumes it" in listed
     assert "quickstart" not in listed
     with ens(tmp_path, "train", recipe, "--runs", "stopped") as again:
         assert "resuming from epoch" in again.stderr.read()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ensemble.runs import Run
 
 N_RECIPES = 8  # that a message lists
-RESUMES = "is in training, or was stopped: the `ens train` command that began it resumes it"
+RESUMES = "is in training, or was stopped: the command that began it resumes it"
 
 
 def list_runs(
