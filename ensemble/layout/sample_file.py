@@ -151,6 +151,7 @@ def sample_images(surveyed: Survey, roles: Roles, sample: Table | None) -> froze
 def _chosen(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> tuple[Table | None, list[str]]:
     by_file = {table.file: table for table in surveyed.tables}
     named = [table for table in surveyed.tables if looks_like_sample(table.file)]
+    named = [table for table in named if "benchmark" not in table.file.lower()] or named
     if inquiry.options.sample == NO_SAMPLE:
         return None, []
     if inquiry.options.sample is not None:

@@ -293,3 +293,15 @@ def test_a_sample_with_the_index_of_pandas_is_refused(name, layout):
         DataError, match=r"sample_submission\.csv: its first column, .*pandas' index"
     ):
         understand(layout([*TRAIN, *TEST], tables))
+
+
+def test_a_benchmark_is_a_sample_where_no_other_table_is(layout):
+    tables = {
+        "train.csv": rows("id,label", "ab"),
+        "all_a_benchmark.csv": sample("id,label", "a"),
+        "sample_submission.csv": sample("id,label", "b"),
+    }
+    root = layout([*TRAIN, *TEST], tables)
+    assert understand(root).sample.file == "sample_submission.csv"
+    (root / "sample_submission.csv").unlink()
+    assert understand(root).sample.file == "all_a_benchmark.csv"
