@@ -178,12 +178,18 @@ def _dialect(stored: TextIO, suffix: str) -> Dialect:
             width = len(rows[0]) if rows else 0
             is_even = all(len(_without_empty_tail(row, width)) == width for row in rows)
             has_quotes = any(_QUOTED.match(cell) for row in rows for cell in row)
-            is_wide = 1 < width <= MAX_BLANKS + 1 if mark == " " else width > 1
+            is_wide = _are_parted_by_blanks(rows, width) if mark == " " else width > 1
             if is_even and is_wide and not has_quotes:
                 return Dialect(mark, is_spaced)
     _to_header(stored)
     first_line = stored.readline()
     return Dialect(next((mark for mark in LABEL_DELIMITERS if mark in first_line), ","))
+
+
+def _are_parted_by_blanks(rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether blanks part cells: two of them, or a few after a name; boxes of numbers are no table."""
+    has_names = all(any(map(str.isalpha, row[0])) for row in rows)
+    return width == 2 or (has_names and 2 < width <= MAX_BLANKS + 1)
 
 
 @contextmanager

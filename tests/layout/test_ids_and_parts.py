@@ -105,3 +105,12 @@ def test_pictures_in_other_formats_are_told_with_what_to_do(tmp_path):
     (tmp_path / "train.csv").write_text("id,label\n0,a\n1,b\n2,a\n")
     with pytest.raises(DataError, match=r"3 \.dcm.*: save the pictures as PNG or JPEG"):
         understand(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["labels", "train"])
+def test_boxes_of_single_images_are_no_tables_of_labels(folder, layout):
+    boxes = {
+        f"{folder}/{i}.txt": [f"{k % 3} 0.{i}5 0.5 0.1 0.2" for k in range(3)] for i in range(12)
+    }
+    with pytest.raises(DataError, match=r"\d\.txt: a file for each image is not read as labels"):
+        understand(layout([f"train/{i}.png" for i in range(12)], boxes))
