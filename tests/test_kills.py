@@ -18,7 +18,7 @@ import pytest
 
 from ensemble.runs import RunStore
 
-N_KILLS = int(os.environ.get("ENS_KILLS", "4"))
+N_KILLS = int(os.environ.get("ENS_KILLS", "3"))
 LONG = (
     8 if N_KILLS >= 30 else 1
 )  # times as many epochs, so that most kills hit training and not the start

@@ -34,9 +34,8 @@ def input_images(inputs: Sequence[Path]) -> tuple[list[str], list[str]]:
             raise DataError(f"{text}: not an image, neither by its name nor by its content")
     repeated = {path for path, n in Counter(paths).items() if n > 1}
     if repeated:
-        raise DataError(
-            f"images that appear more than once: {some(repeated)}\nname each image once"
-        )
+        names = some(path[-60:] for path in repeated)
+        raise DataError(f"images that appear more than once: {names}\nname each image once")
     return short_names([Path(path).as_posix() for path in paths]), paths
 
 

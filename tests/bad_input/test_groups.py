@@ -140,9 +140,9 @@ SETTINGS = {
         "test={file: groups.csv, id: image}",
         ["data.test: ", "names every image in ", "no image is left"],
     ),
-    "a table of test images with a label column": (
-        "test={file: groups.csv, id: image, label: patient}",
-        ["data.test", "label"],
+    "a table of test images with a column of images": (
+        "test={file: groups.csv, id: image, image: patient}",
+        ["data.test", "image"],
     ),
 }
 
