@@ -58,7 +58,7 @@ class StoredArray:
                 yield from self._mapped_rows()
                 return
             with self._opened() as stored:
-                (idx_files.header if idx_files.is_idx(self.path) else _header)(stored)
+                _header(self.path, stored)
                 n_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
                 for _ in range(len(self)):
                     content = stored.read(n_bytes)
@@ -69,8 +69,7 @@ class StoredArray:
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
         if not self.member:
-            is_idx = idx_files.is_idx(self.path)
-            with idx_files.opened(self.path) if is_idx else self.path.open("rb") as stored:
+            with idx_files.opened(self.path) as stored:
                 yield stored
             return
         with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stored:
@@ -79,7 +78,7 @@ class StoredArray:
     def _mapped_rows(self) -> Iterator[npt.NDArray[Any]]:
         """The rows of an array whose first axis changes fastest: parts of a row lie far apart."""
         with self.path.open("rb") as stored:
-            _header(stored)
+            _header(self.path, stored)
             offset = stored.tell()
             with mmap.mmap(stored.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                 array = np.frombuffer(mapped, self.dtype, offset=offset)
@@ -102,8 +101,8 @@ def stored_arrays(path: Path) -> list[StoredArray]:
     with _errors_of(path, ""):
         if idx_files.is_idx(path):
             with idx_files.opened(path) as stored:
-                shape, dtype = idx_files.header(stored)
-                return [_checked(path, "", (shape, False, dtype), idx_files.n_bytes_left(stored))]
+                header = _header(path, stored)
+                return [_checked(path, "", header, idx_files.n_bytes_left(stored))]
         if path.suffix.lower() == ".npy":
             with path.open("rb") as stored:
                 return [_array(path, "", stored, os.fstat(stored.fileno()).st_size)]
@@ -128,7 +127,7 @@ def _member(archive: zipfile.ZipFile, path: Path, info: zipfile.ZipInfo) -> Stor
 
 def _array(path: Path, member: str, stored: IO[bytes], n_bytes: int) -> StoredArray:
     """The array that a header describes. Raises ValueError."""
-    header = _header(stored)
+    header = _header(path, stored)
     return _checked(path, member, header, n_bytes - stored.tell())
 
 
@@ -149,8 +148,10 @@ def _checked(
     return StoredArray(path, member, tuple(shape), dtype, is_fortran)
 
 
-def _header(stored: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _header(path: Path, stored: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Shape, order and type of an array, read from the beginning of its file."""
+    if idx_files.is_idx(path):
+        return idx_files.header(stored)
     version = np.lib.format.read_magic(stored)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stored)

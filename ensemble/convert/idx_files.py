@@ -32,15 +32,15 @@ def opened(path: Path) -> IO[bytes]:
     return cast(IO[bytes], gzip.open(path)) if path.suffix.lower() == ".gz" else path.open("rb")
 
 
-def header(stored: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array, read from the beginning of its file. Raises ValueError."""
+def header(stored: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order (never Fortran's) and type of an array, read from the beginning of its file. Raises ValueError."""
     start = stored.read(4)
     if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _TYPES or not start[3]:
         raise ValueError("it does not begin as IDX does")
     lengths = stored.read(4 * start[3])
     if len(lengths) < 4 * start[3]:
         raise ValueError("it is cut off")
-    return struct.unpack(f">{start[3]}I", lengths), np.dtype(_TYPES[start[2]])
+    return struct.unpack(f">{start[3]}I", lengths), False, np.dtype(_TYPES[start[2]])
 
 
 def n_bytes_left(stored: IO[bytes]) -> int:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ensemble.hardware import Machine
-from ensemble.init.labels_table import SPLIT, label_columns, needs_table
+from ensemble.init.labels_table import SPLIT, label_columns, needs_table, test_columns
 from ensemble.init.sizes import size_lines
 from ensemble.init.yaml_text import in_quotes, mapping, quoted
 from ensemble.layout.groups import GroupColumn
@@ -113,13 +113,11 @@ def _valid(understood: Understanding) -> str:
 
 def _test(understood: Understanding, test_file: Path) -> str:
     test = understood.test
-    row = {"row": test.row_column} if test is not None and test.rows else {}
-    if test is not None and test.ids:
-        columns = {"row": "row"} if test.rows else {}
-        columns |= {"label": "label"} if test.labels else {}
-        of_file = mapping(file=test_file.as_posix(), id="id", **columns)
-        return f"  test: {of_file}   # written by ens init"
+    columns = {name: name for name in test_columns(test)}
+    if columns:
+        return f"  test: {mapping(file=test_file.as_posix(), **columns)}   # written by ens init"
     if test is not None and test.table is not None:
+        row = {"row": test.row_column} if test.rows else {}
         return f"  test: {mapping(file=test.table.file, id=test.id_column, **row)}"
     if test is not None:
         return f"  test: {quoted(test.folder.name)}"

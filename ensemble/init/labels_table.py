@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 
 from ensemble.dataset.tables import short_names
-from ensemble.layout.labeling import Labeling
+from ensemble.layout.labeling import BETWEEN, Labeling
 from ensemble.layout.placement import is_inside
 from ensemble.layout.survey import Folder
 from ensemble.layout.table import SIGNS
@@ -50,15 +50,21 @@ def _is_plain(labeling: Labeling) -> bool:
     return is_of_file and labeling.table.has_header and not labeling.is_joined and not is_repeated
 
 
+def test_columns(test: TestImages | None) -> dict[str, tuple[str, ...]]:
+    """The columns of that table by name, which is also the key of data.test; {} without a table."""
+    if test is None or not test.ids:
+        return {}
+    columns = {"id": test.ids, "row": test.rows, "label": test.labels}
+    return {name: cells for name, cells in columns.items() if cells}
+
+
 def test_table(understanding: Understanding) -> str:
     """The CSV's text: the ids of the test images, those of the submission where it has others, and
     the classes where they are known; "" where the data set has such a table.
     """
-    test = understanding.test
-    if test is None or not test.ids:
+    columns = test_columns(understanding.test)
+    if not columns:
         return ""
-    columns = {"id": test.ids, "row": test.rows, "label": test.labels}
-    columns = {name: cells for name, cells in columns.items() if cells}
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
     writer.writerow(columns)
@@ -93,7 +99,7 @@ def label_columns(labeling: Labeling) -> dict[str, dict[str, str]]:
     """By column of 0 and 1, each image's; empty where labels are not several columns."""
     if labeling.source != "columns" or labeling.target != "labels":
         return {}
-    names_of = {image: label.split("\n") for image, label in labeling.labels.items()}
+    names_of = {image: label.split(BETWEEN) for image, label in labeling.labels.items()}
     return {
         column: {image: str(int(column in names)) for image, names in names_of.items()}
         for column in labeling.columns

@@ -86,8 +86,9 @@ def no_label_reason(column: Column, table: Table) -> str:
         return f"{name} is no label by its name"
     if column.is_counter:
         return f"{name} counts the rows"
-    if region_of(column):
-        return region_reason(column)
+    reason = region_reason(column)
+    if reason:
+        return reason
     odd = [cell for cell in column.counts if not is_number(cell)]
     if 0 < len(odd) <= len(column.counts) / 2 and len(column.counts) > 2:
         n_rows = sum(column.counts[cell] for cell in odd)

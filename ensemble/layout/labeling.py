@@ -16,6 +16,7 @@ from ensemble.layout.survey import Folder
 from ensemble.layout.table import Table
 
 Target = Literal["class", "labels", "number"]
+BETWEEN = "\n"  # the labels of an image that columns state, which no name of a column holds
 
 # class and number in a file name, with what stands between them; the first that fits is taken
 NAME_PATTERNS = (
@@ -152,7 +153,7 @@ def by_columns(table: Table, placement: Placement, columns: tuple[str, ...]) -> 
         names = [name for name, is_one in zip(columns, ones, strict=True) if is_one and is_one[row]]
         is_single = is_single and len(names) == 1
         if image is not None:
-            labels[image] = "\n".join(names)
+            labels[image] = BETWEEN.join(names)
     target: Target = "class" if is_single else "labels"
     return Labeling("columns", placement.folder, labels, table, placement, columns, target=target)
 

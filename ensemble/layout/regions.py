@@ -21,7 +21,7 @@ def region_of(column: Column) -> str:
     """What a column holds, `masks` or `boxes`; "" for anything else."""
     cells, name = [cell for cell in column.counts if cell], letters(column.name)
     is_mask = all(_RUNS.fullmatch(cell) for cell in cells)
-    if (is_mask and _MASKS.fullmatch(name)) or _are_runs(column, cells):
+    if is_mask and (_MASKS.fullmatch(name) or _follow(column, cells)):
         return "masks"
     if cells and all(_BOX.fullmatch(cell) for cell in cells):
         return "boxes"
@@ -30,12 +30,10 @@ def region_of(column: Column) -> str:
     return ""
 
 
-def _are_runs(column: Column, cells: list[str]) -> bool:
-    """Whether cells are runs of pixels by themselves: hardly two alike, each run after the other."""
+def _follow(column: Column, cells: list[str]) -> bool:
+    """Whether pairs of numbers are runs of pixels: hardly two cells alike, each run after the other."""
     n_filled = sum(column.counts[cell] for cell in cells)
     if len(cells) < 2 or 2 * len(cells) <= n_filled:
-        return False
-    if not all(_RUNS.fullmatch(cell) for cell in cells):
         return False
     runs = [[int(number) for number in cell.split()] for cell in cells]
     follow = all(

@@ -111,21 +111,13 @@ def with_labels(test: TestImages, labels: Mapping[str, str]) -> TestImages:
 
     They are all of a folder, or rows of the labels.
     """
-    images = test.folder.images
-    paths = tuple(map(test.folder.path_of, images))
-    if test.table is not None or test.names_sample or test.rows:
+    if test.table is not None or test.names_sample:
         return test
-    if test.ids and set(test.ids) <= labels.keys():
-        return replace(test, labels=tuple(labels[path] for path in test.ids))
-    if test.ids or not set(paths) <= labels.keys():
+    paths = test.ids or tuple(map(test.folder.path_of, test.folder.images))
+    if not labels.keys() >= set(paths):
         return test
-    return replace(
-        test,
-        ids=paths,
-        row_column="row",
-        rows=tuple(short_names(images)),
-        labels=tuple(labels[path] for path in paths),
-    )
+    rows = () if test.ids else tuple(short_names(test.folder.images))
+    return replace(test, ids=paths, rows=rows, labels=tuple(labels[path] for path in paths))
 
 
 def _is_for_testing(table: Table, placement: Placement, roles: Roles) -> bool:

@@ -24,8 +24,8 @@ _NUMBERED = re.compile(r"([A-Za-z]+)[-_ ]?\d+")
 def class_folders(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> Labeling | None:
     """The class folders: those of the training folder, else those at the root.
 
-    Folders that are numbered patients, or parts of a split, are none. Raises DataError for classes that are
-    repeated inside with other images.
+    Folders that are numbered patients, or parts of a split, are none. Raises DataError for classes
+    that are repeated inside with other images.
     """
     folders = [without_masks(folder) for folder in training_folders(surveyed, roles)]
     candidates = [folder for folder in folders if len(folder.classes) > 1]

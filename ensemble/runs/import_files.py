@@ -9,6 +9,7 @@ import numpy as np
 from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.csvfile import CsvTable, read_table
 from ensemble.errors import DamagedError, DataError
+from ensemble.numbers import is_number
 from ensemble.predictions import Array, Predictions
 from ensemble.runs.import_columns import LABEL, Columns, columns_of
 from ensemble.targets import Target
@@ -63,20 +64,12 @@ def _numbers(table: CsvTable, columns: Columns, names: Sequence[str]) -> Array:
         try:
             numbers[:, position] = [float(cell) for cell in cells]
         except ValueError:
-            row = next(i for i, cell in enumerate(cells) if not _is_number(cell))
+            row = next(i for i, cell in enumerate(cells) if not is_number(cell))
             raise DataError(
                 f"{table.path}: {table.column(columns.id)[row][:60]!r}: {name[:60]} "
                 f"{_no_number(cells[row], columns.id)}"
             ) from None
     return numbers
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _no_number(cell: str, id_column: str) -> str:

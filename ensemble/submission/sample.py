@@ -97,8 +97,8 @@ def meaning_of(
     """What the runs hold about the cells of a submission; answer and positive override it.
 
     metric, what a blend is scored by, decides where the runs disagree about theirs, or where it is
-    another one than the default and theirs is none or the default. Raises SubmissionError where they disagree
-    about what is not overridden.
+    another one than the default and theirs is none or the default. Raises SubmissionError where
+    they disagree about what is not overridden.
     """
     is_disputed = len({run.data.metric for run in runs}) > 1
     if not answer and not (is_disputed and metric):
