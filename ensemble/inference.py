@@ -197,14 +197,15 @@ def _write(
     """Write the header and a row per id of the shape; the reasons of unreadable images, by id."""
     unreadable: dict[str, str] = {}
     n_done = 0
-    writer.writerow(shape.columns)
+    writer.writerow(shape.as_written(shape.columns))
     for decoded in batches.decoded(files):
         ids = shape.ids[n_done : n_done + len(decoded)]
         for image_id, image in zip(ids, decoded, strict=True):
             if isinstance(image, UnreadableImage):
                 unreadable[image_id] = str(image)
         rows = cells(shape, batches.answered(np.array(ids), decoded), range(len(ids)))
-        writer.writerows([image_id, *row] for image_id, row in zip(ids, rows, strict=True))
+        named = zip(ids, rows, strict=True)
+        writer.writerows(shape.as_written([image_id, *row]) for image_id, row in named)
         n_done += len(decoded)
         progress(n_done)
     return unreadable

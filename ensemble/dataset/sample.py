@@ -7,7 +7,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,17 @@ def packed_sample(sample: Path) -> PackedSample:
             digest.update(block)
             archive.write(block)
     return PackedSample(packed.getvalue(), digest.hexdigest())
+
+
+def is_id_last(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether the answers of a sample stand before its ids, as in `Category,Id`.
+
+    Of the two columns the last has no cell twice, and the first has most of them more than once.
+    """
+    if len(columns) != 2:
+        return False
+    answers, ids = map(list, columns)
+    return len(set(ids)) == len(ids) and 2 * len(set(answers)) <= len(answers)
 
 
 def sample_sha256(sample: Path) -> str:

@@ -3,10 +3,12 @@
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.column_names import LABELS, letters, same_name
+from ensemble.dataset.sample import is_id_last
 from ensemble.dataset.split_names import split_of_file
 from ensemble.errors import DataError
 from ensemble.layout.id_column import INDEX_NAMES
@@ -37,6 +39,20 @@ def is_submission(table: Table, sample: Table | None) -> bool:
     if table is sample or sample is None:
         return table is sample
     return looks_like_sample(table.file) and table.header == sample.header
+
+
+def with_ids_first(surveyed: Survey, inquiry: Inquiry) -> Survey:
+    """The same with the ids of `Category,Id` in the first column of tables that may be the sample."""
+    names = surveyed.folders["."].names
+
+    def id_first(table: Table) -> Table:
+        may_be_sample = looks_like_sample(table.file) or table.file == inquiry.options.sample
+        if may_be_sample and is_id_last([column.cells for column in table.columns]):
+            if all(map(names.positions, table.columns[-1].some_cells)):
+                return replace(table, columns=table.columns[::-1])
+        return table
+
+    return replace(surveyed, tables=tuple(map(id_first, surveyed.tables)))
 
 
 def choose_sample(

@@ -18,7 +18,7 @@ from ensemble.layout.parts import parts_of, unused_parts
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.refusals import no_label, nothing_to_learn, one_class
 from ensemble.layout.roles import roles
-from ensemble.layout.sample_file import NO_SAMPLE, choose_sample, unfit_sample
+from ensemble.layout.sample_file import NO_SAMPLE, choose_sample, unfit_sample, with_ids_first
 from ensemble.layout.survey import Folder, Survey, survey
 from ensemble.layout.table import Table
 from ensemble.layout.targets import with_target
@@ -88,7 +88,7 @@ class Understanding:
 def understand(root: Path, options: Options = Options()) -> Understanding:  # noqa: B008
     """What is in a folder of images and tables. Raises DataError where nothing fits together."""
     inquiry = Inquiry(options)
-    surveyed = survey(root)
+    surveyed = with_ids_first(survey(root), inquiry)
     if not surveyed.images:
         raise nothing_to_learn(surveyed)
     split_folders = roles(surveyed, options)

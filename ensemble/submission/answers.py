@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping
 
 from ensemble.dataset.csvfile import LABEL_DELIMITERS
+from ensemble.dataset.sample import is_id_last
 from ensemble.metrics.class_numbers import number
 
 
@@ -16,7 +17,8 @@ def answers(text: str) -> dict[str, str]:
     header, *rows = _rows(text)
     if len(header) > 2:
         return {row[0]: header[_largest_column(row)] for row in rows}
-    cells = {row[0]: row[1] for row in rows}
+    step = -1 if is_id_last(list(zip(*rows, strict=True))) else 1
+    cells = dict(row[::step] for row in rows)
     if _are_probabilities(cells):
         return {name: str(int(float(cell) >= 0.5)) for name, cell in cells.items()}
     return {name: _plain(cell) for name, cell in cells.items()}

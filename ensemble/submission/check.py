@@ -18,18 +18,17 @@ def check(path: Path, shape: Shape) -> None:
     Raises SubmissionError.
     """
     header, rows = read_csv(path, shape.delimiter)
-    if tuple(header) != shape.columns:
-        raise SubmissionError(
-            f"{path}: its columns are {header[:5]}, expected {list(shape.columns[:5])}"
-        )
-    ids = tuple(row[header[0]] for row in rows)
+    columns = shape.as_written(shape.columns)
+    if header != columns:
+        raise SubmissionError(f"{path}: its columns are {header[:5]}, expected {columns[:5]}")
+    ids = tuple(row[shape.columns[0]] for row in rows)
     if ids != shape.ids:
         raise SubmissionError(f"{path}: {_difference(ids, shape.ids)}")
-    for line, row in enumerate(rows, start=2):
-        cells = [row[column] for column in header[1:]]
+    for line, (image_id, row) in enumerate(zip(ids, rows, strict=True), start=2):
+        cells = [row[column] for column in shape.columns[1:]]
         problem = _problem(cells, shape)
         if problem:
-            raise SubmissionError(f"{path}:{line}: {row[header[0]][:100]!r}: {problem}")
+            raise SubmissionError(f"{path}:{line}: {image_id[:100]!r}: {problem}")
 
 
 def _difference(ids: tuple[str, ...], expected: tuple[str, ...]) -> str:

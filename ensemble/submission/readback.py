@@ -17,7 +17,8 @@ def rows_in_words(path: Path, shape: Shape, images: Sequence[str]) -> tuple[str,
     images are the stored ids of the test images of these rows, in order.
     """
     with path.open(encoding="utf-8", newline="") as stored:
-        _, *rows = islice(csv.reader(stored, delimiter=shape.delimiter), len(images) + 1)
+        _, *read = islice(csv.reader(stored, delimiter=shape.delimiter), len(images) + 1)
+    rows = map(shape.as_written, read)
     return tuple(
         f"{_image(row[0], image)}: {cells_in_words(row[1:], shape)}"
         for row, image in zip(rows, images, strict=True)
@@ -62,4 +63,5 @@ def n_without_label(path: Path, shape: Shape) -> int:
         return 0
     with path.open(encoding="utf-8", newline="") as stored:
         _, *rows = csv.reader(stored, delimiter=shape.delimiter)
+    rows = map(shape.as_written, rows)
     return sum(_labels_in_words(row[1:], shape) == "no label" for row in rows)

@@ -187,7 +187,7 @@ def _table(sample: Sample) -> _Table:
         table = read_sample(sample.file)
     except DataError as error:
         raise SubmissionError(f"{error}\n{_NEXT_STEP}") from None
-    return list(table.columns), table.rows
+    return list(table.columns[::-1] if table.is_id_last else table.columns), table.rows
 
 
 def _difference(a: _Table, b: _Table) -> str:

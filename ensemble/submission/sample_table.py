@@ -4,17 +4,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
+from ensemble.dataset.sample import is_id_last
 from ensemble.errors import DataError
 
 
 @dataclass(frozen=True, eq=False)
 class SampleTable:
-    """A sample submission: its header, its rows as texts, and what separates its cells."""
+    """A sample submission: its header, its rows as texts, and what separates its cells.
+
+    The id is the first of a row's cells here; is_id_last: in the file it is the last of two.
+    """
 
     path: Path
     columns: tuple[str, ...]
     rows: list[list[str]]
     delimiter: str
+    is_id_last: bool = False
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -48,4 +53,7 @@ def _read(path: Path, delimiter: str) -> SampleTable | DataError:
         return error
     texts = [list(row.values()) for row in rows]
     filled = [row for row in texts if any(map(str.strip, row))]  # a spreadsheet adds empty rows
-    return SampleTable(path, tuple(header), filled or texts, delimiter)
+    rows = filled or texts
+    if is_id_last(list(zip(*rows, strict=True))):
+        return SampleTable(path, tuple(header[::-1]), [row[::-1] for row in rows], delimiter, True)
+    return SampleTable(path, tuple(header), rows, delimiter)

@@ -49,6 +49,7 @@ class Meaning:
 class Shape:
     """Columns and ids, in order and spelled as in the sample, and the meaning of the cells.
 
+    The id is the first column here; is_id_last: in the file it is the last of two.
     class_of_column: the class of each column after the id, for probabilities and for 0 and 1;
     texts: what is written for each class, for its name or its number; listing: how a cell lists
     several of them, for labels and top_k; spelling: where the sample spells a class in another way
@@ -65,6 +66,11 @@ class Shape:
     spelling: str = ""
     target: Target = "class"
     listing: Listing | None = None
+    is_id_last: bool = False
+
+    def as_written(self, row: Sequence[str]) -> list[str]:
+        """A row or the header with the id in its place in the file; of one read there, the reverse."""
+        return list(row[::-1] if self.is_id_last else row)
 
 
 def shape_of(sample: Path | None, predictions: Predictions, meaning: Meaning) -> Shape:
@@ -130,6 +136,7 @@ def _shape(
         spelling=_spelling(dict(written) if class_of_column else texts, reading.answer),
         target=meaning.target,
         listing=listing,
+        is_id_last=table.is_id_last,
     )
 
 

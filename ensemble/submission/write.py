@@ -166,9 +166,9 @@ def _text_of(shape: Shape, answered: Answered, rows: Sequence[int]) -> str:
     out = io.StringIO()
     texts = (*shape.columns, *shape.ids, *shape.texts.values())
     writer = csv_writer(out, texts, shape.delimiter)
-    writer.writerow(shape.columns)
+    writer.writerow(shape.as_written(shape.columns))
     for name, row in zip(shape.ids, cells(shape, answered, rows), strict=True):
-        writer.writerow([name, *row])
+        writer.writerow(shape.as_written([name, *row]))
     return out.getvalue()
 
 

@@ -84,3 +84,12 @@ def test_two_rows_of_one_id_are_refused(cell, problem, layout, ens):
     written.write_text("".join(f"{','.join(row)}\n" for row in (header, *rows)))
     with pytest.raises(DataError, match=problem):
         load(Recipe.load("recipes/a_resnet.yaml").data)
+
+
+def test_ids_may_stand_behind_the_answers(layout, classes, ens):
+    rows = [f"{'ab'[i % 2]},t{i}.png" for i in reversed(range(6))]
+    tables = {"sample_submission_file.csv": ["Category,Id", *rows]}
+    images = [*classes("train", "a", "b"), *(f"test/0/t{i}.png" for i in range(6))]
+    root = layout(images, tables)
+    assert understand(root).questions == ()
+    assert data_of(root, ens).sample is not None
