@@ -85,22 +85,23 @@ def ens_says(folder, *arguments):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(
-    number, status, tmp_path, tiny_images
-):
+def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(tmp_path, tiny_images):
     tiny_images(tmp_path / "images" / "train")
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(TINY.format(images=tmp_path / "images", epochs=40))
-    with ens(tmp_path, "train", recipe, "--runs", "stopped") as process:
-        next(line for line in process.stderr if "epoch 3:" in line)
-        process.send_signal(number)
-        rest = process.stderr.read()
-    assert process.returncode == status
-    assert f"stopped by {signal.Signals(number).name}" in rest
-    assert "the same command resumes" in rest
-    assert "Traceback" not in rest
-    assert not list((tmp_path / "stopped").glob("*/run.json"))
+    for epoch, number, status in ((3, signal.SIGTERM, 143), (9, signal.SIGINT, 130)):
+        with ens(tmp_path, "train", recipe, "--runs", "stopped") as process:
+            said = [next(process.stderr)]
+            while f"epoch {epoch}:" not in said[-1]:
+                said.append(next(process.stderr))
+            process.send_signal(number)
+            rest = process.stderr.read()
+        assert process.returncode == status
+        assert ("resuming from epoch" in "".join(said)) == (epoch > 3)
+        assert f"stopped by {signal.Signals(number).name}" in rest
+        assert "the same command resumes" in rest
+        assert "Traceback" not in rest
+        assert not list((tmp_path / "stopped").glob("*/run.json"))
     listed = ens_says(tmp_path, "runs", "--runs", "stopped")
     assert "unfinished: tiny-" in listed
     assert "the command that began it resumes it" in listed

@@ -40,7 +40,7 @@ BLENDS = {
     "grades, refits": (("class", "number"), "true"),
 }
 
-NOTEBOOKS = {name: BLENDS[name] for name in ("labels, folds", "numbers, folds", "grades, refits")}
+NOTEBOOKS = {name: BLENDS[name] for name in ("labels, folds", "grades, refits")}
 
 
 def colored(folder, tiny_images):

@@ -15,11 +15,11 @@ from ensemble.learn.micro_batch import MicroBatch, at_a_size_that_fits
 from ensemble.runs import RunStore
 from ensemble.runs.job import Job
 
-NO_NORM = "model.arch=vgg11"  # without batch norm a sum of parts is the whole
+NO_NORM = "model.arch=test_vit"  # without batch norm a sum of parts is the whole
 # a schedule moves with every part of a batch, by less than one step
 SAID = (
     NO_NORM,
-    "model.head={pool: avg, hidden: [], dropout: 0.0}",
+    "model.head=keep",
     "fit.lr=0.0003",
     "fit.epochs=3",
     "fit.schedule=constant",
