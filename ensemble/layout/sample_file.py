@@ -47,9 +47,9 @@ def with_ids_first(surveyed: Survey, inquiry: Inquiry) -> Survey:
 
     def id_first(table: Table) -> Table:
         may_be_sample = looks_like_sample(table.file) or table.file == inquiry.options.sample
-        if may_be_sample and is_id_last([column.cells for column in table.columns]):
-            if all(map(names.positions, table.columns[-1].some_cells)):
-                return replace(table, columns=table.columns[::-1])
+        is_last = may_be_sample and is_id_last([column.cells for column in table.columns])
+        if is_last and all(map(names.positions, table.columns[-1].some_cells)):
+            return replace(table, columns=table.columns[::-1])
         return table
 
     return replace(surveyed, tables=tuple(map(id_first, surveyed.tables)))
