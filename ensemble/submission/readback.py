@@ -63,5 +63,5 @@ def n_without_label(path: Path, shape: Shape) -> int:
         return 0
     with path.open(encoding="utf-8", newline="") as stored:
         _, *rows = csv.reader(stored, delimiter=shape.delimiter)
-    rows = map(shape.as_written, rows)
-    return sum(_labels_in_words(row[1:], shape) == "no label" for row in rows)
+    cells = (shape.as_written(row)[1:] for row in rows)
+    return sum(_labels_in_words(row, shape) == "no label" for row in cells)

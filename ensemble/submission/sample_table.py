@@ -53,7 +53,7 @@ def _read(path: Path, delimiter: str) -> SampleTable | DataError:
         return error
     texts = [list(row.values()) for row in rows]
     filled = [row for row in texts if any(map(str.strip, row))]  # a spreadsheet adds empty rows
-    rows = filled or texts
-    if is_id_last(list(zip(*rows, strict=True))):
-        return SampleTable(path, tuple(header[::-1]), [row[::-1] for row in rows], delimiter, True)
-    return SampleTable(path, tuple(header), rows, delimiter)
+    kept = filled or texts
+    if is_id_last(list(zip(*kept, strict=True))):
+        return SampleTable(path, tuple(header[::-1]), [row[::-1] for row in kept], delimiter, True)
+    return SampleTable(path, tuple(header), kept, delimiter)
