@@ -1,12 +1,13 @@
-"""What a folder without image folders could be turned into, and the turning."""
+"""What a folder without whole images could be turned into, and the turning."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ensemble.convert.array_files import array_files
 from ensemble.convert.arrays import array_source
+from ensemble.convert.channel_files import channel_source
 from ensemble.convert.image_folder import LABELS, Images, Source, write_images
 from ensemble.convert.part_names import is_below_hidden
 from ensemble.convert.pixel_tables import pixel_source
@@ -55,22 +56,28 @@ class Conversion:
 
 
 def conversion_of(root: Path) -> Conversion | None:
-    """What would be converted; None for a folder with images, or with nothing to convert.
+    """What would be converted; None for a folder with whole images, or with nothing to convert.
 
     Reads names, headers and the first rows. Raises DataError for what is damaged or can be read in
     two ways.
     """
     images = scan(root).images
     if len(images) >= N_STRAY:
-        return None
+        of_channels = channel_source(root, images)
+        return _with_tables(root, of_channels, ()) if of_channels else None
     source = _only_source(root, sorted(path for path, _ in visible_files(root) if path.is_file()))
     are_stray = all(image.parent == root for image in images)
     if source is None or (not are_stray and len(images) > STRAY_SHARE * source.n_images):
         return None
-    notes = list(source.notes)
-    if images:
-        first = images[0].relative_to(root).as_posix()
-        notes.append(f"{len(images)} images beside them are not used, such as {first}")
+    unused = f"{len(images)} images beside them are not used, such as "
+    return _with_tables(
+        root, source, [unused + image.relative_to(root).as_posix() for image in images[:1]]
+    )
+
+
+def _with_tables(root: Path, source: Source, notes_of_images: Sequence[str]) -> Conversion:
+    """The conversion of a source, and of the tables beside it."""
+    notes = [*source.notes, *notes_of_images]
     tables = [path for path in sorted(root.iterdir()) if path.suffix.lower() in TABLES]
     tables = [path for path in tables if path.is_file() and not is_below_hidden(root, path)]
     tables = [path for path in tables if path not in source.files]
