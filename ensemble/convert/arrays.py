@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ensemble.convert.array_files import StoredArray, stored_arrays
+from ensemble.convert.array_ids import row_names
 from ensemble.convert.array_images import (
     ImageArray,
     flat_width,
@@ -39,13 +40,14 @@ PNG_BYTES = 100
 
 @dataclass(frozen=True)
 class _ArraySet:
-    """The images of each split, with their labels where there are any."""
+    """The images of each split, with their labels and names where there are any."""
 
     images: dict[Split, ImageArray]
     labels: dict[Split, LabelArray]
     row_labels: RowLabels | None  # of a CSV, for training
     scale: Scale
-    numbers: Numbering
+    names: dict[Split, tuple[str, ...]]
+    numbers: Numbering  # of rows without a name
 
     def new_images(self) -> Images:
         """Every image as a PNG file, in the order of the arrays. Raises DataError."""
@@ -54,8 +56,12 @@ class _ArraySet:
             with closing(images):
                 for row, (where, image) in enumerate(images):
                     content = png_of(np.ascontiguousarray(image))
-                    name = self.numbers.name(split, row)
-                    yield NewImage(split, name, SUFFIX, content, next(labels), where)
+                    yield NewImage(
+                        split, self._name(split, row), SUFFIX, content, next(labels), where
+                    )
+
+    def _name(self, split: Split, row: int) -> str:
+        return self.names[split][row] if split in self.names else self.numbers.name(split, row)
 
     def _labels(self, split: Split) -> Any:
         """The label of every row of a split, None for each where there are none."""
@@ -73,29 +79,32 @@ def array_source(root: Path, paths: Sequence[Path]) -> Source | None:
         return None
     images = dict(zip(stored_images, image_arrays([*stored_images.values()]), strict=True))
     n_rows = {split: len(array) for split, array in stored_images.items()}
-    names = [array for array in arrays if is_names(array) and len(array) not in n_rows.values()]
-    lists = [array for array in arrays if is_list(array) and array not in names]
+    names, id_arrays = row_names(root, stored_images, arrays)
+    class_names = [a for a in arrays if is_names(a) and len(a) not in n_rows.values()]
+    lists = [a for a in arrays if is_list(a) and a not in class_names and a not in id_arrays]
     stored_labels = _stored_labels(root, [*lists, *one_hot])
     check_lengths(stored_images, stored_labels)
-    labels, label_notes = label_arrays(root, stored_labels, names)
+    labels, label_notes = label_arrays(root, stored_labels, class_names)
     row_labels = None
     if "train" not in labels:
         _check_unread_labels(arrays, n_rows["train"], one_hot)
-        row_labels = labels_by_row(root, n_rows["train"])
+        if "train" not in names:
+            row_labels = labels_by_row(root, n_rows["train"])
     scale = scale_of_arrays(images.values())
-    numbers, notes = numbering(root, n_rows)
+    numbers, notes = numbering(root, {s: n for s, n in n_rows.items() if s not in names})
+    notes = (*(f"{array.where}: the names of images" for array in id_arrays), *notes)
     if row_labels is not None:
         numbers.first["train"] = row_labels.first
         notes = (*notes, f"labels: {row_labels.file}, whose ids are the rows of the array")
     notes = (*_nameless_note(root, stored_images["train"], n_rows), *notes)
-    used = {*stored_images.values(), *stored_labels.values()}
-    used |= {array for array in names if any(array.where in note for note in label_notes)}
+    used = {*stored_images.values(), *stored_labels.values(), *id_arrays}
+    used |= {array for array in class_names if any(array.where in note for note in label_notes)}
     notes = (*notes, *label_notes, *_unused([array for array in arrays if array not in used]))
     return Source(
         kind="arrays",
         n_images=sum(n_rows.values()),
         n_bytes=sum(_size_on_disk(array) for array in stored_images.values()),
-        images=_ArraySet(images, labels, row_labels, scale, numbers).new_images,
+        images=_ArraySet(images, labels, row_labels, scale, names, numbers).new_images,
         files=frozenset([*paths, *([root / row_labels.file] if row_labels else [])]),
         notes=(*notes, *scale_note(scale)),
     )

@@ -84,7 +84,7 @@ def numbering(root: Path, n_rows: dict[Split, int]) -> tuple[Numbering, tuple[st
     elif n_test:
         notes.append(f"test images are named by their row: 1 to {n_test:,}")
     test_width = ids.width if ids is not None else 1
-    last = max([count + first.get(split, 1) for split, count in n_rows.items()])
+    last = max([count + first.get(split, 1) for split, count in n_rows.items()], default=0)
     return Numbering(first, max(len(str(last)), test_width) + 1, test_width), tuple(notes)
 
 
