@@ -14,7 +14,6 @@ from ensemble.dataset.scan import one_line
 from ensemble.errors import DataError
 
 MAX_CLASSES = 1000
-LONGEST_PIXEL_ROW = 256  # columns; more numbers that count up are no pixels of 8 bits
 
 
 @dataclass
@@ -37,7 +36,9 @@ class _End:
         return len(self.texts) if are_counted else 0
 
 
-def nameless_table(path: Path, first_line: Sequence[str]) -> tuple[PixelTable, str] | None:
+def nameless_table(
+    path: Path, first_line: Sequence[str], second_line: Sequence[str]
+) -> tuple[PixelTable, str] | None:
     """A table whose first line is numbers, and a note; None where the first line has names.
 
     With as many columns as an image has pixels, all are pixels. With one more, the label is at the
@@ -51,7 +52,7 @@ def nameless_table(path: Path, first_line: Sequence[str]) -> tuple[PixelTable, s
     are_features = n_whole < len(cells) - 1 and whole is None and labelled is None
     if n_numbers < max(N_SHORT, len(cells) - 1) or are_features:
         return None
-    has_header = len(cells) > LONGEST_PIXEL_ROW and _counts(cells)
+    has_header = _counts(cells) and not _counts([cell.strip() for cell in second_line])
     if n_numbers < len(cells) or (whole is None) == (labelled is None):
         raise _unclear(path, len(cells))
     header = "no names of columns" if has_header else "no header"

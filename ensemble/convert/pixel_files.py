@@ -1,13 +1,13 @@
 """Which CSVs of a folder hold pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
 from ensemble.convert.nameless_columns import nameless_table
 from ensemble.convert.pixel_columns import pixel_columns
-from ensemble.convert.pixel_roles import PixelTable, with_id_and_split
+from ensemble.convert.pixel_roles import PixelTable, asked_ids, with_id_and_split
 from ensemble.convert.table_rows import table_rows
 from ensemble.dataset.scan import one_line
 from ensemble.errors import DataError
@@ -21,14 +21,16 @@ def pixel_tables(root: Path, paths: Sequence[Path]) -> tuple[list[PixelTable], t
     tables: list[PixelTable] = []
     notes: list[str] = []
     damaged: dict[Path, DataError] = {}
+    asked = asked_ids(root)
     for path in paths:
         try:
-            table, note = _pixel_table(path)
+            table, note = _pixel_table(path, asked)
         except _NotRead as error:
             damaged[path] = error
         else:
             tables += [table] if table else []
             notes += [note] if note else []
+    _check_others(tables, [path for path in paths if path not in damaged])
     folders = {root, *(table.path.parent for table in tables)}
     beside = [path for path in damaged if path.parent in folders]
     if tables and beside:
@@ -36,11 +38,24 @@ def pixel_tables(root: Path, paths: Sequence[Path]) -> tuple[list[PixelTable], t
     return tables, tuple(notes)
 
 
+def _check_others(tables: Sequence[PixelTable], paths: Sequence[Path]) -> None:
+    """Raises DataError for a table with most pixels of another one, but not all of them in order."""
+    names = {name for table in tables for name in table.pixel_names()}
+    for path in set(paths) - {table.path for table in tables}:
+        with closing(table_rows(path)) as rows:
+            header = {name.strip() for name in next(rows, (0, []))[1]}
+        if names and len(header & names) >= len(names) / 2:
+            raise DataError(
+                f"{one_line(path)}: its pixel columns are not those of {tables[0].path.name}, "
+                "or in another order\nall pixels of a square image are needed, in order"
+            )
+
+
 class _NotRead(DataError):
     """A CSV whose first lines cannot be read: a fault only where the others hold pixels."""
 
 
-def _pixel_table(path: Path) -> tuple[PixelTable | None, str]:
+def _pixel_table(path: Path, asked: Collection[str]) -> tuple[PixelTable | None, str]:
     """A table of pixels, and a note about its missing header; None for another kind of table."""
     try:
         with closing(table_rows(path)) as rows:
@@ -52,6 +67,6 @@ def _pixel_table(path: Path) -> tuple[PixelTable | None, str]:
     header, first = lines[0], lines[1] if len(lines) > 1 else []
     columns = pixel_columns(header, first, one_line(path))
     if columns is None:
-        return nameless_table(path, header) or (None, "")
+        return nameless_table(path, header, first) or (None, "")
     names = tuple(name.strip() for name in header)
-    return with_id_and_split(PixelTable(path, names, columns), first), ""
+    return with_id_and_split(PixelTable(path, names, columns), first, asked), ""

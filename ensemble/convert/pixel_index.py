@@ -1,5 +1,7 @@
-"""An index that pandas wrote beside test pixels: nothing, or the ids of the sample submission."""
+"""Columns beside test pixels whose cells are the ids of the sample submission, whatever their names."""
 
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -13,18 +15,35 @@ from ensemble.errors import DataError
 
 
 def with_sample_ids(root: Path, table: PixelTable) -> PixelTable:
-    """A test table whose nameless first column is the id, if a sample submission has these ids.
+    """A test table whose id is the column with the ids of a sample submission. Raises DataError."""
+    if table.split != "test" or table.id_column is not None:
+        return table
+    if table.key_column() == 0:
+        return _with_index(root, table)
+    samples = [sorted(ids) for _, _, ids in _samples(root)]
+    for column in table.beside_pixels():
+        with closing(table.rows()) as rows:
+            cells = sorted(row[column].strip() for _, row in rows if column < len(row))
+        if column != table.label_column and cells in samples:
+            return replace(table, id_column=column)
+    return table
+
+
+def _samples(root: Path) -> Iterator[tuple[Path, str, list[str]]]:
+    """Each sample submission: its path, what it calls the ids, the ids."""
+    for path in sample_tables(root):
+        header, rows = read_csv(path, LABEL_DELIMITERS)
+        yield path, header[0], [row[header[0]].strip() for row in rows]
+
+
+def _with_index(root: Path, table: PixelTable) -> PixelTable:
+    """A test table whose id is the index that pandas wrote, if a sample submission has these ids.
 
     Ids that count the rows in order name them as their numbers do. Raises DataError where they
     count in another order: the row's number and its index would be different test images.
     """
-    is_indexed = table.split == "test" and table.id_column is None and table.key_column() == 0
-    if not is_indexed:
-        return table
     index = [first for first, _ in islice(end_cells(table.path), int(table.has_header), None)]
-    for path in sample_tables(root):
-        header, rows = read_csv(path, LABEL_DELIMITERS)
-        ids = [row[header[0]] for row in rows]
+    for path, name, ids in _samples(root):
         if sorted(ids) != sorted(index):
             continue
         if first_number(ids) is None:
@@ -32,7 +51,7 @@ def with_sample_ids(root: Path, table: PixelTable) -> PixelTable:
         if index != sorted(index, key=int):
             raise DataError(
                 f"{one_line(table.path)}: its first column has no name and counts the rows in "
-                f"another order\nname it {header[0] or 'id'} if it holds the ids of {path.name}, "
+                f"another order\nname it {name or 'id'} if it holds the ids of {path.name}, "
                 "else remove it"
             )
     return table

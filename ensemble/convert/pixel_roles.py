@@ -1,6 +1,6 @@
 """Which columns beside the pixels hold the id, the label and the split."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from ensemble.errors import DataError
 ID = {"id", "image_id", "imageid", "img_id", "image_name", "filename", "file_name", "file"}
 SPLIT = {"usage", "split", "subset", "partition", "set"}
 LABEL = {*LABELS, "emotion", "digit", "character", "letter"}
+FER2013_COLUMN = "usage"
 FER2013_NOTE = "PublicTest is for validation, PrivateTest the test set"
 FER2013: dict[str, Split] = {"PublicTest": "valid", "PrivateTest": "test"}
 
@@ -55,6 +56,12 @@ class PixelTable:
         columns = self.columns.besides(len(self.header))
         return next((i for i in columns if is_unnamed(self.header[i])), None)
 
+    def pixel_names(self) -> tuple[str, ...]:
+        """The names of the pixel columns, none for pixels in one text or without a header."""
+        if self.columns.is_text or not self.has_header:
+            return ()
+        return tuple(self.columns.cells(self.header))
+
     def beside_pixels(self) -> list[int]:
         """The columns that are neither pixels nor id nor split, and have a name."""
         taken = (self.split_column, self.id_column)
@@ -72,10 +79,16 @@ def split_of_cell(cell: str) -> Split | None:
     return FER2013.get(cell.strip()) or split_of_name(cell.strip())
 
 
-def with_id_and_split(table: PixelTable, row: Sequence[str]) -> PixelTable:
-    """The table with its id column and its split column, known by name. Raises DataError."""
+def with_id_and_split(
+    table: PixelTable, row: Sequence[str], asked_ids: Collection[str]
+) -> PixelTable:
+    """The table with its id column and its split column, known by name.
+
+    asked_ids is what sample submissions call their ids, in lower case. Raises DataError.
+    """
     columns = table.columns.besides(len(table.header))
-    ids = [i for i in columns if table.header[i].lower() in ID]
+    ids = [i for i in columns if table.header[i].lower() in asked_ids]
+    ids = ids or [i for i in columns if table.header[i].lower() in ID]
     if len(ids) > 1:
         names = " and ".join(table.header[i] for i in ids)
         raise DataError(
@@ -90,6 +103,20 @@ def with_id_and_split(table: PixelTable, row: Sequence[str]) -> PixelTable:
         split_column=splits[0] if splits else None,
         id_column=ids[0] if ids else None,
     )
+
+
+def asked_ids(root: Path) -> set[str]:
+    """What the sample submissions call their ids, in lower case."""
+    headers = (next(table_rows(path), (0, [""]))[1] for path in sample_tables(root))
+    return {header[0].strip().lower() for header in headers} - {""}
+
+
+def unused_columns(table: PixelTable) -> tuple[str, ...]:
+    """A note about the columns beside pixels that are neither id nor split nor label."""
+    unused = [table.header[i] for i in table.beside_pixels() if i != table.label_column]
+    if not unused:
+        return ()
+    return (f"{table.path.name}: columns that are not used: {', '.join(unused)[:200]}",)
 
 
 def label_of(root: Path, train: PixelTable, test: PixelTable | None) -> tuple[int, tuple[str, ...]]:
@@ -112,11 +139,8 @@ def label_of(root: Path, train: PixelTable, test: PixelTable | None) -> tuple[in
             "name the label column label"
         )
     label = candidates[0]
-    unused = ", ".join(train.header[i] for i in columns if i != label)
-    notes = [f"{train.path.name}: columns that are not used: {unused[:200]}"] if unused else []
-    if label not in usual:
-        notes.insert(0, f"{train.path.name}: the label is {train.header[label]}")
-    return label, tuple(notes)
+    named = f"{train.path.name}: the label is {train.header[label]}"
+    return label, () if label in usual else (named,)
 
 
 def _asked_for(root: Path) -> set[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ensemble.convert.label_tables import TableLabels, label_table
 from ensemble.convert.part_names import one_of_each_split, posix_name, split_of_path
-from ensemble.convert.pixel_roles import FER2013_NOTE, PixelTable, label_of
+from ensemble.convert.pixel_roles import FER2013_COLUMN, FER2013_NOTE, PixelTable, label_of
 from ensemble.dataset.scan import one_line
 from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
@@ -46,7 +46,8 @@ def _only_table(
     if table.split_column is not None:
         label, notes = label_of(root, table, None)
         column = table.header[table.split_column]
-        notes = (*notes, f"{table.path.name}: {column} says the part of each row; {FER2013_NOTE}")
+        more = f"; {FER2013_NOTE}" if column.lower() == FER2013_COLUMN else ""
+        notes = (*notes, f"{table.path.name}: {column} says the part of each row{more}")
         return (replace(table, label_column=label),), {}, notes
     split = split_of_path(root, table.path)
     one_of_each_split(root, [(split or "train", table)], lambda table: table.path.name)

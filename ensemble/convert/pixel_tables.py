@@ -14,7 +14,7 @@ from ensemble.convert.part_names import Numbering, numbering
 from ensemble.convert.pixel_columns import PixelColumns, Shape, are_planes
 from ensemble.convert.pixel_files import pixel_tables
 from ensemble.convert.pixel_index import with_sample_ids
-from ensemble.convert.pixel_roles import PixelTable, split_of_cell
+from ensemble.convert.pixel_roles import PixelTable, split_of_cell, unused_columns
 from ensemble.convert.pixel_scale import N_HEAD, Scale, numbers_of, pixels_of, scale_note, scale_of
 from ensemble.convert.pixel_splits import Labels, with_splits
 from ensemble.convert.png import SUFFIX, png_of
@@ -105,6 +105,7 @@ def pixel_source(root: Path, paths: Sequence[Path]) -> Source | None:
     has_planes = shape[2] == 3 and _are_planes(tables, heads, shape)
     scale = scale_of(heads.values())
     numbers, row_notes = _numbering(root, tables, n_rows)
+    row_notes = (*(note for table in tables for note in unused_columns(table)), *row_notes)
     n_images, n_values = sum(n_rows.values()), int(np.prod(shape))
     return Source(
         kind=_kind(tables[0].columns, n_values),
