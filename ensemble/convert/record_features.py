@@ -49,6 +49,7 @@ class _Samples:
     train: Sequence[Features]
     test: Sequence[Features]
     header: tuple[str, ...] = ()
+    id_names: frozenset[str] = frozenset()  # in lower case
     ids: frozenset[str] = frozenset()
     cells: frozenset[str] = frozenset()
     n_columns: Mapping[str, int] = field(default_factory=dict)  # of one-hot labels
@@ -68,14 +69,17 @@ class _Samples:
 def roles_of(root: Path, where: str, train: Sequence[Features], test: Sequence[Features]) -> Roles:
     """The roles of features, from some records of each split. Raises DataError naming them."""
     header: tuple[str, ...] = ()
+    id_names: set[str] = set()
     ids: set[str] = set()
     cells: set[str] = set()
     for path in sample_tables(root):
         columns, rows = read_csv(path, LABEL_DELIMITERS)
         header += tuple(columns[1:])
+        id_names.add(columns[0].lower())
         ids |= {without_suffix(row[columns[0]]) for row in rows}
         cells |= {row[column] for row in rows for column in columns[1:2]}
-    samples = _Samples(where, train, test, header, frozenset(ids), frozenset(cells))
+    named = frozenset(id_names), frozenset(ids), frozenset(cells)
+    samples = _Samples(where, train, test, header, *named)
     image, raw = _image(samples)
     id_name = _id(samples, image)
     size = {raw.height, raw.width, raw.depth} if raw is not None else set()
@@ -121,7 +125,8 @@ def _is_image(feature: Feature) -> bool:
 
 
 def _id(samples: _Samples, image: str) -> str | None:
-    names = [name for name in _shared(samples.all) if name != image and name.lower() in ID]
+    usual = [*ID, *sorted(samples.id_names)]
+    names = [name for name in _shared(samples.all) if name != image and name.lower() in usual]
     texts = {
         name: [without_suffix(checked_text(samples.where, name, record)) for record in samples.all]
         for name in names
@@ -138,7 +143,7 @@ def _id(samples: _Samples, image: str) -> str | None:
         texts = fitting or texts
     if len({tuple(ids) for ids in texts.values()}) > 1:
         raise _ambiguous(samples, sorted(texts), "the id")
-    return min(texts, key=lambda name: ID.index(name.lower()), default=None)
+    return min(texts, key=lambda name: usual.index(name.lower()), default=None)
 
 
 def _labels(

@@ -193,6 +193,13 @@ def test_the_sample_submission_decides_between_two_ids(tmp_path):
     assert roles(tmp_path, contents, contents).id == "image_id"
 
 
+def test_a_feature_called_like_the_sample_s_ids_is_the_id(tmp_path):
+    train = [{"Serial": i, "image": image(i), "class": i % 2} for i in range(4)]
+    assert roles(tmp_path, train).id is None
+    (tmp_path / "sample_submission.csv").write_text("serial,class\n7,0\n")
+    assert roles(tmp_path, train).id == "Serial"
+
+
 def test_two_ids_that_differ_are_refused_by_name(tmp_path):
     contents = [{"image": image(), "id": i, "image_id": i + 10} for i in range(2)]
     with pytest.raises(DataError, match="each of these features could be the id: id, image_id"):
