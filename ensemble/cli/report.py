@@ -73,6 +73,7 @@ def write_page(
     """
     from ensemble import display
     from ensemble.display import live
+    from ensemble.errors import SelectionError
     from ensemble.events import Step
     from ensemble.heat_maps import RunHeatMaps
     from ensemble.reporting.collect import collect
@@ -82,8 +83,11 @@ def write_page(
     from ensemble.submission.stored_blends import newest_blends
 
     check_page(out)
-    listing = RunStore(runs).all(patterns or (), check=True)
+    store = RunStore(runs)
+    listing = store.all(patterns or (), check=True)
     display.warn_left_out(listing)
+    if patterns and not listing.runs:
+        raise SelectionError(f"{store.none_found(patterns)}\n`ens runs` lists them")
     with live.progress() as show, stoppable(show) as emit:
         collected = collect(
             listing,

@@ -184,6 +184,12 @@ def test_no_run_is_an_error_with_the_next_step(tmp_path):
         collect(RunStore(tmp_path).all(), {}, lambda *_: None)
 
 
+def test_a_pattern_without_a_run_is_named(tmp_path, fake_run, failing_ens):
+    fake_run(tmp_path / "runs", "a-1-s0")
+    told = failing_ens(1, "report", "b*", "--runs", tmp_path / "runs")
+    assert "matches b*\n`ens runs` lists them" in told
+
+
 def test_mistakes_count_the_predicted_classes_of_each_true_class():
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]])
     predictions = Predictions(np.array(list("wxyz")), ("a", "b"), probs, np.array([0, 0, 0, 1]))
