@@ -11,6 +11,7 @@ from ensemble.layout.placement import Placement
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Survey
 from ensemble.layout.table import Column, Table
+from ensemble.layout.validation import splits_in
 
 Placed = Iterable[tuple[Table, Placement]]
 
@@ -164,17 +165,29 @@ def _label_columns(table: Table, placement: Placement, labeling: Labeling) -> li
     return [column for column in columns if is_usual_label(column.name)] or columns
 
 
-def _listed(labels: Mapping[str, str], labeling: Labeling, tables: Placed) -> dict[str, str]:
-    """The splits of labeled images that lists of different ones state, {} without such lists.
+def _stated_splits(table: Table, placement: Placement) -> tuple[str, ...]:
+    """The split of each row of a table: by the only column that says it, else by the table's name."""
+    of_columns = [splits_in(column) for column in table.others(placement.column)]
+    stated = [splits for splits in of_columns if splits]
+    if stated:
+        return stated[0] if len(stated) == 1 else ()
+    split = split_of_file(table.file)
+    return (split,) * len(table) if split else ()
 
-    Lists of nothing but ids may leave images out, other tables must not.
+
+def _listed(labels: Mapping[str, str], labeling: Labeling, tables: Placed) -> dict[str, str]:
+    """The splits of labeled images that lists of different ones state, or a table's column of splits.
+
+    {} without such tables. Lists of nothing but ids may leave images out, other tables must not.
     """
     lists: dict[str, set[str]] = {}
     n_listed, are_ids_alone = 0, True
     for table, placement in tables:
-        split, paths = split_of_file(table.file), set(placement.paths)
-        if split and table is not labeling.table and paths <= labels.keys():
-            lists.setdefault(split, set()).update(filter(None, paths))
+        paths = set(placement.paths)
+        splits_of_rows = _stated_splits(table, placement)
+        if splits_of_rows and table is not labeling.table and paths <= labels.keys():
+            for split, path in zip(splits_of_rows, placement.paths, strict=True):
+                lists.setdefault(split, set()).update(filter(None, [path]))
             n_listed += len(paths)
             are_ids_alone = are_ids_alone and len(table.columns) == 1
     splits = {path: split for split, paths in lists.items() for path in paths}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ensemble.dataset.separators import free_mark
+from ensemble.dataset.split_names import split_of_name
 from ensemble.layout.table import Column
 
 LARGEST = 1 << 28  # bytes of a file
@@ -91,14 +92,19 @@ def _of_columns(content: Mapping[str, Mapping[str, Any]]) -> list[Mapping[str, A
 
 
 def _of_lists(content: Mapping[str, Any], may_name: Names) -> list[Mapping[str, Any]] | None:
-    """The rows of lists of images by class."""
-    if not all(isinstance(images, list) for images in content.values()):
+    """The rows of lists of images by class or by split, or of one list for each column."""
+    lists = list(content.values())
+    if not all(isinstance(entries, list) for entries in lists):
         return None
-    rows: list[Mapping[str, Any]] = [
-        {"file_name": image, "label": name} for name in content for image in content[name]
-    ]
-    images = [str(row["file_name"]) for row in rows]
-    return rows if images and may_name(images) else None
+    name_images = [may_name(list(map(str, entries))) for entries in lists if entries]
+    if not any(name_images):
+        return None
+    if all(name_images):
+        column = "split" if all(map(split_of_name, content)) else "label"
+        return [{"file_name": image, column: name} for name in content for image in content[name]]
+    if len(set(map(len, lists))) > 1:
+        return None
+    return [dict(zip(content, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
 
 def _column(name: str, entries: Sequence[Any]) -> Column | None:

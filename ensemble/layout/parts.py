@@ -18,6 +18,7 @@ from ensemble.layout.test_images import (
 )
 from ensemble.layout.validation import (
     Splits,
+    is_of_splits,
     splits_of,
     unused_validation,
     validation_folder,
@@ -103,20 +104,18 @@ def _unused_lists(
     There are several that overlap, or they name images otherwise than by their files.
     """
     labeled = labeling.by_path.keys()
-    files = [
-        table.file
-        for table in tables
-        if table is not used
-        and table is not labeling.table
-        and (
-            is_list_of_parts(table.file)
-            or (
-                table.file in placed
-                and split_of_file(table.file) in ("valid", "test")
-                and labeled & set(placed[table.file][1].paths)
-            )
+
+    def is_unused(table: Table) -> bool:
+        if table is used or table is labeling.table:
+            return False
+        if table.file not in placed or is_list_of_parts(table.file):
+            return is_list_of_parts(table.file)
+        says_so = split_of_file(table.file) in ("valid", "test") or any(
+            map(is_of_splits, table.columns)
         )
-    ]
+        return says_so and not labeled.isdisjoint(placed[table.file][1].paths)
+
+    files = [table.file for table in tables if is_unused(table)]
     if not files:
         return []
     lists = f"{files[0]} says" if len(files) == 1 else f"{len(files)} lists such as {files[0]} say"

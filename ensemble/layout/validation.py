@@ -105,9 +105,16 @@ def _is_readable(column: Column) -> bool:
 
 def is_of_splits(column: Column) -> bool:
     """Whether a column says for each image whether it is for training or for another split."""
+    return bool(splits_in(column))
+
+
+def splits_in(column: Column) -> tuple[str, ...]:
+    """The split of each row that a column says, () for a column of anything else."""
     words = _words(column)
     splits = {words.get(cell.lower()) for cell in column.counts}
-    return None not in splits and "train" in splits and len(splits) > 1
+    if None in splits or "train" not in splits or len(splits) == 1:
+        return ()
+    return tuple(words[cell.lower()] for cell in column.cells)
 
 
 def _words(column: Column) -> Mapping[str, str]:

@@ -28,6 +28,11 @@ FILES = {
     "a list of one label": ("a.json", {file: [label] for file, label in LABELS.items()}),
     "ids without suffix": ("a.json", {file[:-4]: label for file, label in LABELS.items()}),
     "images of each class": ("a.json", BY_CLASS),
+    "a list for each column": (
+        "a.json",
+        {"names": list(LABELS), "label": list(LABELS.values())},
+    ),
+    "a class without images": ("a.json", {**BY_CLASS, "owl": []}),
     "columns as pandas writes them": (
         "a.json",
         {
@@ -45,6 +50,7 @@ OTHERS = {
     "an image twice": ("labels.json", '{"0.png": "cat", "0.png": "dog"}'),
     "two lists": ("labels.json", {"a": OBJECTS, "b": OBJECTS}),
     "numbers": ("labels.json", [1, 2]),
+    "lists of two lengths": ("labels.json", {"names": list(LABELS), "label": ["cat"]}),
     "nothing": ("labels.json", {}),
 }
 

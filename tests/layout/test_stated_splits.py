@@ -1,5 +1,6 @@
 """Splits that lists, columns and tables state, and the recipes that keep to them."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -295,3 +296,41 @@ def test_columns_of_labels_of_each_split_are_joined(layout, loaded):
             assert name.startswith(split)
             held = {names[k] for k, one in enumerate(cells[name]) if one}
             assert set(filter(None, label.split("\x1f"))) == held, (name, label)
+
+
+LABELED = {
+    "folders": lambda images: {},
+    "a table": lambda images: {
+        "labels.csv": ["image,label", *(f"{Path(i).name},{Path(i).parent.name}" for i in images)]
+    },
+}
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv of paths", "json"])
+@pytest.mark.parametrize("labels", LABELED)
+def test_a_column_of_splits_in_a_table_of_its_own_is_kept(kind, labels, layout, classes, loaded):
+    images = classes("img", "pie", "ribs", n=9)
+    tables = LABELED[labels](images)
+    if labels == "a table":
+        images = [f"img/{name}" for name in tables["labels.csv"][1:]]
+        images = [name.split(",")[0] for name in images]
+        tables["labels.csv"] = [row.replace(".png", "") for row in tables["labels.csv"]]
+    stated = {name: ("train", "val", "test")[i % 3] for i, name in enumerate(images[::-1])}
+    short = {Path(name).name: split for name, split in stated.items()}
+    if kind == "json":
+        by_split = {s: [n for n, of in short.items() if of == s] for s in ("train", "val", "test")}
+        tables["splits.json"] = [json.dumps(by_split)]
+    else:
+        rows = stated if "paths" in kind else short
+        tables["splits.csv"] = ["file,split", *(f"{name},{s}" for name, s in rows.items())]
+    splits = loaded(layout(images, tables))
+    for name, split in stated.items():
+        assert splits["valid" if split == "val" else split][name] in ("pie", "ribs")
+    assert sum(map(len, splits.values())) == len(images)
+
+
+def test_a_column_of_splits_for_some_of_the_images_is_told(layout, classes):
+    images = classes("img", "pie", "ribs", n=9)
+    rows = [f"{Path(n).name},{('train', 'test')[i % 2]}" for i, n in enumerate(images[3:])]
+    understood = understand(layout(images, {"splits.csv": ["file,split", *rows]}))
+    assert "splits.csv says which images are for what: not used" in " ".join(understood.doubts)
