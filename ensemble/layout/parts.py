@@ -19,6 +19,7 @@ from ensemble.layout.test_images import (
 from ensemble.layout.validation import (
     Splits,
     is_of_splits,
+    may_be_of_splits,
     splits_of,
     unused_validation,
     validation_folder,
@@ -89,7 +90,21 @@ def unused_parts(
     used = parts.test.table if parts.test else None
     return [
         *unused_validation(roles, parts.labeling, parts.valid),
+        *_unused_columns(parts.labeling),
         *_unused_lists(surveyed.tables, placed, parts.labeling, used),
+    ]
+
+
+def _unused_columns(labeling: Labeling) -> list[str]:
+    """The doubts about columns beside the labels that may say splits in words of their own."""
+    if labeling.table is None or labeling.placement is None:
+        return []
+    others = labeling.table.others(labeling.placement.column, *labeling.columns)
+    return [
+        f"{labeling.table.file}: column {column.name} may say which images are for what: not used, "
+        "the split is a new one"
+        for column in others
+        if may_be_of_splits(column) and not is_of_splits(column)
     ]
 
 
@@ -110,9 +125,8 @@ def _unused_lists(
             return False
         if table.file not in placed or is_list_of_parts(table.file):
             return is_list_of_parts(table.file)
-        says_so = split_of_file(table.file) in ("valid", "test") or any(
-            map(is_of_splits, table.columns)
-        )
+        has_column = any(is_of_splits(c) or may_be_of_splits(c) for c in table.columns)
+        says_so = has_column or split_of_file(table.file) in ("valid", "test")
         return says_so and not labeled.isdisjoint(placed[table.file][1].paths)
 
     files = [table.file for table in tables if is_unused(table)]

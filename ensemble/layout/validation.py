@@ -16,8 +16,18 @@ from ensemble.layout.table import Column
 
 # what the cells of a column of splits say; a recipe reads SPLIT_NAMES alone
 SPLIT_WORDS = SPLIT_NAMES | {"training": "train", "dev": "valid", "testing": "test"}
-# columns that say yes or no to a split
-YES_NO = {"isvalid": "valid", "isval": "valid", "isvalidation": "valid", "istest": "test"}
+# columns that say yes or no to a split: the splits of yes and of no
+YES_NO = (
+    dict.fromkeys(("isvalid", "isval", "isvalidation"), ("valid", "train"))
+    | dict.fromkeys(("istest", "istesting"), ("test", "train"))
+    | dict.fromkeys(("istrain", "istraining", "istrainingimage"), ("train", "test"))
+)
+# columns that may say a split in words or numbers of their own
+LIKE_SPLITS = {
+    *("split", "splits", "fold", "folds", "kfold", "phase", "subset", "partition", "usage", "set"),
+    *("datasplit", "dataset", "datatype", "evaluation", "evaluationstatus", "train", *YES_NO),
+}
+MOST_PARTS = 20
 
 
 def validation_folder(roles: Roles, labeling: Labeling) -> Folder | None:
@@ -119,12 +129,15 @@ def splits_in(column: Column) -> tuple[str, ...]:
 
 def _words(column: Column) -> Mapping[str, str]:
     """What the cells of a column of splits would say: true and false under `is_valid`."""
-    split = YES_NO.get(letters(column.name))
-    if split is None:
+    if letters(column.name) not in YES_NO:
         return SPLIT_WORDS
-    return dict.fromkeys(("true", "1", "1.0"), split) | dict.fromkeys(
-        ("false", "0", "0.0"), "train"
-    )
+    yes, no = YES_NO[letters(column.name)]
+    return dict.fromkeys(("true", "1", "1.0"), yes) | dict.fromkeys(("false", "0", "0.0"), no)
+
+
+def may_be_of_splits(column: Column) -> bool:
+    """Whether a column is called as those of splits or folds are, and says few things."""
+    return letters(column.name) in LIKE_SPLITS and 2 <= len(column.counts) <= MOST_PARTS
 
 
 def without_unlabeled_tests(labeling: Labeling) -> Labeling:

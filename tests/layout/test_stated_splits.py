@@ -334,3 +334,35 @@ def test_a_column_of_splits_for_some_of_the_images_is_told(layout, classes):
     rows = [f"{Path(n).name},{('train', 'test')[i % 2]}" for i, n in enumerate(images[3:])]
     understood = understand(layout(images, {"splits.csv": ["file,split", *rows]}))
     assert "splits.csv says which images are for what: not used" in " ".join(understood.doubts)
+
+
+@pytest.mark.parametrize("words", [("1", "0"), ("True", "False"), ("1.0", "0.0")])
+def test_a_column_that_says_no_to_training_keeps_images_out(words, layout, loaded):
+    rows = [f"t{i}.png,{'ab'[i % 2]},{words[i % 3 == 0]}" for i in range(18)]
+    images = [f"all/t{i}.png" for i in range(18)]
+    splits = loaded(layout(images, {"all.csv": ["image,label,is_train", *rows]}))
+    assert sorted(splits["test"]) == sorted(f"all/t{i}.png" for i in range(0, 18, 3))
+
+
+def test_a_label_called_train_is_a_label(layout):
+    rows = [f"t{i}.png,{i % 2},{i // 2 % 2},{i % 3 % 2}" for i in range(18)]
+    table = {"labels.csv": ["image,car,train,bus", *rows]}
+    labeling = understand(layout([f"all/t{i}.png" for i in range(18)], table)).labeling
+    assert labeling.columns == ("car", "train", "bus")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("fold", "0123"), ("split", "012"), ("phase", ("train", "gallery"))]
+)
+@pytest.mark.parametrize("is_apart", [False, True])
+def test_a_column_of_other_words_for_splits_is_told(name, words, is_apart, layout):
+    parts = [words[i % len(words)] for i in range(18)]
+    labels = [f"t{i}.png,{'ab'[i % 2]}" for i in range(18)]
+    if is_apart:
+        rows = [f"t{i}.png,{part}" for i, part in enumerate(parts)]
+        tables = {"labels.csv": ["image,label", *labels], "parts.csv": [f"image,{name}", *rows]}
+    else:
+        rows = [f"{row},{part}" for row, part in zip(labels, parts, strict=True)]
+        tables = {"labels.csv": [f"image,label,{name}", *rows]}
+    doubts = " ".join(understand(layout([f"all/t{i}.png" for i in range(18)], tables)).doubts)
+    assert "which images are for what: not used, the split is a new one" in doubts
