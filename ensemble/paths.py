@@ -25,15 +25,15 @@ def candidates(path: str | Path) -> list[Path]:
     return [root / path, Path(path)]
 
 
-def find(path: str, get: str | None = None) -> Path:
-    """The file or folder that data.path names; `get` is what fetches it. Raises DataError."""
+def find(path: str, get: str | None = None, key: str = "data.path") -> Path:
+    """The file or folder that a key of the recipe names; `get` is what fetches it. Raises DataError."""
     found = _existing(path)
     if found is not None:
         return found
     fetch = f"`ens data get {get}` fetches it; or " if get else ""
     raise DataError(
-        f"data.path: {path[:200]} does not exist; looked at {_searched(path)}\n"
-        f"{fetch}put the images there, or --set data.path=…"
+        f"{key}: {path[:200]} does not exist; looked at {_searched(path)}\n"
+        f"{fetch}put {'the images' if key == 'data.path' else 'it'} there, or --set {key}=…"
     )
 
 

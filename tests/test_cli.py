@@ -532,6 +532,25 @@ def test_a_page_replaces_an_earlier_page_and_no_other_file(ens, flowers, tmp_pat
     assert (tmp_path / "labels.csv").read_text() == "id,label\n"
 
 
+@pytest.mark.parametrize(("target", "answer"), [("labels", "labels"), ("number", "values")])
+@pytest.mark.parametrize("has_sample", [True, False])
+def test_inspect_says_what_a_cell_means_for_labels_and_numbers(
+    target, answer, has_sample, ens, tmp_path, tiny_images
+):
+    tiny_images(tmp_path / "photos")
+    cells = {"labels": ["a b", "b"], "number": [1, 2.5]}[target]
+    rows = [f"red/{i:02d},{cells[i % 2]}\n" for i in range(20)]
+    for name in ("labels", "sample"):
+        (tmp_path / "photos" / f"{name}.csv").write_text("id,kind\n" + "".join(rows))
+    sample = "sample_submission: sample.csv" if has_sample else ""
+    (tmp_path / "r.yaml").write_text(
+        f"data: {{source: csv, path: photos, train: ., test: 0.2, target: {target}, {sample}}}\n"
+        "model: {arch: resnet18}\n"
+    )
+    shown = ens("inspect", "r.yaml", "--json")
+    assert (shown.code, json.loads(shown.out)["answer"]) == (0, answer)
+
+
 def test_pictures_of_the_data_replace_earlier_ones_and_no_others(ens, tmp_path, tiny_images):
     tiny_images(tmp_path / "photos" / "train")
     (tmp_path / "r.yaml").write_text(

@@ -388,6 +388,7 @@ def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
     for inputs, message in (
         ([tmp_path / "none"], "1 of 1 images are not files"),
         ([path], "not an image, neither by its name"),
+        ([], "no image is named"),
         ([made / "images" / "test" / "red-11.png"] * 2, "red-11.png"),
     ):
         with pytest.raises(DataError, match=message):

@@ -51,7 +51,8 @@ class Options:
                 raise SelectionError(f"--{flag} {limit}: 0 (no limit) or more is allowed")
         metric, min_score = self._metric, self.min_score
         low, high = metric.bounds if metric else (-math.inf, math.inf)
-        if metric and min_score is not None and not low <= min_score <= high:
+        is_bound = min_score is None or (math.isfinite(min_score) and low <= min_score <= high)
+        if metric and not is_bound:
             allowed = f"{low:g} or more" if math.isinf(high) else f"from {low:g} to {high:g}"
             raise SelectionError(
                 f"--min-score {min_score:g}: {allowed} is allowed for {metric.name}"

@@ -140,7 +140,7 @@ def _quota_and_warnings(
     return quota, warnings
 
 
-def list_submissions(folder: Path, json: bool) -> None:
+def list_submissions(folder: Path, runs: Path | None, json: bool) -> None:
     """`ens runs --submissions`: the ledger by competition, and two final picks for each."""
     from ensemble import display
     from ensemble.display import competition
@@ -162,7 +162,7 @@ def list_submissions(folder: Path, json: bool) -> None:
         competition.show_ledger(slug, entries, picks[slug])
     if not by_slug:
         display.say(f"no submissions from {folder}: it has no {ledger.path.name}")
-    display.next_commands("ens blend")
+    display.next_commands(f"ens blend{if_elsewhere('--out', folder)}{same(runs)}")
 
 
 def predict(

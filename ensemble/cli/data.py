@@ -294,5 +294,6 @@ def _answer(images: "DataSet", data: "Data") -> str | None:
 
     settings = (images.classes, data.answer)
     if images.sample_submission is None:
-        return answer_without_sample(*settings, data.positive).answer
-    return read_answer(images.sample_submission, *settings, data.metric, data.positive).answer
+        return answer_without_sample(*settings, data.positive, data.target).answer
+    about = (data.metric, data.positive)
+    return read_answer(images.sample_submission, *settings, *about, data.target).answer

@@ -36,7 +36,7 @@ def list_runs(
     from ensemble.runs import RunStore
 
     if submissions:
-        competition.list_submissions(out, json)
+        competition.list_submissions(out, runs, json)
         return
     store = RunStore(runs)
     listing = store.all(patterns or (), check=True)

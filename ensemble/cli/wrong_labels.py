@@ -6,6 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble.cli.options import if_elsewhere, same
 from ensemble.errors import RunError
 
 if TYPE_CHECKING:
@@ -39,16 +40,17 @@ def rank_labels(
         )
         return
     show_label_errors(name, errors, n_rows)
+    report = f"ens report{if_elsewhere('--submissions', submissions)}{same(runs)}"
     if written is not None:
         display.say(f"list: {written}; read it and take out the images whose labels are right")
         option = shlex.quote(f"data.exclude={written.absolute()}")
-        display.next_commands(f"ens train RECIPE --set {option}", "ens report")
+        display.next_commands(f"ens train RECIPE --set {option}{same(runs)}", report)
     elif errors:
         display.say(
             "no list: these images were validated, and validation images are never changed; "
             "with data.valid: {folds: 5} every training image is ranked"
         )
-        display.next_commands("ens report")
+        display.next_commands(report)
 
 
 def _predictions_of(

@@ -55,7 +55,7 @@ def corrections_of(
     label_of: dict[str, str | None] = {}
     lines = []
     for key, path in named.items():
-        table = read_table(find(path))
+        table = read_table(find(path, key=f"data.{key}"))
         labels = _listed(table, key, data, train, valid, classes)
         twice = sorted(labels.keys() & label_of.keys())
         if twice:
@@ -92,7 +92,7 @@ def _listed(
     """By the images' ids, their new labels, or None for exclude. Raises DataError."""
     images = train.and_(valid) if data.n_folds else train
     ids = table.column(ID)
-    names = Names(images.ids)
+    names, names_of_valid = Names(images.ids), Names(valid.ids)
     new_labels: Sequence[str | None] = [None] * len(ids)
     if key == "relabel":
         new_labels = table.column(NEW_LABEL)
@@ -101,6 +101,8 @@ def _listed(
     for row, image_id in enumerate(ids):
         positions = names.full_positions(image_id)  # a looser rule could mean another image
         where = f"{table.where(row)}: data.{key}: {image_id[:100]!r}"
+        if not positions and names_of_valid.full_positions(image_id):
+            raise DataError(f"{where} is a validation image, which stays\ntake it out of the list")
         if len(positions) != 1:
             problem = f"fits {len(positions)} images" if positions else "is no training image"
             raise DataError(f"{where} {problem}\nwrite the ids as `ens inspect --labels` does")

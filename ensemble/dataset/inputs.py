@@ -25,9 +25,10 @@ def input_images(inputs: Sequence[Path]) -> tuple[list[str], list[str]]:
         paths += _lines(path) if path.suffix == ".txt" else [str(path)]
     missing = [path for path in paths if not os.path.isfile(path)]
     if missing or not paths:
+        problem = f"{len(missing)} of {len(paths)} images are not files: {some(missing)}"
         raise DataError(
-            f"{len(missing)} of {len(paths)} images are not files: {some(missing)}\n"
-            "name one folder, image files, or a .txt with a path per line"
+            f"{problem if paths else 'no image is named'}\nname one folder, image files, "
+            "or a .txt with a path per line; paths start from the current folder"
         )
     for text in paths:
         if not is_image(Path(text)):

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
-from ensemble.metrics.class_numbers import numbers_in_names
+from ensemble.metrics.class_numbers import class_numbers, numbers_in_names
 from ensemble.numbers import count
 
 CLASS_INDEX, CLASS_NUMBER = "class_index", "class_number"
@@ -33,6 +33,8 @@ def possible_numbers(cells: set[Decimal], classes: Sequence[str]) -> tuple[str, 
 def problem_of_numbers(answer: str, classes: Sequence[str], positive: str | None) -> str:
     """Why these classes cannot be written as numbers, or ""; positive is the larger of two."""
     numbers = numbers_of(answer, classes)
+    if numbers is None and class_numbers(classes) is not None:
+        return "class_number: the classes are numbers themselves\nadd `--answer class_name`"
     if numbers is None:
         return (
             f"class_number: there is no number of its own in each name: {listed(classes)}\n"

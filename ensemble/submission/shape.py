@@ -4,12 +4,13 @@ The sample decides.
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ensemble.blending.mixture import Answered
 from ensemble.dataset.class_columns import matched_columns
-from ensemble.dataset.filenames import same_form
+from ensemble.dataset.filenames import folded_form, same_form
 from ensemble.dataset.match import Names
 from ensemble.errors import SubmissionError
 from ensemble.metrics import ranked
@@ -133,7 +134,8 @@ def _shape(
         class_of_column=class_of_column,
         texts=texts,
         delimiter=table.delimiter,
-        spelling=_spelling(dict(written) if class_of_column else texts, reading.answer),
+        spelling=_spelling(dict(written) if class_of_column else texts, reading.answer)
+        or _other_case(texts, table.cells),
         target=meaning.target,
         listing=listing,
         is_id_last=table.is_id_last,
@@ -156,6 +158,16 @@ def _spelling(texts: Mapping[str, str], answer: str) -> str:
     for name, text in sorted(texts.items()):
         if same_form(name) != same_form(text):
             return f"the class {name[:60]!r} is written {text[:60]!r}, as the sample spells it"
+    return ""
+
+
+def _other_case(texts: Mapping[str, str], cells: AbstractSet[str]) -> str:
+    """The first cell that is a class in another case than it is written in, or ""."""
+    by_form = {folded_form(text): text for text in texts.values()}
+    for cell in sorted(cells - {*texts.values()}):
+        text = by_form.get(folded_form(cell))
+        if text is not None and same_form(text) != same_form(cell):
+            return f"the sample spells the class {text[:60]!r} {cell[:60]!r}, which is not copied"
     return ""
 
 

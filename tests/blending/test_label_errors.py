@@ -108,6 +108,8 @@ def test_the_command_ranks_a_blend_and_writes_no_list_of_a_fixed_validation_set(
     assert code == 0
     assert "validation images are never changed" in " ".join(out.split())
     assert not (tmp_path / "inspect").exists()
+    code, out, _ = ens("inspect", "--labels", "a-1-s0", "--runs", "runs", "--submissions", "o k")
+    assert out.endswith("next:  ens report --submissions 'o k' --runs runs\n")
 
 
 @pytest.mark.parametrize("arguments", [(), ("r.yaml", "--labels", "mine")])

@@ -1,6 +1,7 @@
 """Blends scored as the competition scores: which metric, which bound, what is shown and stored."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -158,6 +159,8 @@ def test_a_bound_outside_the_metric_is_refused():
         Options(metric="roc_auc", min_score=95)
     with pytest.raises(SelectionError, match="--min-score -1: 0 or more is allowed for log_loss"):
         Options(metric="log_loss", min_score=-1)
+    with pytest.raises(SelectionError, match="--min-score inf: 0 or more is allowed for rmse"):
+        Options(metric="rmse", min_score=math.inf)
     assert Options(metric="quadratic_kappa", min_score=-0.5).min_score == -0.5
 
 

@@ -74,7 +74,7 @@ def test_a_list_that_does_not_fit_is_refused_with_its_line(data_of):
     other = next(each for each in plain.classes if each != label)
     cases = [
         (EXCLUDE, ["nothing,"], "id,new_label", "'nothing' is no training image"),
-        (EXCLUDE, [f"{plain.valid.ids[0]},"], "id,new_label", "is no training image"),
+        (EXCLUDE, [f"{plain.valid.ids[0]},"], "id,new_label", "is a validation image, which stays"),
         (EXCLUDE, [f"{name},", f"{name},"], "id,new_label", "is listed twice"),
         (EXCLUDE, [f"{name},{other}"], "id,label", f"has the label '{label}', the list says"),
         (RELABEL, [f"{name},violet"], "id,new_label", "new_label 'violet' is not one of blue"),
@@ -87,6 +87,13 @@ def test_a_list_that_does_not_fit_is_refused_with_its_line(data_of):
             data_of(more, rows, header=header)
         assert "list.csv" in str(caught.value)
         assert len(str(caught.value).splitlines()) <= 3
+
+
+def test_a_list_that_is_not_there_is_named_with_its_key(data_of):
+    with pytest.raises(
+        DataError, match=r"data.relabel: none.csv does not exist(.|\n)*data.relabel=…"
+    ):
+        data_of("relabel: none.csv")
 
 
 def test_a_list_that_empties_a_class_is_refused(data_of):

@@ -262,6 +262,7 @@ def test_a_sample_that_does_not_fit_the_classes_says_what_was_seen(case, reading
             None,
             "no number of its own in each name: cat, dog",
         ),
+        (one_column("0"), ("0", "1"), "class_number", None, "add `--answer class_name`"),
         (one_column("0"), ("0.a", "1.b"), "class_number", "0.a", "1 = 1.b, but positive is '0.a'"),
         (one_column("0"), PETS, "class_id", None, "answer 'class_id' is not one of"),
         (one_column("0"), PETS, "positive_probability", "bird", "is 'bird', which is no class"),

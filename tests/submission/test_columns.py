@@ -61,6 +61,18 @@ def written(tmp_path):
     return written
 
 
+def test_a_class_that_the_sample_writes_in_another_case_is_told(tmp_path):
+    path = tmp_path / "sample.csv"
+    path.write_text("id,kind\nx,Cat\ny,Cat\n")
+    probs = np.array([[0.75, 0.25], [0.125, 0.875]])
+    shape = shape_of(path, Predictions(np.array(["x", "y"]), ("cat", "dog"), probs), Meaning())
+    assert shape.spelling == "the sample spells the class 'cat' 'Cat', which is not copied"
+    path.write_text("id,kind\nx,cat\ny,cat\n")
+    assert not shape_of(
+        path, Predictions(np.array(["x"]), ("cat", "dog"), probs[:1]), Meaning()
+    ).spelling
+
+
 def test_the_probabilities_are_under_the_columns_of_their_classes_and_it_is_said(written):
     text, spelling = written("id,prob_cat,prob_dog")
     assert text == "id,prob_cat,prob_dog\nx,0.75,0.25\ny,0.125,0.875\n"

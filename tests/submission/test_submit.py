@@ -316,7 +316,9 @@ def test_runs_submissions_shows_the_ledger_and_two_final_picks_with_reasons(
         f"differs from it on {100 * most:.1f} % of the rows, "
         "the most of 2 whose accuracy is within its interval"
     )
-    assert "no submissions from elsewhere" in ens("runs --submissions --out elsewhere")[1]
+    nothing = ens("runs --submissions --out elsewhere")[1]
+    assert "no submissions from elsewhere" in nothing
+    assert nothing.endswith("next:  ens blend --out elsewhere\n")
 
 
 def test_no_blend_is_named_like_a_sample_submission(competition, ens):
