@@ -88,10 +88,11 @@ def unused_parts(
     if parts.splits:
         return []
     used = parts.test.table if parts.test else None
+    has_columns = parts.valid is None  # beside a validation folder the split is not a new one
     return [
         *unused_validation(roles, parts.labeling, parts.valid),
-        *_unused_columns(parts.labeling),
-        *_unused_lists(surveyed.tables, placed, parts.labeling, used),
+        *(_unused_columns(parts.labeling) if has_columns else ()),
+        *_unused_lists(surveyed.tables, placed, parts.labeling, used, has_columns),
     ]
 
 
@@ -113,10 +114,12 @@ def _unused_lists(
     placed: Mapping[str, tuple[Table, Placement]],
     labeling: Labeling,
     used: Table | None,
+    has_columns: bool,
 ) -> list[str]:
     """The doubt about lists that say which labeled images are for what, but no recipe can use.
 
-    There are several that overlap, or they name images otherwise than by their files.
+    There are several that overlap, or they name images otherwise than by their files. has_columns:
+    columns of splits count.
     """
     labeled = labeling.by_path.keys()
 
@@ -125,7 +128,8 @@ def _unused_lists(
             return False
         if table.file not in placed or is_list_of_parts(table.file):
             return is_list_of_parts(table.file)
-        has_column = any(is_of_splits(c) or may_be_of_splits(c) for c in table.columns)
+        columns = table.columns if has_columns else ()
+        has_column = any(is_of_splits(column) or may_be_of_splits(column) for column in columns)
         says_so = has_column or split_of_file(table.file) in ("valid", "test")
         return says_so and not labeled.isdisjoint(placed[table.file][1].paths)
 

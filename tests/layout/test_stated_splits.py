@@ -366,3 +366,11 @@ def test_a_column_of_other_words_for_splits_is_told(name, words, is_apart, layou
         tables = {"labels.csv": [f"image,label,{name}", *rows]}
     doubts = " ".join(understand(layout([f"all/t{i}.png" for i in range(18)], tables)).doubts)
     assert "which images are for what: not used, the split is a new one" in doubts
+
+
+def test_a_column_of_splits_beside_a_validation_folder_is_no_doubt(layout, classes):
+    images = [*classes("train", "pie", "ribs", n=9), *classes("val", "pie", "ribs", n=3)]
+    rows = [f"{name},{name.split('/')[1]},{name.startswith('val')}" for name in images]
+    understood = understand(layout(images, {"all.csv": ["path,label,is_valid", *rows]}))
+    assert (understood.n_train, understood.n_valid) == (18, 6)
+    assert "which images are for what" not in " ".join(understood.doubts)
