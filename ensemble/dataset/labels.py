@@ -25,6 +25,7 @@ from ensemble.errors import DataError
 from ensemble.recipe import LabelColumns, LabelsFile
 
 MISSING_VALUES = ("nan", "null", "none", "na", "n/a", "?")  # a class of this name is a doubt
+_MINUS_ONE = ("-1", "-1.0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,11 +240,17 @@ def _missing_line(table: CsvTable, ids: Sequence[str], missing: Sequence[int]) -
 
 
 def missing_value_lines(counts: Mapping[str, int]) -> list[str]:
-    """A line for each class that is named as a missing value is; counts is images by class."""
+    """A line for each class that is named as a missing value is; counts is images by class.
+
+    So is -1 among numbers from 0 on.
+    """
+    others = [name for name in counts if name not in _MINUS_ONE]
+    are_counted = len(others) > 1 and all(map(str.isdecimal, others))
+    missing = (*MISSING_VALUES, *_MINUS_ONE) if are_counted else MISSING_VALUES
     return [
         f"{counts[name]:,} images are labeled {name!r}: a class, or a label that is missing?"
         for name in sorted(counts)
-        if name.casefold() in MISSING_VALUES
+        if name.casefold() in missing
     ]
 
 

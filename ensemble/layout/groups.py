@@ -1,7 +1,7 @@
 """Columns that look like patients, drivers, sites or sequences: rows that must not be split."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -15,6 +15,17 @@ WORDS = (
     *("site", "location", "hospital", "station", "camera", "seq", "sequence", "video", "clip"),
     *("scene", "session", "lesion", "slide", "case", "group", "cluster", "farm", "field", "plot"),
     *("burst", "track", "trap", "donor", "owner", "author", "series", "wsi", "plate", "well"),
+)
+PEOPLE = (
+    "patient",
+    "subject",
+    "driver",
+    "participant",
+    "donor",
+    "owner",
+    "session",
+    "slide",
+    "wsi",
 )
 NOT_GROUPS = ("num", "count", "frame", "class", "type", "age", "width", "height", "size", "label")
 LEAST_SIZE = 1.2  # images per group, on average
@@ -85,8 +96,8 @@ def _looks_like_group(column: Column) -> bool:
     return is_repeated and is_group_name(column.name)
 
 
-def is_group_name(name: str) -> bool:
+def is_group_name(name: str, known: Collection[str] = WORDS) -> bool:
     """Whether a column is named like groups: `PatientID`, `seq_id`, but not `seq_num_frames`."""
     words = [word.lower() for word in _TOKEN.findall(name)]
     stems = {word.removesuffix("id").removesuffix("s") for word in words} | set(words)
-    return bool(stems & set(WORDS)) and not stems & set(NOT_GROUPS)
+    return bool(stems & set(known)) and not stems & set(NOT_GROUPS)

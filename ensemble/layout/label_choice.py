@@ -20,6 +20,7 @@ from ensemble.layout.column_labels import (
     likeliest,
     same_texts,
 )
+from ensemble.layout.groups import PEOPLE, is_group_name
 from ensemble.layout.id_column import placed_table
 from ensemble.layout.joined_tables import by_all_columns, merged, with_listed_splits
 from ensemble.layout.labeling import (
@@ -185,9 +186,10 @@ def choose_labeling(
     if table_of_names:
         what = "folders are" if "folders" in named else "file names begin with"
         text = f"the {what} ids in {table_of_names}: is each a class?"
-    option = inquiry.choose(
-        "label", text, meanings, allowed=list(by_option), may_take_first=not table_of_names
-    )
+    group = _only_group(likely, sample)
+    text = f"{group} says which images belong together: is it the label?" if group else text
+    is_clear = not (table_of_names or group)
+    option = inquiry.choose("label", text, meanings, list(by_option), may_take_first=is_clear)
     labeling = named.get(option)
     if labeling is None:
         table, placement, column = by_option[option]
@@ -208,6 +210,15 @@ def _evidence(labeling: Labeling, sample: Table | None, n_likely: int, inquiry: 
     if n_likely > 1:
         return "the first of several choices"
     return "" if labeling.source == "folders" else "nothing else looks like labels"
+
+
+def _only_group(likely: Sequence[Labeling], sample: Table | None) -> str:
+    """The only column that could be the label, if it is called like patients, else ""."""
+    if len(likely) != 1 or likely[0].source != "column" or likely[0].table is None:
+        return ""
+    is_asked = sample is not None and is_asked_for(likely[0], sample)
+    is_group = is_group_name(likely[0].columns[0], PEOPLE) and not is_asked
+    return f"column {likely[0].columns[0]} of {likely[0].table.file}" if is_group else ""
 
 
 def _table_of_names(surveyed: Survey, placed: Placed, likely: Sequence[Labeling]) -> str:

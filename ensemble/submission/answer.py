@@ -21,6 +21,7 @@ from ensemble.submission.cell_texts import (
     are_names,
     has_fraction,
     has_more_words,
+    is_word,
     lists_classes,
     lists_only_classes,
     names_any,
@@ -243,6 +244,12 @@ def _of_texts(cells: set[str], classes: Sequence[str], metric: str | None) -> _C
     if is_filler and len(classes) == 2 and metric in PROBABILITY_METRICS:
         reason = f"its cells are all {min(cells)[:60]!r}, and {metric} scores probabilities"
         return _Candidates(_NAME_OR_PROBABILITY, reason)
+    if is_filler and is_word(min(cells)) and class_numbers(classes):
+        return _Candidates(
+            (),
+            f"its cells are {min(cells)[:40]!r}, the classes numbers: {listed(classes)}\n"
+            f"label the images by such words, or add `--answer {CLASS_NAME}` to write the numbers",
+        )
     return _Candidates((CLASS_NAME,), "a column of texts: class names")
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ensemble.dataset.filenames import same_form
+from ensemble.dataset.labels import MISSING_VALUES
 from ensemble.metrics.class_numbers import class_numbers, number
 from ensemble.submission.listing import SEPARATORS
 
@@ -31,6 +32,11 @@ def has_more_words(cell: str, classes: Sequence[str]) -> bool:
     """Whether a cell is several words and more than any class."""
     n_most = max(len(name.split()) for name in classes)
     return len(cell.split()) > max(FEW_WORDS, n_most)
+
+
+def is_word(cell: str) -> bool:
+    """Whether a cell says something: it is neither empty nor `nan`."""
+    return cell.strip().casefold() not in ("", *MISSING_VALUES)
 
 
 def has_fraction(cell: str, classes: Sequence[str]) -> bool:

@@ -413,3 +413,35 @@ class TestMetrics:
             self.understood(competition, "quadratic_kappa")
         grades = self.understood(competition, "quadratic_kappa", lambda i: i % 5)
         assert grades.cells.metric == "quadratic_kappa"
+
+
+def test_patients_are_the_label_only_where_somebody_says_so(layout):
+    rows = ["image,patient", *(f"t{i}.png,P{i // 3}" for i in range(18))]
+    root = layout([f"train/t{i}.png" for i in range(18)], {"train.csv": rows})
+    (question,) = understand(root).questions
+    assert "patient of train.csv says which images belong together" in question.text
+    assert [option for option, _ in question.choices] == ["--label patient"]
+    assert understand(root, Options(label="patient")).questions == ()
+
+
+@pytest.mark.parametrize(("others", "is_doubt"), [("012", True), (("-2", "0", "1"), False)])
+def test_minus_one_among_numbers_from_0_is_a_doubt(others, is_doubt, layout):
+    cells = ["-1", *others]
+    rows = ["image,label", *(f"t{i}.png,{cells[i % 4]}" for i in range(24))]
+    root = layout([f"train/t{i}.png" for i in range(24)], {"train.csv": rows})
+    doubts = " ".join(understand(root).doubts)
+    assert ("labeled '-1': a class, or a label that is missing?" in doubts) == is_doubt
+
+
+@pytest.mark.parametrize(("cell", "is_refused"), [("cat", True), ("nan", False), ("", False)])
+def test_words_in_a_sample_over_classes_of_numbers_are_refused(cell, is_refused, layout):
+    rows = ["image,label", *(f"t{i}.png,{i % 3}" for i in range(18))]
+    asked = ["image,label", *(f"q{i}.png,{cell}" for i in range(6))]
+    images = [*(f"train/t{i}.png" for i in range(18)), *(f"test/q{i}.png" for i in range(6))]
+    root = layout(images, {"train.csv": rows, "sample_submission.csv": asked})
+    if not is_refused:
+        assert understand(root).cells.answer == "class_name"
+        return
+    with pytest.raises(DataError, match="its cells are 'cat', the classes numbers: 0, 1, 2"):
+        understand(root)
+    assert understand(root, Options(answer="class_name")).cells.answer == "class_name"
