@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ensemble.errors import DamagedError, SelectionError, TrainingError
+from ensemble.errors import DamagedError, EnsembleError, SelectionError, TrainingError
 from ensemble.events import Emit, Step, ignore
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
@@ -185,6 +185,8 @@ def predict(
     from ensemble import inference
 
     prepare_torch()
+    if sample is None and (answer or positive):
+        raise EnsembleError("answer and positive say what the cells of a sample mean: add sample")
     paths = [images] if isinstance(images, str | Path) else images
     if isinstance(by, Run):
         predictor = inference.Predictor.of_run(by)

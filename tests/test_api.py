@@ -159,3 +159,8 @@ def test_the_report_replaces_only_an_earlier_report(tmp_path, fake_run):
     page.write_text("mine")
     with pytest.raises(EnsembleError, match="exists, and ens did not write it"):
         ensemble.report(page, runs=runs, submissions=tmp_path)
+
+
+def test_predict_takes_an_answer_only_with_a_sample(tmp_path):
+    with pytest.raises(EnsembleError, match="add sample"):
+        ensemble.predict(tmp_path, "mine", tmp_path / "new.csv", answer="class_name")

@@ -19,7 +19,8 @@ RESUMES = "is in training, or was stopped: the command that began it resumes it"
 def list_runs(
     patterns: Patterns = None,
     per_class: Annotated[
-        bool, typer.Option("--per-class", help="also precision, recall and F1 of each class")
+        bool,
+        typer.Option("--per-class", help="also precision, recall and F1 of each class or label"),
     ] = False,
     submissions: Annotated[
         bool,

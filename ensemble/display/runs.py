@@ -135,8 +135,11 @@ def _setting(setting: object) -> str:
 
 
 def show_per_class(run: Run) -> None:
-    """Precision, recall and F1 of every class, the weakest first."""
-    shown = table(run.id, "class")
+    """Precision, recall and F1 of every class or label, the weakest first."""
+    if run.data.target == "number":
+        say(f"{run.id}: no classes, it predicts a number per image")
+        return
+    shown = table(run.id, "label" if run.data.target == "labels" else "class")
     for name in ("images", "precision", "recall", "F1"):
         shown.add_column(name, justify="right", no_wrap=True)
     for score in sorted(run.per_class(), key=lambda score: score.f1):

@@ -97,10 +97,17 @@ class ClassScore:
 
 
 def per_class(probs: Array, targets: Array, classes: Sequence[str]) -> list[ClassScore]:
-    """Every class's scores, in the order of classes. probs is (rows, classes), targets (rows,)."""
-    n_predicted = np.bincount(predicted(probs), minlength=len(classes))
-    n_true = np.bincount(targets, minlength=len(classes))
-    n_right = np.bincount(targets[hits(probs, targets) > 0], minlength=len(classes))
+    """Every class's scores, in the order of classes. probs is (rows, classes), targets (rows,).
+
+    Of labels, whose targets are (rows, classes), those above 0.5 are given.
+    """
+    if targets.ndim == 2:
+        is_given, is_true = probs > 0.5, targets > 0
+        n_predicted, n_true, n_right = is_given.sum(0), is_true.sum(0), (is_given & is_true).sum(0)
+    else:
+        n_predicted = np.bincount(predicted(probs), minlength=len(classes))
+        n_true = np.bincount(targets, minlength=len(classes))
+        n_right = np.bincount(targets[hits(probs, targets) > 0], minlength=len(classes))
     precision = n_right / np.maximum(n_predicted, 1)
     recall = n_right / np.maximum(n_true, 1)
     f1 = 2 * n_right / np.maximum(n_predicted + n_true, 1)

@@ -127,7 +127,12 @@ class Run(Stored):
         return first.folder / COPY if has_copy else None
 
     def per_class(self) -> list[ClassScore]:
-        """Precision, recall and F1 of every class on its validation rows. Raises DamagedError."""
+        """Precision, recall and F1 of every class or label on its validation rows, none of a number.
+
+        Raises DamagedError.
+        """
+        if self.data.target == "number":
+            return []
         valid = self.valid()
         assert valid.targets is not None
         return per_class(valid.probs, valid.targets, valid.classes)

@@ -270,7 +270,10 @@ def members_of(
             raise SubmissionError(f"{problem}: {error}") from None
     if missing:
         ids = ", ".join(missing[:5])[:300]
-        raise SubmissionError(f"{problem}: {len(missing)} members missing in {store.root}: {ids}")
+        raise SubmissionError(
+            f"{problem}: {len(missing)} members missing in {store.root}: {ids}\n"
+            "copy these runs there, with all their folds, or name their folder: --runs DIR"
+        )
     for run_id, run in runs.items():
         for name, expected in manifest.hashes[run_id].items():
             path = run.folder / name

@@ -195,6 +195,17 @@ def test_class_scores_are_scikit_learns(rng):
     np.testing.assert_allclose(scores, reference)
 
 
+def test_scores_of_each_label_are_scikit_learns(rng):
+    from sklearn.metrics import precision_recall_fscore_support
+
+    targets, probs = rng.integers(0, 2, (50, 3)).astype(np.uint8), rng.random((50, 3))
+    scores = per_class(probs, targets, "abc")
+    reference = precision_recall_fscore_support(targets, probs > 0.5, zero_division=0)
+    for score, *values in zip(scores, *reference, strict=True):
+        shown = [score.precision, score.recall, score.f1, score.n_rows]
+        np.testing.assert_allclose(shown, values)
+
+
 def test_an_interval_is_widened_about_its_value():
     assert Interval(0.5, 0.4, 0.7).widened(2) == Interval(
         0.5, pytest.approx(0.3), pytest.approx(0.9)

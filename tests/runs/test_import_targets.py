@@ -1,5 +1,7 @@
 """`ens import --target`: several labels and numbers from .npz and CSV, and what is refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -152,6 +154,22 @@ def test_runs_on_labels_are_listed_blended_and_compared(tmp_path, store, ens):
     assert {run.data.target for run in runs} == {"labels"}
     for arguments in ["runs"], ["blend", "--out", str(tmp_path / "out")], ["compare", "r0", "r1"]:
         assert "f1_samples" in ens(*arguments, "--runs", store.root)
+
+
+def test_each_label_is_scored_and_a_number_has_no_classes(tmp_path, store, ens):
+    import_run("r", "vit", labels_csv(tmp_path / "v.csv"), None, store, "pets", "labels")
+    path = tmp_path / "ages.npz"
+    Predictions(np.array(list("efgh")), ("age",), VALUES, AGES, target="number").save(path)
+    ages = import_run("ages", "vit", path, None, store)
+    shown = ens("runs", "--per-class", "--runs", store.root)
+    assert "label   images" in shown
+    assert f"{ages.id}: no classes, it predicts a number per image" in shown
+    listed = {
+        run["recipe"]: run
+        for run in json.loads(ens("runs", "--per-class", "--json", "--runs", store.root))
+    }
+    assert listed["ages"]["per_class"] == []
+    assert [score["f1"] for score in listed["r"]["per_class"]] == [1, pytest.approx(2 / 3)]
 
 
 def test_a_column_of_values_may_have_any_name(tmp_path, store):

@@ -152,7 +152,7 @@ def test_missing_members_are_counted_and_named(submission, store):
     (store.folder("a_2-1-s0") / "run.json").unlink()
     message = refusal(submission, store)
     assert f"{submission}: cannot verify: 2 members missing in {store.root}" in message
-    assert message.endswith("a_0-1-s0, a_2-1-s0")
+    assert "a_0-1-s0, a_2-1-s0\ncopy these runs there" in message
 
 
 def test_a_changed_member_file_is_named(submission, store):
