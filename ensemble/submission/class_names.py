@@ -4,15 +4,18 @@ Numbers are compared by their exact value: `0.0`, `00` and `0` are one name.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from ensemble.dataset.class_columns import matched_columns
-from ensemble.dataset.filenames import same_form
+from ensemble.dataset.filenames import folded_form, same_form
 from ensemble.metrics.class_numbers import TRUTH, are_zero_and_one, class_numbers, number
+from ensemble.submission.choices import CLASS_NAME, LABELS, TOP_K, VALUES
 
 _OTHER_NUMBER = re.compile(r"[+-]?(\d+,\d+|\d+([.,]\d+)?\s*%)", re.ASCII)
+NAMED = (CLASS_NAME, LABELS, TOP_K)  # the answers that write classes by their names
 _OF_PROBABILITY = {"p", "prob", "proba", "probability", "score", "pred", "prediction", "is", "has"}
+_NOTHING = {"", "nan", "na", "n/a", "-", "none", "nothing", "null", "no label", "no labels"}
 _SPELLINGS_OF_TRUTH = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
 
 Spelling = Callable[[Decimal], str]
@@ -73,6 +76,26 @@ def spelled_names(cells: Collection[str], classes: Sequence[str]) -> dict[str, s
     if {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}:
         return as_they_are
     return _spelled_numbers(cells, classes) or _spelled_texts(cells, classes) or as_they_are
+
+
+def unknown_cell(cells: Collection[str], texts: Mapping[str, str], answer: str) -> str:
+    """What to say about a sample's first cell that is no class as written, or no number; or "".
+
+    texts are what is written for each class; cells that stand for nothing are not meant.
+    """
+    numbers = {number(text) for text in texts.values()} - {None}
+    forms = {same_form(text) for text in texts.values()}
+    for cell in sorted(cell for cell in cells if cell.strip().casefold() not in _NOTHING):
+        if answer == VALUES and number(cell) is None:
+            return f"the sample's {cell[:60]!r} is not a number; the CSV has numbers"
+        is_known = same_form(cell) in forms or number(cell) in numbers
+        if answer in NAMED and texts and not is_known:
+            folded = folded_form(cell)
+            near = [text for text in texts.values() if folded_form(text) == folded]
+            example = (near or sorted(texts.values()))[0]
+            shown = f"the sample's {cell[:60]!r} is not a name that the runs have"
+            return f"{shown}; the CSV has names such as {example[:60]!r}"
+    return ""
 
 
 def _spelled_numbers(cells: Collection[str], classes: Sequence[str]) -> dict[str, str] | None:

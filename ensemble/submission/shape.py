@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ensemble.blending.mixture import Answered
 from ensemble.dataset.class_columns import matched_columns
-from ensemble.dataset.filenames import folded_form, same_form
+from ensemble.dataset.filenames import same_form
 from ensemble.dataset.match import Names
 from ensemble.errors import SubmissionError
 from ensemble.metrics import ranked
@@ -25,7 +25,7 @@ from ensemble.submission.choices import (
     VALUES,
     AnswerReading,
 )
-from ensemble.submission.class_names import spelled_names
+from ensemble.submission.class_names import spelled_names, unknown_cell
 from ensemble.submission.listing import Listing, listing_of
 from ensemble.submission.numbered import CLASS_INDEX, NUMBERED, numbers_of
 from ensemble.submission.sample_table import SampleTable, read_sample
@@ -135,7 +135,7 @@ def _shape(
         texts=texts,
         delimiter=table.delimiter,
         spelling=_spelling(dict(written) if class_of_column else texts, reading.answer)
-        or _other_case(texts, table.cells),
+        or unknown_cell(_names_in(table.cells, listing), texts, reading.answer),
         target=meaning.target,
         listing=listing,
         is_id_last=table.is_id_last,
@@ -161,14 +161,11 @@ def _spelling(texts: Mapping[str, str], answer: str) -> str:
     return ""
 
 
-def _other_case(texts: Mapping[str, str], cells: AbstractSet[str]) -> str:
-    """The first cell that is a class in another case than it is written in, or ""."""
-    by_form = {folded_form(text): text for text in texts.values()}
-    for cell in sorted(cells - {*texts.values()}):
-        text = by_form.get(folded_form(cell))
-        if text is not None and same_form(text) != same_form(cell):
-            return f"the sample spells the class {text[:60]!r} {cell[:60]!r}, which is not copied"
-    return ""
+def _names_in(cells: AbstractSet[str], listing: Listing | None) -> set[str]:
+    """The cells, or the names that they list."""
+    if listing is None:
+        return {*cells}
+    return {name for cell in cells - {listing.nothing} for name in cell.split(listing.separator)}
 
 
 def _check_decided(source: str, reading: AnswerReading) -> None:

@@ -61,16 +61,33 @@ def written(tmp_path):
     return written
 
 
-def test_a_class_that_the_sample_writes_in_another_case_is_told(tmp_path):
+NOT_A_NAME = "the sample's {!r} is not a name that the runs have; the CSV has names such as {!r}"
+
+
+@pytest.mark.parametrize(
+    ("target", "classes", "cell", "told"),
+    [
+        ("class", ("cat", "dog"), "Cat", NOT_A_NAME.format("Cat", "cat")),
+        ("class", ("cat", "dog"), "bird", NOT_A_NAME.format("bird", "cat")),
+        ("class", ("cat", "dog"), "cat", ""),
+        ("class", ("cat", "dog"), "NaN", ""),
+        ("class", ("0", "1", "2"), "5", NOT_A_NAME.format("5", "0")),
+        ("class", ("0", "1", "2"), "1e0", ""),
+        ("labels", ("cat", "dog", "owl"), "cat;Dog", NOT_A_NAME.format("Dog", "dog")),
+        ("labels", ("cat", "dog"), "0", NOT_A_NAME.format("0", "cat")),
+        ("labels", ("cat", "dog"), "no labels", ""),
+        ("number", ("age",), "old", "the sample's 'old' is not a number; the CSV has numbers"),
+        ("number", ("age",), "3", ""),
+    ],
+)
+def test_a_cell_that_is_none_of_the_names_or_no_number_is_told(
+    target, classes, cell, told, tmp_path
+):
     path = tmp_path / "sample.csv"
-    path.write_text("id,kind\nx,Cat\ny,Cat\n")
-    probs = np.array([[0.75, 0.25], [0.125, 0.875]])
-    shape = shape_of(path, Predictions(np.array(["x", "y"]), ("cat", "dog"), probs), Meaning())
-    assert shape.spelling == "the sample spells the class 'cat' 'Cat', which is not copied"
-    path.write_text("id,kind\nx,cat\ny,cat\n")
-    assert not shape_of(
-        path, Predictions(np.array(["x"]), ("cat", "dog"), probs[:1]), Meaning()
-    ).spelling
+    path.write_text(f"id,kind\nx,{cell}\ny,{cell}\n")
+    probs = np.full((2, len(classes)), 1 / len(classes))
+    predictions = Predictions(np.array(["x", "y"]), classes, probs, target=target)
+    assert shape_of(path, predictions, Meaning(separator=";")).spelling == told
 
 
 def test_the_probabilities_are_under_the_columns_of_their_classes_and_it_is_said(written):
