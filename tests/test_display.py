@@ -1,15 +1,17 @@
 """What the terminal shows: every number, in plain lines, with all text escaped."""
 
 import json
+from io import StringIO
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from ensemble import display, events
 from ensemble.blending import Options, make_blend
 from ensemble.display import blends, live, results
-from ensemble.display.text import LOG_WIDTH, _console, interval, minutes
+from ensemble.display.text import LOG_WIDTH, _console, interval, minutes, table
 from ensemble.engines.jobs import Failure
 from ensemble.errors import EnsembleError
 from ensemble.metrics import Interval
@@ -337,3 +339,16 @@ def test_after_training_each_run_names_the_figure_of_its_curves(run_on, capsys):
     (run.folder / "curves.png").write_bytes(b"")
     display.show_curves([run, imported])
     assert capsys.readouterr().out == f"curves: {run.folder / 'curves.png'}\n"
+
+
+def test_a_narrow_terminal_folds_cells_and_hides_no_column_and_no_digit():
+    shown = table("members", "member", "why")
+    for name in ("valid accuracy", "weight", "differs from others"):
+        shown.add_column(name, justify="right", no_wrap=True)
+    shown.add_row("a-0-s0", "every run", "66.67 %", "0.4651", "16.67 %")
+    for width in (140, 44):
+        output = StringIO()
+        Console(file=output, width=width).print(shown)
+        words = output.getvalue().split()
+        assert {"member", "a-0-s0", "66.67", "0.4651", "16.67"} <= set(words)
+        assert "…" not in output.getvalue()

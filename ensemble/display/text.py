@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import IO, Any, TextIO, cast
 
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markup import escape as escape_markup
 from rich.table import Table
 
@@ -38,6 +38,7 @@ __all__ = [
     "warn_suspicious",
 ]
 LOG_WIDTH = 140  # columns, where stdout is a file or a pipe
+_WIDEST = 10_000  # columns, more than any table needs
 LONGEST = 600  # characters of a line of an error
 IN_NOTEBOOK = "JPY_PARENT_PID"  # what a notebook's kernel sets for the commands that it starts
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -141,9 +142,23 @@ def show_json(value: Any) -> None:
     stream.flush()  # here, where a full disk is an error
 
 
+class _Folding(Table):
+    """A table whose cells all fold where the terminal is too narrow for whole numbers.
+
+    rich would cut the numbers off and drop the columns that fold: names of runs and of weights.
+    """
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        needed = self.__rich_measure__(console, options.update_width(_WIDEST)).maximum
+        if needed > options.max_width:
+            for column in self.columns:
+                column.no_wrap, column.overflow = False, "fold"
+        return super().__rich_console__(console, options)
+
+
 def table(title: str, *columns: str) -> Table:
     """An empty table; the cells of the named columns fold where the terminal is too narrow."""
-    empty = Table(
+    empty = _Folding(
         title=escape(title),
         title_justify="left",
         title_style="bold",
