@@ -14,7 +14,7 @@ USUAL: dict[Split, tuple[str, ...]] = {  # names that mean a split even alone
 }
 _WORDS: dict[Split, str] = {
     "train": "train|training|trn|trainval",
-    "valid": "val|valid|validation|dev",
+    "valid": "val|valid|validate|validation|dev",
     "test": "test|testing|tst|eval|pred|prediction|predictions",
 }
 _ENDINGS = "set|data|dataset|images?|imgs?|pics?|photos?|labels?|features|resized"

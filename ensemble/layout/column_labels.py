@@ -86,6 +86,8 @@ def no_label_reason(column: Column, table: Table) -> str:
         return f"{name} is no label by its name"
     if column.is_counter:
         return f"{name} counts the rows"
+    if is_of_splits(column):
+        return f"{name} says which images are for what"
     reason = region_reason(column)
     if reason:
         return reason

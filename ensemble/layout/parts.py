@@ -63,13 +63,21 @@ def parts_of(
     if splits and not splits.count("valid"):
         labeling, splits = without_test_rows(labeling, splits)
     valid = None if splits else validation_folder(roles, labeling)
-    test = test_images(surveyed, roles, labeling, sample, placed, valid, inquiry) or of_rows
+    others = _without_stated(roles, of_rows) if labeling.source == "folders" else roles
+    test = test_images(surveyed, others, labeling, sample, placed, valid, inquiry) or of_rows
     if test is not None and splits.count("test"):
         labeling, splits = without_test_rows(labeling, splits)
     stated = set(test_labels.values())
     if test is not None and len(stated) > 1 and stated <= set(labeling.classes):
         test = with_labels(test, test_labels)
     return Parts(labeling, splits, valid, test)
+
+
+def _without_stated(roles: Roles, of_rows: TestImages | None) -> Roles:
+    """The folders of splits without test folders whose images are all stated to be for testing."""
+    stated = set(of_rows.ids) if of_rows else set()
+    rest = (f for f in roles["test"] if not stated.issuperset(map(f.path_of, f.images)))
+    return Roles({**roles.folders, "test": tuple(rest)})
 
 
 def _test_labels(labeling: Labeling, splits: Splits) -> dict[str, str]:

@@ -8,24 +8,25 @@ from pathlib import PurePosixPath
 from ensemble.dataset.column_names import letters
 from ensemble.dataset.filenames import same_form, without_suffix
 from ensemble.dataset.split import SPLIT_NAMES
-from ensemble.dataset.split_names import usual_split
+from ensemble.dataset.split_names import Split, split_of_name, usual_split
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Folder
 from ensemble.layout.table import Column
 
-# what the cells of a column of splits say; a recipe reads SPLIT_NAMES alone
-SPLIT_WORDS = SPLIT_NAMES | {"training": "train", "dev": "valid", "testing": "test"}
+# what cells of a column of splits say beside the words for splits
+SHORT_WORDS: dict[str, Split] = {"tr": "train", "va": "valid", "te": "test"}
 # columns that say yes or no to a split: the splits of yes and of no
-YES_NO = (
-    dict.fromkeys(("isvalid", "isval", "isvalidation"), ("valid", "train"))
-    | dict.fromkeys(("istest", "istesting"), ("test", "train"))
-    | dict.fromkeys(("istrain", "istraining", "istrainingimage"), ("train", "test"))
-)
+YES_NO: dict[str, tuple[Split, Split]] = {
+    **dict.fromkeys(("isvalid", "isval", "isvalidation"), ("valid", "train")),
+    **dict.fromkeys(("istest", "istesting", "istestimage"), ("test", "train")),
+    **dict.fromkeys(("istrain", "istraining", "istrainingimage"), ("train", "test")),
+}
 # columns that may say a split in words or numbers of their own
 LIKE_SPLITS = {
     *("split", "splits", "fold", "folds", "kfold", "phase", "subset", "partition", "usage", "set"),
     *("datasplit", "dataset", "datatype", "evaluation", "evaluationstatus", "train", *YES_NO),
+    *("test", "valid", "val", "training", "traintestsplit"),
 }
 MOST_PARTS = 20
 
@@ -99,12 +100,10 @@ def splits_of(labeling: Labeling, roles: Roles) -> Splits:
     if labeling.table is None or labeling.placement is None:
         return Splits({})
     for column in labeling.table.others(labeling.placement.column, *labeling.columns):
-        words = _words(column)
         if is_of_splits(column):
-            rows = zip(labeling.placement.images, column.cells, strict=True)
-            split_of = {image: words[cell.lower()] for image, cell in rows if image}
-            name = column.name if words is SPLIT_WORDS else ""
-            return Splits(split_of, name, name if _is_readable(column) else "")
+            words, rows = _words(column), zip(labeling.placement.images, column.cells, strict=True)
+            split_of = {image: str(words[cell]) for image, cell in rows if image}
+            return Splits(split_of, column.name, column.name if _is_readable(column) else "")
     return Splits(_by_folder(labeling, roles))
 
 
@@ -120,19 +119,29 @@ def is_of_splits(column: Column) -> bool:
 
 def splits_in(column: Column) -> tuple[str, ...]:
     """The split of each row that a column says, () for a column of anything else."""
+    if len(column.counts) > MOST_PARTS:
+        return ()
     words = _words(column)
-    splits = {words.get(cell.lower()) for cell in column.counts}
+    splits = set(words.values())
     if None in splits or "train" not in splits or len(splits) == 1:
         return ()
-    return tuple(words[cell.lower()] for cell in column.cells)
+    return tuple(str(words[cell]) for cell in column.cells)
 
 
-def _words(column: Column) -> Mapping[str, str]:
-    """What the cells of a column of splits would say: true and false under `is_valid`."""
-    if letters(column.name) not in YES_NO:
-        return SPLIT_WORDS
-    yes, no = YES_NO[letters(column.name)]
-    return dict.fromkeys(("true", "1", "1.0"), yes) | dict.fromkeys(("false", "0", "0.0"), no)
+def _words(column: Column) -> Mapping[str, Split | None]:
+    """What each cell of a column of splits would say: true and false under `is_valid`.
+
+    `PrivateTest` says it under `Usage`, but not in a column of another kind.
+    """
+    name = letters(column.name)
+    if name in YES_NO and column.is_one is not None:
+        yes, no = YES_NO[name]
+        rows = zip(column.cells, column.is_one, strict=True)
+        return {cell: yes if is_one else no for cell, is_one in rows}
+    forms = {cell: cell if name in LIKE_SPLITS else letters(cell) for cell in column.counts}
+    return {
+        cell: SHORT_WORDS.get(cell.lower()) or split_of_name(form) for cell, form in forms.items()
+    }
 
 
 def may_be_of_splits(column: Column) -> bool:
@@ -148,7 +157,7 @@ def without_unlabeled_tests(labeling: Labeling) -> Labeling:
         if not is_of_splits(column):
             continue
         words, rows = _words(column), zip(labeling.placement.images, column.cells, strict=True)
-        tests = {image for image, cell in rows if words[cell.lower()] == "test"}
+        tests = {image for image, cell in rows if words[cell] == "test"}
         labels = {i: label for i, label in labeling.labels.items() if label or i not in tests}
         return replace(labeling, labels=labels)
     return labeling

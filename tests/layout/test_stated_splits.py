@@ -116,7 +116,18 @@ def test_tables_inside_the_folders_of_splits_are_about_these(layout):
     assert (understood.n_train, understood.n_valid) == (6, 6)
 
 
-@pytest.mark.parametrize(("name", "words"), [("is_valid", "False True"), ("set", "Train Test")])
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("is_valid", "False True"),
+        ("set", "Train Test"),
+        ("is_train", "True False"),
+        ("is_training_image", "1 0"),
+        ("Usage", "Training PrivateTest"),
+        ("phase", "trainval eval"),
+        ("split", "tr te"),
+    ],
+)
 def test_a_column_states_two_splits(name, words, layout, loaded):
     images = [f"images/{i:02d}.png" for i in range(24)]
     cells = [words.split()[i % 4 == 0] for i in range(24)]
@@ -124,6 +135,27 @@ def test_a_column_states_two_splits(name, words, layout, loaded):
     splits = loaded(layout(images, {"labels.csv": [f"file,label,{name}", *rows]}))
     apart = {f"images/{i:02d}.png" for i in range(0, 24, 4)}
     assert set(splits["valid" if name == "is_valid" else "test"]) == apart
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("split", "0 1"), ("train", "1 0"), ("subset", "train holdout")]
+)
+def test_a_column_that_may_state_splits_is_told(name, words, layout):
+    images = [f"images/{i:02d}.png" for i in range(24)]
+    rows = [f"{i:02d}.png,{'ab'[i % 2]},{words.split()[i % 4 == 0]}" for i in range(24)]
+    understood = understand(layout(images, {"labels.csv": [f"file,label,{name}", *rows]}))
+    told = f"labels.csv: column {name} may say which images are for what: not used"
+    assert any(doubt.startswith(told) for doubt in understood.doubts)
+    assert understood.n_train == 24
+
+
+def test_notes_with_words_for_splits_state_none(layout):
+    images = [f"images/{i:02d}.png" for i in range(24)]
+    rows = [
+        f"{i:02d}.png,{'ab'[i % 2]},{['train ride', 'test ride'][i // 2 % 2]}" for i in range(24)
+    ]
+    understood = understand(layout(images, {"labels.csv": ["file,label,note", *rows]}))
+    assert (understood.n_train, understood.n_test) == (24, 0)
 
 
 def test_annotations_of_validation_images_without_a_header_label_them(layout, classes):
