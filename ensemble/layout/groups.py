@@ -1,11 +1,12 @@
 """Columns that look like patients, drivers, sites or sequences: rows that must not be split."""
 
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ensemble.dataset.filenames import without_suffix
+from ensemble.dataset.filenames import bare_name
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement
 from ensemble.layout.table import Column, Table
@@ -33,7 +34,12 @@ FEW_GROUPS = 10  # fewer can hardly be split, so they are offered and not used
 LARGEST = 0.2  # of the images; a larger group cannot be put into one split
 
 
-SIDES = r"^(.+?)[ _-](?:left|right|l|r|od|os)$"  # two eyes, hands or breasts of one patient
+IN_NAMES = {  # groups in the names of files: two eyes of one patient, copies of one image
+    "sides": r"^(.+?)[ _-](?:left|right|l|r|od|os)$",
+    "patient": r"(?:^|[^a-z])((?:patient|subject|person|participant)[ _-]?[a-z]*\d+)",
+    "original": r"^(.+?)(?:[ _-](?:(?:aug|augmented|flip|flipped|fliplr|flipud|fliptb|mirror|mirrored|"
+    r"rot|rotated|copy)[ _-]?\d*|(?:new)?\d+deg[a-z]*)|\.rf\.[0-9a-f]{8,})*$",
+}
 _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -41,7 +47,8 @@ _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 class GroupColumn:
     """A column that could keep rows together; id is the table's column of images.
 
-    Without a table the pattern finds the group in the files' names.
+    Without a table the pattern finds the group in the files' names; largest is the number of images
+    in the largest one then.
     """
 
     table: Table | None
@@ -49,11 +56,16 @@ class GroupColumn:
     column: str
     n_groups: int
     pattern: str = ""
+    largest: int = 0
 
     @property
     def source(self) -> str:
         """Where the groups stand, in words."""
-        return f"{self.column} in {self.table.file}" if self.table else "sides in the files' names"
+        return (
+            f"{self.column} in {self.table.file}"
+            if self.table
+            else f"{self.column} in the files' names"
+        )
 
 
 def group_columns(
@@ -71,23 +83,33 @@ def group_columns(
             for column in table.others(*taken)
             if _looks_like_group(column)
         ]
-    return groups or _sides(labeling)
+    return groups or _in_names(labeling)
 
 
-def _sides(labeling: Labeling) -> list[GroupColumn]:
-    """The pattern of files named by left and right, if all are."""
-    stems = [without_suffix(PurePosixPath(image).name) for image in labeling.labels]
-    matches = [re.search(SIDES, stem, re.IGNORECASE) for stem in stems]
-    owners = {match[1] for match in matches if match}
-    if all(matches) and len(owners) <= len(stems) / LEAST_SIZE:
-        return [GroupColumn(None, "", "sides", len(owners), f"(?i){SIDES}")]
+def _in_names(labeling: Labeling) -> list[GroupColumn]:
+    """The first pattern that finds groups in the names of all files, several files in each."""
+    stems = [bare_name(PurePosixPath(image).name) for image in labeling.labels]
+    names = set(stems)
+    for column, pattern in IN_NAMES.items():
+        matches = {stem: re.search(pattern, stem, re.IGNORECASE) for stem in names}
+        owners = {stem: match[1] for stem, match in matches.items() if match}
+        is_used = len(owners) == len(names) and len(set(owners.values())) > 1
+        if column == "original":  # a class may be called so, too, but not beside what is left
+            is_used = is_used and all(o in names or f"{o}.rf." in s for s, o in owners.items())
+        if is_used and len(set(owners.values())) <= len(names) / LEAST_SIZE:
+            counts = Counter(owners[stem] for stem in stems)
+            largest = max(counts.values())
+            return [GroupColumn(None, "", column, len(counts), f"(?i){pattern}", largest)]
     return []
 
 
 def can_be_split(group: GroupColumn, n_train: int) -> bool:
     """Whether there are enough groups, and none too large, to set some apart for validation."""
     counts = group.table[group.column].counts if group.table else {}
-    return group.n_groups >= FEW_GROUPS and max(counts.values(), default=0) <= LARGEST * n_train
+    return (
+        group.n_groups >= FEW_GROUPS
+        and max(counts.values(), default=group.largest) <= LARGEST * n_train
+    )
 
 
 def _looks_like_group(column: Column) -> bool:
