@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence, Set
 from pathlib import Path
 
-from ensemble.dataset.filenames import contents, names_below, same_form
+from ensemble.dataset.filenames import contents, is_hidden, names_below, same_form
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.dataset.tables import Images, ids_of, sorted_images
@@ -35,8 +35,11 @@ def class_folders(folder: Path, test: Set[Path] = frozenset()) -> Images:
 
 def _check_class_folders(folder: Path, with_images: Set[str]) -> None:
     """Raises DataError for a broken link, for no class folders, and for one without images."""
-    hidden = (".", "__")
-    children = [child for child in sorted(folder.iterdir()) if not child.name.startswith(hidden)]
+    children = [
+        child
+        for child in sorted(folder.iterdir())
+        if not is_hidden(child.name) and not child.name.startswith("__")
+    ]
     for child in children:
         if child.is_symlink() and not os.path.exists(child):
             raise DataError(

@@ -6,7 +6,8 @@ LABELS = (  # usual names of a column of labels
 )
 
 
-FACTS = {  # of a file, a box or a training, never the class of an image
+FACTS = {  # of a file, a photo, a box or a training, never the class of an image
+    *("date", "datetime", "timestamp", "datecaptured", "license", "licence", "rightsholder", "url"),
     *("width", "height", "size", "filesize", "mode", "format", "channels", "depth", "dtype"),
     *("imagewidth", "imageheight", "aspectratio", "bytes", "extension", "suffix", "md5", "hash"),
     *("x", "y1", "x1", "x2", "y2", "xmin", "ymin", "xmax", "ymax", "w", "h", "bbox"),

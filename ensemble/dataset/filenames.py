@@ -44,8 +44,8 @@ def bare_name(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is left out: hidden, or macOS's copy of attributes."""
-    return name.startswith((".", "__MACOSX"))
+    """Whether a file or folder of this name is left out: hidden, or written by macOS or a Synology."""
+    return name.startswith((".", "__MACOSX", "@eaDir"))
 
 
 def is_sample(name: str) -> bool:

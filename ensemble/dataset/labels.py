@@ -24,7 +24,9 @@ from ensemble.dataset.tables import Images, ids_of, sorted_images
 from ensemble.errors import DataError
 from ensemble.recipe import LabelColumns, LabelsFile
 
-MISSING_VALUES = ("nan", "null", "none", "na", "n/a", "?")  # a class of this name is a doubt
+MISSING_VALUES = {  # a class of this name is a doubt
+    *("nan", "null", "none", "na", "n/a", "?", "unknown", "unlabeled", "unlabelled", "missing"),
+}
 _MINUS_ONE = ("-1", "-1.0")
 
 
@@ -246,7 +248,7 @@ def missing_value_lines(counts: Mapping[str, int]) -> list[str]:
     """
     others = [name for name in counts if name not in _MINUS_ONE]
     are_counted = len(others) > 1 and all(map(str.isdecimal, others))
-    missing = (*MISSING_VALUES, *_MINUS_ONE) if are_counted else MISSING_VALUES
+    missing = {*MISSING_VALUES, *_MINUS_ONE} if are_counted else MISSING_VALUES
     return [
         f"{counts[name]:,} images are labeled {name!r}: a class, or a label that is missing?"
         for name in sorted(counts)

@@ -74,11 +74,11 @@ class Names:
             return match
         bare = [self.positions(last_part(image_id)) for image_id in ids]
         if _is_one_to_one(ids, bare):
-            return Match(tuple(bare), _WITHOUT_PATH)
+            return Match(tuple(bare), WITHOUT_PATH)
         for shorter in _without_shared_folders(ids):
             whole = list(map(self.positions, shorter))
             if _is_one_to_one(ids, whole):
-                return Match(tuple(whole), _WITHOUT_PATH)
+                return Match(tuple(whole), WITHOUT_PATH)
         for rule, form in _LOOSE_RULES.items():
             by_form = self._by_form(form)
             loose = [tuple(by_form.get(form(image_id), ())) for image_id in ids]
@@ -244,7 +244,7 @@ def loosest_form(name: str) -> str:
 
 
 WITHOUT_ZEROS = "without leading zeros"
-_WITHOUT_PATH = "without the ids' leading path"
+WITHOUT_PATH = "without the ids' leading path"
 _LOOSE_RULES: dict[str, Callable[[str], str]] = {
     "in any case of their letters": lambda name: _file_name(name).casefold(),
     "without the ids' `.0`": _without_point_zero,

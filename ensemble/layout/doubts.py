@@ -1,6 +1,9 @@
 """What a user should check, and what was passed over, in one line each."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping
+from decimal import Decimal
 
 from ensemble.dataset.depth import measured_ranges
 from ensemble.dataset.filenames import same_form
@@ -11,9 +14,12 @@ from ensemble.layout.labeling import Labeling
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Table
 from ensemble.layout.test_images import TestImages
+from ensemble.metrics.class_numbers import number
 from ensemble.numbers import count
 
 FEW_IMAGES = 10  # of a class
+MANY_FOLDERS = 10  # that could be patients
+_ENDING = re.compile(r"[._ -]+[A-Za-z]*\d+$")
 N_NAMED = 3
 
 
@@ -33,10 +39,14 @@ def doubts_of(
             names = ", ".join(missing[:N_NAMED])
             doubts.append(f"{len(missing):,} rows of {labeling.table.file} have no image: {names}")
         doubts += _label_doubts(labeling)
-    doubts += _alike_doubts(labeling.counts)
+    if labeling.target == "class":
+        doubts += missing_value_lines(labeling.counts)
+    doubts += [*_class_doubts(labeling), *_alike_doubts(labeling.counts)]
     if sample is not None and used_sample is None and test is None:
         first = sample.columns[0].cells[0][:60]
-        doubts.append(f"{sample.file} asks for ids such as {first!r}, which no test image has")
+        is_labeled = bool(labeling.folder.names.positions(sample.columns[0].cells[0]))
+        reason = "which has a label" if is_labeled else "which no test image has"
+        doubts.append(f"{sample.file} asks for ids such as {first!r}, {reason}")
     elif used_sample is not None and test is not None and len(used_sample) != test.n_images:
         doubts.append(
             f"{used_sample.file} has {len(used_sample):,} rows, "
@@ -55,16 +65,65 @@ def _label_doubts(labeling: Labeling) -> list[str]:
             f"column {labeling.columns[0]} has {n_labels:,} different values "
             f"in {n_images:,} rows: is it a label?"
         )
-    if labeling.target == "class":
-        doubts += missing_value_lines(labeling.counts)
     return doubts
+
+
+def _class_doubts(labeling: Labeling) -> list[str]:
+    """The doubt about classes in names that end in numbers, and about folders in class folders beside
+    images or other folders.
+    """
+    if labeling.source == "names":
+        return _numbered_doubts(labeling)
+    if labeling.source != "folders":
+        return []
+    parents = {image.rpartition("/")[0] for image in labeling.labels}
+    deep = sorted(parent for parent in parents if "/" in parent)
+    tops = Counter(parent.partition("/")[0] for parent in parents)
+    several = [parent for parent in deep if tops[parent.partition("/")[0]] > 1]
+    if not several:
+        return []
+    inner, top = several[0], several[0].partition("/")[0]
+    return [f"{len(deep):,} folders such as {inner} lie in class folders: their class is {top!r}"]
+
+
+def folder_doubts(labeling: Labeling) -> list[str]:
+    """The doubt about many folders that a table gives one label each, as those of patients have."""
+    labels_in: dict[str, set[str]] = {}
+    for image, label in labeling.labels.items():
+        labels_in.setdefault(image.rpartition("/")[0], set()).add(label)
+    is_pure = all(len(labels) == 1 for labels in labels_in.values())
+    is_many = (
+        max(MANY_FOLDERS, len(labeling.counts) + 1) <= len(labels_in) <= len(labeling.labels) / 2
+    )
+    if labeling.table is None or not is_pure or not is_many:
+        return []
+    return [
+        f"the images lie in {len(labels_in):,} folders such as {min(labels_in)}, each with one label: "
+        "if these are patients or the like, a column for data.group keeps them together"
+    ]
+
+
+def _numbered_doubts(labeling: Labeling) -> list[str]:
+    """The doubt about classes in file names that end in numbers, and could be fewer without them."""
+    named: dict[str, list[str]] = {}
+    for name in labeling.classes:
+        named.setdefault(_ENDING.sub("", name), []).append(name)
+    short, longest = max(named.items(), key=lambda item: len(item[1]))
+    if len(longest) < 2 or len(named) < 2:
+        return []
+    return [
+        f"classes such as {longest[0]!r} and {longest[1]!r}: or is {short!r} the class of both?"
+    ]
 
 
 def _alike_doubts(counts: Mapping[str, int]) -> list[str]:
     """Doubts about classes that look the same, the first of each kind."""
     doubts = []
     forms, letters = dict[str, list[str]](), dict[str, list[str]]()
+    by_value: dict[Decimal, list[str]] = {}
     for name in counts:
+        if (value := number(name)) is not None:
+            by_value.setdefault(value, []).append(name)
         forms.setdefault(same_form(name), []).append(name)
     for form in forms:
         letters.setdefault(form.casefold(), []).append(form)
@@ -76,6 +135,10 @@ def _alike_doubts(counts: Mapping[str, int]) -> list[str]:
     if in_case:
         listed = " and ".join(f"{name!r} ({counts[name]:,})" for name in in_case[0])
         doubts.append(f"classes differ by the case of their letters alone: {listed}")
+    for same in by_value.values():
+        if len(same) > 1:
+            listed = " and ".join(f"{name!r} ({counts[name]:,})" for name in same)
+            return [*doubts, f"classes are the same number: {listed}"]
     return doubts
 
 

@@ -87,20 +87,30 @@ def group_columns(
 
 
 def _in_names(labeling: Labeling) -> list[GroupColumn]:
-    """The first pattern that finds groups in the names of all files, several files in each."""
-    stems = [bare_name(PurePosixPath(image).name) for image in labeling.labels]
-    names = set(stems)
+    """The first pattern that finds groups in the names of all files, several files in each.
+
+    A class needs several groups, else it is one itself: a person, of whom there are photos.
+    """
+    stems = {image: bare_name(PurePosixPath(image).name) for image in labeling.labels}
+    names = set(stems.values())
     for column, pattern in IN_NAMES.items():
         matches = {stem: re.search(pattern, stem, re.IGNORECASE) for stem in names}
         owners = {stem: match[1] for stem, match in matches.items() if match}
-        is_used = len(owners) == len(names) and len(set(owners.values())) > 1
-        if column == "original":  # a class may be called so, too, but not beside what is left
-            is_used = is_used and all(o in names or f"{o}.rf." in s for s, o in owners.items())
-        if is_used and len(set(owners.values())) <= len(names) / LEAST_SIZE:
-            counts = Counter(owners[stem] for stem in stems)
+        counts = Counter(owners.get(stem, "") for stem in stems.values())
+        if len(owners) < len(names) or len(counts) > len(names) / LEAST_SIZE:
+            continue
+        if column == "original" and not _are_originals(owners):
+            continue
+        pairs = {(label, owners[stems[image]]) for image, label in labeling.labels.items()}
+        if labeling.target != "class" or min(Counter(label for label, _ in pairs).values()) > 1:
             largest = max(counts.values())
             return [GroupColumn(None, "", column, len(counts), f"(?i){pattern}", largest)]
     return []
+
+
+def _are_originals(owners: Mapping[str, str]) -> bool:
+    """Whether what is left of each name is a name, too: a class may be called `rotated`."""
+    return all(owner in owners or f"{owner}.rf." in name for name, owner in owners.items())
 
 
 def can_be_split(group: GroupColumn, n_train: int) -> bool:

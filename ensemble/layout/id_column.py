@@ -1,11 +1,13 @@
 """Which column of a table names the images, and in which folder they are."""
 
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import same_name
 from ensemble.dataset.filenames import SUFFIXES
 from ensemble.dataset.split_names import split_of_file
-from ensemble.layout.placement import Placement, placements, smallest
+from ensemble.layout.inner_folders import no_masks
+from ensemble.layout.placement import Placement, is_inside, placements, smallest
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, one_of, without_copies
 from ensemble.layout.survey import Folder, Survey
@@ -120,10 +122,14 @@ def _in_one_folder(
     placed: Sequence[Placement],
     inquiry: Inquiry,
 ) -> Placement | None:
-    """The placement in the folder of the table's split, else of training, if the ids fit several.
+    """The placement in the table's own folder, else in that of its split, else of training, if the
+    ids fit several.
 
     Ids that fit many folders, such as all class folders, are about none.
     """
+    own = Folder(PurePosixPath(table.file).parent.as_posix(), ())
+    inside = [p for p in placed if p.folder.name == own.name or is_inside(p.folder, own)]
+    placed = [p for p in inside if no_masks([p.folder])] or placed
     split = split_of_file(table.file)
     of_split = [placement for placement in placed if split == roles.split_of(placement.folder)]
     if len(placed) == 1 or (split and len(of_split) == 1):

@@ -1,13 +1,15 @@
-"""What lies inside class folders without being a class: masks, and a copy of all classes."""
+"""What lies inside class folders without being a class: masks, copies, and all classes again."""
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 
 from ensemble.dataset.column_names import letters
 from ensemble.dataset.filenames import without_suffix
+from ensemble.dataset.image_sizes import sizes_of
 from ensemble.errors import DataError
 from ensemble.layout.survey import Folder, Survey
 
+N_MEASURED = 30  # images of a folder whose size is compared with that of others
 MASK_WORDS = {  # names of folders of pictures that say what is where in an image
     *("mask", "masks", "annotation", "annotations", "trimap", "trimaps", "groundtruth", "gt"),
     *("segmentation", "segmentations"),
@@ -27,6 +29,35 @@ def without_masks(folder: Folder) -> Folder:
         if image.rpartition("/")[0] not in of_masks and not _is_beside_image(image, stems)
     )
     return Folder(folder.name, images) if 0 < len(images) < len(folder.images) else folder
+
+
+def without_inner_copies(surveyed: Survey, folder: Folder) -> Folder:
+    """Class folders without the folders in them whose images have the names of those around them,
+    but another size, such as thumbnails.
+    """
+    around = {without_suffix(image): image for image in folder.images}
+    twins: dict[str, dict[str, str | None]] = {}  # by folder inside: the image beside it of each
+    for image in folder.images:
+        *above, inner, name = image.split("/")
+        if above:
+            twin = around.get(without_suffix("/".join([*above, name])))
+            twins.setdefault(inner, {})[image] = twin
+    copies = {
+        image for pairs in twins.values() if _differ(surveyed, folder, pairs) for image in pairs
+    }
+    return Folder(folder.name, tuple(image for image in folder.images if image not in copies))
+
+
+def _differ(surveyed: Survey, folder: Folder, twins: Mapping[str, str | None]) -> bool:
+    """Whether all images have a twin, of another size."""
+    if None in twins.values():
+        return False
+    pairs = list(twins.items())[:: max(1, len(twins) // N_MEASURED)]
+    files = [
+        [surveyed.root / folder.path_of(str(name)) for name in names]
+        for names in zip(*pairs, strict=True)
+    ]
+    return sizes_of(files[0])[0].side != sizes_of(files[1])[0].side
 
 
 def _is_beside_image(image: str, stems: Set[str]) -> bool:

@@ -38,7 +38,7 @@ from ensemble.layout.sample_file import is_submission, sample_images
 from ensemble.layout.survey import Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.test_images import row_column
-from ensemble.layout.training_folders import class_folders, training_folders
+from ensemble.layout.training_folders import by_outer_folders, class_folders, training_folders
 
 ALL_COLUMNS = "columns"  # what --label may be instead of one column
 MOST_OF_ID = 2  # letters or digits of ids after which folders are named
@@ -98,7 +98,8 @@ def labelings(
         return likeliest(from_tables, sample)
     by_name = [by_names(folder) for folder in training_folders(surveyed, roles)]
     names = [labeling for labeling in by_name if labeling is not None]
-    return names or (likeliest(from_tables, sample) if from_tables else [])
+    outer = [] if from_tables else [by_outer_folders(surveyed, roles)]
+    return names or likeliest(from_tables, sample) or list(filter(None, outer))
 
 
 def _is_list(labeling: Labeling) -> bool:

@@ -24,6 +24,7 @@ NAME_PATTERNS = (
     r"^\d+[._ -]+([^\d]+)$",  # 12_cat
     r"^([^\W\d_]{2,})\d+$",  # cat12
 )
+_SEVERAL_NUMBERS = re.compile(r"\d+(?:[._ -]+\d+)+")
 _CAMERA_WORDS = {
     *("img", "image", "dsc", "dscn", "dscf", "photo", "pic", "picture", "scan", "frame", "p"),
     *("screenshot", "file", "id", "sample"),
@@ -115,7 +116,7 @@ def by_folders(folder: Folder) -> Labeling | None:
 def by_subfolders(folder: Folder) -> Labeling | None:
     """The labeling by the folders inside the class folders, where all images are in such ones.
 
-    Each class folder has several, or, as with patients, all have some of the same few.
+    A class folder has several, or, as with patients, all have some of the same few.
     """
     parents = {image: PurePosixPath(image).parent for image in folder.images}
     inside = {parent.parts[0]: set[str]() for parent in parents.values() if parent.parts}
@@ -124,7 +125,7 @@ def by_subfolders(folder: Folder) -> Labeling | None:
             return None
         inside[parent.parts[0]].add(parent.name)
     n_names = len(set().union(*inside.values()))
-    if any(len(names) < 2 for names in inside.values()) and not 1 < n_names < len(inside):
+    if all(len(names) < 2 for names in inside.values()) and not 1 < n_names < len(inside):
         return None
     return Labeling("subfolders", folder, {image: path.name for image, path in parents.items()})
 
@@ -170,8 +171,11 @@ def by_names(folder: Folder) -> Labeling | None:
 
 
 def _are_classes(counts: Counter[str]) -> bool:
-    """Whether texts from file names are classes: some, repeated, no splits, no camera's words."""
-    if not 2 <= len(counts) <= counts.total() / 2:
+    """Whether texts from file names are classes: some, repeated, no splits, no camera's words.
+
+    Several numbers, such as an age and a sex, are none.
+    """
+    if not 2 <= len(counts) <= counts.total() / 2 or all(map(_SEVERAL_NUMBERS.fullmatch, counts)):
         return False
     words = {name.lower().rstrip("_-. ") for name in counts}
     return not any(split_of_name(word) or word in _CAMERA_WORDS for word in words)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from ensemble.dataset.match import Match
+from ensemble.dataset.match import WITHOUT_PATH, Match
 from ensemble.layout.survey import ENOUGH, Folder
 from ensemble.layout.table import Column
 
@@ -92,6 +92,8 @@ def smallest(placed: Sequence[Placement]) -> list[Placement]:
     """
     fewest = min((placement.n_missing for placement in placed), default=0)
     best = [placement for placement in placed if placement.n_missing == fewest]
+    if any(not placement.match.rule for placement in best):  # one is in the folder that ids name
+        best = [placement for placement in best if placement.match.rule != WITHOUT_PATH]
     return [
         placement
         for placement in best

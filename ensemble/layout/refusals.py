@@ -3,6 +3,7 @@
 from ensemble.dataset.filenames import contents
 from ensemble.dataset.match import N_LOOKED_AT
 from ensemble.dataset.scan import passed_over_line
+from ensemble.dataset.split_names import usual_split
 from ensemble.errors import DataError
 from ensemble.layout.column_labels import Placed, no_label_reason
 from ensemble.layout.roles import Roles
@@ -89,9 +90,35 @@ def nothing_to_learn(surveyed: Survey) -> DataError:
         f"{surveyed.root}: neither class folders (train/<class>/… or <class>/…), nor a table whose "
         "ids are images, nor classes in the file names",
         contents(surveyed.root),
-        _other_tables_line(surveyed) or _other_pictures_line(surveyed),
+        _other_tables_line(surveyed)
+        or _ids_line(surveyed)
+        or _split_line(surveyed)
+        or _other_pictures_line(surveyed),
     ]
     return DataError("\n".join(filter(None, lines)))
+
+
+def _ids_line(surveyed: Survey) -> str:
+    """A line about what a table would need to be one of labels, "" without a table."""
+    images = surveyed.folders["."]
+    for table in surveyed.tables:
+        if len(table.columns) > 1 and images.images and not looks_like_sample(table.file):
+            column = table.columns[0]
+            problem = images.names.problem_of(column.cells, "image")
+            return f"{table.file}: {column.name} {problem}: one column must name the images"
+    return ""
+
+
+def _split_line(surveyed: Survey) -> str:
+    """A line about images beside class folders, or about a folder of images called like a split."""
+    for folder in surveyed.folders.values():
+        name = usual_split(folder.last_name)
+        if folder.has_loose_images and len(folder.subfolders) > 1:
+            stray = next(image for image in folder.images if "/" not in image)
+            return f"{folder.path_of(stray)} lies beside folders of images: move it into its class"
+        if name and not folder.subfolders and len(surveyed.folders["."].subfolders) > 1:
+            return f"{folder.name} is a usual name of the {name} images: rename it if it is a class"
+    return ""
 
 
 def _other_pictures_line(surveyed: Survey) -> str:

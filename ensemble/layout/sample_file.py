@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
@@ -22,6 +23,7 @@ from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.test_images import TestImages
 
+CHANCE = 0.01  # that as many images are of one class
 NO_SAMPLE = "none"  # what --sample may be instead of a file
 _SAMPLE = re.compile(
     r"submission|submit|(?:^|[^a-z])(?:benchmark|sample(?:[_ -]?(?:sub|entry|answers?|solution))?)(?:[^a-z]|$)",
@@ -164,6 +166,26 @@ def sample_images(surveyed: Survey, roles: Roles, sample: Table | None) -> froze
     )
 
 
+def without_fillers(
+    surveyed: Survey, roles: Roles, labeling: Labeling, sample: Table | None
+) -> Labeling:
+    """The labeling without what it says of the sample's images, where all have one text, but not by
+    chance: `unknown`, -1 or nothing.
+    """
+    asked, labels = sample_images(surveyed, roles, sample), labeling.by_path
+    cells = {labels.get(str(path)) for path in asked}
+    rest = {
+        image: label
+        for image, label in labeling.labels.items()
+        if labeling.folder.path_of(image) not in asked
+    }
+    counts = Counter(rest.values())
+    if labeling.table is None or len(cells) != 1 or None in cells or len(counts) < 2:
+        return labeling
+    share = counts[str(cells.pop())] / counts.total()
+    return replace(labeling, labels=rest) if share ** len(asked) < CHANCE else labeling
+
+
 def _chosen(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> tuple[Table | None, list[str]]:
     by_file = {table.file: table for table in surveyed.tables}
     named = [table for table in surveyed.tables if looks_like_sample(table.file)]
@@ -199,8 +221,9 @@ def _about_images(surveyed: Survey, tables: Sequence[Table]) -> list[Table]:
 
 
 def _has_all_rows(table: Table, roles: Roles) -> bool:
-    """Whether a sample has as many rows as a test folder has images."""
-    return len(table) in {len(folder.images) for folder in roles["test"]}
+    """Whether a sample has as many rows as a test folder, or all of them, have images."""
+    sizes = [len(folder.images) for folder in roles["test"]]
+    return len(table) in (*sizes, sum(sizes))
 
 
 def _listed(tables: Sequence[Table]) -> str:

@@ -36,6 +36,7 @@ def with_target(labeling: Labeling, sample: Table | None, inquiry: Inquiry) -> L
     column = labeling.table[labeling.columns[0]]
     check_no_regions(labeling.table.file, column, next_step="name another column by --label")
     cells = _sample_cells(labeling, sample)
+    column = Column(column.name, tuple(labeling.labels.values()))
     _check_plain_numbers(labeling, column, inquiry)
     if _is_quantity(column, cells) or _may_be_quantity(column, cells, inquiry):
         return replace(labeling, target="number")

@@ -2,14 +2,21 @@
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import letters
 from ensemble.dataset.split_names import split_of_name
 from ensemble.layout.groups import is_group_name
-from ensemble.layout.inner_folders import MASK_WORDS, no_masks, without_masks, without_repeats
+from ensemble.layout.inner_folders import (
+    MASK_WORDS,
+    no_masks,
+    without_inner_copies,
+    without_masks,
+    without_repeats,
+)
 from ensemble.layout.labeling import Labeling, by_folders
 from ensemble.layout.questions import Inquiry
-from ensemble.layout.roles import Roles, inner, one_of
+from ensemble.layout.roles import Roles, inner, one_of, without_copies
 from ensemble.layout.survey import Folder, Survey
 
 N_STRAY = 10  # fewer images than this beside a folder of classes are a logo or a preview
@@ -31,15 +38,54 @@ def class_folders(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> Labeling 
     candidates = [folder for folder in folders if len(folder.classes) > 1]
     if not candidates:
         return None
+    candidates = candidates if roles["train"] else _with_outer(surveyed, candidates)
     folder = one_of(surveyed, candidates, "train", inquiry)
     folder = next((named for named in folders if named.name == folder.name), folder)
-    folder = without_repeats(surveyed, folder)
+    folder = without_inner_copies(surveyed, without_repeats(surveyed, folder))
+    folder = _with_classes_alone(surveyed, folder, inquiry)
     is_of_classes = not (
         _are_groups(folder.classes)
         or _are_shards(folder.classes)
         or _are_images_and_masks(folder.classes)
     )
     return by_folders(folder) if is_of_classes else None
+
+
+def _with_outer(surveyed: Survey, folders: Sequence[Folder]) -> list[Folder]:
+    """The folders, and the one around them all where they are no copies: it may hold the classes."""
+    outer = {PurePosixPath(folder.name).parent.as_posix() for folder in folders}
+    is_of_parts = _are_shards([folder.last_name for folder in folders])
+    if len(outer) > 1 or is_of_parts or len(without_copies(surveyed, folders)) < 2:
+        return list(folders)
+    return [*folders, surveyed.folders[outer.pop()]]
+
+
+def by_outer_folders(surveyed: Survey, roles: Roles) -> Labeling | None:
+    """The labeling by folders that each hold training images of their own: apple/train, pear/train.
+
+    Folders of other splits in them are these splits.
+    """
+    outer = {PurePosixPath(folder.name).parent for folder in roles["train"]}
+    around = {path.parent for path in outer}
+    if len(outer) < 2 or len(around) > 1 or any(folder.subfolders for folder in roles["train"]):
+        return None
+    folder = surveyed.folders[around.pop().as_posix()]
+    paths = {image: folder.path_of(image) for image in folder.images}
+    splits = {image: roles.split_of_image(path) for image, path in paths.items()}
+    if None in splits.values() or len(outer) < len(folder.subfolders):
+        return None
+    labels = {image: image.partition("/")[0] for image in folder.images}
+    return Labeling("folders", folder, labels, splits={i: str(s) for i, s in splits.items()})
+
+
+def _with_classes_alone(surveyed: Survey, folder: Folder, inquiry: Inquiry) -> Folder:
+    """Of a folder of images beside a folder of class folders, labeled ones perhaps: a question."""
+    children = surveyed.children(folder)
+    nested = [child for child in children if len(child.classes) > 1]
+    flat = [child for child in children if not child.subfolders]
+    if len(children) != 2 or len(nested) != len(flat):
+        return folder
+    return one_of(surveyed, [folder, *nested], "train", inquiry)
 
 
 def _are_images_and_masks(names: Sequence[str]) -> bool:
@@ -104,7 +150,8 @@ def _variants(folders: Sequence[Folder]) -> list[Folder]:
     variants = [folder for folder in folders if len(folder.classes) > 1]
     has_names = not any(folder.last_name.isdigit() for folder in folders)
     is_same = len({folder.classes for folder in variants}) == 1
-    are_classes = variants and not _are_images_and_masks(variants[0].classes)
+    inside = variants[0].classes if variants else ()
+    are_classes = not (_are_images_and_masks(inside) or _are_groups(inside))
     return (
         variants
         if len(variants) == len(folders) > 1 and has_names and is_same and are_classes

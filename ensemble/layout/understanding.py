@@ -8,7 +8,7 @@ from pathlib import Path
 from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.layout.cells import Cells, cells_of
 from ensemble.layout.class_numbers import with_numbers
-from ensemble.layout.doubts import doubts_of, notes_of
+from ensemble.layout.doubts import doubts_of, folder_doubts, notes_of
 from ensemble.layout.groups import GroupColumn, can_be_split, group_columns
 from ensemble.layout.json_tables import json_tables
 from ensemble.layout.label_choice import choose_labeling, placed_tables
@@ -18,11 +18,18 @@ from ensemble.layout.parts import parts_of, unused_parts
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.refusals import no_label, nothing_to_learn, one_class
 from ensemble.layout.roles import roles
-from ensemble.layout.sample_file import NO_SAMPLE, choose_sample, unfit_sample, with_ids_first
+from ensemble.layout.sample_file import (
+    NO_SAMPLE,
+    choose_sample,
+    unfit_sample,
+    with_ids_first,
+    without_fillers,
+)
 from ensemble.layout.survey import Folder, Survey, survey
 from ensemble.layout.table import Table
 from ensemble.layout.targets import with_target
 from ensemble.layout.test_images import TestImages
+from ensemble.layout.two_part_names import with_whole_names
 from ensemble.layout.validation import Splits
 from ensemble.submission.numbered import CLASS_NUMBER
 
@@ -94,11 +101,12 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     split_folders = roles(surveyed, options)
     sample, sample_notes = choose_sample(surveyed, split_folders, inquiry)
     surveyed = replace(surveyed, tables=surveyed.tables + json_tables(surveyed, sample))
-    surveyed = with_wide_tables(surveyed, sample)
+    surveyed = with_whole_names(with_wide_tables(surveyed, sample))
     placed = placed_tables(surveyed, split_folders, sample, inquiry)
     labeling = choose_labeling(surveyed, split_folders, placed, sample, inquiry)
     if labeling is None:
         raise one_class(surveyed, split_folders) or no_label(placed) or nothing_to_learn(surveyed)
+    labeling = without_fillers(surveyed, split_folders, labeling, sample)
     labeling = with_target(labeling, sample, inquiry)
     parts = parts_of(surveyed, split_folders, labeling, sample, placed, inquiry)
     test = parts.test
@@ -112,6 +120,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     if options.yes and cells.answer == CLASS_NUMBER:
         parts = with_numbers(surveyed, parts)
     labeling = parts.labeling
+    groups = tuple(group_columns(labeling, placed))
     sizes, unreadable = sizes_of(_some_files(surveyed, labeling, test))
     return Understanding(
         root=surveyed.root,
@@ -122,12 +131,13 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         test=test,
         sample=used_sample,
         cells=cells,
-        groups=tuple(group_columns(labeling, placed)),
+        groups=groups,
         sizes=sizes,
         questions=tuple(inquiry.questions),
         doubts=(
             *unused_parts(surveyed, split_folders, placed, parts),
             *doubts_of(labeling, sample, used_sample, test),
+            *([] if groups else folder_doubts(labeling)),
             *unreadable,
         ),
         notes=(*inquiry.taken, *sample_notes, *notes_of(surveyed, labeling, parts.valid, test)),

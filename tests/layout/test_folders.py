@@ -124,7 +124,8 @@ def test_the_same_classes_in_several_forms_are_a_question(images):
     for old, new in zip(sorted((root / "color/cat").iterdir()), "abc", strict=True):
         old.rename(old.with_name(f"cat{new}.png"))
     (question,) = understand(root).questions
-    assert [option for option, _ in question.choices] == ["--train color", "--train grey"]
+    options = [option for option, _ in question.choices]
+    assert options == ["--train color", "--train grey", "--train ."]
 
 
 def test_smaller_copies_are_passed_over(images):

@@ -35,3 +35,9 @@ def test_names_that_only_look_alike_are_no_groups(forms, layout):
         form.format(c=c, i=i) for c in ("rotated", "fresh") for i in range(12) for form in forms
     ]
     assert understand(layout(names)).groups == ()
+
+
+def test_persons_that_are_the_classes_are_no_groups(layout, classes):
+    assert (
+        understand(layout(classes("faces", *(f"subject{i:02d}b" for i in range(12))))).groups == ()
+    )

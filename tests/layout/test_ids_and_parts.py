@@ -114,3 +114,24 @@ def test_boxes_of_single_images_are_no_tables_of_labels(folder, layout):
     }
     with pytest.raises(DataError, match=r"\d\.txt: a file for each image is not read as labels"):
         understand(layout([f"train/{i}.png" for i in range(12)], boxes))
+
+
+def test_a_folder_that_the_ids_name_wins_over_one_of_the_same_files(layout):
+    images = [f"images_{size}/{i}.png" for size in (224, 512) for i in range(12)]
+    rows = ["path,label", *(f"images_224/{i}.png,{'ab'[i % 2]}" for i in range(12))]
+    understood = understand(layout(images, {"train.csv": rows}), Options(label="label"))
+    assert understood.labeling.by_path == {f"images_224/{i}.png": "ab"[i % 2] for i in range(12)}
+
+
+def test_tables_label_the_images_in_their_own_folders(layout):
+    images = [f"{s}/images/{i}.png" for s in ("day1", "day2", "day3") for i in range(6)]
+    truth = {name: "ab"[i % 2 ^ int(name[3] == "2")] for i, name in enumerate(images)}
+    tables = {
+        f"{day}/labels.csv": [
+            "file,label",
+            *(f"{name[12:]},{label}" for name, label in truth.items() if name.startswith(day)),
+        ]
+        for day in ("day1", "day2", "day3")
+    }
+    understood = understand(layout(images, tables), Options(label="day1/labels.csv:label"))
+    assert understood.labeling.by_path == truth

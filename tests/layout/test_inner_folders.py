@@ -3,10 +3,13 @@
 import shutil
 
 import pytest
+from PIL import Image
 
+from ensemble.dataset.load import load
 from ensemble.errors import DataError
 from ensemble.layout.questions import Options
 from ensemble.layout.understanding import understand
+from ensemble.recipe import Recipe
 
 
 def labels(understood):
@@ -113,3 +116,102 @@ def test_thumbnails_inside_the_folders_of_images_are_not_taken_for_them(layout):
     understood = understand(layout([*images, *thumbnails], tables))
     assert understood.labeling.by_path == {f"train/{i}.png": "ab"[i % 2] for i in range(12)}
     assert (understood.test.folder.name, understood.questions) == ("test", ())
+
+
+@pytest.mark.parametrize("side", [4, 8])
+def test_small_copies_in_a_folder_inside_a_class_are_not_used(side, layout):
+    images = [f"{c}/{c}{i}.png" for c in ("ill", "well") for i in range(5)]
+    inside = [f"{c}/more/{c}{i}.png" for c in ("ill", "well") for i in range(5)]
+    root = layout([*images, *inside])
+    for name in inside:
+        Image.open(root / name).resize((side, side)).save(root / name)
+    understood = understand(root)
+    assert set(labels(understood)) == {*images, *(inside if side == 8 else ())}
+    told = "not used: 10 images, such as ill/more/ill0.png"
+    assert (told in understood.notes) == (side == 4)
+
+
+@pytest.mark.parametrize("root", ["", "train/"])
+def test_class_folders_beside_a_folder_of_images_are_asked_about(root, layout):
+    images = [f"{root}labeled/{c}/{i}.png" for c in ("ill", "well") for i in range(6)]
+    images += [f"{root}unlabeled/{i}.png" for i in range(6)]
+    folder = layout(images)
+    nested = f"{root}labeled"
+    assert choices(understand(folder)) == [f"--train {root.strip('/') or '.'}", f"--train {nested}"]
+    assert understand(folder, Options(train=nested)).counts == {"ill": 6, "well": 6}
+    outer = understand(folder, Options(train=root.strip("/") or "."))
+    assert (outer.questions, set(outer.counts)) == ((), {"labeled", "unlabeled"})
+
+
+def test_kinds_of_which_one_has_a_single_kind_inside_are_asked_about(layout):
+    kinds = ["apple/fuji", "apple/gala", "pear/bosc", "pear/anjou", "kiwi/kiwi"]
+    root = layout([f"train/{kind}/{i}.png" for kind in kinds for i in range(5)])
+    assert choices(understand(root)) == ["--label folders", "--label subfolders"]
+    told = "5 folders such as train/apple/fuji lie in class folders: their class is 'apple'"
+    assert told.replace("train/", "") in understand(root, Options(label="folders")).doubts
+
+
+def test_patients_of_the_same_numbers_in_each_class_are_no_classes(layout):
+    names = [f"{c}/patient{p}/{i}.png" for c in ("ill", "well") for p in range(4) for i in range(3)]
+    understood = understand(layout(names), Options(label="folders"))
+    assert understood.counts == {"ill": 12, "well": 12}
+
+
+@pytest.mark.parametrize(("root", "parts"), [("", "train val test"), ("data/", "train test")])
+def test_classes_may_hold_the_splits(root, parts, layout, ens):
+    images = [
+        f"{root}{c}/{part}/{i}.png"
+        for c in ("ill", "well")
+        for part in parts.split()
+        for i in range(12 if part == "train" else 4)
+    ]
+    folder = layout(images)
+    ens("init", folder, "--name", "a")
+    data = load(Recipe.load("recipes/a_resnet.yaml").data)
+    read = {"train": data.train, "valid": data.valid, "test": data.test}
+    for split, part in read.items():
+        classes = {
+            file.parts[-3]: label for file, label in zip(part.files, part.labels, strict=True)
+        }
+        assert classes == {"ill": "ill", "well": "well"}
+        named = {"valid": "val"}.get(split, split) if split[:3] in parts else "train"
+        assert {file.parts[-2] for file in part.files} == {named}
+    assert sum(map(len, read.values())) == len(images)
+
+
+def test_what_a_synology_writes_is_no_class(layout, classes):
+    images = [*classes("train", "ill", "well"), "train/@eaDir/ill_0.png/thumb.jpg"]
+    assert understand(layout(images)).counts == {"ill": 6, "well": 6}
+
+
+@pytest.mark.parametrize(
+    ("images", "told"),
+    [
+        (["train/preview.png", "train/a/0.png", "train/b/0.png"], "train/preview.png lies beside"),
+        (["bus/0.png", "car/0.png", "train/0.png"], "train is a usual name of the train images"),
+    ],
+)
+def test_folders_that_keep_classes_from_being_found_are_told(images, told, layout):
+    with pytest.raises(DataError, match=told):
+        understand(layout(images))
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [("{}", "id '0', which fits 2 images"), ("x{}", "id 'x0', which no image has")],
+)
+def test_ids_that_are_no_images_are_told(cell, told, layout):
+    images = [f"train/{i}.{suffix}" for i in range(6) for suffix in ("png", "jpg")]
+    rows = ["id,label", *(f"{cell.format(i)},{'ab'[i % 2]}" for i in range(6))]
+    with pytest.raises(DataError, match=f"train.csv: {told}"):
+        understand(layout(images, {"train.csv": rows}))
+
+
+@pytest.mark.parametrize("label", ["folders", "subfolders"])
+def test_folders_of_the_same_classes_may_be_taken_together(label, layout):
+    root = layout(
+        [f"{s}/{c}/{s}{i}.png" for s in ("am", "pm") for c in ("a", "b") for i in range(6)]
+    )
+    assert choices(understand(root)) == ["--train am", "--train pm", "--train ."]
+    counts = understand(root, Options(train=".", label=label)).counts
+    assert counts == dict.fromkeys(("am", "pm") if label == "folders" else ("a", "b"), 12)

@@ -110,3 +110,51 @@ def test_class_folders_that_look_the_same_are_said(names, doubt, tmp_path):
         for i in range(10):
             Image.new("RGB", (8, 8), (red, i, 0)).save(tmp_path / name / f"{i}.png")
     assert understand(tmp_path).doubts == ((f"classes differ {doubt}",) if doubt else ())
+
+
+@pytest.mark.parametrize("name", ["unknown", "unlabeled", "-1"])
+def test_classes_that_may_be_missing_labels_are_told(name, layout, classes):
+    understood = understand(layout(classes("train", "1", "2", name)))
+    told = f"6 images are labeled {name!r}: a class, or a label that is missing?"
+    assert told in understood.doubts
+
+
+def test_classes_in_file_names_that_end_in_numbers_are_told(layout):
+    images = [f"{c}_p{p:02d}_{i}.png" for c in ("ill", "well") for p in range(4) for i in range(3)]
+    told = "classes such as 'ill_p00' and 'ill_p01': or is 'ill' the class of both?"
+    assert told in understand(layout(images)).doubts
+
+
+def test_several_numbers_in_file_names_are_no_classes(layout):
+    images = [f"{20 + i % 4}_{i % 2}_{i}.png" for i in range(24)]
+    with pytest.raises(DataError, match="nor classes in the file names"):
+        understand(layout(images))
+
+
+def test_dates_are_no_labels(layout):
+    rows = ["file,date,state", *(f"{i}.png,2020-0{i % 3 + 1}-01,{'ab'[i % 2]}" for i in range(12))]
+    understood = understand(layout([f"train/{i}.png" for i in range(12)], {"meta.csv": rows}))
+    assert (understood.questions, understood.labeling.columns) == ((), ("state",))
+
+
+def test_a_sample_of_two_test_folders_beside_one_of_the_first_is_a_question(layout):
+    images = [f"{f}/{f[-1]}{i}.png" for f in ("train", "test_1", "test_2") for i in range(6)]
+    rows = {name: [f"{name}{i},a" for i in range(6)] for name in "12"}
+    tables = {
+        "train.csv": ["id,label", *(f"n{i},{'ab'[i % 2]}" for i in range(6))],
+        "sample_submission_1.csv": ["id,label", *rows["1"]],
+        "sample_submission_2.csv": ["id,label", *rows["1"], *rows["2"]],
+    }
+    (question,) = understand(layout(images, tables)).questions
+    assert [option for option, _ in question.choices] == [
+        "--sample sample_submission_1.csv",
+        "--sample sample_submission_2.csv",
+    ]
+    understood = understand(layout([], tables), Options(sample="sample_submission_2.csv"))
+    assert (understood.questions, understood.n_test) == ((), 12)
+
+
+def test_classes_that_are_the_same_number_are_told(layout):
+    rows = ["file,label", *(f"{i}.png,{('1', '1.0', '0')[i % 3]}" for i in range(12))]
+    understood = understand(layout([f"train/{i}.png" for i in range(12)], {"labels.csv": rows}))
+    assert "classes are the same number: '1' (4) and '1.0' (4)" in understood.doubts

@@ -93,3 +93,36 @@ def test_ids_may_stand_behind_the_answers(layout, classes, ens):
     root = layout(images, tables)
     assert understand(root).questions == ()
     assert data_of(root, ens).sample is not None
+
+
+@pytest.mark.parametrize("filler", ["", "unknown", "-1", "nan", "0"])
+def test_what_a_table_fills_in_for_the_samples_images_is_no_label(filler, layout, ens):
+    images = [f"images/{i}.png" for i in range(18)]
+    rows = [f"{i},{i % 3 if i < 12 else filler}" for i in range(18)]
+    tables = {
+        "data.csv": ["id,label", *rows],
+        "sample_submission.csv": ["id,label", *(f"{i},0" for i in range(12, 18))],
+    }
+    data = data_of(layout(images, tables), ens, "--metric", "accuracy")
+    assert (data.target, data.classes, data.test.labels) == ("class", ("0", "1", "2"), None)
+    assert {file.stem for file in data.test.files} == {str(i) for i in range(12, 18)}
+    labels = {
+        f: c
+        for part in (data.train, data.valid)
+        for f, c in zip(part.files, part.classes, strict=True)
+    }
+    assert {file.stem: label for file, label in labels.items()} == {
+        str(i): str(i % 3) for i in range(12)
+    }
+
+
+@pytest.mark.parametrize("ids", [range(12, 18), range(12, 18, 3)])
+def test_a_sample_of_labeled_images_is_told(ids, layout):
+    tables = {
+        "data.csv": ["id,label", *(f"{i},{'abc'[i % 3]}" for i in range(18))],
+        "sample_submission.csv": ["id,label", *(f"{i},a" for i in ids)],
+    }
+    understood = understand(layout([f"images/{i}.png" for i in range(18)], tables))
+    assert understood.doubts[0] == (
+        "sample_submission.csv asks for ids such as '12', which has a label"
+    )
