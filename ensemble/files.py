@@ -146,6 +146,8 @@ def not_written(path: Path | str, error: OSError, problem: str = "cannot be writ
         fix = "free space on that disk"
     elif isinstance(error, NotADirectoryError | FileExistsError):
         fix = "a file is in the way: move it"
+    elif isinstance(error, IsADirectoryError):
+        fix = "a folder has this name: choose another name"
     elif error.errno == errno.ENAMETOOLONG:
         fix = "choose a shorter name"
     else:

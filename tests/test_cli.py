@@ -527,6 +527,8 @@ def test_a_page_replaces_an_earlier_page_and_no_other_file(ens, flowers, tmp_pat
     assert ens("report", "flowers*", "-o", "page.html").code == 0
     assert ens("report", "flowers*", "-o", "page.html").code == 0
     (tmp_path / "labels.csv").write_text("id,label\n")
+    shown = ens("report", "flowers*", "-o", "runs")
+    assert (shown.code, "a folder has this name: choose another name" in shown.err) == (1, True)
     shown = ens("report", "flowers*", "-o", "labels.csv")
     assert (shown.code, "labels.csv: exists, and ens did not write it" in shown.err) == (1, True)
     assert (tmp_path / "labels.csv").read_text() == "id,label\n"

@@ -238,7 +238,10 @@ def _sample(data: Data, root: Path) -> Path | None:
         return None
     path = root / data.sample_submission
     if not os.path.isfile(path):  # Path.is_file raises for a name that is too long
-        raise DataError(f"data.sample_submission: {str(path.absolute())[:200]} does not exist")
+        raise DataError(
+            f"data.sample_submission: {str(path.absolute())[:200]} does not exist\n"
+            "put it there, or --set data.sample_submission=…; null: without a sample"
+        )
     return path
 
 

@@ -158,7 +158,7 @@ def test_what_is_missing_is_named(root):
     assert "does not exist; looked at" in str(refusal(folder(root / "nowhere")).value)
     assert "training: no such folder" in str(refusal(folder(root, train="training")).value)
     assert "val: no such folder" in str(refusal(folder(root, valid="val")).value)
-    assert "data.sample_submission:" in str(
+    assert "--set data.sample_submission=…; null" in str(
         refusal(folder(root, sample_submission="sample.csv")).value
     )
     (root / "sample.csv").touch()
