@@ -26,7 +26,10 @@ def candidates(path: str | Path) -> list[Path]:
 
 
 def find(path: str, get: str | None = None, key: str = "data.path") -> Path:
-    """The file or folder that a key of the recipe names; `get` is what fetches it. Raises DataError."""
+    """The file or folder that a key of the recipe names; `get` is what fetches it.
+
+    Raises DataError: `data.path: birds does not exist; looked at …`.
+    """
     found = _existing(path)
     if found is not None:
         return found

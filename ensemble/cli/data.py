@@ -241,8 +241,8 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Check the data: counts, sizes, odd files, copies, samples; or its labels."""
-    if (recipe is None) == (labels is None):
-        raise typer.BadParameter("name a recipe, or a blend or run with --labels")
+    if (recipe is None) == (labels is None) or (labels is not None and set_):
+        raise typer.BadParameter("name a recipe, or a blend or run with --labels, without --set")
     if labels is not None:
         from ensemble.cli.wrong_labels import rank_labels
 

@@ -37,6 +37,8 @@ def list_runs(
     from ensemble.runs import RunStore
 
     if submissions:
+        if patterns or per_class:
+            raise typer.BadParameter("--submissions lists uploads: without PATTERN and --per-class")
         competition.list_submissions(out, runs, json)
         return
     store = RunStore(runs)

@@ -119,6 +119,13 @@ def test_the_command_takes_a_recipe_or_a_blend(ens, arguments):
     assert "name a recipe, or a blend or run with --labels" in " ".join(err.split())
 
 
+def test_the_options_of_a_recipe_or_of_runs_are_not_ignored(ens):
+    code, _, err = ens("inspect", "--labels", "mine", "--set", "data.size=8")
+    assert (code, "with --labels, without --set" in " ".join(err.split())) == (2, True)
+    code, _, err = ens("runs", "a*", "--submissions")
+    assert (code, "--submissions lists uploads" in " ".join(err.split())) == (2, True)
+
+
 def test_an_unknown_name_is_an_error_that_names_the_runs_and_blends(ens, tmp_path, fake_run):
     for name in ("a-1-s0", "b-1-s0"):
         fake_run(tmp_path / "runs", name)
