@@ -16,6 +16,8 @@ def check_name(stem: str) -> None:
     """
     if Path(stem).name != stem or stem.startswith("."):
         raise SubmissionError(f"--name {stem!r} is not a plain file name")
+    if stem.lower().endswith(".csv"):
+        raise SubmissionError(f"--name {stem}: the .csv is added\nuse --name {stem[:-4]}")
     if is_sample(stem):
         raise SubmissionError(
             f"--name {stem}: named like a sample submission, which is never overwritten"
@@ -29,18 +31,24 @@ def check_name(stem: str) -> None:
 def check_replaceable(
     path: Path, manifest: Path, text: str, sample: Sample | None, force: bool
 ) -> None:
-    """Refuse to overwrite other content without --force, and the sample always.
+    """Refuse to overwrite other content without --force; the sample, and what is no submission, always.
 
     Raises SubmissionError.
     """
-    if not force and _has_other_content(path, text.encode()):
-        raise other_content(path)
-    if not force and manifest.exists() and not path.exists():
-        raise other_content(manifest)
     if sample and path.resolve() == Path(sample.origin).resolve():
         raise SubmissionError(
             f"{path}: is the sample submission, which is never overwritten\nchoose another --name"
         )
+    is_other = _has_other_content(path, text.encode())
+    if is_other and not force:
+        raise other_content(path)
+    if is_other and not manifest.exists():
+        raise SubmissionError(
+            f"{path}: is no submission, since {manifest.name} is not beside it\n"
+            "remove it yourself, or choose another --name"
+        )
+    if not force and manifest.exists() and not path.exists():
+        raise other_content(manifest)
 
 
 def other_content(path: Path) -> SubmissionError:

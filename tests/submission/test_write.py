@@ -82,8 +82,22 @@ def test_another_blend_under_the_same_name_needs_force(tmp_path, blend_of):
         write_submission(blend, tmp_path, "mine")
     assert mine.read_text() == "my own work\n"
     assert not mine.with_suffix(".json").exists()
+    mine.with_suffix(".json").write_text("{}")
     assert write_submission(blend, tmp_path, "mine", force=True).path == mine
     assert mine.read_text().startswith("id,label\n")
+
+
+def test_force_replaces_no_table_that_is_not_a_submission(tmp_path, blend_of):
+    labels = tmp_path / "labels.csv"
+    labels.write_text("id,label\na,cat\n")
+    with pytest.raises(SubmissionError, match="is no submission, since labels.json is not beside"):
+        write_submission(blend_of(predictions_of()), tmp_path, "labels", force=True)
+    assert labels.read_text() == "id,label\na,cat\n"
+
+
+def test_a_name_with_the_suffix_is_refused(tmp_path, blend_of):
+    with pytest.raises(SubmissionError, match="the .csv is added\nuse --name mine$"):
+        write_submission(blend_of(predictions_of()), tmp_path, "mine.csv")
 
 
 def test_the_same_bytes_again_need_no_force(tmp_path, blend_of):
