@@ -215,6 +215,7 @@ def test_a_fresh_environment_without_ens_predicts_by_the_bundle(blended, new_ima
     assert (bundle.folder / "submission.csv").read_text() == expected
 
 
+@pytest.mark.parametrize("blended", ["false"], indirect=True, ids=["folds"])
 def test_bundle_and_export_as_json_are_one_value(blended, tmp_path):
     options = ["--runs", str(blended.store.root), "--json"]
     lines = {
