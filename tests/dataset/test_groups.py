@@ -177,3 +177,19 @@ def test_two_groups_of_one_image_are_refused_with_both_lines(root):
         table.write("\np3,c0,0_000.jpg\n")
     message = refusal(folders(group=DRIVERS), root)
     assert "drivers.csv:26: 'c0/0_000.jpg' has subject 'p3', but 'p0' in line 2" in message
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.sampled_from("ab")), max_size=60), st.randoms())
+def test_given_folds_as_groups_are_the_folds(tmp_path_factory, more, random):
+    rows = [*((fold, label) for fold in range(5) for label in "ab"), *more]
+    random.shuffle(rows)
+    names = [f"t{i:02}" for i in range(len(rows))]
+    root = make(tmp_path_factory.mktemp("f"), *(f"train/{name}.jpg" for name in names))
+    table = [f"{n},{label},{fold}\n" for n, (fold, label) in zip(names, rows, strict=True)]
+    (root / "train.csv").write_text("id,label,fold\n" + "".join(table))
+    settings = {"labels": "train.csv", "group": "fold", "valid": Folds(folds=5)}
+    data = Data(source="csv", path="x", train="train", **settings)
+    held_out = [split_images(data, root, fold).valid for fold in range(5)]
+    fold_of = {name: fold for name, (fold, _) in zip(names, rows, strict=True)}
+    found = sorted(sorted({fold_of[i] for i in images.ids}) for images in held_out)
+    assert found == [[fold] for fold in range(5)]
