@@ -39,8 +39,10 @@ def row_names(
     used: dict[Split, StoredArray] = {}
     for array in filter(is_ids, arrays):
         split = split_of_path(root, array.path, array.name) or "train"
+        if split not in images:
+            continue
         ids = _ids(array)
-        if split not in images or len(set(ids)) < len(ids):
+        if len(set(ids)) < len(ids):
             continue
         if len(ids) != len(images[split]):
             raise DataError(

@@ -92,11 +92,12 @@ def _merged(root: Path, split: Split, name: str, files: Sequence[Path]) -> NewIm
     Raises DataError for channels of different sizes.
     """
     where = posix_name(root, files[0])
-    try:
-        channels = [np.asarray(decode_image(file).image)[:, :, 0] for file in files]
-    except UnreadableImage:
-        unreadable = next(file for file in files if not _is_readable(file))
-        return NewImage(split, name, unreadable.suffix, unreadable.read_bytes(), None, where)
+    channels = []
+    for file in files:
+        try:
+            channels.append(np.asarray(decode_image(file).image)[:, :, 0])
+        except UnreadableImage:
+            return NewImage(split, name, file.suffix, file.read_bytes(), None, where)
     shapes = [channel.shape for channel in channels]
     if len(set(shapes)) > 1:
         sizes = ", ".join(f"{width}×{height}" for height, width in shapes)
@@ -104,11 +105,3 @@ def _merged(root: Path, split: Split, name: str, files: Sequence[Path]) -> NewIm
             f"{where}: the channels of {name[:60]!r} have sizes {sizes}\nrepair the data"
         )
     return NewImage(split, name, SUFFIX, png_of(np.dstack(channels)), None, where)
-
-
-def _is_readable(file: Path) -> bool:
-    try:
-        decode_image(file)
-    except UnreadableImage:
-        return False
-    return True

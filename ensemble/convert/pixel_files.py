@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ensemble.convert.nameless_columns import nameless_table
 from ensemble.convert.pixel_columns import pixel_columns
-from ensemble.convert.pixel_roles import PixelTable, asked_ids, with_id_and_split
+from ensemble.convert.pixel_roles import PixelTable, sample_headers, with_id_and_split
 from ensemble.convert.table_rows import table_rows
 from ensemble.dataset.scan import one_line
 from ensemble.errors import DataError
@@ -21,7 +21,7 @@ def pixel_tables(root: Path, paths: Sequence[Path]) -> tuple[list[PixelTable], t
     tables: list[PixelTable] = []
     notes: list[str] = []
     damaged: dict[Path, DataError] = {}
-    asked = asked_ids(root)
+    asked = {header[0] for header in sample_headers(root)} - {""}
     for path in paths:
         try:
             table, note = _pixel_table(path, asked)
@@ -41,10 +41,11 @@ def pixel_tables(root: Path, paths: Sequence[Path]) -> tuple[list[PixelTable], t
 def _check_others(tables: Sequence[PixelTable], paths: Sequence[Path]) -> None:
     """Raises DataError for a table with most pixels of another one, but not all of them in order."""
     names = {name for table in tables for name in table.pixel_names()}
-    for path in set(paths) - {table.path for table in tables}:
+    of_pixels = {table.path for table in tables}
+    for path in [path for path in paths if names and path not in of_pixels]:
         with closing(table_rows(path)) as rows:
             header = {name.strip() for name in next(rows, (0, []))[1]}
-        if names and len(header & names) >= len(names) / 2:
+        if len(header & names) >= len(names) / 2:
             raise DataError(
                 f"{one_line(path)}: its pixel columns are not those of {tables[0].path.name}, "
                 "or in another order\nall pixels of a square image are needed, in order"

@@ -22,9 +22,11 @@ def with_sample_ids(root: Path, table: PixelTable) -> PixelTable:
         return _with_index(root, table)
     samples = [sorted(ids) for _, _, ids in _samples(root)]
     for column in table.beside_pixels():
+        if column == table.label_column:
+            continue
         with closing(table.rows()) as rows:
             cells = sorted(row[column].strip() for _, row in rows if column < len(row))
-        if column != table.label_column and cells in samples:
+        if cells in samples:
             return replace(table, id_column=column)
     return table
 

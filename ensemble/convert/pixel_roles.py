@@ -105,10 +105,10 @@ def with_id_and_split(
     )
 
 
-def asked_ids(root: Path) -> set[str]:
-    """What the sample submissions call their ids, in lower case."""
+def sample_headers(root: Path) -> list[list[str]]:
+    """The names of the columns of each sample submission, in lower case."""
     headers = (next(table_rows(path), (0, [""]))[1] for path in sample_tables(root))
-    return {header[0].strip().lower() for header in headers} - {""}
+    return [[name.strip().lower() for name in header] for header in headers]
 
 
 def unused_columns(table: PixelTable) -> tuple[str, ...]:
@@ -126,7 +126,8 @@ def label_of(root: Path, train: PixelTable, test: PixelTable | None) -> tuple[in
     only column that the test table lacks.
     """
     columns = train.beside_pixels()
-    in_sample = [i for i in columns if train.header[i].lower() in _asked_for(root)]
+    asked = {name for header in sample_headers(root) for name in header[1:]}
+    in_sample = [i for i in columns if train.header[i].lower() in asked]
     usual = [i for i in columns if train.header[i].lower() in LABEL]
     test_names = {test.header[i] for i in test.beside_pixels()} if test else set()
     only_here = [i for i in columns if train.header[i] not in test_names]
@@ -141,12 +142,3 @@ def label_of(root: Path, train: PixelTable, test: PixelTable | None) -> tuple[in
     label = candidates[0]
     named = f"{train.path.name}: the label is {train.header[label]}"
     return label, () if label in usual else (named,)
-
-
-def _asked_for(root: Path) -> set[str]:
-    """The columns of the sample submissions, without the first, in lower case."""
-    names: set[str] = set()
-    for path in sample_tables(root):
-        header = next(table_rows(path), (0, [""]))[1]
-        names |= {name.strip().lower() for name in header[1:]}
-    return names

@@ -17,16 +17,8 @@ WORDS = (
     *("scene", "session", "lesion", "slide", "case", "group", "cluster", "farm", "field", "plot"),
     *("burst", "track", "trap", "donor", "owner", "author", "series", "wsi", "plate", "well"),
 )
-PEOPLE = (
-    "patient",
-    "subject",
-    "driver",
-    "participant",
-    "donor",
-    "owner",
-    "session",
-    "slide",
-    "wsi",
+PEOPLE = (  # of whom, and whose slides, there are several images: hardly ever a label
+    *("patient", "subject", "driver", "participant", "donor", "owner", "session", "slide", "wsi"),
 )
 NOT_GROUPS = ("num", "count", "frame", "class", "type", "age", "width", "height", "size", "label")
 LEAST_SIZE = 1.2  # images per group, on average

@@ -187,7 +187,7 @@ def _listed(labels: Mapping[str, str], labeling: Labeling, tables: Placed) -> di
         splits_of_rows = _stated_splits(table, placement)
         if splits_of_rows and table is not labeling.table and paths <= labels.keys():
             for split, path in zip(splits_of_rows, placement.paths, strict=True):
-                lists.setdefault(split, set()).update(filter(None, [path]))
+                lists.setdefault(split, set()).add(str(path))
             n_listed += len(paths)
             are_ids_alone = are_ids_alone and len(table.columns) == 1
     splits = {path: split for split, paths in lists.items() for path in paths}

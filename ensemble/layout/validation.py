@@ -100,9 +100,9 @@ def splits_of(labeling: Labeling, roles: Roles) -> Splits:
     if labeling.table is None or labeling.placement is None:
         return Splits({})
     for column in labeling.table.others(labeling.placement.column, *labeling.columns):
-        if is_of_splits(column):
-            words, rows = _words(column), zip(labeling.placement.images, column.cells, strict=True)
-            split_of = {image: str(words[cell]) for image, cell in rows if image}
+        if splits := splits_in(column):
+            rows = zip(labeling.placement.images, splits, strict=True)
+            split_of = {image: split for image, split in rows if image}
             return Splits(split_of, column.name, column.name if _is_readable(column) else "")
     return Splits(_by_folder(labeling, roles))
 
@@ -154,10 +154,11 @@ def without_unlabeled_tests(labeling: Labeling) -> Labeling:
     if labeling.table is None or labeling.placement is None:
         return labeling
     for column in labeling.table.others(labeling.placement.column, *labeling.columns):
-        if not is_of_splits(column):
+        splits = splits_in(column)
+        if not splits:
             continue
-        words, rows = _words(column), zip(labeling.placement.images, column.cells, strict=True)
-        tests = {image for image, cell in rows if words[cell] == "test"}
+        rows = zip(labeling.placement.images, splits, strict=True)
+        tests = {image for image, split in rows if split == "test"}
         labels = {i: label for i, label in labeling.labels.items() if label or i not in tests}
         return replace(labeling, labels=labels)
     return labeling

@@ -15,7 +15,8 @@ from ensemble.submission.choices import CLASS_NAME, LABELS, TOP_K, VALUES
 _OTHER_NUMBER = re.compile(r"[+-]?(\d+,\d+|\d+([.,]\d+)?\s*%)", re.ASCII)
 NAMED = (CLASS_NAME, LABELS, TOP_K)  # the answers that write classes by their names
 _OF_PROBABILITY = {"p", "prob", "proba", "probability", "score", "pred", "prediction", "is", "has"}
-_NOTHING = {"", "nan", "na", "n/a", "-", "none", "nothing", "null", "no label", "no labels"}
+NO_LABEL = frozenset({"", "-", "none", "nothing", "null", "no label", "no labels"})
+_NOTHING = NO_LABEL | {"nan", "na", "n/a"}
 _SPELLINGS_OF_TRUTH = (("false", "true"), ("False", "True"), ("FALSE", "TRUE"))
 
 Spelling = Callable[[Decimal], str]

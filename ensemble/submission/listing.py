@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from ensemble.dataset.filenames import same_form
 from ensemble.errors import SubmissionError
 from ensemble.submission.choices import TOP_K
-from ensemble.submission.class_names import spelled_names
+from ensemble.submission.class_names import NO_LABEL, spelled_names
 
 SEPARATORS = (", ", "; ", " | ", ",", ";", "|", " ")
-NO_LABEL = frozenset({"", "-", "none", "nothing", "null", "no label", "no labels"})
 
 
 @dataclass(frozen=True)
