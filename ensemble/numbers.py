@@ -55,7 +55,9 @@ def unit(metric: str) -> str:
 
 
 def difference(change: float, metric: str) -> str:
-    """A signed difference in `unit`."""
+    """A signed difference in `unit`; `–` for nan."""
+    if math.isnan(change):
+        return "–"
     scale, digits = (100, 2) if metric == "accuracy" else (1, 4)
     return f"{round(scale * change, digits) + 0.0:+.{digits}f}"  # no -0.00
 

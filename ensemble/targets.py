@@ -17,6 +17,11 @@ IN_WORDS = {
     "labels": "several labels per image",
     "number": "a number per image",
 }
+NOUNS = {  # what images are counted by
+    "class": ("class", "classes"),
+    "labels": ("label", "labels"),
+    "number": ("range", "ranges"),
+}
 STORED = {"class": np.int64, "labels": np.uint8, "number": np.float64}  # targets in .npz files
 SUM_TOLERANCE = 1e-2  # float16 rows of 120 classes miss 1 by up to 0.004; more is a mistake
 ROUNDING = 1e-6  # a mean of probabilities of 1 in float32 may exceed 1 by this

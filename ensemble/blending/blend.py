@@ -21,6 +21,7 @@ from ensemble.blending.selection import Group
 from ensemble.blending.test_set import TestScores, test_scores
 from ensemble.metrics import positive_class
 from ensemble.metrics.decision import Decision
+from ensemble.numbers import percent
 from ensemble.predictions import Array, Predictions
 from ensemble.runs import GradedRun, Run
 from ensemble.targets import Target
@@ -109,6 +110,15 @@ class Blend:
     def target(self) -> Target:
         """What the members predict."""
         return self.group.runs[0].data.target
+
+    def reason_of(self, member: Member) -> str:
+        """Why a member is in: its reason, else `≥ 95.00 %`, `roc_auc ≥ 0.9`, or `every run`."""
+        options, rating = self.options, self.valid
+        bounds = [f"≥ {percent(options.min_acc)}"] if options.min_acc else []
+        if options.min_score is not None:
+            relation = "≥" if rating.is_higher_better else "≤"
+            bounds.append(f"{rating.metric} {relation} {options.min_score:g}")
+        return member.reason or ", ".join(bounds) or "every run"
 
     def disagreement(self, run_a: str, run_b: str) -> float:
         """How much two runs differ, as `Diversity` has it."""

@@ -133,7 +133,7 @@ def ece(probs: Array, targets: Array) -> float:
     probs is (rows, classes), targets (rows,).
     """
     confidence, right = probs.max(1), metrics.hits(probs, targets)
-    gaps = np.bincount(_bins(confidence), right - confidence, minlength=N_BINS)
+    gaps = np.bincount(bins_of(confidence), right - confidence, minlength=N_BINS)
     return float(np.abs(gaps).sum() / len(targets))
 
 
@@ -144,7 +144,7 @@ def ece_noise(probs: Array) -> float:
     count in each bin (de Moivre, 1730), at the bin's mean confidence.
     """
     confidence = probs.max(1)
-    bins = _bins(confidence)
+    bins = bins_of(confidence)
     n_rows = np.bincount(bins, minlength=N_BINS).tolist()
     sums = np.bincount(bins, confidence, minlength=N_BINS).tolist()
     deviations = [_mean_deviation(n, total / n) for n, total in zip(n_rows, sums, strict=True) if n]
@@ -161,7 +161,8 @@ def _mean_deviation(n: int, share: float) -> float:
     return 2 * k * math.exp(log_chance)
 
 
-def _bins(confidence: Array) -> Array:
+def bins_of(confidence: Array) -> Array:
+    """The number of each confidence's bin, from 0 to N_BINS - 1."""
     return np.asarray(np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1))
 
 

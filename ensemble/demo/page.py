@@ -1,9 +1,7 @@
 """The page of `ens demo`: Gradio takes the images, a template shows the answers."""
 
-import io
 import os
 import socket
-from base64 import b64encode
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +14,7 @@ from ensemble.errors import EnsembleError
 from ensemble.numbers import percent
 from ensemble.predictions import Array
 from ensemble.reporting.environment import environment_of
-from ensemble.reporting.thumbnails import tinted
+from ensemble.reporting.thumbnails import data_uri, tinted
 
 LOOPBACK = "127.0.0.1"
 
@@ -88,6 +86,4 @@ def _check_address(host: str) -> None:
 
 
 def _data_uri(pixels: Array) -> str:
-    stored = io.BytesIO()
-    Image.fromarray(pixels).save(stored, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{b64encode(stored.getvalue()).decode()}"
+    return data_uri(Image.fromarray(pixels), "JPEG")

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 from ensemble.dataset.audit import Audit, SplitSummary
 from ensemble.dataset.copies import AuditedImage, Copy
 from ensemble.display.text import escape, out, say, table
+from ensemble.targets import NOUNS
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet
     from ensemble.recipe import Data
 
 MAX_EXAMPLES, MAX_CLASSES = 5, 24
-KINDS = {
-    "class": ("class", "classes"),
-    "labels": ("label", "labels"),
-    "number": ("range", "ranges"),
-}
 ACROSS, WITHIN = "copy across splits", "copy within a split"
 
 
@@ -85,7 +81,7 @@ def _splits(audit: Audit) -> None:
     shown = table(audit.name, "")
     for split in audit.splits:
         shown.add_column(split.name, justify="right", overflow="fold")
-    properties = [_properties(split, KINDS[audit.target]) for split in audit.splits]
+    properties = [_properties(split, NOUNS[audit.target]) for split in audit.splits]
     for name in properties[0]:
         shown.add_row(name, *(escape(each[name]) for each in properties))
     out.print(shown)
@@ -119,7 +115,7 @@ def _classes(audit: Audit) -> None:
     if not counts:
         return
     splits = [split.name for split in audit.splits if split.counts]
-    kind, kinds = KINDS[audit.target]
+    kind, kinds = NOUNS[audit.target]
     shown = table(f"images by {kind}", kind)
     for split in splits:
         shown.add_column(split, justify="right")

@@ -1,6 +1,5 @@
 """Blends: members, weightings, calibration, submissions."""
 
-import math
 from pathlib import Path
 
 from ensemble.blending import Blend, Member
@@ -78,16 +77,16 @@ def _members(blend: Blend) -> None:
         by_metric = in_metric(blend.run_scores[member.run.id], metric)
         shown.add_row(
             escape(member.run.id),
-            escape(member.reason or _threshold(blend)),
+            escape(blend.reason_of(member)),
             *([by_metric] if has_column else []),
             *([percent(member.run.scores.accuracy)] if is_class else []),
             f"{member.weight:.4f}",
-            _gain(gains[member.run.id], blend),
+            difference(gains[member.run.id], metric),
             _mean_disagreement(member, blend),
         )
     out.print(shown)
     for run in blend.unused_runs:
-        added = f"would have added {_gain(gains[run.id], blend)} {unit(metric)}"
+        added = f"would have added {difference(gains[run.id], metric)} {unit(metric)}"
         by_metric = f"{metric} {in_metric(blend.run_scores[run.id], metric)}"
         levels = [by_metric] if has_column else []
         levels += [percent(run.scores.accuracy)] if is_class else []
@@ -116,26 +115,12 @@ def _difference_of(blend: Blend, disagreement: float) -> str:
     return f"{disagreement:.4g}" if blend.target == "number" else percent(disagreement)
 
 
-def _threshold(blend: Blend) -> str:
-    """`≥ 95.00 %`, `roc_auc ≥ 0.9`, or `every run` without a bound."""
-    options, rating = blend.options, blend.valid
-    bounds = [f"≥ {percent(options.min_acc)}"] if options.min_acc else []
-    if options.min_score is not None:
-        relation = "≥" if rating.is_higher_better else "≤"
-        bounds.append(f"{rating.metric} {relation} {options.min_score:g}")
-    return ", ".join(bounds) or "every run"
-
-
 def _mean_disagreement(member: Member, blend: Blend) -> str:
     rest = [run_id for run_id in blend.mixture.weights if run_id != member.run.id]
     if not rest:
         return "–"
     shares = [blend.disagreement(member.run.id, run_id) for run_id in rest]
     return _difference_of(blend, sum(shares) / len(shares))
-
-
-def _gain(gain: float, blend: Blend) -> str:
-    return "–" if math.isnan(gain) else difference(gain, blend.valid.metric)
 
 
 def _weightings(blend: Blend) -> None:

@@ -102,7 +102,7 @@ def per_class(probs: Array, targets: Array, classes: Sequence[str]) -> list[Clas
     Of labels, whose targets are (rows, classes), those above 0.5 are given.
     """
     if targets.ndim == 2:
-        is_given, is_true = probs > 0.5, targets > 0
+        is_given, is_true = given_labels(probs), targets > 0
         n_predicted, n_true, n_right = is_given.sum(0), is_true.sum(0), (is_given & is_true).sum(0)
     else:
         n_predicted = np.bincount(predicted(probs), minlength=len(classes))

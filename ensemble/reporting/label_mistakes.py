@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ensemble.metrics import given_labels
+from ensemble.metrics import ClassScore, given_labels, per_class
 from ensemble.metrics.labels import binary_losses
 from ensemble.predictions import Array, Predictions
 from ensemble.targets import Target
@@ -15,19 +15,14 @@ N_POINTS = 60  # of a drawn ROC curve
 
 
 @dataclass(frozen=True)
-class LabelScore:
-    """A label: its images, how often it is predicted, its scores, 0 if undefined, its ROC curve.
+class LabelScore(ClassScore):
+    """A label's scores, and its ROC curve.
 
     auc is NaN and roc empty where every image has the label, or none has. roc holds pairs of the
     false positive rate and the true positive rate.
     """
 
-    name: str
-    n_rows: int
     n_predicted: int
-    precision: float
-    recall: float
-    f1: float
     auc: float
     roc: tuple[tuple[float, float], ...]
 
@@ -91,6 +86,7 @@ def label_mistakes_of(
     is_true, is_given = predictions.targets == 1, given_labels(predictions.probs)
     losses = binary_losses(predictions.probs, predictions.targets)
     is_wrong = (is_true != is_given).any(1)
+    scores = per_class(predictions.probs, predictions.targets, predictions.classes)
     worst = np.argsort(-losses, kind="stable")
     rows = [row for row in worst.tolist() if is_wrong[row]][:n_shown]
     return LabelMistakes(
@@ -99,26 +95,17 @@ def label_mistakes_of(
         n_missed=int((is_true & ~is_given).sum()),
         n_false=int((is_given & ~is_true).sum()),
         classes=predictions.classes,
-        scores=tuple(
-            _label_score(name, predictions.probs[:, column], is_true[:, column])
-            for column, name in enumerate(predictions.classes)
-        ),
+        scores=tuple(map(_label_score, scores, predictions.probs.T, is_true.T)),
         shown=tuple(_wrong_labels(predictions, row, losses[row], thumbnail) for row in rows),
     )
 
 
-def _label_score(name: str, probs: Array, is_true: Array) -> LabelScore:
-    is_given = given_labels(probs)
-    n_true, n_given = int(is_true.sum()), int(is_given.sum())
-    n_right = int((is_given & is_true).sum())
+def _label_score(score: ClassScore, probs: Array, is_true: Array) -> LabelScore:
+    """The scores with the ROC curve; probs and is_true are (rows,)."""
     false_rate, true_rate = roc_curve(probs, is_true)
     return LabelScore(
-        name=name,
-        n_rows=n_true,
-        n_predicted=n_given,
-        precision=n_right / max(n_given, 1),
-        recall=n_right / max(n_true, 1),
-        f1=2 * n_right / max(n_given + n_true, 1),
+        **vars(score),
+        n_predicted=int(given_labels(probs).sum()),
         auc=float(np.trapezoid(true_rate, false_rate)) if len(true_rate) else float("nan"),
         roc=_thinned(false_rate, true_rate) if len(true_rate) else (),
     )

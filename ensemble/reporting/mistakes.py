@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from ensemble import metrics
-from ensemble.blending.calibration import N_BINS, ece, ece_noise
+from ensemble.blending.calibration import N_BINS, bins_of, ece, ece_noise
 from ensemble.blending.label_errors import label_errors
 from ensemble.metrics import ClassScore, Interval
 from ensemble.predictions import Array, Predictions
@@ -187,7 +187,7 @@ def _pairs(confusion: Array, classes: Sequence[str]) -> tuple[Pair, ...]:
 
 def _bins(confidence: Array, is_right: Array) -> tuple[Bin, ...]:
     """The bins that hold an image, by confidence."""
-    numbers, bins = np.clip(np.ceil(confidence * N_BINS).astype(int) - 1, 0, N_BINS - 1), []
+    numbers, bins = bins_of(confidence), []
     for number in range(N_BINS):
         rows = np.flatnonzero(numbers == number)
         if len(rows):

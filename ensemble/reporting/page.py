@@ -13,6 +13,7 @@ from ensemble.reporting.mistakes import ClassMistakes
 from ensemble.reporting.svg import inline_svg
 from ensemble.reporting.thumbnails import heatmap
 from ensemble.reporting.values import Report
+from ensemble.targets import NOUNS
 
 MAX_CELLS = (
     15  # classes of a confusion table; with more, a heatmap and a table of the worst classes
@@ -20,12 +21,6 @@ MAX_CELLS = (
 MAX_NAMED = 150  # classes of a heatmap that names them
 MAX_LISTED = 200  # classes in a table of scores
 MAX_CURVES = 24  # ROC curves of labels
-# what images are counted by, singular and plural
-NOUNS = {
-    "class": ("class", "classes"),
-    "labels": ("label", "labels"),
-    "number": ("range", "ranges"),
-}
 MAX_RUNS = 24  # runs in the table of disagreement
 BLUE, RED = (31, 119, 200), (214, 74, 25)  # visible on white and on black
 
@@ -53,7 +48,7 @@ def render(report: Report) -> str:
         "minutes": numbers.minutes,
         "millions": numbers.millions,
         "count": numbers.count,
-        "signed": _signed,
+        "difference": _difference,
         "signed_number": _signed_number,
     }
     environment.globals |= {
@@ -72,12 +67,9 @@ def render(report: Report) -> str:
     return environment.get_template("page.html").render(report=report)
 
 
-def _signed(number: float, digits: int = 2) -> str:
-    """`+0.35`, `−0.10`; `–` for nan."""
-    if np.isnan(number):
-        return "–"
-    no_negative_zero = round(number, digits) + 0.0
-    return f"{no_negative_zero:+.{digits}f}".replace("-", "−")
+def _difference(change: float, metric: str) -> str:
+    """`+0.35`, `−0.10`."""
+    return numbers.difference(change, metric).replace("-", "−")
 
 
 def _signed_number(number: float) -> str:

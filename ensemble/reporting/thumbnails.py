@@ -15,6 +15,11 @@ from ensemble.errors import DataError
 from ensemble.predictions import Array
 
 HEAT = np.array([255, 80, 0])  # the color where a network looks
+SAVING: dict[str, dict[str, int]] = {
+    "PNG": {"optimize": True},
+    "WEBP": {"quality": 78},
+    "JPEG": {"quality": 90},
+}
 SIDE = 112  # pixels of a thumbnail; about 3 KB each
 
 
@@ -63,10 +68,9 @@ def tinted(pixels: Array, heat: Array) -> Array:
 
 
 def data_uri(image: Image.Image, file_format: str) -> str:
-    """An image as text that an `img` shows without a request; file_format is PNG or WEBP."""
+    """An image as text that an `img` shows without a request; file_format is one of SAVING."""
     out = io.BytesIO()
-    options = {"quality": 78} if file_format == "WEBP" else {"optimize": True}
-    image.save(out, file_format, **options)
+    image.save(out, file_format, **SAVING[file_format])
     return f"data:image/{file_format.lower()};base64,{b64encode(out.getvalue()).decode()}"
 
 
