@@ -100,6 +100,17 @@ class Predictions:
                 return f"{name}: a character is not valid Unicode (out of range, or half of a pair)"
         return None
 
+    @property
+    def known_targets(self) -> Array:
+        """The targets of rows that are labeled, as validation rows are."""
+        assert self.targets is not None
+        return self.targets
+
+    @property
+    def group_numbers(self) -> Array | None:
+        """groups as whole numbers from 0, None without groups."""
+        return None if self.groups is None else np.unique(self.groups, return_inverse=True)[1]
+
     def save(self, path: Path) -> None:
         """Write an .npz with the same bytes for the same content. Raises EnsembleError.
 
@@ -178,8 +189,7 @@ def aligned(members: Mapping[str, Callable[[], Predictions]]) -> Iterator[Predic
         member = members[name]().canonical()
         if first is None:
             first, first_name = member, name
-        _check_same_target(first_name, first, name, member)
-        _check_same("classes", first_name, np.array(first.classes), name, np.array(member.classes))
+        _check_alike(first_name, first, name, member)
         _check_same("rows", first_name, first.ids, name, member.ids)
         if not _same_targets(first.targets, member.targets):
             raise MismatchError(
@@ -197,8 +207,7 @@ def joined(parts: Mapping[str, Predictions]) -> Predictions:
     ready = {name: part.canonical() for name, part in parts.items()}
     first_name, first = next(iter(ready.items()))
     for name, part in ready.items():
-        _check_same_target(first_name, first, name, part)
-        _check_same("classes", first_name, np.array(first.classes), name, np.array(part.classes))
+        _check_alike(first_name, first, name, part)
     members = list(ready.values())
     return Predictions(
         np.concatenate([part.ids for part in members]),
@@ -273,12 +282,14 @@ def _same_targets(a: Array | None, b: Array | None) -> bool:
     return np.array_equal(a, b)
 
 
-def _check_same_target(name_a: str, a: Predictions, name_b: str, b: Predictions) -> None:
+def _check_alike(name_a: str, a: Predictions, name_b: str, b: Predictions) -> None:
+    """Check that both predict the same target, and the same classes."""
     if a.target != b.target:
         raise MismatchError(
             f"{name_a} predicts {IN_WORDS[a.target]}, {name_b} {IN_WORDS[b.target]}: "
             "they cannot be averaged"
         )
+    _check_same("classes", name_a, np.array(a.classes), name_b, np.array(b.classes))
 
 
 def _check_same(what: str, name_a: str, a: Array, name_b: str, b: Array) -> None:

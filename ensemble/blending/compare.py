@@ -230,18 +230,16 @@ def _read(runs: Mapping[str, Run], by_metrics: tuple[Metric, ...]) -> _Outcomes:
     groups: Array | None = None
     targets, target = np.empty(0, np.int64), next(iter(runs.values())).data.target
     for predictions in aligned({name: run.valid for name, run in runs.items()}):
-        assert predictions.targets is not None  # Run.valid refuses predictions without targets
-        targets = predictions.targets
+        targets = predictions.known_targets
         by_run.append([metric.contributions(predictions.probs, targets) for metric in by_metrics])
-        groups = predictions.groups if groups is None else groups
+        groups = predictions.group_numbers if groups is None else groups
     if np.isnan(by_run[0][0]).any():
         reason = ", all are of one class" if target == "class" else ""
         raise SelectionError(
             f"--metric {by_metrics[0].name}: the {len(targets):,} validation rows do not define "
             f"it{reason}\nuse {OTHER_METRICS[target]}"
         )
-    numbers = None if groups is None else np.unique(groups, return_inverse=True)[1]
-    values = [[metrics.by_group(rows, numbers) for rows in of_run] for of_run in by_run]
+    values = [[metrics.by_group(rows, groups) for rows in of_run] for of_run in by_run]
     return _Outcomes(
         metrics=by_metrics,
         values=np.array(values).swapaxes(0, 1),

@@ -50,8 +50,7 @@ def label_errors(predictions: Predictions) -> tuple[LabelError, ...]:
             f"--labels ranks labels of one class per image; these predictions are of "
             f"{IN_WORDS[predictions.target]}"
         )
-    assert predictions.targets is not None
-    probs, targets = predictions.probs.astype(np.float64), predictions.targets
+    probs, targets = predictions.probs.astype(np.float64), predictions.known_targets
     relative = probs / thresholds(probs, targets)
     rows = np.arange(len(targets))
     confidence = relative[rows, targets]

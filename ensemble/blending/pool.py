@@ -137,21 +137,19 @@ def open_pool(members: Members, is_log: bool = False, is_rank: bool = False) -> 
     groups: Array | None = None
     columns: _ClassColumns | None = None
     for member in read():
-        groups = member.groups if groups is None else groups
+        groups = member.group_numbers if groups is None else groups
         if first is None:
             first = member
-            assert first.targets is not None  # Run.valid refuses predictions without targets
             if member.target == "class":
-                columns = _ClassColumns(first.targets, member.probs.shape, is_log)
+                columns = _ClassColumns(first.known_targets, member.probs.shape, is_log)
         if columns:
             columns.add(member.probs)
     assert first is not None
-    assert first.targets is not None
     pool = Pool(
         classes=first.classes,
         target=first.target,
-        targets=first.targets,
-        groups=None if groups is None else np.unique(groups, return_inverse=True)[1],
+        targets=first.known_targets,
+        groups=groups,
         n_members=len(members),
         is_log=is_log,
         is_rank=is_rank,

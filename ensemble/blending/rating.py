@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ensemble import metrics
-from ensemble.blending import estimate, intervals
+from ensemble.blending import estimate
 from ensemble.blending.answers import answers_of_folds
 from ensemble.blending.contributions import contributions, out_of_fold, products
 from ensemble.blending.cross_fit import (
@@ -215,7 +215,8 @@ class _Rater:
         log_loss: Interval | None = None
         if isinstance(self.pool, ClassPool):
             accuracy = metrics.share_interval(scored[HITS], groups, widths[HITS])
-            log_loss = intervals.log_loss_interval(scored[LOSSES], widths[LOSSES], seed, groups)
+            of_losses = metrics.metric_named("log_loss", self.pool.classes)
+            log_loss = metrics.interval_of(of_losses, scored[LOSSES], seed, groups, widths[LOSSES])
         if accuracy and log_loss and kind != CONTRIBUTIONS:
             score = (accuracy, log_loss)[kind]
         else:

@@ -194,8 +194,9 @@ def _units(
         by_run = {network.id: network.valid for network in networks}
         scores_by_run = {}
         for name, predictions in zip(sorted(by_run), aligned(by_run), strict=True):
-            assert predictions.targets is not None
-            scores_by_run[name] = _scores(predictions.probs, predictions.targets, scoring, name)
+            scores_by_run[name] = _scores(
+                predictions.probs, predictions.known_targets, scoring, name
+            )
         scores = np.array([scores_by_run[network.id] for network in networks])
         of_a, of_b = scores[: len(runs_a)], scores[len(runs_a) :]
         units.append(

@@ -50,12 +50,11 @@ def _rest(run: Run, left_out: np.ndarray) -> Predictions:
     """A run's validation predictions without the rows of these ids."""
     valid = run.valid()
     kept = ~np.isin(valid.ids, left_out)
-    assert valid.targets is not None  # Run.valid refuses predictions without targets
     return replace(
         valid,
         ids=valid.ids[kept],
         probs=valid.probs[kept],
-        targets=valid.targets[kept],
+        targets=valid.known_targets[kept],
         groups=None if valid.groups is None else valid.groups[kept],
         is_checked=True,
     )

@@ -78,8 +78,7 @@ class Answers:
         self.batches = Batches(Predictor(predictor.runs, mixture), networks_of(predictor))
         self.leading = max(sorted(self.weights), key=lambda run_id: self.weights[run_id])
         valid = mixture.of({name: run.valid for name, run in predictor.runs.items()}, {})
-        targets = valid.predictions.targets
-        assert targets is not None  # validation images are labeled
+        targets = valid.predictions.known_targets
         self.is_right = valid.answers == targets
         self.confidence = valid.predictions.probs[np.arange(len(targets)), valid.answers]
 

@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ensemble.blending.intervals import run_score
-from ensemble.blending.levels import baselines_of, rank
+from ensemble.blending.run_scores import baselines_of, rank, run_score
 from ensemble.blending.scoring import ACCURACY, LOG_LOSS, leading_scoring
 from ensemble.display.text import (
     LOG_WIDTH,

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ensemble.blending.intervals import run_score
+from ensemble.blending.run_scores import run_score
 from ensemble.dataset.load import load
 from ensemble.engines.jobs import Engine, Outcome, Pruned, Sweep, Task
 from ensemble.engines.local import Here, finished_of

@@ -222,11 +222,14 @@ def _paired_extra(ours: Array, theirs: Array, extras: tuple[float, float]) -> fl
 def score_of(
     metric: Metric, probs: Array, targets: Array, seed: int, groups: Array | None = None
 ) -> Interval:
-    """The value of predictions with its interval. probs is (rows, classes), the rest (rows,)."""
-    contributions = metric.contributions(probs, targets)
-    return interval_of(
-        metric, contributions, seed, groups, smoothing=metric.smoothing(probs, targets)
-    )
+    """The value of predictions with its interval; of several sets of predictions the mean value.
+
+    probs is (rows, classes) or (sets, rows, classes), the rest (rows,).
+    """
+    sets = probs.reshape(-1, *probs.shape[-2:])
+    contributions = metric.contributions(sets, targets).mean(0)
+    smoothing = metric.smoothing(sets, targets).mean(0)
+    return interval_of(metric, contributions, seed, groups, smoothing=smoothing)
 
 
 def _wilson_within(

@@ -10,12 +10,9 @@ import numpy as np
 from ensemble import __version__, metrics
 from ensemble.blending import Options, make_blend
 from ensemble.blending.compare import Side, compare, recipe_sides
-from ensemble.blending.folds import seed_from
-from ensemble.blending.intervals import run_score
-from ensemble.blending.levels import baselines_of, rank
+from ensemble.blending.run_scores import baselines_of, mean_score, rank, run_score
 from ensemble.blending.scoring import Scoring, leading_scoring, scoring_of
 from ensemble.errors import DamagedError, EnsembleError, SelectionError
-from ensemble.predictions import Predictions
 from ensemble.reporting.explained import Explain, explained
 from ensemble.reporting.images import Progress, images_of, thumbnails_of, view_of
 from ensemble.reporting.mistakes import N_SHOWN, mistakes_of
@@ -147,24 +144,6 @@ def _rows(
         return (), (Damaged(run.folder, str(error)),)
 
 
-def _mean_score(
-    valids: Sequence[Predictions], run: Run, metric: metrics.Metric
-) -> metrics.Interval:
-    """The mean score of predictions on the same rows; the interval is over rows or groups."""
-    aligned = [valid.canonical() for valid in valids]
-    targets, groups = aligned[0].targets, aligned[0].groups
-    assert targets is not None
-    if groups is not None:
-        groups = np.unique(groups, return_inverse=True)[1]
-    probs = np.stack([valid.probs for valid in aligned])
-    contributions = metric.contributions(probs, targets).mean(0)
-    smoothing = metric.smoothing(probs, targets).mean(0)
-    seed = seed_from(run.data.valid)
-    score = metrics.interval_of(metric, contributions, seed, groups, smoothing=smoothing)
-    is_known = not (metric.too_few_rows(targets) or np.isnan(score.value))
-    return score if is_known else metrics.Interval(score.value, np.nan, np.nan)
-
-
 def _recipes(runs: Sequence[Run], metric: metrics.Metric) -> tuple[RecipeView, ...]:
     """A view for each recipe, the best mean score first."""
     sides = recipe_sides(sorted(runs, key=lambda run: run.seed))
@@ -180,7 +159,7 @@ def _recipe(side: Side, metric: metrics.Metric) -> RecipeView:
     return RecipeView(
         name=side.name,
         runs=side.runs,
-        score=_mean_score([run.valid() for run in side.runs], side.runs[0], metric),
+        score=mean_score(side.runs, metric),
         seed_scores=tuple(run_score(run, metric).value for run in side.runs),
         log_loss=float(np.mean([run.scores.log_loss or 0.0 for run in side.runs])),
         seconds=float(np.mean([run.total_seconds for run in side.runs])),

@@ -82,11 +82,11 @@ def label_mistakes_of(
     predictions: Predictions, thumbnail: Callable[[str], str], n_shown: int
 ) -> LabelMistakes:
     """Everything about labeled predictions; thumbnail gives an image's data URI by its id."""
-    assert predictions.targets is not None
-    is_true, is_given = predictions.targets == 1, given_labels(predictions.probs)
-    losses = binary_losses(predictions.probs, predictions.targets)
+    probs, targets = predictions.probs, predictions.known_targets
+    is_true, is_given = targets == 1, given_labels(probs)
+    losses = binary_losses(probs, targets)
     is_wrong = (is_true != is_given).any(1)
-    scores = per_class(predictions.probs, predictions.targets, predictions.classes)
+    scores = per_class(probs, targets, predictions.classes)
     worst = np.argsort(-losses, kind="stable")
     rows = [row for row in worst.tolist() if is_wrong[row]][:n_shown]
     return LabelMistakes(
@@ -95,7 +95,7 @@ def label_mistakes_of(
         n_missed=int((is_true & ~is_given).sum()),
         n_false=int((is_given & ~is_true).sum()),
         classes=predictions.classes,
-        scores=tuple(map(_label_score, scores, predictions.probs.T, is_true.T)),
+        scores=tuple(map(_label_score, scores, probs.T, is_true.T)),
         shown=tuple(_wrong_labels(predictions, row, losses[row], thumbnail) for row in rows),
     )
 
@@ -135,9 +135,8 @@ def roc_curve(probs: Array, is_true: Array) -> tuple[Array, Array]:
 def _wrong_labels(
     predictions: Predictions, row: int, loss: float, thumbnail: Callable[[str], str]
 ) -> WrongLabels:
-    assert predictions.targets is not None
     probs, image_id = predictions.probs[row], str(predictions.ids[row])
-    is_true, is_given = predictions.targets[row] == 1, given_labels(probs)
+    is_true, is_given = predictions.known_targets[row] == 1, given_labels(probs)
     order = np.argsort(-probs, kind="stable").tolist()
 
     def listed(chosen: Array) -> tuple[tuple[str, float], ...]:

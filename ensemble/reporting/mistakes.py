@@ -119,8 +119,7 @@ def mistakes_of(
 def _class_mistakes_of(
     predictions: Predictions, thumbnail: Callable[[str], str], n_shown: int
 ) -> ClassMistakes:
-    assert predictions.targets is not None
-    probs, targets, classes = predictions.probs, predictions.targets, predictions.classes
+    probs, targets, classes = predictions.probs, predictions.known_targets, predictions.classes
     labels = metrics.predicted(probs)
     confidence = probs[np.arange(len(labels)), labels]
     wrong = np.flatnonzero(labels != targets)
@@ -157,9 +156,8 @@ def _class_mistakes_of(
 def _misclassified(
     predictions: Predictions, row: int, thumbnail: Callable[[str], str]
 ) -> Misclassified:
-    assert predictions.targets is not None
     probs, image_id = predictions.probs[row], str(predictions.ids[row])
-    true, predicted = int(predictions.targets[row]), int(metrics.predicted(probs[None])[0])
+    true, predicted = int(predictions.known_targets[row]), int(metrics.predicted(probs[None])[0])
     return Misclassified(
         id=image_id,
         true=predictions.classes[true],

@@ -67,8 +67,7 @@ def number_mistakes_of(
     predictions: Predictions, thumbnail: Callable[[str], str], n_shown: int
 ) -> NumberMistakes:
     """Everything about predictions with true numbers; thumbnail gives a data URI by an id."""
-    assert predictions.targets is not None
-    true, predicted = predictions.targets, predictions.probs[:, 0].astype(np.float64)
+    true, predicted = predictions.known_targets, predictions.probs[:, 0].astype(np.float64)
     residuals = true - predicted
     order = np.argsort(true, kind="stable")
     spread = np.unique(np.linspace(0, len(true) - 1, N_DRAWN).round().astype(int))

@@ -141,8 +141,8 @@ def _no_reference(
 
 def _new_data(name: str, predictions: Predictions) -> DataInfo:
     rows = predictions.canonical()
-    assert rows.targets is not None  # _reference refuses unknown rows without true classes
-    content = repr((rows.classes, list(zip(rows.ids.tolist(), rows.targets.tolist(), strict=True))))
+    targets = rows.known_targets  # _reference refuses unknown rows without true classes
+    content = repr((rows.classes, list(zip(rows.ids.tolist(), targets.tolist(), strict=True))))
     fingerprint = hashlib.sha256(content.encode()).hexdigest()
     is_class = rows.target == "class"
     return DataInfo(
@@ -152,7 +152,7 @@ def _new_data(name: str, predictions: Predictions) -> DataInfo:
         n_train=0,
         n_valid=len(rows.ids),
         target=rows.target,
-        majority=float(np.bincount(rows.targets).max() / len(rows.ids)) if is_class else None,
+        majority=float(np.bincount(targets).max() / len(rows.ids)) if is_class else None,
         metric=None if is_class else DEFAULT_METRIC[rows.target],
     )
 

@@ -134,8 +134,7 @@ class Run(Stored):
         if self.data.target == "number":
             return []
         valid = self.valid()
-        assert valid.targets is not None
-        return per_class(valid.probs, valid.targets, valid.classes)
+        return per_class(valid.probs, valid.known_targets, valid.classes)
 
     def prior(self, with_valid: bool = False) -> Array:
         """What an unreadable test image is given, (classes,) float32, from its training images.
@@ -146,8 +145,7 @@ class Run(Stored):
         sums, n_rows = self._training_sums()
         if with_valid or not n_rows:
             valid = self.valid()
-            assert valid.targets is not None
-            of_valid = sums_of(valid.target, valid.targets, len(valid.classes))
+            of_valid = sums_of(valid.target, valid.known_targets, len(valid.classes))
             by_name = dict(zip(valid.classes, of_valid.tolist(), strict=True))
             sums, n_rows = sums + [by_name[name] for name in self.classes], n_rows + len(valid.ids)
         return np.asarray((sums / n_rows).astype(np.float32))
@@ -221,9 +219,8 @@ class StoredRun(Run):
             if name.endswith(".npz"):
                 self.read_predictions(name)
         valid = self.valid()
-        assert valid.targets is not None
         if valid.target == "class":
-            self.check_score(metrics.accuracy(valid.probs, valid.targets))
+            self.check_score(metrics.accuracy(valid.probs, valid.known_targets))
 
     def check_file(self, name: str) -> None:
         """Check that a file is the one that run.json was written for. Raises DamagedError.

@@ -42,18 +42,16 @@ def score_by_metric(data: DataInfo, predictions: Predictions) -> float | None:
     metric = metric_of(data, predictions.classes)
     if metric is None:
         return None
-    assert predictions.targets is not None
-    score = float(metric.values(predictions.probs, predictions.targets))
+    score = float(metric.values(predictions.probs, predictions.known_targets))
     return None if np.isnan(score) else score
 
 
 def scores_of(valid: Predictions, data: DataInfo) -> Scores:
     """The scores of predictions on labeled validation rows."""
-    assert valid.targets is not None
     is_class = valid.target == "class"
     return Scores(
         metric=data.metric,
         score=score_by_metric(data, valid),
-        accuracy=metrics.accuracy(valid.probs, valid.targets) if is_class else None,
-        log_loss=metrics.log_loss(valid.probs, valid.targets) if is_class else None,
+        accuracy=metrics.accuracy(valid.probs, valid.known_targets) if is_class else None,
+        log_loss=metrics.log_loss(valid.probs, valid.known_targets) if is_class else None,
     )

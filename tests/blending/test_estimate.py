@@ -14,9 +14,9 @@ from ensemble.blending.estimate import (
     widening,
 )
 from ensemble.blending.folds import N_FOLDS, N_NESTED, N_REPEATS, seed_from, stratified_folds
-from ensemble.blending.intervals import run_accuracy
 from ensemble.blending.pool import open_pool
 from ensemble.blending.rating import rate
+from ensemble.blending.run_scores import run_accuracy
 from ensemble.metrics import share_interval, wilson
 from ensemble.predictions import Predictions
 
