@@ -41,6 +41,9 @@ __all__ = [
 ]
 
 
+_VARIADIC = ("train", "blend", "compare", "report")  # take any number of values
+
+
 def train(
     *recipes: Recipe | Path | str,
     overrides: Sequence[str] = (),
@@ -59,6 +62,7 @@ def train(
     from ensemble.runs.job import jobs_of
 
     prepare_torch()
+    _check_types("train", recipes, (Recipe, Path, str))
     loaded = [_load(recipe, overrides) for recipe in recipes]
     jobs = jobs_of(list(chain.from_iterable(loaded)))
     finished, failures = train_all(jobs, RunStore(runs), emit, force)
@@ -75,6 +79,7 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> "Learner":
     """
     from ensemble import learn
 
+    _check_types("learner", [recipe], (Recipe, Path, str))
     return learn.learner(_load(recipe)[0], seed)
 
 
@@ -85,6 +90,7 @@ def load_learner(run: Run | str, *, runs: Path | str | None = None) -> "Learner"
     """
     from ensemble import learn
 
+    _check_types("load_learner", [run], (Run, str))
     return learn.load_learner(Run.load(run, runs) if isinstance(run, str) else run)
 
 
@@ -111,6 +117,7 @@ def blend(
     """
     from ensemble.blending import Options, make_blend
 
+    _check_types("blend", members, (Run, str))
     options = Options(
         min_acc, per_arch, max_members, weights, metric, average, calibrate, min_score, decision
     )
@@ -154,6 +161,7 @@ def compare(
     """
     from ensemble.blending import compare as comparing
 
+    _check_types("compare", sides, (Run, str))
     names = []
     for side in sides:
         names.append(side.id if isinstance(side, Run) else side)
@@ -183,8 +191,10 @@ def predict(
     answer and positive: what its cells mean. force replaces the CSV. Raises EnsembleError.
     """
     from ensemble import inference
+    from ensemble.blending import Blend
 
     prepare_torch()
+    _check_types("predict", [by], (Run, Blend, Path, str))
     if sample is None and (answer or positive):
         raise EnsembleError("answer and positive say what the cells of a sample mean: add sample")
     paths = [images] if isinstance(images, str | Path) else images
@@ -221,12 +231,25 @@ def report(
     def progress(phase: str, done: int, total: int) -> None:
         emit(Step(phase, "reading images", done, total))
 
+    _check_types("report", patterns, (str,))
     path = Path(path)
     check_page(path)
     listing = RunStore(runs).all(patterns, check=True)
     heat_maps = RunHeatMaps if explain else None
     write_report(collect(listing, newest_blends(Path(submissions)), progress, heat_maps), path)
     return path
+
+
+def _check_types(function: str, values: Sequence[object], allowed: tuple[type, ...]) -> None:
+    """Raises EnsembleError for the first value of another type, and says how to give a list."""
+    for value in values:
+        if isinstance(value, allowed):
+            continue
+        names = ", ".join(kind.__name__ for kind in allowed)
+        advice = f"ensemble.{function} takes {names}"
+        if function in _VARIADIC and isinstance(value, list | tuple | set):
+            advice += f"; each value of a list: ensemble.{function}(*values)"
+        raise EnsembleError(f"ensemble.{function}: {type(value).__name__} is given\n{advice}")
 
 
 def _load(recipe: Recipe | Path | str, overrides: Sequence[str] = ()) -> list[Recipe]:

@@ -138,6 +138,22 @@ def test_blend_takes_runs_patterns_or_everything(tmp_path, fake_run):
         members()
 
 
+@pytest.mark.parametrize("function", ["train", "blend", "compare", "learner", "load_learner"])
+def test_a_list_where_single_values_are_taken_is_an_error_that_says_how(function):
+    with pytest.raises(EnsembleError) as raised:
+        getattr(ensemble, function)(["a", "b"])
+    problem, advice = str(raised.value).splitlines()
+    assert problem == f"ensemble.{function}: list is given"
+    takes_several = function in ("train", "blend", "compare")
+    assert advice.endswith(f"ensemble.{function}(*values)") == takes_several
+
+
+def test_a_member_of_another_type_is_never_left_out_without_a_word(tmp_path, fake_run):
+    run = fake_run(tmp_path / "runs", "a-1-s0")
+    with pytest.raises(EnsembleError, match="ensemble.blend: .*Path is given"):
+        ensemble.blend(run, tmp_path / "runs", runs=tmp_path / "runs")
+
+
 def test_a_submission_is_written_once_and_compare_finds_the_folder_of_its_runs(tmp_path, fake_run):
     runs = [fake_run(tmp_path / "my runs", f"{name}-1-s0") for name in "ab"]
     folder = tmp_path / "submissions"
