@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         dict[InputFormat, Array] | UnreadableImage
     )  # one image's pixels, as each reader makes them
 
+_OF_GIVEN_IMAGES = "name the folder of the images that this sample is about, or their sample"
 BLOCK = 256  # images decoded at a time, while the block before them is predicted
 
 
@@ -135,8 +136,8 @@ def predict(
         target=target,
     )
     if sample is not None:
-        shape = shape_of_sample(sample, predictor.classes, meaning or predictor.meaning())
-        rows, rule = matched_rows(shape, ids)
+        shape = shape_of_sample(sample, predictor.classes, meaning or predictor.meaning(), ids)
+        rows, rule = matched_rows(shape, ids, _OF_GIVEN_IMAGES)
         files = [files[row] for row in rows]
         if rule:
             emit(Note(out.name, f"the sample's ids fit the images only {rule}"))

@@ -291,6 +291,13 @@ def test_a_list_keeps_its_order_and_a_sample_submission_gives_shape_and_order(
     ids, columns, shaped = read(asked.path)
     assert (ids, columns) == (["red-11.png", "broken.jpg", "blue-15.png"], ("red", "blue", "green"))
     np.testing.assert_allclose(shaped[[0, 2]], probs[:, [2, 0, 1]], atol=1e-6)
+    sample.write_text("image,label\nyellow-1.png,red\n")
+    with pytest.raises(SubmissionError) as raised:
+        predict(
+            [made / "images" / "test"], Predictor.of_run(run), tmp_path / "c.csv", ignore, sample
+        )
+    assert "name the folder of the images" in str(raised.value)
+    assert "data.test" not in str(raised.value)
     sample.write_text("image,label\nblue-15.png,red\n")
     asked = predict(
         [made / "images" / "test"], Predictor.of_run(run), tmp_path / "c.csv", ignore, sample

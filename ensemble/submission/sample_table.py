@@ -1,9 +1,12 @@
 """The table of a sample submission, whatever separates its cells."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ensemble.dataset.column_names import is_usual_label
 from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
+from ensemble.dataset.match import Names
 from ensemble.dataset.sample import is_id_last
 from ensemble.errors import DataError
 
@@ -30,6 +33,28 @@ class SampleTable:
     def cells(self) -> set[str]:
         """The different texts of the second column, without spaces around them."""
         return {row[1].strip() for row in self.rows}
+
+    def of_images(self, image_ids: Sequence[str]) -> "SampleTable":
+        """The same table, its ids in the one of two columns that names these images.
+
+        A few rows do not show by themselves which column repeats itself: those of `Category,Id` may
+        all have another class. Where both columns name images, their own names decide.
+        """
+        if len(self.columns) != 2:
+            return self
+        names = Names(image_ids)
+        first, last = (_names_images(names, [row[i] for row in self.rows]) for i in (0, 1))
+        is_label_first, is_label_last = map(is_usual_label, self.columns)
+        if not last or (first and not (is_label_first and not is_label_last)):
+            return self
+        rows = [row[::-1] for row in self.rows]
+        return replace(self, columns=self.columns[::-1], rows=rows, is_id_last=not self.is_id_last)
+
+
+def _names_images(names: Names, cells: Sequence[str]) -> bool:
+    """Whether each cell names an image of its own."""
+    match = names.match([cell.strip() for cell in cells])
+    return match.is_complete and len(set(match.positions)) == len(cells)
 
 
 def read_sample(path: Path) -> SampleTable:

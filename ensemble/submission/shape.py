@@ -31,6 +31,8 @@ from ensemble.submission.numbered import CLASS_INDEX, NUMBERED, numbers_of
 from ensemble.submission.sample_table import SampleTable, read_sample
 from ensemble.targets import Target
 
+_OF_TEST_IMAGES = "check data.test and data.sample_submission"
+
 
 @dataclass(frozen=True)
 class Meaning:
@@ -81,7 +83,7 @@ def shape_of(sample: Path | None, predictions: Predictions, meaning: Meaning) ->
     """
     meaning = replace(meaning, target=predictions.target)
     if sample is not None:
-        return shape_of_sample(sample, predictions.classes, meaning)
+        return shape_of_sample(sample, predictions.classes, meaning, predictions.ids.tolist())
     classes = sorted(predictions.classes)
     reading = answer_without_sample(classes, meaning.answer, meaning.positive, meaning.target)
     _check_decided("without a sample submission", reading)
@@ -91,10 +93,18 @@ def shape_of(sample: Path | None, predictions: Predictions, meaning: Meaning) ->
     return _shape(SampleTable(Path(), ("id", *names), [], ","), ids, reading, classes, meaning)
 
 
-def shape_of_sample(sample: Path, classes: Sequence[str], meaning: Meaning | None = None) -> Shape:
-    """The shape of a sample submission for these classes. Raises SubmissionError, DataError."""
+def shape_of_sample(
+    sample: Path,
+    classes: Sequence[str],
+    meaning: Meaning | None = None,
+    image_ids: Sequence[str] = (),
+) -> Shape:
+    """The shape of a sample submission for these classes; image_ids are the images it may name.
+
+    Raises SubmissionError, DataError.
+    """
     meaning = meaning or Meaning()
-    table = read_sample(sample)
+    table = read_sample(sample).of_images(image_ids)
     repeated = _first_repeated(table.ids)
     if repeated is not None:
         raise SubmissionError(f"{sample}: the id {repeated!r} appears more than once")
@@ -185,11 +195,13 @@ def rows_for(shape: Shape, stored_ids: Sequence[str]) -> list[int]:
     return matched_rows(shape, stored_ids)[0]
 
 
-def matched_rows(shape: Shape, stored_ids: Sequence[str]) -> tuple[list[int], str]:
+def matched_rows(
+    shape: Shape, stored_ids: Sequence[str], next_step: str = _OF_TEST_IMAGES
+) -> tuple[list[int], str]:
     """For each id of the shape the position of its stored id, and the loose rule that fits, or "".
 
     Ids are matched as in ensemble/dataset/match.py. Raises SubmissionError naming the ids without
-    exactly one prediction of their own.
+    exactly one prediction of their own, and the next step.
     """
     names = Names(stored_ids)
     if shape.columns[0] not in shape.ids and names.full_positions(shape.columns[0]):
@@ -200,15 +212,14 @@ def matched_rows(shape: Shape, stored_ids: Sequence[str]) -> tuple[list[int], st
     match = names.match(
         [name if names.full_positions(name) else name.strip() for name in shape.ids]
     )
-    unmatched = [
-        name for name, rows in zip(shape.ids, match.positions, strict=True) if len(rows) != 1
-    ]
+    by_id = list(zip(shape.ids, match.positions, strict=True))
+    missing = [name for name, positions in by_id if not positions]
+    unmatched = missing or [name for name, positions in by_id if len(positions) > 1]
     if unmatched:
         raise SubmissionError(
-            f"{len(unmatched):,} of {len(shape.ids):,} ids of the sample match no test image, "
-            f"the first: {unmatched[0][:100]!r}\n"
-            f"test ids look like {stored_ids[0][:100]!r}; "
-            "check data.test and data.sample_submission"
+            f"{len(unmatched):,} of {len(shape.ids):,} ids of the sample match "
+            f"{'no image' if missing else 'several images'}, the first: {unmatched[0][:100]!r}\n"
+            f"ids of the images look like {stored_ids[0][:100]!r}; {next_step}"
         )
     rows = [positions[0] for positions in match.positions]
     sample_ids: dict[int, str] = {}
@@ -216,8 +227,8 @@ def matched_rows(shape: Shape, stored_ids: Sequence[str]) -> tuple[list[int], st
         earlier = sample_ids.setdefault(row, name)
         if earlier != name:
             raise SubmissionError(
-                f"{earlier[:100]!r} and {name[:100]!r} in the sample both match the test image "
-                f"{stored_ids[row][:100]!r}\ncheck data.test and data.sample_submission"
+                f"{earlier[:100]!r} and {name[:100]!r} in the sample both match the image "
+                f"{stored_ids[row][:100]!r}\n{next_step}"
             )
     return rows, match.rule
 

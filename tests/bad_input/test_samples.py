@@ -163,7 +163,7 @@ SAMPLES = {
     "ids that match only some images loosely": (
         TWO,
         sample("id,label", "a", ["T0", "T1", "x9"]),
-        ["3 of 3 ids", "'T0'", "test ids look like 't0'"],
+        ["3 of 3 ids", "'T0'", "ids of the images look like 't0'"],
     ),
     "an id in two cases": (
         TWO,

@@ -12,6 +12,7 @@ from ensemble.errors import SubmissionError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
 from ensemble.submission.answers import answers
+from ensemble.submission.sample_table import read_sample
 from ensemble.submission.verify import verified
 from ensemble.submission.write import write_submission
 
@@ -52,6 +53,28 @@ def test_a_repeated_id_is_not_taken_for_an_answer(tmp_path, sample, blend_of):
     rows = [(name, str(i / 10)) for i, name in enumerate([*ASKED, "t5.png"])]
     with pytest.raises(SubmissionError, match="the id 't5.png' appears more than once"):
         write_submission(blend_of(TEST), tmp_path / "out", chosen=sample(("Id", "P"), rows))
+
+
+@pytest.mark.parametrize("n", range(1, 4))
+def test_a_few_rows_are_read_by_the_ids_of_the_images(n, tmp_path, sample, blend_of):
+    labels = ["cat", "dog", "CAT"][:n]  # no label twice: the cells alone do not show the ids
+    path = sample(("Category", "Id"), zip(labels, ASKED, strict=False))
+    written = write_submission(blend_of(TEST), tmp_path / "out", chosen=path)
+    rows = list(csv.reader(written.path.read_text().splitlines()))
+    assert [row[1] for row in rows] == ["Id", *ASKED[:n]]
+    assert [row[0].casefold() for row in rows[1:]] == EXPECTED[:n]
+    assert verified(written.path, RunStore(tmp_path / "runs")).shape == written.shape
+
+
+@given(a=st.permutations(range(5)), b=st.permutations(range(5)), step=st.sampled_from([-1, 1]))
+def test_where_both_columns_name_images_the_header_says_which_are_the_ids(a, b, step, tmp_path):
+    path = tmp_path / "sample.csv"
+    rows = [("target", "image"), *((str(x), str(y)) for x, y in zip(a, b, strict=True))]
+    path.write_text("".join(",".join(row[::step]) + "\n" for row in rows))
+    table = read_sample(path).of_images(list("01234"))
+    assert table.columns == ("image", "target")
+    assert table.ids == tuple(map(str, b))
+    assert table.is_id_last == (step == 1)
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=6, max_size=20), st.randoms())
