@@ -3,6 +3,7 @@
 import errno
 import glob
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from ensemble.errors import EnsembleError
 from ensemble.paths import cache_root
@@ -213,6 +215,16 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file atomically, always with plain newlines. Raises EnsembleError."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Replace a JSON file atomically by `finite` plain values. Raises EnsembleError."""
+    write_text(path, json.dumps(finite(value), indent=1, ensure_ascii=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Plain values as JSON reads them back, with null for NaN and infinite numbers, which it lacks."""
+    return json.loads(json.dumps(value), parse_constant=lambda _: None)
 
 
 def sha256(path: Path) -> str:

@@ -68,12 +68,8 @@ class Difference:
         return f"{answer} at n={self.n_rows}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON: what is not known is None."""
-        fields = {**asdict(self), "verdict": self.verdict}
-        if self.too_few:
-            fields |= {"p": None, "adjusted_p": None}
-            fields["value"] |= {"low": None, "high": None}
-        return fields
+        """Everything, for JSON."""
+        return {**asdict(self), "verdict": self.verdict}
 
 
 def sides(store: RunStore, names: Sequence[str]) -> list[Side]:
@@ -165,7 +161,8 @@ def compare(compared: Sequence[Side], scoring: Scoring | None = None) -> list[Di
     for kind, metric in enumerate(outcomes.metrics):
         metric_draws = draws[:, kind * len(runs) : (kind + 1) * len(runs)]
         tests = [_test(outcomes, kind, metric_draws, members[a], members[b]) for a, b in pairs]
-        adjusted = holm([test.p for test in tests])
+        p_values = [test.p for test in tests]
+        adjusted = p_values if outcomes.too_few[kind] else holm(p_values)  # NaN stays NaN
         for (a, b), test, adjusted_p in zip(pairs, tests, adjusted, strict=True):
             differences.append(
                 Difference(

@@ -66,12 +66,8 @@ class Rating:
         return verdict(self.difference, self.n_rows)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON: an end of an interval that is not known is None."""
-        fields = {**asdict(self), "optimism": self.optimism, "verdict": self.verdict}
-        if self.too_few:
-            for name in ("score", "difference"):
-                fields[name] |= {"low": None, "high": None}
-        return fields
+        """Everything, for JSON."""
+        return {**asdict(self), "optimism": self.optimism, "verdict": self.verdict}
 
 
 def verdict(difference: Interval, n_rows: int) -> str:

@@ -1,8 +1,6 @@
 """How a blend does on labeled test rows; its test scores choose nothing."""
 
-import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -39,14 +37,6 @@ class TestScores:
     def verdict(self) -> str:
         """What the paired interval says."""
         return verdict(self.difference, self.n_rows)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything, for JSON: an end of an interval that is not known is None."""
-        fields = asdict(self)
-        for name in ("score", "difference"):
-            if math.isnan(self.score.low):
-                fields[name] |= {"low": None, "high": None}
-        return fields
 
 
 def test_scores(

@@ -1,7 +1,6 @@
 """One folder and zip with all that predicting by a blend needs, for a notebook without internet."""
 
 import csv
-import json
 import tempfile
 import zipfile
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ from ensemble.bundle.wheels import pack_wheels
 from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError, RecipeError, RunError, SubmissionError
 from ensemble.events import ignore
-from ensemble.files import not_written, remove_unfinished, staged_folder, write_text
+from ensemble.files import not_written, remove_unfinished, staged_folder, write_json, write_text
 from ensemble.inference import Predictor, predict
 from ensemble.recipe import Recipe
 from ensemble.runs import Run, RunStore
@@ -86,8 +85,7 @@ def _fill(folder: Path, manifest: Manifest, runs: dict[str, Run], fp16: bool) ->
     hashes = copy_members(manifest, runs, folder / RUNS, fp16)
     members = [member | {"sha256": hashes[member["run"]]} for member in manifest.content["members"]]
     content = {**manifest.content, "members": members}
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_text(folder / manifest.path.name, text + "\n")
+    write_json(folder / manifest.path.name, content)
     write_text(folder / NOTEBOOK, notebook(manifest, _test_folder(runs)))
     return pack_wheels(folder / WHEELS)[1]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ensemble import __version__
 from ensemble.errors import SubmissionError
-from ensemble.files import write_text
+from ensemble.files import write_json
 from ensemble.metrics.decision import MostProbable
 from ensemble.runs import Run, RunStore
 from ensemble.submission.manifest import Manifest, members_of, read_manifest
@@ -92,8 +92,7 @@ def _export_members(
         "classes": sorted(next(iter(runs.values())).classes),
         "decision": asdict(mixture.decision),
     }
-    text = json.dumps(content, indent=1, ensure_ascii=False)
-    write_text(folder / f"{manifest.path.stem}.json", text + "\n")
+    write_json(folder / f"{manifest.path.stem}.json", content)
     return exported
 
 

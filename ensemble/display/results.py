@@ -1,6 +1,5 @@
 """What commands that train, blend, predict or submit print with `--json`."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -118,13 +117,13 @@ def blend_json(
         "in_sample": blend.in_sample,
         "cross_fitted": cross_fitted,
         "table": [rating.as_dict() for rating in blend.table],
-        "gain": {run: None if math.isnan(gain) else gain for run, gain in blend.gains.items()},
+        "gain": blend.gains,
         "disagreement": blend.diversity.disagreement.tolist(),
         "double_fault": None
         if blend.diversity.double_fault is None
         else blend.diversity.double_fault.tolist(),
         "calibration": asdict(blend.calibrated) if blend.calibrated else None,
-        "test": blend.test.as_dict() if blend.test else None,
+        "test": asdict(blend.test) if blend.test else None,
         "submission": str(submission.path) if submission else None,
         "manifest": str(manifest) if manifest else None,
         "answer": submission.shape.answer if submission else None,

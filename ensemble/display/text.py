@@ -14,6 +14,7 @@ from rich.markup import escape as escape_markup
 from rich.table import Table
 
 from ensemble.errors import EnsembleError
+from ensemble.files import finite
 from ensemble.numbers import count, interval, minutes, percent
 
 __all__ = [
@@ -133,12 +134,11 @@ def leave_stdout_to_json() -> None:
 
 
 def show_json(value: Any) -> None:
-    """One JSON value on stdout, nothing else; NaN and infinite numbers, which JSON lacks, are null."""
+    """One JSON value on stdout, made `finite`; nothing else."""
     # out.file is sys.stdout; where `>&-` closed that, a file that drops everything
     stream = out.file.stdout if isinstance(out.file, _JsonOnly) else out.file
-    finite = json.loads(json.dumps(value), parse_constant=lambda _: None)
     is_unicode = (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
-    stream.write(json.dumps(finite, indent=1, ensure_ascii=not is_unicode) + "\n")
+    stream.write(json.dumps(finite(value), indent=1, ensure_ascii=not is_unicode) + "\n")
     stream.flush()  # here, where a full disk is an error
 
 

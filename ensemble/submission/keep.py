@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ensemble.blending import Blend
 from ensemble.errors import SubmissionError
-from ensemble.files import not_written, write_text
+from ensemble.files import not_written, write_json
 from ensemble.submission.manifest import manifest_content
 from ensemble.submission.output_files import check_name, other_content
 from ensemble.submission.sample import meaning_of
@@ -43,7 +43,7 @@ def keep_blend(
         )
     if not (force or _is_replaceable(path, compared)):
         raise other_content(path)
-    write_text(path, json.dumps(content, indent=1, ensure_ascii=False))
+    write_json(path, content)
     return path
 
 

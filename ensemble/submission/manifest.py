@@ -142,7 +142,7 @@ def manifest_content(
             "in_sample": blend.in_sample,
             "table": [rating.as_dict() for rating in blend.table],
             "calibrated": asdict(blend.calibrated) if blend.calibrated else None,
-            "test": blend.test.as_dict() if blend.test else None,
+            "test": asdict(blend.test) if blend.test else None,
         },
         "unreadable_test_images": list(unreadable),
         "versions": _versions(),

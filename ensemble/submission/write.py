@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, TextIO
 from ensemble.blending import Blend
 from ensemble.blending.mixture import Answered
 from ensemble.errors import SubmissionError
-from ensemble.files import write_text
+from ensemble.files import write_json, write_text
 from ensemble.metrics.decision import PLAIN
 from ensemble.predictions import Predictions
 from ensemble.submission.check import check
@@ -87,7 +86,7 @@ def write_submission(
     used = replace(meaning, answer=shape.answer, positive=shape.positive, target=shape.target)
     notes = (*notes, *_without_labels(path, shape))
     content = manifest_content(blend, sample, digest, unreadable, command, used, notes)
-    write_text(manifest, json.dumps(content, indent=1, ensure_ascii=False))
+    write_json(manifest, content)
     images = [str(predictions.ids[row]) for row in rows[:N_EXAMPLES]]
     is_learned = blend.mixture.decision != PLAIN[blend.target]
     return Submission(

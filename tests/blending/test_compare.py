@@ -18,6 +18,7 @@ from ensemble.blending.compare import (
 )
 from ensemble.blending.resampling import holm, mcnemar
 from ensemble.errors import MismatchError, SelectionError
+from ensemble.files import finite
 from ensemble.metrics import predicted
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
@@ -275,7 +276,7 @@ def test_too_few_rows_of_a_class_have_a_difference_without_an_interval(store, se
     compared = sides(store, ["a", "bb"])
     by_area, by_accuracy, _ = compare(compared, scoring_of_sides(compared, "roc_auc")[0])
     assert by_area.verdict == "too few rows to tell at n=40"
-    fields = by_area.as_dict()
+    fields = finite(by_area.as_dict())
     assert fields["value"]["value"] == by_area.value.value
     assert (fields["value"]["low"], fields["p"], fields["adjusted_p"]) == (None, None, None)
     assert "14 rows of class" in fields["too_few"]
