@@ -162,6 +162,20 @@ class Predictions:
         except Exception as error:  # zipfile, zlib and numpy raise many types on a damaged file
             raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
 
+    def by_group(self) -> "Predictions":
+        """A row for each group, with its name as id and group: the mean of its rows, and their target.
+
+        Rows are sorted by id; without groups they are as they were.
+        """
+        if self.groups is None:
+            return self
+        names, first, group_of = np.unique(self.groups, return_index=True, return_inverse=True)
+        sums = np.zeros((len(names), len(self.classes)))
+        np.add.at(sums, group_of, self.probs.astype(np.float64))
+        probs = (sums / np.bincount(group_of)[:, None]).astype(self.probs.dtype)
+        targets = None if self.targets is None else self.targets[first]
+        return Predictions(names, self.classes, probs, targets, names, self.target)
+
     def canonical(self) -> "Predictions":
         """The same predictions in float64, rows by id, classes by name, without rounding.
 

@@ -419,3 +419,34 @@ def test_members_of_different_targets_are_never_averaged():
             "run-1 predicts one class per image, run-2 several labels per image: "
             "they cannot be averaged"
         )
+
+
+@given(
+    st.lists(st.sampled_from("abcdef"), min_size=1, max_size=30),
+    st.sampled_from(TARGETS),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_group_has_the_mean_of_its_rows_in_any_order(groups, target, seed):
+    rng = np.random.default_rng(seed)
+    n, classes = len(groups), ("x", "y") if target != "number" else ("value",)
+    probs = rng.dirichlet((1, 1), n) if target != "number" else rng.normal(size=(n, 1))
+    by_letter = {"class": ord, "labels": lambda g: (ord(g) % 2, 1), "number": lambda g: ord(g) / 7}
+    codes = [by_letter[target](group) for group in groups]
+    targets = np.array([code % 2 for code in codes] if target == "class" else codes)
+    ids = np.array([f"{i:02d}" for i in range(n)])
+    named = np.array(groups)
+    order = rng.permutation(n)
+    of_rows = Predictions(
+        ids[order], classes, probs[order].astype(np.float32), targets[order], named[order], target
+    )
+    means = of_rows.by_group()
+    assert means.ids.tolist() == means.groups.tolist() == sorted(set(groups))
+    for row, name in enumerate(means.ids):
+        expected = probs[named == name].astype(np.float32).mean(0, dtype=np.float64)
+        np.testing.assert_allclose(means.probs[row], expected, rtol=1e-6, atol=1e-7)
+        assert (means.targets[row] == targets[named == name][0]).all()
+
+
+def test_rows_without_groups_stay_as_they_are(rng, made_up):
+    predictions = made_up(rng)
+    assert predictions.by_group() is predictions

@@ -25,6 +25,11 @@ def rank_labels(
     from ensemble.runs import RunStore
 
     members, predictions = _predictions_of(name, submissions, RunStore(runs))
+    if any(run.data.n_valid_rows is not None for run in members):
+        raise RunError(
+            f"{name}: its predictions are means over the images of a row, so no single image can be "
+            "ranked\ntrain without data.group once, then rank the images of that run"
+        )
     errors = label_errors(predictions)
     path = (out or Path("inspect") / Path(name).stem) / "label_errors.csv"
     is_listed = all(run.n_folds or run.training is None for run in members)

@@ -1,7 +1,8 @@
 """Test images among others: those that the id column of a table names."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,13 +27,15 @@ from ensemble.targets import Target
 class ListedImages:
     """The ids of a table with their files, and its lines for the user.
 
-    The ids are those of the submission, where a column of their own has them.
+    The ids are those of the submission, where a column of their own has them, each once. Where it has
+    one in several rows, rows has it for each image.
     """
 
     table: CsvTable
     ids: tuple[str, ...]
     files: tuple[Path, ...]
     notes: tuple[str, ...]
+    rows: tuple[str, ...] | None = None
 
     @cached_property
     def file_set(self) -> frozenset[Path]:
@@ -61,21 +64,31 @@ def listed_images(root: Path, train: str, listed: TestTable) -> ListedImages:
     _check_choices(table, listed.id, ids, choices, folder)
     files = tuple(path for (path,) in choices)
     rows = tuple(ids) if listed.row is None else _rows_of(table, listed.row)
+    if len(set(rows)) < len(rows):
+        notes.append(_several_line(rows, listed))
+        return ListedImages(table, tuple(ids), files, tuple(filter(None, notes)), rows)
     return ListedImages(table, rows, files, tuple(filter(None, notes)))
 
 
 def _rows_of(table: CsvTable, column: str) -> tuple[str, ...]:
-    """The submission's ids. Raises DataError for an empty one and for one in two rows."""
+    """The submission's ids. Raises DataError for an empty one."""
     ids = table.column(column)
-    row_of: dict[str, int] = {}
-    for row, image_id in enumerate(ids):
-        if not image_id or row_of.setdefault(image_id, row) != row:
-            problem = f"{image_id[:100]!r} appears twice" if image_id else "is empty"
-            raise DataError(
-                f"{table.where(row)}: {column} {problem}\n"
-                "name the column of the submission's ids in data.test.row"
-            )
+    if "" in ids:
+        raise DataError(
+            f"{table.where(ids.index(''))}: {column} is empty\n"
+            "name the column of the submission's ids in data.test.row"
+        )
     return ids
+
+
+def _several_line(rows: Sequence[str], listed: TestTable) -> str:
+    """The line about rows of the submission of which there are several images."""
+    sizes = Counter(rows).values()
+    most = f"{min(sizes)} to {max(sizes)}" if min(sizes) < max(sizes) else f"{max(sizes)}"
+    return (
+        f"{listed.file}: {len(rows):,} test images for {len(sizes):,} values of {listed.row}, "
+        f"{most} each: the predictions of one value are averaged"
+    )
 
 
 def _files_of(image_id: str, inside: ImageFolder, anywhere: ImageFolder) -> list[Path]:
@@ -119,11 +132,28 @@ def test_images(
     Also lines for the user.
     """
     labels, line = _labels_of(listed, pool, data, root)
-    rows = [
+    cells = [
         (image_id, path, labels.get(path))
         for image_id, path in zip(listed.ids, listed.files, strict=True)
     ]
-    return sorted_images(rows), tuple(filter(None, [*listed.notes, line]))
+    images = sorted_images(cells)
+    if listed.rows is not None:
+        row_of = dict(zip(listed.ids, listed.rows, strict=True))
+        images = replace(images, rows=tuple(row_of[image_id] for image_id in images.ids))
+        _check_one_label(images)
+    return images, tuple(filter(None, [*listed.notes, line]))
+
+
+def _check_one_label(images: Images) -> None:
+    """Raises DataError where images of one row of the submission have several labels."""
+    first: dict[str, str] = {}
+    for row, label in zip(images.rows or (), images.labels or (), strict=False):
+        if first.setdefault(row, label) != label:
+            raise DataError(
+                f"data.test.label: the images of {row[:60]!r} have two labels, "
+                f"{first[row][:60]!r} and {label[:60]!r}\n"
+                "a row of the submission has one; leave data.test.label out"
+            )
 
 
 def check_not_labeled(listed: ListedImages, pool: Labelled) -> None:

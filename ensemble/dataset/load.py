@@ -29,7 +29,7 @@ from ensemble.dataset.truth import (
 from ensemble.errors import DataError, MetricError, RecipeError
 from ensemble.metrics import metric_named, positive_class
 from ensemble.paths import find
-from ensemble.recipe import Data
+from ensemble.recipe import Data, TableColumn, TestTable
 from ensemble.targets import Array, Target
 
 
@@ -44,7 +44,8 @@ class DataSet:
     images, "" without such files; notes are lines about how labels and images were joined, and
     n_missing rows of the labels file have no image and are left out; separator is the mark between
     labels in its cells. corrections are applied to train;
-    pseudo are labels of test images to train on as well.
+    pseudo are labels of test images to train on as well. validates_rows says that the predictions of
+    validation images are averaged by group, as those of test images are.
     """
 
     name: str
@@ -64,6 +65,7 @@ class DataSet:
     separator: str | None = None
     corrections: Corrections = Corrections()
     pseudo: PseudoLabels | None = None
+    validates_rows: bool = False
 
     @property
     def majority(self) -> float | None:
@@ -75,7 +77,10 @@ class DataSet:
             return None
         counts = Counter(self.train.classes)
         most_common = min(counts, key=lambda name: (-counts[name], name))
-        return self.valid.classes.count(most_common) / len(self.valid)
+        classes = self.valid.classes
+        if self.validates_rows:
+            classes = tuple(dict(zip(self.valid.groups or (), classes, strict=True)).values())
+        return classes.count(most_common) / len(classes)
 
     def truth(self, images: Images) -> Array:
         """What is true of labeled images: see `target_array`."""
@@ -136,6 +141,7 @@ def load(data: Data, fold: int = 0) -> DataSet:
     uncorrected = (splits.train, splits.valid, splits.test)  # a list may leave out validated rows
     hashes = _hashes([images for images in uncorrected if images])
     sample = _sample(data, root)
+    validates_rows, line = _validates_rows(data, splits)
     return DataSet(
         name=data.get or Path(data.path or "").name.split(".")[0] or data.source,
         classes=classes,
@@ -146,14 +152,43 @@ def load(data: Data, fold: int = 0) -> DataSet:
         sample_submission=sample,
         sample=packed_sample(sample) if sample else None,
         hashes=hashes,
-        fingerprint=_fingerprint(classes, tables, hashes),
-        valid_fingerprint=_fingerprint(classes, {"valid": splits.validated}, hashes),
+        fingerprint=_fingerprint(classes, tables, hashes, validates_rows),
+        valid_fingerprint=_fingerprint(
+            classes, {"valid": splits.validated}, hashes, validates_rows
+        ),
         passed_over=passed_over,
-        notes=notes,
+        notes=(*notes, line) if line else notes,
         n_missing=splits.n_missing,
         separator=splits.separator,
         corrections=corrections,
+        validates_rows=validates_rows,
     )
+
+
+def _validates_rows(data: Data, splits: Splits) -> tuple[bool, str]:
+    """Whether validation images are averaged by group as test images are by row, and a line for the
+    user where only these are.
+
+    The column of groups is called as that of rows, and images of one group have one label.
+    """
+    if splits.test is None or splits.test.rows is None:
+        return False, ""
+    assert isinstance(data.test, TestTable)
+    column = data.group.column if isinstance(data.group, TableColumn) else data.group
+    row = data.test.row
+    if column != row:
+        return False, (
+            f"scores are of single images: data.group: {row}, where the labels have this column, "
+            "averages validation images too"
+        )
+    label_of: dict[str, str] = {}
+    for images in (splits.train, splits.valid):
+        for group, label in zip(images.groups or (), images.classes, strict=True):
+            if label_of.setdefault(group, label) != label:
+                return False, (
+                    f"scores are of single images: images of {row} {group[:60]!r} have several labels"
+                )
+    return True, ""
 
 
 def _check_metric(data: Data, classes: tuple[str, ...]) -> None:
@@ -251,9 +286,12 @@ def _hashes(tables: Iterable[Images]) -> dict[Path, str]:
 
 
 def _fingerprint(
-    classes: tuple[str, ...], tables: Mapping[str, Images | None], hashes: Mapping[Path, str]
+    classes: tuple[str, ...],
+    tables: Mapping[str, Images | None],
+    hashes: Mapping[Path, str],
+    validates_rows: bool,
 ) -> str:
-    """A hash of which images, by content, have which id and label in which split."""
+    """A hash of which images, by content, have which id and label in which split and row."""
     hasher = hashlib.blake2b(digest_size=16)
     hasher.update(repr(classes).encode())
     for split, images in tables.items():
@@ -262,4 +300,7 @@ def _fingerprint(
             rows = zip(images.ids, labels, images.files, strict=True)
             content = [(image_id, label, hashes[file]) for image_id, label, file in rows]
             hasher.update(repr([split, content]).encode())
+            rows_of = images.groups if validates_rows and split == "valid" else images.rows
+            if rows_of is not None:
+                hasher.update(repr(rows_of).encode())
     return hasher.hexdigest()

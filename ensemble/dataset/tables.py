@@ -20,13 +20,15 @@ class Images:
     """Named image files, sorted by id; labels is (images,) class names, or None if unknown.
 
     groups is (images,) names, or None: images of one group, such as a patient's or the copies of
-    one image, must stay together.
+    one image, must stay together. rows is (images,) ids of the submission, where one is about
+    several test images, else None.
     """
 
     ids: tuple[str, ...]
     files: tuple[Path, ...]
     labels: tuple[str, ...] | None
     groups: tuple[str, ...] | None = None
+    rows: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -44,6 +46,7 @@ class Images:
             files=tuple(self.files[i] for i in rows),
             labels=None if self.labels is None else tuple(self.labels[i] for i in rows),
             groups=None if self.groups is None else tuple(self.groups[i] for i in rows),
+            rows=None if self.rows is None else tuple(self.rows[i] for i in rows),
         )
 
     def and_(self, more: "Images") -> "Images":

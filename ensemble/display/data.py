@@ -86,6 +86,9 @@ def _image_counts(understood: "Understanding") -> str:
     for split, n in (("valid", understood.n_valid), ("test", understood.n_test)):
         if n:
             counts.append(count(n, f"{split} image"))
+    test = understood.test
+    if test is not None and test.n_rows < test.n_images:
+        counts.append(f"averaged in {count(test.n_rows, 'row')} of the sample")
     return ", ".join(counts)
 
 

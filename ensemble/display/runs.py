@@ -56,6 +56,8 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     scoring, note = leading_scoring(runs, classes)
     metric = scoring.metric
     images = f"{data.name}: {data.n_valid:,} validation images"
+    if data.n_valid_rows is not None:
+        images += f" in {count(data.n_rows, 'row')}"
     noun = {"class": "class", "labels": "label"}.get(data.target)
     title = f"{images}, {count(len(classes), noun)}" if noun else images
     is_wide = out.width >= LOG_WIDTH

@@ -110,6 +110,11 @@ def _check_recipe(recipe: Recipe, data: DataSet) -> None:
         problem = f"is for one class per image; data.target is {data.target}\nleave it out"
     elif data.test is None:
         problem = "needs test images\nset data.test, or leave it out"
+    elif data.test.rows is not None:
+        problem = (
+            "is for one image per row of the submission; here there are several images of one\n"
+            "leave it out"
+        )
     elif recipe.refit:
         problem = (
             "and refit exclude each other: no fold's teachers may teach all rows\n"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ensemble.hardware import Machine
-from ensemble.init.labels_table import SPLIT, label_columns, needs_table, test_columns
+from ensemble.init.labels_table import SPLIT, label_columns, needs_table, test_names
 from ensemble.init.sizes import size_lines
 from ensemble.init.yaml_text import in_quotes, mapping, quoted
 from ensemble.layout.groups import GroupColumn
@@ -113,7 +113,7 @@ def _valid(understood: Understanding) -> str:
 
 def _test(understood: Understanding, test_file: Path) -> str:
     test = understood.test
-    columns = {name: name for name in test_columns(test)}
+    columns = test_names(test)
     if columns:
         return f"  test: {mapping(file=test_file.as_posix(), **columns)}   # written by ens init"
     if test is not None and test.table is not None:

@@ -51,11 +51,19 @@ def _is_plain(labeling: Labeling) -> bool:
 
 
 def test_columns(test: TestImages | None) -> dict[str, tuple[str, ...]]:
-    """The columns of that table by name, which is also the key of data.test; {} without a table."""
+    """The columns of that table by their key in data.test; {} without a table."""
     if test is None or not test.ids:
         return {}
     columns = {"id": test.ids, "row": test.rows, "label": test.labels}
-    return {name: cells for name, cells in columns.items() if cells}
+    return {key: cells for key, cells in columns.items() if cells}
+
+
+def test_names(test: TestImages | None) -> dict[str, str]:
+    """The names of these columns by their key: that of the rows as groups of the labels have it."""
+    names = {key: key for key in test_columns(test)}
+    if test is not None and test.n_rows < test.n_images and "row" in names:
+        names["row"] = test.row_column
+    return names
 
 
 def test_table(understanding: Understanding) -> str:
@@ -67,7 +75,7 @@ def test_table(understanding: Understanding) -> str:
         return ""
     written = io.StringIO()
     writer = csv.writer(written, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(test_names(understanding.test).values())
     writer.writerows(zip(*columns.values(), strict=True))
     return written.getvalue()
 

@@ -65,6 +65,8 @@ def _may_label(column: Column, table: Table, placement: Placement) -> bool:
     """Whether a column is neither an id nor a count of the rows, nor the same everywhere."""
     if len(column.counts) < 2 or column.is_counter or is_of_splits(column):
         return False
+    if column.name == table.row:
+        return False
     if letters(column.name) in FACTS or _is_of_parts(table) or region_of(column):
         return False
     ids = table[placement.column].cells

@@ -47,7 +47,7 @@ def doubts_of(
         is_labeled = bool(labeling.folder.names.positions(sample.columns[0].cells[0]))
         reason = "which has a label" if is_labeled else "which no test image has"
         doubts.append(f"{sample.file} asks for ids such as {first!r}, {reason}")
-    elif used_sample is not None and test is not None and len(used_sample) != test.n_images:
+    elif used_sample is not None and test is not None and len(used_sample) != test.n_rows:
         doubts.append(
             f"{used_sample.file} has {len(used_sample):,} rows, "
             f"{test.folder.name} has {test.n_images:,} images"

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from ensemble.dataset.column_names import same_name
 from ensemble.dataset.filenames import bare_name
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement
@@ -61,9 +62,13 @@ class GroupColumn:
 
 
 def group_columns(
-    labeling: Labeling, placed: Mapping[str, tuple[Table, Placement]]
+    labeling: Labeling, placed: Mapping[str, tuple[Table, Placement]], row: str
 ) -> list[GroupColumn]:
-    """The columns of tables about the training images that look like groups."""
+    """The columns of tables about the training images that look like groups.
+
+    row is the test images' column of the submission's ids, "" without: in a table of labels its
+    groups are the rows that are predicted, before any other column.
+    """
     images = {labeling.folder.path_of(image) for image in labeling.labels}
     groups: list[GroupColumn] = []
     for table, placement in placed.values():
@@ -73,9 +78,10 @@ def group_columns(
         groups += [
             GroupColumn(table, placement.column, column.name, len(column.counts))
             for column in table.others(*taken)
-            if _looks_like_group(column)
+            if _looks_like_group(column, row)
         ]
-    return groups or _in_names(labeling)
+    rows = [group for group in groups if row and same_name(group.column, row)]
+    return rows[:1] or groups or _in_names(labeling)
 
 
 def _in_names(labeling: Labeling) -> list[GroupColumn]:
@@ -114,10 +120,11 @@ def can_be_split(group: GroupColumn, n_train: int) -> bool:
     )
 
 
-def _looks_like_group(column: Column) -> bool:
+def _looks_like_group(column: Column, row: str) -> bool:
     n_groups = len(column.counts)
-    is_repeated = 2 <= n_groups <= len(column.cells) / LEAST_SIZE and all(column.counts)
-    return is_repeated and is_group_name(column.name)
+    is_of_rows = bool(row) and same_name(column.name, row) and n_groups < len(column.cells)
+    is_repeated = 2 <= n_groups <= len(column.cells) / LEAST_SIZE
+    return all(column.counts) and (is_of_rows or (is_repeated and is_group_name(column.name)))
 
 
 def is_group_name(name: str, known: Collection[str] = WORDS) -> bool:

@@ -93,13 +93,23 @@ def labelings(
         if not usual and from_tables and _are_of_ids(folders):
             return without_repeats([*likeliest(from_tables, sample), folders], folders)
         inner_folders = filter(None, [by_subfolders(folders.folder)])
-        return without_repeats([folders, *inner_folders, *usual], folders)
+        of_rows = [labeling for labeling in from_tables if _describes_folders(labeling)]
+        return without_repeats([folders, *inner_folders, *usual, *of_rows], folders)
     if not all(_is_about_tests(labeling, roles) for labeling in from_tables):
         return likeliest(from_tables, sample)
     by_name = [by_names(folder) for folder in training_folders(surveyed, roles)]
     names = [labeling for labeling in by_name if labeling is not None]
     outer = [] if from_tables else [by_outer_folders(surveyed, roles)]
     return names or likeliest(from_tables, sample) or list(filter(None, outer))
+
+
+def _describes_folders(labeling: Labeling) -> bool:
+    """Whether the labels are from a table with a row for each folder, in few texts, or 0 and 1."""
+    table = labeling.table
+    if table is None or not table.row:
+        return False
+    pairs = zip(table[table.row].cells, table[labeling.columns[0]].cells, strict=True)
+    return _describes(Column("", tuple(dict(pairs).values())))
 
 
 def _is_list(labeling: Labeling) -> bool:
@@ -189,7 +199,8 @@ def choose_labeling(
         text = f"the {what} ids in {table_of_names}: is each a class?"
     group = _only_group(likely, sample)
     text = f"{group} says which images belong together: is it the label?" if group else text
-    is_clear = not (table_of_names or group)
+    has_rows = any(labeling.table and labeling.table.row for labeling in likely)
+    is_clear = not (table_of_names or group or (has_rows and sample is None))
     option = inquiry.choose("label", text, meanings, list(by_option), may_take_first=is_clear)
     labeling = named.get(option)
     if labeling is None:

@@ -101,10 +101,12 @@ def unfit_sample(
         return _without_test(sample, labeling, tables)
     plain = (f"--sample {NO_SAMPLE}", f"a CSV of id,label for all {test.n_images:,} test images")
     if sample is not None:
-        names = test.folder.names
+        names, ids = test.folder.names, sample.columns[0].cells
+        folders = {part for image in test.folder.images for part in image.split("/")[:-1]}
+        ids = tuple(cell for cell in ids if cell not in folders) or ids
         text = (
             f"{sample.file} asks for ids such as "
-            f"{names.problem_of(sample.columns[0].cells, 'test image')}; they are called such as "
+            f"{names.problem_of(ids, 'test image')}; they are called such as "
             f"{names.names[0][:60]!r}: correct the file, or go without it"
         )
         return Question(text, (plain,))

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ensemble.dataset.column_names import same_name
 from ensemble.dataset.split_names import split_of_file
 from ensemble.dataset.tables import short_names
 from ensemble.layout.labeling import Labeling
@@ -36,6 +37,11 @@ class TestImages:
     row_column: str = ""
     rows: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
+
+    @property
+    def n_rows(self) -> int:
+        """The rows of a submission about them."""
+        return len(set(self.rows)) or self.n_images
 
 
 def test_images(
@@ -86,6 +92,8 @@ def _is_plain(table: Table) -> bool:
 def _numbered(table: Table, placement: Placement, row: Column) -> TestImages:
     """The test images of a table that has the sample's ids in a column of their own."""
     ids = table[placement.column].cells
+    n_images = row.counts[row.cells[0]]
+    of_first = f"{n_images} images such as " * (n_images > 1) + repr(ids[0][-60:])
     return TestImages(
         placement.folder,
         len(table),
@@ -93,7 +101,7 @@ def _numbered(table: Table, placement: Placement, row: Column) -> TestImages:
         placement.column,
         names_sample=True,
         ids=() if _is_plain(table) else ids,
-        rule=placement.match.rule or f"by {table.file}: {row.cells[0][:60]!r} is {ids[0][-60:]!r}",
+        rule=placement.match.rule or f"by {table.file}: {row.cells[0][:60]!r} is {of_first}",
         row_column=row.name,
         rows=row.cells,
     )
@@ -174,7 +182,11 @@ def _listing(
         direct = dict(zip(column.cells, inside[0].paths, strict=True)) if inside else {}
         for table, placement in of_others:
             row = row_column(table, placement, column)
-            if row and dict(zip(row.cells, placement.paths, strict=True)) != direct:
+            if row and (
+                len(row.counts) == len(row.cells)
+                and dict(zip(row.cells, placement.paths, strict=True)) != direct
+                or not direct
+            ):
                 return table, placement, row
         if inside:
             placement = _in_test_folder(surveyed, roles, smallest(inside), inquiry)
@@ -184,9 +196,17 @@ def _listing(
 
 
 def row_column(table: Table, placement: Placement, ids: Column) -> Column | None:
-    """The column that has the sample's ids, each in one row, beside the one that names images."""
-    for column in table.others(placement.column):
+    """The column that has the sample's ids beside the one that names images.
+
+    Each id is in one row, or in several in a column that is called as the sample's.
+    """
+    others = table.others(placement.column)
+    for column in others:
         if column.counts == ids.counts:
+            return column
+    for column in others:
+        is_named = same_name(column.name, ids.name) or column.name == table.row
+        if is_named and column.counts.keys() == ids.counts.keys():
             return column
     return None
 

@@ -11,13 +11,14 @@ from ensemble.layout.class_numbers import with_numbers
 from ensemble.layout.doubts import doubts_of, folder_doubts, notes_of
 from ensemble.layout.groups import GroupColumn, can_be_split, group_columns
 from ensemble.layout.json_tables import json_tables
-from ensemble.layout.label_choice import choose_labeling, placed_tables
+from ensemble.layout.label_choice import choose_labeling
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.long_tables import with_wide_tables
 from ensemble.layout.parts import parts_of, unused_parts
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.refusals import no_label, nothing_to_learn, one_class
 from ensemble.layout.roles import roles
+from ensemble.layout.rows_of_images import tables_of_rows
 from ensemble.layout.sample_file import (
     NO_SAMPLE,
     choose_sample,
@@ -102,7 +103,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     sample, sample_notes = choose_sample(surveyed, split_folders, inquiry)
     surveyed = replace(surveyed, tables=surveyed.tables + json_tables(surveyed, sample))
     surveyed = with_whole_names(with_wide_tables(surveyed, sample))
-    placed = placed_tables(surveyed, split_folders, sample, inquiry)
+    placed = tables_of_rows(surveyed, split_folders, sample, inquiry)
     labeling = choose_labeling(surveyed, split_folders, placed, sample, inquiry)
     if labeling is None:
         raise one_class(surveyed, split_folders) or no_label(placed) or nothing_to_learn(surveyed)
@@ -120,7 +121,8 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     if options.yes and cells.answer == CLASS_NUMBER:
         parts = with_numbers(surveyed, parts)
     labeling = parts.labeling
-    groups = tuple(group_columns(labeling, placed))
+    row = (test and test.row_column) or (labeling.table and labeling.table.row) or ""
+    groups = tuple(group_columns(labeling, placed, row))
     sizes, unreadable = sizes_of(_some_files(surveyed, labeling, test))
     return Understanding(
         root=surveyed.root,

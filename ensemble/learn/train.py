@@ -1,7 +1,7 @@
 """Train one run: find the rate, train the phases, restore the best epoch, predict by row id."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -218,7 +218,8 @@ def _valid(built: BuiltLearner, recipe: Recipe, data: DataSet, watch: Progress) 
     groups = None if data.valid.groups is None else np.array(data.valid.groups)[rows]
     probs = _probabilities(built, recipe, "valid", watch)
     truth = images.targets[positions]
-    return Predictions(ids, data.classes, probs, truth, groups, data.target)
+    predictions = Predictions(ids, data.classes, probs, truth, groups, data.target)
+    return predictions.by_group() if data.validates_rows else predictions
 
 
 def _test(
@@ -230,7 +231,21 @@ def _test(
         _probabilities(built, recipe, "test", watch), data.test, built.images, "test"
     )
     truth = _targets(data.test, built.images)
-    return Predictions(np.array(data.test.ids), data.classes, probs, truth, target=data.target)
+    ids = np.array(data.test.ids)
+    if data.test.rows is None:
+        return Predictions(ids, data.classes, probs, truth, target=data.target)
+    kept = ~_is_replaced(data.test, built.images.unreadable.get("test", ()))
+    rows, truth = np.array(data.test.rows)[kept], None if truth is None else truth[kept]
+    by_image = Predictions(ids[kept], data.classes, probs[kept], truth, rows, data.target)
+    return replace(by_image.by_group(), groups=None)
+
+
+def _is_replaced(test: Images, unreadable: Collection[str]) -> np.ndarray:
+    """Whether each test image is unreadable, (images,), and another one of its row is not."""
+    assert test.rows is not None
+    pairs = list(zip(test.ids, test.rows, strict=True))
+    readable = {row for image_id, row in pairs if image_id not in unreadable}
+    return np.array([image_id in unreadable and row in readable for image_id, row in pairs])
 
 
 def _probabilities(built: BuiltLearner, recipe: Recipe, part: str, watch: Progress) -> Any:

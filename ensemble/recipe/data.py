@@ -69,7 +69,9 @@ class TestTable(Section):
     file: str = Field(description="the CSV file, under data.path")
     id: str = Field(description="the column that names the image")
     row: str | None = Field(
-        None, description="the column of the submission's ids, where the images' names are no ids"
+        None,
+        description="the column of the submission's ids, where the images' names are no ids; the "
+        "predictions of one id's images are averaged",
     )
     label: str | None = Field(None, description="the column of the images' classes, if known")
 

@@ -72,7 +72,8 @@ def thumbnails_of(images: DataSet | Unavailable, runs: Sequence[Run]) -> Thumbna
     has_folds = any(len(run.folds) > 1 for run in runs)
     files: dict[str, Path] = {}
     for table in [images.train, images.valid] if has_folds else [images.valid]:
-        files |= zip(table.ids, table.files, strict=True)
+        names = table.groups if images.validates_rows and table.groups else table.ids
+        files |= zip(reversed(names), reversed(table.files), strict=True)  # the first of a row
     return Thumbnails(files, images.hashes, images.ranges)
 
 

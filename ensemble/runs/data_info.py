@@ -27,6 +27,9 @@ class DataInfo(Stored):
     n_train: Count
     n_valid: int = Field(ge=1, le=LARGEST)
     n_test: Count = 0
+    n_valid_rows: Count | None = Field(
+        None, description="rows whose validation images were averaged, null where images are rows"
+    )
     target: Target = Field("class", description="what is predicted for an image")
     majority: float | None = Field(
         None,
@@ -62,6 +65,8 @@ class DataInfo(Stored):
     @property
     def n_rows(self) -> int:
         """The validation rows that were predicted: those with a readable image."""
+        if self.n_valid_rows is not None:
+            return self.n_valid_rows
         return self.n_valid - len(self.unreadable.get("valid", ()))
 
     @property

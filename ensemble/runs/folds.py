@@ -115,6 +115,7 @@ def _data(folds: Sequence[StoredRun]) -> DataInfo:
     changes = {
         "n_valid": n_valid,
         "n_train": n_valid,
+        "n_valid_rows": first.n_valid_rows and sum(info.n_rows for info in infos),
         "class_counts": class_counts,
         "majority": majority,
         "unreadable": unreadable,

@@ -170,6 +170,7 @@ def _data_info(recipe: "Recipe", data: "DataSet", trained: Trained) -> DataInfo:
         n_train=len(data.train),
         n_valid=len(data.valid),
         n_test=len(data.test or ()),
+        n_valid_rows=len(trained.valid.ids) if data.validates_rows else None,
         n_missing=data.n_missing,
         sample_submission=str(data.sample_submission) if data.sample_submission else None,
         sample_sha256=data.sample and data.sample.sha256,

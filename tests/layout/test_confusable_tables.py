@@ -110,7 +110,7 @@ def test_a_sample_that_names_no_column_is_asked_about(layout):
 
 
 def test_what_the_sample_asks_for_in_a_table_without_images_is_refused(layout):
-    images = [f"{p}/{i:03d}-{k}.png" for p in ("train", "test") for i in range(8) for k in (1, 2)]
+    images = [f"{p}/x{i:03d}-{k}.png" for p in ("train", "test") for i in range(8) for k in (1, 2)]
     tables = {
         "train.csv": rows("PetID,Speed", "0123", ids=[f"{i:03d}" for i in range(8)]),
         "sample_submission.csv": rows("PetID,Speed", "0", ids=[f"9{i:02d}" for i in range(8)]),

@@ -93,8 +93,12 @@ def test_folders_that_a_table_describes_are_asked_about(layout, classes):
     studies = [f"1.2.{number}" for number in range(6)]
     rows = ["study,fracture", *(f"{name},{i % 2}" for i, name in enumerate(studies))]
     root = layout(classes("train", *studies, n=2), {"train.csv": rows})
-    assert choices(understand(root)) == ["--label folders"]
+    assert choices(understand(root)) == ["--label fracture", "--label folders"]
+    assert choices(understand(root, Options(yes=True))) == ["--label fracture", "--label folders"]
     assert len(understand(root, Options(label="folders")).counts) == 6
+    understood = understand(root, Options(label="fracture"))
+    assert understood.counts == {"0": 6, "1": 6}
+    assert [group.column for group in understood.groups] == ["study"]
 
 
 def test_an_unusual_folder_beside_the_test_folder_is_asked_about(layout, classes):

@@ -1,0 +1,229 @@
+"""Tables whose rows are each about several images: of a patient, an observation, a video.
+
+They get a row for each image: by the folders that the ids name, by names that begin with the ids, or
+by another table that has both the images and the ids.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from ensemble.dataset.column_names import same_name
+from ensemble.dataset.filenames import bare_name
+from ensemble.dataset.match import Match, Names
+from ensemble.layout.column_labels import Placed
+from ensemble.layout.label_choice import placed_tables
+from ensemble.layout.placement import Placement
+from ensemble.layout.questions import Inquiry
+from ensemble.layout.roles import Roles
+from ensemble.layout.sample_file import is_submission
+from ensemble.layout.survey import ENOUGH, Folder, Survey
+from ensemble.layout.table import Column, Table
+
+WRITTEN = ("id", "label", "split")  # columns of the labels that `ens init` writes
+IMAGE, ROW = "image", "row"
+_MARK = re.compile(r"[ ._-]+")
+# what follows an id in the name of one of its images: a mark, and a number or a side
+_ENDING = re.compile(r"[ ._-]+(?:\d+|left|right|l|r|od|os)", re.IGNORECASE)
+ImagesOf = Mapping[str, Sequence[str]]  # by a folder's name, or by how names begin
+
+
+def tables_of_rows(
+    surveyed: Survey, roles: Roles, sample: Table | None, inquiry: Inquiry
+) -> Placed:
+    """The tables whose rows are images, those of several made into rows of one.
+
+    Without a sample these are tables of folders that could be its classes, or patients.
+    """
+    if sample is None:
+        placed = placed_tables(surveyed, roles, sample, inquiry)
+        rest = [table for table in surveyed.tables if table.file not in placed]
+        return placed | {made[0].file: made for made in _of_folders(surveyed, rest)}
+    if not _has_other_ids(surveyed, sample):
+        return placed_tables(surveyed, roles, sample, inquiry)
+    labels = [table for table in surveyed.tables if _may_label_rows(table, sample)]
+    is_test = {image: roles.split_of_image(image) == "test" for image in surveyed.images}
+    learned = [image for image in surveyed.images if not is_test[image]]
+    asked = [image for image in surveyed.images if is_test[image]] or surveyed.images
+    rows = [_by_images(surveyed, learned, table, _key(table, sample)) for table in labels]
+    made = {table.file: (table, placement) for table, placement in filter(None, rows)}
+    rest_of_survey = replace(
+        surveyed, tables=tuple(table for table in surveyed.tables if table.file not in made)
+    )
+    placed = placed_tables(rest_of_survey, roles, sample, inquiry) | made
+    for table in labels:
+        of_rows = _by_table(table, _key(table, sample), placed)
+        if table.file not in made and of_rows:
+            placed[table.file] = of_rows
+    ids = sample.columns[0]
+    of_sample = Table(f"images of {sample.file}", (ids,))
+    listed = None if _is_listed(placed, ids) else _by_images(surveyed, asked, of_sample, ids)
+    return placed | {of_sample.file: listed} if listed else placed
+
+
+def _of_folders(surveyed: Survey, tables: Sequence[Table]) -> Iterator[tuple[Table, Placement]]:
+    """The tables that have a row for each of some folders, and for nothing else."""
+    images_of = _by_folder(surveyed.images)
+    for table in tables:
+        for key in table.columns:
+            is_key = 1 < len(key.counts) == len(table)
+            match = Names(images_of).match(key.cells) if is_key else Match(())
+            made = match.is_complete and is_key and _made(surveyed, table, key, images_of, match)
+            if made:
+                yield made
+                break
+
+
+def _has_other_ids(surveyed: Survey, sample: Table) -> bool:
+    """Whether none of a sample's ids is an image's name."""
+    names = surveyed.folders["."].names
+    return len(sample.header) > 1 and not any(map(names.positions, sample.columns[0].some_cells))
+
+
+def _may_label_rows(table: Table, sample: Table) -> bool:
+    """Whether a table has the sample's kind of ids, each once, and its column of labels, if one."""
+    ids = sample.columns[0]
+    keys = [column for column in table.columns if same_name(column.name, ids.name)]
+    has_labels = any(same_name(column.name, sample.header[1]) for column in table.columns)
+    return (
+        not is_submission(table, sample)
+        and len(keys) == 1
+        and (has_labels or len(sample.header) > 2)
+        and len(keys[0].counts) == len(table)
+        and keys[0].counts.keys() != ids.counts.keys()
+    )
+
+
+def _key(table: Table, sample: Table) -> Column:
+    """The column of the sample's kind of ids."""
+    return next(column for column in table.columns if same_name(column.name, sample.header[0]))
+
+
+def _is_listed(placed: Placed, ids: Column) -> bool:
+    """Whether a table has these ids, each perhaps in several rows, beside names of images."""
+    return any(
+        column.counts.keys() == ids.counts.keys()
+        for table, placement in placed.values()
+        for column in table.others(placement.column)
+    )
+
+
+def _by_table(table: Table, key: Column, placed: Placed) -> tuple[Table, Placement] | None:
+    """By the placed table that has the ids of the rows beside the images."""
+    row_of = {cell: row for row, cell in enumerate(key.cells)}
+    for other, placement in placed.values():
+        for column in other.others(placement.column):
+            n_known = len(row_of.keys() & column.counts.keys())
+            if same_name(column.name, key.name) and n_known >= ENOUGH * len(row_of):
+                ids, positions = other[placement.column].cells, placement.match.positions
+                kept = [i for i, cell in enumerate(column.cells) if cell in row_of]
+                rows = [row_of[column.cells[i]] for i in kept]
+                names = [ids[i] for i in kept]
+                match = replace(placement.match, positions=tuple(positions[i] for i in kept))
+                return _with_rows(table, key, names, rows, placement.folder, match)
+    return None
+
+
+def _by_images(
+    surveyed: Survey, images: Sequence[str], table: Table, key: Column
+) -> tuple[Table, Placement] | None:
+    """By the folders that the ids name, else by file names that begin with them."""
+    for images_of in (_by_folder(images), _by_beginning(images)):
+        match = Names(images_of).match(key.cells)
+        if sum(len(found) == 1 for found in match.positions) >= ENOUGH * len(table):
+            made = _made(surveyed, table, key, images_of, match)
+            if made is not None:
+                return made
+    return None
+
+
+def _made(
+    surveyed: Survey, table: Table, key: Column, images_of: ImagesOf, match: Match
+) -> tuple[Table, Placement] | None:
+    """The table with a row for each image of those that match says; None where one has two rows."""
+    names = tuple(images_of)
+    images = [
+        (image, row)
+        for row, found in enumerate(match.positions)
+        for image in (images_of[names[found[0]]] if len(found) == 1 else ())
+    ]
+    paths = [image for image, _ in images]
+    if len(set(paths)) < len(paths) or len({row for _, row in images}) == len(paths):
+        return None
+    folder = _folder_around(surveyed, paths)
+    position = {folder.path_of(image): i for i, image in enumerate(folder.images)}
+    return _with_rows(
+        table,
+        key,
+        paths,
+        [row for _, row in images],
+        folder,
+        Match(tuple((position[path],) for path in paths), match.rule),
+    )
+
+
+def _with_rows(
+    table: Table,
+    key: Column,
+    names: Sequence[str],
+    rows: Sequence[int],
+    folder: Folder,
+    match: Match,
+) -> tuple[Table, Placement]:
+    """The table with a row for each named image, then those without one; rows are of the table."""
+    missing = sorted(set(range(len(table))) - set(rows))
+    cells = (*names, *(key.cells[row] for row in missing))
+    of_key = ROW if key.name in (*WRITTEN, IMAGE) else key.name
+    columns = [
+        Column(
+            of_key if column is key else column.name,
+            tuple(column.cells[row] for row in (*rows, *missing)),
+        )
+        for column in table.columns
+        if column.name != IMAGE or column is key
+    ]
+    made = replace(table, columns=(Column(IMAGE, cells), *columns), form="made", row=of_key)
+    match = replace(match, positions=(*match.positions, *((),) * len(missing)))
+    return made, Placement(IMAGE, folder, match)
+
+
+def _folder_around(surveyed: Survey, paths: Sequence[str]) -> Folder:
+    """The innermost folder that images lie in."""
+    above = set(PurePosixPath(paths[0]).parents).intersection(
+        *(PurePosixPath(path).parents for path in paths)
+    )
+    inner = max(above, key=lambda folder: len(folder.parts))
+    names = [str(folder) for folder in (inner, *inner.parents)]
+    return next(surveyed.folders[name] for name in names if name in surveyed.folders)
+
+
+def _by_folder(images: Sequence[str]) -> ImagesOf:
+    """The images below each folder, by its own name where no other folder has it."""
+    images_of: dict[str, dict[str, list[str]]] = {}
+    for image in images:
+        parts = image.split("/")
+        for depth, name in enumerate(parts[:-1], start=1):
+            images_of.setdefault(name, {}).setdefault("/".join(parts[:depth]), []).append(image)
+    return {name: next(iter(of.values())) for name, of in images_of.items() if len(of) == 1}
+
+
+def _by_beginning(images: Sequence[str]) -> ImagesOf:
+    """The images by how their names begin, before a number or a side, where all are in one folder;
+    no name is that alone.
+    """
+    images_of: dict[str, dict[str, list[str]]] = {}
+    whole: set[str] = set()
+    for image in images:
+        folder, _, file = image.rpartition("/")
+        name = bare_name(file)
+        whole.add(name)
+        for mark in _MARK.finditer(name):
+            if _ENDING.fullmatch(name, mark.start()):
+                of = images_of.setdefault(name[: mark.start()], {})
+                of.setdefault(folder, []).append(image)
+    return {
+        start: next(iter(of.values()))
+        for start, of in images_of.items()
+        if len(of) == 1 and start not in whole
+    }
