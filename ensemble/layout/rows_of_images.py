@@ -14,7 +14,7 @@ from ensemble.dataset.filenames import bare_name
 from ensemble.dataset.match import Match, Names
 from ensemble.layout.column_labels import Placed
 from ensemble.layout.label_choice import placed_tables
-from ensemble.layout.placement import Placement
+from ensemble.layout.placement import Placement, placements
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
 from ensemble.layout.sample_file import is_submission
@@ -76,9 +76,9 @@ def _of_folders(surveyed: Survey, tables: Sequence[Table]) -> Iterator[tuple[Tab
 
 
 def _has_other_ids(surveyed: Survey, sample: Table) -> bool:
-    """Whether none of a sample's ids is an image's name."""
-    names = surveyed.folders["."].names
-    return len(sample.header) > 1 and not any(map(names.positions, sample.columns[0].some_cells))
+    """Whether a sample's ids are not the names of images in one folder."""
+    placed = placements(sample.columns[0], surveyed.folders.values())
+    return len(sample.header) > 1 and all(placement.n_missing for placement in placed)
 
 
 def _may_label_rows(table: Table, sample: Table) -> bool:

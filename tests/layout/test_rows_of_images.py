@@ -167,3 +167,30 @@ def test_folders_of_kinds_stay_classes_where_a_table_describes_them(layout, clas
     )
     understood = understand(root)
     assert (understood.labeling.source, understood.questions) == ("folders", ())
+
+
+def test_numbers_of_rows_that_are_also_names_of_images_name_none(layout):
+    """Observations 0 to 35 of images 1.png to 60.png, as in contests of snakes and fungi."""
+    observations = [number for number in range(36) for _ in range(1 + number % 3)]
+    files = [f"{i + 1}.png" for i in range(len(observations))]
+    pairs = list(zip(observations, files, strict=True))
+    images = [f"{'train' if number < 30 else 'test'}/{file}" for number, file in pairs]
+    tables = {
+        "train.csv": [
+            "observation,kind,file",
+            *shuffled([f"{n},{'ab'[n % 2]},2020/{file}" for n, file in pairs if n < 30]),
+        ],
+        "test.csv": [
+            "observation,file",
+            *shuffled([f"{n},2020/{file}" for n, file in pairs if n >= 30]),
+        ],
+        "sample_submission.csv": ["observation,kind", *(f"{n},a" for n in range(30, 36))],
+    }
+    understood = understand(layout(images, tables))
+    of = {f"2020/{file}": number for number, file in pairs}
+    assert understood.labeling.labels == {
+        file: "ab"[number % 2] for number, file in pairs if number < 30
+    }
+    rows = zip(understood.test.table["file"].cells, understood.test.rows, strict=True)
+    assert all(str(of[file]) == row for file, row in rows)
+    assert (understood.test.n_rows, understood.questions) == (6, ())
