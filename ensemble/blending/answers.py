@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.blending.contributions import FoldWeights, blend_outcomes
+from ensemble.blending.contributions import FoldWeights, blend_outcomes, mixed
 from ensemble.blending.decisions import Learn, Plain
 from ensemble.blending.folds import N_FOLDS, N_NESTED
-from ensemble.blending.pool import MEMORY, Pool, finished, scale
+from ensemble.blending.pool import Pool
 from ensemble.metrics import AnswerMetric
 from ensemble.metrics.decision import PLAIN, Decision
 from ensemble.predictions import Array
@@ -37,7 +37,7 @@ def answer_all(pool: Pool, learn: Learn, weights: Array) -> tuple[tuple[Decision
     """
     decisions: list[Decision] = []
     labels = []
-    for blend, probs in enumerate(_mixed(pool, weights)):
+    for blend, probs in enumerate(mixed(pool, weights)):
         is_anchor = blend == len(weights) - 1
         plain = PLAIN[pool.target]
         decisions.append(plain if is_anchor else learn(probs.T, pool.targets, pool.groups))
@@ -126,7 +126,7 @@ def _answers_of_folds(
         is_kept[rows] = False
         kept = np.flatnonzero(is_kept)
     targets, groups = pool.targets[kept], None if pool.groups is None else pool.groups[kept]
-    for rule, probs in enumerate(_mixed(pool, weights, rows if is_plain else None)):
+    for rule, probs in enumerate(mixed(pool, weights, rows if is_plain else None)):
         is_anchor = rule == len(weights) - 1
         decision = (
             PLAIN[pool.target]
@@ -162,25 +162,3 @@ def _contributions(metric: AnswerMetric, fold_of: Array, answers: Array, targets
         if len(kept):
             scored[1 + without][:, kept] = metric.contributions_of(labels[:, kept], targets[kept])
     return scored
-
-
-def _mixed(pool: Pool, weights: Array, rows: Array | None = None) -> Iterator[Array]:
-    """The probabilities of each blend, (classes, rows), of these rows or of all.
-
-    weights is (blends, members). As many blends as fit in memory are mixed at a time.
-    """
-    shape = len(pool.classes), len(pool.targets if rows is None else rows)
-    n_at_once = max(1, MEMORY // (8 * shape[0] * max(1, shape[1])))
-    product = np.empty(shape)
-    for start in range(0, len(weights), n_at_once):
-        chunk = weights[start : start + n_at_once]
-        total = np.zeros((len(chunk), *shape))
-        for member, member_weights in zip(pool.averaged(), chunk.T, strict=True):
-            if member_weights.any():
-                probs = member.probs if rows is None else member.probs.take(rows, axis=0)
-                scores = np.ascontiguousarray(scale(probs, pool.is_log).T)
-                for blend, weight in zip(total, member_weights, strict=True):
-                    if weight:
-                        blend += np.multiply(scores, weight, out=product)
-        for blend in total:
-            yield finished(blend.T, pool.is_log, pool.is_rank).T

@@ -22,22 +22,39 @@ from ensemble.predictions import Array
 FoldWeights = Sequence[Sequence[Array]]
 
 
-def out_of_fold(pool: Pool, fold_of: Array, weights: Array) -> Iterator[Array]:
+def mixed(pool: Pool, weights: Array, rows: Array | None = None) -> Iterator[Array]:
+    """The probabilities of each blend, (classes, rows), of these rows or of all.
+
+    weights is (blends, members), rows are positions.
+    """
+    n_rows = len(pool.targets if rows is None else rows)
+    return out_of_fold(pool, np.zeros(n_rows, np.int64), weights[:, None], rows)
+
+
+def out_of_fold(
+    pool: Pool, fold_of: Array, weights: Array, rows: Array | None = None
+) -> Iterator[Array]:
     """The probabilities of each blend, (classes, rows): every row by the weights of its fold.
 
-    fold_of is (rows,), weights (blends, folds, members). Equal rows get equal probabilities to the
-    last bit. As many blends as fit in memory are mixed at a time.
+    fold_of is (rows,), weights (blends, folds, members); rows are positions, None: all rows. Equal
+    rows get equal probabilities to the last bit. As many blends as fit in memory are mixed at a
+    time.
     """
     shape = len(pool.classes), len(fold_of)
-    n_at_once = max(1, MEMORY // (8 * shape[0] * shape[1]))
+    n_at_once = max(1, MEMORY // (8 * shape[0] * max(1, shape[1])))
+    product = np.empty(shape)
     for start in range(0, len(weights), n_at_once):
         chunk = weights[start : start + n_at_once]
         total = np.zeros((len(chunk), *shape))
         for m, member in enumerate(pool.averaged()):
-            scores = np.ascontiguousarray(scale(member.probs, pool.is_log).T)
+            if not chunk[:, :, m].any():
+                continue
+            probs = member.probs if rows is None else member.probs.take(rows, axis=0)
+            scores = np.ascontiguousarray(scale(probs, pool.is_log).T)
             for blend, by_fold in zip(total, chunk[:, :, m], strict=True):
                 if by_fold.any():
-                    blend += by_fold[fold_of] * scores
+                    row_weights = by_fold if len(by_fold) == 1 else by_fold[fold_of]
+                    blend += np.multiply(scores, row_weights, out=product)
         for blend in total:
             yield finished(blend.T, pool.is_log, pool.is_rank).T
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ensemble.blending.answers import answer_all
-from ensemble.blending.contributions import out_of_fold
+from ensemble.blending.contributions import mixed
 from ensemble.blending.cross_fit import HITS, hits_and_losses
 from ensemble.blending.pool import ClassPool, Pool
 from ensemble.blending.scoring import Scoring
@@ -35,9 +35,9 @@ def in_sample(
             means[HITS] = (answers == targets).mean(1)
         means = np.vstack([means, metric.values_of(answers, targets)])
         return means, metric.smoothing_of(answers, targets), decisions
-    mixed = out_of_fold(pool, np.zeros(len(targets), int), weights[:, None])
     of_blends = [
-        (metric.values(probs.T, targets), metric.smoothing(probs.T, targets)) for probs in mixed
+        (metric.values(probs.T, targets), metric.smoothing(probs.T, targets))
+        for probs in mixed(pool, weights)
     ]
     values, smoothing = zip(*of_blends, strict=True)
     return np.vstack([means, values]), np.array(smoothing), plain

@@ -182,7 +182,6 @@ def predict(
     from ensemble import display, inference
     from ensemble.display import competition, live, results
     from ensemble.runs import RunStore
-    from ensemble.signals import stoppable
 
     if (run is None) == (blend is None) or (refit and blend):
         raise EnsembleError(
@@ -196,7 +195,7 @@ def predict(
     if sample is None and (answer or positive):
         raise EnsembleError("--answer and --positive say what the cells of --sample FILE mean")
     meaning = predictor.meaning(answer, positive) if sample is not None else None
-    with live.progress() as show, stoppable(show) as emit:
+    with live.progress() as emit:
         predicted = inference.predict(images, predictor, out, emit, sample, force, meaning)
     if json:
         display.show_json(results.predicted_json(predicted, list(predictor.runs)))

@@ -55,11 +55,10 @@ def init(
     from ensemble.display.data import init_json, show_start, show_understanding
     from ensemble.init import NotWritten, write_recipes
     from ensemble.layout.questions import Options
-    from ensemble.signals import stoppable
 
     options = Options(label, id_, train, test, sample, answer, positive, metric, yes)
     try:
-        with live.progress() as show, stoppable(show) as emit:
+        with live.progress() as emit:
             new = write_recipes(path, name, Path("recipes"), options=options, emit=emit)
     except NotWritten as stop:
         if json:
@@ -116,8 +115,6 @@ def recipes(
 
 def describe(json: Json = False) -> None:
     """List every key of a recipe with its type, default and meaning."""
-    from dataclasses import asdict
-
     from ensemble import display
     from ensemble.display.data import show_keys
     from ensemble.recipe.describe import recipe_keys
@@ -168,10 +165,9 @@ def get_data(
     from ensemble.dataset.download import get
     from ensemble.dataset.known_sets import set_named
     from ensemble.display import live
-    from ensemble.signals import stoppable
 
     dataset = set_named(name)
-    with live.progress() as show, stoppable(show) as emit:
+    with live.progress() as emit:
         local = get(dataset, local_files, to, emit)
     if json:
         display.show_json({"name": name, **asdict(local), "folder": str(local.folder)})
@@ -199,9 +195,8 @@ def unpack_data(
     from ensemble import display
     from ensemble.display import live
     from ensemble.init.unpack import unpacked_folder
-    from ensemble.signals import stoppable
 
-    with live.progress() as show, stoppable(show) as emit:
+    with live.progress() as emit:
         folder = unpacked_folder(path, to, emit)
     if json:
         display.show_json({"folder": str(folder)})
@@ -261,7 +256,6 @@ def _inspect_images(recipe: Path, set_: list[str] | None, out: Path | None, json
     from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
     from ensemble.reporting.data_figures import draw_counts, draw_samples
-    from ensemble.signals import stoppable
 
     path = one_present_or_shipped(recipe)
     loaded = Recipe.load(path, tuple(set_ or ()))
@@ -271,7 +265,7 @@ def _inspect_images(recipe: Path, set_: list[str] | None, out: Path | None, json
         check_replaceable(counts_png, PNG_MARK)
         check_replaceable(samples_png, PNG_MARK)
     images = load(loaded.data)
-    with live.progress() as show, stoppable(show) as emit:
+    with live.progress() as emit:
 
         def report(n_done: int, n_images: int) -> None:
             emit(Step(loaded.name, "decoding", n_done, n_images))

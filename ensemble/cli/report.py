@@ -79,7 +79,6 @@ def write_page(
     from ensemble.reporting.collect import collect
     from ensemble.reporting.page import check_page, write_report
     from ensemble.runs import Listing, RunStore
-    from ensemble.signals import stoppable
     from ensemble.submission.stored_blends import newest_blends
 
     check_page(out)
@@ -88,7 +87,7 @@ def write_page(
     display.warn_left_out(listing)
     if patterns and not listing.runs:
         raise SelectionError(f"{store.none_found(patterns)}\n`ens runs` lists them")
-    with live.progress() as show, stoppable(show) as emit:
+    with live.progress() as emit:
         collected = collect(
             listing,
             newest_blends(submissions),

@@ -48,10 +48,9 @@ def quickstart(runs: Runs = None, out: Out = SUBMISSIONS, page: Page = Path("rep
     from ensemble.quickstart import run_quickstart
     from ensemble.reporting.page import check_page
     from ensemble.runs import RunStore
-    from ensemble.signals import stoppable
 
     check_page(page)
-    with live.progress() as show, stoppable(show) as emit:
+    with live.progress() as emit:
         quick = run_quickstart(RunStore(runs), out, emit)
     display.show_runs(quick.runs)
     blends.show_blend(quick.blend)
@@ -89,7 +88,7 @@ def train(
     """Train one run per recipe, seed and fold; skip finished runs, resume interrupted ones."""
     from ensemble import display
     from ensemble.display import live, results
-    from ensemble.engines.choose import EngineOptions, n_unfinished
+    from ensemble.engines.choose import engine_of, n_unfinished
     from ensemble.engines.deadline import Deadline
     from ensemble.engines.local import train_all
     from ensemble.runs import RunStore
@@ -102,7 +101,7 @@ def train(
     loaded = _load(recipes, set_ or ())
     planned, store = jobs_of(loaded), RunStore(runs)
     n_tasks = n_unfinished(planned, store, force)
-    chosen_engine = EngineOptions(engine, jobs, address).engine(loaded, n_tasks)
+    chosen_engine = engine_of(loaded, n_tasks, engine, jobs, address)
     paths = " ".join(shlex.quote(str(path)) for path in recipes)
     options = repeated("--set", set_) + " --force" * force + same(runs) + repeated("--track", track)
     same_command = f"ens train {paths}{options}{engine_options(engine, jobs, address)}"
@@ -112,7 +111,7 @@ def train(
             display.next_commands(same_command)
         return
     with (
-        live.progress() as show,
+        live.listener() as show,
         tracked(track or (), planned, store, show) as listen,
         stoppable(listen) as emit,
     ):
@@ -172,9 +171,8 @@ def _estimate(jobs: "list[Job]", store: "RunStore", force: bool, json: bool) -> 
     from ensemble import display
     from ensemble.display import live, results
     from ensemble.engines.local import costs_of
-    from ensemble.signals import stoppable
 
-    with live.progress() as show, stoppable(show) as emit:
+    with live.progress() as emit:
         costs, failures = costs_of(jobs, store, emit, force)
     if json:
         display.show_json(results.costs_json(costs, failures))
@@ -202,14 +200,13 @@ def lr_find(
     from ensemble.engines.local import find_rate
     from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
-    from ensemble.signals import stoppable
 
     loaded = Recipe.load(one_present_or_shipped(recipe), set_ or ())
     folder = out or Path("lr_find") / loaded.name
     if out:
         check_replaceable(folder / "lr_find.csv", b"rate,smoothed_loss\n")
         check_replaceable(folder / "lr_find.png", PNG_MARK)
-    with live.progress() as show, stoppable(show) as emit:
+    with live.progress() as emit:
         range_test = find_rate(loaded, folder, emit)
     if json:
         display.show_json(results.range_test_json(range_test, folder))
@@ -241,15 +238,14 @@ def tune(
     """Search hyperparameters; every trial is a run, and the same command resumes a search."""
     from ensemble import display
     from ensemble.display import live, results
-    from ensemble.engines.choose import EngineOptions
+    from ensemble.engines.choose import engine_of
     from ensemble.engines.tune import tune as run_search
     from ensemble.recipe import Recipe
     from ensemble.runs import RunStore
-    from ensemble.signals import stoppable
 
     loaded = Recipe.load(one_present_or_shipped(recipe), set_ or ())
-    chosen_engine = EngineOptions(engine, jobs, address).engine([loaded], trials)
-    with live.progress() as show, stoppable(show) as emit:
+    chosen_engine = engine_of([loaded], trials, engine, jobs, address)
+    with live.progress() as emit:
         search = run_search(loaded, trials, vary or (), RunStore(runs), emit, chosen_engine)
     if json:
         display.show_json(results.search_json(search))

@@ -10,12 +10,20 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from ensemble import events
 from ensemble.display.text import err, escape, minutes, percent
 from ensemble.numbers import in_metric, metric_in_words
+from ensemble.signals import stoppable
 
 FEWEST_SECONDS = 0.1  # between two updates of a bar
 
 
 @contextmanager
 def progress() -> Iterator[events.Emit]:
+    """`listener`, which also raises Stopped at the first event after a signal."""
+    with listener() as show, stoppable(show) as emit:
+        yield emit
+
+
+@contextmanager
+def listener() -> Iterator[events.Emit]:
     """A listener for training events: live bars in a terminal, one line per epoch elsewhere."""
     if not err.is_terminal:
         yield _Lines(err)

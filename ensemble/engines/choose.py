@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from ensemble.engines.jobs import Engine
@@ -13,46 +12,36 @@ from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
 from ensemble.runs.job import Job
 
-EngineName = Literal["local", "ray"]
 
+def engine_of(
+    recipes: Sequence[Recipe],
+    n_tasks: int,
+    name: Literal["local", "ray"] = "local",
+    n_jobs: int | None = None,
+    address: str | None = None,
+) -> Engine:
+    """The engine for n_tasks tasks of these recipes by --engine, --jobs and --address.
 
-@dataclass(frozen=True)
-class EngineOptions:
-    """The options --engine, --jobs and --address; none of them changes what is computed."""
-
-    name: EngineName = "local"
-    n_jobs: int | None = None
-    address: str | None = None
-
-    def engine(self, recipes: Sequence[Recipe], n_tasks: int) -> Engine:
-        """The engine for n_tasks tasks of these recipes. Raises EnsembleError."""
-        if self.name == "ray":
-            return self._cluster()
-        if self.address:
-            raise EnsembleError("--address names a Ray cluster; add --engine ray")
-        return self._local(recipes, n_tasks)
-
-    def _cluster(self) -> Engine:
-        if self.n_jobs:
+    None of these changes what is computed. By default one process per GPU, more if resources.gpu is
+    below 1, and one on a CPU. Raises EnsembleError.
+    """
+    if name == "ray":
+        if n_jobs:
             raise EnsembleError(
-                f"--jobs {self.n_jobs} is for local processes; Ray runs as many tasks as fit"
+                f"--jobs {n_jobs} is for local processes; Ray runs as many tasks as fit"
             )
         from ensemble.engines.cluster import Cluster
 
-        return Cluster(self.address)
-
-    def _local(self, recipes: Sequence[Recipe], n_tasks: int) -> Engine:
-        """By default one process per GPU, more if resources.gpu is below 1, and one on a CPU.
-
-        The threads of a process do not depend on n_tasks, since a CPU's bytes depend on them.
-        """
-        gpu_share = max(recipe.resources.gpu for recipe in recipes) or 1
-        default = int(_n_gpus() / gpu_share) if n_tasks > 1 else 1
-        n_processes = self.n_jobs or default
-        threads = max(1, n_cores() // n_processes) if n_processes > 1 else None
-        if threads and min(n_processes, n_tasks) > 1:
-            return Processes(min(n_processes, n_tasks), threads)
-        return Here(threads)
+        return Cluster(address)
+    if address:
+        raise EnsembleError("--address names a Ray cluster; add --engine ray")
+    gpu_share = max(recipe.resources.gpu for recipe in recipes) or 1
+    n_processes = n_jobs or (int(_n_gpus() / gpu_share) if n_tasks > 1 else 1)
+    # not by n_tasks: on a CPU the bytes of a run depend on the threads
+    threads = max(1, n_cores() // n_processes) if n_processes > 1 else None
+    if threads and min(n_processes, n_tasks) > 1:
+        return Processes(min(n_processes, n_tasks), threads)
+    return Here(threads)
 
 
 def n_unfinished(jobs: Sequence[Job], store: RunStore, force: bool) -> int:

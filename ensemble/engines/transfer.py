@@ -13,11 +13,10 @@ from ensemble.dataset.content import content_hash
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.tables import Images
 from ensemble.errors import DataError, EnsembleError, RunError
-from ensemble.files import atomic_path
 from ensemble.paths import cache_root
 from ensemble.runs import Run, RunStore
 from ensemble.runs.job import Job
-from ensemble.runs.writer import STATES
+from ensemble.runs.writer import STATES, write_files
 
 Files = dict[str, bytes]  # contents by file name
 ReadFiles = Callable[[Sequence[Path]], list[bytes]]
@@ -52,13 +51,6 @@ def read_folder(folder: Path, names: Collection[str] | None = None) -> Files:
         for path in paths
         if path.is_file() and not path.name.startswith(".")
     }
-
-
-def write_folder(files: Files, folder: Path) -> None:
-    """Write files, each atomically, run.json last. Raises EnsembleError."""
-    for name in sorted(files, key=lambda name: (name == "run.json", name)):
-        with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(files[name])
 
 
 def read_files(paths: Sequence[Path]) -> list[bytes]:
@@ -127,7 +119,7 @@ def _fetch(
                     f"{path}: was changed while this command was using it\n"
                     "restore the file, or run the command again"
                 )
-            write_folder({copies[path].name: content}, copies[path].parent)
+            write_files(copies[path].parent, {copies[path].name: content})
 
 
 def with_paths(data: DataSet, new_path: Callable[[Path], Path]) -> DataSet:

@@ -16,12 +16,11 @@ from ensemble.engines.transfer import (
     local_images,
     private_cache,
     read_folder,
-    write_folder,
 )
 from ensemble.errors import EnsembleError
 from ensemble.events import Emit, Event, Note, sparse
 from ensemble.runs import RunStore, StoredRun
-from ensemble.runs.writer import STATES
+from ensemble.runs.writer import STATES, write_files
 from ensemble.torch_env import prepare_torch
 
 STEP_SECONDS = 0.5  # at least, between two reports of training steps
@@ -56,7 +55,7 @@ class StateUpdate:
 
     def store(self, root: Path) -> None:
         """Bring the folder under this root up to date. Raises EnsembleError."""
-        write_folder(self.files, root / self.folder)
+        write_files(root / self.folder, self.files)
         for path in (root / self.folder).iterdir():
             if path.name not in self.names:
                 path.unlink()
@@ -124,7 +123,7 @@ def run_task(
         run_folder = store.folder(payload.run_id)
         try:
             for name, files in payload.folders.items():
-                write_folder(files, store.root / name)
+                write_files(store.root / name, files)
             emit = _reporter(payload.number, run_folder, event_actor)
             emit(Note(payload.run_id, f"on {node}"))
             _train(payload, data, store, emit, lambda paths: ray.get(file_reader.remote(paths)))

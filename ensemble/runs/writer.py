@@ -110,10 +110,15 @@ def receive(folder: Path, files: Mapping[str, bytes], is_refit: bool) -> None:
     """Store a run that was trained on another machine. Raises EnsembleError."""
     if not is_refit:
         begin(folder)
+    write_files(folder, files)
+    discard_states(folder)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files of a run, each atomically, run.json last. Raises EnsembleError."""
     for name in sorted(files, key=lambda name: (name == "run.json", name)):
         with atomic_path(folder / name) as temporary:
             temporary.write_bytes(files[name])
-    discard_states(folder)
 
 
 def publish(run: StoredRun) -> None:

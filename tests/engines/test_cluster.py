@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ensemble.engines.choose import EngineOptions
+from ensemble.engines.choose import engine_of
 from ensemble.engines.cluster import Cluster, _locked_run
 from ensemble.engines.jobs import Task
 from ensemble.engines.local import train_all
@@ -131,9 +131,9 @@ def test_a_stored_state_keeps_only_the_files_that_belong_to_it(tmp_path):
 def test_without_ray_the_error_says_how_to_install_it(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EnsembleError, match="needs Ray, which is not installed\npip install 'ray"):
-        EngineOptions("ray").engine([tiny("r")], 2)
+        engine_of([tiny("r")], 2, "ray")
 
 
 def test_a_url_is_not_an_address(tiny):
     with pytest.raises(EnsembleError, match="run ens on a machine of the cluster\nwrite HOST:PORT"):
-        EngineOptions("ray", address="ray://1.2.3.4:10001").engine([tiny("r")], 2)
+        engine_of([tiny("r")], 2, "ray", address="ray://1.2.3.4:10001")

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ensemble.engines import choose
-from ensemble.engines.choose import EngineOptions, n_unfinished
+from ensemble.engines.choose import engine_of, n_unfinished
 from ensemble.engines.jobs import Pruned, Sweep
 from ensemble.engines.local import Here, train_all
 from ensemble.engines.processes import Processes
@@ -184,7 +184,7 @@ def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkey
 
     def workers_and_threads(n_gpus, n_jobs, n_tasks, *recipes):
         monkeypatch.setattr(choose, "_n_gpus", lambda: n_gpus)
-        engine = EngineOptions(n_jobs=n_jobs).engine(recipes or [recipe], n_tasks)
+        engine = engine_of(recipes or [recipe], n_tasks, n_jobs=n_jobs)
         n_workers = 1 if isinstance(engine, Here) else engine.n_workers
         return n_workers, engine.threads
 
@@ -195,9 +195,9 @@ def test_the_engine_follows_from_the_machine_and_the_number_of_runs(tiny, monkey
     assert workers_and_threads(0, 4, 5) == (4, 2)
     assert workers_and_threads(0, 4, 1) == (1, 2)  # the same bytes as beside other runs
     with pytest.raises(EnsembleError, match="--jobs 4 is for local processes"):
-        EngineOptions("ray", n_jobs=4).engine([recipe], 2)
+        engine_of([recipe], 2, "ray", n_jobs=4)
     with pytest.raises(EnsembleError, match="add --engine ray"):
-        EngineOptions(address="1.2.3.4:5").engine([recipe], 2)
+        engine_of([recipe], 2, address="1.2.3.4:5")
 
 
 def test_workers_take_the_gpus_in_turn(monkeypatch):
