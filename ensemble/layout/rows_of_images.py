@@ -39,26 +39,26 @@ def tables_of_rows(
     if sample is None:
         placed = placed_tables(surveyed, roles, sample, inquiry)
         rest = [table for table in surveyed.tables if table.file not in placed]
-        return placed | {made[0].file: made for made in _of_folders(surveyed, rest)}
+        return placed | {expanded[0].file: expanded for expanded in _of_folders(surveyed, rest)}
     if not _has_other_ids(surveyed, sample):
         return placed_tables(surveyed, roles, sample, inquiry)
     labels = [table for table in surveyed.tables if _may_label_rows(table, sample)]
     is_test = {image: roles.split_of_image(image) == "test" for image in surveyed.images}
-    learned = [image for image in surveyed.images if not is_test[image]]
-    asked = [image for image in surveyed.images if is_test[image]] or surveyed.images
-    rows = [_by_images(surveyed, learned, table, _key(table, sample)) for table in labels]
-    made = {table.file: (table, placement) for table, placement in filter(None, rows)}
+    of_training = [image for image in surveyed.images if not is_test[image]]
+    of_test = [image for image in surveyed.images if is_test[image]] or surveyed.images
+    rows = [_by_images(surveyed, of_training, table, _key(table, sample)) for table in labels]
+    expanded = {table.file: (table, placement) for table, placement in filter(None, rows)}
     rest_of_survey = replace(
-        surveyed, tables=tuple(table for table in surveyed.tables if table.file not in made)
+        surveyed, tables=tuple(table for table in surveyed.tables if table.file not in expanded)
     )
-    placed = placed_tables(rest_of_survey, roles, sample, inquiry) | made
+    placed = placed_tables(rest_of_survey, roles, sample, inquiry) | expanded
     for table in labels:
         of_rows = _by_table(table, _key(table, sample), placed)
-        if table.file not in made and of_rows:
+        if table.file not in expanded and of_rows:
             placed[table.file] = of_rows
     ids = sample.columns[0]
     of_sample = Table(f"images of {sample.file}", (ids,))
-    listed = None if _is_listed(placed, ids) else _by_images(surveyed, asked, of_sample, ids)
+    listed = None if _is_listed(placed, ids) else _by_images(surveyed, of_test, of_sample, ids)
     return placed | {of_sample.file: listed} if listed else placed
 
 
@@ -69,9 +69,11 @@ def _of_folders(surveyed: Survey, tables: Sequence[Table]) -> Iterator[tuple[Tab
         for key in table.columns:
             is_key = 1 < len(key.counts) == len(table)
             match = Names(images_of).match(key.cells) if is_key else Match(())
-            made = match.is_complete and is_key and _made(surveyed, table, key, images_of, match)
-            if made:
-                yield made
+            expanded = (
+                match.is_complete and is_key and _expanded(surveyed, table, key, images_of, match)
+            )
+            if expanded:
+                yield expanded
                 break
 
 
@@ -112,11 +114,11 @@ def _is_listed(placed: Placed, ids: Column) -> bool:
 def _by_table(table: Table, key: Column, placed: Placed) -> tuple[Table, Placement] | None:
     """By the placed table that has the ids of the rows beside the images."""
     row_of = {cell: row for row, cell in enumerate(key.cells)}
-    for other, placement in placed.values():
-        for column in other.others(placement.column):
+    for listing, placement in placed.values():
+        for column in listing.others(placement.column):
             n_known = len(row_of.keys() & column.counts.keys())
             if same_name(column.name, key.name) and n_known >= ENOUGH * len(row_of):
-                ids, positions = other[placement.column].cells, placement.match.positions
+                ids, positions = listing[placement.column].cells, placement.match.positions
                 kept = [i for i, cell in enumerate(column.cells) if cell in row_of]
                 rows = [row_of[column.cells[i]] for i in kept]
                 names = [ids[i] for i in kept]
@@ -131,22 +133,22 @@ def _by_images(
     """By the folders that the ids name, else by file names that begin with them."""
     for images_of in (_by_folder(images), _by_beginning(images)):
         match = Names(images_of).match(key.cells)
-        if sum(len(found) == 1 for found in match.positions) >= ENOUGH * len(table):
-            made = _made(surveyed, table, key, images_of, match)
-            if made is not None:
-                return made
+        if sum(len(positions) == 1 for positions in match.positions) >= ENOUGH * len(table):
+            expanded = _expanded(surveyed, table, key, images_of, match)
+            if expanded is not None:
+                return expanded
     return None
 
 
-def _made(
+def _expanded(
     surveyed: Survey, table: Table, key: Column, images_of: ImagesOf, match: Match
 ) -> tuple[Table, Placement] | None:
     """The table with a row for each image of those that match says; None where one has two rows."""
     names = tuple(images_of)
     images = [
         (image, row)
-        for row, found in enumerate(match.positions)
-        for image in (images_of[names[found[0]]] if len(found) == 1 else ())
+        for row, positions in enumerate(match.positions)
+        for image in (images_of[names[positions[0]]] if len(positions) == 1 else ())
     ]
     paths = [image for image, _ in images]
     if len(set(paths)) < len(paths) or len({row for _, row in images}) == len(paths):
@@ -183,9 +185,9 @@ def _with_rows(
         for column in table.columns
         if column.name != IMAGE or column is key
     ]
-    made = replace(table, columns=(Column(IMAGE, cells), *columns), form="made", row=of_key)
+    expanded = replace(table, columns=(Column(IMAGE, cells), *columns), form="made", row=of_key)
     match = replace(match, positions=(*match.positions, *((),) * len(missing)))
-    return made, Placement(IMAGE, folder, match)
+    return expanded, Placement(IMAGE, folder, match)
 
 
 def _folder_around(surveyed: Survey, paths: Sequence[str]) -> Folder:
