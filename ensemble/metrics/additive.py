@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.metrics.metric import Metric, single_row
-from ensemble.metrics.rows import TIE, Array, hits, losses, true_probs
+from ensemble.metrics.rows import TIE, Array, true_probs
 
 RowScores = Callable[[Array, Array], Array]
 
@@ -104,24 +104,3 @@ def _n_ahead(probs: Array, targets: Array, is_first_ahead: bool) -> Array:
         column_probs = probs[..., column]
         n_ahead += np.where(wins_ties, column_probs >= low, column_probs > high)
     return n_ahead
-
-
-def accuracy_metric(name: str, classes: tuple[str, ...]) -> Metric:
-    """The share of rows whose most probable class is the true one; also F1 over all decisions."""
-    return Additive(name, classes, True, "decisions", (0.0, 1.0), "share", hits)
-
-
-def log_loss_metric(name: str, classes: tuple[str, ...]) -> Metric:
-    """The mean negative log probability of the true class, in nats; 1e-15 stands for less."""
-    return Additive(name, classes, False, "probabilities", (0.0, np.inf), "bootstrap", losses)
-
-
-def map_metric(name: str, classes: tuple[str, ...], k: int) -> Metric:
-    """Mean average precision at k."""
-    bounds, rank_scores = (0.0, 1.0), ReciprocalRank(k)
-    return Additive(name, classes, True, "probabilities", bounds, "effective rows", rank_scores)
-
-
-def top_k_metric(name: str, classes: tuple[str, ...], k: int) -> Metric:
-    """The share of rows whose true class is among the k most probable ones."""
-    return Additive(name, classes, True, "probabilities", (0.0, 1.0), "share", TopK(k))

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.metrics.additive import Additive
 from ensemble.metrics.kappa import contributions_of_steps, kappas_of_steps, smoothing_of_steps
 from ensemble.metrics.metric import ColumnMetric, Metric, single_row
 from ensemble.metrics.rows import Array
@@ -73,19 +72,3 @@ def _grades(probs: Array, targets: Array) -> tuple[Array, Array]:
     values = np.rint(probs.reshape(-1, *probs.shape[-2:])[..., 0].astype(np.float64))
     is_whole = (targets == np.rint(targets)).all()
     return (targets if is_whole else np.full(targets.shape, np.nan)), values
-
-
-def rmse_metric(name: str, classes: tuple[str, ...]) -> Metric:
-    """The root of the mean squared error."""
-    return RootMeanSquare(name, classes, False, "values", (0.0, np.inf), "logarithm")
-
-
-def mae_metric(name: str, classes: tuple[str, ...]) -> Metric:
-    """The mean absolute error."""
-    bounds = (0.0, np.inf)
-    return Additive(name, classes, False, "values", bounds, "logarithm", absolute_errors)
-
-
-def grade_kappa_metric(name: str, classes: tuple[str, ...]) -> Metric:
-    """The quadratic kappa of rounded values."""
-    return GradeKappa(name, classes, True, "decisions", (-1.0, 1.0), "effective rows")

@@ -10,7 +10,7 @@ import numpy as np
 
 from ensemble.metrics.additive import Additive
 from ensemble.metrics.confusion import FEWEST, _f1_of_share, _pseudo_rows
-from ensemble.metrics.metric import ColumnMetric, Metric, Rule, few_of_a_class
+from ensemble.metrics.metric import ColumnMetric, Rule, few_of_a_class
 from ensemble.metrics.rows import FLOOR, Array, given_labels, ranked
 
 _RULE: Rule = "effective rows"
@@ -141,29 +141,3 @@ class _Cells:
         f1 = self.f1
         slopes = len(self.right) / (np.maximum(self.size.sum(0), 1) * len(f1))
         return np.asarray(f1.mean() + 2 * (self.right @ slopes) - self.size @ (slopes * f1))
-
-
-def exact_match_metric(name: str, classes: tuple[str, ...]) -> Metric:
-    """The share of rows whose labels are all right: scikit-learn's accuracy, the subset accuracy."""
-    return MeanOfAnswers(name, classes, True, "decisions", (0.0, 1.0), "share", exact_matches)
-
-
-def binary_log_loss_metric(name: str, classes: tuple[str, ...]) -> Metric:
-    """The mean over labels of their log loss."""
-    bounds = (0.0, np.inf)
-    return Additive(name, classes, False, "probabilities", bounds, "bootstrap", binary_losses)
-
-
-def sample_f_metric(name: str, classes: tuple[str, ...], beta: float) -> Metric:
-    """The mean F score of rows."""
-    return MeanOfAnswers(name, classes, True, "decisions", (0.0, 1.0), _RULE, SampleF(beta))
-
-
-def average_precision_metric(name: str, classes: tuple[str, ...], k: int) -> Metric:
-    """Mean average precision at k."""
-    return Additive(name, classes, True, "probabilities", (0.0, 1.0), _RULE, AveragePrecision(k))
-
-
-def label_f1_metric(name: str, classes: tuple[str, ...], is_micro: bool) -> Metric:
-    """The mean F1 of labels, or the F1 of all cells."""
-    return LabelF1(name, classes, True, "decisions", (0.0, 1.0), _RULE, is_micro)

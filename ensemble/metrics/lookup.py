@@ -4,11 +4,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ensemble.errors import MetricError
-from ensemble.metrics.additive import accuracy_metric, log_loss_metric, map_metric, top_k_metric
+from ensemble.metrics.additive import Additive, ReciprocalRank, TopK
 from ensemble.metrics.class_numbers import class_numbers, named_positive
 from ensemble.metrics.confusion import (
     BalancedAccuracy,
@@ -18,17 +20,19 @@ from ensemble.metrics.confusion import (
     by_rows,
     of_weakest,
 )
-from ensemble.metrics.distances import grade_kappa_metric, mae_metric, rmse_metric
+from ensemble.metrics.distances import GradeKappa, RootMeanSquare, absolute_errors
 from ensemble.metrics.kappa import QuadraticKappa
 from ensemble.metrics.labels import (
-    average_precision_metric,
-    binary_log_loss_metric,
-    exact_match_metric,
-    label_f1_metric,
-    sample_f_metric,
+    AveragePrecision,
+    LabelF1,
+    MeanOfAnswers,
+    SampleF,
+    binary_losses,
+    exact_matches,
 )
-from ensemble.metrics.metric import Metric, Rule
-from ensemble.metrics.ranking import label_auc_metric, roc_auc_metric
+from ensemble.metrics.metric import Metric
+from ensemble.metrics.ranking import RocAuc
+from ensemble.metrics.rows import hits, losses
 from ensemble.targets import IN_WORDS, TARGETS, Array, Target
 
 _AT_K = re.compile(r"(\w+)@([1-9][0-9]{0,5})", re.ASCII)
@@ -37,7 +41,7 @@ _ANY_COLUMNS: dict[Target, tuple[str, ...]] = {
     "labels": ("0", "1"),
     "number": ("0",),
 }
-_RULE: Rule = "effective rows"
+_KAPPA = (-1.0, 1.0)  # bounds
 _SHOWN = 5  # classes that a message lists
 
 
@@ -62,7 +66,9 @@ def metric_named(
         return _BUILDERS_AT_K[target][matched[1]](name, columns, int(matched[2]))
     if name not in _BUILDERS[target]:
         raise MetricError(_unknown(name, target))
-    return _BUILDERS[target][name](name, columns, positive)
+    build = _BUILDERS[target][name]
+    is_of_positive = build in (_roc_auc, _f1)
+    return build(name, columns, positive) if is_of_positive else build(name, columns)
 
 
 def metric_of_any_target(name: str) -> Metric:
@@ -104,9 +110,17 @@ def _unknown(name: str, target: Target) -> str:
 
 
 def _roc_auc(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
+    """The area of the positive class of two, else the one-versus-rest mean.
+
+    Without a positive one that of the last: either has the same area where their probabilities add
+    up to 1.
+    """
     _check_several(name, classes)
-    is_known = len(classes) == 2 and (positive is not None or named_positive(classes) is not None)
-    return roc_auc_metric(name, classes, _positive(name, classes, positive) if is_known else None)
+    columns = tuple(range(len(classes)))
+    if len(classes) == 2:
+        is_known = positive is not None or named_positive(classes) is not None
+        columns = (classes.index(_positive(name, classes, positive)) if is_known else 1,)
+    return RocAuc(name, classes, columns, reads="ranks")
 
 
 def _f1(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
@@ -116,26 +130,10 @@ def _f1(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
             "use f1_macro, f1_micro, f1_weighted or f1_min"
         )
     column = classes.index(_positive(name, classes, positive))
-    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), _RULE, OneClass(column))
+    return WeightedF1(name, classes, OneClass(column))
 
 
-def _f1_macro(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
-    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), _RULE, by_class)
-
-
-def _f1_weighted(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
-    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), _RULE, by_rows)
-
-
-def _f1_min(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
-    return WeightedF1(name, classes, True, "decisions", (0.0, 1.0), _RULE, of_weakest)
-
-
-def _balanced_accuracy(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
-    return BalancedAccuracy(name, classes, True, "decisions", (0.0, 1.0), _RULE)
-
-
-def _quadratic_kappa(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
+def _quadratic_kappa(name: str, classes: tuple[str, ...]) -> Metric:
     _check_several(name, classes)
     numbers = class_numbers(classes)
     if numbers is None:
@@ -146,7 +144,7 @@ def _quadratic_kappa(name: str, classes: tuple[str, ...], positive: str | None) 
         )
     in_order = sorted(classes, key=numbers.__getitem__)
     positions = tuple(in_order.index(class_name) for class_name in classes)
-    return QuadraticKappa(name, classes, True, "decisions", (-1.0, 1.0), _RULE, positions)
+    return QuadraticKappa(name, classes, positions, bounds=_KAPPA)
 
 
 def _check_several(name: str, classes: tuple[str, ...]) -> None:
@@ -179,44 +177,72 @@ def _positive(name: str, classes: tuple[str, ...], positive: str | None) -> str:
 
 
 def _listed(classes: tuple[str, ...]) -> str:
-    """`'cat', 'dog'`, or the first five `and 10 others`."""
+    """`'cat', 'dog'`, or the first five `and 10 more`."""
     shown = ", ".join(repr(class_name[:40]) for class_name in classes[:_SHOWN])
     n_more = len(classes) - _SHOWN
     return f"{shown} and {n_more} more" if n_more > 0 else shown
 
 
-_Builder = Callable[[str, tuple[str, ...], str | None], Metric]
+_Builder = Callable[..., Metric]  # of the name, the classes, and the positive one or k
+_ACCURACY = partial(Additive, row_scores=hits, interval_rule="share")
+_LOG_LOSS = partial(
+    Additive,
+    is_higher_better=False,
+    reads="probabilities",
+    bounds=(0.0, np.inf),
+    interval_rule="bootstrap",
+)
+_ERRORS: dict[str, Any] = {
+    "is_higher_better": False,
+    "reads": "values",
+    "bounds": (0.0, np.inf),
+    "interval_rule": "logarithm",
+}
 _BUILDERS: dict[Target, dict[str, _Builder]] = {
     "class": {
-        "accuracy": lambda name, classes, positive: accuracy_metric(name, classes),
-        "balanced_accuracy": _balanced_accuracy,
-        "log_loss": lambda name, classes, positive: log_loss_metric(name, classes),
+        "accuracy": _ACCURACY,
+        "balanced_accuracy": BalancedAccuracy,
+        "log_loss": partial(_LOG_LOSS, row_scores=losses),
         "roc_auc": _roc_auc,
         "f1": _f1,
-        "f1_macro": _f1_macro,
-        "f1_micro": lambda name, classes, positive: accuracy_metric(name, classes),
-        "f1_weighted": _f1_weighted,
-        "f1_min": _f1_min,
+        "f1_macro": partial(WeightedF1, class_weights=by_class),
+        "f1_micro": _ACCURACY,  # F1 over all decisions
+        "f1_weighted": partial(WeightedF1, class_weights=by_rows),
+        "f1_min": partial(WeightedF1, class_weights=of_weakest),
         "quadratic_kappa": _quadratic_kappa,
     },
     "labels": {
-        "f1_samples": lambda name, labels, positive: sample_f_metric(name, labels, beta=1),
-        "f2_samples": lambda name, labels, positive: sample_f_metric(name, labels, beta=2),
-        "f1_macro": lambda name, labels, positive: label_f1_metric(name, labels, is_micro=False),
-        "f1_micro": lambda name, labels, positive: label_f1_metric(name, labels, is_micro=True),
-        "roc_auc": lambda name, labels, positive: label_auc_metric(name, labels),
-        "log_loss": lambda name, labels, positive: binary_log_loss_metric(name, labels),
-        "accuracy": lambda name, labels, positive: exact_match_metric(name, labels),
+        "f1_samples": partial(MeanOfAnswers, row_scores=SampleF(1)),
+        "f2_samples": partial(MeanOfAnswers, row_scores=SampleF(2)),
+        "f1_macro": partial(LabelF1, is_micro=False),
+        "f1_micro": partial(LabelF1, is_micro=True),
+        "roc_auc": lambda name, labels: RocAuc(
+            name, labels, tuple(range(len(labels))), reads="ranks"
+        ),
+        "log_loss": partial(_LOG_LOSS, row_scores=binary_losses),
+        # scikit-learn's accuracy of labels, the subset accuracy
+        "accuracy": partial(MeanOfAnswers, row_scores=exact_matches, interval_rule="share"),
     },
     "number": {
-        "rmse": lambda name, column, positive: rmse_metric(name, column),
-        "mae": lambda name, column, positive: mae_metric(name, column),
-        "quadratic_kappa": lambda name, column, positive: grade_kappa_metric(name, column),
+        "rmse": partial(RootMeanSquare, **_ERRORS),
+        "mae": partial(Additive, row_scores=absolute_errors, **_ERRORS),
+        "quadratic_kappa": partial(GradeKappa, bounds=_KAPPA),
     },
 }
-_BUILDERS_AT_K: dict[Target, dict[str, Callable[[str, tuple[str, ...], int], Metric]]] = {
-    "class": {"map": map_metric, "top_k_accuracy": top_k_metric},
-    "labels": {"map": average_precision_metric},
+_BUILDERS_AT_K: dict[Target, dict[str, _Builder]] = {
+    "class": {
+        "map": lambda name, classes, k: Additive(
+            name, classes, ReciprocalRank(k), reads="probabilities"
+        ),
+        "top_k_accuracy": lambda name, classes, k: Additive(
+            name, classes, TopK(k), reads="probabilities", interval_rule="share"
+        ),
+    },
+    "labels": {
+        "map": lambda name, labels, k: Additive(
+            name, labels, AveragePrecision(k), reads="probabilities"
+        ),
+    },
     "number": {},
 }
 DEFAULT_METRIC: dict[Target, str] = {target: next(iter(_BUILDERS[target])) for target in TARGETS}

@@ -4,7 +4,7 @@ Names and definitions are scikit-learn's; divisions by zero count as 0.
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from ensemble.metrics.rows import Array, predicted
@@ -25,10 +25,11 @@ class Metric(ABC):
 
     name: str
     classes: tuple[str, ...]
-    is_higher_better: bool
-    reads: Reads
-    bounds: tuple[float, float]
-    interval_rule: Rule
+    _: KW_ONLY
+    is_higher_better: bool = True
+    reads: Reads = "decisions"
+    bounds: tuple[float, float] = (0.0, 1.0)
+    interval_rule: Rule = "effective rows"
 
     @abstractmethod
     def values(self, probs: Array, targets: Array) -> Array:

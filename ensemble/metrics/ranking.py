@@ -209,20 +209,3 @@ def _blocks(flat: Array) -> list[Array]:
         np.ascontiguousarray(flat[start : start + at_once])
         for start in range(0, len(flat), at_once)
     ]
-
-
-def label_auc_metric(name: str, classes: tuple[str, ...]) -> Metric:
-    """The mean area of the labels that some rows have and some have not."""
-    columns = tuple(range(len(classes)))
-    return RocAuc(name, classes, True, "ranks", (0.0, 1.0), "effective rows", columns)
-
-
-def roc_auc_metric(name: str, classes: tuple[str, ...], positive: str | None) -> Metric:
-    """The area of the positive class (the last one if None) of two, else the one-versus-rest mean.
-
-    Of two classes either has the same area where their probabilities add up to 1.
-    """
-    columns = tuple(range(len(classes)))
-    if len(classes) == 2:
-        columns = (1 if positive is None else classes.index(positive),)
-    return RocAuc(name, classes, True, "ranks", (0.0, 1.0), "effective rows", columns)
