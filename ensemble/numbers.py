@@ -10,11 +10,6 @@ def percent(share: float | None, digits: int = 2) -> str:
     return "–" if share is None else f"{100 * share:.{digits}f} %"
 
 
-def interval(value: Interval) -> str:
-    """`94.72 % (94.27–95.14)`."""
-    return f"{percent(value.value)} ({100 * value.low:.2f}–{100 * value.high:.2f})"
-
-
 def metric_in_words(metric: str) -> str:
     """`log loss`; other metrics by their names."""
     return "log loss" if metric == "log_loss" else metric
@@ -40,13 +35,8 @@ def ends_in_metric(value: Interval, metric: str) -> str:
 
 def interval_in_metric(value: Interval, metric: str) -> str:
     """`94.72 % (94.27–95.14)` for accuracy, else `0.9472 (0.9427–0.9514)`; without unknown ends."""
-    if metric == "accuracy":
-        return interval(value)
-    if math.isnan(value.value):
-        return "undefined"
-    if math.isnan(value.low):
-        return f"{value.value:.4f} (too few rows)"
-    return f"{value.value:.4f} ({value.low:.4f}–{value.high:.4f})"
+    score = in_metric(value.value, metric)
+    return score if math.isnan(value.value) else f"{score} ({ends_in_metric(value, metric)})"
 
 
 def unit(metric: str) -> str:

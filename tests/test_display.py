@@ -11,10 +11,11 @@ from rich.console import Console
 from ensemble import display, events
 from ensemble.blending import Options, make_blend
 from ensemble.display import blends, live, results
-from ensemble.display.text import LOG_WIDTH, _console, interval, minutes, table
+from ensemble.display.text import LOG_WIDTH, _console, minutes, table
 from ensemble.engines.jobs import Failure
 from ensemble.errors import EnsembleError
 from ensemble.metrics import Interval
+from ensemble.numbers import interval_in_metric
 from ensemble.predictions import Predictions
 from ensemble.runs import Damaged
 from ensemble.submission import write_submission
@@ -46,7 +47,9 @@ def row_of(text, name):
 def test_numbers_are_written_one_way():
     assert display.percent(0.94716) == "94.72 %"
     assert display.percent(0.5, 1) == "50.0 %"
-    assert interval(Interval(0.9472, 0.9427, 0.9515)) == "94.72 % (94.27–95.15)"
+    assert (
+        interval_in_metric(Interval(0.9472, 0.9427, 0.9515), "accuracy") == "94.72 % (94.27–95.15)"
+    )
     assert [minutes(s) for s in (0.4, 99, 100, 5999, 6000)] == [
         "0 s",
         "99 s",
@@ -171,7 +174,7 @@ def test_a_blend_shows_its_group_its_members_why_and_the_honest_score_first(run_
     assert f"{made.members[1].weight:.4f}" in row_of(shown, "b-1-s0")
     assert "left out: c-1-s0 at 80.00 %" in shown
     row = row_of(shown, "accuracy ←")
-    assert interval(made.valid.accuracy) in row
+    assert interval_in_metric(made.valid.accuracy, "accuracy") in row
     assert f"{made.valid.log_loss.value:.4f} (" in row
     assert display.percent(made.valid.fitted_accuracy) in row
     assert made.valid.verdict in row

@@ -27,7 +27,6 @@ from ensemble.display.text import (
     show_error,
     show_json,
     show_stopped,
-    warn_suspicious,
 )
 
 __all__ = [
@@ -52,5 +51,4 @@ __all__ = [
     "show_search",
     "show_stopped",
     "warn_left_out",
-    "warn_suspicious",
 ]

@@ -15,22 +15,19 @@ from rich.table import Table
 
 from ensemble.errors import EnsembleError
 from ensemble.files import finite
-from ensemble.numbers import count, interval, minutes, percent
+from ensemble.numbers import count, minutes, percent
 
 __all__ = [
-    "LONGEST",
     "LOG_WIDTH",
     "count",
     "err",
     "escape",
-    "interval",
     "leave_stdout_to_json",
     "minutes",
     "next_commands",
     "note",
     "out",
     "percent",
-    "plain",
     "say",
     "show_error",
     "show_json",

@@ -1,6 +1,6 @@
 """What competitions score by: values, contributions of rows, and 95 % intervals. numpy only."""
 
-from ensemble.metrics.baselines import Baselines, baselines
+from ensemble.metrics.baselines import baselines
 from ensemble.metrics.intervals import (
     Interval,
     Z,
@@ -21,11 +21,10 @@ from ensemble.metrics.lookup import (
     metric_of_any_target,
     positive_class,
 )
-from ensemble.metrics.metric import AnswerMetric, DecisionMetric, Metric, Reads, Rule
+from ensemble.metrics.metric import AnswerMetric, DecisionMetric, Metric
 from ensemble.metrics.rows import (
     FLOOR,
     TIE,
-    Array,
     ClassScore,
     accuracy,
     given_labels,
@@ -43,14 +42,10 @@ __all__ = [
     "FLOOR",
     "TIE",
     "AnswerMetric",
-    "Array",
-    "Baselines",
     "ClassScore",
     "DecisionMetric",
     "Interval",
     "Metric",
-    "Reads",
-    "Rule",
     "Z",
     "accuracy",
     "baselines",

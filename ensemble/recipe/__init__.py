@@ -1,6 +1,5 @@
 """A recipe: everything that decides what a run computes, one frozen value read from YAML."""
 
-from ensemble.answers import Answer
 from ensemble.recipe.data import (
     AUGMENT_PRESETS,
     Augment,
@@ -20,7 +19,6 @@ from ensemble.recipe.recipe import Recipe, Resources
 
 __all__ = [
     "AUGMENT_PRESETS",
-    "Answer",
     "Augment",
     "ColumnSplit",
     "Data",

@@ -10,13 +10,12 @@ from ensemble.runs.grades import GradedRun
 from ensemble.runs.history import drawable, history_of, range_test_of
 from ensemble.runs.read import read_run
 from ensemble.runs.record import LrFind, Trained, TrainingRecord
-from ensemble.runs.run import FORMAT, Run, StoredRun
+from ensemble.runs.run import Run, StoredRun
 from ensemble.runs.scores import Scores
 from ensemble.runs.store import Damaged, Listing, RunStore
 from ensemble.runs.writer import publish
 
 __all__ = [
-    "FORMAT",
     "Damaged",
     "DataInfo",
     "FoldedRun",

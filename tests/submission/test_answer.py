@@ -11,9 +11,9 @@ from answered import by_most_probable
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ensemble.answers import Answer
 from ensemble.errors import DataError, SubmissionError
 from ensemble.predictions import Predictions
-from ensemble.recipe import Answer
 from ensemble.submission.answer import read_answer
 from ensemble.submission.choices import ANSWERS_OF
 from ensemble.submission.readback import rows_in_words
