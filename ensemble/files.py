@@ -1,14 +1,16 @@
 """Write files so that a reader never sees half of one; hash them by content."""
 
+import csv
 import errno
 import glob
 import hashlib
+import io
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -215,6 +217,13 @@ def write_text(path: Path, text: str) -> None:
     """Replace a text file atomically, always with plain newlines. Raises EnsembleError."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows as a CSV with plain newlines."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    return out.getvalue()
 
 
 def write_json(path: Path, value: Any) -> None:

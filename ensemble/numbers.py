@@ -72,6 +72,11 @@ def millions(n: int) -> str:
     return f"{n / 1e3:.0f} k" if n >= 10_000 else f"{n:,}"
 
 
+def megabytes(n_bytes: int) -> str:
+    """A number of bytes: `0.3 MB`, `1,234.5 MB`."""
+    return f"{n_bytes / 1e6:,.1f} MB"
+
+
 def gigabytes(n_bytes: int) -> str:
     """A number of bytes in a fitting unit: `12 MB`, `3.4 GB`."""
     n_megabytes = n_bytes / 1e6

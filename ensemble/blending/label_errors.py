@@ -6,14 +6,13 @@ class's threshold: the mean probability of the images that carry its label. docs
 rules on planted errors.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ensemble.errors import SelectionError
+from ensemble.files import csv_text
 from ensemble.metrics import FLOOR
 from ensemble.predictions import Array, Predictions
 from ensemble.targets import IN_WORDS
@@ -99,11 +98,9 @@ def thresholds(probs: Array, targets: Array) -> Array:
 
 def label_errors_csv(errors: Sequence[LabelError]) -> str:
     """A list that data.exclude and data.relabel take, the likeliest errors first."""
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
-    rows.writerow(_HEADER)
+    rows: list[Sequence[str]] = [_HEADER]
     for error in errors:
         numbers = (error.prob_of_label, error.prob_of_new_label, error.confidence)
         cells = [f"{number:.4f}" for number in numbers]
-        rows.writerow([error.id, error.label, error.new_label, *cells])
-    return out.getvalue()
+        rows.append([error.id, error.label, error.new_label, *cells])
+    return csv_text(rows)

@@ -31,6 +31,7 @@ def report(
 ) -> None:
     """Write one HTML page: scores, blend, recipes, mistakes, images, every run."""
     from ensemble import display
+    from ensemble.numbers import megabytes
 
     notes = write_page(out, submissions, runs, patterns, explain)
     n_bytes = out.stat().st_size
@@ -39,8 +40,8 @@ def report(
         return
     for note in notes:
         display.say(note)
-    megabytes = n_bytes / 2**20
-    display.say(f"{out}: {megabytes:.1f} MB, one file that needs no network; open it in a browser")
+    size = megabytes(n_bytes)
+    display.say(f"{out}: {size}, one file that needs no network; open it in a browser")
     display.next_commands(f"ens blend{same(runs)}")
 
 

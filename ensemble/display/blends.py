@@ -67,12 +67,10 @@ def _members(blend: Blend) -> None:
     metric, gains = blend.valid.metric, blend.gains
     is_class = blend.target == "class"
     has_column = not is_class or metric not in ("accuracy", "log_loss")
-    shown = table("", "member", "why")
     scores = [f"valid {metric}"] if has_column else []
     scores += ["valid accuracy"] if is_class else []
-    columns = (*scores, "weight", f"contribution, {unit(metric)}")
-    for name in (*columns, "differs from others"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    numbers = (*scores, "weight", f"contribution, {unit(metric)}", "differs from others")
+    shown = table("", "member", "why", numbers=numbers)
     for member in blend.members:
         by_metric = in_metric(blend.run_scores[member.run.id], metric)
         shown.add_row(
@@ -128,10 +126,9 @@ def _weightings(blend: Blend) -> None:
     name_of_metric = metric_in_words(metric)
     of_classes = ("accuracy", "log_loss") if blend.target == "class" else ()
     beside = [name for name in of_classes if name != metric]
-    shown = table("", "weights")
     columns = [f"cross-fitted {name_of_metric}", *map(metric_in_words, beside)]
-    for name in (*columns, f"in-sample {name_of_metric}", "optimism"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    numbers = (*columns, f"in-sample {name_of_metric}", "optimism")
+    shown = table("", "weights", numbers=numbers)
     shown.add_column("vs best member", no_wrap=True)
     for rating in blend.table:
         is_chosen = rating.name == blend.options.weights

@@ -17,9 +17,8 @@ _SIGN = "+ means A is better, for log loss too"
 def show_differences(differences: "Sequence[Difference]") -> None:
     """Paired tests, a line for each pair and metric."""
     rows = count(differences[0].n_rows, "validation row")
-    shown = table(f"{rows}, the same for all", "A", "B", "metric")
-    for name in ("A − B", "p", "p (Holm)"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    numbers = ("A − B", "p", "p (Holm)")
+    shown = table(f"{rows}, the same for all", "A", "B", "metric", numbers=numbers)
     shown.add_column("A is", no_wrap=True)
     for test in differences:
         change = difference(test.value.value, test.metric)
@@ -50,9 +49,9 @@ def show_splits(differences: "Sequence[SplitDifference]") -> None:
     """The difference of two recipes over splits, a line for each metric, and what varies."""
     first = differences[0]
     seeds = ", ".join(map(str, first.split_seeds))
-    shown = table(f"{len(first.split_seeds)} splits: data.split_seed {seeds}", "A", "B", "metric")
-    for name in ("A − B", "p", "one split's deviation", "A is ahead on"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    title = f"{len(first.split_seeds)} splits: data.split_seed {seeds}"
+    numbers = ("A − B", "p", "one split's deviation", "A is ahead on")
+    shown = table(title, "A", "B", "metric", numbers=numbers)
     shown.add_column("A is", no_wrap=True)
     for test in differences:
         shown.add_row(

@@ -43,9 +43,9 @@ def show_score(entry: Entry) -> None:
 
 def show_ledger(slug: str, entries: Sequence[Entry], picks: Sequence[Pick]) -> None:
     """All uploads to a competition, the newest last, and two to choose in the end."""
-    uploads = table(f"{slug}: {count(len(entries), 'submission')}", "submitted", "file")
-    for column in ("cross-fitted (95 % interval)", "public", "private"):
-        uploads.add_column(column, justify="right", no_wrap=True)
+    title = f"{slug}: {count(len(entries), 'submission')}"
+    numbers = ("cross-fitted (95 % interval)", "public", "private")
+    uploads = table(title, "submitted", "file", numbers=numbers)
     for entry in entries:
         when = entry.submitted[:16].replace("T", " ")
         public = entry.public if entry.status == COMPLETE else entry.status

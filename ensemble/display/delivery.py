@@ -7,14 +7,15 @@ from typing import Any
 from ensemble.bundle.bundle import Bundle
 from ensemble.bundle.export import Exported
 from ensemble.display.text import count, say
+from ensemble.numbers import megabytes
 
 
 def show_bundle(bundle: Bundle, fp16: bool) -> None:
     """The bundle's parts with their sizes, and what fp16 weights change."""
     n_wheels = len(list((bundle.folder / "wheels").iterdir()))
-    say(f"{bundle.folder}, {bundle.archive}: {_megabytes(sum(bundle.n_bytes.values()))}")
-    say(f"  {_megabytes(bundle.n_bytes['runs'])} of runs{', weights as fp16' if fp16 else ''}")
-    say(f"  {_megabytes(bundle.n_bytes['wheels'])} of {count(n_wheels, 'wheel')}")
+    say(f"{bundle.folder}, {bundle.archive}: {megabytes(sum(bundle.n_bytes.values()))}")
+    say(f"  {megabytes(bundle.n_bytes['runs'])} of runs{', weights as fp16' if fp16 else ''}")
+    say(f"  {megabytes(bundle.n_bytes['wheels'])} of {count(n_wheels, 'wheel')}")
     if bundle.unpacked:
         say(
             f"  without the wheels of {', '.join(bundle.unpacked)}: not pure Python, or no file list"
@@ -48,10 +49,6 @@ def exported_json(exported: Sequence[Exported]) -> list[dict[str, Any]]:
 def show_exported(exported: Sequence[Exported]) -> None:
     """Each graph, its size, and how far it is from torch."""
     for graph in exported:
-        size = _megabytes(graph.path.stat().st_size)
+        size = megabytes(graph.path.stat().st_size)
         difference = f"probabilities differ from torch's by at most {graph.difference:.1g}"
         say(f"{graph.path}: {size}; {difference} on 32 made-up images")
-
-
-def _megabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:,.1f} MB"

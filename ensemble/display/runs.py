@@ -64,12 +64,11 @@ def _leaderboard(runs: Sequence[Run]) -> None:
     beside = [name for name in (ACCURACY, LOG_LOSS) if name != metric.name]
     beside = beside if data.target == "class" else []
     columns = [f"{metric_in_words(metric.name)} (95 % interval)", *map(metric_in_words, beside)]
-    shown = table(title, "run", *["architecture"] * is_wide)
+    numbers = (*columns, "time", *(WIDE if is_wide else ()))
+    shown = table(title, "run", *["architecture"] * is_wide, numbers=numbers)
     # a shortened id cannot be copied
     used = 24 + 12 * len(columns)
     shown.columns[0].no_wrap = max(len(run.id) for run in runs) <= out.width - used
-    for name in (*columns, "time", *(WIDE if is_wide else ())):
-        shown.add_column(name, justify="right", no_wrap=True)
     scores = {run.id: run_score(run, metric) for run in runs}
     for run in sorted(runs, key=lambda run: (*rank(scores[run.id].value, metric), *by_scores(run))):
         cells = [interval_in_metric(scores[run.id], metric.name)]
@@ -140,9 +139,8 @@ def show_per_class(run: Run) -> None:
     if run.data.target == "number":
         say(f"{run.id}: no classes, it predicts a number per image")
         return
-    shown = table(run.id, "label" if run.data.target == "labels" else "class")
-    for name in ("images", "precision", "recall", "F1"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    noun = "label" if run.data.target == "labels" else "class"
+    shown = table(run.id, noun, numbers=("images", "precision", "recall", "F1"))
     for score in sorted(run.per_class(), key=lambda score: score.f1):
         shares = (score.precision, score.recall, score.f1)
         shown.add_row(escape(score.name), f"{score.n_rows:,}", *map(percent, shares))
@@ -170,9 +168,9 @@ def show_curves(runs: Sequence[Run]) -> None:
 
 def show_costs(costs: "Sequence[tuple[Job, Cost]]") -> None:
     """What each run would take, phase by phase, and all of them together."""
-    shown = table("estimated from 20 real steps of each phase", "run", "phases")
-    for name in ("decoding", "range test", "prediction", "total", "memory now", "disk"):
-        shown.add_column(name, justify="right", no_wrap=True)
+    title = "estimated from 20 real steps of each phase"
+    numbers = ("decoding", "range test", "prediction", "total", "memory now", "disk")
+    shown = table(title, "run", "phases", numbers=numbers)
     for job, cost in costs:
         phases = "; ".join(_phase(phase) for phase in cost.phases)
         seconds = (cost.decode_seconds, cost.rate_seconds, cost.predict_seconds, cost.seconds)

@@ -153,8 +153,11 @@ class _Folding(Table):
         return super().__rich_console__(console, options)
 
 
-def table(title: str, *columns: str) -> Table:
-    """An empty table; the cells of the named columns fold where the terminal is too narrow."""
+def table(title: str, *columns: str, numbers: Sequence[str] = ()) -> Table:
+    """An empty table of these columns, then those of numbers, on the right and in one line.
+
+    The cells of the first fold where the terminal is too narrow, those of numbers where it must be.
+    """
     empty = _Folding(
         title=escape(title),
         title_justify="left",
@@ -164,4 +167,6 @@ def table(title: str, *columns: str) -> Table:
     )
     for name in columns:
         empty.add_column(name, overflow="fold")
+    for name in numbers:
+        empty.add_column(name, justify="right", no_wrap=True)
     return empty

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ensemble.errors import RecipeError
-from ensemble.recipe import Head, Recipe
+from ensemble.recipe import AUGMENT_PRESETS, Head, Recipe
 from ensemble.recipe.yamlfile import parse_scalar
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def default_space(recipe: Recipe) -> Space:
     space: Space = {"fit.weight_decay": Range(1e-4, 0.3), _dropout_key(recipe): Range(0.0, 0.7)}
     fit = recipe.fit
     if isinstance(recipe.augment, str):
-        space["augment"] = Categorical(("none", "light", "standard", "heavy"))
+        space["augment"] = Categorical(tuple(AUGMENT_PRESETS))
     if fit.strategy in ("fine_tune", "gradual"):
         fewest = 0 if fit.epochs else 1
         space["fit.frozen_epochs"] = Range(fewest, max(3, fit.frozen_epochs))

@@ -1,7 +1,6 @@
 """The curves beside run.json as text and as rows: epochs in history.csv, points in lr_find.csv."""
 
 import csv
-import io
 import math
 import os
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from ensemble.errors import DamagedError
 from ensemble.events import EpochEnded
+from ensemble.files import csv_text
 from ensemble.runs.run import StoredRun
 
 MAX_ROWS = 100_000
@@ -48,17 +48,15 @@ def history_csv(history: Sequence[EpochEnded]) -> str:
     A metric other than accuracy has a column of its name, the first of the scores, empty where
     predictions were not finite.
     """
-    out = io.StringIO()
-    rows = csv.writer(out, lineterminator="\n")
     metric = history[0].metric if history else ""
     extra = [metric] if _has_column(metric) else []
-    rows.writerow([*COLUMNS[:2], *extra, *COLUMNS[2:]])
+    rows: list[list[Any]] = [[*COLUMNS[:2], *extra, *COLUMNS[2:]]]
     for epoch in history:
         amounts = (epoch.train_loss, epoch.valid_loss, epoch.accuracy, epoch.seconds)
         cells = ["" if amount is None else f"{amount:.6g}" for amount in amounts]
         score = ["" if epoch.score is None else f"{epoch.score:.6g}"] * len(extra)
-        rows.writerow([epoch.epoch, epoch.phase, *score, *cells, int(epoch.is_best)])
-    return out.getvalue()
+        rows.append([epoch.epoch, epoch.phase, *score, *cells, int(epoch.is_best)])
+    return csv_text(rows)
 
 
 def _has_column(metric: str | None) -> bool:

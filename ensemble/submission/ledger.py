@@ -1,9 +1,6 @@
 """The ledger of uploads, ledger.csv beside the CSVs: one row per upload, with its scores."""
 
-import csv
-import io
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ensemble.dataset.csvfile import read_csv
 from ensemble.errors import DataError, SubmissionError
-from ensemble.files import locked, not_written, sha256, write_text
+from ensemble.files import csv_text, locked, not_written, sha256, write_text
 from ensemble.metrics import Interval
 
 NAME = "ledger.csv"
@@ -123,7 +120,8 @@ class Ledger:
                 entries = [*self.entries(), *changed]
                 by_ref = {(entry.competition, entry.ref): entry for entry in entries}
                 if by_ref:
-                    write_text(self.path, _csv_text(by_ref.values()))
+                    rows = [list(Entry.model_fields), *map(_row, by_ref.values())]
+                    write_text(self.path, csv_text(rows))
         except OSError as error:
             raise SubmissionError(not_written(self.path, error)) from None
 
@@ -140,18 +138,11 @@ def _entry(row: dict[str, str]) -> Entry:
     return Entry.model_validate({column: cell for column, cell in row.items() if cell})
 
 
-def _csv_text(entries: Iterable[Entry]) -> str:
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(Entry.model_fields), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_row(entry) for entry in entries)
-    return out.getvalue()
-
-
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: Entry) -> list[Any]:
     """Every text on one line, in what UTF-8 can hold: a command-line argument need not be UTF-8."""
-    cells: dict[str, Any] = dict(entry)
-    for name, cell in cells.items():
-        if isinstance(cell, str):
-            cells[name] = " ".join(cell.split()).encode("utf-8", "replace").decode()
-    return cells
+    return [
+        " ".join(cell.split()).encode("utf-8", "replace").decode()
+        if isinstance(cell, str)
+        else cell
+        for _, cell in entry
+    ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ensemble.metrics import Interval, metric_of_any_target
-from ensemble.numbers import metric_in_words
+from ensemble.numbers import metric_in_words, percent
 from ensemble.submission.answers import answers, share_differing
 from ensemble.submission.ledger import FAILED, Entry, Ledger
 
@@ -58,7 +58,7 @@ def _most_different(
     largest = max(shares)
     name = metric_in_words(metric)
     reason = (
-        f"differs from it on {100 * largest:.1f} % of the rows, the most of {len(equals)} "
+        f"differs from it on {percent(largest, 1)} of the rows, the most of {len(equals)} "
         f"whose {name} is within its interval"
     )
     return Pick(equals[shares.index(largest)], reason)

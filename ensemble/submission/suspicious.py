@@ -16,6 +16,7 @@ import numpy as np
 
 from ensemble.blending.mixture import Mixture
 from ensemble.metrics import predicted
+from ensemble.numbers import percent
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
 from ensemble.submission.answers import answers
@@ -109,8 +110,8 @@ def _unusual_shares(runs: Mapping[str, Run], valid: Predictions, test: Predictio
     worst = int(np.abs(test_shares - train_shares).argmax())
     shares_of = "class" if test.target == "class" else "label"
     return (
-        f"{shares_of} shares{order}: {100 * test_shares[worst]:.0f} % of the test images are predicted "
-        f"as {test.classes[worst]}, {100 * train_shares[worst]:.0f} % of the training images are"
+        f"{shares_of} shares{order}: {percent(test_shares[worst], 0)} of the test images are predicted "
+        f"as {test.classes[worst]}, {percent(train_shares[worst], 0)} of the training images are"
     )
 
 
@@ -136,8 +137,8 @@ def _disagreeing_member(runs: Mapping[str, Run], of_refits: bool) -> str:
         return ""
     member = names[worst] if len(names) > 2 else " or ".join(names)
     return (
-        f"{member}: agrees with the other members on {100 * on_test[worst]:.0f} % of the test "
-        f"rows, on {100 * on_valid[worst]:.0f} % of the validation rows: "
+        f"{member}: agrees with the other members on {percent(on_test[worst], 0)} of the test "
+        f"rows, on {percent(on_valid[worst], 0)} of the validation rows: "
         "are its test rows or classes in the wrong order?"
     )
 
@@ -182,6 +183,6 @@ def _unlike_previous(
     if agreement >= (expected + chance) / 2 - 1 / math.sqrt(len(common)):
         return ""
     return (
-        f"the last submission, {previous.name}, agrees on {100 * agreement:.0f} % of the images "
-        f"({100 * chance:.0f} % by chance): did the class order or the id column change?"
+        f"the last submission, {previous.name}, agrees on {percent(agreement, 0)} of the images "
+        f"({percent(chance, 0)} by chance): did the class order or the id column change?"
     )
