@@ -163,9 +163,9 @@ class Predictions:
             raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
 
     def by_group(self) -> "Predictions":
-        """A row for each group, with its name as id and group: the mean of its rows, and their target.
+        """A row for each group, named by it: the mean of its rows, and the target of the first.
 
-        Rows are sorted by id; without groups they are as they were.
+        Rows are sorted by id and no longer grouped; without groups they are as they were.
         """
         if self.groups is None:
             return self
@@ -174,7 +174,7 @@ class Predictions:
         np.add.at(sums, group_of, self.probs.astype(np.float64))
         probs = (sums / np.bincount(group_of)[:, None]).astype(self.probs.dtype)
         targets = None if self.targets is None else self.targets[first]
-        return Predictions(names, self.classes, probs, targets, names, self.target)
+        return Predictions(names, self.classes, probs, targets, target=self.target)
 
     def canonical(self) -> "Predictions":
         """The same predictions in float64, rows by id, classes by name, without rounding.

@@ -114,9 +114,10 @@ def products(outcomes: Array, groups: Array | None = None) -> Array:
 
     Rows of a group are no independent evidence: with groups (rows,) what groups differ from the mean
     by stands in for what their rows differ by, so that sums / rows - means² is still the variance
-    of a row as far as the error of the mean goes. outcomes is (..., rules, rows).
+    of a row as far as the error of the mean goes. outcomes is (..., rules, rows); of few groups a
+    fold may have no rows.
     """
-    if groups is None:
+    if groups is None or not len(groups):
         return np.asarray(outcomes @ outcomes.swapaxes(-1, -2))
     means = outcomes.mean(-1, keepdims=True)
     return products_of_groups(sums_of_groups(outcomes - means, groups), means, len(groups))

@@ -1,7 +1,7 @@
 """Train one run: find the rate, train the phases, restore the best epoch, predict by row id."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -237,7 +237,7 @@ def _test(
     kept = ~_is_replaced(data.test, built.images.unreadable.get("test", ()))
     rows, truth = np.array(data.test.rows)[kept], None if truth is None else truth[kept]
     by_image = Predictions(ids[kept], data.classes, probs[kept], truth, rows, data.target)
-    return replace(by_image.by_group(), groups=None)
+    return by_image.by_group()
 
 
 def _is_replaced(test: Images, unreadable: Collection[str]) -> np.ndarray:

@@ -185,7 +185,7 @@ def _data_info(recipe: "Recipe", data: "DataSet", trained: Trained) -> DataInfo:
         separator=data.separator,
         class_counts=trained.class_counts,
         mean=trained.record.scale and trained.record.scale.mean,
-        is_grouped=data.valid.groups is not None,
+        is_grouped=trained.valid.groups is not None,
         pseudo=_pseudo_info(data),
         unreadable=trained.unreadable,
     )

@@ -305,3 +305,14 @@ def test_copies_of_rows_in_a_group_leave_the_table_as_it_is(metric, rng, made_up
             assert of_b.value == pytest.approx(of_a.value, abs=1e-3)
             half = (of_a.high - of_a.low) / 2
             assert of_b.high - of_b.low == pytest.approx(2 * half, rel=0.12, abs=1e-9), a.name
+
+
+@pytest.mark.parametrize("n_groups", [1, 2, 4])
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "f1_macro", "roc_auc"])
+def test_fewer_groups_than_folds_are_blended(metric, n_groups, rng):
+    targets = np.arange(24) % 3
+    probs = rng.dirichlet((1, 1, 1), (3, 24))
+    groups = np.array([f"g{i % n_groups}" for i in range(24)])
+    table = rate(pool_of(probs, targets, groups), Options(metric=metric), [""] * 3, seed=0)
+    single = next(rating for rating in table.ratings if rating.name == "equal")
+    assert np.isfinite(single.score.value)
