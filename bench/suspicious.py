@@ -13,8 +13,8 @@ import numpy as np
 
 from ensemble.blending.mixture import Mixture
 from ensemble.predictions import Array, Predictions
-from ensemble.submission.answers import answers
 from ensemble.submission.choices import PROBABILITIES
+from ensemble.submission.csv_answers import answers
 from ensemble.submission.suspicious import PreviousSubmission, suspicions
 
 CLASSES, N_WORLDS = ("a", "b", "c", "d"), 200

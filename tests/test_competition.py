@@ -12,7 +12,7 @@ from PIL import Image
 
 from ensemble.dataset.inputs import input_images
 from ensemble.runs import RunStore
-from ensemble.submission.answers import answers
+from ensemble.submission.csv_answers import answers
 from ensemble.submission.ledger import Ledger
 
 PAGE = (Path(__file__).parents[1] / "docs" / "competitions.md").read_text(encoding="utf-8")

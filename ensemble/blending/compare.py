@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -151,33 +151,19 @@ def compare(compared: Sequence[Side], scoring: Scoring | None = None) -> list[Di
                 f"({first.data.name}, {run.data.name})"
             )
     outcomes = _read(runs, beside(scoring or scoring_of_sides(compared)[0]))
-    position = {name: i for i, name in enumerate(sorted(runs))}
-    members = [np.array([position[run.id] for run in side.runs]) for side in compared]
     draws = resampled_means(
         outcomes.values.reshape(-1, outcomes.n_units), seed_from(first.data.valid)
     )
-    pairs = list(combinations(range(len(compared)), 2))
     differences = []
-    for kind, metric in enumerate(outcomes.metrics):
+    for kind in range(len(outcomes.metrics)):
         metric_draws = draws[:, kind * len(runs) : (kind + 1) * len(runs)]
-        tests = [_test(outcomes, kind, metric_draws, members[a], members[b]) for a, b in pairs]
+        pairs = combinations(compared, 2)
+        tests = [_difference(outcomes, kind, metric_draws, a, b) for a, b in pairs]
         p_values = [test.p for test in tests]
         adjusted = p_values if outcomes.too_few[kind] else holm(p_values)  # NaN stays NaN
-        for (a, b), test, adjusted_p in zip(pairs, tests, adjusted, strict=True):
-            differences.append(
-                Difference(
-                    metric=metric.name,
-                    first=compared[a].name,
-                    second=compared[b].name,
-                    n_rows=outcomes.n_rows,
-                    value=test.value,
-                    p=test.p,
-                    adjusted_p=adjusted_p,
-                    test=test.name,
-                    about=test.about,
-                    too_few=outcomes.too_few[kind],
-                )
-            )
+        differences += [
+            replace(test, adjusted_p=p) for test, p in zip(tests, adjusted, strict=True)
+        ]
     return differences
 
 
@@ -201,6 +187,7 @@ class _Outcomes:
     """
 
     metrics: tuple[Metric, ...]
+    run_ids: Sequence[str]
     values: Array
     too_few: tuple[str, ...]
     unit: str
@@ -209,16 +196,6 @@ class _Outcomes:
     @property
     def n_units(self) -> int:
         return int(self.values.shape[2])
-
-
-@dataclass(frozen=True)
-class _Test:
-    """The difference with its interval, p, the name of the test, and what it is about."""
-
-    value: Interval
-    p: float
-    name: str
-    about: str
 
 
 def _read(runs: Mapping[str, Run], by_metrics: tuple[Metric, ...]) -> _Outcomes:
@@ -239,6 +216,7 @@ def _read(runs: Mapping[str, Run], by_metrics: tuple[Metric, ...]) -> _Outcomes:
     values = [[metrics.by_group(rows, groups) for rows in of_run] for of_run in by_run]
     return _Outcomes(
         metrics=by_metrics,
+        run_ids=sorted(runs),
         values=np.array(values).swapaxes(0, 1),
         too_few=tuple(metric.too_few_rows(targets) for metric in by_metrics),
         unit="rows" if groups is None else "groups",
@@ -246,36 +224,45 @@ def _read(runs: Mapping[str, Run], by_metrics: tuple[Metric, ...]) -> _Outcomes:
     )
 
 
-def _test(outcomes: _Outcomes, kind: int, draws: Array, a: Array, b: Array) -> _Test:
-    """The test of two sides, given as positions of their runs; draws is (draws, runs)."""
+def _difference(
+    outcomes: _Outcomes, kind: int, draws: Array, first: Side, second: Side
+) -> Difference:
+    """The test of two sides, its p not adjusted yet; draws is (draws, runs)."""
     metric, values = outcomes.metrics[kind], outcomes.values[kind]
+    a, b = ([outcomes.run_ids.index(run.id) for run in side.runs] for side in (first, second))
     sign = 1 if metric.is_higher_better else -1
     value = sign * float(values[a].mean() - values[b].mean())
     is_single = len(a) == len(b) == 1
     has_seeds = min(len(a), len(b)) >= _MANY_SEEDS
-    about = "the recipes" if has_seeds else "these two networks" if is_single else _FEW_SEEDS
-    if outcomes.too_few[kind]:
-        return _Test(Interval(value, math.nan, math.nan), math.nan, "no test", about)
+    untested = Difference(
+        metric=metric.name,
+        first=first.name,
+        second=second.name,
+        n_rows=outcomes.n_rows,
+        value=Interval(value, math.nan, math.nan),
+        p=math.nan,
+        adjusted_p=math.nan,
+        test="no test",
+        about="the recipes" if has_seeds else "these two networks" if is_single else _FEW_SEEDS,
+        too_few=outcomes.too_few[kind],
+    )
+    if untested.too_few:
+        return untested
     if is_single and metric.interval_rule == "share" and outcomes.unit == "rows":
-        return _mcnemar_test(values[a[0]], values[b[0]])
+        hits_a, hits_b = values[a[0]], values[b[0]]
+        p = mcnemar(int((hits_a > hits_b).sum()), int((hits_b > hits_a).sum()))
+        interval = metrics.paired_difference(hits_a, hits_b)
+        name = "mid-p exact McNemar, Newcombe's interval"
+        return replace(untested, value=interval, p=p, test=name)
     rng = np.random.default_rng(0)
     sums = []
     for runs in (a, b):
         shares = seed_shares(rng, len(draws), len(runs), has_seeds)
         sums.append((draws[:, runs] * shares).sum(1))
     change = sign * (sums[0] - sums[1])
-    low, high = np.percentile(change, [2.5, 97.5])
+    low, high = map(float, np.percentile(change, [2.5, 97.5]))
     name = f"paired bootstrap over {outcomes.unit}"
     if has_seeds:
         name = f"bootstrap over {outcomes.unit} crossed with seeds"
-    return _Test(Interval(value, float(low), float(high)), two_sided(change, value), name, about)
-
-
-def _mcnemar_test(hits_a: Array, hits_b: Array) -> _Test:
-    only_a, only_b = int((hits_a > hits_b).sum()), int((hits_b > hits_a).sum())
-    return _Test(
-        value=metrics.paired_difference(hits_a, hits_b),
-        p=mcnemar(only_a, only_b),
-        name="mid-p exact McNemar, Newcombe's interval",
-        about="these two networks",
-    )
+    p = two_sided(change, value)
+    return replace(untested, value=Interval(value, low, high), p=p, test=name)

@@ -179,13 +179,8 @@ def show_label_errors(name: str, errors: "Sequence[LabelError]", n_rows: int) ->
         shown.add_column(column)
     shown.add_column("confidence", justify="right")
     for error in errors[:MAX_ERRORS]:
-        label, new_label = (
-            f"{escape(class_name)} {percent(prob, 0)}"
-            for class_name, prob in (
-                (error.label, error.prob_of_label),
-                (error.new_label, error.prob_of_new_label),
-            )
-        )
+        label = f"{escape(error.label)} {percent(error.prob_of_label, 0)}"
+        new_label = f"{escape(error.new_label)} {percent(error.prob_of_new_label, 0)}"
         shown.add_row(escape(error.id), label, new_label, f"{error.confidence:.2f}")
     out.print(shown)
     if len(errors) > MAX_ERRORS:

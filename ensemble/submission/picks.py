@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ensemble.metrics import Interval, metric_of_any_target
 from ensemble.numbers import metric_in_words, percent
-from ensemble.submission.answers import answers, share_differing
+from ensemble.submission.csv_answers import answers, share_differing
 from ensemble.submission.ledger import FAILED, Entry, Ledger
 
 

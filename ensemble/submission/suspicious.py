@@ -19,8 +19,8 @@ from ensemble.metrics import predicted
 from ensemble.numbers import percent
 from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import Run
-from ensemble.submission.answers import answers
 from ensemble.submission.choices import TOP_K
+from ensemble.submission.csv_answers import answers
 from ensemble.submission.ledger import Ledger
 
 # A test set whose class shares differ by this much from the training set's is nothing special.

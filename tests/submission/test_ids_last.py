@@ -11,7 +11,7 @@ from ensemble.dataset.sample import is_id_last, packed_sample
 from ensemble.errors import SubmissionError
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
-from ensemble.submission.answers import answers
+from ensemble.submission.csv_answers import answers
 from ensemble.submission.sample_table import read_sample
 from ensemble.submission.verify import verified
 from ensemble.submission.write import write_submission

@@ -12,7 +12,7 @@ import pytest
 from ensemble.layout.understanding import understand
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
-from ensemble.submission.answers import answers, share_differing
+from ensemble.submission.csv_answers import answers, share_differing
 from ensemble.submission.ledger import Ledger
 
 CLASSES = ("ant", "bee", "cat")

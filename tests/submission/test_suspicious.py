@@ -9,8 +9,8 @@ import pytest
 from ensemble.blending.mixture import Mixture
 from ensemble.predictions import Predictions
 from ensemble.runs import publish
-from ensemble.submission.answers import answers
 from ensemble.submission.choices import PROBABILITIES
+from ensemble.submission.csv_answers import answers
 from ensemble.submission.suspicious import PreviousSubmission, suspicions
 
 CLASSES = ("ant", "bee", "cat", "dog")
