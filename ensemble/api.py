@@ -14,7 +14,7 @@ from ensemble.events import Emit, Step, ignore
 from ensemble.predictions import Predictions
 from ensemble.recipe import Recipe
 from ensemble.recipe.shipped import recipe_files
-from ensemble.runs import Run, RunStore
+from ensemble.runs import Listing, Run, RunStore
 from ensemble.torch_env import prepare_torch
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ensemble.blending import Blend
     from ensemble.blending.compare import Difference
     from ensemble.inference import Predicted
+    from ensemble.reporting.values import Report
     from ensemble.submission import Submission
 
 __all__ = [
@@ -223,21 +224,32 @@ def report(
     patterns limit it to runs of these ids or recipes; the newest submission says how to blend.
     explain shows where a network looks in the most confident mistakes. Raises EnsembleError.
     """
-    from ensemble.heat_maps import RunHeatMaps
-    from ensemble.reporting.collect import collect
-    from ensemble.reporting.page import check_page, write_report
-    from ensemble.submission.stored_blends import newest_blends
-
-    def progress(phase: str, done: int, total: int) -> None:
-        emit(Step(phase, "reading images", done, total))
+    from ensemble.reporting.page import check_page
 
     _check_types("report", patterns, (str,))
     path = Path(path)
     check_page(path)
     listing = RunStore(runs).all(patterns, check=True)
-    heat_maps = RunHeatMaps if explain else None
-    write_report(collect(listing, newest_blends(Path(submissions)), progress, heat_maps), path)
+    write_page(path, listing, Path(submissions), explain, emit)
     return path
+
+
+def write_page(
+    path: Path, listing: Listing, submissions: Path, explain: bool, emit: Emit
+) -> "Report":
+    """Write the page about listed runs, and return what it shows. Raises EnsembleError."""
+    from ensemble.heat_maps import RunHeatMaps
+    from ensemble.reporting.collect import collect
+    from ensemble.reporting.page import write_report
+    from ensemble.submission.stored_blends import newest_blends
+
+    def progress(name: str, done: int, total: int) -> None:
+        emit(Step(name, "reading images", done, total))
+
+    heat_maps = RunHeatMaps if explain else None
+    collected = collect(listing, newest_blends(submissions), progress, heat_maps)
+    write_report(collected, path)
+    return collected
 
 
 def _check_types(function: str, values: Sequence[object], allowed: tuple[type, ...]) -> None:

@@ -5,8 +5,6 @@ together.
 """
 
 import hashlib
-import io
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from pathlib import Path
@@ -17,6 +15,7 @@ import numpy.typing as npt
 
 from ensemble.errors import DamagedError, MismatchError
 from ensemble.files import atomic_path
+from ensemble.npz import read_npz
 from ensemble.targets import (
     IN_WORDS,
     STORED,
@@ -30,9 +29,6 @@ from ensemble.targets import (
 )
 
 Array = npt.NDArray[Any]
-# a file is a zip bomb if its arrays take more than 1 GiB and more than 100 times its own bytes
-FREE_BYTES = 1 << 30
-MAX_RATIO = 100
 _TRUTHS = {"class": "labels", "labels": "labels", "number": "values"}
 
 
@@ -143,9 +139,7 @@ class Predictions:
             content = path.read_bytes()
             if sha256 and hashlib.sha256(content).hexdigest() != sha256:
                 raise DamagedError("is not the file that run.json was written for")
-            _refuse_bomb(content)
-            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                arrays = {name: _array(stored, name) for name in stored.files}
+            arrays = read_npz(content)
             missing = {"ids", "classes", "probs"} - arrays.keys()
             if missing:
                 raise DamagedError(f"no array named {', '.join(sorted(missing))}")
@@ -239,18 +233,6 @@ def _concatenated(columns: Sequence[Array | None]) -> Array | None:
     return np.concatenate(present) if len(present) == len(columns) else None
 
 
-def _array(stored: Mapping[str, Array], name: str) -> Array:
-    """An array of an .npz. Raises DamagedError for one of Python's objects, which is never read."""
-    try:
-        return stored[name]
-    except ValueError as error:
-        if "Object arrays" not in str(error):
-            raise
-        raise DamagedError(
-            f"{name} holds Python objects\nsave texts by .astype(str), numbers by .astype(float)"
-        ) from None
-
-
 def _no_texts(name: str, array: Array) -> str:
     hint = "\nsave them by .astype(str)" if array.dtype.kind in "Siu" else ""
     return f"{name} must be a list of texts, not {array.dtype} {array.shape}{hint}"
@@ -266,15 +248,6 @@ def _target_of(arrays: Mapping[str, Array], target: Target | None) -> Target:
     if target is not None and name != target:
         raise DamagedError(f"is about {IN_WORDS[name]}, not about {IN_WORDS[target]}")
     return name
-
-
-def _refuse_bomb(content: bytes) -> None:
-    """Raises DamagedError for an .npz whose arrays are too large for its size."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        n_bytes = sum(info.file_size for info in archive.infolist())
-    limit = max(FREE_BYTES, MAX_RATIO * len(content))
-    if n_bytes > limit:
-        raise DamagedError(f"{n_bytes:,} bytes when unpacked, {limit:,} are allowed")
 
 
 def _is_text(texts: Array) -> bool:

@@ -20,6 +20,7 @@ LAYERS = [
         "answers",
         "hardware",
         "memory",
+        "npz",
         "events",
         "signals",
         "kaggle",

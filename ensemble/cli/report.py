@@ -72,15 +72,11 @@ def write_page(
 
     Raises EnsembleError.
     """
-    from ensemble import display
+    from ensemble import api, display
     from ensemble.display import live
     from ensemble.errors import SelectionError
-    from ensemble.events import Step
-    from ensemble.heat_maps import RunHeatMaps
-    from ensemble.reporting.collect import collect
-    from ensemble.reporting.page import check_page, write_report
+    from ensemble.reporting.page import check_page
     from ensemble.runs import Listing, RunStore
-    from ensemble.submission.stored_blends import newest_blends
 
     check_page(out)
     store = RunStore(runs)
@@ -89,15 +85,9 @@ def write_page(
     if patterns and not listing.runs:
         raise SelectionError(f"{store.none_found(patterns)}\n`ens runs` lists them")
     with live.progress() as emit:
-        collected = collect(
-            listing,
-            newest_blends(submissions),
-            lambda name, done, total: emit(Step(name, "reading images", done, total)),
-            RunHeatMaps if explain else None,
-        )
+        collected = api.write_page(out, listing, submissions, explain, emit)
     newly_damaged = [folder for folder in collected.damaged if folder not in listing.damaged]
     display.warn_left_out(Listing([], newly_damaged, []))
-    write_report(collected, out)
     return [
         f"the page shows no images of {group.name}: {group.data.details}"
         for group in collected.groups

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ensemble import predictions
+from ensemble import npz as stored_npz
 from ensemble.predictions import Predictions
 
 GOOD = "id,a,b,label\n" + "".join(f"{i},0.{i + 1},0.{9 - i},{'ab'[i > 4]}\n" for i in range(8))
@@ -307,7 +307,7 @@ NPZS = {
 
 @pytest.mark.parametrize("case", NPZS)
 def test_an_npz_that_holds_no_predictions(case, refused, work, monkeypatch):
-    monkeypatch.setattr(predictions, "FREE_BYTES", 1_000_000)
+    monkeypatch.setattr(stored_npz, "FREE_BYTES", 1_000_000)
     prepare, said = NPZS[case]
     prepare()
     refused("import x --arch y --valid v.npz", "v.npz", *said)
