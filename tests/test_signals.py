@@ -88,7 +88,7 @@ def ens_says(folder, *arguments):
 def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(tmp_path, tiny_images):
     tiny_images(tmp_path / "images" / "train")
     recipe = tmp_path / "tiny.yaml"
-    recipe.write_text(TINY.format(images=tmp_path / "images", epochs=40))
+    recipe.write_text(TINY.format(images=tmp_path / "images", epochs=20))
     for epoch, number, status in ((3, signal.SIGTERM, 143), (9, signal.SIGINT, 130)):
         with ens(tmp_path, "train", recipe, "--runs", "stopped") as process:
             said = [next(process.stderr)]

@@ -1,8 +1,6 @@
 """`ens train --hours`: ends in time, loses no finished epoch, and the same command resumes."""
 
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -79,22 +77,18 @@ def test_what_a_deadline_left_is_resumed_to_the_same_bytes(tiny, one_by_one, con
 
 
 @pytest.mark.slow
-def test_the_command_says_what_is_left_and_how_to_go_on(tiny, tmp_path):
+def test_the_command_says_what_is_left_and_how_to_go_on(tiny, run_ens, tmp_path):
     tiny("first", "seeds=[0, 1]")
-    command = [sys.executable, "-m", "ensemble", "train", "first.yaml", "--set", "seeds=[0, 1]"]
-
-    def train(hours):
-        return subprocess.run([*command, "--hours", hours], capture_output=True, text=True)
-
-    ended = train("0")
-    assert ended.returncode == 124, ended.stderr
-    left, last = ended.stdout.splitlines()[-2:]
+    command = ["train", "first.yaml", "--set", "seeds=[0, 1]", "--hours"]
+    status, out, err = run_ens(*command, "0")
+    assert status == 124, err
+    left, last = out.splitlines()[-2:]
     assert re.match(
         r"time is up \(--hours 0\): 2 of 2 runs left: first-\w+-s0, first-\w+-s1$", left
     )
     assert last == "next:  ens train first.yaml --set 'seeds=[0, 1]' --hours 0"
-    assert "Traceback" not in ended.stderr
-    ended = train("1")
-    assert ended.returncode == 0, ended.stderr
-    assert "time is up" not in ended.stdout
+    assert "Traceback" not in err
+    status, out, err = run_ens(*command, "1")
+    assert status == 0, err
+    assert "time is up" not in out
     assert len(RunStore(tmp_path / "runs").finished()) == 2
