@@ -92,7 +92,9 @@ def labelings(
         usual = [labeling for labeling in from_tables if is_usual(labeling) or _is_list(labeling)]
         if not usual and from_tables and _are_of_ids(folders):
             return without_repeats([*likeliest(from_tables, sample), folders], folders)
-        inner_folders = filter(None, [by_subfolders(folders.folder)])
+        inner_folders = list(filter(None, [by_subfolders(folders.folder)]))
+        if inner_folders and has_cells(inner_folders[0], sample) and not has_cells(folders, sample):
+            return inner_folders
         of_rows = [labeling for labeling in from_tables if _describes_folders(labeling)]
         return without_repeats([folders, *inner_folders, *usual, *of_rows], folders)
     if not all(_is_about_tests(labeling, roles) for labeling in from_tables):
@@ -219,6 +221,8 @@ def _evidence(labeling: Labeling, sample: Table | None, n_likely: int, inquiry: 
         return "as --label says"
     if sample is not None and labeling.table is not None and is_asked_for(labeling, sample):
         return f"what {sample.file} asks for"
+    if labeling.source == "subfolders" and sample is not None and has_cells(labeling, sample):
+        return f"as the cells of {sample.file}"
     if n_likely > 1:
         return "the first of several choices"
     return "" if labeling.source == "folders" else "nothing else looks like labels"

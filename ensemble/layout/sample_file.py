@@ -101,21 +101,35 @@ def unfit_sample(
         return _without_test(sample, labeling, tables)
     plain = (f"--sample {NO_SAMPLE}", f"a CSV of id,label for all {test.n_images:,} test images")
     if sample is not None:
-        names, ids = test.folder.names, sample.columns[0].cells
-        folders = {part for image in test.folder.images for part in image.split("/")[:-1]}
-        ids = tuple(cell for cell in ids if cell not in folders) or ids
-        text = (
-            f"{sample.file} asks for ids such as "
-            f"{names.problem_of(ids, 'test image')}; they are called such as "
-            f"{names.names[0][:60]!r}: correct the file, or go without it"
-        )
-        return Question(text, (plain,))
+        return Question(_without_image(sample, test.folder), (plain,))
     for table in tables:
         if _could_be_sample(table, labeling, test):
             text = f"{table.file} lists test images: is it the sample submission?"
             meaning = f"{len(table):,} rows: {', '.join(table.header)[:60]}"
             return Question(text, ((f"--sample {shlex.quote(table.file)}", meaning), plain))
     return None
+
+
+def _without_image(sample: Table, folder: Folder) -> str:
+    """Which of a sample's ids are no images of a folder, nor folders of images in it."""
+    names, ids = folder.names, sample.columns[0].cells
+    folders = {part for image in folder.images for part in image.split("/")[:-1]}
+    positions = names.match(ids).positions
+    missing = [
+        cell
+        for cell, fitting in zip(ids, positions, strict=True)
+        if not fitting and cell not in folders
+    ]
+    if 0 < 2 * len(missing) < len(ids):
+        return (
+            f"{len(missing):,} of {len(ids):,} ids in {sample.file} have no image in {folder.name}, "
+            f"such as {missing[0][:60]!r}: are some files missing? Add them, or go without the sample"
+        )
+    problem = names.problem_of(missing or ids, "test image")
+    return (
+        f"{sample.file} asks for ids such as {problem}; they are called such as "
+        f"{names.names[0][:60]!r}: correct the file, or go without it"
+    )
 
 
 def _without_test(

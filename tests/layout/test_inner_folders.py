@@ -89,6 +89,29 @@ def test_the_same_few_folders_inside_all_folders_are_a_question(layout):
     assert understand(root, Options(label="subfolders")).counts == {"0": 8, "1": 6}
 
 
+@pytest.mark.parametrize(("cell", "n_classes"), [("cat", 4), ("animal", 2)])
+def test_the_cells_of_a_sample_say_which_folders_are_classes(cell, n_classes, layout, classes):
+    images = classes("train/animal", "cat", "dog") + classes("train/plant", "oak", "fir")
+    rows = ["id,label", *(f"t{i}.png,{cell}" for i in range(5))]
+    root = layout([*images, *(f"test/t{i}.png" for i in range(5))], {"sample_submission.csv": rows})
+    understood = understand(root, Options(yes=True))
+    assert len(understood.counts) == n_classes
+    assert (understood.cells.answer, understood.sample.file) == (
+        "class_name",
+        "sample_submission.csv",
+    )
+
+
+@pytest.mark.parametrize("n_missing", [1, 3])
+def test_ids_of_a_sample_without_images_are_counted(n_missing, layout, classes):
+    rows = ["id,label", *(f"t{i}.png,cat" for i in range(10))]
+    test = [f"test/t{i}.png" for i in range(10 - n_missing)]
+    root = layout([*classes("train", "cat", "dog"), *test], {"sample_submission.csv": rows})
+    (question,) = understand(root).questions
+    first = f"{n_missing} of 10 ids in sample_submission.csv have no image in test, such as "
+    assert question.text.startswith(f"{first}'t{10 - n_missing}.png'")
+
+
 def test_folders_that_a_table_describes_are_asked_about(layout, classes):
     studies = [f"1.2.{number}" for number in range(6)]
     rows = ["study,fracture", *(f"{name},{i % 2}" for i, name in enumerate(studies))]
