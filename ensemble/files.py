@@ -219,7 +219,7 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+def as_csv(rows: Iterable[Iterable[Any]]) -> str:
     """Rows as a CSV with plain newlines."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)

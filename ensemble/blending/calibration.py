@@ -29,6 +29,10 @@ class Calibration:
     temperature: float
     floor: float
 
+    def __post_init__(self) -> None:
+        if not (1e-3 <= self.temperature <= 1e3 and 0 <= self.floor <= 1):
+            raise ValueError("a temperature or a floor out of range")
+
     def apply(self, probs: Array) -> Array:
         """The calibrated probabilities, (rows, classes)."""
         return _floored(_softmax(np.log(np.maximum(probs, FLOOR)) / self.temperature), self.floor)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble.errors import SelectionError
-from ensemble.files import csv_text
+from ensemble.files import as_csv
 from ensemble.metrics import FLOOR
 from ensemble.predictions import Array, Predictions
 from ensemble.targets import IN_WORDS
@@ -103,4 +103,4 @@ def label_errors_csv(errors: Sequence[LabelError]) -> str:
         numbers = (error.prob_of_label, error.prob_of_new_label, error.confidence)
         cells = [f"{number:.4f}" for number in numbers]
         rows.append([error.id, error.label, error.new_label, *cells])
-    return csv_text(rows)
+    return as_csv(rows)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from ensemble.errors import DamagedError
 from ensemble.events import EpochEnded
-from ensemble.files import csv_text
+from ensemble.files import as_csv
 from ensemble.runs.run import StoredRun
 
 MAX_ROWS = 100_000
@@ -56,7 +56,7 @@ def history_csv(history: Sequence[EpochEnded]) -> str:
         cells = ["" if amount is None else f"{amount:.6g}" for amount in amounts]
         score = ["" if epoch.score is None else f"{epoch.score:.6g}"] * len(extra)
         rows.append([epoch.epoch, epoch.phase, *score, *cells, int(epoch.is_best)])
-    return csv_text(rows)
+    return as_csv(rows)
 
 
 def _has_column(metric: str | None) -> bool:

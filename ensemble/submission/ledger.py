@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ensemble.dataset.csvfile import read_csv
 from ensemble.errors import DataError, SubmissionError
-from ensemble.files import csv_text, locked, not_written, sha256, write_text
+from ensemble.files import as_csv, locked, not_written, sha256, write_text
 from ensemble.metrics import Interval
 
 NAME = "ledger.csv"
@@ -121,7 +121,7 @@ class Ledger:
                 by_ref = {(entry.competition, entry.ref): entry for entry in entries}
                 if by_ref:
                     rows = [list(Entry.model_fields), *map(_row, by_ref.values())]
-                    write_text(self.path, csv_text(rows))
+                    write_text(self.path, as_csv(rows))
         except OSError as error:
             raise SubmissionError(not_written(self.path, error)) from None
 

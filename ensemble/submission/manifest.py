@@ -77,11 +77,6 @@ class _StoredMember(_Stored):
     number: str | None = None
 
 
-class _StoredCalibration(_Stored):
-    temperature: float = Field(1, ge=1e-3, le=1e3)
-    floor: float = Field(1, ge=0, le=1)
-
-
 class _StoredSample(_Stored):
     path: str
     sha256: str
@@ -97,7 +92,7 @@ class _StoredManifest(_Stored):
     members: tuple[_StoredMember, ...] = Field(min_length=1)
     options: Options
     data: _StoredData = _StoredData()
-    calibration: _StoredCalibration | None
+    calibration: Calibration | None
     sample_submission: _StoredSample | None
     csv_sha256: str
     refits: bool = False
@@ -179,11 +174,11 @@ def read_manifest(path: Path) -> Manifest:
     sums_to_1 = math.isclose(sum(weights.values()), 1, abs_tol=1e-9)
     if len(weights) < len(stored.members) or not sums_to_1:
         raise _not_a_manifest(path)
-    calibration, sample = stored.calibration, stored.sample_submission
+    sample = stored.sample_submission
     mixture = Mixture(
         weights,
         stored.options.is_log,
-        Calibration(calibration.temperature, calibration.floor) if calibration else None,
+        stored.calibration,
         stored.refits,
         stored.options.is_rank,
         stored.decision,

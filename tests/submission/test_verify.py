@@ -289,7 +289,13 @@ def test_a_manifest_of_another_csv_is_refused(submission, store):
 
 
 @pytest.mark.parametrize(
-    "calibration", [{"temperature": 0, "floor": 0}, {"temperature": 1, "floor": -1}]
+    "calibration",
+    [
+        {"temperature": 0, "floor": 0},
+        {"temperature": 1, "floor": -1},
+        {"temperature": float("nan"), "floor": 0},
+        {"temperature": 1},
+    ],
 )
 def test_a_manifest_with_impossible_calibration_is_refused(calibration, submission, store):
     manifest = submission.with_suffix(".json")
