@@ -28,7 +28,7 @@ from ensemble.runs.data_info import DataInfo
 from ensemble.runs.import_files import read_predictions
 from ensemble.runs.read import read_run
 from ensemble.submission.manifest import read_manifest
-from ensemble.submission.shape import Meaning, rows_for, shape_of
+from ensemble.submission.shape import Meaning, matched_rows, shape_of
 from ensemble.submission.stored_blends import newest_blends
 
 CLASSES = ("a", "b")
@@ -109,7 +109,7 @@ def sample(raw: bytes, folder: Path) -> None:
     path.write_bytes(raw)
     with suppress(SubmissionError, DataError):
         shape = shape_of(path, TESTED, Meaning(positive="a"))
-        rows = rows_for(shape, TESTED.ids.tolist())
+        rows = matched_rows(shape, TESTED.ids.tolist())[0]
         assert len(set(rows)) == len(rows) == len(shape.ids)
 
 

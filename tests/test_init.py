@@ -17,7 +17,7 @@ from ensemble.init.yaml_text import quoted
 from ensemble.layout.understanding import understand
 from ensemble.recipe import Recipe
 from ensemble.runs import RunStore
-from ensemble.submission.shape import rows_for, shape_of_sample
+from ensemble.submission.shape import matched_rows, shape_of_sample
 
 MACHINES = {
     "laptop": Machine(False, False, False),
@@ -83,7 +83,7 @@ def test_tables_as_spreadsheets_save_them_are_read_like_any(kaggle, mark, start,
     assert (data.classes, len(data.test)) == (("blue", "green", "red"), 12)
     shape = shape_of_sample(data.sample_submission, data.classes)
     assert shape.columns == ("id", "red", "green", "blue")
-    assert len(rows_for(shape, data.test.ids)) == 12
+    assert len(matched_rows(shape, data.test.ids)[0]) == 12
 
 
 @pytest.mark.slow
@@ -290,7 +290,7 @@ def test_competitions_that_name_and_keep_their_images_otherwise_are_recognized(
     )
     assert found.classes == usual.classes
     sample = shape_of_sample(found.sample_submission, found.classes)
-    assert [found.test.files[row].stem for row in rows_for(sample, found.test.ids)] == asked
+    assert [found.test.files[row].stem for row in matched_rows(sample, found.test.ids)[0]] == asked
 
 
 def test_a_test_folder_that_is_the_training_folder_needs_images_without_a_label(kaggle, tmp_path):

@@ -55,12 +55,7 @@ def mean_outcomes(outcomes: Outcomes, choice: Array) -> Array:
 
     choice (repeats, folds) is the rule of each repeat and fold.
     """
-    return np.asarray(_outcomes_by_repeat(outcomes, choice).mean(1))
-
-
-def _outcomes_by_repeat(outcomes: Outcomes, choice: Array) -> Array:
-    """The outcomes of each row in each repeat, (kinds, repeats, rows)."""
-    return of_choice(outcomes.rows, choice, outcomes.folds)
+    return np.asarray(of_choice(outcomes.rows, choice, outcomes.folds).mean(1))
 
 
 def of_choice(of_rules: Array, choice: Array, folds: Array) -> Array:
@@ -161,7 +156,7 @@ def _weights_variance(outcomes: Outcomes, kind: int, choice: Array, against: int
 
     Unbiased, from the rows that both held out.
     """
-    by_repeat = _outcomes_by_repeat(outcomes, choice)[kind]
+    by_repeat = of_choice(outcomes.rows[kind], choice, outcomes.folds)
     if against is not None:
         by_repeat = by_repeat - outcomes.rows[kind, : len(choice), against]
     groups = outcomes.groups

@@ -143,14 +143,12 @@ class GeometricObjective:
         """Mean log probabilities, (members,)."""
         weights = np.full((1, 1), 1 / n_picks)
         sums = (self.total + member_values for member_values in self.margins.values)
-        return np.array([-self._margins_of(total).losses(weights).mean() for total in sums])
+        margins = (replace(self.margins, values=total[None]) for total in sums)
+        return np.array([-of_sum.losses(weights).mean() for of_sum in margins])
 
     def scores_of(self, weights: Array) -> Array:
         """Mean log probabilities, (blends,)."""
         return np.asarray(-self.margins.losses(weights).mean(1))
-
-    def _margins_of(self, total: Array) -> Margins:
-        return replace(self.margins, values=total[None])
 
     def add(self, member: int) -> None:
         """Add a member to the running sum."""

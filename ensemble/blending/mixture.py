@@ -7,7 +7,7 @@ import numpy as np
 
 from ensemble.blending.calibration import Calibration
 from ensemble.blending.pool import mix
-from ensemble.blending.ranks import ranked, reference_of
+from ensemble.blending.ranks import ranked, sorted_columns
 from ensemble.errors import MismatchError
 from ensemble.metrics.decision import MOST_PROBABLE, Decision
 from ensemble.predictions import Array, Predictions, aligned
@@ -81,7 +81,7 @@ class Mixture:
         Raises DamagedError.
         """
         names = self.weights if self.is_rank else ()
-        return {name: reference_of(runs[name].valid()) for name in names}
+        return {name: sorted_columns(runs[name].valid().canonical()) for name in names}
 
     def of(
         self,

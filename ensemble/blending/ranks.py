@@ -29,11 +29,6 @@ def check_ranks(metric: Metric, target: Target) -> None:
         )
 
 
-def reference_of(valid: Predictions) -> Array:
-    """The sorted validation probabilities that give ranks: `sorted_columns`, classes by name."""
-    return sorted_columns(valid.canonical())
-
-
 def sorted_columns(valid: Predictions) -> Array:
     """The probabilities of the second class (rows,), or of each label (rows, labels), sorted."""
     probs = valid.probs

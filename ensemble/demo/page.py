@@ -12,7 +12,6 @@ from PIL import Image
 from ensemble.demo.answers import Answers, ImageAnswer
 from ensemble.errors import EnsembleError
 from ensemble.numbers import percent
-from ensemble.predictions import Array
 from ensemble.reporting.environment import environment_of
 from ensemble.reporting.thumbnails import data_uri, tinted
 
@@ -30,7 +29,10 @@ def check_installed() -> None:
 def html_of(answers: Sequence[ImageAnswer]) -> str:
     """What is shown of these images; images are inside the text."""
     environment = environment_of("ensemble.demo")
-    environment.filters |= {"percent": percent, "picture": _data_uri}
+    environment.filters |= {
+        "percent": percent,
+        "picture": lambda pixels: data_uri(Image.fromarray(pixels), "JPEG"),
+    }
     return environment.get_template("answers.html").render(answers=answers, tinted=tinted)
 
 
@@ -83,7 +85,3 @@ def _check_address(host: str) -> None:
             f"--host {host[:100]}: is no address of this machine ({error.strerror})\n"
             f"{LOOPBACK} is for this machine alone, 0.0.0.0 for all that reach it"
         ) from None
-
-
-def _data_uri(pixels: Array) -> str:
-    return data_uri(Image.fromarray(pixels), "JPEG")

@@ -55,7 +55,7 @@ def render(report: Report) -> str:
         "svg": inline_svg,
         "figures": figures,
         "nouns": NOUNS,
-        "heatmap_of": _heatmap_of,
+        "heatmap_of": lambda mistakes: heatmap(mistakes.shares, BLUE, RED),
         "table_classes": _table_classes,
         "fill_of": _fill_of,
         "MAX_CELLS": MAX_CELLS,
@@ -75,10 +75,6 @@ def _difference(change: float, metric: str) -> str:
 def _signed_number(number: float) -> str:
     """`+12.3`, `−0.1`, with four digits."""
     return f"{number + 0.0:+.4g}".replace("-", "−")
-
-
-def _heatmap_of(mistakes: ClassMistakes) -> str:
-    return heatmap(mistakes.shares, BLUE, RED)
 
 
 def _fill_of(disagreement: Array) -> Array:

@@ -109,17 +109,13 @@ def _check_header(table: CsvTable, target: Target) -> None:
     """Raises DataError where the first line is a row of probabilities."""
     cells = table.header[1:]
     is_row = len(cells) > 1 and all(map(_is_share, cells)) and any(map(_is_fraction, cells))
-    is_row = is_row and (target == "labels" or _is_one(sum(map(float, cells))))
+    is_row = is_row and (target == "labels" or abs(sum(map(float, cells)) - 1) <= SUM_TOLERANCE)
     if target != "number" and is_row:
         raise DataError(
             f"{table.path}: the first line seems to be a row, not a header: "
             f"{', '.join(table.header)[:100]}\n"
             f"write `{ID}` and the names of the columns into a line before it"
         )
-
-
-def _is_one(total: float) -> bool:
-    return abs(total - 1) <= SUM_TOLERANCE
 
 
 def _check_long(table: CsvTable, id_column: str, names: Sequence[str], target: Target) -> None:

@@ -190,11 +190,6 @@ def _check_decided(source: str, reading: AnswerReading) -> None:
     raise SubmissionError("\n".join(line for line in lines if line))
 
 
-def rows_for(shape: Shape, stored_ids: Sequence[str]) -> list[int]:
-    """For each id of the shape the position of its stored id. Raises SubmissionError."""
-    return matched_rows(shape, stored_ids)[0]
-
-
 def matched_rows(
     shape: Shape, stored_ids: Sequence[str], next_step: str = _OF_TEST_IMAGES
 ) -> tuple[list[int], str]:

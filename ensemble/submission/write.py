@@ -20,7 +20,7 @@ from ensemble.submission.manifest import manifest_content
 from ensemble.submission.output_files import check_name, check_replaceable
 from ensemble.submission.readback import N_EXAMPLES, n_without_label, rows_in_words
 from ensemble.submission.sample import Sample, meaning_of, sample_of
-from ensemble.submission.shape import Shape, cells, matched_rows, rows_for, shape_of
+from ensemble.submission.shape import Shape, cells, matched_rows, shape_of
 from ensemble.submission.suspicious import previous_submission, suspicions
 
 
@@ -158,7 +158,7 @@ def _unreadable_test_images(blend: Blend) -> tuple[str, ...]:
 
 def csv_text(shape: Shape, answered: Answered) -> str:
     """The whole file, with plain newlines. Raises SubmissionError."""
-    return _text_of(shape, answered, rows_for(shape, answered.predictions.ids.tolist()))
+    return _text_of(shape, answered, matched_rows(shape, answered.predictions.ids.tolist())[0])
 
 
 def _text_of(shape: Shape, answered: Answered, rows: Sequence[int]) -> str:

@@ -17,7 +17,7 @@ from ensemble.predictions import Predictions
 from ensemble.submission.answer import read_answer
 from ensemble.submission.choices import ANSWERS_OF
 from ensemble.submission.readback import rows_in_words
-from ensemble.submission.shape import Meaning, rows_for, shape_of
+from ensemble.submission.shape import Meaning, matched_rows, shape_of
 from ensemble.submission.write import csv_text
 
 IDS = [f"t{i:03d}" for i in range(6)]
@@ -540,7 +540,7 @@ def test_the_first_rows_of_the_file_are_said_in_words(case, written, tmp_path):
     predictions = predictions_of(classes)
     shape = shape_of(write(tmp_path / "sample.csv", text), predictions, Meaning(**settings))
     out = write(tmp_path / "out.csv", csv_text(shape, by_most_probable(predictions)))
-    images = predictions.ids[rows_for(shape, IDS)].tolist()[:3]
+    images = predictions.ids[matched_rows(shape, IDS)[0]].tolist()[:3]
     lines = rows_in_words(out, shape, images)
     assert len(lines) == 3
     name = best(predictions)["t000"]
