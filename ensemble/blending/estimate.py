@@ -154,7 +154,7 @@ def _correlation(outcomes: Outcomes, kind: int, contrast_a: Array, contrast_b: A
 def _weights_variance(outcomes: Outcomes, kind: int, choice: Array, against: int | None) -> float:
     """The variance between the true scores of weights from two repeats.
 
-    Unbiased, from the rows that both held out.
+    Unbiased, from the rows that both held out; 0 where these are too few to show it.
     """
     by_repeat = of_choice(outcomes.rows[kind], choice, outcomes.folds)
     if against is not None:
@@ -175,4 +175,5 @@ def _weights_variance(outcomes: Outcomes, kind: int, choice: Array, against: int
         kept = n > 1
         squares = np.bincount(cell_of_unit, of_units**2)[kept] / n_rows[kept] ** 2
         variances.append(mean[kept] ** 2 - squares * n[kept] / (n[kept] - 1))
-    return float(np.concatenate(variances).mean())
+    of_cells = np.concatenate(variances)
+    return float(of_cells.mean()) if len(of_cells) else 0.0

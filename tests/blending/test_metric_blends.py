@@ -200,3 +200,15 @@ def test_f1_over_all_decisions_is_accuracy(run_of):
     assert [member.weight for member in micro.members] == [
         member.weight for member in plain.members
     ]
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "log_loss", "f1_macro", "map@2"])
+@pytest.mark.parametrize("n_groups", [1, 2, 4, 5, 6])
+def test_a_few_groups_are_scored(metric, n_groups, tmp_path, fake_run, made_up, rng):
+    groups = np.array([f"patient {i % n_groups}" for i in range(24)])
+    for name in ("a-1-s0", "b-1-s0"):
+        drawn = made_up(rng, 24, accuracy=0.75)
+        rows = Predictions(drawn.ids, drawn.classes, drawn.probs, drawn.targets, groups)
+        fake_run(tmp_path / "runs", name, predictions=rows)
+    blend = make_blend(RunStore(tmp_path / "runs").finished(), Options(metric=metric))
+    assert math.isfinite(blend.valid.score.value)
