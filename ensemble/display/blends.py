@@ -158,7 +158,7 @@ def _calibration(blend: Blend) -> None:
             say(f"ranks are averaged{also if blend.target == 'class' else ''}")
         return
     calibration, before, after = calibrated.calibration, calibrated.before, calibrated.after
-    losses = f"log loss {before.log_loss:.4f} → {after.log_loss:.4f}"
+    losses = f"log loss {before.log_loss:.4f} → {after.log_loss:.4f} in the first repeat"
     if not calibrated.helps:
         say(f"calibration: not applied, it does not lower the cross-fitted log loss: {losses}")
         return

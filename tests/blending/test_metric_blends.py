@@ -212,3 +212,12 @@ def test_a_few_groups_are_scored(metric, n_groups, tmp_path, fake_run, made_up, 
         fake_run(tmp_path / "runs", name, predictions=rows)
     blend = make_blend(RunStore(tmp_path / "runs").finished(), Options(metric=metric))
     assert math.isfinite(blend.valid.score.value)
+
+
+def test_the_line_on_calibration_says_which_repeat_its_log_loss_is_of(run_of, capsys):
+    blend = make_blend(several(run_of, n=2), Options(metric="log_loss"))
+    blends.show_blend(blend)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "calibration:" in line)
+    assert f"log loss {blend.calibrated.before.log_loss:.4f}" in line
+    assert "in the first repeat" in line
+    assert blend.calibrated.before.log_loss != pytest.approx(blend.valid.score.value, abs=1e-7)
