@@ -20,7 +20,7 @@ def read_run(path: Path) -> StoredRun:
     stored_format = fields.get("format")
     if stored_format not in (FLAT, FORMAT):
         raise DamagedError(
-            f"{path}: format {str(stored_format)[:20]}, this version reads {FLAT} and {FORMAT}; "
+            f"{path}: format {repr(stored_format)[:20]}, this version reads {FLAT} and {FORMAT}; "
             "use the version of ens that wrote it, or train again"
         )
     if stored_format == FLAT:

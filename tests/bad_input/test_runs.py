@@ -55,7 +55,7 @@ BROKEN = {
     "no format": (lambda: said(format=None), "format None, this version reads 1 and 2"),
     "a format of 10,000 letters": (
         lambda: said(format="x" * 10_000),
-        f"format {'x' * 20}, this version",
+        f"format '{'x' * 19}, this version",
     ),
     "no id": (lambda: said(id=None), "id is missing or wrong"),
     "another id": (
