@@ -18,12 +18,13 @@ from ensemble.blending.scoring import (
     Scoring,
     scoring_of,
 )
-from ensemble.errors import MismatchError, SelectionError
-from ensemble.metrics import Interval, Metric
+from ensemble.errors import DamagedError, MismatchError, SelectionError
+from ensemble.metrics import Interval, Metric, positive_class
 from ensemble.predictions import Array, aligned
 from ensemble.runs import GradedRun, Run, RunStore
 from ensemble.runs.grades import with_grades
 from ensemble.runs.groups import by_recipe
+from ensemble.runs.run import MEND
 
 _MANY_SEEDS = 3  # fewer do not show how much seeds differ
 _FEW_SEEDS = f"these networks: fewer than {_MANY_SEEDS} seeds do not show how much seeds differ"
@@ -101,11 +102,17 @@ def _with_grades(named: list[Side]) -> list[Side]:
 
 
 def matching(store: RunStore, name: str) -> list[Run]:
-    """The finished runs of an id, a recipe or a pattern. Raises SelectionError where none is."""
-    runs = store.finished([name])
-    if not runs:
+    """The finished runs of an id, a recipe or a pattern.
+
+    Raises SelectionError where none is, DamagedError where one is damaged: without it, the others
+    would be compared as if they were all.
+    """
+    listing = store.all([name])
+    if listing.damaged:
+        raise DamagedError(f"{listing.damaged[0].reason}\n{MEND}")
+    if not listing.runs:
         raise SelectionError(f"{store.none_found([name])}\n`ens runs` lists them")
-    return runs
+    return listing.runs
 
 
 def recipe_sides(runs: Sequence[Run]) -> list[Side]:
@@ -130,7 +137,12 @@ def scoring_of_sides(
     Raises MetricError, SelectionError.
     """
     runs = [run for side in compared for run in side.runs]
-    scoring, note = scoring_of(runs, name, sorted(runs[0].classes), positive)
+    classes = sorted(runs[0].classes)
+    scoring, note = scoring_of(runs, name, classes, positive)
+    if positive is not None and scoring.name != "f1":
+        positive_class("--positive", tuple(classes), positive)
+        unused = f"--positive changes nothing: {scoring.name} does not depend on it"
+        note += f"{'; ' if note else ''}{unused}"
     graded = [side.name for side in compared if isinstance(side.runs[0], GradedRun)]
     if graded:
         note += f"{'; ' if note else ''}on classes, by expected grades: {', '.join(graded)}"

@@ -126,6 +126,17 @@ def test_a_damaged_run_that_no_pattern_means_does_not_stop_a_blend(ens, fake_run
     assert ens("blend")[0] == 1
 
 
+@pytest.mark.parametrize("options", [(), ("--splits",)])
+def test_a_comparison_never_leaves_out_a_damaged_seed_without_a_word(options, ens, fake_run):
+    for name in ("a-1-s0", "a-1-s1", "b-1-s0"):
+        fake_run("runs", name)
+    (RunStore("runs").folder("a-1-s1") / "run.json").write_text("{")
+    status, _, err = ens("compare", "a", "b", *options)
+    assert status == 1
+    assert "a-1-s1/run.json: cannot be read" in err
+    assert "train it again with --force" in err
+
+
 def test_predictions_of_a_good_run_pass_the_check(fake_run, tmp_path):
     run = fake_run(tmp_path, "good-1-s0")
     run.check()
