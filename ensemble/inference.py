@@ -96,9 +96,10 @@ class Predictor:
 
 @dataclass(frozen=True)
 class Predicted:
-    """The written CSV; unreadable is the reasons of unreadable images, by id."""
+    """The written CSV; answer is what its cells are, unreadable the reasons of unreadable images, by id."""
 
     path: Path
+    answer: str
     columns: tuple[str, ...]
     n_images: int
     n_networks: int
@@ -155,7 +156,9 @@ def predict(
     if sample is not None:
         check(out, shape)
     listed = _list_unreadable(out, unreadable)
-    return Predicted(out, shape.columns, len(files), batches.n_networks, unreadable, listed)
+    return Predicted(
+        out, shape.answer, shape.columns, len(files), batches.n_networks, unreadable, listed
+    )
 
 
 def _notes(inputs: Sequence[Path], unscaled: Collection[str]) -> Iterator[str]:

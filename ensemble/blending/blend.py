@@ -48,7 +48,8 @@ class Blend:
     table rates the best member and every weighting, valid is the rating of the one in the options;
     chosen_weighting is that one's name or, for `best`, the weighting it chose; favored names a
     weighting that is better by more than one standard error, or is ""; missing says what the table
-    lacks, metric_note why the runs' data.metric is not what the blend is scored by. in_sample holds
+    lacks, metric_note why the runs' data.metric is not what the blend is scored by; is_metric_given:
+    the options named the metric. in_sample holds
     every metric of the written blend on all validation rows, run_scores (by run id) the runs' values
     of the metric; diversity is in the order of group.runs. answered holds the blend's test
     probabilities and answers, None without a test set; of the members' refits if every member has
@@ -66,6 +67,7 @@ class Blend:
     favored: str
     missing: str
     metric_note: str
+    is_metric_given: bool
     in_sample: dict[str, float]
     run_scores: dict[str, float]
     diversity: Diversity
@@ -166,6 +168,7 @@ def make_blend(
         options = options.of_target(group.runs[0].data.target)
         scoring, metric_note = _scoring(group.runs, options, positive)
     pool = open_pool({run.id: run.valid for run in group.runs}, options.is_log, options.is_rank)
+    is_metric_given = options.metric is not None
     options = replace(options, metric=scoring.name)
     archs = [selection.short_arch(run.arch) for run in group.runs]
     rows = scoring.fit_rows(pool)
@@ -192,6 +195,7 @@ def make_blend(
         favored=table.favored,
         missing=table.missing,
         metric_note=metric_note,
+        is_metric_given=is_metric_given,
         run_scores=dict(zip(names, scoring.member_values(rows).tolist(), strict=True)),
         in_sample=_in_sample(mixture, mixed[-1], pool, scoring),
         diversity=diversity(pool, table.outcomes, table.rule, scoring, table.blend_weights > 0),

@@ -182,6 +182,7 @@ def predict(
     from ensemble import display, inference
     from ensemble.display import competition, live, results
     from ensemble.runs import RunStore
+    from ensemble.submission.shape import unused_positive
 
     if (run is None) == (blend is None) or (refit and blend):
         raise EnsembleError(
@@ -201,6 +202,8 @@ def predict(
         display.show_json(results.predicted_json(predicted, list(predictor.runs)))
         return
     competition.show_predicted(predicted, list(predictor.runs))
+    if unused := unused_positive(positive, predicted.answer):
+        display.say(unused)
     compare = f"ens compare {' '.join(map(shlex.quote, predictor.runs))}"
     command = compare if len(predictor.runs) > 1 else "ens runs"
     display.next_commands(command + same(runs))

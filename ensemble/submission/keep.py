@@ -29,7 +29,8 @@ def keep_blend(
     Raises SubmissionError.
     """
     runs = [member.run for member in blend.members]
-    meaning = meaning_of(runs, None, positive, blend.options.metric)
+    metric = blend.options.metric
+    meaning = meaning_of(runs, None, positive, metric, blend.is_metric_given)
     content = manifest_content(blend, None, "", (), command, meaning, ())
     compared = _compared(content)
     stem = name or f"{blend.group.name}-{hashlib.sha256(compared.encode()).hexdigest()[:8]}"

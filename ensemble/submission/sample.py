@@ -93,19 +93,21 @@ def meaning_of(
     answer: str | None = None,
     positive: str | None = None,
     metric: str | None = None,
+    is_metric_given: bool = False,
 ) -> Meaning:
     """What the runs hold about the cells of a submission; answer and positive override it.
 
     metric, what a blend is scored by, decides where the runs disagree about theirs, or where it is
-    another one than the default and theirs is none or the default. Raises SubmissionError where
-    they disagree about what is not overridden.
+    given or another one than the default, and theirs is none or the default. Raises SubmissionError
+    where they disagree about what is not overridden.
     """
     is_disputed = len({run.data.metric for run in runs}) > 1
     if not answer and not (is_disputed and metric):
         agreed, default = _agreed(runs, "metric"), DEFAULT_METRIC[runs[0].data.target]
         if agreed == default and all(run.strategy == "imported" for run in runs):
             agreed = None  # nobody chose it
-        if metric in (None, default) or agreed not in (None, default):
+        is_chosen = is_metric_given or metric not in (None, default)
+        if not is_chosen or agreed not in (None, default):
             metric = agreed
     return Meaning(
         answer=answer or _agreed(runs, "answer"),

@@ -190,6 +190,14 @@ def _check_decided(source: str, reading: AnswerReading) -> None:
     raise SubmissionError("\n".join(line for line in lines if line))
 
 
+def unused_positive(positive: str | None, answer: str, metric: str | None = None) -> str:
+    """What to say where a given positive class changes neither cells nor the metric, or ""."""
+    if positive is None or answer == POSITIVE or metric == "f1":
+        return ""
+    scored = f", and {metric} does not depend on it" if metric else ""
+    return f"the positive class {positive!r} changes nothing: the cells are {answer}{scored}"
+
+
 def matched_rows(
     shape: Shape, stored_ids: Sequence[str], next_step: str = _OF_TEST_IMAGES
 ) -> tuple[list[int], str]:

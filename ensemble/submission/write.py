@@ -20,7 +20,7 @@ from ensemble.submission.manifest import manifest_content
 from ensemble.submission.output_files import check_name, check_replaceable
 from ensemble.submission.readback import N_EXAMPLES, n_without_label, rows_in_words
 from ensemble.submission.sample import Sample, meaning_of, sample_of
-from ensemble.submission.shape import Shape, cells, matched_rows, shape_of
+from ensemble.submission.shape import Shape, cells, matched_rows, shape_of, unused_positive
 from ensemble.submission.suspicious import previous_submission, suspicions
 
 
@@ -68,11 +68,13 @@ def write_submission(
     predictions = answered.predictions
     runs = [member.run for member in blend.members]
     sample = sample_of(runs, chosen)
-    meaning = meaning_of(runs, answer, positive, blend.options.metric)
+    metric = blend.options.metric
+    meaning = meaning_of(runs, answer, positive, metric, blend.is_metric_given)
     shape = shape_of(sample.file if sample else None, predictions, meaning)
     if blend.options.is_rank:
         _check_ranks(shape)
     rows, notes = _matched(shape, predictions)
+    unused = unused_positive(positive, shape.answer, metric)
     text = _text_of(shape, answered, rows)
     digest = hashlib.sha256(text.encode()).hexdigest()
     stem = name or f"{blend.group.name}-{digest[:8]}"
@@ -84,7 +86,7 @@ def write_submission(
     check(path, shape)
     unreadable = _unreadable_test_images(blend)
     used = replace(meaning, answer=shape.answer, positive=shape.positive, target=shape.target)
-    notes = (*notes, *_without_labels(path, shape))
+    notes = (*notes, *_without_labels(path, shape), *([unused] if unused else []))
     content = manifest_content(blend, sample, digest, unreadable, command, used, notes)
     write_json(manifest, content)
     images = [str(predictions.ids[row]) for row in rows[:N_EXAMPLES]]

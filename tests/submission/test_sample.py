@@ -324,7 +324,9 @@ def test_a_sample_whose_first_line_is_a_row_is_refused(tmp_path, fake_run, made_
     assert "the first line of the sample, 't0, ant', is a row, not a header" in err
 
 
-@pytest.mark.parametrize(("metric", "is_share"), [("roc_auc", True), ("f1", False)])
+@pytest.mark.parametrize(
+    ("metric", "is_share"), [("roc_auc", True), ("f1", False), ("accuracy", False)]
+)
 def test_the_metric_of_the_command_says_what_zeros_mean(
     metric, is_share, tmp_path, fake_run, made_up, rng, ens
 ):
@@ -336,6 +338,21 @@ def test_the_metric_of_the_command_says_what_zeros_mean(
     ens("blend", *words, "--metric", metric)
     cells = [row["label"] for row in read_csv(tmp_path / "mine.csv")[1]]
     assert all((cell in "01") != is_share for cell in cells)
+
+
+@pytest.mark.parametrize(("metric", "is_told"), [("accuracy", True), ("f1", False)])
+def test_a_positive_class_that_changes_nothing_is_told(
+    metric, is_told, tmp_path, fake_run, made_up, rng, ens
+):
+    for name in ("a-1-s0", "b-1-s0"):
+        fake_run(tmp_path / "runs", name, predictions=made_up(rng, 40, CLASSES))
+    words = ("--metric", metric, "--positive", "bee", "--runs", tmp_path / "runs")
+    out = ens("blend", *words, "--out", tmp_path, "--name", "mine")
+    told = (
+        "the positive class 'bee' changes nothing: the cells are class_name, and accuracy does not"
+    )
+    assert (told in " ".join(out.split())) == is_told
+    assert ("--positive changes nothing" in ens("compare", "a", "b", *words)) == is_told
 
 
 @pytest.fixture

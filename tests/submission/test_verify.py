@@ -355,7 +355,8 @@ def test_a_submission_is_verified_by_the_answer_that_its_manifest_stores(tmp_pat
         )
         fitted, *others = content["notes"]
         assert fitted == "the sample's ids fit the test images only without leading zeros"
-        assert len(others) == (answer == "class_name")  # that 0 is not a name
+        # that 0 is not a name, and that bee changes nothing
+        assert len(others) == 2 * (answer == "class_name")
         assert len(verified(written.path, store).runs) == 1
     written = write_submission(blend, tmp_path / "submissions", answer="positive_probability")
     content = json.loads(written.manifest.read_text())
