@@ -57,6 +57,17 @@ def doubts_of(
     return doubts + (small_classes(labeling.counts) if labeling.target == "class" else [])
 
 
+def row_doubts(labeling: Labeling, test: TestImages | None) -> list[str]:
+    """The doubt about rows of several images where nothing says which labeled images belong together."""
+    if test is None or test.n_rows == test.n_images:
+        return []
+    return [
+        f"a row of the sample is about several images, but nothing says which images in "
+        f"{labeling.folder.name} belong together: where training and validation share what is in "
+        "them, scores are too good"
+    ]
+
+
 def _label_doubts(labeling: Labeling) -> list[str]:
     n_labels, n_images = len(labeling.counts), labeling.counts.total()
     doubts: list[str] = []

@@ -11,6 +11,7 @@ from ensemble.dataset.filenames import bare_name
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement
 from ensemble.layout.table import Column, Table
+from ensemble.layout.test_images import TestImages
 
 WORDS = (
     *("patient", "subject", "driver", "person", "participant", "individual", "animal", "user"),
@@ -62,13 +63,17 @@ class GroupColumn:
 
 
 def group_columns(
-    labeling: Labeling, placed: Mapping[str, tuple[Table, Placement]], row: str
+    labeling: Labeling, placed: Mapping[str, tuple[Table, Placement]], test: TestImages | None
 ) -> list[GroupColumn]:
     """The columns of tables about the training images that look like groups.
 
-    row is the test images' column of the submission's ids, "" without: in a table of labels its
-    groups are the rows that are predicted, before any other column.
+    The test images' column of the submission's ids comes before any other: its groups are the rows
+    that are predicted.
     """
+    own = labeling.table
+    row = (test.row_column if test else "") or (own.row if own else "")
+    if own is not None and labeling.placement is not None:
+        placed = {**placed, own.file: (own, labeling.placement)}
     images = {labeling.folder.path_of(image) for image in labeling.labels}
     groups: list[GroupColumn] = []
     for table, placement in placed.values():

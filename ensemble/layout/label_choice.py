@@ -93,8 +93,9 @@ def labelings(
         if not usual and from_tables and _are_of_ids(folders):
             return without_repeats([*likeliest(from_tables, sample), folders], folders)
         inner_folders = list(filter(None, [by_subfolders(folders.folder)]))
-        if inner_folders and has_cells(inner_folders[0], sample) and not has_cells(folders, sample):
-            return inner_folders
+        fitting = [each for each in (folders, *inner_folders) if has_cells(each, sample)]
+        if inner_folders and len(fitting) == 1:
+            return fitting
         of_rows = [labeling for labeling in from_tables if _describes_folders(labeling)]
         return without_repeats([folders, *inner_folders, *usual, *of_rows], folders)
     if not all(_is_about_tests(labeling, roles) for labeling in from_tables):

@@ -103,6 +103,8 @@ class Labeling:
         if self.source == "names":
             return f"the file names in {self.folder.name}"
         assert self.table is not None
+        if self.table.form == "folders":
+            return self.table.file
         return f"{self.table.file}: {', '.join(self.columns)[:80]}"
 
 

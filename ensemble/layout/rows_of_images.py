@@ -4,29 +4,27 @@ They get a row for each image: by the folders that the ids name, by names that b
 by another table that has both the images and the ids.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import same_name
-from ensemble.dataset.filenames import bare_name
 from ensemble.dataset.match import Match, Names
 from ensemble.layout.column_labels import Placed
+from ensemble.layout.images_of_rows import ImagesOf, beginning, by_beginning, by_folder, by_path
 from ensemble.layout.label_choice import placed_tables
+from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement, placements
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
 from ensemble.layout.sample_file import is_submission
 from ensemble.layout.survey import ENOUGH, Folder, Survey
 from ensemble.layout.table import Column, Table
+from ensemble.layout.test_images import TestImages
 
 WRITTEN = ("id", "label", "split")  # columns of the labels that `ens init` writes
 IMAGE, ROW = "image", "row"
-_MARK = re.compile(r"[ ._-]+")
-# what follows an id in the name of one of its images: a mark, and a number or a side
-_ENDING = re.compile(r"[ ._-]+(?:\d+|left|right|l|r|od|os)", re.IGNORECASE)
-ImagesOf = Mapping[str, Sequence[str]]  # by a folder's name, or by how names begin
 
 
 def tables_of_rows(
@@ -42,29 +40,66 @@ def tables_of_rows(
         return placed | {expanded[0].file: expanded for expanded in _of_folders(surveyed, rest)}
     if not _has_other_ids(surveyed, sample):
         return placed_tables(surveyed, roles, sample, inquiry)
+    ids = sample.columns[0]
     labels = [table for table in surveyed.tables if _may_label_rows(table, sample)]
+    lists = [table for table in surveyed.tables if _lists_rows(table, sample)]
     is_test = {image: roles.split_of_image(image) == "test" for image in surveyed.images}
     of_training = [image for image in surveyed.images if not is_test[image]]
     of_test = [image for image in surveyed.images if is_test[image]] or surveyed.images
-    rows = [_by_images(surveyed, of_training, table, _key(table, sample)) for table in labels]
+    rows = [
+        *(_by_images(surveyed, of_training, table, _key(table, ids)) for table in labels),
+        *(_by_column_of_folders(surveyed, table, _key(table, ids)) for table in labels + lists),
+    ]
     expanded = {table.file: (table, placement) for table, placement in filter(None, rows)}
     rest_of_survey = replace(
         surveyed, tables=tuple(table for table in surveyed.tables if table.file not in expanded)
     )
     placed = placed_tables(rest_of_survey, roles, sample, inquiry) | expanded
     for table in labels:
-        of_rows = _by_table(table, _key(table, sample), placed)
+        of_rows = _by_table(table, _key(table, ids), placed)
         if table.file not in expanded and of_rows:
             placed[table.file] = of_rows
-    ids = sample.columns[0]
+    if _is_listed(placed, ids):
+        return placed
     of_sample = Table(f"images of {sample.file}", (ids,))
-    listed = None if _is_listed(placed, ids) else _by_images(surveyed, of_test, of_sample, ids)
+    listed = _by_table(of_sample, ids, placed) or _by_images(surveyed, of_test, of_sample, ids)
     return placed | {of_sample.file: listed} if listed else placed
+
+
+def with_rows_of_classes(labeling: Labeling, test: TestImages | None) -> Labeling:
+    """Class folders, or classes in names, as a table of which images are of one row: those in a folder
+    inside the class folder, or whose names begin alike.
+
+    The same where the test images' rows are one image each, and where nothing says it of all images
+    or it is the class: cat_1, cat_2.
+    """
+    is_of_rows = test is not None and test.n_rows < test.n_images
+    if test is None or not is_of_rows or labeling.source not in ("folders", "names"):
+        return labeling
+    images = tuple(sorted(labeling.labels))
+    depth = 2 if labeling.source == "folders" else 1
+    row_of = {image: image.rpartition("/")[0] for image in images if image.count("/") >= depth}
+    if len(row_of) < len(images):
+        row_of = {image: start for image in images if (start := beginning(image))}
+    pairs = {(labeling.labels[image], row) for image, row in row_of.items()}
+    n_rows = Counter(label for label, _ in pairs)
+    if len(row_of) < len(images) or min(n_rows.values()) < 2:
+        return labeling
+    position = {image: i for i, image in enumerate(labeling.folder.images)}
+    match = Match(tuple((position[image],) for image in images))
+    columns = (
+        Column(IMAGE, images),
+        Column("label", tuple(labeling.labels[image] for image in images)),
+        Column(test.row_column, tuple(row_of[image] for image in images)),
+    )
+    table = Table(str(labeling), columns, form="folders", row=test.row_column)
+    placement = Placement(IMAGE, labeling.folder, match)
+    return replace(labeling, source="column", table=table, placement=placement, columns=("label",))
 
 
 def _of_folders(surveyed: Survey, tables: Sequence[Table]) -> Iterator[tuple[Table, Placement]]:
     """The tables that have a row for each of some folders, and for nothing else."""
-    images_of = _by_folder(surveyed.images)
+    images_of = by_folder(surveyed.images)
     for table in tables:
         for key in table.columns:
             is_key = 1 < len(key.counts) == len(table)
@@ -97,9 +132,17 @@ def _may_label_rows(table: Table, sample: Table) -> bool:
     )
 
 
-def _key(table: Table, sample: Table) -> Column:
+def _lists_rows(table: Table, sample: Table) -> bool:
+    """Whether a table has the sample's ids, each once."""
+    ids = sample.columns[0]
+    columns = [column for column in table.columns if same_name(column.name, ids.name)]
+    is_other = not is_submission(table, sample)
+    return is_other and len(columns) == 1 and columns[0].counts == ids.counts
+
+
+def _key(table: Table, ids: Column) -> Column:
     """The column of the sample's kind of ids."""
-    return next(column for column in table.columns if same_name(column.name, sample.header[0]))
+    return next(column for column in table.columns if same_name(column.name, ids.name))
 
 
 def _is_listed(placed: Placed, ids: Column) -> bool:
@@ -131,12 +174,25 @@ def _by_images(
     surveyed: Survey, images: Sequence[str], table: Table, key: Column
 ) -> tuple[Table, Placement] | None:
     """By the folders that the ids name, else by file names that begin with them."""
-    for images_of in (_by_folder(images), _by_beginning(images)):
+    for images_of in (by_folder(images), by_beginning(images)):
         match = Names(images_of).match(key.cells)
         if sum(len(positions) == 1 for positions in match.positions) >= ENOUGH * len(table):
             expanded = _expanded(surveyed, table, key, images_of, match)
             if expanded is not None:
                 return expanded
+    return None
+
+
+def _by_column_of_folders(
+    surveyed: Survey, table: Table, key: Column
+) -> tuple[Table, Placement] | None:
+    """By another column of the table that names a folder in each row, by its path or its end."""
+    images_of = by_path(surveyed.images)
+    for column in table.others(key.name):
+        match = Names(images_of).match(column.cells)
+        expanded = match.is_complete and _expanded(surveyed, table, key, images_of, match)
+        if expanded:
+            return expanded
     return None
 
 
@@ -198,34 +254,3 @@ def _folder_around(surveyed: Survey, paths: Sequence[str]) -> Folder:
     inner = max(above, key=lambda folder: len(folder.parts))
     names = [str(folder) for folder in (inner, *inner.parents)]
     return next(surveyed.folders[name] for name in names if name in surveyed.folders)
-
-
-def _by_folder(images: Sequence[str]) -> ImagesOf:
-    """The images below each folder, by its own name where no other folder has it."""
-    images_of: dict[str, dict[str, list[str]]] = {}
-    for image in images:
-        parts = image.split("/")
-        for depth, name in enumerate(parts[:-1], start=1):
-            images_of.setdefault(name, {}).setdefault("/".join(parts[:depth]), []).append(image)
-    return {name: next(iter(of.values())) for name, of in images_of.items() if len(of) == 1}
-
-
-def _by_beginning(images: Sequence[str]) -> ImagesOf:
-    """The images by how their names begin, before a number or a side, where all are in one folder;
-    no name is that alone.
-    """
-    images_of: dict[str, dict[str, list[str]]] = {}
-    whole: set[str] = set()
-    for image in images:
-        folder, _, file = image.rpartition("/")
-        name = bare_name(file)
-        whole.add(name)
-        for mark in _MARK.finditer(name):
-            if _ENDING.fullmatch(name, mark.start()):
-                of = images_of.setdefault(name[: mark.start()], {})
-                of.setdefault(folder, []).append(image)
-    return {
-        start: next(iter(of.values()))
-        for start, of in images_of.items()
-        if len(of) == 1 and start not in whole
-    }

@@ -81,7 +81,8 @@ class Table:
     Without a header the columns are called `column 1`, `column 2`, …. stripped is a line about blanks
     around cells that were left out, "" without any. form says whether these are the rows of the file,
     or made of it, so that no recipe can name it: `coco` where the file says what is a label, `wide`
-    where all columns but the first are classes. row is the column whose cells are each about several
+    where all columns but the first are classes, `folders` where class folders or file names say them,
+    which file names then. row is the column whose cells are each about several
     images, "" where each row of the file is about one.
     """
 
@@ -89,7 +90,7 @@ class Table:
     columns: tuple[Column, ...]
     has_header: bool = True
     stripped: str = ""
-    form: Literal["rows", "made", "coco", "wide"] = "rows"
+    form: Literal["rows", "made", "coco", "wide", "folders"] = "rows"
     row: str = ""
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.layout.cells import Cells, cells_of
 from ensemble.layout.class_numbers import with_numbers
-from ensemble.layout.doubts import doubts_of, folder_doubts, notes_of
+from ensemble.layout.doubts import doubts_of, folder_doubts, notes_of, row_doubts
 from ensemble.layout.groups import GroupColumn, can_be_split, group_columns
 from ensemble.layout.json_tables import json_tables
 from ensemble.layout.label_choice import choose_labeling
@@ -18,7 +18,7 @@ from ensemble.layout.parts import parts_of, unused_parts
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.refusals import no_label, nothing_to_learn, one_class
 from ensemble.layout.roles import roles
-from ensemble.layout.rows_of_images import tables_of_rows
+from ensemble.layout.rows_of_images import tables_of_rows, with_rows_of_classes
 from ensemble.layout.sample_file import (
     NO_SAMPLE,
     choose_sample,
@@ -111,6 +111,8 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     labeling = with_target(labeling, sample, inquiry)
     parts = parts_of(surveyed, split_folders, labeling, sample, placed, inquiry)
     test = parts.test
+    if not parts.splits and parts.valid is None:
+        parts = replace(parts, labeling=with_rows_of_classes(parts.labeling, test))
     used_sample = sample if test and test.names_sample else None
     if used_sample is None and options.sample != NO_SAMPLE:
         question = unfit_sample(sample, parts.labeling, test, surveyed.tables)
@@ -121,8 +123,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     if options.yes and cells.answer == CLASS_NUMBER:
         parts = with_numbers(surveyed, parts)
     labeling = parts.labeling
-    row = (test and test.row_column) or (labeling.table and labeling.table.row) or ""
-    groups = tuple(group_columns(labeling, placed, row))
+    groups = tuple(group_columns(labeling, placed, test))
     sizes, unreadable = sizes_of(_some_files(surveyed, labeling, test))
     return Understanding(
         root=surveyed.root,
@@ -139,7 +140,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         doubts=(
             *unused_parts(surveyed, split_folders, placed, parts),
             *doubts_of(labeling, sample, used_sample, test),
-            *([] if groups else folder_doubts(labeling)),
+            *([] if groups else folder_doubts(labeling) + row_doubts(labeling, test)),
             *unreadable,
         ),
         notes=(*inquiry.taken, *sample_notes, *notes_of(surveyed, labeling, parts.valid, test)),

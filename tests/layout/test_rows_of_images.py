@@ -51,6 +51,22 @@ def by_tables(images):
     }
 
 
+def by_one_table(images):
+    """One table of all images and their keys."""
+    rows = [f"{path.rpartition('/')[2]},{key}" for key in KEYS for path in images[key]]
+    return {"images.csv": ["image,key", *shuffled(rows)]}
+
+
+def by_folder_columns(tables):
+    """The tables of labels and of test rows with the folder of each row."""
+    header, *labels = tables["train.csv"]
+    asked = [row.partition(",")[0] for row in tables["sample_submission.csv"][1:]]
+    return {
+        "train.csv": [f"{header},folder", *(f"{row},train/d{row[1:3]}" for row in labels)],
+        "test.csv": ["key,folder", *shuffled([f"{key},./test/d{key[1:]}" for key in asked], 2)],
+    }
+
+
 def set_of(kind, header):
     """The images by key, and the tables, of a layout."""
     if kind == "folders":
@@ -63,14 +79,20 @@ def set_of(kind, header):
         images = images_by(lambda split, key, k: f"{split}/{key}-{('left', 'right', '2')[k]}.png")
     else:
         images = images_by(lambda split, key, k: f"{split}/{crc32(f'{key} {k}'.encode())}.png")
+    if kind == "folder columns":
+        images = images_by(lambda split, key, k: f"{split}/d{key[1:]}/{k}.png")
     tables = tables_of(header)
-    return images, tables | (by_tables(images) if kind == "tables" else {})
+    if kind == "folder columns":
+        return images, tables | by_folder_columns(tables)
+    of_images = {"tables": by_tables, "one table": by_one_table}.get(kind, lambda images: {})
+    return images, tables | of_images(images)
 
 
 @pytest.mark.parametrize(
     ("kind", "header"),
     [
-        *((kind, "key,label") for kind in ("folders", "deep folders", "marks", "sides", "tables")),
+        *((kind, "key,label") for kind in ("folders", "deep folders", "marks", "sides")),
+        *((kind, "key,label") for kind in ("tables", "one table", "folder columns")),
         *(("folders", header) for header in ("id,label", "image,label", "split,label")),
     ],
 )
@@ -116,6 +138,41 @@ def test_a_table_of_images_may_have_the_rows_and_the_labels(layout, ens):
     assert all(file.name.startswith(row) for file, row in pairs)
     assert sorted(set(data.test.rows)) == KEYS[20:]
     assert data.validates_rows
+
+
+@pytest.mark.parametrize("name", ["{key}/{k}.png", "{key}_{k}.png", "{key}/part/{k}.png"])
+def test_rows_inside_class_folders_stay_together(name, layout, ens):
+    images = {
+        key: [
+            ("train/" + LABEL_OF[key] if key in LABEL_OF else "test")
+            + f"/{name.format(key=key, k=k)}"
+            for k in range(1 + i % 3)
+        ]
+        for i, key in enumerate(KEYS)
+    }
+    sample = ["video,label", *(f"{key},a" for key in shuffled(KEYS[20:]))]
+    paths = [path for of_key in images.values() for path in of_key]
+    ens("init", layout(paths, {"sample_submission.csv": sample}), "--name", "s")
+    data = load(Recipe.load("recipes/s_resnet.yaml").data)
+    key_of = {path: key for key, of_key in images.items() for path in of_key}
+
+    def keys(part):
+        return [key_of[file.as_posix().partition("/set/")[2]] for file in part.files]
+
+    assert keys(data.test) == list(data.test.rows)
+    assert data.validates_rows
+    assert not set(keys(data.train)) & set(keys(data.valid))
+    for part in (data.train, data.valid):
+        assert list(part.labels) == [LABEL_OF[key] for key in keys(part)]
+
+
+def test_that_nothing_says_which_training_images_belong_together_is_a_doubt(layout, classes):
+    test = [f"test/v{i}_{k}.png" for i in range(5) for k in range(2)]
+    sample = ["video,label", *(f"v{i},a" for i in range(5))]
+    root = layout([*classes("train", "a", "b"), *test], {"sample_submission.csv": sample})
+    understood = understand(root)
+    assert understood.test.n_rows == 5
+    assert any("nothing says which images in train belong together" in d for d in understood.doubts)
 
 
 def test_scores_are_of_images_where_labels_have_no_column_of_rows(layout, ens):

@@ -1,0 +1,59 @@
+"""Images by what several of them share: the folder around them, or how their names begin."""
+
+import re
+from collections.abc import Mapping, Sequence
+
+from ensemble.dataset.filenames import bare_name
+
+_MARK = re.compile(r"[ ._-]+")
+# what follows an id in the name of one of its images: a mark, and a number or a side
+_ENDING = re.compile(r"[ ._-]+(?:\d+|left|right|l|r|od|os)", re.IGNORECASE)
+ImagesOf = Mapping[str, Sequence[str]]  # by a folder's name, or by how names begin
+
+
+def by_path(images: Sequence[str]) -> ImagesOf:
+    """The images below each folder, by its path."""
+    images_of: dict[str, list[str]] = {}
+    for image in images:
+        parts = image.split("/")
+        for depth in range(1, len(parts)):
+            images_of.setdefault("/".join(parts[:depth]), []).append(image)
+    return images_of
+
+
+def by_folder(images: Sequence[str]) -> ImagesOf:
+    """The images below each folder, by its own name where no other folder has it."""
+    images_of: dict[str, list[Sequence[str]]] = {}
+    for path, inside in by_path(images).items():
+        images_of.setdefault(path.rpartition("/")[2], []).append(inside)
+    return {name: of[0] for name, of in images_of.items() if len(of) == 1}
+
+
+def by_beginning(images: Sequence[str]) -> ImagesOf:
+    """The images by how their names begin, before a number or a side, where all are in one folder;
+    no name is that alone.
+    """
+    images_of: dict[str, dict[str, list[str]]] = {}
+    whole: set[str] = set()
+    for image in images:
+        whole.add(bare_name(image.rpartition("/")[2]))
+        folder, _, start = beginning(image).rpartition("/")
+        if start:
+            images_of.setdefault(start, {}).setdefault(folder, []).append(image)
+    return {
+        start: next(iter(of.values()))
+        for start, of in images_of.items()
+        if len(of) == 1 and start not in whole
+    }
+
+
+def beginning(image: str) -> str:
+    """An image's path without the suffix, the number or side at the end, and the mark before it; ""
+    where there is none.
+    """
+    folder, slash, file = image.rpartition("/")
+    name = bare_name(file)
+    for mark in _MARK.finditer(name):
+        if mark.start() and _ENDING.fullmatch(name, mark.start()):
+            return f"{folder}{slash}{name[: mark.start()]}"
+    return ""
