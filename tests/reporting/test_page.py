@@ -170,9 +170,9 @@ def test_the_blend_is_that_of_the_newest_submission(tmp_path, runs_of, page_of):
         "the options of <code>mine.csv</code>: greedy weights, arithmetic mean, "
         "runs of at least 71.00 %" in page
     )
-    page = page_of(
-        store, {rows: ("mine.csv", Options(weights="greedy", min_acc=0.71), members - {runs[0].id})}
-    )
+    options = Options(weights="greedy", min_acc=0.71, min_score=0.5)
+    page = page_of(store, {rows: ("mine.csv", options, members - {runs[0].id})})
+    assert "≥ 71.00 %, accuracy ≥ 0.5" in page
     assert (
         "mine.csv</code>, <b>which has other members</b>: "
         "this blend is chosen in the same way from the 4 runs here" in page
