@@ -11,7 +11,7 @@ from ensemble.dataset.csvfile import CsvTable, read_table
 from ensemble.errors import DamagedError, DataError
 from ensemble.numbers import is_number
 from ensemble.predictions import Array, Predictions
-from ensemble.runs.import_columns import LABEL, Columns, columns_of
+from ensemble.runs.import_columns import ID, LABEL, Columns, columns_of
 from ensemble.targets import Target
 
 _OTHER_FORMATS = (".npy", ".pkl", ".parquet", ".feather", ".xlsx", ".xls", ".json", ".h5", ".pt")
@@ -86,8 +86,8 @@ def _no_number(cell: str, id_column: str) -> str:
     if cell.casefold() in _TRUTH:
         return f"is {cell[:40]!r}, not a number\nwrite probabilities, or 1 for True and 0 for False"
     return (
-        f"is {cell[:40]!r}, not a number\nevery column but `{id_column}` and `{LABEL}` is taken for "
-        "predictions: leave out the others"
+        f"is {cell[:40]!r}, not a number\nids are in `{id_column[:60]}`, the truth in `{LABEL}`, all else "
+        f"is predictions: leave other columns out, or call that of the ids `{ID}`"
     )
 
 

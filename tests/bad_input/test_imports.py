@@ -33,6 +33,10 @@ CSVS = {
     "a row too short": (row("9,1"), ["v.csv", "row 10 has 2 cells, the header 4"]),
     "a row too long": (row("9,1,0,a,b"), ["v.csv", "row 10 has 5 cells, the header 4"]),
     "text as probability": (row("9,much,little,a"), ["v.csv", "'9'", "a is 'much', not a number"]),
+    "ids after the classes": (
+        "a,b,file\n0.4,0.6,x\n0.7,0.3,y\n",
+        ["file is 'x', not a number", "ids are in `a`", "call that of the ids `id`"],
+    ),
     "nothing as probability": (row("9,,1,a"), ["v.csv", "'9'", "a is empty"]),
     "a decimal comma": (
         row('9,"0,5","0,5",a'),
@@ -65,7 +69,7 @@ CSVS = {
     ),
     "a column of predictions": (
         "id,a,b,predicted,label\n0,0.6,0.4,a,b\n",
-        ["v.csv", "predicted is 'a', not a number", "leave out the others"],
+        ["v.csv", "predicted is 'a', not a number", "leave other columns out"],
     ),
     "other names of classes": (
         "id,prob_a,prob_b,label\n0,0.6,0.4,a\n",
