@@ -21,7 +21,7 @@ from ensemble.layout.roles import Roles
 from ensemble.layout.sample_file import is_submission
 from ensemble.layout.survey import ENOUGH, Folder, Survey
 from ensemble.layout.table import Column, Table
-from ensemble.layout.test_images import TestImages
+from ensemble.layout.test_images import TestImages, row_column
 
 WRITTEN = ("id", "label", "split")  # columns of the labels that `ens init` writes
 IMAGE, ROW = "image", "row"
@@ -59,7 +59,7 @@ def tables_of_rows(
         of_rows = _by_table(table, _key(table, ids), placed)
         if table.file not in expanded and of_rows:
             placed[table.file] = of_rows
-    if _is_listed(placed, ids):
+    if any(row_column(table, placement, ids) for table, placement in placed.values()):
         return placed
     of_sample = Table(f"images of {sample.file}", (ids,))
     listed = _by_table(of_sample, ids, placed) or _by_images(surveyed, of_test, of_sample, ids)
@@ -143,15 +143,6 @@ def _lists_rows(table: Table, sample: Table) -> bool:
 def _key(table: Table, ids: Column) -> Column:
     """The column of the sample's kind of ids."""
     return next(column for column in table.columns if same_name(column.name, ids.name))
-
-
-def _is_listed(placed: Placed, ids: Column) -> bool:
-    """Whether a table has these ids, each perhaps in several rows, beside names of images."""
-    return any(
-        column.counts.keys() == ids.counts.keys()
-        for table, placement in placed.values()
-        for column in table.others(placement.column)
-    )
 
 
 def _by_table(table: Table, key: Column, placed: Placed) -> tuple[Table, Placement] | None:

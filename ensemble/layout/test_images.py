@@ -14,6 +14,8 @@ from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import Splits
 
+MANY_IDS = 20  # numbers that no other column has by chance
+
 
 @dataclass(frozen=True)
 class TestImages:
@@ -198,7 +200,8 @@ def _listing(
 def row_column(table: Table, placement: Placement, ids: Column) -> Column | None:
     """The column that has the sample's ids beside the one that names images.
 
-    Each id is in one row, or in several in a column that is called as the sample's.
+    Each id is in one row, or in several: in a column that is called as the sample's, or whose cells
+    are texts, or many numbers.
     """
     others = table.others(placement.column)
     for column in others:
@@ -206,7 +209,8 @@ def row_column(table: Table, placement: Placement, ids: Column) -> Column | None
             return column
     for column in others:
         is_named = same_name(column.name, ids.name) or column.name == table.row
-        if is_named and column.counts.keys() == ids.counts.keys():
+        is_no_chance = column.numbers is None or len(ids.cells) >= MANY_IDS
+        if (is_named or is_no_chance) and column.counts.keys() == ids.counts.keys():
             return column
     return None
 

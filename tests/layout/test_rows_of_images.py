@@ -140,6 +140,18 @@ def test_a_table_of_images_may_have_the_rows_and_the_labels(layout, ens):
     assert data.validates_rows
 
 
+@pytest.mark.parametrize(("form", "is_read"), [("p{}", True), ("{}", False)])
+def test_rows_of_another_name_are_read_where_they_are_no_chance(form, is_read, layout, classes):
+    """Five numbers are in any column of numbers."""
+    rows = [f"t{i}.png,{form.format(i // 2)},{7 * i}" for i in range(10)]
+    sample = ["Id,label", *(f"{form.format(i)},a" for i in range(5))]
+    tables = {"test.csv": ["image,person,age", *rows], "sample_submission.csv": sample}
+    images = [*classes("train", "a", "b"), *(f"test/t{i}.png" for i in range(10))]
+    understood = understand(layout(images, tables))
+    assert (understood.sample is not None, not understood.questions) == (is_read, is_read)
+    assert understood.test.n_rows == (5 if is_read else 10)
+
+
 @pytest.mark.parametrize("name", ["{key}/{k}.png", "{key}_{k}.png", "{key}/part/{k}.png"])
 def test_rows_inside_class_folders_stay_together(name, layout, ens):
     images = {
