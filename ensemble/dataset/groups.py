@@ -13,7 +13,7 @@ from ensemble.dataset.labels import Labelled, labels_in_names
 from ensemble.dataset.match import Names, last_part
 from ensemble.dataset.tables import Images
 from ensemble.errors import DataError, RecipeError
-from ensemble.recipe import Data, IdPattern, TableColumn
+from ensemble.recipe import Data, IdPattern, TableColumn, TestTable
 
 
 def with_groups(pool: Labelled, data: Data, root: Path) -> Labelled:
@@ -163,3 +163,29 @@ def check_groups(pool: Images, split_of: Sequence[str]) -> None:
                 f"and in {split} ({image_id!r})\n"
                 "correct the column, or let data.valid be a fraction or {folds: 5}"
             )
+
+
+def are_averaged(data: Data, train: Images, valid: Images, test: Images | None) -> tuple[bool, str]:
+    """Whether validation images are averaged by group as test images are by row of the submission,
+    and a line for the user where only these are.
+
+    The column of groups is called as that of rows, and images of one group have one label.
+    """
+    if test is None or test.rows is None:
+        return False, ""
+    assert isinstance(data.test, TestTable)
+    column = data.group.column if isinstance(data.group, TableColumn) else data.group
+    row = data.test.row
+    if column != row:
+        return False, (
+            f"scores are of single images: data.group: {row}, where the labels have this column, "
+            "averages validation images too"
+        )
+    label_of: dict[str, str] = {}
+    for images in (train, valid):
+        for group, label in zip(images.groups or (), images.classes, strict=True):
+            if label_of.setdefault(group, label) != label:
+                return False, (
+                    f"scores are of single images: images of {row} {group[:60]!r} have several labels"
+                )
+    return True, ""

@@ -14,6 +14,7 @@ from ensemble.dataset.content import content_hashes
 from ensemble.dataset.corrections import Corrections, check_some_left, corrections_of
 from ensemble.dataset.depth import Ranges, cached_ranges
 from ensemble.dataset.filenames import same_form
+from ensemble.dataset.groups import are_averaged
 from ensemble.dataset.pseudo import PseudoLabels
 from ensemble.dataset.sample import PackedSample, packed_sample
 from ensemble.dataset.scan import each_folder_once, passed_over_line, scan
@@ -29,7 +30,7 @@ from ensemble.dataset.truth import (
 from ensemble.errors import DataError, MetricError, RecipeError
 from ensemble.metrics import metric_named, positive_class
 from ensemble.paths import find
-from ensemble.recipe import Data, TableColumn, TestTable
+from ensemble.recipe import Data
 from ensemble.targets import Array, Target
 
 
@@ -141,7 +142,7 @@ def load(data: Data, fold: int = 0) -> DataSet:
     uncorrected = (splits.train, splits.valid, splits.test)  # a list may leave out validated rows
     hashes = _hashes([images for images in uncorrected if images])
     sample = _sample(data, root)
-    validates_rows, line = _validates_rows(data, splits)
+    validates_rows, line = are_averaged(data, splits.train, splits.valid, splits.test)
     return DataSet(
         name=data.get or Path(data.path or "").name.split(".")[0] or data.source,
         classes=classes,
@@ -163,32 +164,6 @@ def load(data: Data, fold: int = 0) -> DataSet:
         corrections=corrections,
         validates_rows=validates_rows,
     )
-
-
-def _validates_rows(data: Data, splits: Splits) -> tuple[bool, str]:
-    """Whether validation images are averaged by group as test images are by row, and a line for the
-    user where only these are.
-
-    The column of groups is called as that of rows, and images of one group have one label.
-    """
-    if splits.test is None or splits.test.rows is None:
-        return False, ""
-    assert isinstance(data.test, TestTable)
-    column = data.group.column if isinstance(data.group, TableColumn) else data.group
-    row = data.test.row
-    if column != row:
-        return False, (
-            f"scores are of single images: data.group: {row}, where the labels have this column, "
-            "averages validation images too"
-        )
-    label_of: dict[str, str] = {}
-    for images in (splits.train, splits.valid):
-        for group, label in zip(images.groups or (), images.classes, strict=True):
-            if label_of.setdefault(group, label) != label:
-                return False, (
-                    f"scores are of single images: images of {row} {group[:60]!r} have several labels"
-                )
-    return True, ""
 
 
 def _check_metric(data: Data, classes: tuple[str, ...]) -> None:
