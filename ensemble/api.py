@@ -179,6 +179,7 @@ def predict(
     out: Path | str,
     *,
     sample: Path | str | None = None,
+    rows: Path | str | None = None,
     answer: str | None = None,
     positive: str | None = None,
     force: bool = False,
@@ -189,15 +190,16 @@ def predict(
 
     images: a folder, image files, or a .txt that lists them. by: a Run, a Blend, or a stored blend
     by its name, its CSV or its manifest. sample: write what this sample submission asks for instead;
-    answer and positive: what its cells mean. force replaces the CSV. Raises EnsembleError.
+    rows: a table of images and the sample's ids, where these are about several images each; answer
+    and positive: what its cells mean. force replaces the CSV. Raises EnsembleError.
     """
     from ensemble import inference
     from ensemble.blending import Blend
 
     prepare_torch()
     _check_types("predict", [by], (Run, Blend, Path, str))
-    if sample is None and (answer or positive):
-        raise EnsembleError("answer and positive say what the cells of a sample mean: add sample")
+    if sample is None and (answer or positive or rows):
+        raise EnsembleError("rows, answer and positive are about a sample: add sample")
     paths = [images] if isinstance(images, str | Path) else images
     if isinstance(by, Run):
         predictor = inference.Predictor.of_run(by)
@@ -208,7 +210,8 @@ def predict(
     sample = Path(sample) if sample is not None else None
     meaning = predictor.meaning(answer, positive) if sample is not None else None
     inputs = list(map(Path, paths))
-    return inference.predict(inputs, predictor, Path(out), emit, sample, force, meaning)
+    of_rows = Path(rows) if rows is not None else None
+    return inference.predict(inputs, predictor, Path(out), emit, sample, force, meaning, of_rows)
 
 
 def report(

@@ -25,9 +25,10 @@ from ensemble.predictions import Array, Predictions, aligned
 from ensemble.runs import GradedRun, Run, RunStore
 from ensemble.submission.check import check
 from ensemble.submission.choices import PROBABILITIES, VALUES
+from ensemble.submission.given_images import images_of_rows
 from ensemble.submission.manifest import members_of, read_manifest
 from ensemble.submission.sample import meaning_of
-from ensemble.submission.shape import Meaning, Shape, cells, matched_rows, shape_of_sample
+from ensemble.submission.shape import Meaning, Shape, cells, shape_of_sample
 from ensemble.submission.stored_blends import named_manifest
 from ensemble.submission.write import csv_writer
 from ensemble.targets import Target
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
         dict[InputFormat, Array] | UnreadableImage
     )  # one image's pixels, as each reader makes them
 
-_OF_GIVEN_IMAGES = "name the folder of the images that this sample is about, or their sample"
 BLOCK = 256  # images decoded at a time, while the block before them is predicted
 
 
@@ -115,15 +115,17 @@ def predict(
     sample: Path | None = None,
     force: bool = False,
     meaning: Meaning | None = None,
+    rows: Path | None = None,
 ) -> Predicted:
     """Write one row per image: its id and the probability of every class, or as a sample asks.
 
-    meaning is what the sample's cells mean, by default what the runs hold.
+    meaning is what the sample's cells mean, by default what the runs hold. Of a sample's row about
+    several images, in its folder, by their names or by the table `rows`, the mean is predicted.
 
     An unreadable image gets every member's fallback, the class shares of its training images, and
     is listed in a second file beside the CSV. Raises EnsembleError.
     """
-    sources = [*inputs, sample] if sample is not None else inputs
+    sources = [*inputs, *(table for table in (sample, rows) if table is not None)]
     for path in (out, unreadable_list(out)):
         _check_output(path, sources, force)
     ids, files = input_images(inputs)
@@ -136,28 +138,31 @@ def predict(
         class_of_column=predictor.classes,
         target=target,
     )
+    images = [[position] for position in range(len(files))]
     if sample is not None:
         shape = shape_of_sample(sample, predictor.classes, meaning or predictor.meaning(), ids)
-        rows, rule = matched_rows(shape, ids, _OF_GIVEN_IMAGES)
-        files = [files[row] for row in rows]
-        if rule:
-            emit(Note(out.name, f"the sample's ids fit the images only {rule}"))
+        images, line = images_of_rows(shape, ids, rows)
+        if line:
+            emit(Note(out.name, line))
+    order = [position for positions in images for position in positions]
+    named = [(ids[position], files[position]) for position in order]
+    sizes = [len(positions) for positions in images]
     batches = Batches(predictor, networks_of(predictor))
 
     def progress(n_done: int) -> None:
-        emit(Step(out.name, "predicting", n_done, len(files)))
+        emit(Step(out.name, "predicting", n_done, len(order)))
 
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stored:
         texts = (*shape.columns, *shape.ids, *shape.texts.values())
         writer = csv_writer(stored, texts, shape.delimiter)
-        unreadable = _write(writer, batches, shape, files, progress)
+        unreadable = _write(writer, batches, shape, named, sizes, progress)
     for line in _notes(inputs, batches.unscaled):
         emit(Note(out.name, line))
     if sample is not None:
         check(out, shape)
     listed = _list_unreadable(out, unreadable)
     return Predicted(
-        out, shape.answer, shape.columns, len(files), batches.n_networks, unreadable, listed
+        out, shape.answer, shape.columns, len(order), batches.n_networks, unreadable, listed
     )
 
 
@@ -195,24 +200,47 @@ def _write(
     writer: Any,
     batches: "Batches",
     shape: Shape,
-    files: Sequence[str],
+    named: Sequence[tuple[str, str]],
+    sizes: Sequence[int],
     progress: Callable[[int], None],
 ) -> dict[str, str]:
-    """Write the header and a row per id of the shape; the reasons of unreadable images, by id."""
+    """Write the header and a row per id of the shape; the reasons of unreadable images, by id.
+
+    named are ids and files of images, in the order of the rows; sizes how many each row has.
+    """
     unreadable: dict[str, str] = {}
-    n_done = 0
+    n_done = n_rows = 0
     writer.writerow(shape.as_written(shape.columns))
-    for decoded in batches.decoded(files):
-        ids = shape.ids[n_done : n_done + len(decoded)]
-        for image_id, image in zip(ids, decoded, strict=True):
+    for decoded, of_rows in _whole_rows(batches.decoded([file for _, file in named]), sizes):
+        for (image_id, _), image in zip(named[n_done:], decoded, strict=False):
             if isinstance(image, UnreadableImage):
                 unreadable[image_id] = str(image)
-        rows = cells(shape, batches.answered(np.array(ids), decoded), range(len(ids)))
-        named = zip(ids, rows, strict=True)
-        writer.writerows(shape.as_written([image_id, *row]) for image_id, row in named)
-        n_done += len(decoded)
+        ids = shape.ids[n_rows : n_rows + len(of_rows)]
+        answered = batches.answered(np.array(ids), decoded, of_rows)
+        rows = zip(ids, cells(shape, answered, range(len(ids))), strict=True)
+        writer.writerows(shape.as_written([row_id, *row]) for row_id, row in rows)
+        n_done, n_rows = n_done + len(decoded), n_rows + len(ids)
         progress(n_done)
     return unreadable
+
+
+def _whole_rows(
+    blocks: "Iterator[list[Decoded]]", sizes: Sequence[int]
+) -> "Iterator[tuple[list[Decoded], list[int]]]":
+    """The images of whole rows, block by block, and how many each row has."""
+    waiting: list[Decoded] = []
+    remaining = iter(sizes)
+    size = next(remaining, 0)
+    for block in blocks:
+        waiting += block
+        of_rows: list[int] = []
+        while size and sum(of_rows) + size <= len(waiting):
+            of_rows.append(size)
+            size = next(remaining, 0)
+        n_images = sum(of_rows)
+        if of_rows:
+            yield waiting[:n_images], of_rows
+        waiting = waiting[n_images:]
 
 
 def networks_of(predictor: Predictor) -> "Networks":
@@ -268,17 +296,31 @@ class Batches:
             for reader in self.readers
         }
 
-    def answered(self, ids: Array, decoded: "Sequence[Decoded]") -> Answered:
-        """The predictions and answers of one block, in the order of its ids."""
-        members = {run_id: partial(self.member, run_id, ids, decoded) for run_id in self.networks}
+    def answered(
+        self, ids: Array, decoded: "Sequence[Decoded]", sizes: Sequence[int] | None = None
+    ) -> Answered:
+        """The predictions and answers of one block, in the order of its ids.
+
+        sizes are how many images each id has, in their order; one, by default.
+        """
+        members = {
+            run_id: partial(self.member, run_id, ids, decoded, sizes) for run_id in self.networks
+        }
         answered = self.mixture.of(members, self.references)
         mixed = answered.predictions
         rows = np.argsort(np.argsort(ids))  # members are aligned by sorted ids
         ordered = replace(mixed, ids=ids, probs=mixed.probs[rows], is_checked=True)
         return Answered(ordered, answered.answers[rows])
 
-    def member(self, run_id: str, ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
+    def member(
+        self,
+        run_id: str,
+        ids: Array,
+        decoded: "Sequence[Decoded]",
+        sizes: Sequence[int] | None = None,
+    ) -> Predictions:
         """The mean of a member's folds, as expected grades where it predicts those of classes."""
+        is_read = [not isinstance(image, UnreadableImage) for image in decoded]
 
         def of_fold(network: "StoredNetwork") -> Predictions:
             pixels = [
@@ -286,6 +328,8 @@ class Batches:
                 for image in decoded
             ]
             probs, target = network.probabilities(pixels), network.outputs.target
+            if len(ids) < len(decoded):
+                probs = _means(probs, np.array(sizes), np.array(is_read))
             return Predictions(ids, network.classes, probs, target=target)
 
         networks = enumerate(self.networks[run_id])
@@ -293,6 +337,18 @@ class Batches:
         probs = np.mean([fold.probs for fold in folds], axis=0)
         mean, run = replace(folds[0], probs=probs, is_checked=True), self.runs[run_id]
         return run.graded(mean) if isinstance(run, GradedRun) else mean
+
+
+def _means(probs: Array, sizes: Array, is_read: Array) -> Array:
+    """The means of rows, (rows, classes); images (images, classes) are in their order.
+
+    An unreadable image counts only where its row has no other.
+    """
+    first = np.cumsum(sizes) - sizes
+    has_read = np.repeat(np.logical_or.reduceat(is_read, first), sizes)
+    weights = (is_read | ~has_read).astype(np.float64)
+    sums = np.add.reduceat(probs * weights[:, None], first)
+    return np.asarray(sums / np.add.reduceat(weights, first)[:, None], probs.dtype)
 
 
 def _list_unreadable(out: Path, unreadable: dict[str, str]) -> Path | None:

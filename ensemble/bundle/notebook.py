@@ -18,6 +18,7 @@ off; run all cells. Elsewhere: set `IMAGES`, or `INPUT` to a folder that holds t
 SETTINGS = """INPUT = "/kaggle/input"
 IMAGES = ""  # a folder of images; "": the folder `{test}` below INPUT
 SAMPLE = ""  # a sample submission; "": the one beside the images or above them, if there is one
+ROWS = ""  # a table of images and the sample's ids, where these are about several images each
 OUT = "submission.csv"
 """
 FIND = """from pathlib import Path
@@ -69,6 +70,7 @@ predicted = ensemble.predict(
     OUT,
     runs=bundle / "runs",
     sample=sample,
+    rows=ROWS or None,
     answer={answer!r},
     positive={positive!r},
     force=True,

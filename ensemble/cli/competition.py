@@ -47,6 +47,14 @@ BlendName = Annotated[
 Refit = Annotated[
     bool, typer.Option("--refit", help="with --run: use its refit on train + validation")
 ]
+RowsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--rows",
+        metavar="FILE",
+        help="a table of images and the sample's ids, where these are about several images each",
+    ),
+]
 SampleFile = Annotated[
     Path | None,
     typer.Option(
@@ -172,6 +180,7 @@ def predict(
     blend: BlendName = None,
     refit: Refit = False,
     sample: SampleFile = None,
+    rows: RowsFile = None,
     answer: Answer = None,
     positive: Positive = None,
     force: Force = False,
@@ -193,11 +202,11 @@ def predict(
         predictor = inference.Predictor.of_run(store.get(run), refit)
     else:
         predictor = inference.Predictor.of_submission(str(blend), store)
-    if sample is None and (answer or positive):
-        raise EnsembleError("--answer and --positive say what the cells of --sample FILE mean")
+    if sample is None and (answer or positive or rows):
+        raise EnsembleError("--rows, --answer and --positive are about --sample FILE: add it")
     meaning = predictor.meaning(answer, positive) if sample is not None else None
     with live.progress() as emit:
-        predicted = inference.predict(images, predictor, out, emit, sample, force, meaning)
+        predicted = inference.predict(images, predictor, out, emit, sample, force, meaning, rows)
     if json:
         display.show_json(results.predicted_json(predicted, list(predictor.runs)))
         return

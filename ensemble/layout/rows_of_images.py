@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import same_name
+from ensemble.dataset.images_of_rows import ImagesOf, beginning, by_beginning, by_folder, by_path
 from ensemble.dataset.match import Match, Names
 from ensemble.layout.column_labels import Placed
-from ensemble.layout.images_of_rows import ImagesOf, beginning, by_beginning, by_folder, by_path
 from ensemble.layout.label_choice import placed_tables
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement, placements

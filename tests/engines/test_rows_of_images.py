@@ -2,11 +2,14 @@
 
 import csv
 from collections import Counter
+from pathlib import Path
+from shutil import copyfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from ensemble import inference
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
 
@@ -105,6 +108,33 @@ def test_rows_are_the_means_of_their_images(rows_set, tmp_path, run_ens, ens):
     assert written == [(row, answers[row]) for row in sorted(answers, reverse=True)]
     assert "same bytes" in ens("verify", "submissions/a.csv")
     assert "report.html" in ens("report")
+
+
+@pytest.mark.parametrize("block", [2, 7, 256])
+def test_given_images_of_rows_are_predicted_as_the_test_set(
+    block, rows_set, tmp_path, ens, run_ens, monkeypatch
+):
+    rows = row_of(rows_set, "test")
+    counts = Counter(rows.values())
+    damaged = next(image for image, row in rows.items() if counts[row] == 3)
+    (rows_set / "images" / f"{damaged}.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
+    ens("train", recipe("rows", tmp_path, valid="{folds: 2}"))
+    ens("blend", "--name", "a")
+    monkeypatch.setattr(inference, "BLOCK", block)
+    given = ("predict", rows_set / "images", "--blend", "a", "--sample", rows_set / "sample.csv")
+    ens(*given, "--rows", rows_set / "test.csv", "--out", "b.csv")
+    assert Path("b.csv").read_bytes() == Path("submissions/a.csv").read_bytes()
+    assert Path("b.unreadable.csv").read_text().splitlines()[1].startswith(damaged)
+    status, _, err = run_ens(*given, "--out", "c.csv")
+    assert (status, "--rows" in err) == (1, True)
+
+    for image, row in rows.items():  # the same by folders, and by how names begin
+        for name in (f"folders/{row}/{image}.png", f"names/{row}_{image.partition('_')[2]}.png"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            copyfile(rows_set / "images" / f"{image}.png", tmp_path / name)
+    for folder in ("folders", "names"):
+        ens("predict", folder, *given[2:], "--out", f"{folder}.csv")
+        assert Path(f"{folder}.csv").read_bytes() == Path("submissions/a.csv").read_bytes()
 
 
 def test_folds_validate_each_row_once(rows_set, tmp_path, ens):
