@@ -159,7 +159,7 @@ def test_the_wheel_of_ens_holds_what_pip_would_build(tmp_path):
     shutil.copytree(
         clone,
         source,
-        ignore=shutil.ignore_patterns(".git", ".venv", "*.egg-info", "tests", "bench"),
+        ignore=shutil.ignore_patterns(".git", ".venv", "build", "*.egg-info", "tests", "bench"),
     )
     command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-q"]
     subprocess.run([*command, "--wheel-dir", str(tmp_path), str(source)], check=True)
