@@ -176,6 +176,8 @@ def are_averaged(data: Data, train: Images, valid: Images, test: Images | None) 
     assert isinstance(data.test, TestTable)
     column = data.group.column if isinstance(data.group, TableColumn) else data.group
     row = data.test.row
+    if isinstance(data.valid, str):
+        return False, f"scores are of single images: those in {data.valid} have no {row}"
     if column != row:
         return False, (
             f"scores are of single images: data.group: {row}, where the labels have this column, "

@@ -170,6 +170,20 @@ def test_images_are_scored_alone_where_groups_are_others(rows_set, tmp_path, run
     assert set(stored("others", "valid").ids.tolist()) <= set(row_of(rows_set, "train"))
 
 
+def test_images_of_a_validation_folder_are_scored_alone(rows_set, tmp_path, run_ens):
+    (rows_set / "more").mkdir()
+    with (rows_set / "train.csv").open("a", newline="") as file:
+        for number in range(6):
+            level = 60 + 120 * (number % 2)
+            Image.new("RGB", (32, 32), (level,) * 3).save(rows_set / "more" / f"v{number}.png")
+            csv.writer(file).writerow([f"v{number}", f"v{number // 2}", "ab"[number % 2]])
+    status, _, err = run_ens(
+        "train", recipe("folder", tmp_path, valid="more"), "--set", "data.group=null"
+    )
+    assert (status, "scores are of single images: those in more have no row" in err) == (0, True)
+    assert len(stored("folder", "valid").ids) == 6
+
+
 def test_labels_of_one_row_must_agree(rows_set, tmp_path, failing_ens):
     table = rows_set / "test.csv"
     lines = table.read_text().splitlines()
