@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from ensemble.dataset.depth import measured_ranges
@@ -19,6 +19,10 @@ from ensemble.numbers import count
 
 FEW_IMAGES = 10  # of a class
 MANY_FOLDERS = 10  # that could be patients
+_CASES = (
+    re.compile(r"(?P<label>.*[^\W\d_])[._ -]*\d+"),  # benign_07, benign7
+    re.compile(r"[^\W\d_]*\d+[._ -]+(?P<label>[^\d]+)"),  # p07_benign, 07-benign
+)
 _ENDING = re.compile(r"[._ -]+[A-Za-z]*\d+$")
 N_NAMED = 3
 
@@ -80,13 +84,18 @@ def _label_doubts(labeling: Labeling) -> list[str]:
 
 
 def _class_doubts(labeling: Labeling) -> list[str]:
-    """The doubt about classes in names that end in numbers, and about folders in class folders beside
-    images or other folders.
+    """The doubt about classes in names that end in numbers, about class folders that could be numbered
+    cases of fewer classes, and about folders in class folders beside images or other folders.
     """
     if labeling.source == "names":
         return _numbered_doubts(labeling)
     if labeling.source != "folders":
         return []
+    return _case_doubts(labeling.classes) + _inner_doubts(labeling)
+
+
+def _inner_doubts(labeling: Labeling) -> list[str]:
+    """The doubt about folders in class folders."""
     parents = {image.rpartition("/")[0] for image in labeling.labels}
     deep = sorted(parent for parent in parents if "/" in parent)
     tops = Counter(parent.partition("/")[0] for parent in parents)
@@ -125,6 +134,21 @@ def _numbered_doubts(labeling: Labeling) -> list[str]:
     return [
         f"classes such as {longest[0]!r} and {longest[1]!r}: or is {short!r} the class of both?"
     ]
+
+
+def _case_doubts(names: Sequence[str]) -> list[str]:
+    """The doubt about folders that are all called by a case and a class: benign_07, p07_benign."""
+    for pattern in _CASES:
+        matches = {name: pattern.fullmatch(name) for name in names}
+        cases: dict[str, list[str]] = {}
+        for name, match in matches.items():
+            if match:
+                cases.setdefault(match["label"], []).append(name)
+        n_named = sum(map(len, cases.values()))
+        if n_named == len(names) and len(cases) > 1 and min(map(len, cases.values())) > 1:
+            label, (first, second, *_) = next(iter(cases.items()))
+            return [f"classes such as {first!r} and {second!r}: or is {label!r} the class of both?"]
+    return []
 
 
 def _alike_doubts(counts: Mapping[str, int]) -> list[str]:

@@ -242,3 +242,19 @@ def test_folders_of_the_same_classes_may_be_taken_together(label, layout):
     assert choices(understand(root)) == ["--train am", "--train pm", "--train ."]
     counts = understand(root, Options(train=".", label=label)).counts
     assert counts == dict.fromkeys(("am", "pm") if label == "folders" else ("a", "b"), 12)
+
+
+@pytest.mark.parametrize(
+    ("form", "label"),
+    [("{label}_{n:02d}", True), ("{label}{n}", True), ("p{n}_{label}", True), ("{n}-{label}", True)]
+    + [("s{n}", False), ("kind{label}", False)],
+)
+def test_folders_of_numbered_cases_are_doubted(form, label, layout, classes):
+    names = {form.format(label=("benign", "malignant")[n % 2], n=n) for n in range(8)}
+    doubts = understand(layout(classes("train", *names, n=12))).doubts
+    assert any("or is 'benign' the class of both?" in doubt for doubt in doubts) == label
+
+
+def test_kinds_of_one_word_and_cars_of_a_year_are_classes_without_a_doubt(layout, classes):
+    names = ["red_rose", "wild_rose", "red_tulip", "wild_tulip", "Audi S4 2012", "BMW 3 2007"]
+    assert understand(layout(classes("train", *names, n=12))).doubts == ()
