@@ -43,9 +43,12 @@ def bare_name(name: str) -> str:
     return stem if is_suffix and stem else name
 
 
+_OF_SYSTEMS = ("$RECYCLE.BIN", "System Volume Information", "lost+found")
+
+
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is left out: hidden, or written by macOS or a Synology."""
-    return name.startswith((".", "__MACOSX", "@eaDir"))
+    """Whether a file or folder of this name is left out: hidden, or written by a system."""
+    return name.startswith((".", "__MACOSX", "@eaDir")) or name in _OF_SYSTEMS
 
 
 def is_sample(name: str) -> bool:

@@ -28,8 +28,9 @@ FEW_GROUPS = 10  # fewer can hardly be split, so they are offered and not used
 LARGEST = 0.2  # of the images; a larger group cannot be put into one split
 
 
-IN_NAMES = {  # groups in the names of files: two eyes of one patient, copies of one image
-    "sides": r"^(.+?)[ _-](?:left|right|l|r|od|os)$",
+IN_NAMES = {  # groups in the names of files: two eyes of one patient, views and copies of one thing
+    "sides": r"^(.+?)[ _-](?:left|right|l|r|od|os|front|back|top|bottom|side|frontal|lateral|cc|mlo|"
+    r"rgb|depth|ir|nir|thermal)$",
     "patient": r"(?:^|[^a-z])((?:patient|subject|person|participant)[ _-]?[a-z]*\d+)",
     "original": r"^(.+?)(?:[ _-](?:(?:aug|augmented|flip|flipped|fliplr|flipud|fliptb|mirror|mirrored|"
     r"rot|rotated|copy)[ _-]?\d*|(?:new)?\d+deg[a-z]*)|\.rf\.[0-9a-f]{8,})*$",

@@ -13,6 +13,8 @@ COPIES = {
     "roboflow": (f"{{}}_jpg.rf.a{HASH}", f"{{}}_jpg.rf.b{HASH}"),
     "patients": ("patient{}_0", "patient{}_1"),
     "eyes": ("{}_left", "{}_right"),
+    "cameras": ("{}_rgb", "{}_depth"),
+    "breasts": ("{}-CC", "{}-MLO"),
 }
 
 

@@ -258,3 +258,9 @@ def test_folders_of_numbered_cases_are_doubted(form, label, layout, classes):
 def test_kinds_of_one_word_and_cars_of_a_year_are_classes_without_a_doubt(layout, classes):
     names = ["red_rose", "wild_rose", "red_tulip", "wild_tulip", "Audi S4 2012", "BMW 3 2007"]
     assert understand(layout(classes("train", *names, n=12))).doubts == ()
+
+
+@pytest.mark.parametrize("folder", ["$RECYCLE.BIN", "lost+found", "System Volume Information"])
+def test_folders_of_systems_are_no_classes(folder, layout, classes):
+    root = layout([*classes("", "cat", "dog"), f"{folder}/x.png"])
+    assert understand(root).counts == {"cat": 6, "dog": 6}
