@@ -144,25 +144,27 @@ def predict(
         images, line = images_of_rows(shape, ids, rows)
         if line:
             emit(Note(out.name, line))
-    order = [position for positions in images for position in positions]
-    named = [(ids[position], files[position]) for position in order]
-    sizes = [len(positions) for positions in images]
+    given = [
+        (row, ids[position], files[position])
+        for row, positions in zip(shape.ids, images, strict=True)
+        for position in positions
+    ]
     batches = Batches(predictor, networks_of(predictor))
 
     def progress(n_done: int) -> None:
-        emit(Step(out.name, "predicting", n_done, len(order)))
+        emit(Step(out.name, "predicting", n_done, len(given)))
 
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="") as stored:
         texts = (*shape.columns, *shape.ids, *shape.texts.values())
         writer = csv_writer(stored, texts, shape.delimiter)
-        unreadable = _write(writer, batches, shape, named, sizes, progress)
+        unreadable = _write(writer, batches, shape, given, progress)
     for line in _notes(inputs, batches.unscaled):
         emit(Note(out.name, line))
     if sample is not None:
         check(out, shape)
     listed = _list_unreadable(out, unreadable)
     return Predicted(
-        out, shape.answer, shape.columns, len(order), batches.n_networks, unreadable, listed
+        out, shape.answer, shape.columns, len(given), batches.n_networks, unreadable, listed
     )
 
 
@@ -200,47 +202,50 @@ def _write(
     writer: Any,
     batches: "Batches",
     shape: Shape,
-    named: Sequence[tuple[str, str]],
-    sizes: Sequence[int],
+    given: Sequence[tuple[str, str, str]],
     progress: Callable[[int], None],
 ) -> dict[str, str]:
     """Write the header and a row per id of the shape; the reasons of unreadable images, by id.
 
-    named are ids and files of images, in the order of the rows; sizes how many each row has.
+    given are the row, the id and the file of each image, row after row.
     """
     unreadable: dict[str, str] = {}
-    n_done = n_rows = 0
+    rows = [row for row, _, _ in given]
+    n_done = 0
     writer.writerow(shape.as_written(shape.columns))
-    for decoded, of_rows in _whole_rows(batches.decoded([file for _, file in named]), sizes):
-        for (image_id, _), image in zip(named[n_done:], decoded, strict=False):
+    for decoded in _whole_rows(batches.decoded([file for _, _, file in given]), rows):
+        end = n_done + len(decoded)
+        for (_, image_id, _), image in zip(given[n_done:end], decoded, strict=True):
             if isinstance(image, UnreadableImage):
                 unreadable[image_id] = str(image)
-        ids = shape.ids[n_rows : n_rows + len(of_rows)]
-        answered = batches.answered(np.array(ids), decoded, of_rows)
-        rows = zip(ids, cells(shape, answered, range(len(ids))), strict=True)
-        writer.writerows(shape.as_written([row_id, *row]) for row_id, row in rows)
-        n_done, n_rows = n_done + len(decoded), n_rows + len(ids)
+        answered = batches.answered(np.array(rows[n_done:end]), decoded)
+        ids = answered.predictions.ids.tolist()
+        named = zip(ids, cells(shape, answered, range(len(ids))), strict=True)
+        writer.writerows(shape.as_written([row_id, *row]) for row_id, row in named)
+        n_done = end
         progress(n_done)
     return unreadable
 
 
 def _whole_rows(
-    blocks: "Iterator[list[Decoded]]", sizes: Sequence[int]
-) -> "Iterator[tuple[list[Decoded], list[int]]]":
-    """The images of whole rows, block by block, and how many each row has."""
+    blocks: "Iterator[list[Decoded]]", rows: Sequence[str]
+) -> "Iterator[list[Decoded]]":
+    """The same images in blocks that part no row; rows has the row of each."""
     waiting: list[Decoded] = []
-    remaining = iter(sizes)
-    size = next(remaining, 0)
+    n_read = 0
     for block in blocks:
         waiting += block
-        of_rows: list[int] = []
-        while size and sum(of_rows) + size <= len(waiting):
-            of_rows.append(size)
-            size = next(remaining, 0)
-        n_images = sum(of_rows)
-        if of_rows:
-            yield waiting[:n_images], of_rows
-        waiting = waiting[n_images:]
+        n_read += len(block)
+        n_whole = len(waiting)
+        while (
+            n_whole
+            and n_read < len(rows)
+            and rows[n_read - len(waiting) + n_whole - 1] == rows[n_read]
+        ):
+            n_whole -= 1
+        if n_whole:
+            yield waiting[:n_whole]
+        waiting = waiting[n_whole:]
 
 
 def networks_of(predictor: Predictor) -> "Networks":
@@ -296,31 +301,22 @@ class Batches:
             for reader in self.readers
         }
 
-    def answered(
-        self, ids: Array, decoded: "Sequence[Decoded]", sizes: Sequence[int] | None = None
-    ) -> Answered:
+    def answered(self, ids: Array, decoded: "Sequence[Decoded]") -> Answered:
         """The predictions and answers of one block, in the order of its ids.
 
-        sizes are how many images each id has, in their order; one, by default.
+        An id of several images has the mean of their predictions.
         """
-        members = {
-            run_id: partial(self.member, run_id, ids, decoded, sizes) for run_id in self.networks
-        }
+        members = {run_id: partial(self.member, run_id, ids, decoded) for run_id in self.networks}
         answered = self.mixture.of(members, self.references)
-        mixed = answered.predictions
-        rows = np.argsort(np.argsort(ids))  # members are aligned by sorted ids
-        ordered = replace(mixed, ids=ids, probs=mixed.probs[rows], is_checked=True)
+        mixed, in_order = answered.predictions, np.array(list(dict.fromkeys(ids.tolist())))
+        rows = np.argsort(np.argsort(in_order))  # members are aligned by sorted ids
+        ordered = replace(mixed, ids=in_order, probs=mixed.probs[rows], is_checked=True)
         return Answered(ordered, answered.answers[rows])
 
-    def member(
-        self,
-        run_id: str,
-        ids: Array,
-        decoded: "Sequence[Decoded]",
-        sizes: Sequence[int] | None = None,
-    ) -> Predictions:
+    def member(self, run_id: str, ids: Array, decoded: "Sequence[Decoded]") -> Predictions:
         """The mean of a member's folds, as expected grades where it predicts those of classes."""
-        is_read = [not isinstance(image, UnreadableImage) for image in decoded]
+        is_read = np.array([not isinstance(image, UnreadableImage) for image in decoded])
+        has_several = len(set(ids.tolist())) < len(ids)
 
         def of_fold(network: "StoredNetwork") -> Predictions:
             pixels = [
@@ -328,27 +324,17 @@ class Batches:
                 for image in decoded
             ]
             probs, target = network.probabilities(pixels), network.outputs.target
-            if len(ids) < len(decoded):
-                probs = _means(probs, np.array(sizes), np.array(is_read))
-            return Predictions(ids, network.classes, probs, target=target)
+            if not has_several:
+                return Predictions(ids, network.classes, probs, target=target)
+            images = np.arange(len(ids)).astype(str)
+            by_image = Predictions(images, network.classes, probs, None, ids, target)
+            return by_image.by_group(is_read)
 
         networks = enumerate(self.networks[run_id])
         folds = list(aligned({str(i): partial(of_fold, network) for i, network in networks}))
         probs = np.mean([fold.probs for fold in folds], axis=0)
         mean, run = replace(folds[0], probs=probs, is_checked=True), self.runs[run_id]
         return run.graded(mean) if isinstance(run, GradedRun) else mean
-
-
-def _means(probs: Array, sizes: Array, is_read: Array) -> Array:
-    """The means of rows, (rows, classes); images (images, classes) are in their order.
-
-    An unreadable image counts only where its row has no other.
-    """
-    first = np.cumsum(sizes) - sizes
-    has_read = np.repeat(np.logical_or.reduceat(is_read, first), sizes)
-    weights = (is_read | ~has_read).astype(np.float64)
-    sums = np.add.reduceat(probs * weights[:, None], first)
-    return np.asarray(sums / np.add.reduceat(weights, first)[:, None], probs.dtype)
 
 
 def _list_unreadable(out: Path, unreadable: dict[str, str]) -> Path | None:

@@ -156,17 +156,22 @@ class Predictions:
         except Exception as error:  # zipfile, zlib and numpy raise many types on a damaged file
             raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
 
-    def by_group(self) -> "Predictions":
+    def by_group(self, is_counted: Array | None = None) -> "Predictions":
         """A row for each group, named by it: the mean of its rows, and the target of the first.
 
-        Rows are sorted by id and no longer grouped; without groups they are as they were.
+        Rows of which is_counted (rows,) is false count only where their group has no other. Rows
+        are sorted by id and no longer grouped; without groups they are as they were.
         """
         if self.groups is None:
             return self
         names, first, group_of = np.unique(self.groups, return_index=True, return_inverse=True)
+        weights = np.ones(len(group_of))
+        if is_counted is not None:
+            has_counted = np.bincount(group_of, is_counted)[group_of] > 0
+            weights[~is_counted & has_counted] = 0
         sums = np.zeros((len(names), len(self.classes)))
-        np.add.at(sums, group_of, self.probs.astype(np.float64))
-        probs = (sums / np.bincount(group_of)[:, None]).astype(self.probs.dtype)
+        np.add.at(sums, group_of, self.probs * weights[:, None])
+        probs = (sums / np.bincount(group_of, weights)[:, None]).astype(self.probs.dtype)
         targets = None if self.targets is None else self.targets[first]
         return Predictions(names, self.classes, probs, targets, target=self.target)
 

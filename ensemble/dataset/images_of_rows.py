@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from ensemble.dataset.filenames import bare_name
 
 _MARK = re.compile(r"[ ._-]+")
+SIDES = "left|right|l|r|od|os"  # of a patient: two eyes, two breasts
 # what follows an id in the name of one of its images: a mark, and a number or a side
-_ENDING = re.compile(r"[ ._-]+(?:\d+|left|right|l|r|od|os)", re.IGNORECASE)
+_ENDING = re.compile(rf"[ ._-]+(?:\d+|{SIDES})", re.IGNORECASE)
 ImagesOf = Mapping[str, Sequence[str]]  # by a folder's name, or by how names begin
 
 

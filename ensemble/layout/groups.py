@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import same_name
 from ensemble.dataset.filenames import bare_name
+from ensemble.dataset.images_of_rows import SIDES
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.placement import Placement
 from ensemble.layout.table import Column, Table
@@ -29,7 +30,7 @@ LARGEST = 0.2  # of the images; a larger group cannot be put into one split
 
 
 IN_NAMES = {  # groups in the names of files: two eyes of one patient, views and copies of one thing
-    "sides": r"^(.+?)[ _-](?:left|right|l|r|od|os|front|back|top|bottom|side|frontal|lateral|cc|mlo|"
+    "sides": rf"^(.+?)[ _-](?:{SIDES}|front|back|top|bottom|side|frontal|lateral|cc|mlo|"
     r"rgb|depth|ir|nir|thermal)$",
     "patient": r"(?:^|[^a-z])((?:patient|subject|person|participant)[ _-]?[a-z]*\d+)",
     "original": r"^(.+?)(?:[ _-](?:(?:aug|augmented|flip|flipped|fliplr|flipud|fliptb|mirror|mirrored|"

@@ -99,14 +99,16 @@ def with_rows_of_classes(labeling: Labeling, test: TestImages | None) -> Labelin
 
 def _of_folders(surveyed: Survey, tables: Sequence[Table]) -> Iterator[tuple[Table, Placement]]:
     """The tables that have a row for each of some folders, and for nothing else."""
+    if not tables:
+        return
     images_of = by_folder(surveyed.images)
+    folders = Names(images_of)
     for table in tables:
         for key in table.columns:
             is_key = 1 < len(key.counts) == len(table)
-            match = Names(images_of).match(key.cells) if is_key else Match(())
-            expanded = (
-                match.is_complete and is_key and _expanded(surveyed, table, key, images_of, match)
-            )
+            match = folders.match(key.cells) if is_key else None
+            is_complete = match is not None and match.is_complete
+            expanded = match and is_complete and _expanded(surveyed, table, key, images_of, match)
             if expanded:
                 yield expanded
                 break
@@ -115,7 +117,7 @@ def _of_folders(surveyed: Survey, tables: Sequence[Table]) -> Iterator[tuple[Tab
 def _has_other_ids(surveyed: Survey, sample: Table) -> bool:
     """Whether a sample's ids are not the names of images in one folder."""
     placed = placements(sample.columns[0], surveyed.folders.values())
-    return len(sample.header) > 1 and all(placement.n_missing for placement in placed)
+    return all(placement.n_missing for placement in placed)
 
 
 def _may_label_rows(table: Table, sample: Table) -> bool:
@@ -165,7 +167,8 @@ def _by_images(
     surveyed: Survey, images: Sequence[str], table: Table, key: Column
 ) -> tuple[Table, Placement] | None:
     """By the folders that the ids name, else by file names that begin with them."""
-    for images_of in (by_folder(images), by_beginning(images)):
+    for index in (by_folder, by_beginning):
+        images_of = index(images)
         match = Names(images_of).match(key.cells)
         if sum(len(positions) == 1 for positions in match.positions) >= ENOUGH * len(table):
             expanded = _expanded(surveyed, table, key, images_of, match)

@@ -1,6 +1,6 @@
 """Train one run: find the rate, train the phases, restore the best epoch, predict by row id."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -234,18 +234,9 @@ def _test(
     ids = np.array(data.test.ids)
     if data.test.rows is None:
         return Predictions(ids, data.classes, probs, truth, target=data.target)
-    kept = ~_is_replaced(data.test, built.images.unreadable.get("test", ()))
-    rows, truth = np.array(data.test.rows)[kept], None if truth is None else truth[kept]
-    by_image = Predictions(ids[kept], data.classes, probs[kept], truth, rows, data.target)
-    return by_image.by_group()
-
-
-def _is_replaced(test: Images, unreadable: Collection[str]) -> np.ndarray:
-    """Whether each test image is unreadable, (images,), and another one of its row is not."""
-    assert test.rows is not None
-    pairs = list(zip(test.ids, test.rows, strict=True))
-    readable = {row for image_id, row in pairs if image_id not in unreadable}
-    return np.array([image_id in unreadable and row in readable for image_id, row in pairs])
+    rows = np.array(data.test.rows)
+    by_image = Predictions(ids, data.classes, probs, truth, rows, data.target)
+    return by_image.by_group(~np.isin(ids, list(built.images.unreadable.get("test", ()))))
 
 
 def _probabilities(built: BuiltLearner, recipe: Recipe, part: str, watch: Progress) -> Any:

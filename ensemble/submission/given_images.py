@@ -28,10 +28,11 @@ def images_of_rows(
         return _by_table(shape, image_ids, read_table(table))
     if not Names(image_ids).match(shape.ids).is_complete:
         position = {image_id: i for i, image_id in enumerate(image_ids)}
-        for how, images_of in (
-            ("in the folders that its ids name", by_folder(image_ids)),
-            ("whose names begin with its ids", by_beginning(image_ids)),
+        for how, index in (
+            ("in the folders that its ids name", by_folder),
+            ("whose names begin with its ids", by_beginning),
         ):
+            images_of = index(image_ids)
             match = Names(images_of).match(shape.ids)
             names = tuple(images_of)
             if match.is_complete:
