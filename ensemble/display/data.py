@@ -87,7 +87,7 @@ def _image_counts(understood: "Understanding") -> str:
         if n:
             counts.append(count(n, f"{split} image"))
     test = understood.test
-    if test is not None and test.n_rows < test.n_images:
+    if test is not None and test.is_averaged:
         counts.append(f"averaged in {count(test.n_rows, 'row')} of the sample")
     return ", ".join(counts)
 

@@ -61,7 +61,7 @@ def test_columns(test: TestImages | None) -> dict[str, tuple[str, ...]]:
 def test_names(test: TestImages | None) -> dict[str, str]:
     """The names of these columns by their key: that of the rows as groups of the labels have it."""
     names = {key: key for key in test_columns(test)}
-    if test is not None and test.n_rows < test.n_images and "row" in names:
+    if test is not None and test.is_averaged and "row" in names:
         names["row"] = test.row_column
     return names
 

@@ -63,7 +63,7 @@ def doubts_of(
 
 def row_doubts(labeling: Labeling, test: TestImages | None) -> list[str]:
     """The doubt about rows of several images where nothing says which labeled images belong together."""
-    if test is None or test.n_rows == test.n_images:
+    if test is None or not test.is_averaged:
         return []
     return [
         f"a row of the sample is about several images, but nothing says which images in "

@@ -96,11 +96,11 @@ def _likely(columns: Sequence[Column], sample: Table | None) -> list[Column]:
     Beside file names, each in one row, a number in several rows is no id, though the sample has it.
     """
     likely = list(columns)
-    has_files = any(_is_unique(column) and _has_suffixes(column) for column in columns)
+    has_files = any(column.is_unique and _has_suffixes(column) for column in columns)
     rules = (
-        lambda column: not has_files or _is_unique(column),
+        lambda column: not has_files or column.is_unique,
         lambda column: bool(sample and _is_named_id(column, sample)),
-        _is_unique,
+        lambda column: column.is_unique,
         lambda column: not (column.name.lower() in INDEX_NAMES and column.is_counter),
         _has_suffixes,
     )
@@ -113,10 +113,6 @@ def _is_named_id(column: Column, sample: Table) -> bool:
     """Whether a column is called as the sample's ids are, and not as pandas calls its index."""
     name = sample.header[0]
     return same_name(column.name, name) and name.lower() not in INDEX_NAMES
-
-
-def _is_unique(column: Column) -> bool:
-    return len(column.counts) == len(column.cells)
 
 
 def _has_suffixes(column: Column) -> bool:

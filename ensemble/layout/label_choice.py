@@ -246,8 +246,7 @@ def _table_of_names(surveyed: Survey, placed: Placed, likely: Sequence[Labeling]
     names = {label for labeling in by_name for label in labeling.classes}
     for table in surveyed.tables:
         is_about = table.file not in placed and any(
-            names and names <= column.counts.keys() and len(column.counts) == len(table)
-            for column in table.columns
+            names and names <= column.counts.keys() and column.is_unique for column in table.columns
         )
         if is_about and any(_describes(column) for column in table.columns):
             return table.file

@@ -71,7 +71,7 @@ def _several_images(surveyed: Survey) -> str:
     for table in sorted(surveyed.tables, key=lambda table: looks_like_sample(table.file)):
         for column in table.columns:
             some = column.cells[:N_LOOKED_AT]
-            is_id = len(column.counts) == len(table)
+            is_id = column.is_unique
             if is_id and any(len(names.begun(cell)) > 1 for cell in some):
                 problem = names.problem_of(column.cells, "image")
                 return (

@@ -73,8 +73,7 @@ def with_rows_of_classes(labeling: Labeling, test: TestImages | None) -> Labelin
     The same where the test images' rows are one image each, and where nothing says it of all images
     or it is the class: cat_1, cat_2.
     """
-    is_of_rows = test is not None and test.n_rows < test.n_images
-    if test is None or not is_of_rows or labeling.source not in ("folders", "names"):
+    if test is None or not test.is_averaged or labeling.source not in ("folders", "names"):
         return labeling
     images = tuple(sorted(labeling.labels))
     depth = 2 if labeling.source == "folders" else 1
@@ -105,7 +104,7 @@ def _of_folders(surveyed: Survey, tables: Sequence[Table]) -> Iterator[tuple[Tab
     folders = Names(images_of)
     for table in tables:
         for key in table.columns:
-            is_key = 1 < len(key.counts) == len(table)
+            is_key = key.is_unique and len(table) > 1
             match = folders.match(key.cells) if is_key else None
             is_complete = match is not None and match.is_complete
             expanded = match and is_complete and _expanded(surveyed, table, key, images_of, match)
@@ -129,7 +128,7 @@ def _may_label_rows(table: Table, sample: Table) -> bool:
         not is_submission(table, sample)
         and len(keys) == 1
         and (has_labels or len(sample.header) > 2)
-        and len(keys[0].counts) == len(table)
+        and keys[0].is_unique
         and keys[0].counts.keys() != ids.counts.keys()
     )
 

@@ -36,6 +36,11 @@ class Column:
             return None
 
     @property
+    def is_unique(self) -> bool:
+        """Whether no text appears twice."""
+        return len(self.counts) == len(self.cells)
+
+    @property
     def is_whole(self) -> bool:
         """Whether all cells are whole numbers."""
         return self.numbers is not None and all(number.is_integer() for number in self.numbers)

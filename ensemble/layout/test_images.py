@@ -45,6 +45,11 @@ class TestImages:
         """The rows of a submission about them."""
         return len(set(self.rows)) or self.n_images
 
+    @property
+    def is_averaged(self) -> bool:
+        """Whether a row of a submission is about several of them."""
+        return self.n_rows < self.n_images
+
 
 def test_images(
     surveyed: Survey,
@@ -185,7 +190,7 @@ def _listing(
         for table, placement in of_others:
             row = row_column(table, placement, column)
             if row and (
-                len(row.counts) == len(row.cells)
+                row.is_unique
                 and dict(zip(row.cells, placement.paths, strict=True)) != direct
                 or not direct
             ):

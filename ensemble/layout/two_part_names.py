@@ -21,8 +21,7 @@ def _with_whole_names(images: Folder, table: Table) -> Table:
         if not all(some) or not any(len(positions) > 1 for positions in some):
             continue
         for folder in table.others(column.name):
-            is_once = len(folder.counts) == len(table)
-            if is_once and column.numbers is not None:
+            if folder.is_unique and column.numbers is not None:
                 continue  # a number for each folder is its label, though a file has this name
             whole = _joined(images, folder, column)
             if whole is not None:
