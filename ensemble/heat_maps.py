@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image
 
 from ensemble.dataset.decode import read_image
-from ensemble.inference import Predictor, networks_of
 from ensemble.predictions import Array
 from ensemble.runs import Run
 
@@ -18,7 +17,9 @@ class RunHeatMaps:
     """
 
     def __init__(self, run: Run) -> None:
-        self.networks = networks_of(Predictor.of_run(run))[run.id]
+        from ensemble.learn.stored import stored_network
+
+        self.networks = [stored_network(fold) for fold in run.folds]
         self.fold_of = {
             image_id: fold
             for fold, part in enumerate(run.folds)

@@ -18,7 +18,8 @@ from ensemble.dataset.inputs import input_images
 from ensemble.engines.local import train_all
 from ensemble.errors import DamagedError, DataError, RunError, SubmissionError
 from ensemble.events import ignore
-from ensemble.inference import BLOCK, Predictor, predict
+from ensemble.inference import Predictor, predict
+from ensemble.inference.blocks import BLOCK
 from ensemble.metrics import predicted
 from ensemble.metrics.decision import ExpectedGain
 from ensemble.recipe import Recipe

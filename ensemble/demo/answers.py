@@ -10,7 +10,8 @@ from PIL import Image
 
 from ensemble.dataset.decode import UnreadableImage
 from ensemble.errors import EnsembleError
-from ensemble.inference import Batches, Predictor, networks_of
+from ensemble.inference import Predictor
+from ensemble.inference.blocks import Blocks
 from ensemble.metrics import Interval, wilson
 from ensemble.predictions import Array
 
@@ -75,7 +76,7 @@ class Answers:
             )
         self.weights = dict(predictor.mixture.weights)
         mixture = predictor.mixture.of_probabilities
-        self.batches = Batches(Predictor(predictor.runs, mixture), networks_of(predictor))
+        self.blocks = Blocks(Predictor(predictor.runs, mixture))
         self.leading = max(sorted(self.weights), key=lambda run_id: self.weights[run_id])
         valid = mixture.of({name: run.valid for name, run in predictor.runs.items()}, {})
         targets = valid.predictions.known_targets
@@ -84,7 +85,7 @@ class Answers:
 
     def of_images(self, files: Sequence[Path]) -> list[ImageAnswer]:
         """What is shown of each image, in this order."""
-        blocks = self.batches.decoded([str(file) for file in files])
+        blocks = self.blocks.decoded([str(file) for file in files])
         decoded = [image for block in blocks for image in block]
         return [
             ImageAnswer(file.name)
@@ -106,11 +107,11 @@ class Answers:
         from ensemble.learn.heat_map import heat_map
 
         ids = np.array([name])
-        answered = self.batches.answered(ids, [image])
+        answered = self.blocks.answered(ids, [image])
         classes, probs = answered.predictions.classes, answered.predictions.probs[0]
         position = int(answered.answers[0])
         most_probable = np.argsort(-probs, kind="stable")[:N_CLASSES].tolist()
-        network = self.batches.networks[self.leading][0]
+        network = self.blocks.networks[self.leading][0]
         pixels = image[network.input_format]
         return ImageAnswer(
             name=name,
@@ -124,7 +125,7 @@ class Answers:
         )
 
     def _member(self, run_id: str, ids: Array, image: "dict[InputFormat, Array]") -> MemberAnswer:
-        member = self.batches.member(run_id, ids, [image])
+        member = self.blocks.member(run_id, ids, [image])
         position = int(member.probs[0].argmax())
         probability = float(member.probs[0, position])
         return MemberAnswer(run_id, self.weights[run_id], member.classes[position], probability)

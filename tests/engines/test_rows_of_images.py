@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ensemble import inference
+from ensemble.inference import blocks
 from ensemble.predictions import Predictions
 from ensemble.runs import RunStore
 
@@ -120,7 +120,7 @@ def test_given_images_of_rows_are_predicted_as_the_test_set(
     (rows_set / "images" / f"{damaged}.png").write_bytes(b"\x89PNG\r\n\x1a\n damaged")
     ens("train", recipe("rows", tmp_path, valid="{folds: 2}"))
     ens("blend", "--name", "a")
-    monkeypatch.setattr(inference, "BLOCK", block)
+    monkeypatch.setattr(blocks, "BLOCK", block)
     given = ("predict", rows_set / "images", "--blend", "a", "--sample", rows_set / "sample.csv")
     ens(*given, "--rows", rows_set / "test.csv", "--out", "b.csv")
     assert Path("b.csv").read_bytes() == Path("submissions/a.csv").read_bytes()
