@@ -10,13 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.convert.array_files import StoredArray
-from ensemble.convert.pixel_columns import N_SHORT, Shape, are_planes, shape_of
-from ensemble.convert.pixel_scale import N_HEAD, Scale, scale_of, scaled
+from ensemble.convert.pixel_columns import N_SHORT, Shape, are_planes, image_of, shape_of
+from ensemble.convert.pixel_scale import Scale, n_head_rows, scale_of, scaled
 from ensemble.errors import DataError
 
 Array = npt.NDArray[Any]
 CHANNELS = (1, 3, 4)
-N_HEAD_VALUES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -35,19 +34,12 @@ class ImageArray:
         with closing(self.array.rows()) as rows:
             for row, pixels in enumerate(rows):
                 where = f"{self.array.where}: row {row}"
-                yield where, self._image(scaled(pixels, scale, where))
-
-    def _image(self, pixels: Array) -> Array:
-        height, width, channels = self.shape
-        if self.has_planes:
-            return pixels.reshape(channels, height, width).transpose(1, 2, 0)
-        return pixels.reshape(height, width, channels)
+                yield where, image_of(scaled(pixels, scale, where), self.shape, self.has_planes)
 
 
 def head_of(array: StoredArray) -> Array:
     """The first rows of an array, in its own shape and type. Raises DataError."""
-    n_values = int(np.prod(array.shape[1:]))
-    n_rows = min(N_HEAD, max(5, N_HEAD_VALUES // max(1, n_values)))
+    n_rows = n_head_rows(int(np.prod(array.shape[1:])))
     with closing(array.rows()) as rows:
         return np.array(list(islice(rows, n_rows)))
 

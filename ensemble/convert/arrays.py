@@ -27,15 +27,13 @@ from ensemble.convert.array_labels import (
     label_arrays,
 )
 from ensemble.convert.class_names import is_names
-from ensemble.convert.image_folder import Images, NewImage, Source, size_on_disk
+from ensemble.convert.image_folder import Images, NewImage, Source
 from ensemble.convert.part_names import Numbering, numbering, one_of_each_split, split_of_path
 from ensemble.convert.pixel_scale import Scale, scale_note
-from ensemble.convert.png import SUFFIX, png_of
+from ensemble.convert.png import SUFFIX, png_of, size_of_pngs
 from ensemble.convert.row_labels import RowLabels, labels_by_row
 from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
-
-PNG_BYTES = 100
 
 
 @dataclass(frozen=True)
@@ -55,10 +53,8 @@ class _ArraySet:
             images, labels = image_array.images(self.scale), self._labels(split)
             with closing(images):
                 for row, (where, image) in enumerate(images):
-                    content = png_of(np.ascontiguousarray(image))
-                    yield NewImage(
-                        split, self._name(split, row), SUFFIX, content, next(labels), where
-                    )
+                    name = self._name(split, row)
+                    yield NewImage(split, name, SUFFIX, png_of(image), next(labels), where)
 
     def _name(self, split: Split, row: int) -> str:
         return self.names[split][row] if split in self.names else self.numbers.name(split, row)
@@ -103,7 +99,10 @@ def array_source(root: Path, paths: Sequence[Path]) -> Source | None:
     return Source(
         kind="arrays",
         n_images=sum(n_rows.values()),
-        n_bytes=sum(_size_on_disk(array) for array in stored_images.values()),
+        n_bytes=sum(
+            size_of_pngs(len(array), int(np.prod(array.shape[1:])))
+            for array in stored_images.values()
+        ),
         images=_ArraySet(images, labels, row_labels, scale, names, numbers).new_images,
         files=frozenset([*paths, *([root / row_labels.file] if row_labels else [])]),
         notes=(*notes, *scale_note(scale)),
@@ -185,7 +184,3 @@ def _by_split(
         )
     named = [(split, array) for array, split in splits.items() if split]
     return one_of_each_split(root, named, lambda array: array.where, content)
-
-
-def _size_on_disk(array: StoredArray) -> int:
-    return size_on_disk(len(array), int(np.prod(array.shape[1:])) + PNG_BYTES)

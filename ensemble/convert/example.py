@@ -6,11 +6,12 @@ Feature {1: BytesList, 2: FloatList, 3: Int64List}; in each list {1: a value, or
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ensemble.errors import DataError
 
 Feature = tuple[bytes, ...] | tuple[int, ...] | tuple[float, ...]
+Features = Mapping[str, Feature]  # of one record, by name
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5  # wire types; 3 and 4 are no longer used
 BYTES_LIST, FLOAT_LIST, INT64_LIST = 1, 2, 3
 MAX_VARINT = 10  # bytes of a number of 64 bits
@@ -30,6 +31,12 @@ def parse_example(content: bytes, where: str) -> dict[str, Feature]:
             f"{where}: not a tf.train.Example ({reason})\n"
             "only records of Examples can be read; download the file again"
         ) from None
+
+
+def only_value(record: Features, name: str) -> bytes | int | float | None:
+    """The value of a feature that has one, None for none or several."""
+    values = record.get(name, ())
+    return values[0] if len(values) == 1 else None
 
 
 def _features(content: bytes) -> dict[str, Feature]:

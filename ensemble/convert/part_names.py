@@ -1,6 +1,6 @@
 """Which part of the data a file holds, by the words of its path; how rows without an id are numbered."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -94,8 +94,7 @@ def _numbers_of_sample(root: Path, n_test: int) -> _SampleIds | None:
     Raises DataError where two samples differ.
     """
     numbered: dict[tuple[int, int], _SampleIds] = {}
-    for path in sample_tables(root):
-        header, rows = read_csv(path, LABEL_DELIMITERS)
+    for path, header, rows in samples(root):
         ids = [row[header[0]] for row in rows]
         first = first_number(ids)
         width = number_width(ids)
@@ -130,12 +129,17 @@ def asks_for_numbers(root: Path) -> bool:
     """Whether sample submissions have one column beside the ids, with whole numbers in every row."""
     cells: set[str] = set()
     columns: set[str] = set()
-    for path in sample_tables(root):
-        header, rows = read_csv(path, LABEL_DELIMITERS)
+    for _, header, rows in samples(root):
         columns |= set(header[1:])
         cells |= {row[column] for row in rows for column in header[1:]}
     are_numbers = all(cell.isascii() and cell.isdigit() for cell in cells)
     return len(columns) == 1 and bool(cells) and are_numbers
+
+
+def samples(root: Path) -> Iterator[tuple[Path, list[str], list[dict[str, str]]]]:
+    """Each sample submission of a folder: its path, its header, its rows. Raises DataError."""
+    for path in sample_tables(root):
+        yield path, *read_csv(path, LABEL_DELIMITERS)
 
 
 def sample_tables(root: Path) -> list[Path]:

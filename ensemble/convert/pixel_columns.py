@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -151,6 +152,14 @@ def _are_numbers(cell: str) -> bool:
     numbers = numbers_in(cell)
     head = numbers[:N_TEXT]
     return len(head) == N_TEXT and all(text.replace(".", "", 1).isdigit() for text in head)
+
+
+def image_of(pixels: npt.NDArray[Any], shape: Shape, has_planes: bool) -> npt.NDArray[Any]:
+    """(rows, columns, channels) of the values of one image; has_planes: one channel after another."""
+    height, width, channels = shape
+    if has_planes:
+        return pixels.reshape(channels, height, width).transpose(1, 2, 0)
+    return pixels.reshape(shape)
 
 
 def are_planes(rows: npt.NDArray[np.float64], shape: Shape, where: str) -> bool:

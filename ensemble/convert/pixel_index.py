@@ -6,10 +6,9 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from ensemble.convert.part_names import first_number, sample_tables
+from ensemble.convert.part_names import first_number, samples
 from ensemble.convert.pixel_roles import PixelTable
 from ensemble.convert.table_rows import end_cells
-from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
 from ensemble.dataset.scan import one_line
 from ensemble.errors import DataError
 
@@ -20,21 +19,20 @@ def with_sample_ids(root: Path, table: PixelTable) -> PixelTable:
         return table
     if table.key_column() == 0:
         return _with_index(root, table)
-    samples = [sorted(ids) for _, _, ids in _samples(root)]
+    asked = [sorted(ids) for _, _, ids in _ids_of_samples(root)]
     for column in table.beside_pixels():
         if column == table.label_column:
             continue
         with closing(table.rows()) as rows:
             cells = sorted(row[column].strip() for _, row in rows if column < len(row))
-        if cells in samples:
+        if cells in asked:
             return replace(table, id_column=column)
     return table
 
 
-def _samples(root: Path) -> Iterator[tuple[Path, str, list[str]]]:
+def _ids_of_samples(root: Path) -> Iterator[tuple[Path, str, list[str]]]:
     """Each sample submission: its path, what it calls the ids, the ids."""
-    for path in sample_tables(root):
-        header, rows = read_csv(path, LABEL_DELIMITERS)
+    for path, header, rows in samples(root):
         yield path, header[0], [row[header[0]].strip() for row in rows]
 
 
@@ -45,7 +43,7 @@ def _with_index(root: Path, table: PixelTable) -> PixelTable:
     count in another order: the row's number and its index would be different test images.
     """
     index = [first for first, _ in islice(end_cells(table.path), int(table.has_header), None)]
-    for path, name, ids in _samples(root):
+    for path, name, ids in _ids_of_samples(root):
         if sorted(ids) != sorted(index):
             continue
         if first_number(ids) is None:

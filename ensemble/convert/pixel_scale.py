@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ensemble.errors import DataError
 
 Array = npt.NDArray[Any]
-N_HEAD = 200  # rows at the beginning that decide the scale
+N_HEAD, N_HEAD_VALUES = 200, 1_000_000  # rows at the beginning that decide the scale, at most
 _NUMBER = re.compile(r"[+-]?(\d{1,20}(\.\d{0,40})?|\.\d{1,40})(e[+-]?\d{1,3})?", re.IGNORECASE)
 _BYTE_OF = {str(number): number for number in range(256)}
 
@@ -22,6 +22,11 @@ class Scale(Enum):
     BYTES = "whole numbers from 0 to 255"
     UNIT = "numbers from 0 to 1"
     DEEP = "whole numbers from 0 to 65,535"
+
+
+def n_head_rows(n_values: int) -> int:
+    """How many rows of so many values decide the scale and the order of the channels."""
+    return min(N_HEAD, max(5, N_HEAD_VALUES // max(1, n_values)))
 
 
 def scale_of(heads: Iterable[Array]) -> Scale:

@@ -9,22 +9,26 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ensemble.convert.image_folder import Images, NewImage, Source, size_on_disk
+from ensemble.convert.image_folder import Images, NewImage, Source
 from ensemble.convert.part_names import Numbering, numbering
-from ensemble.convert.pixel_columns import PixelColumns, Shape, are_planes
+from ensemble.convert.pixel_columns import PixelColumns, Shape, are_planes, image_of
 from ensemble.convert.pixel_files import pixel_tables
 from ensemble.convert.pixel_index import with_sample_ids
 from ensemble.convert.pixel_roles import PixelTable, split_of_cell, unused_columns
-from ensemble.convert.pixel_scale import N_HEAD, Scale, numbers_of, pixels_of, scale_note, scale_of
+from ensemble.convert.pixel_scale import (
+    Scale,
+    n_head_rows,
+    numbers_of,
+    pixels_of,
+    scale_note,
+    scale_of,
+)
 from ensemble.convert.pixel_splits import Labels, with_splits
-from ensemble.convert.png import SUFFIX, png_of
+from ensemble.convert.png import SUFFIX, png_of, size_of_pngs
 from ensemble.dataset.filenames import without_suffix
 from ensemble.dataset.scan import one_line
 from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
-
-N_HEAD_VALUES = 1_000_000  # numbers that decide scale and order of channels, at most
-PNG_BYTES = 100  # of a PNG file beside its pixels
 
 Rows = npt.NDArray[np.float64]
 
@@ -56,11 +60,7 @@ class _PixelSet:
     def _image(self, table: PixelTable, number: int, row: list[str], where: str) -> NewImage:
         cells = _cells(table, row, self.shape, where)
         pixels = np.frombuffer(pixels_of(cells, self.scale, where), np.uint8)
-        height, width, channels = self.shape
-        if self.has_planes:
-            image = pixels.reshape(channels, height, width).transpose(1, 2, 0)
-        else:
-            image = pixels.reshape(height, width, channels)
+        content = png_of(image_of(pixels, self.shape, self.has_planes))
         split = _split_of_row(table, row, where)
         if table.id_column is not None:
             name = without_suffix(row[table.id_column])
@@ -69,7 +69,7 @@ class _PixelSet:
         label = None if table.label_column is None else row[table.label_column].strip()
         if split == "test" and not label:
             label = None
-        return NewImage(split, name, SUFFIX, png_of(np.ascontiguousarray(image)), label, where)
+        return NewImage(split, name, SUFFIX, content, label, where)
 
 
 def _split_of_row(table: PixelTable, row: Sequence[str], where: str) -> Split:
@@ -110,7 +110,7 @@ def pixel_source(root: Path, paths: Sequence[Path]) -> Source | None:
     return Source(
         kind=_kind(tables[0].columns, n_values),
         n_images=n_images,
-        n_bytes=size_on_disk(n_images, n_values + PNG_BYTES),
+        n_bytes=size_of_pngs(n_images, n_values),
         images=_PixelSet(tables, labels, shape, scale, has_planes, numbers).images,
         files=frozenset(pixel_paths | {label_set.path for label_set in labels.values()}),
         notes=(*header_notes, *notes, *row_notes, *scale_note(scale)),
@@ -126,9 +126,8 @@ def _head(table: PixelTable) -> Rows:
     assert table.columns.shape is not None
     n_values = int(np.prod(table.columns.shape))
     with closing(table.rows()) as rows:
-        n_rows = min(N_HEAD, max(5, N_HEAD_VALUES // n_values))
         head = []
-        for line, row in islice(rows, n_rows):
+        for line, row in islice(rows, n_head_rows(n_values)):
             where = f"{one_line(table.path)}:{line}"
             head.append(numbers_of(_cells(table, row, table.columns.shape, where), where))
     return np.array(head)

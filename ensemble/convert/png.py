@@ -3,9 +3,13 @@
 import io
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
+from ensemble.convert.image_folder import size_on_disk
+
 SUFFIX = ".png"
+HEADER_BYTES = 100  # of a file, beside its pixels
 
 
 def png_of(pixels: npt.NDArray[Any]) -> bytes:
@@ -18,5 +22,10 @@ def png_of(pixels: npt.NDArray[Any]) -> bytes:
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     stored = io.BytesIO()
-    Image.fromarray(pixels).save(stored, "PNG")
+    Image.fromarray(np.ascontiguousarray(pixels)).save(stored, "PNG")
     return stored.getvalue()
+
+
+def size_of_pngs(n_images: int, n_values: int) -> int:
+    """The bytes that so many files take on a disk at most, each with so many values."""
+    return size_on_disk(n_images, n_values + HEADER_BYTES)

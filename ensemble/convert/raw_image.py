@@ -1,12 +1,12 @@
 """Images in records as plain bytes, one for each channel of a pixel, beside their height and width."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.convert.example import Feature
-from ensemble.convert.pixel_columns import are_planes
+from ensemble.convert.example import Features, only_value
+from ensemble.convert.pixel_columns import Shape, are_planes, image_of
 from ensemble.convert.png import png_of
 from ensemble.errors import DataError
 
@@ -15,8 +15,6 @@ WIDTH = ("width", "image/width", "cols", "columns", "image_width", "img_width")
 DEPTH = ("depth", "channels", "image/channels", "image/depth", "n_channels", "num_channels")
 CHANNELS = (1, 3, 4)
 MAX_SIDE = 1 << 20
-
-Features = Mapping[str, Feature]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class RawImages:
     depth: str | None
     has_planes: bool = False
 
-    def shape(self, name: str, record: Features) -> tuple[int, int, int]:
+    def shape(self, name: str, record: Features) -> Shape:
         """Rows, columns and channels of a record's image. Raises ValueError naming the problem."""
         height, width = (_side(record, feature) for feature in (self.height, self.width))
         n_bytes = len(_content(record, name))
@@ -44,17 +42,13 @@ class RawImages:
     def png(self, where: str, name: str, record: Features) -> bytes:
         """A record's image as a PNG file. Raises DataError."""
         try:
-            height, width, depth = self.shape(name, record)
+            shape = self.shape(name, record)
         except ValueError as error:
             raise DataError(
                 f"{where}: the feature {name[:60]!r}: {error}\nrepair the data, or download it again"
             ) from None
         pixels = np.frombuffer(_content(record, name), np.uint8)
-        if self.has_planes:
-            image = pixels.reshape(depth, height, width).transpose(1, 2, 0)
-        else:
-            image = pixels.reshape(height, width, depth)
-        return png_of(np.ascontiguousarray(image))
+        return png_of(image_of(pixels, shape, self.has_planes))
 
 
 def raw_images(where: str, name: str, records: Sequence[Features]) -> RawImages | None:
@@ -89,8 +83,7 @@ def _named(records: Sequence[Features], names: Sequence[str]) -> str | None:
 
 def _side(record: Features, name: str) -> int:
     """A whole number of pixels. Raises ValueError."""
-    values = record.get(name, ())
-    side = values[0] if len(values) == 1 else None
+    side = only_value(record, name)
     if not isinstance(side, int) or not 0 < side < MAX_SIDE:
         raise ValueError(f"{name[:60]} is not a number of pixels")
     return side
@@ -98,8 +91,7 @@ def _side(record: Features, name: str) -> int:
 
 def _content(record: Features, name: str) -> bytes:
     """The bytes of an image. Raises ValueError."""
-    values = record.get(name, ())
-    content = values[0] if len(values) == 1 else None
+    content = only_value(record, name)
     if not isinstance(content, bytes):
         raise ValueError("it is missing or empty")
     return content

@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ensemble.convert.example import Feature
+from ensemble.convert.example import Feature, Features
 from ensemble.errors import DataError
 
 N_LISTED = 12  # features that a message names
-
-Features = dict[str, Feature]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from ensemble.convert.example import parse_example
+from ensemble.convert.example import Features, only_value, parse_example
 from ensemble.convert.image_folder import Images, NewImage, Source, size_on_disk, suffix_of
 from ensemble.convert.part_names import posix_name, sample_tables, split_of_path
 from ensemble.convert.png import SUFFIX
 from ensemble.convert.record_features import Roles, roles_of
-from ensemble.convert.record_labels import Features, LabelPairs, checked_text, label_text
+from ensemble.convert.record_labels import LabelPairs, checked_text, label_text
 from ensemble.convert.tfrecords import NAME, count_records, records
 from ensemble.dataset.filenames import without_suffix
 from ensemble.dataset.scan import one_line
@@ -200,11 +200,10 @@ def _image(where: str, roles: Roles, record: Features) -> tuple[str, bytes]:
     name = roles.image
     if roles.raw is not None:
         return SUFFIX, roles.raw.png(where, name, record)
-    values = record.get(name, ())
-    content = values[0] if len(values) == 1 else None
+    content = only_value(record, name)
     suffix = suffix_of(content) if isinstance(content, bytes) else None
     if not isinstance(content, bytes) or suffix is None:
-        problem = "does not begin as an image file" if values else "is missing or empty"
+        problem = "does not begin as an image file" if record.get(name) else "is missing or empty"
         raise DataError(
             f"{where}: the feature {name[:60]!r} {problem}\nrepair the data, or download it again"
         )

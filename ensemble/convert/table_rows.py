@@ -30,8 +30,7 @@ def table_rows(path: Path) -> Generator[tuple[int, list[str]], None, None]:
     lines = 0
     try:
         with _opened(path) as stored, _long_cells():
-            first = _line(path, stored, 1)
-            delimiter = _delimiter(first).decode()
+            delimiter = _delimiter(next(_lines(path, stored), b"")).decode()
             stored.seek(0)
             reader = csv.reader(_text_lines(path, stored), strict=True, delimiter=delimiter)
             for row in reader:
@@ -48,15 +47,7 @@ def table_rows(path: Path) -> Generator[tuple[int, list[str]], None, None]:
 
 def count_rows(path: Path) -> int:
     """The number of rows below the header, without empty ones. Raises DataError."""
-    try:
-        with _opened(path) as stored:
-            n_lines = 0
-            while line := _line(path, stored, n_lines + 1):
-                n_lines += bool(line.strip(EMPTY_CELLS))
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{one_line(path)}: cannot be read ({reason})") from None
-    return n_lines - 1
+    return sum(1 for _ in _filled_lines(path)) - 1
 
 
 def end_cells(path: Path) -> Iterator[tuple[str, str]]:
@@ -65,18 +56,19 @@ def end_cells(path: Path) -> Iterator[tuple[str, str]]:
     Ten times as fast as table_rows; only for lines of numbers, which have no quoted delimiters.
     Raises DataError.
     """
+    delimiter = b""
+    for line in _filled_lines(path):
+        delimiter = delimiter or _delimiter(line)
+        cells = line.partition(delimiter)[0], line.rpartition(delimiter)[2]
+        first, last = (cell.decode("ascii", "replace").strip(' "\r\n') for cell in cells)
+        yield first.lstrip("\ufffd"), last
+
+
+def _filled_lines(path: Path) -> Iterator[bytes]:
+    """The lines that are not empty. Raises DataError."""
     try:
         with _opened(path) as stored:
-            delimiter, n_lines = b"", 0
-            while line := _line(path, stored, n_lines + 1):
-                n_lines += 1
-                delimiter = delimiter or _delimiter(line)
-                if line.strip(EMPTY_CELLS):
-                    cells = line.partition(delimiter)[0], line.rpartition(delimiter)[2]
-                    first, last = (
-                        cell.decode("ascii", "replace").strip(' "\r\n') for cell in cells
-                    )
-                    yield first.lstrip("\ufffd"), last
+            yield from (line for line in _lines(path, stored) if line.strip(EMPTY_CELLS))
     except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{one_line(path)}: cannot be read ({reason})") from None
@@ -107,20 +99,21 @@ def _long_cells() -> Iterator[None]:
 
 
 def _text_lines(path: Path, stored: BinaryIO) -> Iterator[str]:
-    number = 1
-    while line := _line(path, stored, number):
+    for number, line in enumerate(_lines(path, stored), start=1):
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
         if "\0" in text:
             raise csv.Error("it contains a NUL")
         yield text
+
+
+def _lines(path: Path, stored: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file. Raises DataError for one that is too long."""
+    number = 1
+    while line := stored.readline(MAX_LINE):
+        if len(line) >= MAX_LINE:
+            raise DataError(
+                f"{one_line(path)}:{number}: the line is longer than {MAX_LINE:,} bytes\n"
+                "the file is damaged, or no CSV"
+            )
+        yield line
         number += 1
-
-
-def _line(path: Path, stored: BinaryIO, number: int) -> bytes:
-    line = stored.readline(MAX_LINE)
-    if len(line) >= MAX_LINE:
-        raise DataError(
-            f"{one_line(path)}:{number}: the line is longer than {MAX_LINE:,} bytes\n"
-            "the file is damaged, or no CSV"
-        )
-    return line

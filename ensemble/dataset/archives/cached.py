@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from ensemble.dataset.archives.limits import Limits
@@ -49,11 +49,8 @@ def unpack_into(archive: Path, target: Path) -> None:
 
 
 def _unpack(archive: Archive, target: Path, nested: bool) -> None:
-    unpacking = Unpacking(target, Limits(), nested)
-    try:
+    with closing(Unpacking(target, Limits(), nested)) as unpacking:
         unpacking.unpack(archive, target)
-    finally:
-        unpacking.close()
 
 
 def _fill(target: Path, archive: Archive) -> None:

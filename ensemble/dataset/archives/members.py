@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple, Protocol, cast
+from typing import IO, NamedTuple, cast
 
+from ensemble.dataset.archives.limits import Limits
 from ensemble.dataset.archives.names import archive_format, content_name
 from ensemble.dataset.archives.stored import Archive, Section
 from ensemble.errors import DataError
@@ -37,19 +38,6 @@ class _EndOfZip(NamedTuple):
     table: int
 
 
-class Room(Protocol):
-    """Where a format that cannot be read member by member is unpacked first."""
-
-    def folder(self) -> Path:
-        """An empty folder, removed at the end."""
-
-    def check(self, n_bytes: int, label: str) -> None:
-        """Raise DataError where so many bytes more are too many."""
-
-    def count(self, n_bytes: int, label: str) -> None:
-        """Count bytes before they are written. Raises DataError where they are too many."""
-
-
 @dataclass(frozen=True)
 class Member:
     """A file in an archive: its name, its declared size, and its content.
@@ -68,10 +56,13 @@ class Member:
 
 
 @contextmanager
-def members_of(archive: Archive, source: IO[bytes], room: Room) -> Iterator[Iterable[Member]]:
+def members_of(
+    archive: Archive, source: IO[bytes], limits: Limits, new_folder: Callable[[], Path]
+) -> Iterator[Iterable[Member]]:
     """The files of an archive whose bytes are `source`; in the block, they can be read.
 
-    Raises DataError for links, devices and encryption, and what the libraries raise for damage.
+    A format that cannot be read member by member is unpacked first, into a new folder. Raises
+    DataError for links, devices and encryption, and what the libraries raise for damage.
     """
     match archive_format(archive.path.name):
         case "zip":
@@ -82,7 +73,7 @@ def members_of(archive: Archive, source: IO[bytes], room: Room) -> Iterator[Iter
         case "7z":
             from ensemble.dataset.archives.seven_zip import seven_zip_members
 
-            yield seven_zip_members(source, archive.label, room)
+            yield seven_zip_members(source, archive.label, limits, new_folder())
         case "table":
             name = content_name(archive.path.name)
             yield [Member(name, archive.n_bytes, lambda: _decompressed(source))]

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from ensemble.dataset.archives.beside import content_is_beside
@@ -43,9 +43,8 @@ def unpack_all(root: Path, target: Path, progress: Progress) -> None:
     anything.
     """
     limits = Limits(progress, sizes_of_archives(root))
-    unpacking = Unpacking(target, limits, nested=True)
     archives: list[Archive] = []
-    try:
+    with closing(Unpacking(target, limits, nested=True)) as unpacking:
         for path, kind in visible_files(root):
             destination = target / path.relative_to(root)
             if _is_archive(path, kind):
@@ -54,8 +53,6 @@ def unpack_all(root: Path, target: Path, progress: Progress) -> None:
                 limits.count_file(str(root))
                 _link(path, destination)
         unpacking.replace(joined(archives), depth=1)
-    finally:
-        unpacking.close()
 
 
 def _closed(root: Path) -> list[Archive]:

@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ensemble.dataset.archives.members import UNLOCK, Member, Room, encrypted, not_a_file
+from ensemble.dataset.archives.limits import Limits
+from ensemble.dataset.archives.members import UNLOCK, Member, encrypted, not_a_file
 from ensemble.errors import DataError
 
 if TYPE_CHECKING:
@@ -16,17 +17,21 @@ if TYPE_CHECKING:
 INSTALL = "pip install 'py7zr>=1.1'"
 
 
-def seven_zip_members(source: IO[bytes], label: str, room: Room) -> Iterator[Member]:
-    """The files of a 7z archive. Raises DataError and what py7zr raises."""
+def seven_zip_members(
+    source: IO[bytes], label: str, limits: Limits, folder: Path
+) -> Iterator[Member]:
+    """The files of a 7z archive, unpacked into an empty folder.
+
+    Raises DataError and what py7zr raises.
+    """
     py7zr = _import_py7zr(label)
     try:
         with py7zr.SevenZipFile(source) as opened:
             files = _checked_files(opened.files, label)
-            room.check(sum(file.uncompressed for file, _ in files), label)
-            folder = room.folder()
+            limits.check(sum(file.uncompressed for file, _ in files), label)
             for number, (file, _) in enumerate(files):
                 file.file_properties()["filename"] = _numbered(number)  # py7zr changes some names
-            with _numbered_files(folder, label, room) as factory:
+            with _numbered_files(folder, label, limits) as factory:
                 opened.extractall(factory=factory)
     except py7zr.PasswordRequired:
         raise DataError(
@@ -82,7 +87,7 @@ def _numbered(number: int) -> str:
 
 
 @contextmanager
-def _numbered_files(folder: Path, label: str, room: Room) -> "Iterator[WriterFactory]":
+def _numbered_files(folder: Path, label: str, limits: Limits) -> "Iterator[WriterFactory]":
     """What py7zr asks for a file to write: each is in the folder, and its bytes are counted."""
     from py7zr.io import Py7zIO, WriterFactory
 
@@ -91,7 +96,7 @@ def _numbered_files(folder: Path, label: str, room: Room) -> "Iterator[WriterFac
             self.stored = path.open("xb")
 
         def write(self, s: bytes | bytearray) -> int:
-            room.count(len(s), label)
+            limits.count(len(s), label)
             return self.stored.write(s)
 
         def read(self, size: int | None = None) -> bytes:

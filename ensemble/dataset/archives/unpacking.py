@@ -39,7 +39,7 @@ class Unpacking:
         if self.scratch:
             shutil.rmtree(self.scratch, ignore_errors=True)
 
-    def folder(self) -> Path:
+    def _new_folder(self) -> Path:
         """A new folder on the disk of `target`, removed at the end."""
         if self.scratch is None:
             self.scratch = Path(tempfile.mkdtemp(dir=self.target, prefix=".unpacking-"))
@@ -47,14 +47,6 @@ class Unpacking:
         folder = self.scratch / str(self.n_folders)
         folder.mkdir()
         return folder
-
-    def check(self, n_bytes: int, label: str) -> None:
-        """Raise DataError where so many bytes more are too many."""
-        self.limits.check(n_bytes, label)
-
-    def count(self, n_bytes: int, label: str) -> None:
-        """Count bytes before they are written. Raises DataError where they are too many."""
-        self.limits.count(n_bytes, label)
 
     def unpack(self, archive: Archive, folder: Path, depth: int = 1) -> None:
         """Write an archive's files below an empty folder. Raises DataError, and the disk's OSError."""
@@ -65,7 +57,7 @@ class Unpacking:
         with (
             _damage_named(archive, self.target),
             archive.open() as source,
-            members_of(archive, source, self) as members,
+            members_of(archive, source, self.limits, self._new_folder) as members,
         ):
             for member in members:
                 self.limits.count_file(archive.label)
@@ -87,7 +79,7 @@ class Unpacking:
         closed = [archive for archive in archives if not content_is_beside(archive)]
         for archive in closed:
             self.limits.check_depth(depth, archive.label)
-            content = self.folder()
+            content = self._new_folder()
             self.unpack(archive, content, depth)
             self.placement.place(content, archive)
             self._remove(archive)
@@ -116,7 +108,7 @@ class Unpacking:
             return
         with member.stream() as source, destination.open("wb") as out:
             while block := source.read(BLOCK):
-                self.count(len(block), label)
+                self.limits.count(len(block), label)
                 out.write(block)
 
 
