@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -91,22 +91,11 @@ class ImageInfo:
     @classmethod
     def from_row(cls, row: tuple[Any, ...]) -> "ImageInfo":
         """What as_row gave. Raises ValueError."""
-        form, mode, width, height, orientation, has_alpha, is_animated, *row_end = row
-        contrast, brightest, pixels, thumb = row_end
-        shape = (*THUMB, 3)
-        return cls(
-            format=form,
-            mode=mode,
-            width=width,
-            height=height,
-            orientation=orientation,
-            has_alpha=bool(has_alpha),
-            is_animated=bool(is_animated),
-            contrast=contrast,
-            brightest=brightest,
-            pixels=pixels,
-            thumb=np.frombuffer(thumb, np.uint8).reshape(shape),
-        )
+        names = [field.name for field in fields(cls)]
+        stored = dict(zip(names, row, strict=True))
+        flags = {name: bool(stored[name]) for name in ("has_alpha", "is_animated")}
+        thumb = np.frombuffer(stored["thumb"], np.uint8).reshape((*THUMB, 3))
+        return cls(**stored | flags | {"thumb": thumb})
 
 
 def image_infos(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ensemble.dataset.label_cells import names_in
+from ensemble.dataset.labels import counts_of
 from ensemble.dataset.tables import Images
-from ensemble.dataset.truth import counts_of
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet

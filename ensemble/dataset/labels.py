@@ -23,6 +23,7 @@ from ensemble.dataset.match import Match, match_in_folders
 from ensemble.dataset.tables import Images, ids_of, sorted_images
 from ensemble.errors import DataError
 from ensemble.recipe import LabelColumns, LabelsFile
+from ensemble.targets import Target
 
 MISSING_VALUES = {  # a class of this name is a doubt
     *("nan", "null", "none", "na", "n/a", "?", "unknown", "unlabeled", "unlabelled", "missing"),
@@ -104,7 +105,7 @@ def labelled_files(
         rule_line(table, ids, match, names),
         _missing_line(table, ids, missing),
         *cells.lines,
-        *missing_value_lines(_counts(images, reading)),
+        *missing_value_lines(counts_of(images, reading.target)),
     ]
     return Labelled(
         images=images,
@@ -118,9 +119,11 @@ def labelled_files(
     )
 
 
-def _counts(images: Images, reading: CellReading) -> Counter[str]:
-    """How many images have each class or label."""
-    if reading.target == "labels":
+def counts_of(images: Images, target: Target) -> Counter[str]:
+    """How many images have each class or label; empty for numbers."""
+    if target == "number":
+        return Counter()
+    if target == "labels":
         return Counter(name for text in images.classes for name in names_in(text))
     return Counter(images.classes)
 

@@ -1,6 +1,5 @@
 """What is true of each image as an array, and the names of what is predicted."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -96,15 +95,6 @@ def target_array(images: Images, classes: Sequence[str], target: Target) -> Arra
     for row, text in enumerate(images.classes):
         ones[row, [code_of[name] for name in names_in(text) if name in code_of]] = 1
     return ones
-
-
-def counts_of(images: Images, target: Target) -> Counter[str]:
-    """How many images have each class or label; empty for numbers."""
-    if target == "number":
-        return Counter()
-    if target == "labels":
-        return Counter(name for text in images.classes for name in names_in(text))
-    return Counter(images.classes)
 
 
 def predicted_names(

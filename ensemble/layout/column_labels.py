@@ -8,14 +8,13 @@ from ensemble.dataset.filenames import folded_form
 from ensemble.dataset.split_names import is_list_of_parts
 from ensemble.layout.groups import is_group_name
 from ensemble.layout.labeling import Labeling, by_column, by_columns
-from ensemble.layout.placement import Placement
+from ensemble.layout.placement import Placed, Placement
 from ensemble.layout.regions import region_of, region_reason
 from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import is_of_splits
 from ensemble.numbers import is_number
 
 FEW = 0.5  # a label column has fewer different cells than this share of the rows
-Placed = dict[str, tuple[Table, Placement]]  # by file: the tables about images
 
 
 def column_labelings(placed: Placed, sample: Table | None) -> list[Labeling]:

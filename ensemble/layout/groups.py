@@ -10,7 +10,7 @@ from ensemble.dataset.column_names import same_name
 from ensemble.dataset.filenames import bare_name
 from ensemble.dataset.images_of_rows import SIDES
 from ensemble.layout.labeling import Labeling
-from ensemble.layout.placement import Placement
+from ensemble.layout.placement import Placed
 from ensemble.layout.table import Column, Table
 from ensemble.layout.test_images import TestImages
 
@@ -64,9 +64,7 @@ class GroupColumn:
         )
 
 
-def group_columns(
-    labeling: Labeling, placed: Mapping[str, tuple[Table, Placement]], test: TestImages | None
-) -> list[GroupColumn]:
+def group_columns(labeling: Labeling, placed: Placed, test: TestImages | None) -> list[GroupColumn]:
     """The columns of tables about the training images that look like groups.
 
     The test images' column of the submission's ids comes before any other: its groups are the rows

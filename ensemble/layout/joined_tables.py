@@ -1,19 +1,17 @@
 """Labels and splits of several tables as one labeling: train and valid lists, labels of a split."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import is_usual_label
 from ensemble.dataset.split_names import split_of_file, without_split
 from ensemble.layout.labeling import Labeling, by_columns
-from ensemble.layout.placement import Placement
+from ensemble.layout.placement import Placed, Placement
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.validation import splits_in
-
-Placed = Iterable[tuple[Table, Placement]]
 
 
 def merged(surveyed: Survey, labelings: Sequence[Labeling]) -> list[Labeling]:
@@ -85,7 +83,7 @@ def _joined(
     )
 
 
-def by_all_columns(surveyed: Survey, tables: Placed, likely: Sequence[Labeling]) -> Labeling | None:
+def by_all_columns(surveyed: Survey, placed: Placed, likely: Sequence[Labeling]) -> Labeling | None:
     """The labeling by all those columns of 0 and 1 that could each be the label, of all tables that
     have them; None for fewer than two, and for several kinds of tables.
     """
@@ -97,7 +95,7 @@ def by_all_columns(surveyed: Survey, tables: Placed, likely: Sequence[Labeling])
     columns = tuple(name for name in header if name in named)
     of_tables = [
         by_columns(table, placement, columns)
-        for table, placement in tables
+        for table, placement in placed.values()
         if table.header == header
     ]
     joined = merged(surveyed, of_tables)
@@ -111,16 +109,15 @@ def _is_yes_no(labeling: Labeling) -> bool:
 
 
 def with_listed_splits(
-    surveyed: Survey, roles: Roles, labeling: Labeling, tables: Placed
+    surveyed: Survey, roles: Roles, labeling: Labeling, placed: Placed
 ) -> Labeling:
     """The labeling with the splits that tables state, and with the labels of those they label.
 
     A table with labels is about validation or test images alone and has one column whose cells are
     classes. A list of images says which of the labeled ones are for which split.
     """
-    tables = list(tables)
     labels, splits = dict(labeling.by_path), dict[str, str]()
-    for table, placement in tables:
+    for table, placement in placed.values():
         split = split_of_file(table.file) or _split_of_all(placement, roles)
         columns = _label_columns(table, placement, labeling)
         paths = [path for path in placement.paths if path is not None]
@@ -129,7 +126,7 @@ def with_listed_splits(
             labels |= {path: cell for path, cell in rows if path is not None}
             splits |= dict.fromkeys(paths, str(split))
     if not splits:
-        return _with_lists(labeling, tables)
+        return _with_lists(labeling, placed)
     splits = {path: splits.get(path, "train") for path in labels}
     root = surveyed.folders["."]
     return replace(labeling, folder=root, labels=labels, splits=splits, is_joined=True)
@@ -141,9 +138,9 @@ def _split_of_all(placement: Placement, roles: Roles) -> str | None:
     return roles.split_of(placement.folder) if is_complete else None
 
 
-def _with_lists(labeling: Labeling, tables: Placed) -> Labeling:
+def _with_lists(labeling: Labeling, placed: Placed) -> Labeling:
     """The labeling with the splits of its images that lists state; images in no list are left out."""
-    split_of = _listed(labeling.by_path, labeling, tables)
+    split_of = _listed(labeling.by_path, labeling, placed)
     if not split_of:
         return labeling
     splits = {
@@ -175,14 +172,14 @@ def _stated_splits(table: Table, placement: Placement) -> tuple[str, ...]:
     return (split,) * len(table) if split else ()
 
 
-def _listed(labels: Mapping[str, str], labeling: Labeling, tables: Placed) -> dict[str, str]:
+def _listed(labels: Mapping[str, str], labeling: Labeling, placed: Placed) -> dict[str, str]:
     """The splits of labeled images that lists of different ones state, or a table's column of splits.
 
     {} without such tables. Lists of nothing but ids may leave images out, other tables must not.
     """
     lists: dict[str, set[str]] = {}
     n_listed, are_ids_alone = 0, True
-    for table, placement in tables:
+    for table, placement in placed.values():
         paths = set(placement.paths)
         splits_of_rows = _stated_splits(table, placement)
         if splits_of_rows and table is not labeling.table and paths <= labels.keys():

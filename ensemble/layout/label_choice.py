@@ -10,7 +10,6 @@ from ensemble.dataset.column_names import same_name
 from ensemble.errors import DataError
 from ensemble.layout.column_labels import (
     FEW,
-    Placed,
     are_columns_of,
     column_labelings,
     has_cells,
@@ -21,7 +20,6 @@ from ensemble.layout.column_labels import (
     same_texts,
 )
 from ensemble.layout.groups import PEOPLE, is_group_name
-from ensemble.layout.id_column import placed_table
 from ensemble.layout.joined_tables import by_all_columns, merged, with_listed_splits
 from ensemble.layout.labeling import (
     Labeling,
@@ -30,14 +28,13 @@ from ensemble.layout.labeling import (
     by_subfolders,
 )
 from ensemble.layout.long_tables import with_all_labels
-from ensemble.layout.placement import Placement
+from ensemble.layout.placement import Placed, Placement
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
 from ensemble.layout.same_labels import with_best_names, without_repeats
-from ensemble.layout.sample_file import is_submission, sample_images
+from ensemble.layout.sample_file import is_submission
 from ensemble.layout.survey import Survey
 from ensemble.layout.table import Column, Table
-from ensemble.layout.test_images import row_column
 from ensemble.layout.training_folders import by_outer_folders, class_folders, training_folders
 
 ALL_COLUMNS = "columns"  # what --label may be instead of one column
@@ -45,27 +42,6 @@ MOST_OF_ID = 2  # letters or digits of ids after which folders are named
 _PART = re.compile(
     r"(?:part|batch|chunk|images?|imgs?|folder|set|disk|vol|volume|shard|zip)[ _-]*(\d+)$", re.I
 )
-
-
-def placed_tables(surveyed: Survey, roles: Roles, sample: Table | None, inquiry: Inquiry) -> Placed:
-    """The tables whose rows are images, without the sample submission and tables of its images.
-
-    One that has the sample's ids beside the images' names stays.
-    """
-    placed: Placed = {}
-    for table in surveyed.tables:
-        if not is_submission(table, sample):
-            placement = placed_table(surveyed, roles, table, sample, inquiry)
-            if placement is not None:
-                placed[table.file] = table, placement
-    of_sample = sample_images(surveyed, roles, sample)
-    rest = {
-        file: (table, placement)
-        for file, (table, placement) in placed.items()
-        if not of_sample.issuperset(placement.paths)
-        or (sample and row_column(table, placement, sample.columns[0]))
-    }
-    return rest if rest or roles["test"] else placed
 
 
 def labelings(
@@ -192,7 +168,7 @@ def choose_labeling(
     if not likely and inquiry.options.label is None:
         return None
     named = {_option_of(labeling, by_option): labeling for labeling in likely}
-    together = by_all_columns(surveyed, placed.values(), likely)
+    together = by_all_columns(surveyed, placed, likely)
     named = ({ALL_COLUMNS: together} if together else {}) | named
     meanings = {option: str(labeling) for option, labeling in named.items()}
     text = "several things could be the label of an image"
@@ -213,7 +189,7 @@ def choose_labeling(
     labeling = with_all_labels(replace(labeling, evidence=evidence), inquiry)
     if labeling.is_joined:
         return labeling
-    return with_listed_splits(surveyed, roles, labeling, placed.values())
+    return with_listed_splits(surveyed, roles, labeling, placed)
 
 
 def _evidence(labeling: Labeling, sample: Table | None, n_likely: int, inquiry: Inquiry) -> str:

@@ -1,11 +1,11 @@
 """Which images are for training, which for validation and which for testing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ensemble.dataset.split_names import is_list_of_parts, split_of_file
 from ensemble.layout.labeling import Labeling
-from ensemble.layout.placement import Placement
+from ensemble.layout.placement import Placed
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
 from ensemble.layout.survey import Folder, Survey
@@ -50,7 +50,7 @@ def parts_of(
     roles: Roles,
     labeling: Labeling,
     sample: Table | None,
-    placed: Mapping[str, tuple[Table, Placement]],
+    placed: Placed,
     inquiry: Inquiry,
 ) -> Parts:
     """The parts that columns, lists, folders and the sample submission state."""
@@ -89,9 +89,7 @@ def _test_labels(labeling: Labeling, splits: Splits) -> dict[str, str]:
     return {labeling.folder.path_of(i): labels[i] for i in images if labels.get(i)}
 
 
-def unused_parts(
-    surveyed: Survey, roles: Roles, placed: Mapping[str, tuple[Table, Placement]], parts: Parts
-) -> list[str]:
+def unused_parts(surveyed: Survey, roles: Roles, placed: Placed, parts: Parts) -> list[str]:
     """The doubts about validation folders and lists of parts that are not used."""
     if parts.splits:
         return []
@@ -119,7 +117,7 @@ def _unused_columns(labeling: Labeling) -> list[str]:
 
 def _unused_lists(
     tables: Sequence[Table],
-    placed: Mapping[str, tuple[Table, Placement]],
+    placed: Placed,
     labeling: Labeling,
     used: Table | None,
     has_columns: bool,

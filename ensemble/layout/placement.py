@@ -6,7 +6,7 @@ from functools import cached_property
 
 from ensemble.dataset.match import WITHOUT_PATH, Match
 from ensemble.layout.survey import ENOUGH, Folder
-from ensemble.layout.table import Column
+from ensemble.layout.table import Column, Table
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,9 @@ class Placement:
     def paths(self) -> tuple[str | None, ...]:
         """For each row the image's path under the root."""
         return tuple(image and self.folder.path_of(image) for image in self.images)
+
+
+Placed = dict[str, tuple[Table, Placement]]  # by file: the tables about images
 
 
 def placements(column: Column, folders: Iterable[Folder]) -> list[Placement]:

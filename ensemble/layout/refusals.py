@@ -5,7 +5,8 @@ from ensemble.dataset.match import N_LOOKED_AT
 from ensemble.dataset.scan import passed_over_line
 from ensemble.dataset.split_names import usual_split
 from ensemble.errors import DataError
-from ensemble.layout.column_labels import Placed, no_label_reason
+from ensemble.layout.column_labels import no_label_reason
+from ensemble.layout.placement import Placed
 from ensemble.layout.roles import Roles
 from ensemble.layout.sample_file import looks_like_sample
 from ensemble.layout.survey import MAX_TABLES, Survey

@@ -12,13 +12,12 @@ from pathlib import PurePosixPath
 from ensemble.dataset.column_names import same_name
 from ensemble.dataset.images_of_rows import ImagesOf, beginning, by_beginning, by_folder, by_path
 from ensemble.dataset.match import Match, Names
-from ensemble.layout.column_labels import Placed
-from ensemble.layout.label_choice import placed_tables
+from ensemble.layout.id_column import placed_table
 from ensemble.layout.labeling import Labeling
-from ensemble.layout.placement import Placement, placements
+from ensemble.layout.placement import Placed, Placement, placements
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
-from ensemble.layout.sample_file import is_submission
+from ensemble.layout.sample_file import is_submission, sample_images
 from ensemble.layout.survey import ENOUGH, Folder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.test_images import TestImages, row_column
@@ -35,11 +34,11 @@ def tables_of_rows(
     Without a sample these are tables of folders that could be its classes, or patients.
     """
     if sample is None:
-        placed = placed_tables(surveyed, roles, sample, inquiry)
+        placed = _placed_tables(surveyed, roles, sample, inquiry)
         rest = [table for table in surveyed.tables if table.file not in placed]
         return placed | {expanded[0].file: expanded for expanded in _of_folders(surveyed, rest)}
     if not _has_other_ids(surveyed, sample):
-        return placed_tables(surveyed, roles, sample, inquiry)
+        return _placed_tables(surveyed, roles, sample, inquiry)
     ids = sample.columns[0]
     labels = [table for table in surveyed.tables if _may_label_rows(table, sample)]
     lists = [table for table in surveyed.tables if _lists_rows(table, sample)]
@@ -54,7 +53,7 @@ def tables_of_rows(
     rest_of_survey = replace(
         surveyed, tables=tuple(table for table in surveyed.tables if table.file not in expanded)
     )
-    placed = placed_tables(rest_of_survey, roles, sample, inquiry) | expanded
+    placed = _placed_tables(rest_of_survey, roles, sample, inquiry) | expanded
     for table in labels:
         of_rows = _by_table(table, _key(table, ids), placed)
         if table.file not in expanded and of_rows:
@@ -64,6 +63,29 @@ def tables_of_rows(
     of_sample = Table(f"images of {sample.file}", (ids,))
     listed = _by_table(of_sample, ids, placed) or _by_images(surveyed, of_test, of_sample, ids)
     return placed | {of_sample.file: listed} if listed else placed
+
+
+def _placed_tables(
+    surveyed: Survey, roles: Roles, sample: Table | None, inquiry: Inquiry
+) -> Placed:
+    """The tables whose rows are images, without the sample submission and tables of its images.
+
+    One that has the sample's ids beside the images' names stays.
+    """
+    placed: Placed = {}
+    for table in surveyed.tables:
+        if not is_submission(table, sample):
+            placement = placed_table(surveyed, roles, table, sample, inquiry)
+            if placement is not None:
+                placed[table.file] = table, placement
+    of_sample = sample_images(surveyed, roles, sample)
+    rest = {
+        file: (table, placement)
+        for file, (table, placement) in placed.items()
+        if not of_sample.issuperset(placement.paths)
+        or (sample and row_column(table, placement, sample.columns[0]))
+    }
+    return rest if rest or roles["test"] else placed
 
 
 def with_rows_of_classes(labeling: Labeling, test: TestImages | None) -> Labeling:

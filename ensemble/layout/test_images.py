@@ -7,7 +7,7 @@ from ensemble.dataset.column_names import same_name
 from ensemble.dataset.split_names import split_of_file
 from ensemble.dataset.tables import short_names
 from ensemble.layout.labeling import Labeling
-from ensemble.layout.placement import Placement, placements, smallest
+from ensemble.layout.placement import Placed, Placement, placements, smallest
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, one_of
 from ensemble.layout.survey import Folder, Survey
@@ -56,7 +56,7 @@ def test_images(
     roles: Roles,
     labeling: Labeling,
     sample: Table | None,
-    placed: Mapping[str, tuple[Table, Placement]],
+    placed: Placed,
     valid: Folder | None,
     inquiry: Inquiry,
 ) -> TestImages | None:
@@ -163,7 +163,7 @@ def _listing(
     roles: Roles,
     labeled: set[str],
     sample: Table | None,
-    placed: Mapping[str, tuple[Table, Placement]],
+    placed: Placed,
     inquiry: Inquiry,
 ) -> tuple[Table, Placement, Column | None] | None:
     """The table that names the test images: a test list, else the sample; None if none does.

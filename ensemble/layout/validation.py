@@ -99,12 +99,21 @@ def splits_of(labeling: Labeling, roles: Roles) -> Splits:
         return Splits(labeling.splits)
     if labeling.table is None or labeling.placement is None:
         return Splits({})
+    if stated := _by_column(labeling):
+        column, split_of = stated
+        return Splits(split_of, column.name, column.name if _is_readable(column) else "")
+    return Splits(_by_folder(labeling, roles))
+
+
+def _by_column(labeling: Labeling) -> tuple[Column, dict[str, str]] | None:
+    """The first column beside the labels that says splits, and the split of each image."""
+    if labeling.table is None or labeling.placement is None:
+        return None
     for column in labeling.table.others(labeling.placement.column, *labeling.columns):
         if splits := splits_in(column):
             rows = zip(labeling.placement.images, splits, strict=True)
-            split_of = {image: split for image, split in rows if image}
-            return Splits(split_of, column.name, column.name if _is_readable(column) else "")
-    return Splits(_by_folder(labeling, roles))
+            return column, {image: split for image, split in rows if image}
+    return None
 
 
 def _is_readable(column: Column) -> bool:
@@ -151,17 +160,12 @@ def may_be_of_splits(column: Column) -> bool:
 
 def without_unlabeled_tests(labeling: Labeling) -> Labeling:
     """The same without empty labels of images that a column says are for testing."""
-    if labeling.table is None or labeling.placement is None:
+    stated = _by_column(labeling)
+    if stated is None:
         return labeling
-    for column in labeling.table.others(labeling.placement.column, *labeling.columns):
-        splits = splits_in(column)
-        if not splits:
-            continue
-        rows = zip(labeling.placement.images, splits, strict=True)
-        tests = {image for image, split in rows if split == "test"}
-        labels = {i: label for i, label in labeling.labels.items() if label or i not in tests}
-        return replace(labeling, labels=labels)
-    return labeling
+    _, split_of = stated
+    kept = {i: label for i, label in labeling.labels.items() if label or split_of.get(i) != "test"}
+    return replace(labeling, labels=kept)
 
 
 def without_test_rows(labeling: Labeling, splits: Splits) -> tuple[Labeling, Splits]:
