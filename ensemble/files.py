@@ -213,10 +213,15 @@ def check_replaceable(path: Path, mark: bytes) -> None:
         )
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file atomically. Raises EnsembleError."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a text file atomically, always with plain newlines. Raises EnsembleError."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+    write_bytes(path, text.encode())
 
 
 def as_csv(rows: Iterable[Iterable[Any]]) -> str:

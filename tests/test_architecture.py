@@ -17,6 +17,7 @@ LAYERS = [
     {
         "errors",
         "files",
+        "grouping",
         "answers",
         "hardware",
         "memory",

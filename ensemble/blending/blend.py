@@ -218,7 +218,7 @@ def _scoring(runs: Sequence[Run], options: Options, positive: str | None) -> tup
     scoring, metric_note = scoring_of(runs, options.metric, classes, positive)
     if options.is_rank:
         check_ranks(scoring.metric, scoring.target)
-    return replace(scoring, is_decision_learned=options.decision == "learned"), metric_note
+    return replace(scoring, is_decision_learned=options.is_decision_learned), metric_note
 
 
 def _select(

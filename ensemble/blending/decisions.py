@@ -106,14 +106,21 @@ def cut_points(metric: QuadraticKappa, probs: Array, targets: Array) -> CutPoint
     (rows, classes), targets (rows,).
     """
     steps = metric.positions
-    grades = expected_steps(probs, steps)
+    true = np.array(steps, dtype=np.float64)[targets]
+    cuts = _halfway_cuts(expected_steps(probs, steps), true, len(steps))
+    return CutPoints(metric.classes, steps, _rising(cuts))
+
+
+def _halfway_cuts(grades: Array, true: Array, n_classes: int) -> Array:
+    """Cut points, (classes - 1,); grades and true steps are (rows,)."""
     order = np.argsort(grades, kind="stable")
-    rows = _GradedRows(grades[order], np.array(steps, dtype=np.float64)[targets[order]])
-    best = rows.best_cuts(len(steps))
-    linear = rows.linear_cuts(len(steps))
-    halfway = (best + linear.clip(-1, len(steps))) / 2
-    rising = np.maximum.accumulate(halfway.round(_DIGITS))
-    return CutPoints(metric.classes, steps, tuple(rising.tolist()))
+    rows = _GradedRows(grades[order], true[order])
+    linear = rows.linear_cuts(n_classes).clip(-1, n_classes)
+    return np.asarray((rows.best_cuts(n_classes) + linear) / 2)
+
+
+def _rising(cuts: Array) -> tuple[float, ...]:
+    return tuple(np.maximum.accumulate(cuts.round(_DIGITS)).tolist())
 
 
 class _GradedRows:
@@ -201,13 +208,8 @@ def grade_cuts(values: Array, targets: Array) -> GradeCuts | Unchanged:
     if isinstance(rounded, Unchanged):
         return rounded
     lowest, n_grades = rounded.lowest, len(rounded.cuts) + 1
-    steps = targets - lowest
     grades = (values[:, 0] - lowest).clip(0, n_grades - 1)
-    order = np.argsort(grades, kind="stable")
-    rows = _GradedRows(grades[order], steps[order])
-    halfway = (rows.best_cuts(n_grades) + rows.linear_cuts(n_grades).clip(-1, n_grades)) / 2
-    rising = np.maximum.accumulate((halfway + lowest).round(_DIGITS))
-    return GradeCuts(lowest, tuple(rising.tolist()))
+    return GradeCuts(lowest, _rising(_halfway_cuts(grades, targets - lowest, n_grades) + lowest))
 
 
 def label_threshold(metric: AnswerMetric, probs: Array, targets: Array) -> LabelThreshold:

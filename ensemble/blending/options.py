@@ -103,6 +103,11 @@ class Options:
         return self.average == "rank"
 
     @property
+    def is_decision_learned(self) -> bool:
+        """Whether decisions are learned where the metric reads them."""
+        return self.decision == "learned"
+
+    @property
     def selection(self) -> Selection:
         """The options that select members."""
         sign = -1 if self._metric and not self._metric.is_higher_better else 1

@@ -134,14 +134,7 @@ def rate(
 
     Raises SelectionError, MetricError.
     """
-    if scoring is None:
-        is_learned = options.decision == "learned"
-        scoring = replace(
-            Scoring.named(
-                options.metric or DEFAULT_METRIC[pool.target], pool.classes, target=pool.target
-            ),
-            is_decision_learned=is_learned,
-        )
+    scoring = scoring or _scoring_of(options, pool)
     rules = Rules(pool, options, archs, scoring)
     weights = rules.fit(rules.fit_rows)
     outcomes = cross_fit(pool, rules.fit_rows, rules.fit, seed, scoring.contributed, scoring.learn)
@@ -177,6 +170,13 @@ def rate(
         decisions=decisions,
         outcomes=outcomes,
     )
+
+
+def _scoring_of(options: Options, pool: Pool) -> Scoring:
+    """The scoring by the options' metric, else by the target's default. Raises MetricError."""
+    name = options.metric or DEFAULT_METRIC[pool.target]
+    scoring = Scoring.named(name, pool.classes, target=pool.target)
+    return replace(scoring, is_decision_learned=options.is_decision_learned)
 
 
 class _Rater:

@@ -130,7 +130,7 @@ def scoring_of(
     SelectionError where the runs disagree about what is not given.
     """
     target = runs[0].data.target
-    default = Scoring.named(DEFAULT_METRIC[target], classes, target=target)
+    default = _default(runs, classes)
     if name is not None:
         try:
             return Scoring.named(name, classes, _positive(runs, name, positive), target), ""
@@ -148,6 +148,12 @@ def scoring_of(
         problem = str(error).splitlines()[0]
         instead = f"scored by {default.name}, not by data.metric"
         return default, f"{instead}: {problem}; --metric NAME chooses another"
+
+
+def _default(runs: Sequence[Run], classes: Sequence[str]) -> Scoring:
+    """The scoring by the default metric of what the runs predict."""
+    target = runs[0].data.target
+    return Scoring.named(DEFAULT_METRIC[target], classes, target=target)
 
 
 def _positive(runs: Sequence[Run], name: str, positive: str | None) -> str | None:
@@ -182,8 +188,7 @@ def leading_scoring(runs: Sequence[Run], classes: Sequence[str]) -> tuple[Scorin
     try:
         return scoring_of(runs, None, classes)
     except SelectionError as error:
-        target = runs[0].data.target
-        default = Scoring.named(DEFAULT_METRIC[target], classes, target=target)
+        default = _default(runs, classes)
         return default, f"sorted by {default.name}: {str(error).splitlines()[0]}"
 
 

@@ -31,7 +31,7 @@ def mixture_without(
     members = {run.id: partial(_rest, run, left_out) for run in runs}
     pool = open_pool(members, options.is_log, options.is_rank)
     scoring, _ = scoring_of(runs, options.metric, pool.classes, positive)
-    scoring = replace(scoring, is_decision_learned=options.decision == "learned")
+    scoring = replace(scoring, is_decision_learned=options.is_decision_learned)
     archs, seed = [short_arch(run.arch) for run in runs], seed_from(runs[0].data.valid)
     table = rate(pool, options, archs, seed, scoring)
     calibration = None

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.errors import DataError
+from ensemble.grouping import grouped
 
 NUMBERED = re.compile(r"(\D*?)[ _.-]?(\d{1,7})")
 GRID = re.compile(r"(\d{1,4})[xX](\d{1,4})")
@@ -81,10 +82,11 @@ def _grid(names: Sequence[str], where: str) -> PixelColumns | None:
 
 def _numbered(names: Sequence[str], where: str) -> PixelColumns | None:
     """Columns named by one number that counts up: pixel0, pixel1, …"""
-    by_prefix: dict[str, list[tuple[int, int]]] = {}
-    for i, name in enumerate(names):
-        if match := NUMBERED.fullmatch(name):
-            by_prefix.setdefault(match[1].lower(), []).append((i, int(match[2])))
+    by_prefix = grouped(
+        (match[1].lower(), (i, int(match[2])))
+        for i, name in enumerate(names)
+        if (match := NUMBERED.fullmatch(name))
+    )
     for prefix, columns in by_prefix.items():
         positions, numbers = zip(*columns, strict=True)
         is_named = prefix in PIXEL_NAMES

@@ -19,6 +19,7 @@ from ensemble.dataset.filenames import without_suffix
 from ensemble.dataset.scan import one_line
 from ensemble.dataset.split_names import Split
 from ensemble.errors import DataError
+from ensemble.grouping import grouped
 
 N_FILES, N_RECORDS = 8, 8  # of each split: how many records decide which feature is which
 SIZE = re.compile(r"(?<!\d)(\d{1,5})x(\d{1,5})(?!\d)")
@@ -129,10 +130,7 @@ def _largest_size(
     Raises DataError where the sizes do not hold equally many records.
     """
     counts = {path: count_records(path) for path in paths}
-    by_size: dict[tuple[int, int], list[Path]] = {}
-    for path in paths:
-        sizes = [(int(a), int(b)) for a, b in SIZE.findall(path.relative_to(root).as_posix())]
-        by_size.setdefault(max(sizes, default=(0, 0)), []).append(path)
+    by_size = grouped((_size(path.relative_to(root)), path) for path in paths)
     if len(by_size) == 1:
         return list(paths), counts, ()
     totals: dict[tuple[int, int], Counter[Split]] = {size: Counter() for size in by_size}
@@ -151,6 +149,12 @@ def _largest_size(
         f"the images are there in {len(by_size)} sizes: {_size_text(size)} is taken, not {smaller}"
     )
     return by_size[size], counts, (note,)
+
+
+def _size(name: Path) -> tuple[int, int]:
+    """The largest size in a name, (0, 0) without any."""
+    sizes = [(int(a), int(b)) for a, b in SIZE.findall(name.as_posix())]
+    return max(sizes, default=(0, 0))
 
 
 def _size_text(size: tuple[int, int]) -> str:

@@ -1,7 +1,7 @@
 """The audit of a data set: what it holds, what is odd or unreadable, which images are copies."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from ensemble.dataset.image_info import ImageInfo, image_infos
 from ensemble.dataset.label_counts import alike, labels_together, split_counts
 from ensemble.dataset.overlaps import known_overlap
 from ensemble.events import Progress
+from ensemble.grouping import grouped
 from ensemble.targets import Target
 
 if TYPE_CHECKING:
@@ -151,12 +152,12 @@ def _summary(
 
 def _odd(readable: Mapping[AuditedImage, ImageInfo]) -> dict[str, tuple[AuditedImage, ...]]:
     """Images by what is odd about them; an image may be odd in several ways."""
-    odd: dict[str, list[AuditedImage]] = {}
-    for image, info in readable.items():
-        kinds = [kind for kind, applies in ODDITIES.items() if applies(info)]
-        suffix = image.file.suffix.lower()
-        if FORMATS.get(suffix, info.format) != info.format:
-            kinds.append(f"{info.format} named {suffix}")
-        for kind in kinds:
-            odd.setdefault(kind, []).append(image)
+    odd = grouped((kind, image) for image, info in readable.items() for kind in _kinds(image, info))
     return {kind: tuple(images) for kind, images in sorted(odd.items())}
+
+
+def _kinds(image: AuditedImage, info: ImageInfo) -> Iterator[str]:
+    yield from (kind for kind, applies in ODDITIES.items() if applies(info))
+    suffix = image.file.suffix.lower()
+    if FORMATS.get(suffix, info.format) != info.format:
+        yield f"{info.format} named {suffix}"

@@ -9,6 +9,7 @@ from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import image_files, one_line, passed_over_line, scan
 from ensemble.dataset.tables import Images, ids_of, sorted_images
 from ensemble.errors import DataError
+from ensemble.grouping import grouped
 
 
 def class_folders(folder: Path, test: Set[Path] = frozenset()) -> Images:
@@ -100,9 +101,7 @@ def spelling(classes: Iterable[str]) -> Callable[[str], str | None]:
     the letters of one class alone.
     """
     by_form = {same_form(name): name for name in classes}
-    by_letters: dict[str, list[str]] = {}
-    for form, name in by_form.items():
-        by_letters.setdefault(form.casefold(), []).append(name)
+    by_letters = grouped((form.casefold(), name) for form, name in by_form.items())
 
     def class_of(name: str) -> str | None:
         alike = by_letters.get(same_form(name).casefold(), [])

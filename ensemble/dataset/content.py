@@ -1,7 +1,7 @@
 """Content hashes of files, cached by path and stat: an unchanged file is not read again."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -37,6 +37,12 @@ def content_hashes(files: Sequence[Path]) -> list[str]:
     stored = [i for i, is_unchanged in zip(stale, unchanged, strict=True) if is_unchanged]
     _table().store([(paths[i], *stats[i], hashes[paths[i]]) for i in stored])
     return [hashes[path] for path in paths]
+
+
+def files_by_content(hashes: Mapping[Path, str]) -> dict[str, Path]:
+    """A file for each content hash, both in an order that depends on hashes and names alone."""
+    by_hash = {digest: file for file, digest in sorted(hashes.items(), reverse=True)}
+    return dict(sorted(by_hash.items()))
 
 
 def content_hash(content: bytes) -> str:

@@ -14,6 +14,7 @@ from ensemble.dataset.label_counts import shown_label
 from ensemble.errors import EnsembleError
 from ensemble.events import Progress
 from ensemble.files import write_text
+from ensemble.grouping import grouped
 from ensemble.paths import cache_root
 
 if TYPE_CHECKING:
@@ -124,10 +125,7 @@ def readable_of(
 
 
 def _by_pixels(readable: Mapping[AuditedImage, ImageInfo]) -> dict[str, list[AuditedImage]]:
-    by_pixels: dict[str, list[AuditedImage]] = {}
-    for image, info in readable.items():
-        by_pixels.setdefault(info.pixels, []).append(image)
-    return by_pixels
+    return grouped((info.pixels, image) for image, info in readable.items())
 
 
 def _sides(

@@ -7,7 +7,7 @@ from 0 to 1 would all be black.
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,9 +18,11 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
+from ensemble.dataset.content import files_by_content
 from ensemble.dataset.image_file import PNG, open_image
 from ensemble.errors import EnsembleError
 from ensemble.files import write_text
+from ensemble.grouping import grouped
 from ensemble.paths import cache_root
 
 Array = npt.NDArray[Any]
@@ -99,8 +101,8 @@ def cached_ranges(labelled: Mapping[Path, str], unlabelled: Mapping[Path, str]) 
     cached = cache_root() / "ranges" / f"1-{PIL.__version__}-{key}.json"
     with suppress(OSError, ValueError, TypeError, AttributeError):
         return Ranges.from_json(json.loads(cached.read_text(encoding="utf-8")))
-    by_mode = _ranges_by_mode(_one_per_content(unlabelled))
-    ranges = _as_ranges(by_mode | _ranges_by_mode(_one_per_content(labelled)))
+    by_mode = _ranges_by_mode(files_by_content(unlabelled).values())
+    ranges = _as_ranges(by_mode | _ranges_by_mode(files_by_content(labelled).values()))
     with suppress(EnsembleError):  # the cache only saves time
         write_text(cached, json.dumps(ranges.as_json()))
     return ranges
@@ -115,18 +117,10 @@ def _as_ranges(by_mode: Mapping[str, tuple[float, float]]) -> Ranges:
     return Ranges(tuple((mode, *by_mode[mode]) for mode in sorted(by_mode)))
 
 
-def _one_per_content(files: Mapping[Path, str]) -> list[Path]:
-    """A file for each content, in an order that depends on the contents alone."""
-    by_hash = {digest: file for file, digest in sorted(files.items(), reverse=True)}
-    return [by_hash[digest] for digest in sorted(by_hash)]
-
-
-def _ranges_by_mode(files: Sequence[Path]) -> dict[str, tuple[float, float]]:
+def _ranges_by_mode(files: Iterable[Path]) -> dict[str, tuple[float, float]]:
     ranges: dict[str, tuple[float, float]] = {}
-    files_of: dict[str, list[Path]] = {}
-    for file in files:  # threads would take three times as long for so little
-        if mode := _deep_mode_of(file):
-            files_of.setdefault(mode, []).append(file)
+    # threads would take three times as long for so little
+    files_of = grouped((mode, file) for file in files if (mode := _deep_mode_of(file)))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for mode, deep in sorted(files_of.items()):
             spread = np.linspace(0, len(deep) - 1, N_IMAGES)

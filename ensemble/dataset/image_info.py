@@ -16,7 +16,7 @@ import PIL
 from PIL import Image
 
 from ensemble.dataset.cache_table import CacheTable
-from ensemble.dataset.content import read_hashed
+from ensemble.dataset.content import files_by_content, read_hashed
 from ensemble.dataset.decode import DecodedImage, UnreadableImage, decode_image
 from ensemble.dataset.depth import EIGHT_BITS, Ranges
 from ensemble.events import Progress
@@ -106,10 +106,10 @@ def image_infos(
     hashes holds the content hash of every file. Files that the cache does not know are decoded, in
     threads; progress is called with how many of these are done.
     """
-    files = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
+    files = files_by_content(hashes)
     infos = cached_infos(files, ranges)
     reasons: dict[str, str] = {}
-    new = sorted(files.keys() - infos.keys())
+    new = [digest for digest in files if digest not in infos]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         for start in range(0, len(new), BATCH):
             batch = new[start : start + BATCH]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ensemble.dataset.filenames import bare_name
+from ensemble.grouping import grouped
 
 _MARK = re.compile(r"[ ._-]+")
 SIDES = "left|right|l|r|od|os"  # of a patient: two eyes, two breasts
@@ -14,19 +15,19 @@ ImagesOf = Mapping[str, Sequence[str]]  # by a folder's name, or by how names be
 
 def by_path(images: Sequence[str]) -> ImagesOf:
     """The images below each folder, by its path."""
-    images_of: dict[str, list[str]] = {}
-    for image in images:
-        parts = image.split("/")
-        for depth in range(1, len(parts)):
-            images_of.setdefault("/".join(parts[:depth]), []).append(image)
-    return images_of
+    parts_of = ((image, image.split("/")) for image in images)
+    return grouped(
+        ("/".join(parts[:depth]), image)
+        for image, parts in parts_of
+        for depth in range(1, len(parts))
+    )
 
 
 def by_folder(images: Sequence[str]) -> ImagesOf:
     """The images below each folder, by its own name where no other folder has it."""
-    images_of: dict[str, list[Sequence[str]]] = {}
-    for path, inside in by_path(images).items():
-        images_of.setdefault(path.rpartition("/")[2], []).append(inside)
+    images_of = grouped(
+        (path.rpartition("/")[2], inside) for path, inside in by_path(images).items()
+    )
     return {name: of[0] for name, of in images_of.items() if len(of) == 1}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ensemble.dataset.stratified import Array, hash_of
+from ensemble.grouping import grouped
 
 NO_LABEL = ""  # images without a label are shared out like those with one
 
@@ -28,9 +29,7 @@ def distribute_labels(
     seed, salt and name, so that the order of the rows does not matter.
     """
     names = ids if groups is None else groups
-    rows_of: dict[str, list[int]] = {}
-    for row, name in enumerate(names):
-        rows_of.setdefault(name, []).append(row)
+    rows_of = grouped((name, row) for row, name in enumerate(names))
     counts = {
         name: Counter(label for row in rows for label in labels[row] or (NO_LABEL,))
         for name, rows in rows_of.items()
@@ -47,12 +46,8 @@ def _deal(
     shares: Sequence[float],
 ) -> dict[str, int]:
     """The bin of each group: that which wants most of the rarest label, then most rows."""
-    groups_of: dict[str, list[str]] = {}
-    totals: Counter[str] = Counter()
-    for name in order:
-        totals += counts[name]
-        for label in counts[name]:
-            groups_of.setdefault(label, []).append(name)
+    groups_of = grouped((label, name) for name in order for label in counts[name])
+    totals = Counter(label for name in order for label in counts[name].elements())
     n_bins = len(shares)
     wanted = {
         label: [max(share * total, float(total >= n_bins)) for share in shares]

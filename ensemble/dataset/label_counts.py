@@ -11,6 +11,7 @@ import numpy as np
 from ensemble.dataset.label_cells import names_in
 from ensemble.dataset.labels import counts_of
 from ensemble.dataset.tables import Images
+from ensemble.grouping import grouped
 
 if TYPE_CHECKING:
     from ensemble.dataset.load import DataSet
@@ -92,9 +93,11 @@ def labels_together(data: "DataSet") -> list[str]:
 
 def alike(classes: Sequence[str]) -> tuple[tuple[str, ...], ...]:
     """Groups of class names that differ only by case, spaces, - and _, or Unicode form."""
-    groups: dict[str, list[str]] = {}
-    for name in classes:
-        folded = unicodedata.normalize("NFKC", name).casefold()
-        key = "".join(sign for sign in folded if not sign.isspace() and sign not in "-_")
-        groups.setdefault(key, []).append(name)
+    groups = grouped((_bare(name), name) for name in classes)
     return tuple(tuple(names) for names in groups.values() if len(names) > 1)
+
+
+def _bare(name: str) -> str:
+    """A name without spaces, - and _, in one case and one Unicode form."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(sign for sign in folded if not sign.isspace() and sign not in "-_")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ensemble.dataset.filenames import SUFFIXES, bare_name, same_form, without_suffix
+from ensemble.grouping import grouped
 
 _UPLOAD_MARK = re.compile(r"^[0-9a-f]{8}-(?=.)")
 N_LOOKED_AT = 20  # ids without a name, for a message
@@ -122,10 +123,7 @@ class Names:
     def _by_form(self, form: Callable[[str], str]) -> Index:
         """The positions of the names by a looser form of their text, computed once."""
         if form not in self._forms:
-            index: Index = {}
-            for position, name in enumerate(self.names):
-                index.setdefault(form(name), []).append(position)
-            self._forms[form] = index
+            self._forms[form] = grouped((form(name), i) for i, name in enumerate(self.names))
         return self._forms[form]
 
 

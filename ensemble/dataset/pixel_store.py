@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import PIL
 
-from ensemble.dataset.content import read_hashed
+from ensemble.dataset.content import files_by_content, read_hashed
 from ensemble.dataset.decode import UnreadableImage, decode_image, read_image
 from ensemble.dataset.depth import EIGHT_BITS, Ranges
 from ensemble.dataset.geometry import Geometry
@@ -122,8 +122,7 @@ def open_store(
 
     Where they would take more than `budget` bytes (None: half of the free disk), images stream.
     """
-    by_hash = {digest: path for path, digest in sorted(hashes.items(), reverse=True)}
-    files = {digest: by_hash[digest] for digest in sorted(by_hash)}
+    files = files_by_content(hashes)
     images = _Images(files, geometry, ranges, progress)
     folder, key = cache_root() / "pixels", images.key
     array, sidecar = folder / f"{key}.npy", folder / f"{key}.json"

@@ -20,6 +20,7 @@ from ensemble.dataset.filenames import (
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.errors import DataError
 from ensemble.files import not_read
+from ensemble.grouping import grouped
 
 SIGNATURES = (
     *(b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF87a", b"GIF89a", b"8BPS", b"qoif", b"DDS "),
@@ -70,17 +71,12 @@ def scan(folder: Path) -> Scan:
         raise DataError(
             f"{str(folder.absolute())[:200]}: no such folder\n{contents(folder.parent)}"
         )
-    images: list[Path] = []
-    passed_over: dict[str, list[Path]] = {}
-    for path, kind in visible_files(folder):
-        if kind is None:
-            images.append(path)
-        elif kind not in TEXTS:
-            passed_over.setdefault(kind, []).append(path)
+    files = grouped((kind or "", path) for path, kind in visible_files(folder))
+    images = files.pop("", [])
     for path in images:
         if not _is_utf8(path):
             raise DataError(f"{one_line(path)}: its name is not text in UTF-8\nrename the file")
-    by_kind = {kind: tuple(sorted(paths)) for kind, paths in sorted(passed_over.items())}
+    by_kind = {kind: tuple(sorted(files[kind])) for kind in sorted(files.keys() - TEXTS)}
     return Scan(tuple(sorted(images, key=attrgetter("parts"))), by_kind)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.errors import DataError
+from ensemble.grouping import grouped
 
 Array = npt.NDArray[Any]
 
@@ -63,9 +64,7 @@ def distribute(
     by more than one row of a class.
     """
     names = ids if groups is None else groups
-    members: dict[str, list[int]] = {}
-    for i in sorted(range(len(ids)), key=lambda i: ids[i]):
-        members.setdefault(names[i], []).append(i)
+    members = grouped((names[i], i) for i in sorted(range(len(ids)), key=lambda i: ids[i]))
     totals = Counter(labels)
     filled: list[Counter[str]] = [Counter() for _ in shares]
     bins = np.zeros(len(ids), np.int64)

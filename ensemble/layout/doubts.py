@@ -3,13 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 
 from ensemble.dataset.depth import measured_ranges
 from ensemble.dataset.filenames import same_form
 from ensemble.dataset.image_sizes import N_OPENED
 from ensemble.dataset.labels import missing_value_lines
 from ensemble.dataset.scan import passed_over_line
+from ensemble.grouping import grouped
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Table
@@ -125,9 +125,7 @@ def folder_doubts(labeling: Labeling) -> list[str]:
 
 def _numbered_doubts(labeling: Labeling) -> list[str]:
     """The doubt about classes in file names that end in numbers, and could be fewer without them."""
-    named: dict[str, list[str]] = {}
-    for name in labeling.classes:
-        named.setdefault(_ENDING.sub("", name), []).append(name)
+    named = grouped((_ENDING.sub("", name), name) for name in labeling.classes)
     short, longest = max(named.items(), key=lambda item: len(item[1]))
     if len(longest) < 2 or len(named) < 2:
         return []
@@ -140,10 +138,7 @@ def _case_doubts(names: Sequence[str]) -> list[str]:
     """The doubt about folders that are all called by a case and a class: benign_07, p07_benign."""
     for pattern in _CASES:
         matches = {name: pattern.fullmatch(name) for name in names}
-        cases: dict[str, list[str]] = {}
-        for name, match in matches.items():
-            if match:
-                cases.setdefault(match["label"], []).append(name)
+        cases = grouped((match["label"], name) for name, match in matches.items() if match)
         n_named = sum(map(len, cases.values()))
         if n_named == len(names) and len(cases) > 1 and min(map(len, cases.values())) > 1:
             label, (first, second, *_) = next(iter(cases.items()))
@@ -154,14 +149,10 @@ def _case_doubts(names: Sequence[str]) -> list[str]:
 def _alike_doubts(counts: Mapping[str, int]) -> list[str]:
     """Doubts about classes that look the same, the first of each kind."""
     doubts = []
-    forms, letters = dict[str, list[str]](), dict[str, list[str]]()
-    by_value: dict[Decimal, list[str]] = {}
-    for name in counts:
-        if (value := number(name)) is not None:
-            by_value.setdefault(value, []).append(name)
-        forms.setdefault(same_form(name), []).append(name)
-    for form in forms:
-        letters.setdefault(form.casefold(), []).append(form)
+    forms = grouped((same_form(name), name) for name in counts)
+    letters = grouped((form.casefold(), form) for form in forms)
+    values = {name: number(name) for name in counts}
+    by_value = grouped((amount, name) for name, amount in values.items() if amount is not None)
     in_forms = [names for names in forms.values() if len(names) > 1]
     if in_forms:
         listed = " and ".join(f"{ascii(name)} ({counts[name]:,})" for name in in_forms[0])

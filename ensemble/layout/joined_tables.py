@@ -6,6 +6,7 @@ from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import is_usual_label
 from ensemble.dataset.split_names import split_of_file, without_split
+from ensemble.grouping import grouped
 from ensemble.layout.labeling import Labeling, by_columns
 from ensemble.layout.placement import Placed, Placement
 from ensemble.layout.roles import Roles
@@ -20,17 +21,15 @@ def merged(surveyed: Survey, labelings: Sequence[Labeling]) -> list[Labeling]:
     splits then says which table an image is from, where the tables' names mean splits. Tables that
     label an image differently, or of which only some are named like splits, stay apart.
     """
-    by_columns: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Labeling]] = {}
-    rest: list[Labeling] = []
-    for labeling in labelings:
-        if labeling.table is None:
-            rest.append(labeling)
-        else:
-            key = labeling.table.header, labeling.columns
-            by_columns.setdefault(key, []).append(labeling)
+    by_columns = grouped(
+        ((labeling.table.header, labeling.columns), labeling)
+        for labeling in labelings
+        if labeling.table
+    )
     return [
-        joined for alike in by_columns.values() for joined in _joined_or_apart(surveyed, alike)
-    ] + rest
+        *(part for alike in by_columns.values() for part in _joined_or_apart(surveyed, alike)),
+        *(labeling for labeling in labelings if labeling.table is None),
+    ]
 
 
 def _joined_or_apart(surveyed: Survey, labelings: Sequence[Labeling]) -> list[Labeling]:
@@ -46,9 +45,7 @@ def _joined_or_apart(surveyed: Survey, labelings: Sequence[Labeling]) -> list[La
     is_same = all(labels[image] == label for part in images for image, label in part.items())
     if is_same and len(largest.labels) == len(labels):
         return [largest]
-    by_kind: dict[str, list[Labeling]] = {}
-    for labeling in labelings:
-        by_kind.setdefault(_kind(labeling), []).append(labeling)
+    by_kind = grouped((_kind(labeling), labeling) for labeling in labelings)
     if len(by_kind) == 1:
         return labelings
     return [joined for alike in by_kind.values() for joined in _joined_or_apart(surveyed, alike)]

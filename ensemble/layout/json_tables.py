@@ -5,6 +5,7 @@ from pathlib import Path
 
 from ensemble.convert.coco import CocoLabels, coco_labels
 from ensemble.dataset.own_folders import is_written_by_ens
+from ensemble.grouping import grouped
 from ensemble.layout.json_rows import json_columns
 from ensemble.layout.survey import MAX_TABLES, Survey
 from ensemble.layout.table import Column, Table
@@ -68,9 +69,9 @@ def _is_about_images(path: Path) -> bool:
 
 
 def _table(file: str, labels: CocoLabels, has_numbers: bool) -> Table:
-    categories: dict[str, list[str]] = {}
-    for image, number, name in labels.rows:
-        categories.setdefault(image, []).append(number if has_numbers else name)
+    categories = grouped(
+        (image, number if has_numbers else name) for image, number, name in labels.rows
+    )
     if not categories:
         ids = Column("id", labels.unlabelled_ids)
         files = Column("file_name", labels.unlabelled)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ensemble.dataset.image_sizes import sizes_of
 from ensemble.dataset.split_names import Split, splits_of_names, usual_split
+from ensemble.grouping import grouped
 from ensemble.layout.inner_folders import no_masks
 from ensemble.layout.questions import Inquiry, Options
 from ensemble.layout.survey import Folder, Survey
@@ -99,10 +100,10 @@ def without_copies(surveyed: Survey, folders: Sequence[Folder]) -> list[Folder]:
     wins, then larger images.
     """
     folders = no_masks(folders) or folders
-    by_files: dict[frozenset[str], list[Folder]] = {}
-    for folder in folders:
-        stems = frozenset(image.rpartition(".")[0] for image in folder.images)
-        by_files.setdefault(stems, []).append(folder)
+    by_files = grouped(
+        (frozenset(image.rpartition(".")[0] for image in folder.images), folder)
+        for folder in folders
+    )
     return [folder for copies in by_files.values() for folder in _best_copies(surveyed, copies)]
 
 

@@ -12,6 +12,7 @@ from ensemble.dataset.match import Names, last_part, loosest_form, without_uploa
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import Scan, each_folder_once, scan
 from ensemble.dataset.split_names import usual_split
+from ensemble.grouping import grouped
 from ensemble.layout.table import SUFFIXES, Table, read_table
 
 MAX_DEPTH = 4  # of folders that may be a split
@@ -187,9 +188,6 @@ def _folders(images: tuple[str, ...]) -> dict[str, Folder]:
 
 
 def _children(folder: Folder) -> list[Folder]:
-    inside: dict[str, list[str]] = {}
-    for image in folder.images:
-        child, slash, rest = image.partition("/")
-        if slash:
-            inside.setdefault(child, []).append(rest)
+    parts = (image.partition("/") for image in folder.images)
+    inside = grouped((child, rest) for child, slash, rest in parts if slash)
     return [Folder(folder.path_of(name), tuple(inside[name])) for name in sorted(inside)]

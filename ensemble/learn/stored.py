@@ -13,6 +13,7 @@ from torch import nn
 
 from ensemble.dataset.depth import Ranges
 from ensemble.dataset.geometry import Geometry
+from ensemble.grouping import grouped
 from ensemble.learn import models
 from ensemble.learn.device import device
 from ensemble.learn.load_weights import load_exactly
@@ -62,13 +63,12 @@ class StoredNetwork:
     def probabilities(self, images: Sequence[Array | None]) -> Array:
         """(images, classes) float32, as the run itself would store them; images are pixels, None if unreadable."""
         probs = np.tile(self.fallback, (len(images), 1))
-        rows_by_shape: dict[tuple[int, ...], list[int]] = {}
-        for row, pixels in enumerate(images):
-            if pixels is not None:
-                rows_by_shape.setdefault(pixels.shape, []).append(row)
-        for rows in rows_by_shape.values():
-            same_shape = [pixels for pixels in (images[row] for row in rows) if pixels is not None]
-            probs[rows] = self._of_same_shape(same_shape)
+        by_shape = grouped(
+            (pixels.shape, (row, pixels)) for row, pixels in enumerate(images) if pixels is not None
+        )
+        for same_shape in by_shape.values():
+            rows, of_rows = zip(*same_shape, strict=True)
+            probs[list(rows)] = self._of_same_shape(of_rows)
         return probs
 
     def _of_same_shape(self, images: Sequence[Array]) -> Array:

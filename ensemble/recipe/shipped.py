@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ensemble.errors import EnsembleError
-from ensemble.files import atomic_path
+from ensemble.files import write_bytes
 from ensemble.recipe.recipe import Recipe
 from ensemble.recipe.yamlfile import read_mapping
 
@@ -93,8 +93,7 @@ def copy_shipped(pattern: str, folder: Path = FOLDER) -> dict[Path, bool]:
     is_new = {target: not target.exists() for target in sources}
     for target, content in sources.items():
         if is_new[target]:
-            with atomic_path(target) as temporary:
-                temporary.write_bytes(content)
+            write_bytes(target, content)
     return is_new
 
 

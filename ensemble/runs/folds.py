@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from ensemble.errors import EnsembleError
+from ensemble.grouping import grouped
 from ensemble.predictions import Predictions, aligned, joined
 from ensemble.runs.data_info import DataInfo
 from ensemble.runs.record import TrainingRecord
@@ -44,10 +45,7 @@ class FoldedRun(Run):
 def whole_runs(runs: Sequence[StoredRun]) -> tuple[list[Run], list[str]]:
     """Runs without folds and complete sets of folds by id; and what the other sets lack."""
     whole: dict[str, Run] = {run.id: run for run in runs if run.fold is None}
-    sets: dict[str, list[StoredRun]] = {}
-    for run in runs:
-        if run.fold is not None:
-            sets.setdefault(_whole_id(run), []).append(run)
+    sets = grouped((_whole_id(run), run) for run in runs if run.fold is not None)
     incomplete = []
     for run_id, folds in sorted(sets.items()):
         problem = _problem(folds)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ensemble import __version__
 from ensemble.dataset.sample import COPY
 from ensemble.events import EpochEnded
-from ensemble.files import atomic_path, sha256, write_text
+from ensemble.files import sha256, write_bytes, write_text
 from ensemble.predictions import Predictions
 from ensemble.runs.data_info import DataInfo, PseudoInfo
 from ensemble.runs.history import history_csv, range_test_csv
@@ -75,8 +75,7 @@ def write_sample(folder: Path, content: bytes | None) -> None:
     if content is None:
         (folder / COPY).unlink(missing_ok=True)
         return
-    with atomic_path(folder / COPY) as temporary:
-        temporary.write_bytes(content)
+    write_bytes(folder / COPY, content)
 
 
 def finish(folder: Path, job: "Job", data: "DataSet", trained: Trained) -> StoredRun:
@@ -117,8 +116,7 @@ def receive(folder: Path, files: Mapping[str, bytes], is_refit: bool) -> None:
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files of a run, each atomically, run.json last. Raises EnsembleError."""
     for name in sorted(files, key=lambda name: (name == "run.json", name)):
-        with atomic_path(folder / name) as temporary:
-            temporary.write_bytes(files[name])
+        write_bytes(folder / name, files[name])
 
 
 def publish(run: StoredRun) -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ensemble.dataset.csvfile import read_csv
 from ensemble.errors import DataError, SubmissionError
 from ensemble.files import as_csv, locked, not_written, sha256, write_text
+from ensemble.grouping import grouped
 from ensemble.metrics import Interval
 
 NAME = "ledger.csv"
@@ -85,10 +86,7 @@ class Ledger:
 
     def by_competition(self) -> dict[str, list[Entry]]:
         """All uploads by competition, the oldest first. Raises SubmissionError."""
-        by_slug: dict[str, list[Entry]] = {}
-        for entry in self.entries():
-            by_slug.setdefault(entry.competition, []).append(entry)
-        return by_slug
+        return grouped((entry.competition, entry) for entry in self.entries())
 
     def uploads_of(self, sha256: str, slug: str) -> list[Entry]:
         """The uploads of a file with these bytes to a competition. Raises SubmissionError."""
