@@ -290,4 +290,5 @@ def _answer(images: "DataSet", data: "Data") -> str | None:
     if images.sample_submission is None:
         return answer_without_sample(*settings, data.positive, data.target).answer
     about = (data.metric, data.positive)
-    return read_answer(images.sample_submission, *settings, *about, data.target).answer
+    ids = images.test.ids if images.test else ()
+    return read_answer(images.sample_submission, *settings, *about, data.target, ids).answer

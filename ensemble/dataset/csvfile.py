@@ -92,6 +92,13 @@ def read_csv(path: Path, delimiters: str = ",") -> tuple[list[str], list[dict[st
 
     The first of the delimiters that is in the header separates the cells.
     """
+    header, *cells = read_cells(path, delimiters)
+    check_names(path, header)
+    return header, [dict(zip(header, row, strict=True)) for row in cells]
+
+
+def read_cells(path: Path, delimiters: str = ",") -> list[list[str]]:
+    """The lines of a CSV as cells, two or more, equally long. Raises DataError."""
     with _readable(path) as stored:
         _to_header(stored)
         first_line = stored.readline()
@@ -101,8 +108,7 @@ def read_csv(path: Path, delimiters: str = ",") -> tuple[list[str], list[dict[st
         header = next(reader, [])
         cells = [row for row in reader if row]
     _check_rows(path, header, cells, range(n_before + 2, n_before + len(cells) + 2))
-    check_names(path, header)
-    return header, [dict(zip(header, row, strict=True)) for row in cells]
+    return [header, *cells]
 
 
 def read_table(path: Path, may_repeat_names: bool = False) -> CsvTable:
@@ -187,9 +193,11 @@ def _dialect(stored: TextIO, suffix: str) -> Dialect:
 
 
 def _are_parted_by_blanks(rows: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether blanks part cells: two of them, or a few after a name; boxes of numbers are no table."""
-    has_names = all(any(map(str.isalpha, row[0])) for row in rows)
-    return width == 2 or (has_names and 2 < width <= MAX_BLANKS + 1)
+    """Whether blanks part cells: two of them, or a few with names; boxes of numbers are no table."""
+    has_names = width <= MAX_BLANKS + 1 and any(
+        all(any(map(str.isalpha, cell)) for cell in column) for column in zip(*rows, strict=False)
+    )
+    return width == 2 or (has_names and width > 2)
 
 
 @contextmanager
@@ -229,7 +237,10 @@ def _check_rows(
         raise DataError(f"{path}: a CSV needs a header and at least one row")
     for row, line in zip(cells, lines, strict=True):
         if len(row) != len(header):
-            raise DataError(f"{path}: row {line} has {len(row)} cells, the header {len(header)}")
+            raise DataError(
+                f"{path}: row {line} has {len(row)} cells, the header {len(header)}\n"
+                "correct that row: a cell that holds the mark between cells needs quotes around it"
+            )
 
 
 def check_names(path: Path, header: Sequence[str]) -> None:

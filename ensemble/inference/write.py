@@ -144,7 +144,7 @@ def _write(
     n_done = 0
     texts = (*shape.columns, *shape.ids, *shape.texts.values())
     with _new_csv(out, texts, shape.delimiter) as writer:
-        writer.writerow(shape.as_written(shape.columns))
+        writer.writerows(shape.lines_before_rows)
         for decoded in blocks.decoded_rows([file for _, _, file in given], rows):
             end = n_done + len(decoded)
             for (_, image_id, _), image in zip(given[n_done:end], decoded, strict=True):

@@ -45,6 +45,7 @@ def cells_of(
             options.answer,
             options.metric,
             options.positive,
+            image_ids=() if sample.has_header else sample.columns[0].cells,
         )
         reading = _with_numbers_in_files(reading, surveyed, labeling, sample)
         answer, positive, reason = _settled(reading, sample, inquiry)
@@ -55,7 +56,9 @@ def cells_of(
     is_class = labeling.target == "class"
     default = "log_loss" if is_class and probabilities else DEFAULT_METRICS[labeling.target]
     if answer == "top_k" and sample is not None:
-        default = f"map@{len(sample.columns[1].cells[0].split())}"
+        is_column_each = len(sample.columns) > 2
+        cells = sample.header[1:] if is_column_each else sample.columns[1].cells[0].split()
+        default = f"map@{len(cells)}"
     metric = options.metric or default
     if is_class:
         positive = _checked(metric, labeling.classes, positive, inquiry)

@@ -65,14 +65,45 @@ def choose_sample(
     if sample is not None:
         check_not_long(sample, surveyed.folders["."])
         _check(sample)
+        if not sample.has_header:
+            notes.append(f"{sample.file} has no header, so the CSV will have none")
     return sample, notes
+
+
+def with_folder_of_sample(surveyed: Survey, roles: Roles, sample: Table | None) -> Roles:
+    """The roles with the only folder of the sample's images, and no others, as that of the test set.
+
+    It lies beside class folders, and no cell or column of the sample is called like it: it is no class.
+    """
+    if sample is None or roles["test"]:
+        return roles
+    names = {*sample.header, *(cell for column in sample.columns[1:] for cell in column.counts)}
+    holding = [
+        folder
+        for folder in surveyed.folders.values()
+        if len(folder.images) == len(sample)
+        and not folder.subfolders
+        and roles.split_of(folder) is None
+        and folder.last_name not in names
+        and _is_beside_classes(surveyed, folder)
+        and folder.names.match(sample.columns[0].cells).is_complete
+    ]
+    return Roles({**roles.folders, "test": tuple(holding)}) if len(holding) == 1 else roles
+
+
+def _is_beside_classes(surveyed: Survey, folder: Folder) -> bool:
+    """Whether two other folders lie beside it, or one that holds two."""
+    parent = surveyed.folders.get(PurePosixPath(folder.name).parent.as_posix())
+    beside = surveyed.children(parent) if parent else []
+    others = [child for child in beside if child.name != folder.name]
+    return len(others) > 1 or any(len(child.subfolders) > 1 for child in others)
 
 
 def _check(sample: Table) -> None:
     """Raises DataError for a sample without header or answers, of masks, or with an id twice."""
     ids = sample.columns[0]
     repeated, n_rows = max(ids.counts.items(), key=lambda counted: counted[1])
-    if not sample.has_header:
+    if not sample.has_header and len(sample.columns) != 2:
         problem = f"its first row, {ids.cells[0][:60]!r}, names an image, so it has no header"
         next_step = "write the names of its columns above it, as the competition spells them"
     elif len(sample.header) < 2:

@@ -43,6 +43,7 @@ from ensemble.submission.class_names import (
     is_other_number,
     named_by_column,
 )
+from ensemble.submission.listing import are_ranks
 from ensemble.submission.numbered import (
     CLASS_INDEX,
     CLASS_NUMBER,
@@ -84,12 +85,14 @@ def read_answer(
     metric: str | None,
     positive: str | None,
     target: Target = "class",
+    image_ids: Sequence[str] = (),
 ) -> AnswerReading:
-    """What a cell of this sample submission means; the last four are the recipe's keys.
+    """What a cell of this sample submission means; answer to target are the recipe's keys.
 
-    Raises DataError for a file that is not a table.
+    image_ids are the images it may name. Raises DataError for a file that is not a table.
     """
-    return answer_of(read_sample(sample), classes, answer, metric, positive, target)
+    table = read_sample(sample).of_images(image_ids)
+    return answer_of(table, classes, answer, metric, positive, target)
 
 
 def answer_of(
@@ -111,6 +114,9 @@ def answer_of(
             f"its cells are lists, such as {lists[0][:60]!r}, which ens does not write\n"
             f"add `--answer {LABELS if target == 'labels' else CLASS_NAME}`, and write the lists yourself"
         )
+    if target == "class" and answer in (None, TOP_K) and is_ranked(table, classes):
+        k = len(table.columns) - 1
+        return AnswerReading(TOP_K, None, (), f"a column for each of the {k} most probable classes")
     if target == "labels":
         return answer_of_labels(table, classes, answer, metric)
     if target == "number":
@@ -128,6 +134,12 @@ def answer_of(
         return _with_positive(candidates.answers[0], candidates.reason, classes, positive)
     choices = choices_of(candidates.answers, classes, positive)
     return AnswerReading(None, None, choices, candidates.reason)
+
+
+def is_ranked(table: SampleTable, classes: Sequence[str]) -> bool:
+    """Whether a table has a column for each of the most probable classes, best first."""
+    are_classes = matched_columns(table.columns[1:], classes) is not None
+    return not are_classes and are_ranks(table.columns, table.rows, classes)
 
 
 def answer_without_sample(

@@ -3,7 +3,7 @@
 import math
 from pathlib import Path
 
-from ensemble.dataset.csvfile import read_csv
+from ensemble.dataset.csvfile import read_cells
 from ensemble.errors import SubmissionError
 from ensemble.submission.choices import LABELS, POSITIVE, PROBABILITIES, VALUES
 from ensemble.submission.listing import Listing
@@ -17,15 +17,15 @@ def check(path: Path, shape: Shape) -> None:
 
     Raises SubmissionError.
     """
-    header, rows = read_csv(path, shape.delimiter)
-    columns = shape.as_written(shape.columns)
-    if header != columns:
-        raise SubmissionError(f"{path}: its columns are {header[:5]}, expected {columns[:5]}")
-    ids = tuple(row[shape.columns[0]] for row in rows)
+    lines = read_cells(path, shape.delimiter)
+    header = shape.lines_before_rows
+    if lines[: len(header)] != header:
+        raise SubmissionError(f"{path}: its columns are {lines[0][:5]}, expected {header[0][:5]}")
+    rows = [shape.as_written(line) for line in lines[len(header) :]]
+    ids = tuple(row[0] for row in rows)
     if ids != shape.ids:
         raise SubmissionError(f"{path}: {_difference(ids, shape.ids)}")
-    for line, (image_id, row) in enumerate(zip(ids, rows, strict=True), start=2):
-        cells = [row[column] for column in shape.columns[1:]]
+    for line, (image_id, *cells) in enumerate(rows, start=1 + len(header)):
         problem = _problem(cells, shape)
         if problem:
             raise SubmissionError(f"{path}:{line}: {image_id[:100]!r}: {problem}")
@@ -52,7 +52,7 @@ def _problem(cells: list[str], shape: Shape) -> str:
     if shape.answer == LABELS and shape.listing is None:
         return "" if set(cells) <= {"0", "1"} else "a label that is neither 0 nor 1"
     if shape.listing:
-        return _problem_of_list(cell, shape.listing)
+        return _problem_of_list(cells, shape.listing)
     is_class = cell in shape.texts.values()
     return "" if is_class else f"{cell!r} is not a {shape.answer.replace('_', ' ')}"
 
@@ -64,10 +64,10 @@ def _problem_of_value(cell: str) -> str:
         return f"{cell!r} is not a number"
 
 
-def _problem_of_list(cell: str, listing: Listing) -> str:
-    if cell == listing.nothing and not listing.k:
+def _problem_of_list(cells: list[str], listing: Listing) -> str:
+    if cells == [listing.nothing] and not listing.k:
         return ""
-    names = cell.split(listing.separator)
+    names = listing.names_in(cells)
     if len(set(names)) < len(names):
         return "a name appears twice"
     if listing.k and len(names) != listing.k:

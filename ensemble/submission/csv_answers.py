@@ -10,11 +10,13 @@ from ensemble.metrics.class_numbers import number
 
 
 def answers(text: str) -> dict[str, str]:
-    """By id the most probable class, or the label; a probability is 1 from 0.5 on, else 0.
+    """By id the most probable class, the label or labels; a probability is 1 from 0.5 on, else 0.
 
     Numbers are compared by their value: `1.0` is the answer `1`.
     """
     header, *rows = _rows(text)
+    if len(header) > 2 and number(rows[0][1]) is None:
+        return {row[0]: " ".join(row[1:]) for row in rows}
     if len(header) > 2:
         return {row[0]: header[_largest_column(row)] for row in rows}
     step = -1 if is_id_last(list(zip(*rows, strict=True))) else 1

@@ -1,14 +1,19 @@
-"""Cells that list several names: what separates them, how many there are, what stands for none."""
+"""Cells that list several names: what separates them, how many there are, what stands for none.
 
+Or a column for each of the most probable classes: prediction1, prediction2, prediction3.
+"""
+
+import re
 from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-from ensemble.dataset.filenames import same_form
+from ensemble.dataset.filenames import folded_form, same_form
 from ensemble.errors import SubmissionError
 from ensemble.submission.choices import TOP_K
 from ensemble.submission.class_names import NO_LABEL, spelled_names
 
+_RANK = re.compile(r"(.*?)(\d+)")
 SEPARATORS = (", ", "; ", " | ", ",", ";", "|", " ")
 
 
@@ -17,7 +22,7 @@ class Listing:
     """How a cell lists names: what is between them, and the text of each name by class.
 
     k is the number of names in a cell, 0 where it is free; nothing is the cell of an image without
-    a label; assumed says what the sample does not show.
+    a label; assumed says what the sample does not show. is_column_each: a row has k cells instead.
     """
 
     separator: str
@@ -25,6 +30,46 @@ class Listing:
     k: int
     nothing: str
     assumed: str
+    is_column_each: bool = False
+
+    def cells_of(self, names: Sequence[str]) -> list[str]:
+        """The cells of a row that lists these classes or labels."""
+        texts = [self.texts[name] for name in names]
+        if self.is_column_each:
+            return texts
+        return [self.separator.join(texts) if texts else self.nothing]
+
+    def names_in(self, cells: Sequence[str]) -> list[str]:
+        """What the cells of a row list, as they spell it."""
+        return list(cells) if self.is_column_each else cells[0].split(self.separator)
+
+
+def are_ranks(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str]
+) -> bool:
+    """Whether columns after the id are numbered, and each row has different classes in them."""
+    ranks = [_RANK.fullmatch(column.strip()) for column in columns[1:]]
+    numbers = [int(rank[2]) for rank in ranks if rank]
+    is_numbered = (
+        len(ranks) > 1
+        and all(ranks)
+        and len({rank[1] for rank in ranks if rank}) == 1
+        and numbers[0] in (0, 1)
+        and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+    )
+    names = {folded_form(name) for name in classes}
+    return is_numbered and all(
+        len(listed := {folded_form(cell.strip()) for cell in row[1:]}) == len(ranks)
+        and listed <= names
+        for row in rows
+    )
+
+
+def listing_in_columns(rows: Sequence[Sequence[str]], classes: Sequence[str]) -> Listing:
+    """How a row of a sample lists classes in columns: spelled as its cells are."""
+    cells = {cell.strip() for row in rows for cell in row[1:]}
+    k = len(rows[0]) - 1
+    return Listing("", spelled_names(cells, classes), k, "", "", is_column_each=True)
 
 
 def separator_in(cells: Collection[str], classes: Sequence[str]) -> str | None:

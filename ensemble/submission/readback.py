@@ -1,7 +1,7 @@
 """The first rows of a written CSV in words, read back from the file."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,13 +16,17 @@ def rows_in_words(path: Path, shape: Shape, images: Sequence[str]) -> tuple[str,
 
     images are the stored ids of the test images of these rows, in order.
     """
-    with path.open(encoding="utf-8", newline="") as stored:
-        _, *read = islice(csv.reader(stored, delimiter=shape.delimiter), len(images) + 1)
-    rows = map(shape.as_written, read)
     return tuple(
         f"{_image(row[0], image)}: {cells_in_words(row[1:], shape)}"
-        for row, image in zip(rows, images, strict=True)
+        for row, image in zip(_rows(path, shape), images, strict=False)
     )
+
+
+def _rows(path: Path, shape: Shape) -> Iterator[list[str]]:
+    """The rows of a written file, the id first."""
+    with path.open(encoding="utf-8", newline="") as stored:
+        lines = csv.reader(stored, delimiter=shape.delimiter)
+        yield from map(shape.as_written, islice(lines, len(shape.lines_before_rows), None))
 
 
 def _image(sample_id: str, image: str) -> str:
@@ -37,7 +41,7 @@ def cells_in_words(cells: Sequence[str], shape: Shape) -> str:
     if shape.answer == LABELS:
         return _labels_in_words(cells, shape)
     if shape.listing:
-        return f"classes {cells[0]!r}, the most probable first"
+        return f"classes {', '.join(cells)!r}, the most probable first"
     if shape.answer == PROBABILITIES:
         probs = list(map(float, cells))
         largest = max(probs)
@@ -61,7 +65,4 @@ def n_without_label(path: Path, shape: Shape) -> int:
     """The rows of a file of labels that are given none."""
     if shape.answer != LABELS:
         return 0
-    with path.open(encoding="utf-8", newline="") as stored:
-        _, *rows = csv.reader(stored, delimiter=shape.delimiter)
-    cells = (shape.as_written(row)[1:] for row in rows)
-    return sum(_labels_in_words(row, shape) == "no label" for row in cells)
+    return sum(_labels_in_words(row[1:], shape) == "no label" for row in _rows(path, shape))

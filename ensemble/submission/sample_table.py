@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ensemble.dataset.column_names import is_usual_label
-from ensemble.dataset.csvfile import LABEL_DELIMITERS, read_csv
+from ensemble.dataset.csvfile import LABEL_DELIMITERS, check_names, read_cells
 from ensemble.dataset.match import Names
 from ensemble.dataset.sample import is_id_last
 from ensemble.errors import DataError
@@ -15,7 +15,8 @@ from ensemble.errors import DataError
 class SampleTable:
     """A sample submission: its header, its rows as texts, and what separates its cells.
 
-    The id is the first of a row's cells here; is_id_last: in the file it is the last of two.
+    The id is the first of a row's cells here; is_id_last: in the file it is the last of two. Without
+    a header the columns are called `column 1` and `column 2`.
     """
 
     path: Path
@@ -23,6 +24,7 @@ class SampleTable:
     rows: list[list[str]]
     delimiter: str
     is_id_last: bool = False
+    has_header: bool = True
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -39,16 +41,29 @@ class SampleTable:
 
         A few rows do not show by themselves which column repeats itself: those of `Category,Id` may
         all have another class. Where both columns name images, their own names decide.
+
+        A first line of two cells whose id is an image that no other row is about is a row: the
+        competition's files have no header.
         """
         if len(self.columns) != 2:
             return self
         names = Names(image_ids)
+        if self.has_header and self._begins_with_row(names):
+            columns = ("column 1", "column 2")
+            table = replace(self, columns=columns, rows=[list(self.columns), *self.rows])
+            return replace(table, has_header=False).of_images(image_ids)
         first, last = (_names_images(names, [row[i] for row in self.rows]) for i in (0, 1))
         is_label_first, is_label_last = map(is_usual_label, self.columns)
         if not last or (first and not (is_label_first and not is_label_last)):
             return self
         rows = [row[::-1] for row in self.rows]
         return replace(self, columns=self.columns[::-1], rows=rows, is_id_last=not self.is_id_last)
+
+    def _begins_with_row(self, names: Names) -> bool:
+        """Whether the first line names an image of its own, as the lines below it do."""
+        first = names.full_positions(self.columns[0].strip())
+        others = {position for name in self.ids for position in names.positions(name.strip())}
+        return len(first) == 1 and not others.issuperset(first)
 
 
 def _names_images(names: Names, cells: Sequence[str]) -> bool:
@@ -73,10 +88,11 @@ def read_sample(path: Path) -> SampleTable:
 
 def _read(path: Path, delimiter: str) -> SampleTable | DataError:
     try:
-        header, rows = read_csv(path, delimiter)
+        header, *texts = read_cells(path, delimiter)
+        if len(header) > 2:
+            check_names(path, header)
     except DataError as error:
         return error
-    texts = [list(row.values()) for row in rows]
     filled = [row for row in texts if any(map(str.strip, row))]  # a spreadsheet adds empty rows
     kept = filled or texts
     if is_id_last(list(zip(*kept, strict=True))):

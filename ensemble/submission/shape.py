@@ -26,7 +26,7 @@ from ensemble.submission.choices import (
     AnswerReading,
 )
 from ensemble.submission.class_names import spelled_names, unknown_cell
-from ensemble.submission.listing import Listing, listing_of
+from ensemble.submission.listing import Listing, listing_in_columns, listing_of
 from ensemble.submission.numbered import CLASS_INDEX, NUMBERED, numbers_of
 from ensemble.submission.sample_table import SampleTable, read_sample
 from ensemble.targets import Target
@@ -52,7 +52,8 @@ class Meaning:
 class Shape:
     """Columns and ids, in order and spelled as in the sample, and the meaning of the cells.
 
-    The id is the first column here; is_id_last: in the file it is the last of two.
+    The id is the first column here; is_id_last: in the file it is the last of two. Without has_header
+    the file begins with its first row.
     class_of_column: the class of each column after the id, for probabilities and for 0 and 1;
     texts: what is written for each class, for its name or its number; listing: how a cell lists
     several of them, for labels and top_k; spelling: where the sample spells a class in another way
@@ -70,10 +71,16 @@ class Shape:
     target: Target = "class"
     listing: Listing | None = None
     is_id_last: bool = False
+    has_header: bool = True
 
     def as_written(self, row: Sequence[str]) -> list[str]:
         """A row or the header with the id in its place in the file; of one read there, the reverse."""
         return list(row[::-1] if self.is_id_last else row)
+
+    @property
+    def lines_before_rows(self) -> list[list[str]]:
+        """The header as the file has it, in a list that is empty where it has none."""
+        return [self.as_written(self.columns)] if self.has_header else []
 
 
 def shape_of(sample: Path | None, predictions: Predictions, meaning: Meaning) -> Shape:
@@ -127,7 +134,10 @@ def _shape(
     listing: Listing | None = None
     if reading.answer in (PROBABILITIES, LABELS):
         class_of_column = matched_columns(table.columns[1:], classes) or ()
-    if reading.answer in (LABELS, TOP_K) and not class_of_column:
+    if reading.answer == TOP_K and len(table.columns) > 2:
+        listing = listing_in_columns(table.rows, classes)
+        texts = listing.texts
+    elif reading.answer in (LABELS, TOP_K) and not class_of_column:
         settings = (reading.answer, meaning.separator, meaning.metric)
         listing = listing_of(table.cells, classes, *settings)
         texts = listing.texts
@@ -149,6 +159,7 @@ def _shape(
         target=meaning.target,
         listing=listing,
         is_id_last=table.is_id_last,
+        has_header=table.has_header,
     )
 
 
@@ -175,7 +186,7 @@ def _names_in(cells: AbstractSet[str], listing: Listing | None) -> set[str]:
     """The cells, or the names that they list."""
     if listing is None:
         return {*cells}
-    return {name for cell in cells - {listing.nothing} for name in cell.split(listing.separator)}
+    return {name for cell in cells - {listing.nothing} for name in listing.names_in([cell])}
 
 
 def _check_decided(source: str, reading: AnswerReading) -> None:
@@ -207,7 +218,8 @@ def matched_rows(
     exactly one prediction of their own, and the next step.
     """
     names = Names(stored_ids)
-    if shape.columns[0] not in shape.ids and names.full_positions(shape.columns[0]):
+    may_be_row = shape.has_header and shape.columns[0] not in shape.ids
+    if may_be_row and names.full_positions(shape.columns[0]):
         raise SubmissionError(
             f"the first line of the sample, {', '.join(shape.columns)[:100]!r}, is a row, not a "
             "header\nwrite the competition's header into a line before it"
@@ -248,7 +260,7 @@ def cells(shape: Shape, answered: Answered, rows: Sequence[int]) -> list[list[st
         by_name = _by_name(classes)
         best = ranked(probs[:, by_name])[:, : shape.listing.k].tolist()
         names = [classes[i] for i in by_name]
-        return [[_joined(shape.listing, [names[i] for i in row])] for row in best]
+        return [shape.listing.cells_of([names[i] for i in row]) for row in best]
     if shape.answer == PROBABILITIES:
         order = [classes.index(name) for name in shape.class_of_column]
         return [[_text(prob) for prob in row] for row in probs[:, order].tolist()]
@@ -268,13 +280,8 @@ def label_cells(shape: Shape, classes: Sequence[str], is_given: Array) -> list[l
     rows = []
     for row in is_given.tolist():
         names = sorted(name for name, is_one in zip(classes, row, strict=True) if is_one)
-        rows.append([_joined(shape.listing, names)])
+        rows.append(shape.listing.cells_of(names))
     return rows
-
-
-def _joined(listing: Listing, names: Sequence[str]) -> str:
-    texts = [listing.texts[name] for name in names]
-    return listing.separator.join(texts) if texts else listing.nothing
 
 
 def _by_name(classes: Sequence[str]) -> list[int]:

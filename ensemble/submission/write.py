@@ -119,6 +119,8 @@ def _matched(shape: Shape, predictions: Predictions) -> tuple[list[int], tuple[s
     notes = []
     if rule:
         notes.append(f"the sample's ids fit the test images only {rule}")
+    if not shape.has_header:
+        notes.append("the sample begins with an image, without a header: so does this file")
     notes += filter(None, (shape.spelling, shape.listing.assumed if shape.listing else ""))
     return rows, tuple(notes)
 
@@ -167,7 +169,7 @@ def _text_of(shape: Shape, answered: Answered, rows: Sequence[int]) -> str:
     out = io.StringIO()
     texts = (*shape.columns, *shape.ids, *shape.texts.values())
     writer = csv_writer(out, texts, shape.delimiter)
-    writer.writerow(shape.as_written(shape.columns))
+    writer.writerows(shape.lines_before_rows)
     for name, row in zip(shape.ids, cells(shape, answered, rows), strict=True):
         writer.writerow(shape.as_written([name, *row]))
     return out.getvalue()

@@ -253,7 +253,7 @@ class TestSplits:
     @pytest.mark.parametrize(
         ("rows", "problem"),
         [
-            ([[12, "a"], [13, "a"], [14, "a"], [15, "a"]], "so it has no header"),
+            ([[i, 0.5, 0.5] for i in range(12, 16)], "so it has no header"),
             ([["id"], [12], [13]], "needs an id column and at least one more"),
             ([["id", "label"], [12, "a"], [12, "b"]], "has '12' in 2 rows"),
         ],

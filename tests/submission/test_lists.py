@@ -242,3 +242,63 @@ def test_a_blend_of_the_best_classes_is_verified_from_its_manifest(
     for name, cell in rows:
         probs = test.probs[test.ids.tolist().index(name)]
         assert cell.split() == [classes[i] for i in sorted(range(4), key=lambda i: -probs[i])[:3]]
+
+
+RANKS = "id,prediction1,prediction2,prediction3\n"
+
+
+def ranked_sample(*rows):
+    return RANKS + "".join(f"{name},{rows[i % len(rows)]}\n" for i, name in enumerate(IDS))
+
+
+def test_a_column_for_each_of_the_best_classes_is_filled_best_first(written):
+    sample = ranked_sample("road,haze,clear", "primary,clear,road")
+    shares = PROBS / PROBS.sum(1, keepdims=True)
+    rows, shape, out = written(sample, predictions_of("class", probs=shares))
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :3]
+    assert rows == [
+        RANKS.strip().split(","),
+        *([name, *(SKY[i] for i in row)] for name, row in zip(IDS, best, strict=True)),
+    ]
+    assert shape.answer == "top_k"
+    assert (
+        rows_in_words(out, shape, IDS[:1])[0]
+        == "b0: classes 'clear, primary, road', the most probable first"
+    )
+
+
+def test_names_in_ranked_columns_are_spelled_as_the_sample_spells_them(written):
+    shares = PROBS / PROBS.sum(1, keepdims=True)
+    sample = ranked_sample("Road,Haze,Clear", "Primary,Clear,Road")
+    rows, _, _ = written(sample, predictions_of("class", probs=shares))
+    assert rows[1] == ["b0", "Clear", "Primary", "Road"]
+
+
+@pytest.mark.parametrize(
+    "sample",
+    [
+        ranked_sample("road,road,clear"),  # twice in a row
+        ranked_sample("road,haze,cloud"),
+        ranked_sample("0.2,0.3,0.5"),
+        ranked_sample("road,haze,clear").replace("prediction2", "second"),
+        ranked_sample("road,haze,clear").replace("prediction3", "prediction4"),
+    ],
+)
+def test_other_columns_are_no_ranks(sample, written):
+    shares = PROBS / PROBS.sum(1, keepdims=True)
+    with pytest.raises(SubmissionError, match="its columns are not the classes"):
+        written(sample, predictions_of("class", probs=shares))
+
+
+def test_a_blend_in_ranked_columns_is_verified_and_compared_with_the_one_before(
+    tmp_path, fake_run, made_up, rng, ens
+):
+    test = made_up(rng, classes=SKY, ids=IDS)
+    for name in ("a-1-s0", "b-1-s0"):
+        fake_run(tmp_path / "runs", name, predictions=made_up(rng, 40, SKY), test=test)
+    sample = tmp_path / "sample.csv"
+    sample.write_text(ranked_sample("road,haze,clear", "primary,clear,road"))
+    words = ("--runs", tmp_path / "runs", "--out", tmp_path, "--sample", sample)
+    for name in ("one", "two"):
+        ens("blend", "a*" if name == "one" else "*", *words, "--name", name)
+        ens("verify", tmp_path / f"{name}.csv", "--runs", tmp_path / "runs")

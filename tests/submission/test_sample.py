@@ -313,15 +313,36 @@ def test_an_original_that_cannot_be_read_does_not_stop_the_blend_of_copies(
     assert any("has changed since the training" in warning for warning in submission.warnings)
 
 
-def test_a_sample_whose_first_line_is_a_row_is_refused(tmp_path, fake_run, made_up, rng, run_ens):
+@pytest.mark.parametrize("form", ["{id},ant", "ant,{id}", "{id}\tant", "{id}.png,ant"])
+def test_a_sample_without_a_header_gives_a_file_without_one(
+    form, tmp_path, fake_run, made_up, rng, run_ens
+):
     test = made_up(rng, classes=CLASSES, ids=IDS)
     fake_run(tmp_path / "runs", "a-1-s0", predictions=made_up(rng, 40, CLASSES), test=test)
     sample = tmp_path / "sample.csv"
-    sample.write_text("".join(f"{name},ant\n" for name in IDS))
+    sample.write_text("".join(form.format(id=name) + "\n" for name in reversed(IDS)))
+    words = ("--runs", tmp_path / "runs", "--out", tmp_path, "--sample", sample, "--name", "blend")
+    status, out, _ = run_ens("blend", *words)
+    assert status == 0
+    assert "without a header: so does this file" in " ".join(out.split())
+    by_id = dict(zip(test.ids.tolist(), test.probs.argmax(1).tolist(), strict=True))
+    expected = [form.replace("ant", CLASSES[by_id[name]]).format(id=name) for name in reversed(IDS)]
+    assert (tmp_path / "blend.csv").read_text().splitlines() == expected
+    status, out, _ = run_ens("verify", tmp_path / "blend.csv", "--runs", tmp_path / "runs")
+    assert status == 0
+
+
+def test_a_sample_of_probabilities_without_a_header_is_refused(
+    tmp_path, fake_run, made_up, rng, run_ens
+):
+    test = made_up(rng, classes=CLASSES, ids=IDS)
+    fake_run(tmp_path / "runs", "a-1-s0", predictions=made_up(rng, 40, CLASSES), test=test)
+    sample = tmp_path / "sample.csv"
+    sample.write_text("".join(f"{name},0.4,0.6\n" for name in IDS))
     words = ("--runs", tmp_path / "runs", "--out", tmp_path, "--sample", sample)
     status, _, err = run_ens("blend", *words)
     assert status == 1
-    assert "the first line of the sample, 't0, ant', is a row, not a header" in err
+    assert "its columns are not the classes" in err
 
 
 @pytest.mark.parametrize(
