@@ -1,5 +1,6 @@
 """Images that must stay together: copies, or those of one patient, driver or place."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,9 @@ from pathlib import Path
 from ensemble.dataset.content import content_hashes
 from ensemble.dataset.csvfile import CsvTable, read_table
 from ensemble.dataset.duplicates import duplicate_groups
-from ensemble.dataset.filenames import names_below
+from ensemble.dataset.filenames import bare_name, names_below
 from ensemble.dataset.image_folder import examples, ids_in, table_path
-from ensemble.dataset.labels import Labelled, labels_in_names
+from ensemble.dataset.labels import Labelled
 from ensemble.dataset.match import Names, last_part
 from ensemble.dataset.tables import Images
 from ensemble.errors import DataError, RecipeError
@@ -33,7 +34,7 @@ def with_groups(pool: Labelled, data: Data, root: Path) -> Labelled:
             pool, images=replace(images, groups=groups), notes=tuple([*pool.notes, *notes])
         )
     if isinstance(data.group, IdPattern):
-        groups = _groups_of_names(images, data.group.pattern)
+        groups = _groups_of_names(images, data.group.pattern, root / data.train)
     elif data.group == "duplicates":
         groups = tuple(duplicate_groups(images.files, content_hashes(images.files)))
     else:
@@ -63,16 +64,21 @@ def _groups_of_column(pool: Labelled, name: str, source: str) -> tuple[str, ...]
     return groups
 
 
-def _groups_of_names(images: Images, pattern: str) -> tuple[str, ...]:
-    """What the pattern's group finds in the files' names. Raises DataError where it finds nothing."""
-    group_of = labels_in_names(images.files, pattern)
-    unfit = [file.name for file, group in group_of.items() if group is None]
+def _groups_of_names(images: Images, pattern: str, folder: Path) -> tuple[str, ...]:
+    """What the pattern's group finds in the files' names, or, with a slash, in their paths below the
+    folder. Raises DataError where it finds nothing.
+    """
+    names = [bare_name(file.name) for file in images.files]
+    if "/" in pattern:
+        names = names_below(folder, images.files)
+    matches = [re.search(pattern, name) for name in names]
+    unfit = [name for name, match in zip(names, matches, strict=True) if not match or not match[1]]
     if unfit:
         raise DataError(
             f"data.group: {len(unfit):,} of {len(images):,} file names do not fit: "
             f"{examples(unfit)}\nthe pattern is {pattern[:100]}"
         )
-    return tuple(str(group_of[file]) for file in images.files)
+    return tuple(match[1] for match in matches if match)
 
 
 def _groups_of_table(

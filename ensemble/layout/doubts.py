@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ensemble.dataset.depth import measured_ranges
 from ensemble.dataset.filenames import same_form
@@ -11,6 +11,7 @@ from ensemble.dataset.labels import missing_value_lines
 from ensemble.dataset.scan import passed_over_line
 from ensemble.grouping import grouped
 from ensemble.layout.labeling import Labeling
+from ensemble.layout.sample_file import is_submission, looks_like_sample
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Table
 from ensemble.layout.test_images import TestImages
@@ -59,6 +60,28 @@ def doubts_of(
     elif test is not None and test.partial:
         doubts.append(test.partial)
     return doubts + (small_classes(labeling.counts) if labeling.target == "class" else [])
+
+
+def table_doubts(
+    tables: Sequence[Table], placed: Collection[str], labeling: Labeling, sample: Table | None
+) -> list[str]:
+    """The doubt about tables as long as the labeled images are many, of which no column names images.
+
+    placed are the files of those that do.
+    """
+    n_rows = labeling.counts.total() / 2
+    unused = [
+        table
+        for table in tables
+        if table.file not in placed
+        and table is not labeling.table
+        and not (is_submission(table, sample) or looks_like_sample(table.file))
+        and len(table.columns) > 1
+        and len(table) >= n_rows
+    ]
+    return [
+        f"{table.file} is not used: none of its columns names the images" for table in unused[:1]
+    ]
 
 
 def row_doubts(labeling: Labeling, test: TestImages | None) -> list[str]:

@@ -43,8 +43,8 @@ _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 class GroupColumn:
     """A column that could keep rows together; id is the table's column of images.
 
-    Without a table the pattern finds the group in the files' names; largest is the number of images
-    in the largest one then.
+    Without a table the pattern finds the group in the files' names, or in their paths where it has a
+    slash; largest is the number of images in the largest one then, example one of these folders.
     """
 
     table: Table | None
@@ -53,10 +53,13 @@ class GroupColumn:
     n_groups: int
     pattern: str = ""
     largest: int = 0
+    example: str = ""
 
     @property
     def source(self) -> str:
         """Where the groups stand, in words."""
+        if self.example:
+            return f"folders such as {self.example}"
         return (
             f"{self.column} in {self.table.file}"
             if self.table
@@ -86,10 +89,10 @@ def group_columns(labeling: Labeling, placed: Placed, test: TestImages | None) -
             if _looks_like_group(column, row)
         ]
     rows = [group for group in groups if row and same_name(group.column, row)]
-    return rows[:1] or groups or _in_names(labeling)
+    return rows[:1] or groups
 
 
-def _in_names(labeling: Labeling) -> list[GroupColumn]:
+def groups_in_names(labeling: Labeling) -> list[GroupColumn]:
     """The first pattern that finds groups in the names of all files, several files in each.
 
     A class needs several groups, else it is one itself: a person, of whom there are photos.

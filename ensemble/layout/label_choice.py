@@ -1,10 +1,8 @@
 """Which labels the images have: what the sample submission asks for, else the only ones there are."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import same_name
 from ensemble.errors import DataError
@@ -19,6 +17,7 @@ from ensemble.layout.column_labels import (
     likeliest,
     same_texts,
 )
+from ensemble.layout.folder_groups import are_numbered, is_of_id
 from ensemble.layout.groups import PEOPLE, is_group_name
 from ensemble.layout.joined_tables import by_all_columns, merged, with_listed_splits
 from ensemble.layout.labeling import (
@@ -35,13 +34,14 @@ from ensemble.layout.same_labels import with_best_names, without_repeats
 from ensemble.layout.sample_file import is_submission
 from ensemble.layout.survey import Survey
 from ensemble.layout.table import Column, Table
-from ensemble.layout.training_folders import by_outer_folders, class_folders, training_folders
+from ensemble.layout.training_folders import (
+    by_outer_folders,
+    class_folders,
+    classes_of_groups,
+    training_folders,
+)
 
 ALL_COLUMNS = "columns"  # what --label may be instead of one column
-MOST_OF_ID = 2  # letters or digits of ids after which folders are named
-_PART = re.compile(
-    r"(?:part|batch|chunk|images?|imgs?|folder|set|disk|vol|volume|shard|zip)[ _-]*(\d+)$", re.I
-)
 
 
 def labelings(
@@ -64,7 +64,7 @@ def labelings(
     explicit = [labeling for labeling in from_tables if is_from_coco(labeling)]
     if explicit:
         return without_repeats(explicit, folders)
-    if folders is not None and not (from_tables and _are_numbered(folders.classes)):
+    if folders is not None and not (from_tables and are_numbered(folders.classes)):
         usual = [labeling for labeling in from_tables if is_usual(labeling) or _is_list(labeling)]
         if not usual and from_tables and _are_of_ids(folders):
             return without_repeats([*likeliest(from_tables, sample), folders], folders)
@@ -78,8 +78,10 @@ def labelings(
         return likeliest(from_tables, sample)
     by_name = [by_names(folder) for folder in training_folders(surveyed, roles)]
     names = [labeling for labeling in by_name if labeling is not None]
-    outer = [] if from_tables else [by_outer_folders(surveyed, roles)]
-    return names or likeliest(from_tables, sample) or list(filter(None, outer))
+    if names or from_tables:
+        return names or likeliest(from_tables, sample)
+    outer = by_outer_folders(surveyed, roles)
+    return [outer] if outer else classes_of_groups(surveyed, roles)
 
 
 def _describes_folders(labeling: Labeling) -> bool:
@@ -119,19 +121,9 @@ def _with_training(
     return labelings
 
 
-def _are_numbered(names: Sequence[str]) -> bool:
-    """Whether names are equal but for a number, and say that they are parts of a set."""
-    parts = {name[: match.start(1)] for name in names if (match := _PART.search(name))}
-    return len(parts) == 1 and all(map(_PART.search, names))
-
-
 def _are_of_ids(folders: Labeling) -> bool:
     """Whether folders are named by how the ids in them begin: a/b/c/abc12.jpg, 07/07123.jpg."""
-    return all(
-        len(name) <= MOST_OF_ID
-        and re.match(rf"{re.escape(name)}[^\W_]", PurePosixPath(image).name) is not None
-        for image, name in folders.labels.items()
-    )
+    return all(is_of_id(image, name) for image, name in folders.labels.items())
 
 
 def _check_no_target_elsewhere(surveyed: Survey, placed: Placed, sample: Table | None) -> None:

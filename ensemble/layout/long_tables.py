@@ -113,8 +113,26 @@ def with_all_labels(labeling: Labeling, inquiry: Inquiry) -> Labeling:
     mark = free_mark(column.counts)
     if inquiry.options.answer != "labels" or not mark:
         raise _two_labels(labeling, column, len(set(map(frozenset, names.values()))) == 1)
+    _check_all_hold(labeling.table, column)
     labels = {image: mark.join(sorted(several)) for image, several in names.items()}
     return replace(labeling, labels=labels, target="labels", separator=mark, conflict="")
+
+
+def _check_all_hold(table: Table, labels: Column) -> None:
+    """Raises DataError where a column of 0 and 1, or of shares, may say which rows do not hold."""
+    for column in table.others(labels.name):
+        if len(column.counts) > 1 and (column.is_one is not None or _are_shares(column)):
+            lowest = min(column.counts)
+            raise DataError(
+                f"{table.file}: column {column.name} is {lowest} in {column.counts[lowest]:,} rows: "
+                "are these labels that an image does not have?\n"
+                f"leave out such rows, then column {column.name}, and run `ens init` again"
+            )
+
+
+def _are_shares(column: Column) -> bool:
+    """Whether all cells are numbers from 0 to 1."""
+    return column.numbers is not None and all(0 <= share <= 1 for share in column.numbers)
 
 
 def _two_labels(labeling: Labeling, column: Column, are_all: bool) -> DataError:

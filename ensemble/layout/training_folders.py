@@ -1,7 +1,7 @@
 """Which folders hold the training images, and which of them are classes, where no table says so."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import letters
@@ -14,7 +14,7 @@ from ensemble.layout.inner_folders import (
     without_masks,
     without_repeats,
 )
-from ensemble.layout.labeling import Labeling, by_folders
+from ensemble.layout.labeling import Labeling, by_folders, by_subfolders
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, inner, one_of, without_copies
 from ensemble.layout.survey import Folder, Survey
@@ -25,6 +25,7 @@ IMAGE_WORDS = {  # names of folders of images, never of a class
     *("dataset", "datasets", "jpg", "jpgs", "jpeg", "jpegs", "jpegimages", "png", "pngs"),
 }
 _SHARD = re.compile(r"(.*[A-Za-z])[-_ ]?\d+")
+_CASE = re.compile(r"[A-Za-z]+[-_ ]?\d")  # study1_positive
 _NUMBERED = re.compile(r"([A-Za-z]+)[-_ ]?\d+")
 
 
@@ -78,6 +79,20 @@ def by_outer_folders(surveyed: Survey, roles: Roles) -> Labeling | None:
     return Labeling("folders", folder, labels, splits={i: str(s) for i, s in splits.items()})
 
 
+def classes_of_groups(surveyed: Survey, roles: Roles) -> list[Labeling]:
+    """The labelings by the class folders that numbered patients or the like have, each class several
+    of them: subject 1/palm, subject 1/fist, subject 2/palm.
+    """
+    folders = [
+        folder for folder in training_folders(surveyed, roles) if _are_groups(folder.classes)
+    ]
+    return [
+        labeling
+        for folder in folders
+        if (labeling := by_subfolders(folder)) and not any(map(_CASE.match, labeling.classes))
+    ]
+
+
 def _with_classes_alone(surveyed: Survey, folder: Folder, inquiry: Inquiry) -> Folder:
     """Of a folder of images beside a folder of class folders, labeled ones perhaps: a question."""
     children = surveyed.children(folder)
@@ -124,14 +139,27 @@ def training_folders(surveyed: Survey, roles: Roles) -> list[Folder]:
     )
 
 
-def _beside_splits(surveyed: Survey, roles: Roles, root: Folder) -> list[Folder]:
-    """What lies beside validation and test folders: the only folder, or class folders."""
-    splits = [folder.name.partition("/")[0] for folder in (*roles["valid"], *roles["test"])]
-    rest = [child for child in surveyed.children(root) if child.name not in splits]
+def _beside_splits(surveyed: Survey, roles: Roles, outer: Folder) -> list[Folder]:
+    """What lies beside validation and test folders: the only folder, or class folders.
+
+    Where they lie in the only folder there is, it is what lies in that.
+    """
+    splits = {folder.name for folder in (*roles["valid"], *roles["test"])}
+    children = surveyed.children(outer)
+    rest = [child for child in children if not _holds_any(child, splits)]
     if len(rest) == 1:
         return [inner(surveyed, rest[0])]
-    images = tuple(image for image in root.images if image.partition("/")[0] not in splits)
-    return [Folder(".", images)] if rest else []
+    if rest:
+        names = {child.last_name for child in children} - {child.last_name for child in rest}
+        images = tuple(image for image in outer.images if image.partition("/")[0] not in names)
+        return [Folder(outer.name, images)]
+    is_around = len(children) == 1 and roles.split_of(children[0]) is None
+    return _beside_splits(surveyed, roles, children[0]) if is_around else []
+
+
+def _holds_any(folder: Folder, names: Collection[str]) -> bool:
+    """Whether one of these folders is this one, or inside it."""
+    return any(name == folder.name or name.startswith(f"{folder.name}/") for name in names)
 
 
 def _named_as_images(outer: Folder, folders: Sequence[Folder]) -> list[Folder]:
@@ -148,7 +176,8 @@ def _named_as_images(outer: Folder, folders: Sequence[Folder]) -> list[Folder]:
 def _variants(folders: Sequence[Folder]) -> list[Folder]:
     """The folders, where each has the same classes in another form, such as grey and colored."""
     variants = [folder for folder in folders if len(folder.classes) > 1]
-    has_names = not any(folder.last_name.isdigit() for folder in folders)
+    names = [folder.last_name for folder in folders]
+    has_names = not (any(map(str.isdigit, names)) or _are_groups(names))
     is_same = len({folder.classes for folder in variants}) == 1
     inside = variants[0].classes if variants else ()
     are_classes = not (_are_images_and_masks(inside) or _are_groups(inside))

@@ -8,8 +8,15 @@ from pathlib import Path
 from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.layout.cells import Cells, cells_of
 from ensemble.layout.class_numbers import with_numbers
-from ensemble.layout.doubts import doubts_of, folder_doubts, notes_of, row_doubts
-from ensemble.layout.groups import GroupColumn, can_be_split, group_columns
+from ensemble.layout.doubts import (
+    doubts_of,
+    folder_doubts,
+    notes_of,
+    row_doubts,
+    table_doubts,
+)
+from ensemble.layout.folder_groups import folder_groups
+from ensemble.layout.groups import GroupColumn, can_be_split, group_columns, groups_in_names
 from ensemble.layout.json_tables import json_tables
 from ensemble.layout.label_choice import choose_labeling
 from ensemble.layout.labeling import Labeling
@@ -23,6 +30,7 @@ from ensemble.layout.sample_file import (
     NO_SAMPLE,
     choose_sample,
     unfit_sample,
+    with_folder_of_sample,
     with_ids_first,
     without_fillers,
 )
@@ -101,6 +109,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         raise nothing_to_learn(surveyed)
     split_folders = roles(surveyed, options)
     sample, sample_notes = choose_sample(surveyed, split_folders, inquiry)
+    split_folders = with_folder_of_sample(surveyed, split_folders, sample)
     surveyed = replace(surveyed, tables=surveyed.tables + json_tables(surveyed, sample))
     surveyed = with_whole_names(with_wide_tables(surveyed, sample))
     placed = tables_of_rows(surveyed, split_folders, sample, inquiry)
@@ -123,7 +132,11 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     if options.yes and cells.answer == CLASS_NUMBER:
         parts = with_numbers(surveyed, parts)
     labeling = parts.labeling
-    groups = tuple(group_columns(labeling, placed, test))
+    groups = tuple(
+        group_columns(labeling, placed, test)
+        or folder_groups(labeling)
+        or groups_in_names(labeling)
+    )
     sizes, unreadable = sizes_of(_some_files(surveyed, labeling, test))
     return Understanding(
         root=surveyed.root,
@@ -140,6 +153,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         doubts=(
             *unused_parts(surveyed, split_folders, placed, parts),
             *doubts_of(labeling, sample, used_sample, test),
+            *table_doubts(surveyed.tables, placed.keys(), labeling, sample),
             *([] if groups else folder_doubts(labeling) + row_doubts(labeling, test)),
             *unreadable,
         ),

@@ -56,10 +56,11 @@ class TableColumn(Section):
 
 
 class IdPattern(Section):
-    """Groups that the ids hold, as the patient in 17_left."""
+    """Groups in the names or paths of the images, as the patient in 17_left.png or 17/left.png."""
 
     pattern: Pattern = Field(
-        description="a regular expression that finds the group in an id: (\\d+)_"
+        description="a regular expression that finds the group in a file's name without suffix: "
+        "(\\d+)_; with a slash in its path under data.train: ^([^/]+)/"
     )
 
 

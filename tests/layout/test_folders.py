@@ -179,3 +179,50 @@ def test_a_table_of_masks_and_images_is_about_the_images(layout):
         f"images/{name}.png": str(1 + (name < "b")) for name in names[::2]
     }
     assert (understood.test.folder.name, understood.n_test) == ("images", 8)
+
+
+@pytest.mark.parametrize("sample", ["id,label", "id,cat,dog"])
+@pytest.mark.parametrize("outer", ["", "data/"])
+def test_the_folder_of_the_sample_s_images_is_no_class(outer, sample, layout, classes):
+    n_cells = sample.count(",")
+    rows = [f"{i},{'cat' if n_cells == 1 else '0.5,0.5'}" for i in range(7)]
+    images = [*classes(outer.strip("/"), "cat", "dog"), *(f"{outer}quiz/{i}.png" for i in range(7))]
+    understood = understand(layout(images, {"sample_submission.csv": [sample, *rows]}))
+    assert understood.questions == ()
+    assert understood.labeling.classes == ("cat", "dog")
+    assert (understood.test.folder.last_name, understood.n_test) == ("quiz", 7)
+
+
+def test_a_folder_beside_the_training_folder_is_the_test_set_by_the_sample(layout, classes):
+    images = [*classes("labeled", "cat", "dog"), *(f"quiz/{i}.png" for i in range(5))]
+    rows = ["id,label", *(f"{i},cat" for i in range(5))]
+    understood = understand(layout(images, {"sample_submission.csv": rows}))
+    assert (understood.labeling.folder.name, understood.test.folder.name) == ("labeled", "quiz")
+
+
+def test_a_class_folder_that_fits_the_sample_is_no_test_set(layout):
+    """Three folders hold 0.png to 4.png, of which the sample's cells name two."""
+    images = [f"{name}/{i}.png" for name in ("cat", "dog", "quiz") for i in range(5)]
+    rows = ["id,label", *(f"{i},{'cat' if i else 'dog'}" for i in range(5))]
+    understood = understand(layout(images, {"sample_submission.csv": rows}))
+    assert understood.test.folder.name == "quiz"
+    rows = ["id,label", *(f"{i},0.5" for i in range(5))]
+    understood = understand(layout(images, {"sample_submission.csv": rows}))
+    assert any("asks for ids such as" in doubt for doubt in understood.doubts)
+
+
+def test_test_images_in_the_only_folder_beside_its_class_folders(layout, classes):
+    images = [*classes("data", "cat", "dog"), *(f"data/test/{i}.png" for i in range(5))]
+    understood = understand(layout(images, {"notes.csv": ["a,b", "1,2"]}))
+    assert understood.labeling.classes == ("cat", "dog")
+    assert understood.test.folder.name == "data/test"
+
+
+def test_classes_in_folders_of_numbered_subjects(layout):
+    images = [
+        f"Subject {n:02d}/{c}/{i}.png" for n in range(12) for c in ("palm", "fist") for i in "ab"
+    ]
+    understood = understand(layout(images))
+    assert understood.labeling.classes == ("fist", "palm")
+    assert understood.n_train == 48
+    assert understood.used_group.n_groups == 12

@@ -3,6 +3,7 @@
 import pytest
 
 from ensemble.dataset.load import load
+from ensemble.layout.questions import Options
 from ensemble.layout.understanding import understand
 from ensemble.recipe import Recipe
 
@@ -43,3 +44,54 @@ def test_persons_that_are_the_classes_are_no_groups(layout, classes):
     assert (
         understand(layout(classes("faces", *(f"subject{i:02d}b" for i in range(12))))).groups == ()
     )
+
+
+FOLDERS = {  # of a patient or the like around class folders, inside them, and above further folders
+    "around": ("{group}/{c}/{group}_{i}.png", "subfolders", "{}"),
+    "inside": ("{c}/{group}/{i}.png", "folders", "{c}{}"),
+    "deep": ("{c}/kind{c}1/{group}/40x/{i}.png", "folders", "{c}{}"),
+    "words": ("{group}/{c}/{i}.png", "subfolders", "Subject {}"),
+}
+
+
+@pytest.mark.parametrize("kind", FOLDERS)
+def test_images_of_one_folder_of_a_case_stay_in_one_split(kind, layout, ens):
+    form, label, name = FOLDERS[kind]
+    paths = [
+        form.format(group=name.format(8000 + group, c=c), c=c, i=f"{c}{i}")
+        for c in "ab"
+        for group in range(12)
+        for i in range(3)
+    ]
+    ens("init", layout(paths), "--name", "a", "--label", label)
+    data = load(Recipe.load("recipes/a_resnet.yaml").data)
+    groups = [set(part.groups) for part in (data.train, data.valid, data.test)]
+    n_groups = 12 if "subfolders" in label else 24
+    assert sum(map(len, groups)) == len(set.union(*groups)) == n_groups
+    assert sum(map(len, (data.train, data.valid, data.test))) == 72
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{c}/{kind}/{c}{i}.png",  # kinds of a class
+        "{c}/part{n}/{c}{i}.png",
+        "{c}/n0144000{n}/{c}{i}.png",  # classes of WordNet
+        "{c}/{n}/{n}{c}{i}.png",  # by how the names begin
+        "{c}/{c}0{c}/{c}{i}.png",  # one for each class
+    ],
+)
+def test_folders_that_are_no_cases_are_no_groups(form, layout):
+    names = [
+        form.format(c=c, i=i, n=i % 4, kind=("apple", "pear", "plum", "fig")[i % 4])
+        for c in "ab"
+        for i in range(12)
+    ]
+    assert understand(layout(names), Options(label="folders")).groups == ()
+
+
+def test_folders_of_patients_of_a_table_are_groups(layout):
+    names = [f"train/patient{n:03d}/{view}.png" for n in range(12) for view in ("a", "b")]
+    rows = [f"{name},{'xyz'[i // 2 % 3]}" for i, name in enumerate(names)]
+    (group,) = understand(layout(names, {"labels.csv": ["path,label", *rows]})).groups
+    assert (group.n_groups, group.pattern) == (12, "^([^/]+)/")

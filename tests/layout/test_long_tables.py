@@ -105,6 +105,14 @@ def test_a_row_for_each_label_is_read_on_request(sample, layout):
     assert understood.labeling.by_path["train/1.png"] == "ant,dog"
 
 
+@pytest.mark.parametrize("cells", ["10", ["0.2", "0.9"], ["False", "True"]])
+def test_rows_that_may_not_hold_are_no_labels(cells, layout):
+    """As in Open Images, where a person looked for a label and did not find it."""
+    root = layout(TRAIN, {"train.csv": pairs("id,label,confidence", cells)})
+    with pytest.raises(DataError, match="column confidence is .* an image does not have"):
+        understand(root, Options(answer="labels"))
+
+
 def test_another_column_is_not_the_label_since_images_have_several(layout):
     with pytest.raises(DataError, match="column label: an image has two labels"):
         understand(layout(TRAIN, {"train.csv": pairs("id,label,place", "xyz")}))
