@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image
 
 import ensemble
-from ensemble.blending.splits import SplitRuns, compare_splits, corrected_t
+from ensemble.blending.split_runs import SplitRuns
+from ensemble.blending.splits import compare_splits, corrected_t
 from ensemble.metrics import Interval
 from ensemble.numbers import difference
 from ensemble.predictions import Array

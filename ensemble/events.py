@@ -95,6 +95,11 @@ def ignore(event: Event) -> None:
     """An Emit for callers that need no events."""
 
 
+def steps(emit: Emit, run: str, phase: str) -> Progress:
+    """Progress that is emitted as the steps of a phase."""
+    return lambda done, total: emit(Step(run, phase, done, total))
+
+
 def sparse(emit: Emit, seconds: float = 0.1) -> Emit:
     """A listener without steps that follow one within `seconds`; a phase's last step passes."""
     last = 0.0

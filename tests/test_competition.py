@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ensemble.dataset.inputs import input_images
+from ensemble.inference.inputs import input_images
 from ensemble.runs import RunStore
 from ensemble.submission.csv_answers import answers
 from ensemble.submission.ledger import Ledger

@@ -14,12 +14,12 @@ import torch
 from PIL import Image
 
 from ensemble.blending import Options, make_blend
-from ensemble.dataset.inputs import input_images
 from ensemble.engines.local import train_all
 from ensemble.errors import DamagedError, DataError, RunError, SubmissionError
 from ensemble.events import ignore
 from ensemble.inference import Predictor, predict
 from ensemble.inference.blocks import BLOCK
+from ensemble.inference.inputs import input_images
 from ensemble.metrics import predicted
 from ensemble.metrics.decision import ExpectedGain
 from ensemble.recipe import Recipe

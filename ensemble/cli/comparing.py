@@ -48,13 +48,14 @@ def _over_splits(
     names: list[str], metric: str | None, positive: str | None, json: bool, runs: Path | None
 ) -> None:
     from ensemble import display
-    from ensemble.blending import splits
+    from ensemble.blending.split_runs import missing_lines, split_runs
+    from ensemble.blending.splits import compare_splits
     from ensemble.display import comparisons
     from ensemble.runs import RunStore
 
-    first, second = splits.split_runs(RunStore(runs), names)
-    differences, metric_note = splits.compare_splits(first, second, metric, positive)
-    missing = [f"{line}{same(runs)}" for line in splits.missing_lines(first, second)]
+    first, second = split_runs(RunStore(runs), names)
+    differences, metric_note = compare_splits(first, second, metric, positive)
+    missing = [f"{line}{same(runs)}" for line in missing_lines(first, second)]
     if json:
         fields = [difference.as_dict() for difference in differences]
         display.show_json({"differences": fields, "missing": missing})

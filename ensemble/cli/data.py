@@ -252,7 +252,7 @@ def _inspect_images(recipe: Path, set_: list[str] | None, out: Path | None, json
     from ensemble.dataset.label_counts import one_per_label
     from ensemble.dataset.load import load
     from ensemble.display import audits, live
-    from ensemble.events import Step
+    from ensemble.events import steps
     from ensemble.files import PNG_MARK, check_replaceable
     from ensemble.recipe import Recipe
     from ensemble.reporting.data_figures import draw_counts, draw_samples
@@ -266,11 +266,7 @@ def _inspect_images(recipe: Path, set_: list[str] | None, out: Path | None, json
         check_replaceable(samples_png, PNG_MARK)
     images = load(loaded.data)
     with live.progress() as emit:
-
-        def report(n_done: int, n_images: int) -> None:
-            emit(Step(loaded.name, "decoding", n_done, n_images))
-
-        image_audit = audit(images, report)
+        image_audit = audit(images, steps(emit, loaded.name, "decoding"))
     draw_counts(image_audit, counts_png)
     draw_samples(one_per_label(images), samples_png, images.ranges)
     if json:

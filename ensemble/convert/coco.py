@@ -26,26 +26,13 @@ class CocoLabels:
     """The categories of images by file name.
 
     rows holds (file name, category id, category name), once per image and category, in the order of
-    the images; an image without a file name is named by its id. names is the name of each category
-    by its id. unlabelled holds the images without an annotation, all of them in a file about test
-    images, and unlabelled_ids their ids.
+    the images; an image without a file name is named by its id. unlabelled holds the images without
+    an annotation, all of them in a file about test images, and unlabelled_ids their ids.
     """
 
     rows: tuple[tuple[str, str, str], ...]
-    names: dict[str, str]
-    categories: dict[str, frozenset[str]]
     unlabelled: tuple[str, ...]
     unlabelled_ids: tuple[str, ...]
-
-    @property
-    def is_test(self) -> bool:
-        """Whether no image has an annotation."""
-        return not self.rows
-
-    @property
-    def n_most(self) -> int:
-        """The most categories of an image: more than 1 means several labels per image."""
-        return max(map(len, self.categories.values()), default=0)
 
 
 def coco_labels(path: Path) -> CocoLabels:
@@ -61,8 +48,6 @@ def coco_labels(path: Path) -> CocoLabels:
             for image, categories in category_ids.items()
             for category in categories
         ),
-        names=names,
-        categories={files[image]: frozenset(ids) for image, ids in category_ids.items() if ids},
         unlabelled=tuple(files[image] for image in unlabelled),
         unlabelled_ids=unlabelled,
     )

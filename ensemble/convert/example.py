@@ -64,7 +64,7 @@ def _feature(message: memoryview) -> Feature:
     if len(lists) > 1:
         raise _Malformed("a feature has values of more than one type")
     for number, messages in lists.items():
-        fields = [field for message in messages for field in _fields(message) if field[0] == 1]
+        fields = [field[1:] for message in messages for field in _fields(message) if field[0] == 1]
         if number == BYTES_LIST:
             return tuple(value for field in fields for value in _bytes(*field))
         if number == FLOAT_LIST:
@@ -73,20 +73,20 @@ def _feature(message: memoryview) -> Feature:
     return ()
 
 
-def _bytes(number: int, wire_type: int, payload: memoryview) -> Iterator[bytes]:
+def _bytes(wire_type: int, payload: memoryview) -> Iterator[bytes]:
     if wire_type != LENGTH:
         raise _Malformed("a list of bytes holds something else")
     yield bytes(payload)
 
 
-def _floats(number: int, wire_type: int, payload: memoryview) -> Iterator[float]:
+def _floats(wire_type: int, payload: memoryview) -> Iterator[float]:
     if wire_type not in (LENGTH, FIXED32) or len(payload) % 4:
         raise _Malformed("a list of floats holds something else")
     for (value,) in struct.iter_unpack("<f", payload):
         yield value
 
 
-def _int64s(number: int, wire_type: int, payload: memoryview) -> Iterator[int]:
+def _int64s(wire_type: int, payload: memoryview) -> Iterator[int]:
     if wire_type not in (LENGTH, VARINT):
         raise _Malformed("a list of whole numbers holds something else")
     position = 0

@@ -53,7 +53,7 @@ def get(
         )
         emit(events.Note(dataset.name, f"unpacking {dataset.name}"))
         with _staging(target) as folder:
-            dataset.unpack(files, folder, _unpacking_steps(dataset, emit))
+            dataset.unpack(files, folder, events.steps(emit, dataset.name, "images"))
         if not local_files:
             shutil.rmtree(downloads, ignore_errors=True)
     return LocalSet(target, len(image_files(target)), was_present=False)
@@ -195,13 +195,6 @@ def _download_steps(dataset: DownloadableSet, file: str, emit: events.Emit) -> P
 
     def report(n_done: int, n_bytes: int) -> None:
         emit(events.Step(dataset.name, f"{file}, MB", -(-n_done >> 20), -(-n_bytes >> 20)))
-
-    return report
-
-
-def _unpacking_steps(dataset: DownloadableSet, emit: events.Emit) -> Progress:
-    def report(n_done: int, n_images: int) -> None:
-        emit(events.Step(dataset.name, "images", n_done, n_images))
 
     return report
 

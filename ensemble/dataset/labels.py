@@ -3,10 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from ensemble.dataset.csvfile import CsvTable, read_table
 from ensemble.dataset.filenames import bare_name, without_suffix
@@ -62,14 +60,6 @@ class Labelled:
             )
         cells = self.table.column(name)
         return tuple(cells[row] for row in self.rows)
-
-    def without(self, files: Set[Path]) -> "Labelled":
-        """The same without these image files."""
-        kept = [i for i, file in enumerate(self.images.files) if file not in files]
-        if len(kept) == len(self.images):
-            return self
-        rows = tuple(self.rows[i] for i in kept) if self.rows else ()
-        return replace(self, images=self.images.take(np.array(kept, int)), rows=rows)
 
 
 def labelled_files(

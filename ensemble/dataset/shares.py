@@ -28,7 +28,7 @@ def share_of(pool: Images, share: float, data: Data, salt: str) -> Array:
     mask = np.full(len(pool), salt == "sample")
     is_free = ~rare_rows(pool, data)
     if is_free.any():
-        mask[is_free] = _share_of(_rows(pool, is_free), share, data, salt)
+        mask[is_free] = _share_of(pool.where(is_free), share, data, salt)
     if mask.any() and (salt == "sample" or not mask.all()):
         return mask
     raise DataError(
@@ -48,7 +48,7 @@ def _share_of(pool: Images, share: float, data: Data, salt: str) -> Array:
     if pool.groups is None:
         return held_out(pool.ids, pool.classes, share, seed, salt)
     mask = np.asarray(distribute(pool.ids, pool.classes, pool.groups, shares, seed, salt) == 0)
-    missing = sorted(set(pool.classes) - set(_rows(pool, ~mask).classes))
+    missing = sorted(set(pool.classes) - set(pool.where(~mask).classes))
     if missing and data.rare == "refuse":
         raise DataError(
             f"data.{salt}: groups cannot be split, so all images of {missing[0]!r} would be in "
@@ -64,7 +64,7 @@ def folds_of(pool: Images, data: Data, n_folds: int) -> Array:
     """
     fold_of = np.full(len(pool), -1)
     is_free = ~rare_rows(pool, data)
-    free = _rows(pool, is_free)
+    free = pool.where(is_free)
     if data.target == "class":
         fold_of[is_free] = folds(
             free.ids, free.classes, free.groups, n_folds, data.split_seed, data.rare == "keep"
@@ -120,12 +120,8 @@ def rare_rows(pool: Images, data: Data) -> Array:
 
 def rare_line(pool: Images, data: Data) -> str:
     """A line about the classes that data.rare keeps out of validation, "" without any."""
-    rare = set(_rows(pool, rare_rows(pool, data)).classes)
+    rare = set(pool.where(rare_rows(pool, data)).classes)
     if not rare:
         return ""
     what = "image" if pool.groups is None else "group"
     return f"data.rare: classes of one {what} are in training alone: {some(rare)}"
-
-
-def _rows(images: Images, mask: Array) -> Images:
-    return images.take(np.flatnonzero(mask))

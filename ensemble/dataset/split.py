@@ -84,22 +84,18 @@ def _by_share(pool: Images, test: Images | None, data: Data, fold: int) -> Split
     """Fractions and folds; where a folder is the validation set, the whole pool is for training."""
     if isinstance(data.test, float):
         mask = share_of(pool, data.test, data, "test")
-        pool, test = _rows(pool, ~mask), _rows(pool, mask)
+        pool, test = pool.where(~mask), pool.where(mask)
     pool = _sampled(pool, data)
     if isinstance(data.valid, Folds):
         fold_of = folds_of(pool, data, data.valid.folds)
         mask, notes = fold_of == fold, (rare_line(pool, data),)
-        validated = _rows(pool, fold_of >= 0)
-        return Splits(_rows(pool, ~mask), _rows(pool, mask), test, validated, notes=notes)
+        validated = pool.where(fold_of >= 0)
+        return Splits(pool.where(~mask), pool.where(mask), test, validated, notes=notes)
     if not isinstance(data.valid, float):
         return Splits(pool, pool, test, pool)
     mask = share_of(pool, data.valid, data, "valid")
-    valid = _rows(pool, mask)
-    return Splits(_rows(pool, ~mask), valid, test, valid, notes=(rare_line(pool, data),))
-
-
-def _rows(images: Images, mask: Array) -> Images:
-    return images.take(np.flatnonzero(mask))
+    valid = pool.where(mask)
+    return Splits(pool.where(~mask), valid, test, valid, notes=(rare_line(pool, data),))
 
 
 def _pool(data: Data, root: Path, listed: ListedImages | None) -> Labelled:
@@ -190,9 +186,9 @@ def _by_column(labelled: Labelled, test: Images | None, data: Data) -> Splits:
             f"data.test: {written}: column {data.valid.column} states the split; "
             "its test rows are the test set"
         )
-    train = _sampled(_rows(pool, split_of == "train"), data)
-    valid = _sampled(_rows(pool, split_of == "valid"), data)
-    return Splits(train, valid, _rows(pool, split_of == "test") if has_test_rows else test, valid)
+    train = _sampled(pool.where(split_of == "train"), data)
+    valid = _sampled(pool.where(split_of == "valid"), data)
+    return Splits(train, valid, pool.where(split_of == "test") if has_test_rows else test, valid)
 
 
 def _splits_of_column(pool: Labelled, data: Data) -> Array:
@@ -230,10 +226,10 @@ def _test(
         raise DataError(
             f"data.test: {data.test} is the training folder, and every image in it has a label"
         )
-    return _rows(test, has_no_label), ()
+    return test.where(has_no_label), ()
 
 
 def _sampled(pool: Images, data: Data) -> Images:
     if data.sample == 1:
         return pool
-    return _rows(pool, share_of(pool, data.sample, data, "sample"))
+    return pool.where(share_of(pool, data.sample, data, "sample"))

@@ -49,6 +49,10 @@ class Images:
             rows=None if self.rows is None else tuple(self.rows[i] for i in rows),
         )
 
+    def where(self, mask: npt.NDArray[Any]) -> "Images":
+        """The images where the mask (images,) is true."""
+        return self.take(np.flatnonzero(mask))
+
     def and_(self, more: "Images") -> "Images":
         """These images, then more of them, all labeled; an id may appear in both."""
         return Images(self.ids + more.ids, self.files + more.files, self.classes + more.classes)

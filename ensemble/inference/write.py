@@ -1,6 +1,6 @@
 """The CSV of a prediction: a row per image or per row of a sample, and what could not be read."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,12 @@ import numpy as np
 
 from ensemble.dataset.decode import UnreadableImage
 from ensemble.dataset.filenames import is_sample
-from ensemble.dataset.inputs import input_images
 from ensemble.dataset.scan import passed_over_line, scan
 from ensemble.errors import SubmissionError
-from ensemble.events import Emit, Note, Step
+from ensemble.events import Emit, Note, Progress, steps
 from ensemble.files import atomic_path
 from ensemble.inference.blocks import Blocks
+from ensemble.inference.inputs import input_images
 from ensemble.inference.predictor import Predictor
 from ensemble.submission.check import check
 from ensemble.submission.choices import PROBABILITIES, VALUES
@@ -72,11 +72,7 @@ def predict(
         for position in positions
     ]
     blocks = Blocks(predictor)
-
-    def progress(n_done: int) -> None:
-        emit(Step(out.name, "predicting", n_done, len(given)))
-
-    unreadable = _write(out, blocks, shape, given, progress)
+    unreadable = _write(out, blocks, shape, given, steps(emit, out.name, "predicting"))
     for line in _notes(inputs, blocks.unscaled):
         emit(Note(out.name, line))
     if sample is not None:
@@ -133,7 +129,7 @@ def _write(
     blocks: Blocks,
     shape: Shape,
     given: Sequence[tuple[str, str, str]],
-    progress: Callable[[int], None],
+    progress: Progress,
 ) -> dict[str, str]:
     """Write the header and a row per id of the shape; the reasons of unreadable images, by id.
 
@@ -155,7 +151,7 @@ def _write(
             named = zip(ids, cells(shape, answered, range(len(ids))), strict=True)
             writer.writerows(shape.as_written([row_id, *row]) for row_id, row in named)
             n_done = end
-            progress(n_done)
+            progress(n_done, len(given))
     return unreadable
 
 

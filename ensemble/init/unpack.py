@@ -17,7 +17,7 @@ from ensemble.dataset.archives.nested import inner_archives, sizes_of_archives, 
 from ensemble.dataset.own_folders import UNPACKED
 from ensemble.dataset.scan import visible_files
 from ensemble.errors import DataError
-from ensemble.events import Emit, Note, Progress, Step, ignore
+from ensemble.events import Emit, Note, ignore, steps
 from ensemble.files import ENVIRONMENT, not_written, remove_unfinished, staged_folder
 from ensemble.numbers import count, gigabytes
 from ensemble.paths import find_argument
@@ -157,7 +157,7 @@ def _open_archives(root: Path, staging: Path, target: Path, emit: Emit) -> None:
     """Fill a folder with the images that archives hold, or that their tables and records hold."""
     with TemporaryDirectory(dir=staging, prefix=".opened-") as temporary:
         folder = Path(temporary)
-        unpack_all(root, folder, _progress(emit, target, "unpacking"))
+        unpack_all(root, folder, steps(emit, target.name, "unpacking"))
         conversion = conversion_of(folder)
         if conversion is not None:
             _convert(conversion, staging, target, emit)
@@ -167,13 +167,6 @@ def _open_archives(root: Path, staging: Path, target: Path, emit: Emit) -> None:
 
 
 def _convert(conversion: Conversion, staging: Path, target: Path, emit: Emit) -> None:
-    conversion.write(staging, _progress(emit, target, "writing images"))
+    conversion.write(staging, steps(emit, target.name, "writing images"))
     for note in conversion.notes:
         emit(Note(target.name, note))
-
-
-def _progress(emit: Emit, target: Path, phase: str) -> Progress:
-    def report(n_done: int, n_total: int) -> None:
-        emit(Step(target.name, phase, n_done, n_total))
-
-    return report

@@ -76,8 +76,8 @@ def _table(file: str, labels: CocoLabels, has_numbers: bool) -> Table:
         ids = Column("id", labels.unlabelled_ids)
         files = Column("file_name", labels.unlabelled)
         return Table(file, (files,) if ids.cells == files.cells else (files, ids), form="coco")
-    name = "category_id" if has_numbers else "category"
-    plural = {"category_id": "category_ids", "category": "categories"}
+    name, plural = ("category_id", "category_ids") if has_numbers else ("category", "categories")
+    are_several = any(len(names) > 1 for names in categories.values())
     cells = tuple(",".join(names) for names in categories.values())
-    column = Column(plural[name] if labels.n_most > 1 else name, cells)
+    column = Column(plural if are_several else name, cells)
     return Table(file, (Column("file_name", tuple(categories)), column), form="coco")

@@ -35,7 +35,7 @@ def with_target(labeling: Labeling, sample: Table | None, inquiry: Inquiry) -> L
     _check_one_column(labeling, sample)
     column = labeling.table[labeling.columns[0]]
     check_no_regions(labeling.table.file, column, next_step="name another column by --label")
-    cells = _sample_cells(labeling, sample)
+    cells = _sample_cells(sample)
     column = Column(column.name, tuple(labeling.labels.values()))
     _check_plain_numbers(labeling, column, inquiry)
     if _is_quantity(column, cells) or _may_be_quantity(column, cells, inquiry):
@@ -104,7 +104,7 @@ def _check_filled(labeling: Labeling) -> None:
         )
 
 
-def _sample_cells(labeling: Labeling, sample: Table | None) -> Column | None:
+def _sample_cells(sample: Table | None) -> Column | None:
     """The sample's only column of answers, None if it has several."""
     if sample is None or len(sample.header) != 2:
         return None

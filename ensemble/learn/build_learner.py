@@ -16,7 +16,7 @@ from torch import nn
 from ensemble.dataset.load import DataSet, load
 from ensemble.dataset.pixel_store import Streamed, open_store
 from ensemble.errors import RecipeError
-from ensemble.events import Emit, Note, Step, ignore
+from ensemble.events import Emit, Note, ignore, steps
 from ensemble.learn import callbacks, models, probe
 from ensemble.learn.amp import AMP, Amp
 from ensemble.learn.catalog import Catalog, catalog_of
@@ -192,11 +192,7 @@ def _images(
     job: Job, data: DataSet, emit: Emit, mean_std: Stats | None, scale: NumberScale | None
 ) -> tuple[Catalog, Preprocess]:
     """The decoded images, and how they become the network's input."""
-    recipe = job.recipe
-
-    def progress(done: int, total: int) -> None:
-        emit(Step(job.run_id, "decoding", done, total))
-
+    recipe, progress = job.recipe, steps(emit, job.run_id, "decoding")
     config, disk = weights_config(recipe), recipe.resources.disk
     budget = None if disk is None else int(disk * 1e9)
     store = open_store(data.hashes, config.geometry, progress, budget, data.ranges)

@@ -8,7 +8,6 @@ from fastai.data.core import TfmdDL
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ensemble.dataset.tables import Images
 from ensemble.events import Progress
 from ensemble.learn.amp import autocast
 from ensemble.learn.callbacks import nothing
@@ -100,9 +99,9 @@ def _predicted(network: nn.Module, x: Tensor, precision: str, outputs: Outputs) 
     return outputs.activation(logits.double())
 
 
-def with_unreadable(probs: Array, images: Images, catalog: Catalog, split: str) -> Array:
-    """A row for every image of a split: an unreadable one gets the training images' shares, or mean."""
-    readable = catalog.rows[catalog.splits[split]] >= 0
-    rows = np.tile(catalog.prior, (len(images), 1))
+def with_unreadable(probs: Array, catalog: Catalog) -> Array:
+    """A row for every test image: an unreadable one gets the training images' shares, or mean."""
+    readable = catalog.rows[catalog.splits["test"]] >= 0
+    rows = np.tile(catalog.prior, (len(readable), 1))
     rows[readable] = probs
     return rows

@@ -10,8 +10,7 @@ import torch
 
 from ensemble.dataset.copies import leak_warnings
 from ensemble.dataset.load import DataSet
-from ensemble.dataset.tables import Images
-from ensemble.events import Emit, Event, Note, Progress, Step, ignore
+from ensemble.events import Emit, Event, Note, Progress, ignore, steps
 from ensemble.learn import models
 from ensemble.learn.background import Background
 from ensemble.learn.build_learner import BuiltLearner, set_up
@@ -61,13 +60,13 @@ def _train(job: Job, data: DataSet, store: RunStore, emit: Emit, force: bool) ->
     fitting = Fitting(built, job, with_leaks, states=states)
     rate = fitting.train(recipe.fit.lr if isinstance(recipe.fit.lr, float) else None, saved)
     with clock.measure("predict"):
-        state, watch = fitting.keep_epoch(), _watch(run_id, emit)
+        state, watch = fitting.keep_epoch(), steps(emit, run_id, "predicting")
         writer.begin(folder)
         save_weights(state, folder / writer.MODEL)
         valid, test = _valid(built, recipe, data, watch), _test(built, recipe, data, watch)
     with_leaks.report(None)
     return Trained(
-        record=_record(built, fitting, recipe, data, rate, clock),
+        record=_record(built, fitting, recipe, rate, clock),
         valid=valid,
         test=test,
         history=fitting.history,
@@ -82,7 +81,7 @@ def _points(curve: RangeTest | None) -> list[tuple[float, float]]:
 
 
 def _record(
-    built: BuiltLearner, fitting: Fitting, recipe: Recipe, data: DataSet, rate: float, clock: Clock
+    built: BuiltLearner, fitting: Fitting, recipe: Recipe, rate: float, clock: Clock
 ) -> TrainingRecord:
     train_seconds = sum(fitting.clock.seconds.get(phase.name, 0.0) for phase in fitting.phases)
     n_images = len(built.images.learned) * len(fitting.history)
@@ -196,7 +195,7 @@ def _refit(
     fitting.train(record.lr, saved)
     state = fitting.keep_epoch()
     save_weights(state, run.folder / writer.REFIT_MODEL)
-    return _test(built, job.recipe, data, _watch(run.id, emit))
+    return _test(built, job.recipe, data, steps(emit, run.id, "predicting"))
 
 
 def find_lr(job: Job, data: DataSet, emit: Emit = ignore) -> RangeTest:
@@ -204,10 +203,6 @@ def find_lr(job: Job, data: DataSet, emit: Emit = ignore) -> RangeTest:
     with device_errors_explained(job.recipe):
         built = set_up(job, data, RunStore(), emit)
         return Fitting(built, job, emit).find_rate()
-
-
-def _watch(run_id: str, emit: Emit) -> Progress:
-    return lambda done, total: emit(Step(run_id, "predicting", done, total))
 
 
 def _valid(built: BuiltLearner, recipe: Recipe, data: DataSet, watch: Progress) -> Predictions:
@@ -227,23 +222,19 @@ def _test(
 ) -> Predictions | None:
     if data.test is None:
         return None
-    probs = with_unreadable(
-        _probabilities(built, recipe, "test", watch), data.test, built.images, "test"
-    )
-    truth = _targets(data.test, built.images)
+    images = built.images
+    probs = with_unreadable(_probabilities(built, recipe, "test", watch), images)
+    truth = None if data.test.labels is None else images.targets[images.splits["test"]]
     ids = np.array(data.test.ids)
     if data.test.rows is None:
         return Predictions(ids, data.classes, probs, truth, target=data.target)
     rows = np.array(data.test.rows)
     by_image = Predictions(ids, data.classes, probs, truth, rows, data.target)
-    return by_image.by_group(~np.isin(ids, list(built.images.unreadable.get("test", ()))))
+    return by_image.by_group(~np.isin(ids, list(images.unreadable.get("test", ()))))
 
 
 def _probabilities(built: BuiltLearner, recipe: Recipe, part: str, watch: Progress) -> Any:
-    return _of_rows(built, recipe, built.images.readable(part), watch)
-
-
-def _of_rows(built: BuiltLearner, recipe: Recipe, rows: np.ndarray, watch: Progress) -> Any:
+    rows = built.images.readable(part)
     if not len(rows):
         return np.zeros((0, len(built.images.classes)), np.float32)
     dls, network = built.learn.dls, built.learn.model
@@ -254,10 +245,6 @@ def _of_rows(built: BuiltLearner, recipe: Recipe, rows: np.ndarray, watch: Progr
         return probabilities(network, loader, recipe.views, built.precision, watch, outputs)
 
     return at_a_size_that_fits(predict, dls.train.evaluation_bs)[0]
-
-
-def _targets(test: Images, images: Catalog) -> np.ndarray | None:
-    return None if test.labels is None else images.targets[images.splits["test"]]
 
 
 def _dropped(images: Catalog) -> Iterator[str]:

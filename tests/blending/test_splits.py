@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ensemble.blending.splits import compare_splits, corrected_t, missing_lines, split_runs
+from ensemble.blending.split_runs import missing_lines, split_runs
+from ensemble.blending.splits import compare_splits, corrected_t
 from ensemble.errors import MismatchError, RunError, SelectionError
 from ensemble.runs import RunStore
 from ensemble.runs.data_info import DataInfo

@@ -26,16 +26,13 @@ def test_labels_are_by_file_name_and_duplicates_are_one(tmp_path):
     content = {"images": IMAGES, "annotations": annotations, "categories": CATEGORIES}
     labels = coco_labels(written(tmp_path / "a.json", info={}, **content))
     assert labels.rows == (*(("0.jpg", "7", "cat"), ("1.jpg", "9", "dog"), ("1.jpg", "7", "cat")),)
-    assert labels.names == {"7": "cat", "9": "dog"}
-    assert labels.categories == {"0.jpg": {"7"}, "1.jpg": {"7", "9"}}
     assert labels.unlabelled == ("2.jpg",)
-    assert (labels.is_test, labels.n_most) == (False, 2)
 
 
 def test_a_file_about_test_images_lists_them(tmp_path):
     labels = coco_labels(written(tmp_path / "a.json", images=IMAGES))
     assert labels.unlabelled == ("0.jpg", "1.jpg", "2.jpg")
-    assert (labels.is_test, labels.n_most, labels.rows) == (True, 0, ())
+    assert labels.rows == ()
 
 
 SPELLINGS = {

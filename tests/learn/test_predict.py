@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from ensemble.dataset.load import load
-from ensemble.dataset.tables import Images
 from ensemble.learn import learner
 from ensemble.learn.catalog import Catalog
 from ensemble.learn.loaders import split_loader
@@ -147,7 +146,6 @@ def test_the_views_of_the_recipe_serve_validation_and_test_alike(fit):
 
 
 def test_an_unreadable_row_gets_the_class_shares_and_the_others_their_own():
-    table = Images(("a", "b", "c", "d"), (None,) * 4, None)
     images = Catalog(
         store=None,
         files=(),
@@ -159,6 +157,6 @@ def test_an_unreadable_row_gets_the_class_shares_and_the_others_their_own():
         hashes={},
     )
     probs = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]], np.float32)
-    found = with_unreadable(probs, table, images, "test")
+    found = with_unreadable(probs, images)
     assert found.dtype == np.float32
     assert np.allclose(found, [[0.9, 0.1], [0.75, 0.25], [0.2, 0.8], [0.4, 0.6]])
