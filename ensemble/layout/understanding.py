@@ -21,7 +21,7 @@ from ensemble.layout.json_tables import json_tables
 from ensemble.layout.label_choice import choose_labeling
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.long_tables import with_wide_tables
-from ensemble.layout.parts import parts_of, unused_parts
+from ensemble.layout.parts import Parts, parts_of, unused_parts
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.refusals import no_label, nothing_to_learn, one_class
 from ensemble.layout.roles import roles
@@ -126,11 +126,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
     if used_sample is None and options.sample != NO_SAMPLE:
         question = unfit_sample(sample, parts.labeling, test, surveyed.tables)
         inquiry.questions += [question] if question else []
-    if options.answer == CLASS_NUMBER and used_sample is not None:
-        parts = with_numbers(surveyed, parts)
-    cells = cells_of(surveyed, parts.labeling, used_sample, parts.has_test, inquiry)
-    if options.yes and cells.answer == CLASS_NUMBER:
-        parts = with_numbers(surveyed, parts)
+    parts, cells = _with_cells(surveyed, parts, used_sample, inquiry)
     labeling = parts.labeling
     groups = tuple(
         group_columns(labeling, placed, test)
@@ -159,6 +155,18 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         ),
         notes=(*inquiry.taken, *sample_notes, *notes_of(surveyed, labeling, parts.valid, test)),
     )
+
+
+def _with_cells(
+    surveyed: Survey, parts: Parts, sample: Table | None, inquiry: Inquiry
+) -> tuple[Parts, Cells]:
+    """The meaning of the cells; the classes have their numbers in their names where these are it."""
+    if inquiry.options.answer == CLASS_NUMBER and sample is not None:
+        parts = with_numbers(surveyed, parts)
+    cells = cells_of(surveyed, parts.labeling, sample, parts.has_test, inquiry)
+    if inquiry.options.yes and cells.answer == CLASS_NUMBER:
+        parts = with_numbers(surveyed, parts)
+    return parts, cells
 
 
 def _some_files(surveyed: Survey, labeling: Labeling, test: TestImages | None) -> list[Path]:
