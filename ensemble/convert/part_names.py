@@ -94,7 +94,7 @@ def _numbers_of_sample(root: Path, n_test: int) -> _SampleIds | None:
     Raises DataError where two samples differ.
     """
     numbered: dict[tuple[int, int], _SampleIds] = {}
-    for path, header, rows in samples(root):
+    for path, header, rows in sample_rows(root):
         ids = [row[header[0]] for row in rows]
         first = first_number(ids)
         width = number_width(ids)
@@ -129,14 +129,14 @@ def asks_for_numbers(root: Path) -> bool:
     """Whether sample submissions have one column beside the ids, with whole numbers in every row."""
     cells: set[str] = set()
     columns: set[str] = set()
-    for _, header, rows in samples(root):
+    for _, header, rows in sample_rows(root):
         columns |= set(header[1:])
         cells |= {row[column] for row in rows for column in header[1:]}
     are_numbers = all(cell.isascii() and cell.isdigit() for cell in cells)
     return len(columns) == 1 and bool(cells) and are_numbers
 
 
-def samples(root: Path) -> Iterator[tuple[Path, list[str], list[dict[str, str]]]]:
+def sample_rows(root: Path) -> Iterator[tuple[Path, list[str], list[dict[str, str]]]]:
     """Each sample submission of a folder: its path, its header, its rows. Raises DataError."""
     for path in sample_tables(root):
         yield path, *read_csv(path, LABEL_DELIMITERS)

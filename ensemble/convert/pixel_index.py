@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
-from ensemble.convert.part_names import first_number, samples
+from ensemble.convert.part_names import first_number, sample_rows
 from ensemble.convert.pixel_roles import PixelTable
 from ensemble.convert.table_rows import end_cells
 from ensemble.dataset.scan import one_line
@@ -32,7 +32,7 @@ def with_sample_ids(root: Path, table: PixelTable) -> PixelTable:
 
 def _ids_of_samples(root: Path) -> Iterator[tuple[Path, str, list[str]]]:
     """Each sample submission: its path, what it calls the ids, the ids."""
-    for path, header, rows in samples(root):
+    for path, header, rows in sample_rows(root):
         yield path, header[0], [row[header[0]].strip() for row in rows]
 
 

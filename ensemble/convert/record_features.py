@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ensemble.convert.example import Feature, Features
 from ensemble.convert.image_folder import suffix_of
-from ensemble.convert.part_names import samples
+from ensemble.convert.part_names import sample_rows
 from ensemble.convert.raw_image import RawImages, raw_images
 from ensemble.convert.record_labels import checked_text, is_one_hot, label_text, listed
 from ensemble.dataset.filenames import without_suffix
@@ -71,17 +71,17 @@ def roles_of(root: Path, where: str, train: Sequence[Features], test: Sequence[F
     id_names: set[str] = set()
     ids: set[str] = set()
     cells: set[str] = set()
-    for _, columns, rows in samples(root):
+    for _, columns, rows in sample_rows(root):
         header += tuple(columns[1:])
         id_names.add(columns[0].lower())
         ids |= {without_suffix(row[columns[0]]) for row in rows}
         cells |= {row[column] for row in rows for column in columns[1:2]}
     named = frozenset(id_names), frozenset(ids), frozenset(cells)
-    evidence = _Samples(where, train, test, header, *named)
-    image, raw = _image(evidence)
-    id_name = _id(evidence, image)
+    samples = _Samples(where, train, test, header, *named)
+    image, raw = _image(samples)
+    id_name = _id(samples, image)
     size = {raw.height, raw.width, raw.depth} if raw is not None else set()
-    labels, notes, n_columns = _labels(evidence, {image, id_name} | size)
+    labels, notes, n_columns = _labels(samples, {image, id_name} | size)
     if raw is not None:
         notes = (*notes, f"image feature: {image}, plain pixels of {raw.height} × {raw.width}")
     return Roles(image, id_name, labels, notes, raw, n_columns)

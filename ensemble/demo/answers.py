@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,8 +86,7 @@ class Answers:
 
     def of_images(self, files: Sequence[Path]) -> list[ImageAnswer]:
         """What is shown of each image, in this order."""
-        blocks = self.blocks.decoded([str(file) for file in files])
-        decoded = [image for block in blocks for image in block]
+        decoded = chain.from_iterable(self.blocks.decoded([str(file) for file in files]))
         return [
             ImageAnswer(file.name)
             if isinstance(image, UnreadableImage)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from ensemble.errors import DataError
 from ensemble.layout.class_numbers import numbers_in_files
+from ensemble.layout.column_labels import are_lists_of
 from ensemble.layout.labeling import Labeling, Target
 from ensemble.layout.questions import Inquiry, Question
 from ensemble.layout.survey import Survey
@@ -95,11 +96,8 @@ def _is_top_k(labeling: Labeling, sample: Table) -> bool:
     """Whether the sample's cells list several classes, where an image has one."""
     if len(sample.header) != 2:
         return False
-    classes = set(labeling.classes)
-    lists = [cell.split() for cell in sample.columns[1].counts]
-    return all(len(names) > 1 and set(names) <= classes for names in lists) and not any(
-        cell in classes for cell in sample.columns[1].counts
-    )
+    cells, classes = sample.columns[1].counts, set(labeling.classes)
+    return are_lists_of(cells, classes) and classes.isdisjoint(cells)
 
 
 def _with_numbers_in_files(

@@ -1,6 +1,6 @@
 """Labelings by columns of tables, and what speaks for each: the sample submission, names, cells."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.column_names import FACTS, is_usual_label, letters, same_name
@@ -126,9 +126,13 @@ def has_cells(labeling: Labeling, sample: Table | None) -> bool:
     cells, classes = set(sample.columns[1].counts), set(labeling.classes)
     if not all(cells) or sample.columns[1].numbers is not None:
         return False
+    return cells <= classes or are_lists_of(cells, classes)
+
+
+def are_lists_of(cells: Collection[str], classes: set[str]) -> bool:
+    """Whether each cell is several classes with blanks between them."""
     lists = [cell.split() for cell in cells]
-    are_lists = all(len(names) > 1 and set(names) <= classes for names in lists)
-    return cells <= classes or are_lists
+    return all(len(names) > 1 and classes.issuperset(names) for names in lists)
 
 
 def same_texts(a: Sequence[str], b: Sequence[str]) -> bool:
