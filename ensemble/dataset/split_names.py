@@ -22,6 +22,10 @@ _PATTERNS = {
     split: re.compile(rf"(?:{words})(?:{_ENDINGS})?", re.IGNORECASE)
     for split, words in _WORDS.items()
 }
+_SETS = {  # of a split and nothing else: training_set, eval_images
+    split: re.compile(rf"(?:{words})[ _-]?(?:set|data|dataset|images?|imgs?)", re.IGNORECASE)
+    for split, words in _WORDS.items()
+}
 _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _OF_PARTS = re.compile(r"partition|train[_-]?test[_-]?split", re.IGNORECASE)  # CelebA, CUB
 
@@ -57,7 +61,14 @@ def without_split(name: str) -> str:
 
 def usual_split(name: str) -> Split | None:
     """The split that this name means even without other splits beside it."""
-    return next((split for split, names in USUAL.items() if name.lower() in names), None)
+    return next(
+        (
+            split
+            for split, names in USUAL.items()
+            if name.lower() in names or _SETS[split].fullmatch(name)
+        ),
+        None,
+    )
 
 
 def splits_of_names(names: Sequence[str]) -> dict[str, Split]:

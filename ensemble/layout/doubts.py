@@ -24,6 +24,11 @@ _CASES = (
     re.compile(r"(?P<label>.*[^\W\d_])[._ -]*\d+"),  # benign_07, benign7
     re.compile(r"[^\W\d_]*\d+[._ -]+(?P<label>[^\d]+)"),  # p07_benign, 07-benign
 )
+_WORD = re.compile(r"[^\W\d_]+")
+_SETS = {  # words in names of folders of images without labels
+    *("eval", "evaluation", "holdout", "public", "private", "quiz", "inference", "unseen"),
+    *("submission", "predict", "unlabeled", "unlabelled", "images", "imgs", "set"),
+}
 _ENDING = re.compile(r"[._ -]+[A-Za-z]*\d+$")
 N_NAMED = 3
 
@@ -114,7 +119,14 @@ def _class_doubts(labeling: Labeling) -> list[str]:
         return _numbered_doubts(labeling)
     if labeling.source != "folders":
         return []
-    return _case_doubts(labeling.classes) + _inner_doubts(labeling)
+    called_like_sets = [
+        name for name in labeling.classes if set(_WORD.findall(name.lower())) & _SETS
+    ]
+    of_sets = [
+        f"the folder {name!r} is taken as a class: is it one, or images for testing?"
+        for name in called_like_sets
+    ]
+    return _case_doubts(labeling.classes) + _inner_doubts(labeling) + of_sets
 
 
 def _inner_doubts(labeling: Labeling) -> list[str]:

@@ -96,7 +96,8 @@ def _of_lists(content: Mapping[str, Any], may_name: Names) -> list[Mapping[str, 
     lists = list(content.values())
     if not all(isinstance(entries, list) for entries in lists):
         return None
-    name_images = [may_name(list(map(str, entries))) for entries in lists if entries]
+    texts = [list(map(str, entries)) for entries in lists if entries]
+    name_images = [len(set(names)) == len(names) and may_name(names) for names in texts]
     if not any(name_images):
         return None
     if all(name_images):

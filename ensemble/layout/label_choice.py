@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from ensemble.dataset.column_names import same_name
 from ensemble.errors import DataError
+from ensemble.grouping import grouped
 from ensemble.layout.column_labels import (
     FEW,
     are_columns_of,
@@ -32,7 +33,7 @@ from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
 from ensemble.layout.same_labels import with_best_names, without_repeats
 from ensemble.layout.sample_file import is_submission
-from ensemble.layout.survey import Survey
+from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.training_folders import (
     by_outer_folders,
@@ -66,12 +67,15 @@ def labelings(
         return without_repeats(explicit, folders)
     if folders is not None and not (from_tables and are_numbered(folders.classes)):
         usual = [labeling for labeling in from_tables if is_usual(labeling) or _is_list(labeling)]
-        if not usual and from_tables and _are_of_ids(folders):
+        is_of_one = any(_is_of_one_class(labeling, folders) for labeling in from_tables)
+        if not usual and from_tables and (_are_of_ids(folders) or is_of_one):
             return without_repeats([*likeliest(from_tables, sample), folders], folders)
         inner_folders = list(filter(None, [by_subfolders(folders.folder)]))
         fitting = [each for each in (folders, *inner_folders) if has_cells(each, sample)]
         if inner_folders and len(fitting) == 1:
             return fitting
+        if not usual and not inner_folders and (named := _named_inside(folders)):
+            return [named, folders]
         of_rows = [labeling for labeling in from_tables if _describes_folders(labeling)]
         return without_repeats([folders, *inner_folders, *usual, *of_rows], folders)
     if not all(_is_about_tests(labeling, roles) for labeling in from_tables):
@@ -121,6 +125,24 @@ def _with_training(
     return labelings
 
 
+def _named_inside(folders: Labeling) -> Labeling | None:
+    """The labeling by file names of most images, where those of one class folder alone have classes."""
+    by_class = grouped((name, image.partition("/")[2]) for image, name in folders.labels.items())
+    by_name = [
+        by_names(Folder(folders.folder.path_of(name), tuple(images)))
+        for name, images in by_class.items()
+    ]
+    named = list(filter(None, by_name))
+    is_most = len(named) == 1 and 2 * len(named[0].labels) > len(folders.labels)
+    return named[0] if is_most else None
+
+
+def _is_of_one_class(labeling: Labeling, folders: Labeling) -> bool:
+    """Whether a table labels the images of one class folder alone, several labels in it."""
+    classes = {folders.by_path.get(path) for path in labeling.by_path}
+    return len(classes) == 1 < len(labeling.classes)
+
+
 def _are_of_ids(folders: Labeling) -> bool:
     """Whether folders are named by how the ids in them begin: a/b/c/abc12.jpg, 07/07123.jpg."""
     return all(is_of_id(image, name) for image, name in folders.labels.items())
@@ -161,7 +183,9 @@ def choose_labeling(
         return None
     named = {_option_of(labeling, by_option): labeling for labeling in likely}
     together = by_all_columns(surveyed, placed, likely)
-    named = ({ALL_COLUMNS: together} if together else {}) | named
+    if together is not None:
+        is_of_cells = sample is not None and has_cells(together, sample)
+        named = {ALL_COLUMNS: together} | ({} if is_of_cells else named)
     meanings = {option: str(labeling) for option, labeling in named.items()}
     text = "several things could be the label of an image"
     table_of_names = _table_of_names(surveyed, placed, likely)
@@ -224,7 +248,11 @@ def _table_of_names(surveyed: Survey, placed: Placed, likely: Sequence[Labeling]
 def _describes(column: Column) -> bool:
     """Whether a column could be a label of what each row is about: few texts, or 0 and 1."""
     is_label = column.numbers is None or column.is_binary
-    return is_label and 1 < len(column.counts) <= max(2, FEW * len(column.cells))
+    return (
+        is_label
+        and not column.is_unique
+        and 1 < len(column.counts) <= max(2, FEW * len(column.cells))
+    )
 
 
 def _of_training(candidates: Sequence[Labeling], roles: Roles) -> list[Labeling]:

@@ -23,6 +23,7 @@ NAME_PATTERNS = (
     r"^(.+?)[._ -]+\(?\d+\)?$",  # cat.0, 3_100, great_pyrenees_12, "cat (1)"
     r"^\d+[._ -]+([^\d]+)$",  # 12_cat
     r"^([^\W\d_]{2,})\d+$",  # cat12
+    r"^(.+?)[._ -]+(?=[a-f-]*\d)[0-9a-f-]{6,}$",  # cat_03e0552454f1
 )
 _SEVERAL_NUMBERS = re.compile(r"\d+(?:[._ -]+\d+)+")
 _CAMERA_WORDS = {

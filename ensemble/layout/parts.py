@@ -12,6 +12,7 @@ from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Table
 from ensemble.layout.test_images import (
     TestImages,
+    images_of_sample_rows,
     images_of_test_rows,
     test_images,
     with_labels,
@@ -56,10 +57,11 @@ def parts_of(
     """The parts that columns, lists, folders and the sample submission state."""
     splits = splits_of(labeling, roles)
     test_labels = _test_labels(labeling, splits)
-    of_rows = None
     has_unlabeled = not splits.split_of.keys() <= labeling.labels.keys()
-    if splits.count("test") and (has_unlabeled or not splits.count("valid")):
-        of_rows = images_of_test_rows(labeling, splits)
+    stated_test = images_of_test_rows(labeling, splits) if splits.count("test") else None
+    of_rows = images_of_sample_rows(stated_test, sample) if stated_test else None
+    if has_unlabeled or not splits.count("valid"):
+        of_rows = of_rows or stated_test
     if splits and not splits.count("valid"):
         labeling, splits = without_test_rows(labeling, splits)
     valid = None if splits else validation_folder(roles, labeling)

@@ -73,11 +73,17 @@ def choose_sample(
 def with_folder_of_sample(surveyed: Survey, roles: Roles, sample: Table | None) -> Roles:
     """The roles with the only folder of the sample's images, and no others, as that of the test set.
 
-    It lies beside class folders, and no cell or column of the sample is called like it: it is no class.
+    It lies beside other folders, no cell or column of the sample is called like it, so that it is no
+    class, and no table but one of test images names what is in it.
     """
     if sample is None or roles["test"]:
         return roles
     names = {*sample.header, *(cell for column in sample.columns[1:] for cell in column.counts)}
+    others = [
+        table
+        for table in surveyed.tables
+        if not is_submission(table, sample) and split_of_file(table.file) != "test"
+    ]
     holding = [
         folder
         for folder in surveyed.folders.values()
@@ -85,18 +91,33 @@ def with_folder_of_sample(surveyed: Survey, roles: Roles, sample: Table | None) 
         and not folder.subfolders
         and roles.split_of(folder) is None
         and folder.last_name not in names
-        and _is_beside_classes(surveyed, folder)
+        and _is_beside_folders(surveyed, folder)
         and folder.names.match(sample.columns[0].cells).is_complete
+        and not any(_names_images(surveyed, table, folder) for table in others)
     ]
     return Roles({**roles.folders, "test": tuple(holding)}) if len(holding) == 1 else roles
 
 
-def _is_beside_classes(surveyed: Survey, folder: Folder) -> bool:
-    """Whether two other folders lie beside it, or one that holds two."""
+def _is_beside_folders(surveyed: Survey, folder: Folder) -> bool:
+    """Whether other folders of images lie beside it, or beside folders that hold it alone."""
     parent = surveyed.folders.get(PurePosixPath(folder.name).parent.as_posix())
-    beside = surveyed.children(parent) if parent else []
-    others = [child for child in beside if child.name != folder.name]
-    return len(others) > 1 or any(len(child.subfolders) > 1 for child in others)
+    if parent is None or folder.name == ".":
+        return False
+    is_alone = len(parent.images) == len(folder.images)
+    return _is_beside_folders(surveyed, parent) if is_alone else len(surveyed.children(parent)) > 1
+
+
+def _names_images(surveyed: Survey, table: Table, folder: Folder) -> bool:
+    """Whether a column of a table names images, some in this folder alone."""
+    names, inside = surveyed.folders["."].names, f"{folder.name}/"
+
+    def is_inside(cell: str) -> bool:
+        return all(names.names[i].startswith(inside) for i in names.positions(cell))
+
+    return any(
+        all(map(names.positions, column.some_cells)) and any(map(is_inside, column.some_cells))
+        for column in table.columns
+    )
 
 
 def _check(sample: Table) -> None:

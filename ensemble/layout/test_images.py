@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ensemble.dataset.column_names import same_name
+from ensemble.dataset.match import Names
 from ensemble.dataset.split_names import split_of_file
 from ensemble.dataset.tables import short_names
 from ensemble.layout.labeling import Labeling
@@ -121,17 +122,29 @@ def images_of_test_rows(labeling: Labeling, splits: Splits) -> TestImages:
     return TestImages(labeling.folder, len(paths), ids=tuple(paths))
 
 
+def images_of_sample_rows(of_rows: TestImages, sample: Table | None) -> TestImages | None:
+    """The same images with the sample's ids, None where these are not exactly theirs."""
+    if sample is None:
+        return None
+    match = Names(of_rows.ids).match(sample.columns[0].cells)
+    if not match.is_complete or len({*match.positions}) != len(of_rows.ids):
+        return None
+    ids = tuple(of_rows.ids[position] for (position,) in match.positions)
+    rows = sample.columns[0].cells
+    return replace(of_rows, ids=ids, rows=rows, names_sample=True, rule=match.rule)
+
+
 def with_labels(test: TestImages, labels: Mapping[str, str]) -> TestImages:
     """The test images with their labels, by path under the root, where all have one.
 
     They are all of a folder, or rows of the labels.
     """
-    if test.table is not None or test.names_sample:
+    if test.table is not None or (test.names_sample and not test.ids):
         return test
     paths = test.ids or tuple(map(test.folder.path_of, test.folder.images))
     if not labels.keys() >= set(paths):
         return test
-    rows = () if test.ids else tuple(short_names(test.folder.images))
+    rows = test.rows if test.ids else tuple(short_names(test.folder.images))
     return replace(test, ids=paths, rows=rows, labels=tuple(labels[path] for path in paths))
 
 

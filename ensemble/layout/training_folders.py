@@ -24,6 +24,8 @@ IMAGE_WORDS = {  # names of folders of images, never of a class
     *("image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "data"),
     *("dataset", "datasets", "jpg", "jpgs", "jpeg", "jpegs", "jpegimages", "png", "pngs"),
 }
+NO_CLASSES = {"image", "images", "img", "imgs", "data", "dataset", "datasets", "jpegimages"}
+PREVIEWS = {"thumbnail", "thumbnails", "thumb", "thumbs", "preview", "previews"}
 _SHARD = re.compile(r"(.*[A-Za-z])[-_ ]?\d+")
 _CASE = re.compile(r"[A-Za-z]+[-_ ]?\d")  # study1_positive
 _NUMBERED = re.compile(r"([A-Za-z]+)[-_ ]?\d+")
@@ -48,6 +50,7 @@ def class_folders(surveyed: Survey, roles: Roles, inquiry: Inquiry) -> Labeling 
         _are_groups(folder.classes)
         or _are_shards(folder.classes)
         or _are_images_and_masks(folder.classes)
+        or any(letters(name) in NO_CLASSES | PREVIEWS for name in folder.classes)
     )
     return by_folders(folder) if is_of_classes else None
 
@@ -94,11 +97,14 @@ def classes_of_groups(surveyed: Survey, roles: Roles) -> list[Labeling]:
 
 
 def _with_classes_alone(surveyed: Survey, folder: Folder, inquiry: Inquiry) -> Folder:
-    """Of a folder of images beside a folder of class folders, labeled ones perhaps: a question."""
-    children = surveyed.children(folder)
+    """Of a folder of class folders beside fewer images in others, labeled ones perhaps: a question."""
+    inside = folder.subfolders
+    children = [child for child in surveyed.children(folder) if child.last_name in inside]
     nested = [child for child in children if len(child.classes) > 1]
     flat = [child for child in children if not child.subfolders]
-    if len(children) != 2 or len(nested) != len(flat):
+    is_most = sum(len(child.images) for child in nested) > sum(len(child.images) for child in flat)
+    is_clear = len(children) == 2 or is_most
+    if not (is_clear and len(nested) == 1 and 0 < len(flat) == len(children) - 1):
         return folder
     return one_of(surveyed, [folder, *nested], "train", inquiry)
 
@@ -146,7 +152,10 @@ def _beside_splits(surveyed: Survey, roles: Roles, outer: Folder) -> list[Folder
     """
     splits = {folder.name for folder in (*roles["valid"], *roles["test"])}
     children = surveyed.children(outer)
-    rest = [child for child in children if not _holds_any(child, splits)]
+    rest = no_masks([child for child in children if not _holds_any(child, splits)])
+    rest = [child for child in rest if letters(child.last_name) not in PREVIEWS]
+    named = [child for child in rest if letters(child.last_name) in NO_CLASSES]
+    rest = named if len(named) == 1 else rest
     if len(rest) == 1:
         return [inner(surveyed, rest[0])]
     if rest:
