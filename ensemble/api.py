@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ensemble.argument_types import types_checked
 from ensemble.errors import DamagedError, EnsembleError, SelectionError, TrainingError
 from ensemble.events import Emit, Step, ignore
 from ensemble.predictions import Predictions
@@ -42,9 +43,11 @@ __all__ = [
 ]
 
 
+NONE_TO_REPORT = "`ens runs` lists finished and unfinished runs; `ens quickstart` trains four"
 _VARIADIC = ("train", "blend", "compare", "report")  # take any number of values
 
 
+@types_checked
 def train(
     *recipes: Recipe | Path | str,
     overrides: Sequence[str] = (),
@@ -72,6 +75,7 @@ def train(
     return finished
 
 
+@types_checked
 def learner(recipe: Recipe | Path | str, seed: int | None = None) -> "Learner":
     """The plain, untrained fastai Learner of a recipe, with everything that `ens train` would use.
 
@@ -80,10 +84,10 @@ def learner(recipe: Recipe | Path | str, seed: int | None = None) -> "Learner":
     """
     from ensemble import learn
 
-    _check_types("learner", [recipe], (Recipe, Path, str))
     return learn.learner(_load(recipe)[0], seed)
 
 
+@types_checked
 def load_learner(run: Run | str, *, runs: Path | str | None = None) -> "Learner":
     """The trained fastai Learner of a finished run, a Run or its id; needs the recipe's images.
 
@@ -91,10 +95,10 @@ def load_learner(run: Run | str, *, runs: Path | str | None = None) -> "Learner"
     """
     from ensemble import learn
 
-    _check_types("load_learner", [run], (Run, str))
     return learn.load_learner(Run.load(run, runs) if isinstance(run, str) else run)
 
 
+@types_checked
 def blend(
     *members: Run | str,
     weights: str = "accuracy",
@@ -125,6 +129,7 @@ def blend(
     return make_blend(_finished_runs(members, RunStore(runs)), options, data, positive)
 
 
+@types_checked
 def write_submission(
     blend: "Blend",
     name: str | None = None,
@@ -141,13 +146,16 @@ def write_submission(
     of the runs' own. answer and positive: what a cell means, in place of the runs' data.answer and
     data.positive. force replaces a submission of that name. Raises SubmissionError.
     """
+    from ensemble.blending import Blend
     from ensemble.submission import write_submission as write
 
+    _check_types("write_submission", [blend], (Blend,))
     chosen = Path(sample) if sample is not None else None
     command = ["ensemble.write_submission"]
     return write(blend, Path(folder), name, force, command, chosen, answer, positive)
 
 
+@types_checked
 def compare(
     *sides: Run | str,
     runs: Path | str | None = None,
@@ -163,6 +171,10 @@ def compare(
     from ensemble.blending import compare as comparing
 
     _check_types("compare", sides, (Run, str))
+    if not sides:
+        raise SelectionError(
+            "ensemble.compare: no side is given\nname two runs, recipes or patterns"
+        )
     names = []
     for side in sides:
         names.append(side.id if isinstance(side, Run) else side)
@@ -173,6 +185,7 @@ def compare(
     return comparing.compare(compared, scoring)
 
 
+@types_checked
 def predict(
     images: Path | str | Sequence[Path | str],
     by: "Run | Blend | Path | str",
@@ -214,6 +227,7 @@ def predict(
     return inference.predict(inputs, predictor, Path(out), emit, sample, force, meaning, of_rows)
 
 
+@types_checked
 def report(
     path: Path | str = "report.html",
     *patterns: str,
@@ -232,7 +246,10 @@ def report(
     _check_types("report", patterns, (str,))
     path = Path(path)
     check_page(path)
-    listing = RunStore(runs).all(patterns, check=True)
+    store = RunStore(runs)
+    listing = store.all(patterns, check=True)
+    if not listing.runs:
+        raise SelectionError(f"{store.none_found(patterns)}\n{NONE_TO_REPORT}")
     write_page(path, listing, Path(submissions), explain, emit)
     return path
 

@@ -65,17 +65,47 @@ def staged_folder(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=target.parent, prefix=_unfinished_prefix(target)))
     try:
-        yield staging
-        staging.chmod(0o777 & ~_umask())
-        _publish(staging, target)
+        with _claimed(staging):
+            yield staging
+            staging.chmod(0o777 & ~_umask())
+            _publish(staging, target)
+    except EnsembleError as error:  # about a file under the name that the folder has for now
+        raise type(error)(str(error).replace(str(staging), str(target))) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 def remove_unfinished(target: Path) -> None:
-    """Remove what killed processes left beside `target`; only where no other process fills it."""
+    """Remove what killed processes left beside `target`, not what another process fills."""
     for staging in target.parent.glob(f"{glob.escape(_unfinished_prefix(target))}*"):
-        shutil.rmtree(staging, ignore_errors=True)
+        with _claimed(staging) as is_free:
+            if is_free:
+                shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[bool]:
+    """Hold a folder for this process; yields False where another one holds it.
+
+    The kernel frees it when its process ends. On Windows, and where the file system has no locks,
+    every folder is free.
+    """
+    if sys.platform == "win32":
+        yield True
+        return
+    import fcntl
+
+    handle, is_free = None, True
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        is_free = error.errno not in (errno.EAGAIN, errno.EACCES)
+    try:
+        yield is_free
+    finally:
+        if handle is not None:
+            os.close(handle)
 
 
 def _unfinished_prefix(target: Path) -> str:
@@ -150,6 +180,10 @@ def not_written(path: Path | str, error: OSError, problem: str = "cannot be writ
         fix = "free space on that disk"
     elif isinstance(error, NotADirectoryError | FileExistsError):
         fix = "a file is in the way: move it"
+    elif error.errno == errno.ENOTEMPTY:
+        fix = "another process has written it meanwhile: use that one, or remove it"
+    elif error.errno == errno.EROFS:
+        fix = "that disk is only for reading"
     elif isinstance(error, IsADirectoryError):
         fix = "a folder has this name: choose another name"
     elif error.errno == errno.ENAMETOOLONG:
@@ -182,6 +216,19 @@ def not_read(path: Path | str, error: OSError) -> str:
         errno.EMFILE: "allow this shell more open files: ulimit -n 4096",
     }.get(error.errno or 0, "run the command again; if that fails, replace the file or remove it")
     return f"{str(path)[:300]}: cannot be read ({error.strerror or error})\n{fix}"
+
+
+def reason_of(error: Exception) -> str:
+    """Why a file cannot be read, without the names of Python's errors."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, json.JSONDecodeError):
+        return f"no JSON: line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return "not UTF-8"
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return "damaged"
 
 
 def _is_cached(path: Path) -> bool:

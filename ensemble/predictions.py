@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ensemble.errors import DamagedError, MismatchError
-from ensemble.files import atomic_path
+from ensemble.files import atomic_path, reason_of
 from ensemble.npz import read_npz
 from ensemble.targets import (
     IN_WORDS,
@@ -154,7 +154,7 @@ class Predictions:
         except DamagedError as error:
             raise DamagedError(f"{path}: {error}") from None
         except Exception as error:  # zipfile, zlib and numpy raise many types on a damaged file
-            raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
+            raise DamagedError(f"{path}: cannot be read ({reason_of(error)})") from None
 
     def by_group(self, is_counted: Array | None = None) -> "Predictions":
         """A row for each group, named by it: the mean of its rows, and the target of the first.

@@ -138,14 +138,59 @@ def test_blend_takes_runs_patterns_or_everything(tmp_path, fake_run):
         members()
 
 
-@pytest.mark.parametrize("function", ["train", "blend", "compare", "learner", "load_learner"])
+@pytest.mark.parametrize("function", ["train", "blend", "compare"])
 def test_a_list_where_single_values_are_taken_is_an_error_that_says_how(function):
     with pytest.raises(EnsembleError) as raised:
         getattr(ensemble, function)(["a", "b"])
     problem, advice = str(raised.value).splitlines()
     assert problem == f"ensemble.{function}: list is given"
-    takes_several = function in ("train", "blend", "compare")
-    assert advice.endswith(f"ensemble.{function}(*values)") == takes_several
+    assert advice.endswith(f"ensemble.{function}(*values)")
+
+
+@pytest.mark.parametrize(
+    ("call", "problem"),
+    [
+        (
+            lambda: ensemble.blend(calibrate="no"),
+            "blend: calibrate: str is given\ncalibrate takes bool",
+        ),
+        (lambda: ensemble.blend(min_acc="0.5"), "min_acc takes float"),
+        (lambda: ensemble.blend(per_arch=True), "per_arch: bool is given"),
+        (lambda: ensemble.blend(metric=1), "metric takes str, None"),
+        (lambda: ensemble.learner(["a"]), "learner: recipe: list is given\nrecipe takes Recipe"),
+        (lambda: ensemble.load_learner(3), "run takes .*Run, str"),
+        (lambda: ensemble.train("r.yaml", overrides="a=1"), "overrides takes a list of str"),
+        (
+            lambda: ensemble.predict(np.zeros((3, 3)), "a", "b"),
+            "images takes Path, str, a list of Path",
+        ),
+        (lambda: ensemble.predict([1], "a", "b"), "images: list is given"),
+        (lambda: ensemble.predict("a", "b", None), "out takes Path, str"),
+        (lambda: ensemble.predict("a", 3, "b"), "ensemble.predict: int is given"),
+        (lambda: ensemble.write_submission(None, "a"), "write_submission: NoneType is given"),
+        (lambda: ensemble.report(None), "path takes Path, str"),
+        (lambda: ensemble.compare(), "no side is given"),
+    ],
+)
+def test_arguments_of_another_type_are_refused(call, problem):
+    with pytest.raises(EnsembleError, match=problem):
+        call()
+
+
+def test_numbers_of_numpy_and_iterators_are_taken(tmp_path, fake_run):
+    runs = [fake_run(tmp_path / "runs", f"{name}-1-s0") for name in "ab"]
+    blend = ensemble.blend(*runs, min_acc=np.float32(0), per_arch=np.int64(1), calibrate=np.True_)
+    assert blend.calibration is not None
+    with pytest.raises(EnsembleError, match="are not files: 'a.png'"):
+        ensemble.predict(iter(["a.png"]), runs[0], tmp_path / "out.csv")
+
+
+def test_a_text_is_one_pattern(tmp_path, fake_run):
+    for name in "ab":
+        fake_run(tmp_path, f"{name}-1-s0")
+    store = ensemble.RunStore(tmp_path)
+    assert [run.id for run in store.finished("a*")] == ["a-1-s0"]
+    assert store.none_found("zzz").endswith("matches zzz")
 
 
 def test_a_member_of_another_type_is_never_left_out_without_a_word(tmp_path, fake_run):

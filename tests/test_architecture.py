@@ -19,6 +19,7 @@ LAYERS = [
         "files",
         "grouping",
         "answers",
+        "argument_types",
         "hardware",
         "memory",
         "npz",

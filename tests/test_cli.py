@@ -140,7 +140,8 @@ def test_a_pattern_that_nothing_matches_and_an_empty_folder_are_told(ens, flower
     for folder in ("empty", "nowhere"):
         shown = ens("runs", "--runs", folder)
         assert (shown.code, shown.err) == (0, "")
-        assert f"no finished run in {folder}\n" in shown.out
+        missing = ": there is no such folder" if folder == "nowhere" else ""
+        assert f"no finished run in {folder}{missing}\n" in shown.out
         assert shown.next[0] == "ens quickstart"
 
 

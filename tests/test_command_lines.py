@@ -161,3 +161,21 @@ def test_the_errors_that_the_answers_quote_are_those_of_the_code():
     for message in quoted:
         for piece in message.split("…"):
             assert piece.strip() in code, message
+
+
+@pytest.mark.parametrize(
+    ("words", "after"),
+    [
+        (["predict", "", "--blend", "b", "--out", "o.csv"], " after predict"),
+        (["predict", "images", "--blend", "b", "--out", ""], " after --out"),
+        (["bundle", "b", "--out="], " after --out"),
+        (["report", "--runs", ""], " after --runs"),
+    ],
+)
+def test_an_empty_argument_is_wrong_usage(words, after, failing_ens):
+    assert f"an argument is empty,{after}: is a" in " ".join(failing_ens(2, *words).split())
+
+
+def test_a_message_may_be_empty(failing_ens):
+    words = ["submit", "a.csv", "--competition", "c", "--message"]
+    assert "a.csv" in failing_ens(1, *words, "")

@@ -1,7 +1,11 @@
 """Files appear whole or not at all."""
 
 import hashlib
+import json
 import os
+import re
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +13,7 @@ from ensemble.errors import EnsembleError
 from ensemble.files import (
     atomic_path,
     check_replaceable,
+    reason_of,
     remove_unfinished,
     sha256,
     staged_folder,
@@ -147,11 +152,13 @@ def test_what_killed_processes_left_beside_a_folder_is_removed(tmp_path):
 def test_what_a_folder_with_a_similar_long_name_has_unfinished_is_kept(tmp_path):
     first, second = tmp_path / ("x" * 60 + "1"), tmp_path / ("x" * 60 + "2")
     with staged_folder(first) as staging:
+        left = staging.with_name(f"{staging.name}x")
+        left.mkdir()
         remove_unfinished(second)
-        assert staging.is_dir()
+        assert left.is_dir()
         remove_unfinished(first)
-        assert not staging.exists()
-        staging.mkdir()
+        assert not left.exists()
+        assert staging.is_dir()
     with staged_folder(tmp_path / ("犬" * 80)):  # 240 bytes of the 255 that a name may have
         pass
 
@@ -160,3 +167,43 @@ def test_a_hash_is_that_of_the_bytes(tmp_path):
     content = os.urandom(300_000)
     (tmp_path / "x").write_bytes(content)
     assert sha256(tmp_path / "x") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_folder_that_a_process_fills_is_not_removed_by_another(tmp_path):
+    target = tmp_path / "final"
+    with staged_folder(target) as staging:
+        (staging / "a").write_text("a")
+        remove = "import sys, pathlib; from ensemble.files import remove_unfinished as remove; "
+        remove += "remove(pathlib.Path(sys.argv[1]))"
+        subprocess.run([sys.executable, "-c", remove, str(target)], check=True)
+        assert (staging / "a").exists()
+    assert [path.name for path in target.iterdir()] == ["a"]
+
+
+def test_an_error_names_the_final_folder(tmp_path):
+    with (
+        pytest.raises(EnsembleError, match=re.escape(f"{tmp_path / 'final' / 'a'}: is wrong")),
+        staged_folder(tmp_path / "final") as staging,
+    ):
+        raise EnsembleError(f"{staging / 'a'}: is wrong")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"{", "no JSON: line 1, column 2"),
+        (b"\xff", "not UTF-8"),
+        (b"[" * 200_000, "nested too deeply"),
+        (b"1" * 5_000, "damaged"),
+    ],
+)
+def test_why_json_cannot_be_read_is_told_in_words(content, reason):
+    with pytest.raises((ValueError, RecursionError)) as raised:
+        json.loads(content.decode())
+    assert reason_of(raised.value) == reason
+
+
+def test_the_reason_of_the_system_is_its_own(tmp_path):
+    with pytest.raises(OSError, match="Errno") as raised:
+        tmp_path.read_bytes()
+    assert reason_of(raised.value) == "Is a directory"

@@ -115,3 +115,11 @@ def test_a_stopped_training_says_how_to_go_on_and_ends_with_the_same_bytes(tmp_p
     for name in ("model.safetensors", "valid.npz", "test.npz"):
         (mine,), (theirs,) = tmp_path.glob(f"stopped/*/{name}"), tmp_path.glob(f"whole/*/{name}")
         assert mine.read_bytes() == theirs.read_bytes()
+
+
+def test_a_stopped_prediction_does_not_say_that_it_resumes(failing_ens, monkeypatch):
+    def stop(*arguments):
+        raise Stopped(signal.SIGINT)
+
+    monkeypatch.setattr("ensemble.doctor.examine", stop)
+    assert failing_ens(130, "doctor") == "stopped by SIGINT: run the command again\n"

@@ -16,7 +16,14 @@ from ensemble.bundle.wheels import pack_wheels
 from ensemble.dataset.load import load
 from ensemble.errors import DataError, EnsembleError, RecipeError, RunError, SubmissionError
 from ensemble.events import ignore
-from ensemble.files import not_written, remove_unfinished, staged_folder, write_json, write_text
+from ensemble.files import (
+    atomic_path,
+    not_written,
+    remove_unfinished,
+    staged_folder,
+    write_json,
+    write_text,
+)
 from ensemble.inference import Predictor, predict
 from ensemble.recipe import Recipe
 from ensemble.runs import Run, RunStore
@@ -57,20 +64,11 @@ def make_bundle(manifest_path: Path, store: RunStore, folder: Path, fp16: bool =
 
     Raises EnsembleError.
     """
-    archive = folder.with_name(f"{folder.name}.zip")
-    for path in (folder, archive):
-        if path.exists():
-            raise SubmissionError(f"{path}: exists\nremove it, or choose another --out")
+    archive = _archive_of(folder)
     manifest = read_manifest(manifest_path)
     problem = f"{manifest.path}: cannot be bundled"
     runs = members_of(manifest, store, manifest.files_to_predict, problem)
-    try:
-        remove_unfinished(folder)
-        with staged_folder(folder) as staging:
-            unpacked = _fill(staging, manifest, runs, fp16)
-        _write_archive(folder, archive)
-    except OSError as error:
-        raise EnsembleError(not_written(folder, error)) from None
+    unpacked = _write(folder, archive, manifest, runs, fp16)
     return Bundle(
         folder=folder,
         archive=archive,
@@ -78,6 +76,34 @@ def make_bundle(manifest_path: Path, store: RunStore, folder: Path, fp16: bool =
         unpacked=tuple(unpacked),
         change=_change(folder / manifest.path.name, manifest, runs) if fp16 else None,
     )
+
+
+def _archive_of(folder: Path) -> Path:
+    """The zip beside a folder, where neither exists. Raises SubmissionError."""
+    if not folder.exists():
+        archive = folder.with_name(f"{folder.name}.zip")
+        if not archive.exists():
+            return archive
+        folder = archive
+    raise SubmissionError(f"{folder}: exists\nchoose another --out, or remove it first")
+
+
+def _write(
+    folder: Path, archive: Path, manifest: Manifest, runs: dict[str, Run], fp16: bool
+) -> list[str]:
+    """Write the folder and its zip, both whole or none; returns the wheels that could not be packed.
+
+    Raises EnsembleError.
+    """
+    with atomic_path(archive) as temporary:
+        try:
+            remove_unfinished(folder)
+            with staged_folder(folder) as staging:
+                unpacked = _fill(staging, manifest, runs, fp16)
+                _write_archive(staging, temporary)
+        except OSError as error:
+            raise EnsembleError(not_written(folder, error)) from None
+    return unpacked
 
 
 def _fill(folder: Path, manifest: Manifest, runs: dict[str, Run], fp16: bool) -> list[str]:

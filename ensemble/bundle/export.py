@@ -1,16 +1,19 @@
 """Runs and blends as ONNX: one graph where members take the same pixels, else one for each member."""
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ensemble import __version__
-from ensemble.errors import SubmissionError
-from ensemble.files import write_json
+from ensemble.errors import EnsembleError, SubmissionError
+from ensemble.files import not_written, remove_unfinished, staged_folder, write_json
 from ensemble.metrics.decision import MostProbable
 from ensemble.runs import Run, RunStore
 from ensemble.submission.manifest import Manifest, members_of, read_manifest
+from ensemble.targets import IN_WORDS
 
 if TYPE_CHECKING:
     from ensemble.learn.onnx_graph import Exportable
@@ -58,15 +61,30 @@ def export_blend(manifest_path: Path, store: RunStore, folder: Path) -> list[Exp
     members = {run_id: _exportables(runs[run_id], mixture.of_refits) for run_id in sorted(runs)}
     decision = json.dumps(asdict(mixture.decision))
     if len({folds[0].preprocess.geometry for folds in members.values()}) > 1:
-        return _export_members(manifest, runs, members, folder)
+        with _staged(folder) as staging:
+            exported = _export_members(manifest, runs, members, staging)
+        return [replace(graph, path=folder / graph.path.name) for graph in exported]
     calibration = asdict(mixture.calibration) if mixture.calibration else {}
     weights = tuple(mixture.weights[run_id] for run_id in members)
     average = Average(weights, mixture.is_log, **calibration)
     origin = {"blend": name, "members": json.dumps(dict(mixture.weights)), "decision": decision}
     first = next(iter(runs.values()))
     metadata = _metadata(first, members, origin)
-    path = folder / f"{name}.onnx"
-    return [Exported(path, write_onnx(list(members.values()), average, path, metadata))]
+    with _staged(folder) as staging:
+        path = staging / f"{name}.onnx"
+        difference = write_onnx(list(members.values()), average, path, metadata)
+    return [Exported(folder / path.name, difference)]
+
+
+@contextmanager
+def _staged(folder: Path) -> Iterator[Path]:
+    """An empty folder that takes its name when all graphs are in it. Raises EnsembleError."""
+    try:
+        remove_unfinished(folder)
+        with staged_folder(folder) as staging:
+            yield staging
+    except OSError as error:
+        raise EnsembleError(not_written(folder, error)) from None
 
 
 def _export_members(
@@ -104,7 +122,8 @@ def _exportables(run: Run, of_refit: bool) -> "list[Exportable]":
 
     if run.data.target != "class":
         raise SubmissionError(
-            f"{run.id}: data.target is {run.data.target}, and only `class` is exported as ONNX\n"
+            f"{run.id}: predicts {IN_WORDS[run.data.target]}; "
+            "only networks of one class per image are exported as ONNX\n"
             "`ens bundle` carries any blend"
         )
     folds = run.folds[:1] if of_refit else run.folds
@@ -137,4 +156,4 @@ def _metadata(
 
 def _check_new(path: Path) -> None:
     if path.exists():
-        raise SubmissionError(f"{path}: exists\nremove it, or choose another --to")
+        raise SubmissionError(f"{path}: exists\nchoose another --to, or remove it first")

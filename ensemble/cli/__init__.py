@@ -1,6 +1,9 @@
 """The commands: parse, call one function, show. Each command imports what it needs."""
 
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Annotated, NoReturn
 
 import typer
@@ -50,6 +53,10 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
+_EMPTY_OPTION = re.compile(r"--[a-z-]+=")
+_TRAINING = (["train"], ["tune"], ["quickstart"])  # resumed from the last stored epoch
+
+
 def _show_version(is_asked: bool) -> None:
     if is_asked:
         from ensemble import display
@@ -66,6 +73,19 @@ def _ens(
     ] = False,
 ) -> None:
     """Train image classifiers from YAML recipes, blend them, write a checked submission."""
+    _check_none_empty(sys.argv[1:])
+
+
+def _check_none_empty(arguments: Sequence[str]) -> None:
+    """Refuse empty arguments: as a path, one means the current folder. Raises BadParameter."""
+    for before, argument in pairwise(["ens", *arguments]):
+        option = before
+        if _EMPTY_OPTION.fullmatch(argument):
+            option, argument = argument[:-1], ""
+        if not argument and option != "--message":
+            raise typer.BadParameter(
+                f"an argument is empty, after {option}: is a variable not set?"
+            )
 
 
 for _name, _command in COMMANDS.items():
@@ -95,7 +115,7 @@ def _run() -> None:
     except Stopped as stopped:
         from ensemble.display import show_stopped
 
-        show_stopped(stopped.signal)
+        show_stopped(stopped.signal, is_training=sys.argv[1:2] in _TRAINING)
         raise SystemExit(128 + stopped.signal) from None
     except OSError as error:
         from ensemble.files import ENVIRONMENT, not_used, not_written

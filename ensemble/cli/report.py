@@ -82,8 +82,8 @@ def write_page(
     store = RunStore(runs)
     listing = store.all(patterns or (), check=True)
     display.warn_left_out(listing)
-    if patterns and not listing.runs:
-        raise SelectionError(f"{store.none_found(patterns)}\n`ens runs` lists them")
+    if not listing.runs:
+        raise SelectionError(f"{store.none_found(patterns or ())}\n{api.NONE_TO_REPORT}")
     with live.progress() as emit:
         collected = api.write_page(out, listing, submissions, explain, emit)
     newly_damaged = [folder for folder in collected.damaged if folder not in listing.damaged]

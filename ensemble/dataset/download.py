@@ -209,7 +209,8 @@ def _lock(downloads: Path, dataset: DownloadableSet) -> Iterator[None]:
             downloads.mkdir(parents=True, exist_ok=True)
         except (OSError, NotImplementedError) as error:
             raise DataError(
-                f"{downloads}: cannot be used ({error})\nset ENS_CACHE to a folder on a local disk"
+                f"{downloads}: cannot be used ({getattr(error, 'strerror', None) or error})\n"
+                "set ENS_CACHE to a folder on a local disk"
             ) from None
         if not is_held:
             raise DataError(

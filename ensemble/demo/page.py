@@ -5,6 +5,7 @@ import socket
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
@@ -16,6 +17,7 @@ from ensemble.reporting.environment import environment_of
 from ensemble.reporting.thumbnails import data_uri, tinted
 
 LOOPBACK = "127.0.0.1"
+MAX_FILE = "200mb"  # of an image that is dropped on the page
 
 
 def check_installed() -> None:
@@ -43,6 +45,8 @@ def serve(answers: Answers, name: str, host: str = LOOPBACK, port: int | None = 
     """
     _check_address(host)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
+    uploads = TemporaryDirectory(prefix="ens-demo-")  # removed when the process ends
+    os.environ["GRADIO_TEMP_DIR"] = uploads.name
     import gradio
 
     with gradio.Blocks(title=name, analytics_enabled=False) as page:
@@ -65,12 +69,15 @@ def serve(answers: Answers, name: str, host: str = LOOPBACK, port: int | None = 
             quiet=True,
             prevent_thread_lock=True,
             footer_links=[],
+            max_file_size=MAX_FILE,
             theme=gradio.themes.Default(**fonts),  # its own fonts are on another server
         )
     except OSError as error:
         raise EnsembleError(
-            f"--host {host}, --port {port or 'any'}: cannot be served ({error})\nchoose another --port"
+            f"--host {host}, --port {port or 'any'}: cannot be served ({error.strerror or error})\n"
+            "choose another --port"
         ) from None
+    page.uploads = uploads
     return page
 
 

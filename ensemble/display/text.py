@@ -72,13 +72,15 @@ def show_error(error: EnsembleError) -> None:
     err.print(f"[bold red]error:[/] {text}", soft_wrap=True)
 
 
-def show_stopped(number: int) -> None:
-    """That a signal stopped the command, and how to resume it."""
+def show_stopped(number: int, is_training: bool) -> None:
+    """That a signal stopped the command, and what it left; is_training: it stores its epochs."""
     name = signal.Signals(number).name
-    err.print(
-        f"[bold]stopped by {name}[/]: finished runs are stored; "
-        "the same command resumes from the last stored epoch"
+    left = (
+        "finished runs are stored; the same command resumes from the last stored epoch"
+        if is_training
+        else "run the command again"
     )
+    err.print(f"[bold]stopped by {name}[/]: {left}")
 
 
 def say(text: str) -> None:

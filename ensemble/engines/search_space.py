@@ -95,6 +95,10 @@ def parse_space(texts: Sequence[str]) -> Space:
         key, equals, values = text.partition("=")
         if not equals or not key:
             raise RecipeError(f"--vary {text}: a key or its values are missing\n{HINT}")
+        if key in space:
+            raise RecipeError(
+                f"--vary {text}: {key} is varied twice\nname its values in one --vary"
+            )
         if ".." in values:
             space[key] = _parse_range(text, values)
         else:

@@ -56,6 +56,8 @@ def predict(
     is listed in a second file beside the CSV. Raises EnsembleError.
     """
     sources = [*inputs, *(table for table in (sample, rows) if table is not None)]
+    if out.is_dir():
+        raise SubmissionError(f"{out}: is a folder\nname a file by --out, such as predicted.csv")
     for path in (out, unreadable_list(out)):
         _check_output(path, sources, force)
     ids, files = input_images(inputs)
@@ -77,7 +79,7 @@ def predict(
         emit(Note(out.name, line))
     if sample is not None:
         check(out, shape)
-    listed = _list_unreadable(out, unreadable)
+    listed = unreadable_list(out) if unreadable else None
     return Predicted(
         out, shape.answer, shape.columns, len(given), blocks.n_networks, unreadable, listed
     )
@@ -131,7 +133,9 @@ def _write(
     given: Sequence[tuple[str, str, str]],
     progress: Progress,
 ) -> dict[str, str]:
-    """Write the header and a row per id of the shape; the reasons of unreadable images, by id.
+    """Write the header and a row per id of the shape, once the list of unreadable images is written.
+
+    Returns the reasons of unreadable images, by id.
 
     given are the row, the id and the file of each image, row after row.
     """
@@ -152,18 +156,18 @@ def _write(
             writer.writerows(shape.as_written([row_id, *row]) for row_id, row in named)
             n_done = end
             progress(n_done, len(given))
+        _list_unreadable(out, unreadable)
     return unreadable
 
 
-def _list_unreadable(out: Path, unreadable: dict[str, str]) -> Path | None:
+def _list_unreadable(out: Path, unreadable: dict[str, str]) -> None:
     """Write `NAME.unreadable.csv` beside the CSV, or remove an old one if nothing is unreadable."""
     path = unreadable_list(out)
     if not unreadable:
         path.unlink(missing_ok=True)
-        return None
+        return
     with _new_csv(path, (*unreadable, *unreadable.values())) as writer:
         writer.writerows([("id", "reason"), *unreadable.items()])
-    return path
 
 
 @contextmanager

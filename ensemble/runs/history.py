@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationE
 
 from ensemble.errors import DamagedError
 from ensemble.events import EpochEnded
-from ensemble.files import as_csv
+from ensemble.files import as_csv, reason_of
 from ensemble.runs.run import StoredRun
 
 MAX_ROWS = 100_000
@@ -120,4 +120,4 @@ def _read(
             f"{path}: line {int(row) + 2}: {key} is missing or wrong ({cell!r})"
         ) from None
     except csv.Error as error:
-        raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
+        raise DamagedError(f"{path}: cannot be read ({reason_of(error)})") from None

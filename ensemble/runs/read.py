@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ensemble.errors import DamagedError
+from ensemble.files import reason_of
 from ensemble.runs.record import TrainingRecord
 from ensemble.runs.run import FORMAT, StoredRun
 
@@ -39,7 +40,7 @@ def _fields(path: Path) -> dict[str, Any]:
         json.dumps(fields, ensure_ascii=False).encode()  # half a surrogate pair cannot be shown
     except (OSError, ValueError, RecursionError) as error:
         # ValueError: not UTF-8, not JSON, or a number of 5,000 digits
-        raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
+        raise DamagedError(f"{path}: cannot be read ({reason_of(error)})") from None
     if not isinstance(fields, dict):
         raise DamagedError(f"{path}: not a run")
     return fields

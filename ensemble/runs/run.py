@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 from ensemble import metrics
 from ensemble.dataset.sample import COPY
 from ensemble.errors import DamagedError, RunError
-from ensemble.files import sha256
+from ensemble.files import reason_of, sha256
 from ensemble.metrics import ClassScore, per_class
 from ensemble.predictions import Array, Predictions, some
 from ensemble.runs.data_info import DataInfo
@@ -256,7 +256,7 @@ class StoredRun(Run):
             self.check_file(name)
             return path.read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise DamagedError(f"{path}: cannot be read ({type(error).__name__})") from None
+            raise DamagedError(f"{path}: cannot be read ({reason_of(error)})") from None
 
     def read_predictions(self, name: str) -> Predictions:
         """An .npz of the folder, which must be that of run.json. Raises DamagedError."""

@@ -45,8 +45,10 @@ class RunStore:
     def all(self, patterns: Sequence[str] = (), check: bool = False) -> Listing:
         """What the folder holds; of the runs those whose id or recipe matches one of the patterns.
 
-        Patterns are those of a shell. check reads the stored predictions too, to find damaged ones.
+        Patterns are those of a shell, a text alone is one. check reads the stored predictions too, to
+        find damaged ones.
         """
+        patterns = [patterns] if isinstance(patterns, str) else patterns
         runs: list[StoredRun] = []
         damaged: list[Damaged] = []
         for path in sorted(self.root.glob("*/run.json")):
@@ -77,8 +79,16 @@ class RunStore:
 
     def none_found(self, patterns: Sequence[str]) -> str:
         """What to say where no run matches: `no finished run in runs matches a_*`."""
-        matching = f" matches {' '.join(patterns)}" if patterns else ""
-        return f"no finished run in {self.root}{matching}"
+        named = patterns if isinstance(patterns, str) else " ".join(patterns)
+        matching = f" matches {named}" if named else ""
+        missing = f": {missing}" if (missing := self._missing_root()) else ""
+        return f"no finished run in {self.root}{matching}{missing}"
+
+    def _missing_root(self) -> str:
+        """That there is no folder of runs, or ""."""
+        if os.path.isdir(self.root):
+            return ""
+        return "it is a file" if os.path.exists(self.root) else "there is no such folder"
 
     def get(self, run_id: str) -> Run:
         """A finished run, with or without folds, or one fold. Raises RunError, DamagedError."""
@@ -95,6 +105,8 @@ class RunStore:
 
         near = get_close_matches(run_id, [run.id for run in self.finished()], n=3, cutoff=0.4)
         hint = f"nearest: {', '.join(near)}" if near else f"`ens runs` lists what is in {self.root}"
+        if missing := self._missing_root():
+            hint = f"{self.root}: {missing}; --runs DIR or ENS_RUNS names the folder of the runs"
         raise RunError(f"{run_id[:100]!r} is not a finished run in {self.root}\n{hint}")
 
     def _folds_of(self, run_id: str) -> list[Path]:
@@ -130,9 +142,11 @@ def _read(path: Path) -> StoredRun:
 
 
 def _no_lock(folder: Path, run_id: str, error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno in ENVIRONMENT:
+    in_the_way = isinstance(error, NotADirectoryError | FileExistsError)
+    if isinstance(error, OSError) and (error.errno in ENVIRONMENT or in_the_way):
         return not_written(folder, error)
-    return f"{folder}: cannot lock {run_id} there ({error}); try --runs on a local disk"
+    reason = getattr(error, "strerror", None) or error
+    return f"{folder}: cannot lock {run_id} there ({reason}); try --runs on a local disk"
 
 
 def _matches(run: Run, pattern: str) -> bool:

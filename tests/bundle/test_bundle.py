@@ -110,11 +110,31 @@ def test_what_fp16_changes_is_not_stated_without_images(blended, tmp_path, monke
 def test_what_cannot_be_bundled_says_why(blended, tmp_path, fake_run):
     folder = tmp_path / "bundle"
     folder.mkdir()
-    with pytest.raises(SubmissionError, match="bundle: exists\nremove it, or choose another --out"):
+    with pytest.raises(SubmissionError, match="bundle: exists\nchoose another --out, or remove it"):
         make_bundle(blended.manifest, blended.store, folder)
     with pytest.raises(SubmissionError, match="mine.json: cannot be bundled: 2 members missing"):
         make_bundle(blended.manifest, RunStore(tmp_path / "none"), tmp_path / "new")
     assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == ["bundle"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of a file's size")
+def test_a_zip_that_does_not_fit_leaves_nothing(blended, tmp_path):
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3_500_000, hard))  # each wheel fits
+    try:
+        with pytest.raises(EnsembleError, match=r"bundle: cannot be written \(File too large\)"):
+            make_bundle(blended.manifest, blended.store, tmp_path / "bundle")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path.name for path in tmp_path.iterdir() if path.name != "cache"] == []
+
+
+@pytest.mark.parametrize("folder", [".", "/", ".."])
+def test_a_folder_without_a_name_is_not_replaced(folder, blended):
+    with pytest.raises(SubmissionError, match="exists\nchoose another --out"):
+        make_bundle(blended.manifest, blended.store, Path(folder))
 
 
 def test_a_member_without_a_network_is_named(tmp_path, fake_run):

@@ -121,14 +121,14 @@ def test_the_lines_of_the_documentation_run_a_graph(blended, new_images, tmp_pat
 def test_what_is_not_exported_says_why(blended, tmp_path):
     run = blended.store.finished()[0]
     (tmp_path / "there.onnx").write_text("a model")
-    with pytest.raises(SubmissionError, match="there.onnx: exists\nremove it"):
+    with pytest.raises(SubmissionError, match="there.onnx: exists\nchoose another --to"):
         export_run(run, tmp_path / "there.onnx")
     with pytest.raises(SubmissionError, match=r"--to .*model: not a file that ends with \.onnx"):
         export_run(run, tmp_path / "model")
     data = run.data.model_copy(update={"target": "labels"})
     labels = run.model_copy(update={"data": data})
     with pytest.raises(
-        SubmissionError, match="data.target is labels, and only `class` is exported"
+        SubmissionError, match="predicts several labels per image; only networks of one class"
     ):
         export_run(labels, tmp_path / "model.onnx")
     assert (tmp_path / "there.onnx").read_text() == "a model"

@@ -184,6 +184,11 @@ def test_a_text_that_is_not_a_space_is_refused_in_two_lines(text):
         parse_space([text])
 
 
+def test_a_key_that_is_varied_twice_is_refused():
+    with pytest.raises(RecipeError, match="--vary fit.lr=0.1,0.2: fit.lr is varied twice"):
+        parse_space(["fit.lr=1e-3..1e-2", "fit.epochs=1,2", "fit.lr=0.1,0.2"])
+
+
 @pytest.mark.parametrize(
     "text",
     [

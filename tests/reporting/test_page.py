@@ -187,7 +187,7 @@ def test_no_run_is_an_error_with_the_next_step(tmp_path):
 def test_a_pattern_without_a_run_is_named(tmp_path, fake_run, failing_ens):
     fake_run(tmp_path / "runs", "a-1-s0")
     told = failing_ens(1, "report", "b*", "--runs", tmp_path / "runs")
-    assert "matches b*\n`ens runs` lists them" in told
+    assert "matches b*\n`ens runs` lists" in told
 
 
 def test_mistakes_count_the_predicted_classes_of_each_true_class():

@@ -75,6 +75,21 @@ def test_a_run_that_is_not_there_is_told_with_the_nearest_ones(tmp_path, fake_ru
         RunStore(tmp_path).get("x" * 5000)
 
 
+def test_a_folder_of_runs_that_is_none_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="nowhere: there is no such folder; --runs DIR or ENS_RUNS"):
+        RunStore(tmp_path / "nowhere").get("a")
+    with pytest.raises(RunError, match="file: it is a file"):
+        RunStore(tmp_path / "file").get("a")
+    with (
+        pytest.raises(
+            RunError, match=r"file.*cannot be written \(Not a directory\)\na file is in the way"
+        ),
+        RunStore(tmp_path / "file").lock("a", wait=False),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("outside", ["../other/a-1-s0", "..\\other\\a-1-s0", "sub/a-1-s0"])
 def test_a_run_outside_the_store_is_not_read(outside, tmp_path, fake_run):
     fake_run(tmp_path / "other", "a-1-s0")
@@ -213,7 +228,11 @@ def test_a_lock_is_free_again_after_an_error_and_is_no_run(tmp_path):
 
 
 def test_a_place_that_cannot_hold_a_lock_is_told(tmp_path):
-    (tmp_path / "runs").write_text("in the way")
-    with pytest.raises(RunError, match=r"cannot lock a-1-s0 there .*; try --runs on a local disk"):  # noqa: SIM117
-        with RunStore(tmp_path / "runs").lock("a-1-s0", wait=False):
-            pass
+    store, name = RunStore(tmp_path / "runs"), "x" * 300
+    with (
+        pytest.raises(
+            RunError, match=r"cannot lock x+ there \(File name too long\); try --runs on a"
+        ),
+        store.lock(name, wait=False),
+    ):
+        pass
