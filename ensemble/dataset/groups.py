@@ -68,10 +68,11 @@ def _groups_of_names(images: Images, pattern: str, folder: Path) -> tuple[str, .
     """What the pattern's group finds in the files' names, or, with a slash, in their paths below the
     folder. Raises DataError where it finds nothing.
     """
-    names = [bare_name(file.name) for file in images.files]
+    names = [file.name for file in images.files]
+    matches = [re.search(pattern, bare_name(name)) for name in names]
     if "/" in pattern:
         names = names_below(folder, images.files)
-    matches = [re.search(pattern, name) for name in names]
+        matches = [re.search(pattern, name) for name in names]
     unfit = [name for name, match in zip(names, matches, strict=True) if not match or not match[1]]
     if unfit:
         raise DataError(

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
 from ensemble.dataset.depth import measured_ranges
-from ensemble.dataset.filenames import same_form
+from ensemble.dataset.filenames import folded_form, same_form
 from ensemble.dataset.image_sizes import N_OPENED
 from ensemble.dataset.labels import missing_value_lines
 from ensemble.dataset.scan import passed_over_line
@@ -17,6 +17,7 @@ from ensemble.layout.table import Table
 from ensemble.layout.test_images import TestImages
 from ensemble.metrics.class_numbers import number
 from ensemble.numbers import count
+from ensemble.submission.choices import CLASS_NAME
 
 FEW_IMAGES = 10  # of a class
 MANY_FOLDERS = 10  # that could be patients
@@ -87,6 +88,17 @@ def table_doubts(
     return [
         f"{table.file} is not used: none of its columns names the images" for table in unused[:1]
     ]
+
+
+def cell_doubts(labeling: Labeling, sample: Table | None, answer: str | None) -> list[str]:
+    """The doubt about a sample of class names of which none is a class."""
+    if sample is None or answer != CLASS_NAME or labeling.target != "class":
+        return []
+    classes = {folded_form(name) for name in labeling.classes}
+    names = [cell for cell in sample.columns[1].counts if cell and number(cell) is None]
+    if not names or any(folded_form(name) in classes for name in names):
+        return []
+    return [f"{sample.file} has cells such as {names[0][:60]!r}, which is none of the classes"]
 
 
 def row_doubts(labeling: Labeling, test: TestImages | None) -> list[str]:

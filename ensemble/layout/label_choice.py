@@ -74,7 +74,8 @@ def labelings(
         fitting = [each for each in (folders, *inner_folders) if has_cells(each, sample)]
         if inner_folders and len(fitting) == 1:
             return fitting
-        if not usual and not inner_folders and (named := _named_inside(folders)):
+        named = None if usual or inner_folders or fitting else _named_inside(folders)
+        if named is not None:
             return [named, folders]
         of_rows = [labeling for labeling in from_tables if _describes_folders(labeling)]
         return without_repeats([folders, *inner_folders, *usual, *of_rows], folders)
@@ -133,8 +134,11 @@ def _named_inside(folders: Labeling) -> Labeling | None:
         for name, images in by_class.items()
     ]
     named = list(filter(None, by_name))
-    is_most = len(named) == 1 and 2 * len(named[0].labels) > len(folders.labels)
-    return named[0] if is_most else None
+    if len(named) != 1:
+        return None
+    n_images, n_classes = len(named[0].labels), len(named[0].classes)
+    is_clear = 2 * n_images > len(folders.labels) and n_classes <= FEW * n_images
+    return named[0] if is_clear else None
 
 
 def _is_of_one_class(labeling: Labeling, folders: Labeling) -> bool:

@@ -59,14 +59,15 @@ def parts_of(
     test_labels = _test_labels(labeling, splits)
     has_unlabeled = not splits.split_of.keys() <= labeling.labels.keys()
     stated_test = images_of_test_rows(labeling, splits) if splits.count("test") else None
-    of_rows = images_of_sample_rows(stated_test, sample) if stated_test else None
-    if has_unlabeled or not splits.count("valid"):
-        of_rows = of_rows or stated_test
+    of_sample = images_of_sample_rows(stated_test, sample) if stated_test else None
+    of_rows = stated_test if has_unlabeled or not splits.count("valid") else None
     if splits and not splits.count("valid"):
         labeling, splits = without_test_rows(labeling, splits)
     valid = None if splits else validation_folder(roles, labeling)
     others = _without_stated(roles, of_rows) if labeling.source == "folders" else roles
-    test = test_images(surveyed, others, labeling, sample, placed, valid, inquiry) or of_rows
+    test = of_sample if test_labels else None
+    test = test or test_images(surveyed, others, labeling, sample, placed, valid, inquiry)
+    test = test or of_sample or of_rows
     if test is not None and splits.count("test"):
         labeling, splits = without_test_rows(labeling, splits)
     stated = set(test_labels.values())

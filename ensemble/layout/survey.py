@@ -13,7 +13,8 @@ from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import Scan, each_folder_once, scan
 from ensemble.dataset.split_names import usual_split
 from ensemble.grouping import grouped
-from ensemble.layout.table import SUFFIXES, Table, read_table
+from ensemble.layout.table import SUFFIXES, Column, Table, read_table
+from ensemble.numbers import is_number
 
 MAX_DEPTH = 4  # of folders that may be a split
 MAX_CHILDREN = 40  # a folder with more image folders holds classes, not splits
@@ -163,6 +164,8 @@ def _with_its_header(root: Path, table: Table, images: Folder) -> Table | None:
     A text whose first row is neither a header nor an image is no table: None. Raises DataError for
     a .csv or .tsv of that kind.
     """
+    if any(_is_headed(column, images) for column in table.columns if table.has_header):
+        return table
     for column in table.columns:
         header = (column.name,) if table.has_header else ()
         first_cells = [last_part(cell) for cell in (*header, *column.cells[:3])]
@@ -171,6 +174,18 @@ def _with_its_header(root: Path, table: Table, images: Folder) -> Table | None:
     if not table.has_header and not table.file.lower().endswith(".txt"):
         check_names(root / table.file, [column.cells[0] for column in table.columns])
     return table if table.has_header else None
+
+
+def _is_headed(column: Column, images: Folder) -> bool:
+    """Whether each cell names an image of its own, but the name of the column, a text, none."""
+    first_cells = [last_part(cell) for cell in column.cells[:3]]
+    return (
+        column.is_unique
+        and not is_number(column.name)
+        and images.may_name(first_cells[:1])
+        and all(map(images.names.positions, first_cells))
+        and not images.names.positions(last_part(column.name))
+    )
 
 
 def _folders(images: tuple[str, ...]) -> dict[str, Folder]:

@@ -193,9 +193,17 @@ def _are_labels(
 
 
 def _combines(cells: Column | None, separator: Separator, column: Column) -> bool:
-    """Whether the sample joins labels in a way that is no cell of the column."""
+    """Whether the sample joins labels in a way that is no cell of the column.
+
+    Cells whose parts are in no other cell are names such as `sea lion`, several of which in a cell of
+    the sample are several classes.
+    """
     if cells is None:
         return False
     joined = [cell for cell in cells.counts if separator.mark in cell and cell not in column.counts]
+    if not separator.is_repeated:
+        cell_texts = "|".join(map(re.escape, sorted(column.counts, key=len, reverse=True)))
+        of_whole = re.compile(rf"(?:{cell_texts})(?:{re.escape(separator.mark)}(?:{cell_texts}))*")
+        joined = [cell for cell in joined if not of_whole.fullmatch(cell)]
     names = {name for cell in joined for name in names_in_cell(cell, separator.mark)}
     return not names.isdisjoint(separator.names)

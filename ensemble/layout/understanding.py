@@ -9,6 +9,7 @@ from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.layout.cells import Cells, cells_of
 from ensemble.layout.class_numbers import with_numbers
 from ensemble.layout.doubts import (
+    cell_doubts,
     doubts_of,
     folder_doubts,
     notes_of,
@@ -149,6 +150,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         doubts=(
             *unused_parts(surveyed, split_folders, placed, parts),
             *doubts_of(labeling, sample, used_sample, test),
+            *cell_doubts(labeling, used_sample, cells.answer),
             *table_doubts(surveyed.tables, placed.keys(), labeling, sample),
             *([] if groups else folder_doubts(labeling) + row_doubts(labeling, test)),
             *unreadable,

@@ -108,7 +108,7 @@ def test_a_whole_name_comes_before_the_end_of_a_name(tmp_path):
 def test_groups_that_file_names_hold(root):
     group = IdPattern(pattern=r"_(\d\d)\d")
     message = refusal(folders(group=IdPattern(pattern=r"x(\d+)")), root)
-    assert message.startswith("data.group: 24 of 24 file names do not fit: '0_000', ")
+    assert message.startswith("data.group: 24 of 24 file names do not fit: '0_000.jpg', ")
     assert message.endswith("\nthe pattern is x(\\d+)")
     splits = split_images(folders(group=group, valid=0.2), root)
     assert set(splits.train.groups) | set(splits.valid.groups) == {"00", "01"}

@@ -122,3 +122,11 @@ def test_the_recipes_read_a_table_that_is_written(case, stored, ens):
     }
     assert read == LABELS
     assert len(images.test) == 6
+
+
+def test_a_list_of_few_numbers_is_a_column_of_labels_though_images_are_called_so(stored):
+    """The labels 1 and 2 are images' names, too, and the ids are written in another case."""
+    names = [f"{i}.PNG" for i in range(12)]
+    content = {"image": names, "label": [i % 2 + 1 for i in range(12)]}
+    understood = understand(stored("train.json", content, TRAIN))
+    assert understood.labeling.by_path == {f"train/{i}.png": str(i % 2 + 1) for i in range(12)}

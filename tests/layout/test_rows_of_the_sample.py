@@ -9,6 +9,7 @@ import pytest
 from ensemble.dataset.load import load
 from ensemble.errors import DataError
 from ensemble.layout.questions import Options
+from ensemble.layout.survey import survey
 from ensemble.layout.understanding import understand
 from ensemble.recipe import Recipe
 
@@ -123,3 +124,40 @@ def test_a_sample_of_labeled_images_is_told(ids, layout):
     assert understood.doubts[0] == (
         "sample_submission.csv asks for ids such as '12', which has a label"
     )
+
+
+def test_a_list_of_names_of_several_words_is_no_list_of_labels(layout):
+    """`sea lion` is a class; a cell of three classes is read as that, or asked about."""
+    images = [f"{'train' if i < 12 else 'test'}/{i}.png" for i in range(18)]
+    classes = ("sea lion", "fox", "dog", "owl")
+    labels = ["id,label", *(f"{i},{classes[i % 4]}" for i in range(12))]
+    sample = ["id,label", *(f"{i},fox sea lion dog" for i in range(12, 18))]
+    understood = understand(layout(images, {"train.csv": labels, "sample.csv": sample}))
+    assert understood.labeling.target == "class"
+    assert understood.labeling.classes == tuple(sorted(classes))
+    (question,) = understood.questions
+    assert [option for option, _ in question.choices] == ["--answer top_k", "--answer class_name"]
+
+
+@pytest.mark.parametrize("has_valid", [False, True])
+def test_the_sample_of_rows_that_a_column_says_are_for_testing_is_used(has_valid, layout):
+    images = [f"images/{i}.png" for i in range(24)]
+    split = ["train"] * 12 + ["val" if has_valid else "train"] * 6 + ["test"] * 6
+    labels = ["id,label,split", *(f"{i},{'ab'[i % 2]},{split[i]}" for i in range(24))]
+    sample = ["id,label", *(f"{i},a" for i in reversed(range(18, 24)))]
+    understood = understand(layout(images, {"data.csv": labels, "sample.csv": sample}))
+    assert understood.sample is not None
+    assert understood.test.rows == tuple(map(str, reversed(range(18, 24))))
+    assert understood.test.ids == tuple(f"images/{i}.png" for i in reversed(range(18, 24)))
+    assert understood.test.labels == tuple("ab"[i % 2] for i in reversed(range(18, 24)))
+    assert (understood.n_train, understood.n_valid) == ((12, 6) if has_valid else (18, 0))
+
+
+def test_a_header_above_columns_of_0_and_1_is_one_though_images_are_called_so(layout):
+    images = [f"images/{i}.png" for i in range(12)]
+    rows = [
+        "image,0,1,sex",
+        *(f"images/{i}.png,{i % 2},{1 - i % 2},{'MF'[i % 2]}" for i in range(12)),
+    ]
+    table = survey(layout(images, {"labels.csv": rows})).tables[0]
+    assert (table.has_header, table.header) == (True, ("image", "0", "1", "sex"))
