@@ -7,6 +7,7 @@ from ensemble.dataset.column_names import is_usual_label, letters
 from ensemble.dataset.label_cells import YES_NO
 from ensemble.dataset.separators import CLEAR, Separator, is_list, names_in_cell, separator_of
 from ensemble.errors import DataError
+from ensemble.layout.column_labels import are_columns_of
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.regions import check_no_regions
@@ -42,7 +43,9 @@ def with_target(labeling: Labeling, sample: Table | None, inquiry: Inquiry) -> L
         return replace(labeling, target="number")
     separator = separator_of(set(labeling.labels.values()))
     _check_no_lists(labeling)
-    if separator is not None and _are_labels(column, cells, separator, inquiry):
+    if separator is not None and (
+        _are_columns(separator, sample) or _are_labels(column, cells, separator, inquiry)
+    ):
         return replace(labeling, target="labels", separator=separator.mark)
     if not inquiry.questions:
         labeling = without_unlabeled_tests(labeling)
@@ -190,6 +193,12 @@ def _are_labels(
     }
     text = f"column {column.name}: is a cell one class or several labels?"
     return inquiry.choose("answer", text, choices) == "labels"
+
+
+def _are_columns(separator: Separator, sample: Table | None) -> bool:
+    """Whether the sample has a column for each name that is between the marks."""
+    columns = sample.header[1:] if sample is not None else ()
+    return len(columns) > 1 and are_columns_of(sorted(separator.names), columns)
 
 
 def _combines(cells: Column | None, separator: Separator, column: Column) -> bool:

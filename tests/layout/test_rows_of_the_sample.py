@@ -161,3 +161,19 @@ def test_a_header_above_columns_of_0_and_1_is_one_though_images_are_called_so(la
     ]
     table = survey(layout(images, {"labels.csv": rows})).tables[0]
     assert (table.has_header, table.header) == (True, ("image", "0", "1", "sex"))
+
+
+@pytest.mark.parametrize("mark", ["|", ", ", " "])
+def test_labels_in_a_cell_under_a_sample_of_a_column_each(mark, layout):
+    images = [f"{'train' if i < 12 else 'test'}/{i}.png" for i in range(18)]
+    cells = [
+        mark.join(name for k, name in enumerate(("haze", "rain", "sky")) if (i + k) % 3)
+        for i in range(12)
+    ]
+    labels = ["id;finding", *(f"{i};{cell}" for i, cell in enumerate(cells))]
+    sample = ["id,sky,haze,rain", *(f"{i},0.5,0.5,0.5" for i in range(12, 18))]
+    understood = understand(layout(images, {"train.csv": labels, "sample.csv": sample}))
+    assert understood.questions == ()
+    assert understood.labeling.target == "labels"
+    assert understood.labeling.label_names == ("haze", "rain", "sky")
+    assert understood.cells.answer == "probabilities"
