@@ -1,5 +1,6 @@
 """`ens demo`: what the page says of images is what the blend predicts, and a browser shows it."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -107,12 +108,15 @@ def test_a_port_that_does_not_exist_is_wrong_usage(port, failing_ens):
     CHROMIUM is None or find_spec("gradio") is None, reason="no Chromium or no Gradio here"
 )
 @pytest.mark.parametrize("blended", ["false"], indirect=True, ids=["folds"])
-def test_a_browser_shows_the_answers_at_any_width(blended, files):
+def test_a_browser_shows_the_answers_at_any_width(blended, files, tmp_path):
     from playwright.sync_api import sync_playwright
 
     command = [sys.executable, "-W", "ignore", "-m", "ensemble", "demo", "--blend"]
     command += [str(blended.manifest), "--runs", str(blended.store.root)]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    uploads = tmp_path / "uploads"
+    uploads.mkdir()
+    environment = {**os.environ, "TMPDIR": str(uploads)}
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         url = server.stdout.readline().split()[0]
         assert url.startswith("http://127.0.0.1:")
@@ -132,6 +136,7 @@ def test_a_browser_shows_the_answers_at_any_width(blended, files):
             chromium.close()
         server.send_signal(signal.SIGINT)
         assert server.wait(30) == 0
+        assert not list(uploads.rglob("*.png"))
     finally:
         server.kill()
         server.communicate()

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from PIL import Image
 
 from ensemble.blending import Options, make_blend
 from ensemble.bundle.export import export_blend, export_run
@@ -103,12 +104,16 @@ def test_members_that_take_other_pixels_become_graphs_of_their_own(both, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.parametrize("blended", ["false"], indirect=True, ids=["folds"])
-def test_the_lines_of_the_documentation_run_a_graph(blended, new_images, tmp_path):
+def test_the_lines_of_the_documentation_run_a_graph(blended, tmp_path):
     run = blended.store.finished()[0]
     exported = export_run(run, tmp_path / "model.onnx")
     (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "export.md").read_text(), re.DOTALL)
     (tmp_path / "example.py").write_text(code)
-    image = new_images / "competitions" / "birds" / "test" / "new0.png"
+    image, turned = tmp_path / "turned.png", Image.Exif()
+    turned[0x112] = 6  # a photo of a phone held upright
+    pixels = np.zeros((48, 40, 3), np.uint8)
+    pixels[:12] = 255
+    Image.fromarray(pixels).save(image, exif=turned)
     command = [sys.executable, str(tmp_path / "example.py"), str(exported.path), str(image)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     (expected,) = predicted(Predictor.of_run(run), [image], tmp_path / "a.csv")
