@@ -28,7 +28,7 @@ _CASES = (
 _WORD = re.compile(r"[^\W\d_]+")
 _SETS = {  # words in names of folders of images without labels
     *("eval", "evaluation", "holdout", "public", "private", "quiz", "inference", "unseen"),
-    *("submission", "predict", "unlabeled", "unlabelled", "images", "imgs", "set"),
+    *("submission", "predict", "unlabeled", "unlabelled", "images", "imgs"),
 }
 _ENDING = re.compile(r"[._ -]+[A-Za-z]*\d+$")
 N_NAMED = 3
