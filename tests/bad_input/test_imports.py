@@ -389,7 +389,6 @@ def test_predictions_about_other_rows(case, refused, work, write, fake_run, rng,
 NAMES = {
     "a climbing name": ("import ../../x --arch y --valid v.csv", ["'../../x' is not a valid name"]),
     "an absolute name": ("import /tmp/x --arch y --valid v.csv", ["'/tmp/x' is not a valid name"]),
-    "an empty name": ("import '' --arch y --valid v.csv", ["'' is not a valid name"]),
     "a name of two lines": (
         "import 'x\ny' --arch y --valid v.csv",
         ["'x\\ny' is not a valid name"],

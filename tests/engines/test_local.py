@@ -99,7 +99,7 @@ def test_a_finished_run_is_skipped_where_nothing_can_be_locked_or_written(recipe
     assert (again, failures, [type(event) for event in events]) == (run, [], [RunStarted, RunEnded])
     for recipe, force in ((recipe_of(), True), (recipe_of("fit.epochs=2"), False)):
         (failure,) = trained([recipe], store, force)[1]
-        assert "cannot lock" in failure.reason
+        assert ".locks: cannot be written (File exists)" in failure.reason
 
 
 def test_an_unfinished_run_is_trained_and_a_forced_one_again(recipe_of, store):
