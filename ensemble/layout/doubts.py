@@ -27,6 +27,7 @@ _CASES = (
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _SETS = {  # words in names of folders of images without labels
+    *("docs", "doc", "documents", "figures", "assets", "examples"),
     *("eval", "evaluation", "holdout", "public", "private", "quiz", "inference", "unseen"),
     *("submission", "predict", "unlabeled", "unlabelled", "images", "imgs"),
 }
@@ -135,7 +136,7 @@ def _class_doubts(labeling: Labeling) -> list[str]:
         name for name in labeling.classes if set(_WORD.findall(name.lower())) & _SETS
     ]
     of_sets = [
-        f"the folder {name!r} is taken as a class: is it one, or images for testing?"
+        f"the folder {name!r} is taken as a class: is it one, or images without a label?"
         for name in called_like_sets
     ]
     return _case_doubts(labeling.classes) + _inner_doubts(labeling) + of_sets
