@@ -68,11 +68,10 @@ def _groups_of_names(images: Images, pattern: str, folder: Path) -> tuple[str, .
     """What the pattern's group finds in the files' names, or, with a slash, in their paths below the
     folder. Raises DataError where it finds nothing.
     """
-    names = [file.name for file in images.files]
-    matches = [re.search(pattern, bare_name(name)) for name in names]
-    if "/" in pattern:
-        names = names_below(folder, images.files)
-        matches = [re.search(pattern, name) for name in names]
+    in_paths = "/" in pattern
+    files = images.files
+    names = names_below(folder, files) if in_paths else [file.name for file in files]
+    matches = [re.search(pattern, name if in_paths else bare_name(name)) for name in names]
     unfit = [name for name, match in zip(names, matches, strict=True) if not match or not match[1]]
     if unfit:
         raise DataError(

@@ -8,9 +8,9 @@ from typing import Literal
 Split = Literal["train", "valid", "test"]
 
 USUAL: dict[Split, tuple[str, ...]] = {  # names that mean a split even alone
-    "train": ("train", "training", "train_images", "train_imgs"),
+    "train": ("train", "training"),
     "valid": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "test_images", "test_imgs", "eval"),
+    "test": ("test", "testing", "eval"),
 }
 _WORDS: dict[Split, str] = {
     "train": "train|training|trn|trainval",

@@ -20,11 +20,10 @@ from ensemble.layout.roles import Roles, inner, one_of, without_copies
 from ensemble.layout.survey import Folder, Survey
 
 N_STRAY = 10  # fewer images than this beside a folder of classes are a logo or a preview
-IMAGE_WORDS = {  # names of folders of images, never of a class
-    *("image", "images", "img", "imgs", "photo", "photos", "picture", "pictures", "data"),
-    *("dataset", "datasets", "jpg", "jpgs", "jpeg", "jpegs", "jpegimages", "png", "pngs"),
-}
 NO_CLASSES = {"image", "images", "img", "imgs", "data", "dataset", "datasets", "jpegimages"}
+IMAGE_WORDS = NO_CLASSES | {  # names of folders of images beside masks; alone one may be a class
+    *("photo", "photos", "picture", "pictures", "jpg", "jpgs", "jpeg", "jpegs", "png", "pngs"),
+}
 PREVIEWS = {"thumbnail", "thumbnails", "thumb", "thumbs", "preview", "previews"}
 _SHARD = re.compile(r"(.*[A-Za-z])[-_ ]?\d+")
 _CASE = re.compile(r"[A-Za-z]+[-_ ]?\d")  # study1_positive

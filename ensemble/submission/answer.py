@@ -114,7 +114,8 @@ def answer_of(
             f"its cells are lists, such as {lists[0][:60]!r}, which ens does not write\n"
             f"add `--answer {LABELS if target == 'labels' else CLASS_NAME}`, and write the lists yourself"
         )
-    if target == "class" and answer in (None, TOP_K) and is_ranked(table, classes):
+    may_be_ranked = target == "class" and answer in (None, TOP_K)
+    if may_be_ranked and are_ranks(table.columns, table.rows, classes):
         k = len(table.columns) - 1
         return AnswerReading(TOP_K, None, (), f"a column for each of the {k} most probable classes")
     if target == "labels":
@@ -134,12 +135,6 @@ def answer_of(
         return _with_positive(candidates.answers[0], candidates.reason, classes, positive)
     choices = choices_of(candidates.answers, classes, positive)
     return AnswerReading(None, None, choices, candidates.reason)
-
-
-def is_ranked(table: SampleTable, classes: Sequence[str]) -> bool:
-    """Whether a table has a column for each of the most probable classes, best first."""
-    are_classes = matched_columns(table.columns[1:], classes) is not None
-    return not are_classes and are_ranks(table.columns, table.rows, classes)
 
 
 def answer_without_sample(

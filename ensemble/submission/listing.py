@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
+from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.filenames import folded_form, same_form
 from ensemble.errors import SubmissionError
 from ensemble.submission.choices import TOP_K
@@ -47,7 +48,9 @@ class Listing:
 def are_ranks(
     columns: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str]
 ) -> bool:
-    """Whether columns after the id are numbered, and each row has different classes in them."""
+    """Whether columns after the id are numbered, no classes, and each row has different classes."""
+    if matched_columns(columns[1:], classes) is not None:
+        return False
     ranks = [_RANK.fullmatch(column.strip()) for column in columns[1:]]
     numbers = [int(rank[2]) for rank in ranks if rank]
     is_numbered = (
