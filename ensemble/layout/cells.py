@@ -14,8 +14,9 @@ from ensemble.layout.table import Table
 from ensemble.metrics import metric_named, positive_class
 from ensemble.metrics.class_numbers import named_positive, numbers_in_names
 from ensemble.submission.answer import read_answer
-from ensemble.submission.choices import AnswerReading, Choice
+from ensemble.submission.choices import CLASS_NAME, LABELS, TOP_K, AnswerReading, Choice
 from ensemble.submission.numbered import CLASS_INDEX, CLASS_NUMBER, listed_numbers
+from ensemble.submission.shape import Meaning, shape_of_sample
 
 DEFAULT_METRICS: dict[Target, str] = {"class": "accuracy", "labels": "f1_samples", "number": "rmse"}
 
@@ -39,6 +40,7 @@ def cells_of(
 ) -> Cells:
     """The meaning of the cells, with a question where it is open. Raises DataError."""
     options = inquiry.options
+    image_ids = () if sample is None or sample.has_header else sample.columns[0].cells
     if labeling.target == "class" and sample is not None and not _is_top_k(labeling, sample):
         reading = read_answer(
             surveyed.root / sample.file,
@@ -46,7 +48,7 @@ def cells_of(
             options.answer,
             options.metric,
             options.positive,
-            image_ids=() if sample.has_header else sample.columns[0].cells,
+            image_ids=image_ids,
         )
         reading = _with_numbers_in_files(reading, surveyed, labeling, sample)
         answer, positive, reason = _settled(reading, sample, inquiry)
@@ -56,11 +58,14 @@ def cells_of(
     probabilities = answer in ("probabilities", "positive_probability")
     is_class = labeling.target == "class"
     default = "log_loss" if is_class and probabilities else DEFAULT_METRICS[labeling.target]
-    if answer == "top_k" and sample is not None:
+    if answer == TOP_K and sample is not None:
         is_column_each = len(sample.columns) > 2
         cells = sample.header[1:] if is_column_each else sample.columns[1].cells[0].split()
         default = f"map@{len(cells)}"
     metric = options.metric or default
+    if answer in (TOP_K, LABELS) and sample is not None:
+        meaning = Meaning(answer, metric, None, labeling.target, labeling.separator or None)
+        shape_of_sample(surveyed.root / sample.file, labeling.label_names, meaning, image_ids)
     if is_class:
         positive = _checked(metric, labeling.classes, positive, inquiry)
     return Cells(answer, positive, metric, options.metric is None, reason)
@@ -88,8 +93,8 @@ def _without_reading(labeling: Labeling, sample: Table | None) -> str:
     if labeling.target == "number":
         return "values"
     if labeling.target == "labels":
-        return "probabilities" if sample is not None and len(sample.header) > 2 else "labels"
-    return "class_name" if sample is None else "top_k"
+        return "probabilities" if sample is not None and len(sample.header) > 2 else LABELS
+    return CLASS_NAME if sample is None else TOP_K
 
 
 def _is_top_k(labeling: Labeling, sample: Table) -> bool:

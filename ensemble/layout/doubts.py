@@ -18,6 +18,7 @@ from ensemble.layout.test_images import TestImages
 from ensemble.metrics.class_numbers import number
 from ensemble.numbers import count
 from ensemble.submission.choices import CLASS_NAME
+from ensemble.submission.class_names import spelled_names
 
 FEW_IMAGES = 10  # of a class
 MANY_FOLDERS = 10  # that could be patients
@@ -95,9 +96,9 @@ def cell_doubts(labeling: Labeling, sample: Table | None, answer: str | None) ->
     """The doubt about a sample of class names of which none is a class."""
     if sample is None or answer != CLASS_NAME or labeling.target != "class":
         return []
-    classes = {folded_form(name) for name in labeling.classes}
     names = [cell for cell in sample.columns[1].counts if cell and number(cell) is None]
-    if not names or any(folded_form(name) in classes for name in names):
+    texts = spelled_names(names, labeling.classes).values()
+    if not names or not {folded_form(name) for name in names}.isdisjoint(map(folded_form, texts)):
         return []
     return [f"{sample.file} has cells such as {names[0][:60]!r}, which is none of the classes"]
 

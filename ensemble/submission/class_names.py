@@ -70,13 +70,18 @@ def spelled_names(cells: Collection[str], classes: Sequence[str]) -> dict[str, s
     """How each class is written under a sample with these cells.
 
     As the sample spells it, where every cell is the name of a class and one spelling covers all
-    classes: `0.0` for the class 0, `Cat` for cat where the sample also shows each other class. Else
-    as the class is.
+    classes: `0.0` for the class 0, `Cat` for cat where the sample also shows each other class,
+    `sea_lion` for sea lion where it shows `polar_bear` for polar bear. Else as the class is.
     """
     as_they_are = {name: name for name in classes}
     if {same_form(cell) for cell in cells} <= {same_form(name) for name in classes}:
         return as_they_are
-    return _spelled_numbers(cells, classes) or _spelled_texts(cells, classes) or as_they_are
+    return (
+        _spelled_numbers(cells, classes)
+        or _spelled_texts(cells, classes)
+        or _spelled_between_words(cells, classes)
+        or as_they_are
+    )
 
 
 def unknown_cell(cells: Collection[str], texts: Mapping[str, str], answer: str) -> str:
@@ -143,3 +148,13 @@ def _spelled_texts(cells: Collection[str], classes: Sequence[str]) -> dict[str, 
         return None
     matched = matched_columns(sorted(cells), classes)
     return dict(zip(matched, sorted(cells), strict=True)) if matched else None
+
+
+def _spelled_between_words(cells: Collection[str], classes: Sequence[str]) -> dict[str, str] | None:
+    """Every class with another mark between its words, as all cells have it; None where they do not."""
+    for old, new in ((" ", "_"), ("_", " "), (" ", "-"), ("-", " ")):
+        spelled = {name: name.replace(old, new) for name in classes}
+        forms = {same_form(text) for text in spelled.values()}
+        if len(forms) == len(classes) and {same_form(cell) for cell in cells} <= forms:
+            return spelled
+    return None

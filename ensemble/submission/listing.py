@@ -60,7 +60,8 @@ def are_ranks(
         and numbers[0] in (0, 1)
         and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     )
-    names = {folded_form(name) for name in classes}
+    cells = {cell.strip() for row in rows for cell in row[1:]}
+    names = {folded_form(name) for name in (*classes, *spelled_names(cells, classes).values())}
     return is_numbered and all(
         len(listed := {folded_form(cell.strip()) for cell in row[1:]}) == len(ranks)
         and listed <= names

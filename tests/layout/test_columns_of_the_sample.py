@@ -2,6 +2,8 @@
 
 import pytest
 
+from ensemble.errors import SubmissionError
+from ensemble.layout.questions import Options
 from ensemble.layout.understanding import understand
 
 TRAIN = [f"train/{i}.png" for i in range(12)]
@@ -61,3 +63,25 @@ def test_another_column_of_fractions_is_asked_about(column, layout, classes):
     understood = understand(layout([*classes("train", "cat", "dog"), *TEST], {"sample.csv": rows}))
     (question,) = understood.questions
     assert [option for option, _ in question.choices] == ["--positive cat", "--positive dog"]
+
+
+ANIMALS = ["cat", "dog", "polar bear", "sea lion"]
+
+
+def animals(layout, cell):
+    names = [f"train/{name}/{i}_{name[:3]}.png" for name in ANIMALS for i in range(10)]
+    tables = {"sample_submission.csv": ["id,animal", *(f"e{i},{cell}" for i in range(6))]}
+    return layout([*names, *(f"test/e{i}.png" for i in range(6))], tables)
+
+
+def test_class_names_whose_words_the_sample_joins_are_no_doubt(layout):
+    assert understand(animals(layout, "polar_bear")).doubts == ()
+    (doubt,) = understand(animals(layout, "polar_bears")).doubts
+    assert "'polar_bears', which is none of the classes" in doubt
+    best = understand(animals(layout, "polar_bear cat"), Options(answer="top_k"))
+    assert (best.cells.answer, best.cells.metric) == ("top_k", "map@2")
+
+
+def test_names_that_hold_the_mark_between_them_are_refused_before_training(layout):
+    with pytest.raises(SubmissionError, match="'polar bear' holds ' ', which is between the names"):
+        understand(animals(layout, "cat dog"))

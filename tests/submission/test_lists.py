@@ -152,6 +152,39 @@ def test_the_best_k_classes_are_written_in_order(written):
     assert shape.listing.k == len(rows[1][1].split()) == 4
 
 
+@pytest.mark.parametrize("mark", ["_", "-"])
+def test_words_of_a_name_are_joined_as_the_sample_joins_them(mark, written):
+    classes = ("ant", "bee", "polar bear", "sea lion")
+    probs = np.array(
+        [[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1], [0.1, 0.1, 0.5, 0.3], [1, 0, 0, 0]]
+    )
+    of_class = predictions_of("class", classes, probs)
+    rows, *_ = written(sample("Image,Id", f"polar{mark}bear ant"), of_class, answer="top_k")
+    best = [
+        f"sea{mark}lion polar{mark}bear",
+        "ant bee",
+        f"polar{mark}bear sea{mark}lion",
+        "ant bee",
+    ]
+    assert [cell for _, cell in rows[1:]] == best
+    rows, *_ = written(sample("Image,Id", f"polar{mark}bear"), of_class)
+    assert [cell for _, cell in rows[1:]] == [f"sea{mark}lion", "ant", f"polar{mark}bear", "ant"]
+    ranked = "id,prediction1,prediction2\n" + "".join(f"{n},polar{mark}bear,ant\n" for n in IDS)
+    rows, *_ = written(ranked, of_class)
+    assert [" ".join(cells) for _, *cells in rows[1:]] == best
+
+
+@pytest.mark.parametrize("cell", ["polar_bear ant", "polar_bear wolf", "sea_lion polar bear"])
+def test_words_are_joined_anew_only_where_every_name_of_the_sample_is_then_a_class(cell, written):
+    classes = ("ant", "polar bear", "polar_bear", "sea lion")
+    with pytest.raises(SubmissionError, match="holds ' ', which is between the names"):
+        written(
+            sample("Image,Id", cell),
+            predictions_of("class", classes, np.full((4, 4), 0.25)),
+            answer="top_k",
+        )
+
+
 def test_the_number_of_classes_is_that_of_the_metric_where_the_sample_shows_none(written):
     probs = np.full((4, 4), 0.25)
     of_class = predictions_of("class", probs=probs)
