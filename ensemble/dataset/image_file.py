@@ -69,7 +69,12 @@ def open_image(file: Path | IO[bytes], suffix: str = "") -> ImageFile:
     formats = [*FORMATS, by_suffix] if by_suffix else FORMATS
     if not set(formats) <= Image.OPEN.keys():
         Image.init()
-    return Image.open(file, formats=[name for name in formats if name in Image.OPEN])
+    image = Image.open(file, formats=[name for name in formats if name in Image.OPEN])
+    if isinstance(image, TiffImageFile):
+        image.filename = (
+            ""  # Pillow 13 maps a TIFF by its name with the sides of a turned one swapped
+        )
+    return image
 
 
 @cache

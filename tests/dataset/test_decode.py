@@ -93,6 +93,23 @@ def test_all_eight_orientations_show_the_same_upright_image(tmp_path, kind, orie
     assert np.abs(np.asarray(decoded.image).astype(int) - np.asarray(NOISE)).mean() < 20
 
 
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "I;16"])
+@pytest.mark.parametrize("orientation", range(5, 9))
+def test_a_turned_tiff_without_compression_has_the_same_pixels_by_path_and_from_memory(
+    tmp_path, mode, orientation
+):
+    file = tmp_path / "a.tif"
+    gray = NOISE.convert("L")
+    image = Image.fromarray(np.asarray(gray) * np.uint16(257)) if mode == "I;16" else gray
+    image.convert(mode).save(file, tiffinfo={0x0112: orientation})
+    by_path = decode_image(file).image
+    assert by_path.size == (40, 60)
+    assert by_path.tobytes() == decode_image(file, content=file.read_bytes()).image.tobytes()
+    turn = {5: 5, 6: 4, 7: 6, 8: 2}[orientation]  # Image.Transpose
+    expected = gray.convert(mode if mode == "CMYK" else "RGB").convert("RGB")
+    assert by_path.tobytes() == expected.transpose(Image.Transpose(turn)).tobytes()
+
+
 def test_an_orientation_in_xmp_alone_counts_as_before(tmp_path):
     xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf tiff:Orientation="6"/></x:xmpmeta>'
     assert decode_image(saved(tmp_path / "a.jpg", "JPEG", xmp=xmp)).orientation == 6
