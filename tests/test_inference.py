@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -393,9 +394,13 @@ def test_what_cannot_predict_says_why(made, store, tmp_path, fake_run):
         SubmissionError, match="mine.json: cannot predict: .* is not the file that the submission"
     ):
         Predictor.of_submission(str(path), other)
+    archive = tmp_path / "photos.zip"
+    with zipfile.ZipFile(archive, "w") as content:
+        content.write(made / "images" / "test" / "red-11.png", "red-11.png")
     for inputs, message in (
         ([tmp_path / "none"], "1 of 1 images are not files"),
-        ([path], "not an image, neither by its name"),
+        ([path], "not an image, neither by its name nor by its content$"),
+        ([archive], "not an image.*; unpack it: ens data unpack .*photos.zip$"),
         ([], "no image is named"),
         ([made / "images" / "test" / "red-11.png"] * 2, "red-11.png"),
     ):

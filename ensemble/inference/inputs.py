@@ -1,10 +1,12 @@
 """The images that a user names for a prediction: one folder, image files, or a list of paths."""
 
 import os
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ensemble.dataset.archives.names import archive_format
 from ensemble.dataset.filenames import contents
 from ensemble.dataset.scan import image_files, is_image, passed_over_line, scan
 from ensemble.dataset.tables import short_names
@@ -32,7 +34,11 @@ def input_images(inputs: Sequence[Path]) -> tuple[list[str], list[str]]:
         )
     for text in paths:
         if not is_image(Path(text)):
-            raise DataError(f"{text}: not an image, neither by its name nor by its content")
+            unpack = f"; unpack it: ens data unpack {shlex.quote(text)}" * bool(
+                archive_format(text)
+            )
+            problem = "not an image, neither by its name nor by its content"
+            raise DataError(f"{text}: {problem}{unpack}")
     repeated = {path for path, n in Counter(paths).items() if n > 1}
     if repeated:
         names = some(path[-60:] for path in repeated)
