@@ -24,7 +24,7 @@ def init(
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="the labels: a column, FILE:COLUMN, or folders"),
+        typer.Option(metavar="COLUMN", help="the labels: a column, FILE:COLUMN, folders or partN"),
     ] = None,
     id_: Annotated[
         str | None, typer.Option("--id", metavar="COLUMN", help="the column that names the images")

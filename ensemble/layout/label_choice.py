@@ -28,11 +28,12 @@ from ensemble.layout.labeling import (
     by_subfolders,
 )
 from ensemble.layout.long_tables import with_all_labels
+from ensemble.layout.name_parts import by_parts
 from ensemble.layout.placement import Placed, Placement
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
 from ensemble.layout.same_labels import with_best_names, without_repeats
-from ensemble.layout.sample_file import is_submission
+from ensemble.layout.sample_file import is_submission, looks_like_sample
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
 from ensemble.layout.training_folders import (
@@ -86,7 +87,12 @@ def labelings(
     if names or from_tables:
         return names or likeliest(from_tables, sample)
     outer = by_outer_folders(surveyed, roles)
-    return [outer] if outer else classes_of_groups(surveyed, roles)
+    inside = [outer] if outer else classes_of_groups(surveyed, roles)
+    if inside or not all(looks_like_sample(table.file) for table in surveyed.tables):
+        return inside
+    return [
+        labeling for folder in training_folders(surveyed, roles) for labeling in by_parts(folder)
+    ]
 
 
 def _describes_folders(labeling: Labeling) -> bool:
@@ -198,8 +204,10 @@ def choose_labeling(
         text = f"the {what} ids in {table_of_names}: is each a class?"
     group = _only_group(likely, sample)
     text = f"{group} says which images belong together: is it the label?" if group else text
+    has_parts = any(labeling.part for labeling in likely)
+    text = "parts of the file names repeat: which of them is the label?" if has_parts else text
     has_rows = any(labeling.table and labeling.table.row for labeling in likely)
-    is_clear = not (table_of_names or group or (has_rows and sample is None))
+    is_clear = not (table_of_names or group or has_parts or (has_rows and sample is None))
     option = inquiry.choose("label", text, meanings, list(by_option), may_take_first=is_clear)
     labeling = named.get(option)
     if labeling is None:
@@ -295,7 +303,7 @@ def _by_option(placed: Placed) -> dict[str, tuple[Table, Placement, str]]:
 def _option_of(labeling: Labeling, by_option: Mapping[str, tuple[Table, Placement, str]]) -> str:
     """What --label would be for a labeling."""
     if labeling.table is None:
-        return labeling.source
+        return f"part{labeling.part}" if labeling.part else labeling.source
     for option, (table, _, column) in by_option.items():
         if table is labeling.table and column == labeling.columns[0]:
             return option

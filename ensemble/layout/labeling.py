@@ -37,10 +37,11 @@ class Labeling:
     """A way to label the images of a folder: the label of each image by its path in the folder.
 
     source says where the labels are from: class folders, the folders inside them, one column of a
-    table, a column per class, or the file names by `pattern`. separator is the mark between several
-    labels in a cell. splits says train, valid or test by image where several tables do; is_joined,
-    that the labels are from several tables; is_renamed, that the classes have other names there;
-    conflict, which image has two labels; evidence, why these are the labels.
+    table, a column per class, or the file names by `pattern`, part counting their parts from 1.
+    separator is the mark between several labels in a cell. splits says train, valid or test by image
+    where several tables do; is_joined, that the labels are from several tables; is_renamed, that the
+    classes have other names there; conflict, which image has two labels; evidence, why these are the
+    labels.
     """
 
     source: Literal["folders", "subfolders", "column", "columns", "names"]
@@ -50,6 +51,7 @@ class Labeling:
     placement: Placement | None = None
     columns: tuple[str, ...] = ()
     pattern: str = ""
+    part: int = 0
     target: Target = "class"
     separator: str = ""
     splits: Mapping[str, str] = field(default_factory=dict)
@@ -101,6 +103,11 @@ class Labeling:
             return f"the class folders in {self.folder.name}"
         if self.source == "subfolders":
             return f"the folders inside those in {self.folder.name}"
+        if self.part:
+            examples = " and ".join(self.classes[:2])
+            return (
+                f"part {self.part} of the file names in {self.folder.name}, such as {examples[:60]}"
+            )
         if self.source == "names":
             return f"the file names in {self.folder.name}"
         assert self.table is not None
@@ -180,5 +187,10 @@ def _are_classes(counts: Counter[str]) -> bool:
     """
     if not 2 <= len(counts) <= counts.total() / 2 or all(map(_SEVERAL_NUMBERS.fullmatch, counts)):
         return False
-    words = {name.lower().rstrip("_-. ") for name in counts}
-    return not any(split_of_name(word) or word in _CAMERA_WORDS for word in words)
+    return not any(split_of_name(word) or _is_cameras(word) for word in map(str.lower, counts))
+
+
+def _is_cameras(name: str) -> bool:
+    """Whether a text consists of a camera's words and numbers, such as img_20210110."""
+    words = {word for word in re.split(r"[._ -]+", name) if word and not word.isdigit()}
+    return bool(words) and words <= _CAMERA_WORDS
