@@ -19,6 +19,7 @@ TRUTH_IN_CSV = {
     "number": f"values: a column `{LABEL}`",
 }
 _INDEX_NAMES = ("", "Unnamed: 0")  # of pandas's index
+_ID_ENDINGS = ("id", "name", "file", "path", "image")  # of the name of a column of ids
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def _id_column(table: CsvTable) -> str:
     if n_others < 2 or not _is_index(table, header[0]):
         return header[0]
     second = table.column(header[1])
-    is_name = len(set(second)) == len(second) and not any(map(_is_fraction, second))
+    values = [value for value in map(number, second) if value is not None]
+    is_name = len(set(second)) == len(second) and all(value % 1 == 0 for value in values)
     return header[1] if is_name else header[0]
 
 
@@ -107,7 +109,9 @@ def _is_truth(column: str, header: Sequence[str], target: Target) -> bool:
 
 def _check_header(table: CsvTable, target: Target) -> None:
     """Raises DataError where the first line is a row of probabilities."""
-    cells = table.header[1:]
+    first, *cells = table.header
+    if first in _INDEX_NAMES or letters(first).endswith(_ID_ENDINGS):
+        return  # classes may be called 0.0 and 1.0
     is_row = len(cells) > 1 and all(map(_is_share, cells)) and any(map(_is_fraction, cells))
     is_row = is_row and (target == "labels" or abs(sum(map(float, cells)) - 1) <= SUM_TOLERANCE)
     if target != "number" and is_row:

@@ -104,11 +104,11 @@ def rows_of(path: Path, ids: Array, reference_ids: Array) -> tuple[Array, str]:
     missing = [str(name) for i, name in enumerate(reference_ids) if i not in row_of]
     fitted = set(row_of.values())
     extra = [str(name) for row, name in enumerate(ids) if row not in fitted]
-    is_alike = set(map(loosest_form, missing)) & set(map(loosest_form, extra))
+    alike = set(map(loosest_form, missing)) & set(map(loosest_form, extra))
     hint = "\nthey look like numbers without leading zeros: read and write ids as text"
     raise MismatchError(
         f"{path}: {len(ids):,} rows, the runs have {len(reference_ids):,}: missing {some(missing, 40)}; "
-        f"unknown {some(extra, 40)}{hint if is_alike else ''}"
+        f"unknown {some(extra, 40)}{hint if any(map(str.isdecimal, alike)) else ''}"
     )
 
 

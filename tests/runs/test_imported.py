@@ -121,6 +121,30 @@ def test_rows_that_sum_to_0_999_are_taken_as_shares(reference, store, tmp_path):
     assert "sum to 0.9000, not 1" in message
 
 
+@pytest.mark.parametrize("header", ["id,0.0,1.0", ",0.0,1.0", "image_id,1.0,0.0"])
+def test_classes_called_0_0_and_1_0_are_a_header(header, tmp_path):
+    (tmp_path / "x.csv").write_text(f"{header}\na,0.25,0.75\nb,0.5,0.5\n")
+    predictions = read_predictions(tmp_path / "x.csv")
+    assert predictions.classes == tuple(header.split(",")[1:])
+    assert predictions.ids.tolist() == ["a", "b"]
+
+
+def test_ids_that_pandas_wrote_as_floats_are_ids_beside_its_index(tmp_path):
+    (tmp_path / "x.csv").write_text(",image_id,ant,bee\n0,12.0,0.25,0.75\n1,7.0,0.5,0.5\n")
+    predictions = read_predictions(tmp_path / "x.csv")
+    assert predictions.ids.tolist() == ["12.0", "7.0"]
+    assert predictions.classes == ("ant", "bee")
+
+
+def test_only_ids_of_digits_are_said_to_lack_leading_zeros(store, tmp_path, rng, made_up):
+    ids = [f"{folder}/image{i}" for folder in "ab" for i in range(6)]
+    known = made_up(rng, classes=CLASSES, ids=ids)
+    import_run("known", "vit", csv_of(tmp_path / "v.csv", known, label=True), None, store)
+    message = refusal("mine", "vit", csv_of(tmp_path / "w.csv", known, str.upper), None, store)
+    assert "unknown 'A/IMAGE0'" in message
+    assert "leading zeros" not in message
+
+
 def test_ids_that_lost_their_leading_zeros_are_refused_with_the_reason(reference, store, tmp_path):
     path = csv_of(tmp_path / "v.csv", reference.valid(), lambda name: str(int(name)))
     message = refusal("mine", "vit", path, None, store)
