@@ -10,6 +10,8 @@ from decimal import Decimal
 from ensemble.dataset.filenames import folded_form, same_form
 from ensemble.metrics.class_numbers import number
 
+_UNKNOWN = {"unk", "unknown", "other", "others"}
+
 
 def matched_columns(columns: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
     """The class of each column, None where columns and classes do not fit one to one.
@@ -23,6 +25,16 @@ def matched_columns(columns: Sequence[str], classes: Sequence[str]) -> tuple[str
         or _one_to_one(_bare_names(columns, classes), classes, _loose_form)
         or _of_bare_classes(columns, classes)
     )
+
+
+def matched_with_unknown(columns: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
+    """As matched_columns, with "" for one column called unknown or other, which no class is."""
+    named = [column for column in columns if folded_form(column) not in _UNKNOWN]
+    matched = matched_columns(columns, classes)
+    if matched is not None or len(named) != len(columns) - 1:
+        return matched
+    class_of = dict(zip(named, matched_columns(named, classes) or (), strict=False))
+    return tuple(class_of.get(column, "") for column in columns) if class_of else None
 
 
 def _one_to_one(

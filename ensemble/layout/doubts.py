@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 
+from ensemble.dataset.class_columns import matched_with_unknown
 from ensemble.dataset.depth import measured_ranges
 from ensemble.dataset.filenames import folded_form, same_form
 from ensemble.dataset.image_sizes import N_OPENED
@@ -17,7 +18,7 @@ from ensemble.layout.table import Table
 from ensemble.layout.test_images import TestImages
 from ensemble.metrics.class_numbers import number
 from ensemble.numbers import count
-from ensemble.submission.choices import CLASS_NAME
+from ensemble.submission.choices import CLASS_NAME, PROBABILITIES
 from ensemble.submission.class_names import spelled_names
 
 FEW_IMAGES = 10  # of a class
@@ -93,8 +94,19 @@ def table_doubts(
 
 
 def cell_doubts(labeling: Labeling, sample: Table | None, answer: str | None) -> list[str]:
-    """The doubt about a sample of class names of which none is a class."""
-    if sample is None or answer != CLASS_NAME or labeling.target != "class":
+    """The doubt about a sample of class names of which none is a class, or about a column of none."""
+    if sample is None or labeling.target != "class":
+        return []
+    if answer == PROBABILITIES:
+        matched = matched_with_unknown(sample.header[1:], labeling.classes) or ()
+        columns = zip(sample.header[1:], matched, strict=bool(matched))
+        return [
+            f"{sample.file} has a column {column!r}, of which there is no training image: its cells "
+            "will be 0"
+            for column, name in columns
+            if not name
+        ]
+    if answer != CLASS_NAME:
         return []
     names = [cell for cell in sample.columns[1].counts if cell and number(cell) is None]
     texts = spelled_names(names, labeling.classes).values()

@@ -80,10 +80,10 @@ class Labeling:
         """The sorted names of all classes or labels, () for numbers."""
         if self.target == "number":
             return ()
-        if self.source == "columns":
-            return tuple(sorted(self.columns))
         if self.target == "class":
             return self.classes
+        if self.source == "columns":
+            return tuple(sorted(self.columns))
         return tuple(
             sorted({name for cell in self.counts for name in names_in_cell(cell, self.separator)})
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from ensemble.dataset.class_columns import matched_columns
+from ensemble.dataset.class_columns import matched_with_unknown
 from ensemble.dataset.filenames import same_form
 from ensemble.metrics.class_numbers import (
     are_zero_and_one,
@@ -187,7 +187,7 @@ def _problem(table: SampleTable, classes: Sequence[str], answer: str | None) -> 
         return f"its cell {odd!r} is not a plain number: save it with decimal points, such as 0.5"
     if len(columns) == 2:
         return _problem_of_cells(table.cells, classes, answer)
-    if matched_columns(columns[1:], classes) is None:
+    if matched_with_unknown(columns[1:], classes) is None:
         return columns_problem(columns, classes)
     if answer not in (None, PROBABILITIES):
         return f"one column for each class: its cells are probabilities, not {answer}"

@@ -8,8 +8,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
+
 from ensemble.blending.mixture import Answered
-from ensemble.dataset.class_columns import matched_columns
+from ensemble.dataset.class_columns import matched_columns, matched_with_unknown
 from ensemble.dataset.filenames import same_form
 from ensemble.dataset.match import Names
 from ensemble.errors import SubmissionError
@@ -54,7 +56,8 @@ class Shape:
 
     The id is the first column here; is_id_last: in the file it is the last of two. Without has_header
     the file begins with its first row.
-    class_of_column: the class of each column after the id, for probabilities and for 0 and 1;
+    class_of_column: the class of each column after the id, for probabilities and for 0 and 1, ""
+    for unknown ones, whose cells are 0;
     texts: what is written for each class, for its name or its number; listing: how a cell lists
     several of them, for labels and top_k; spelling: where the sample spells a class in another way
     than the runs, in words.
@@ -132,7 +135,9 @@ def _shape(
     class_of_column: tuple[str, ...] = ()
     texts: Mapping[str, str] = {}
     listing: Listing | None = None
-    if reading.answer in (PROBABILITIES, LABELS):
+    if reading.answer == PROBABILITIES and meaning.target == "class":
+        class_of_column = matched_with_unknown(table.columns[1:], classes) or ()
+    elif reading.answer in (PROBABILITIES, LABELS):
         class_of_column = matched_columns(table.columns[1:], classes) or ()
     if reading.answer == TOP_K and len(table.columns) > 2:
         listing = listing_in_columns(table.rows, classes)
@@ -177,6 +182,8 @@ def _spelling(texts: Mapping[str, str], answer: str) -> str:
     if answer in NUMBERED:
         return ""
     for name, text in sorted(texts.items()):
+        if not name:
+            return f"the column {text[:60]!r} is no class of the runs: its cells are 0"
         if same_form(name) != same_form(text):
             return f"the class {name[:60]!r} is written {text[:60]!r}, as the sample spells it"
     return ""
@@ -262,8 +269,9 @@ def cells(shape: Shape, answered: Answered, rows: Sequence[int]) -> list[list[st
         names = [classes[i] for i in by_name]
         return [shape.listing.cells_of([names[i] for i in row]) for row in best]
     if shape.answer == PROBABILITIES:
-        order = [classes.index(name) for name in shape.class_of_column]
-        return [[_text(prob) for prob in row] for row in probs[:, order].tolist()]
+        whole = np.column_stack([probs, np.zeros(len(probs), probs.dtype)])  # the last: no class
+        order = [(*classes, "").index(name) for name in shape.class_of_column]
+        return [[_text(prob) for prob in row] for row in whole[:, order].tolist()]
     if shape.answer == POSITIVE:
         return [[_text(prob)] for prob in probs[:, classes.index(str(shape.positive))].tolist()]
     return [[shape.texts[classes[i]]] for i in answered.answers[list(rows)].tolist()]

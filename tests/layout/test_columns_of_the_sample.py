@@ -85,3 +85,21 @@ def test_class_names_whose_words_the_sample_joins_are_no_doubt(layout):
 def test_names_that_hold_the_mark_between_them_are_refused_before_training(layout):
     with pytest.raises(SubmissionError, match="'polar bear' holds ' ', which is between the names"):
         understand(animals(layout, "cat dog"))
+
+
+@pytest.mark.parametrize("are_columns", [False, True])
+def test_a_column_of_unknown_ones_without_a_training_image_is_a_doubt(are_columns, layout):
+    skins = ["MEL", "NV", "BCC"]
+    if are_columns:
+        ones = [",".join(str(float(i % 3 == j)) for j in range(4)) for i in range(36)]
+        train = ["image,MEL,NV,BCC,UNK", *(f"s{i},{row}" for i, row in enumerate(ones))]
+    else:
+        train = ["image,kind", *(f"s{i},{skins[i % 3]}" for i in range(36))]
+    images = [*(f"train/s{i}.png" for i in range(36)), *(f"test/e{i}.png" for i in range(6))]
+    cells = ["image,MEL,NV,BCC,UNK", *(f"e{i},0.25,0.25,0.25,0.25" for i in range(6))]
+    understood = understand(layout(images, {"train.csv": train, "sample_submission.csv": cells}))
+    assert understood.questions == ()
+    (doubt,) = understood.doubts
+    assert "has a column 'UNK', of which there is no training image" in doubt
+    assert understood.cells.answer == "probabilities"
+    assert understood.labeling.label_names == tuple(sorted(skins))

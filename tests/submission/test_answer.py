@@ -216,9 +216,9 @@ MISFITS = {
         "not classes ['Usage', 'label']",
     ),
     "a column that is no class": (
-        sample("id,cat,dog,unknown", "0,0,1"),
+        sample("id,cat,dog,bird", "0,0,1"),
         PETS,
-        "the classes: 1 columns are not classes ['unknown']\ntrain with images of these classes",
+        "the classes: 1 columns are not classes ['bird']\ntrain with images of these classes",
     ),
     "a class without a column": (sample("id,cat,dog", "0,0"), THREE, "no column ['owl']"),
     "two columns for one class": (sample("id,Cat,CAT", "0,0"), PETS, "are not the classes"),

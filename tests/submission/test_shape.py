@@ -233,6 +233,26 @@ def test_columns_that_are_not_the_classes_are_refused_with_the_difference(writte
 
 
 @pytest.mark.parametrize(
+    ("columns", "cells"),
+    [
+        ("ant,bee,UNK", "0.75,0.25,0"),
+        ("Other,bee,ant", "0,0.25,0.75"),
+        ("p_bee,unknown,p_ant", "0.25,0,0.75"),
+    ],
+)
+def test_a_column_of_unknown_ones_that_no_class_is_gets_0(columns, cells, written):
+    sample = f"id,{columns}\nx,0.3,0.3,0.4\n"
+    assert written(sample, two_classes(("x",))) == f"id,{columns}\nx,{cells}\n"
+
+
+@pytest.mark.parametrize("columns", ["ant,bee,Usage", "ant,bee,unk,other", "ant,UNK", "UNK,other"])
+def test_other_columns_that_no_class_is_are_refused(columns, written):
+    row = ",".join(["x", *["0"] * len(columns.split(","))])
+    with pytest.raises(SubmissionError):
+        written(f"id,{columns}\n{row}\n", two_classes(("x",)))
+
+
+@pytest.mark.parametrize(
     ("sample", "expected"),
     [
         ("id\nx\n", "needs an id column and at least one more; it has only 'id'"),
