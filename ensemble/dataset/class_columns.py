@@ -51,6 +51,8 @@ def _one_to_one(
 def _of_bare_classes(columns: Sequence[str], classes: Sequence[str]) -> tuple[str, ...] | None:
     """The class of each column, where all classes but no columns have the same text around them."""
     class_of = dict(zip(_bare_names(classes, columns), classes, strict=True))
+    if len(class_of) < len(classes):
+        return None
     matched = _one_to_one(columns, list(class_of), _loose_form)
     return tuple(class_of[name] for name in matched) if matched else None
 

@@ -108,6 +108,15 @@ def test_an_npz_in_half_precision_joins_too(reference, store, tmp_path):
     assert len(make_blend(store.finished()).members) == 2
 
 
+def test_a_column_for_two_classes_that_differ_in_case_is_refused(store, tmp_path, rng, made_up):
+    known = made_up(rng, 12, ("A", "B", "a"))
+    import_run("known", "vit", csv_of(tmp_path / "v.csv", known, label=True), None, store)
+    rows = "".join(f"{name},0.4,0.6\n" for name in known.ids)
+    (tmp_path / "w.csv").write_text(f"id,a,b\n{rows}")
+    message = refusal("mine", "vit", tmp_path / "w.csv", None, store)
+    assert "its classes differ: missing 'A', 'B'; unknown 'b'" in message
+
+
 def test_rows_that_sum_to_0_999_are_taken_as_shares(reference, store, tmp_path):
     run = import_run(
         "mine", "vit", csv_of(tmp_path / "v.csv", reference.valid(), scale=0.999), None, store
@@ -356,6 +365,7 @@ REFUSED = {
     "id,ant,bee\na,1.0,-1e-17\n": "write 0 where numbers are negative",
     "id,ant,bee,fold\na,0.4,0.6,0\nb,0.7,0.3,0\n": "'fold' seems to be no class",
     "id,age,label\na,31,30\n": "of a number per image add --target number",
+    "id,ant,bee,label\na,0.4,0.6,Bee\nb,0.4,0.6,bee\nc,0.7,0.3,ant\n": "'Bee' in column label",
 }
 
 

@@ -28,6 +28,7 @@ OTHERS = {
     "a digit more at the end": ("c10 c20", "c1 c2"),
     "numbers of words": ("class_0 class_1", "cat dog"),
     "one without the text": ("prob_cat dog", "cat dog"),
+    "one column for two classes": ("a b", "A a B"),
     "one class more": ("prob_cat prob_dog prob_owl", "cat dog"),
     "other texts on both sides": ("prob_0 prob_1", "level_0 level_1"),
 }
