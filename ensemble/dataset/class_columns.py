@@ -4,6 +4,7 @@ Numbers are compared by their exact value: `0.0`, `00` and `0` are one name.
 """
 
 import os.path
+import re
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 
@@ -17,11 +18,13 @@ def matched_columns(columns: Sequence[str], classes: Sequence[str]) -> tuple[str
     """The class of each column, None where columns and classes do not fit one to one.
 
     Names are equal, else all of them are equal but for case, spaces around them, and how a number
-    is written; else one side has the same text around every name, as in `prob_cat` and `p(cat)`.
+    is written; else also but for the marks between words: `toy_poodle` is `toy-poodle`; else one side
+    has the same text around every name, as in `prob_cat` and `p(cat)`.
     """
     return (
         _one_to_one(columns, classes, same_form)
         or _one_to_one(columns, classes, _loose_form)
+        or _one_to_one(columns, classes, _words)
         or _one_to_one(_bare_names(columns, classes), classes, _loose_form)
         or _of_bare_classes(columns, classes)
     )
@@ -73,6 +76,10 @@ def _shared_beyond(texts: Sequence[str], others: Sequence[str]) -> str:
     """What all texts begin with, without what all others begin with; no digits at its end."""
     shared, of_others = os.path.commonprefix(texts), os.path.commonprefix(others)
     return shared.removesuffix(of_others).rstrip("0123456789") if shared else ""
+
+
+def _words(name: str) -> str:
+    return re.sub(r"[\s_-]+", " ", folded_form(name))
 
 
 def _loose_form(name: str) -> str | Decimal:

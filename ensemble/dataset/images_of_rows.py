@@ -10,6 +10,9 @@ _MARK = re.compile(r"[ ._-]+")
 SIDES = "left|right|l|r|od|os"  # of a patient: two eyes, two breasts
 # what follows an id in the name of one of its images: a mark, and a number or a side
 _ENDING = re.compile(rf"[ ._-]+(?:\d+|{SIDES})", re.IGNORECASE)
+_NUMBERED = re.compile(  # the same with a word for what is numbered: vid00_frame_0001
+    r"[ ._-]+(?:frame|slice|view|image|img|photo|pic|crop|page)[ ._-]*\d+", re.IGNORECASE
+)
 ImagesOf = Mapping[str, Sequence[str]]  # by a folder's name, or by how names begin
 
 
@@ -32,16 +35,17 @@ def by_folder(images: Sequence[str]) -> ImagesOf:
 
 
 def by_beginning(images: Sequence[str]) -> ImagesOf:
-    """The images by how their names begin, before a number or a side, where all are in one folder;
-    no name is that alone.
+    """The images by how their names begin, before a number, a side or a numbered word such as frame,
+    where all are in one folder; no name is that alone.
     """
     images_of: dict[str, dict[str, list[str]]] = {}
     whole: set[str] = set()
     for image in images:
         whole.add(bare_name(image.rpartition("/")[2]))
-        folder, _, start = beginning(image).rpartition("/")
-        if start:
-            images_of.setdefault(start, {}).setdefault(folder, []).append(image)
+        for ending in (_ENDING, _NUMBERED):
+            folder, _, start = _before(image, ending).rpartition("/")
+            if start:
+                images_of.setdefault(start, {}).setdefault(folder, []).append(image)
     return {
         start: next(iter(of.values()))
         for start, of in images_of.items()
@@ -53,9 +57,14 @@ def beginning(image: str) -> str:
     """An image's path without the suffix, the number or side at the end, and the mark before it; ""
     where there is none.
     """
+    return _before(image, _ENDING)
+
+
+def _before(image: str, ending: re.Pattern[str]) -> str:
+    """An image's path without the suffix and this ending, "" where the name does not end so."""
     folder, slash, file = image.rpartition("/")
     name = bare_name(file)
     for mark in _MARK.finditer(name):
-        if mark.start() and _ENDING.fullmatch(name, mark.start()):
+        if mark.start() and ending.fullmatch(name, mark.start()):
             return f"{folder}{slash}{name[: mark.start()]}"
     return ""

@@ -5,6 +5,7 @@ from collections.abc import Collection, Sequence
 from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.column_names import FACTS, is_usual_label, letters, same_name
 from ensemble.dataset.filenames import folded_form
+from ensemble.dataset.label_cells import YES_NO
 from ensemble.dataset.split_names import is_list_of_parts
 from ensemble.layout.groups import is_group_name
 from ensemble.layout.labeling import Labeling, by_column, by_columns
@@ -29,6 +30,7 @@ def column_labelings(placed: Placed, sample: Table | None) -> list[Labeling]:
             by_column(table, placement, column.name)
             for column in table.others(placement.column)
             if _may_label(column, table, placement)
+            and (_is_in(column, sample) or not _is_coordinate(column, table, placement))
         ]
     return candidates
 
@@ -71,6 +73,16 @@ def _may_label(column: Column, table: Table, placement: Placement) -> bool:
     ids = table[placement.column].cells
     is_repeated = len(column.counts) < len(column.cells)
     return column.cells != ids and (is_repeated or column.numbers is not None)
+
+
+def _is_in(column: Column, sample: Table | None) -> bool:
+    return sample is not None and column.name in sample
+
+
+def _is_coordinate(column: Column, table: Table, placement: Placement) -> bool:
+    """Whether a column is called y beside one called x that does not name the images."""
+    beside = (letters(other.name) for other in table.others(placement.column))
+    return letters(column.name) == "y" and "x" in beside
 
 
 def _is_of_parts(table: Table) -> bool:
@@ -126,13 +138,19 @@ def has_cells(labeling: Labeling, sample: Table | None) -> bool:
     cells, classes = set(sample.columns[1].counts), set(labeling.classes)
     if not all(cells) or sample.columns[1].numbers is not None:
         return False
-    return cells <= classes or are_lists_of(cells, classes)
+    return cells <= classes or are_lists_of(cells, classes) or _list_most_of(cells, classes)
 
 
 def are_lists_of(cells: Collection[str], classes: set[str]) -> bool:
     """Whether each cell is several classes with blanks between them."""
     lists = [cell.split() for cell in cells]
     return all(len(names) > 1 and classes.issuperset(names) for names in lists)
+
+
+def _list_most_of(cells: Collection[str], classes: set[str]) -> bool:
+    """Whether each cell is several names of which most are classes: others may be new in the test."""
+    names = {name for cell in cells for name in cell.split()}
+    return all(len(cell.split()) > 1 for cell in cells) and 2 * len(names & classes) > len(names)
 
 
 def same_texts(a: Sequence[str], b: Sequence[str]) -> bool:
@@ -151,7 +169,8 @@ def is_usual(labeling: Labeling) -> bool:
 
 
 def likeliest(candidates: Sequence[Labeling], sample: Table | None) -> list[Labeling]:
-    """Those with the best evidence: a usual name, then few texts, then few numbers.
+    """Those with the best evidence: a usual name, then few texts, then few numbers, beside which any
+    numbers may be meant; and columns of other labels from the same classes.
 
     Beside a sample submission that asks for another name, or another table, texts are no evidence.
     """
@@ -161,9 +180,29 @@ def likeliest(candidates: Sequence[Labeling], sample: Table | None) -> list[Labe
     by_texts = [_has_few_texts] if sample is None and is_of_one_table else []
     for is_likely in (is_usual, _has_column_per_class, *by_texts, _has_few):
         likely = [labeling for labeling in candidates if is_likely(labeling)]
+        if likely and is_likely is _has_few and all(map(_is_of_numbers, likely)):
+            return [
+                *likely,
+                *(lab for lab in candidates if lab not in likely and _is_of_numbers(lab)),
+            ]
         if likely:
-            return likely
+            return [
+                *likely,
+                *(lab for lab in candidates if lab not in likely and _is_rival(lab, likely[0])),
+            ]
     return candidates
+
+
+def _is_rival(labeling: Labeling, likely: Labeling) -> bool:
+    """Whether a column of the same table has the same classes in other rows: noisy and corrected
+    labels. Numbers are the same classes where one name is in the other: `level`, `level_2`.
+    """
+    if labeling.table is not likely.table or "columns" in (labeling.source, likely.source):
+        return False
+    a, b = letters(labeling.columns[0]), letters(likely.columns[0])
+    are_words = not any(is_number(name) or name.lower() in YES_NO for name in labeling.classes)
+    few, many = sorted(({*labeling.classes}, {*likely.classes}), key=len)
+    return (are_words or a in b or b in a) and len(few) > 1 and few <= many
 
 
 def _without_conflicts(candidates: Sequence[Labeling]) -> list[Labeling]:
@@ -188,6 +227,11 @@ def _has_column_per_class(labeling: Labeling) -> bool:
 
 def _has_few(labeling: Labeling) -> bool:
     return len(labeling.counts) <= max(2, FEW * labeling.counts.total())
+
+
+def _is_of_numbers(labeling: Labeling) -> bool:
+    assert labeling.table is not None
+    return labeling.source == "column" and labeling.table[labeling.columns[0]].numbers is not None
 
 
 def _has_few_texts(labeling: Labeling) -> bool:

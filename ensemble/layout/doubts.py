@@ -2,24 +2,20 @@
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from ensemble.dataset.class_columns import matched_with_unknown
 from ensemble.dataset.depth import measured_ranges
-from ensemble.dataset.filenames import folded_form, same_form
+from ensemble.dataset.filenames import same_form
 from ensemble.dataset.image_sizes import N_OPENED
 from ensemble.dataset.labels import missing_value_lines
 from ensemble.dataset.scan import passed_over_line
 from ensemble.grouping import grouped
 from ensemble.layout.labeling import Labeling
-from ensemble.layout.sample_file import is_submission, looks_like_sample
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Table
 from ensemble.layout.test_images import TestImages
 from ensemble.metrics.class_numbers import number
 from ensemble.numbers import count
-from ensemble.submission.choices import CLASS_NAME, PROBABILITIES
-from ensemble.submission.class_names import spelled_names
 
 FEW_IMAGES = 10  # of a class
 MANY_FOLDERS = 10  # that could be patients
@@ -30,6 +26,7 @@ _CASES = (
 _WORD = re.compile(r"[^\W\d_]+")
 _SETS = {  # words in names of folders of images without labels
     *("docs", "doc", "documents", "figures", "assets", "examples"),
+    *("results", "outputs", "output", "plots", "charts", "graphs", "logs"),
     *("eval", "evaluation", "holdout", "public", "private", "quiz", "inference", "unseen"),
     *("submission", "predict", "unlabeled", "unlabelled", "images", "imgs"),
 }
@@ -69,61 +66,6 @@ def doubts_of(
     elif test is not None and test.partial:
         doubts.append(test.partial)
     return doubts + (small_classes(labeling.counts) if labeling.target == "class" else [])
-
-
-def table_doubts(
-    tables: Sequence[Table], placed: Collection[str], labeling: Labeling, sample: Table | None
-) -> list[str]:
-    """The doubt about tables as long as the labeled images are many, of which no column names images.
-
-    placed are the files of those that do.
-    """
-    n_rows = labeling.counts.total() / 2
-    unused = [
-        table
-        for table in tables
-        if table.file not in placed
-        and table is not labeling.table
-        and not (is_submission(table, sample) or looks_like_sample(table.file))
-        and len(table.columns) > 1
-        and len(table) >= n_rows
-    ]
-    return [
-        f"{table.file} is not used: none of its columns names the images" for table in unused[:1]
-    ]
-
-
-def cell_doubts(labeling: Labeling, sample: Table | None, answer: str | None) -> list[str]:
-    """The doubt about a sample of class names of which none is a class, or about a column of none."""
-    if sample is None or labeling.target != "class":
-        return []
-    if answer == PROBABILITIES:
-        matched = matched_with_unknown(sample.header[1:], labeling.classes) or ()
-        columns = zip(sample.header[1:], matched, strict=bool(matched))
-        return [
-            f"{sample.file} has a column {column!r}, of which there is no training image: its cells "
-            "will be 0"
-            for column, name in columns
-            if not name
-        ]
-    if answer != CLASS_NAME:
-        return []
-    names = [cell for cell in sample.columns[1].counts if cell and number(cell) is None]
-    texts = spelled_names(names, labeling.classes).values()
-    if not names or not {folded_form(name) for name in names}.isdisjoint(map(folded_form, texts)):
-        return []
-    return [f"{sample.file} has cells such as {names[0][:60]!r}, which is none of the classes"]
-
-
-def row_doubts(labeling: Labeling, test: TestImages | None) -> list[str]:
-    """The doubt about rows of several images where nothing says which labeled images belong together."""
-    if test is None or not test.is_averaged:
-        return []
-    return [
-        f"a row of the sample is about several images, but nothing says which images in "
-        f"{labeling.folder.name} belong together: where training and validation share what is in "
-        "them, scores are too good"
-    ]
 
 
 def _label_doubts(labeling: Labeling) -> list[str]:

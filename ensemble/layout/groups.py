@@ -36,6 +36,7 @@ IN_NAMES = {  # groups in the names of files: two eyes of one patient, views and
     "original": r"^(.+?)(?:[ _-](?:(?:aug|augmented|flip|flipped|fliplr|flipud|fliptb|mirror|mirrored|"
     r"rot|rotated|copy)[ _-]?\d*|(?:new)?\d+deg[a-z]*)|\.rf\.[0-9a-f]{8,})*$",
 }
+_NUMBERED = re.compile(r"(.*\d.*)[._ -][a-z]*\d+$", re.IGNORECASE)
 _TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 
@@ -112,6 +113,23 @@ def groups_in_names(labeling: Labeling) -> list[GroupColumn]:
             largest = max(counts.values())
             return [GroupColumn(None, "", column, len(counts), f"(?i){pattern}", largest)]
     return []
+
+
+def doubts_of_names(labeling: Labeling) -> list[str]:
+    """The doubt about names that begin with a number which several have, each with one label: p7_s1."""
+    if labeling.target != "class":
+        return []
+    stems = {image: bare_name(PurePosixPath(image).name) for image in labeling.labels}
+    starts = {image: match[1] for image, stem in stems.items() if (match := _NUMBERED.match(stem))}
+    n_labels = len({(starts.get(image), label) for image, label in labeling.labels.items()})
+    n_starts = len(set(starts.values()))
+    is_many = max(FEW_GROUPS, len(labeling.counts) + 1) <= n_starts <= len(stems) / 2
+    if len(starts) < len(stems) or n_labels > n_starts or not is_many:
+        return []
+    return [
+        f"{n_starts:,} beginnings of names such as {min(starts.values())!r} have one label each: if these "
+        "are patients or the like, data.group: {pattern: '^(.+)[._ -]'} keeps them together"
+    ]
 
 
 def _are_originals(owners: Mapping[str, str]) -> bool:

@@ -1,6 +1,6 @@
 """Which column of a table names the images, and in which folder they are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
 from ensemble.dataset.column_names import same_name
@@ -32,11 +32,17 @@ def placed_table(
         and (placed := smallest(placements(column, surveyed.folders.values())))
         and not _is_chance(table, column, placed)
     }
-    if not by_column:
+    if not by_column or _is_of_pairs(table, by_column):
         return None
     columns = [table[name] for name in by_column]
     column = _id_column(table, columns, by_column, sample, inquiry)
     return _in_one_folder(surveyed, roles, table, by_column[column.name], inquiry)
+
+
+def _is_of_pairs(table: Table, named: Collection[str]) -> bool:
+    """Whether a table has nothing but images in columns of one name with a number: image_1, image_2."""
+    stems = {name.rstrip("0123456789") for name in table.header}
+    return table.has_header and len(table.header) == len(named) > len(stems) == 1
 
 
 def _is_of_classes(column: Column) -> bool:

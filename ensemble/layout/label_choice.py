@@ -54,8 +54,10 @@ def labelings(
     folders = class_folders(surveyed, roles, inquiry)
     of_sample = [labeling for labeling in from_tables if is_asked_for(labeling, sample)]
     is_wide = sample is not None and len(sample.header) > 2
-    if folders and sample and is_wide and are_columns_of(folders.classes, sample.header[1:]):
-        return [folders]
+    if folders and sample and is_wide:
+        for labeling in filter(None, (folders, by_subfolders(folders.folder))):
+            if are_columns_of(labeling.classes, sample.header[1:]):
+                return [labeling]
     if not of_sample and not (folders and has_cells(folders, sample)):
         of_sample = [labeling for labeling in from_tables if has_cells(labeling, sample)]
     if of_sample:

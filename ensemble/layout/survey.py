@@ -11,7 +11,7 @@ from ensemble.dataset.filenames import bare_name, is_hidden
 from ensemble.dataset.match import Names, last_part, loosest_form, without_upload_mark
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import Scan, each_folder_once, scan
-from ensemble.dataset.split_names import usual_split
+from ensemble.dataset.split_names import is_list_of_parts, usual_split
 from ensemble.grouping import grouped
 from ensemble.layout.table import SUFFIXES, Column, Table, read_table
 from ensemble.numbers import is_number
@@ -161,8 +161,8 @@ def _tables_in(folder: Path) -> list[Path]:
 def _with_its_header(root: Path, table: Table, images: Folder) -> Table | None:
     """A table whose first row names an image, like the rows below it, has no header.
 
-    A text whose first row is neither a header nor an image is no table: None. Raises DataError for
-    a .csv or .tsv of that kind.
+    A text whose first row is neither a header nor an image is no table, None, unless it is called as
+    lists of parts are: `1 1`. Raises DataError for a .csv or .tsv of that kind.
     """
     if any(_is_headed(column, images) for column in table.columns if table.has_header):
         return table
@@ -173,7 +173,7 @@ def _with_its_header(root: Path, table: Table, images: Folder) -> Table | None:
             return table.without_header() if table.has_header else table
     if not table.has_header and not table.file.lower().endswith(".txt"):
         check_names(root / table.file, [column.cells[0] for column in table.columns])
-    return table if table.has_header else None
+    return table if table.has_header or is_list_of_parts(table.file) else None
 
 
 def _is_headed(column: Column, images: Folder) -> bool:

@@ -8,16 +8,15 @@ from pathlib import Path
 from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
 from ensemble.layout.cells import Cells, cells_of
 from ensemble.layout.class_numbers import with_numbers
-from ensemble.layout.doubts import (
-    cell_doubts,
-    doubts_of,
-    folder_doubts,
-    notes_of,
-    row_doubts,
-    table_doubts,
-)
+from ensemble.layout.doubts import doubts_of, folder_doubts, notes_of
 from ensemble.layout.folder_groups import folder_groups
-from ensemble.layout.groups import GroupColumn, can_be_split, group_columns, groups_in_names
+from ensemble.layout.groups import (
+    GroupColumn,
+    can_be_split,
+    doubts_of_names,
+    group_columns,
+    groups_in_names,
+)
 from ensemble.layout.json_tables import json_tables
 from ensemble.layout.label_choice import choose_labeling
 from ensemble.layout.labeling import Labeling
@@ -37,6 +36,12 @@ from ensemble.layout.sample_file import (
 )
 from ensemble.layout.survey import Folder, Survey, survey
 from ensemble.layout.table import Table
+from ensemble.layout.table_doubts import (
+    cell_doubts,
+    row_doubts,
+    table_doubts,
+    unread_table_doubts,
+)
 from ensemble.layout.targets import with_target
 from ensemble.layout.test_images import TestImages
 from ensemble.layout.two_part_names import with_whole_names
@@ -152,7 +157,9 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
             *doubts_of(labeling, sample, used_sample, test),
             *cell_doubts(labeling, used_sample, cells.answer),
             *table_doubts(surveyed.tables, placed.keys(), labeling, sample),
+            *unread_table_doubts(surveyed.root, labeling),
             *([] if groups else folder_doubts(labeling) + row_doubts(labeling, test)),
+            *([] if groups or parts.splits or parts.valid else doubts_of_names(labeling)),
             *unreadable,
         ),
         notes=(*inquiry.taken, *sample_notes, *notes_of(surveyed, labeling, parts.valid, test)),

@@ -82,6 +82,26 @@ def test_class_names_whose_words_the_sample_joins_are_no_doubt(layout):
     assert (best.cells.answer, best.cells.metric) == ("top_k", "map@2")
 
 
+def test_they_are_folders_inside_kinds(layout):
+    kinds = {"pear": "fruit", "kale": "leaf", "plum": "fruit", "beet": "root"}
+    images = [f"train/{kinds[name]}/{name}/{i}.png" for name in kinds for i in range(6)]
+    tables = {
+        "sample_submission.csv": ["id,kale,beet,plum,pear", *(f"e{i},0,0,0,1" for i in range(6))]
+    }
+    understood = understand(layout([*images, *(f"test/e{i}.png" for i in range(6))], tables))
+    assert (understood.questions, understood.cells.answer) == ((), "probabilities")
+    assert understood.counts == dict.fromkeys(sorted(kinds), 6)
+
+
+@pytest.mark.parametrize(("cells", "is_doubt"), [("012", True), ("123", False), ("000", False)])
+def test_numbers_in_the_sample_of_which_some_are_no_class_are_a_doubt(cells, is_doubt, layout):
+    rows = ["id,label", *(f"t{i},{1 + i % 4}" for i in range(40))]
+    asked = ["id,label", *(f"e{i},{cells[i % 3]}" for i in range(6))]
+    images = [*(f"train/t{i}.png" for i in range(40)), *(f"test/e{i}.png" for i in range(6))]
+    doubts = understand(layout(images, {"train.csv": rows, "sample.csv": asked})).doubts
+    assert any("such as '0', which is none of the classes 1, 2, 3" in d for d in doubts) == is_doubt
+
+
 def test_names_that_hold_the_mark_between_them_are_refused_before_training(layout):
     with pytest.raises(SubmissionError, match="'polar bear' holds ' ', which is between the names"):
         understand(animals(layout, "cat dog"))

@@ -305,3 +305,11 @@ def test_a_benchmark_is_a_sample_where_no_other_table_is(layout):
     assert understand(root).sample.file == "sample_submission.csv"
     (root / "sample_submission.csv").unlink()
     assert understand(root).sample.file == "all_a_benchmark.csv"
+
+
+@pytest.mark.parametrize(
+    "amounts", [[str(i * 37 % 101) for i in range(1, 13)], ["3", "5", "8", "9"]]
+)
+def test_few_numbers_beside_others_are_a_question_where_no_name_says_which(amounts, layout):
+    tables = {"train.csv": rows("file,rooms,price", "1234", amounts)}
+    assert choices(understand(layout(TRAIN, tables))) == ["--label rooms", "--label price"]

@@ -228,7 +228,7 @@ def test_classes_in_folders_of_numbered_subjects(layout):
     assert understood.used_group.n_groups == 12
 
 
-@pytest.mark.parametrize("name", ["quiz", "public images", "docs", "unlabeled_data"])
+@pytest.mark.parametrize("name", ["quiz", "public images", "docs", "unlabeled_data", "results"])
 def test_a_folder_beside_classes_that_is_called_like_no_class_is_a_doubt(name, layout, classes):
     understood = understand(layout([*classes("", "cat", "dog"), f"{name}/0.png", f"{name}/1.png"]))
     assert f"the folder {name!r} is taken as a class" in " ".join(understood.doubts)

@@ -95,3 +95,24 @@ def test_folders_of_patients_of_a_table_are_groups(layout):
     rows = [f"{name},{'xyz'[i // 2 % 3]}" for i, name in enumerate(names)]
     (group,) = understand(layout(names, {"labels.csv": ["path,label", *rows]})).groups
     assert (group.n_groups, group.pattern) == (12, "^([^/]+)/")
+
+
+@pytest.mark.parametrize(
+    ("form", "is_doubt"),
+    [
+        ("p{g:03d}_s{i}", True),
+        ("{g}-{i}", True),
+        ("scan7_{g}.view{i}", True),
+        ("img_{n}", False),
+        ("2024_{n}", False),
+        ("class{c}_{n}", False),
+    ],
+)
+def test_numbers_at_the_beginning_of_names_with_one_label_each_are_a_doubt(form, is_doubt, layout):
+    numbers = [(n // 3, n % 3, n) for n in range(60)]
+    labels = {form.format(g=g, i=i, n=n, c=g % 2): "ab"[g % 2] for g, i, n in numbers}
+    rows = ["image,label", *(f"{name}.png,{label}" for name, label in labels.items())]
+    root = layout([f"train/{name}.png" for name in labels], {"train.csv": rows})
+    doubts = [doubt for doubt in understand(root).doubts if "beginnings of names" in doubt]
+    assert len(doubts) == is_doubt
+    assert all(doubt.startswith("20 beginnings of names such as ") for doubt in doubts)

@@ -445,3 +445,56 @@ def test_words_in_a_sample_over_classes_of_numbers_are_refused(cell, is_refused,
     with pytest.raises(DataError, match="its cells are 'cat', the classes numbers: 0, 1, 2"):
         understand(root)
     assert understand(root, Options(answer="class_name")).cells.answer == "class_name"
+
+
+@pytest.mark.parametrize(
+    ("columns", "is_asked"),
+    [
+        (("label", "label_corrected", "a b c", "a c b"), True),
+        (("label", "raters_word", "a b c", "c b a"), True),
+        (("level", "level_2", "0 1 2", "0 2 1"), True),
+        (("label", "site", "0 1 2", "1 2 0"), False),
+        (("label", "kind", "a b c", "d e d"), False),
+        (("label", "label_number", "a b c", "0 1 2"), False),
+    ],
+)
+def test_other_labels_from_the_same_classes_are_a_question(columns, is_asked, layout):
+    first, second, firsts, seconds = columns
+    pairs = list(zip(firsts.split() * 10, seconds.split() * 7 + firsts.split() * 3, strict=True))
+    if not is_asked:
+        pairs = list(zip(firsts.split() * 10, seconds.split() * 10, strict=True))
+    rows = [f"image,{first},{second}", *(f"t{i}.png,{a},{b}" for i, (a, b) in enumerate(pairs))]
+    root = layout([f"train/t{i}.png" for i in range(30)], {"train.csv": rows})
+    options = [option for question in understand(root).questions for option, _ in question.choices]
+    assert options == ([f"--label {first}", f"--label {second}"] if is_asked else [])
+    assert understand(root, Options(label=second)).questions == ()
+
+
+def test_a_list_of_several_classes_and_new_ones_chooses_the_column(layout):
+    rows = ["image,species,individual", *(f"t{i}.png,{'ab'[i % 2]},w{i % 4}" for i in range(40))]
+    asked = ["image,predictions", *(f"e{i}.png,w0 w1 new w2" for i in range(6))]
+    images = [*(f"train/t{i}.png" for i in range(40)), *(f"test/e{i}.png" for i in range(6))]
+    root = layout(images, {"train.csv": rows, "sample_submission.csv": asked})
+    assert understand(root).labeling.columns == ("individual",)
+
+
+def test_a_table_of_pairs_of_images_is_no_question(layout):
+    rows = ["image,label", *(f"t{i}.png,{'ab'[i % 2]}" for i in range(40))]
+    pairs = ["image_1,image_2", *(f"t{i}.png,t{i + 1}.png" for i in range(0, 40, 4))]
+    images = [f"train/t{i}.png" for i in range(40)]
+    understood = understand(layout(images, {"train.csv": rows, "duplicates.csv": pairs}))
+    assert (understood.questions, understood.labeling.columns) == ((), ("label",))
+
+
+@pytest.mark.parametrize(("id_name", "label"), [("image", None), ("x", "y")])
+def test_y_beside_x_is_a_coordinate_but_where_x_names_the_images(id_name, label, layout):
+    images = [f"train/t{i}.png" for i in range(30)]
+    header = "x,y" if id_name == "x" else "image,x,y"
+    cell = "{i}.5,{c}.5" if id_name == "image" else "{c}"
+    rows = [header, *(f"t{i}.png,{cell.format(i=i, c=i % 3)}" for i in range(30))]
+    root = layout(images, {"train.csv": rows})
+    if label is None:
+        with pytest.raises(DataError, match="no column holds labels"):
+            understand(root)
+    else:
+        assert understand(root).labeling.columns == (label,)

@@ -23,6 +23,21 @@ def labeled(tmp_path):
     return labeled
 
 
+@pytest.mark.parametrize("file", ["labels.xlsx", "meta/train.parquet", "devkit/annos.mat"])
+def test_a_table_that_is_not_read_is_a_doubt_beside_folders(file, layout, classes):
+    root = layout(classes("data", "photos_a", "photos_b", n=12))
+    (root / file).parent.mkdir(exist_ok=True)
+    (root / file).write_bytes(b"PK\3\4")
+    (doubt,) = understand(root).doubts
+    assert doubt.startswith(
+        f"{file} is not read: where it holds labels or groups, save it as a CSV"
+    )
+    names = [path.relative_to(root).as_posix() for path in sorted(root.glob("data/*/*.png"))]
+    rows = "".join(f"{name},{'ab'[i % 2]}\n" for i, name in enumerate(names))
+    (root / "labels.csv").write_text(f"image,label\n{rows}")
+    assert understand(root, Options(label="label")).doubts == ()
+
+
 def rows(form):
     return "".join(f"{form(i)},{'ab'[i % 2]}\n" for i in range(4))
 

@@ -75,6 +75,8 @@ def set_of(kind, header):
         images = images_by(lambda split, key, k: f"{split}/{key}/view{k}/{k}.png")
     elif kind == "marks":
         images = images_by(lambda split, key, k: f"{split}/{key}_{k}.png")
+    elif kind == "frames":
+        images = images_by(lambda split, key, k: f"{split}/{key}_frame_{k:04d}.png")
     elif kind == "sides":
         images = images_by(lambda split, key, k: f"{split}/{key}-{('left', 'right', '2')[k]}.png")
     else:
@@ -91,7 +93,7 @@ def set_of(kind, header):
 @pytest.mark.parametrize(
     ("kind", "header"),
     [
-        *((kind, "key,label") for kind in ("folders", "deep folders", "marks", "sides")),
+        *((kind, "key,label") for kind in ("folders", "deep folders", "marks", "sides", "frames")),
         *((kind, "key,label") for kind in ("tables", "one table", "folder columns")),
         *(("folders", header) for header in ("id,label", "image,label", "split,label")),
     ],

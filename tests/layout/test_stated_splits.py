@@ -229,11 +229,12 @@ def test_lists_that_no_recipe_uses_are_told(layout, classes):
     assert any("4 lists such as labels/test1.txt say" in doubt for doubt in understood.doubts)
 
 
-def test_a_list_of_parts_by_number_is_told(layout, classes):
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_list_of_parts_by_number_is_told(part, layout, classes):
     images = classes("images", "pie", "ribs")
-    tables = {"train_test_split.txt": [f"{i} {1 - i % 2}" for i in range(1, 13)]}
-    (first, *_) = understand(layout(images, tables)).doubts
-    assert first.startswith("train_test_split.txt says which images are for what: not used")
+    tables = {"train_test_split.txt": [f"{i} {(i + part + 1) % 2}" for i in range(1, 13)]}
+    (doubt,) = (line for line in understand(layout(images, tables)).doubts if "split.txt" in line)
+    assert doubt.startswith("train_test_split.txt says which images are for what: not used")
 
 
 def test_validation_labels_in_a_table_leave_no_doubt_about_the_folder(layout, classes):

@@ -19,6 +19,11 @@ MATCHED = {
     "numbers": ("class_0 class_10 class_2", "0 2 10", "0 10 2"),
     "numbers with zeros": ("class_01 class_02 class_10", "1 2 10", "1 2 10"),
     "numbers with decimals": ("c0 c1", "0.0 1.0", "0.0 1.0"),
+    "marks between words": (
+        "toy_poodle class_1 chow",
+        "chow toy-poodle class-1",
+        "toy-poodle class-1 chow",
+    ),
     "text around the classes": ("cat dog", "is_dog is_cat", "is_cat is_dog"),
 }
 OTHERS = {
@@ -29,6 +34,7 @@ OTHERS = {
     "numbers of words": ("class_0 class_1", "cat dog"),
     "one without the text": ("prob_cat dog", "cat dog"),
     "one column for two classes": ("a b", "A a B"),
+    "words that differ by a mark alone": ("a_b c", "a-b a_b"),
     "one class more": ("prob_cat prob_dog prob_owl", "cat dog"),
     "other texts on both sides": ("prob_0 prob_1", "level_0 level_1"),
 }
