@@ -51,7 +51,10 @@ def columns_of(table: CsvTable, target: Target) -> Columns:
     names = [name for name in others if name not in truths]
     _check_long(table, id_column, names, target)
     _check_columns(table, names, truths, label, target)
-    fact = next((name for name in names if letters(name) in FACTS and _is_zero(table, name)), None)
+    facts = [
+        name for name in names if letters(name) in FACTS and len(name) > 1
+    ]  # x may be a letter
+    fact = next((name for name in facts if _is_zero(table, name)), None)
     if target == "class" and fact is not None:
         raise DataError(
             f"{table.path}: {fact!r} seems to be no class\nleave out this column of zeros"

@@ -138,6 +138,11 @@ def test_classes_called_0_0_and_1_0_are_a_header(header, tmp_path):
     assert predictions.ids.tolist() == ["a", "b"]
 
 
+def test_a_class_called_by_a_letter_may_have_no_probability_in_any_row(tmp_path):
+    (tmp_path / "x.csv").write_text("id,w,x,y\na,0.25,0,0.75\nb,0.5,0,0.5\n")
+    assert read_predictions(tmp_path / "x.csv").classes == ("w", "x", "y")
+
+
 def test_ids_that_pandas_wrote_as_floats_are_ids_beside_its_index(tmp_path):
     (tmp_path / "x.csv").write_text(",image_id,ant,bee\n0,12.0,0.25,0.75\n1,7.0,0.5,0.5\n")
     predictions = read_predictions(tmp_path / "x.csv")
