@@ -222,7 +222,7 @@ def _expanded(
         for image in (images_of[names[positions[0]]] if len(positions) == 1 else ())
     ]
     paths = [image for image, _ in images]
-    if len(set(paths)) < len(paths) or len({row for _, row in images}) == len(paths):
+    if len(set(paths)) < len(paths):
         return None
     folder = _folder_around(surveyed, paths)
     position = {folder.path_of(image): i for i, image in enumerate(folder.images)}

@@ -42,6 +42,7 @@ from ensemble.submission.class_names import (
     columns_problem,
     is_other_number,
     named_by_column,
+    spelled_names,
 )
 from ensemble.submission.listing import are_ranks
 from ensemble.submission.numbered import (
@@ -244,7 +245,8 @@ def _of_texts(cells: set[str], classes: Sequence[str], metric: str | None) -> _C
     if len(cells) > 1 and not names_any(cells, classes):
         examples = " and ".join(repr(cell[:40]) for cell in sorted(cells)[:2])
         return _open(f"its cells, such as {examples}, are none of the classes", classes)
-    is_filler = len(cells) == 1 and not are_names(cells, classes)
+    is_spelled = cells <= set(spelled_names(cells, classes).values())
+    is_filler = len(cells) == 1 and not (is_spelled or are_names(cells, classes))
     if is_filler and has_more_words(min(cells), classes):
         reason = f"its cells are all {min(cells)[:60]!r}, several words, which no class is"
         return _Candidates((TOP_K, CLASS_NAME), reason)

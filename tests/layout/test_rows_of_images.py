@@ -267,3 +267,18 @@ def test_numbers_of_rows_that_are_also_names_of_images_name_none(layout):
     rows = zip(understood.test.table["file"].cells, understood.test.rows, strict=True)
     assert all(str(of[file]) == row for file, row in rows)
     assert (understood.test.n_rows, understood.questions) == (6, ())
+
+
+@pytest.mark.parametrize("name", ["{}/image.png", "{}_1.png"])
+def test_rows_may_be_of_one_image_each(name, layout, ens):
+    images = {key: f"{'train' if key in LABEL_OF else 'test'}/{name.format(key)}" for key in KEYS}
+    root = layout(images.values(), tables_of())
+    ens("init", root, "--name", "a")
+    data = load(Recipe.load("recipes/a_resnet.yaml").data)
+    key_of = {str(root / path): key for key, path in images.items()}
+    files = map(str, (*data.train.files, *data.valid.files))
+    labels = (*data.train.labels, *data.valid.labels)
+    assert dict(zip(map(key_of.get, files), labels, strict=True)) == LABEL_OF
+    rows = data.test.rows or data.test.ids
+    assert [key_of[str(file)] for file in data.test.files] == list(rows)
+    assert sorted(rows) == KEYS[20:]

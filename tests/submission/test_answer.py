@@ -88,6 +88,7 @@ DECIDED = {
     "halves for 1 and 2": (one_column("0.5"), ("1", "2"), None, "positive_probability"),
     "zeros and AUC": (one_column("0"), BINARY, "roc_auc", "positive_probability"),
     "ones and log loss": (one_column("1.0"), ("0.0", "1.0"), "log_loss", "positive_probability"),
+    "false for FALSE": (one_column("False"), ("FALSE", "TRUE"), "accuracy", "class_name"),
     "zeros, true and AUC": (one_column("0"), ("false", "TRUE"), "roc_auc", "positive_probability"),
     "minus ones and AUC": (one_column("-1"), BINARY, "roc_auc", "positive_probability"),
     "zeros and accuracy": (one_column("0"), BINARY, "accuracy", "class_name"),
