@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from ensemble.dataset.class_columns import matched_columns
 from ensemble.dataset.filenames import folded_form, same_form
 from ensemble.errors import SubmissionError
+from ensemble.metrics.class_numbers import number
 from ensemble.submission.choices import TOP_K
 from ensemble.submission.class_names import NO_LABEL, spelled_names
 
@@ -48,8 +49,13 @@ class Listing:
 def are_ranks(
     columns: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str]
 ) -> bool:
-    """Whether columns after the id are numbered, no classes, and each row has different classes."""
-    if matched_columns(columns[1:], classes) is not None:
+    """Whether columns after the id are numbered and each row has different classes.
+
+    Columns of the classes, one each, are ranks only where cells are no probabilities: 2 and above.
+    """
+    cells = {cell.strip() for row in rows for cell in row[1:]}
+    is_column_per_class = matched_columns(columns[1:], classes) is not None
+    if is_column_per_class and all((number(cell) or 0) <= 1 for cell in cells):
         return False
     ranks = [_RANK.fullmatch(column.strip()) for column in columns[1:]]
     numbers = [int(rank[2]) for rank in ranks if rank]
@@ -60,7 +66,6 @@ def are_ranks(
         and numbers[0] in (0, 1)
         and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     )
-    cells = {cell.strip() for row in rows for cell in row[1:]}
     names = {folded_form(name) for name in (*classes, *spelled_names(cells, classes).values())}
     return is_numbered and all(
         len(listed := {folded_form(cell.strip()) for cell in row[1:]}) == len(ranks)

@@ -300,6 +300,21 @@ def test_a_column_for_each_of_the_best_classes_is_filled_best_first(written):
     )
 
 
+@pytest.mark.parametrize(
+    ("cells", "answer"),
+    [("2,3,1", "top_k"), ("0,1,0", "probabilities"), ("3,3,3", "probabilities")],
+)
+def test_numbered_columns_beside_classes_of_these_numbers_are_ranks_where_rows_list_them(
+    written, cells, answer
+):
+    shares = PROBS[:, :3] / PROBS[:, :3].sum(1, keepdims=True)
+    predictions = predictions_of("class", ("1", "2", "3"), shares)
+    rows, shape, _ = written(ranked_sample(cells), predictions)
+    assert shape.answer == answer
+    best = np.argsort(-shares[0], kind="stable") + 1
+    assert (rows[1] == ["b0", *map(str, best)]) == (answer == "top_k")
+
+
 def test_names_in_ranked_columns_are_spelled_as_the_sample_spells_them(written):
     shares = PROBS / PROBS.sum(1, keepdims=True)
     sample = ranked_sample("Road,Haze,Clear", "Primary,Clear,Road")
