@@ -196,7 +196,9 @@ def notes_of(
     used = {labeling.folder.path_of(image) for image in labeling.labels}
     for folder in filter(None, (valid, test.folder if test else None)):
         used |= {folder.path_of(image) for image in folder.images}
-    unused = [image for image in surveyed.images if image not in used]
+    files = surveyed.scanned.images
+    images = [file.relative_to(surveyed.root).as_posix() for file in files]
+    unused = [image for image in images if image not in used]
     notes = _reading_notes(labeling, test)
     if unused:
         notes.append(f"not used: {count(len(unused), 'image')}, such as {unused[0]}")

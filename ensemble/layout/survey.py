@@ -8,10 +8,11 @@ from pathlib import Path, PurePosixPath
 
 from ensemble.dataset.csvfile import check_names
 from ensemble.dataset.filenames import bare_name, is_hidden
+from ensemble.dataset.image_sizes import N_OPENED, sizes_of
 from ensemble.dataset.match import Names, last_part, loosest_form, without_upload_mark
 from ensemble.dataset.own_folders import is_written_by_ens
 from ensemble.dataset.scan import Scan, each_folder_once, scan
-from ensemble.dataset.split_names import is_list_of_parts, usual_split
+from ensemble.dataset.split_names import is_list_of_parts, split_of_name, usual_split
 from ensemble.grouping import grouped
 from ensemble.layout.table import SUFFIXES, Column, Table, read_table
 from ensemble.numbers import is_number
@@ -104,10 +105,38 @@ def survey(root: Path) -> Survey:
         root = _unwrapped(root)
         scanned = scan(root)
     images = tuple(file.relative_to(root).as_posix() for file in scanned.images)
+    images = _without_smaller_copy(root, images)
     folders = _folders(images)
     tables = [read_table(root, file) for file in table_files(root)]
     named = [_with_its_header(root, table, folders["."]) for table in tables if table]
     return Survey(root, folders, tuple(filter(None, named)), scanned)
+
+
+def _without_smaller_copy(root: Path, images: tuple[str, ...]) -> tuple[str, ...]:
+    """The images without those of a folder that repeats all others, and their folders, but smaller."""
+    inside = grouped(
+        (folder, rest) for folder, slash, rest in (name.partition("/") for name in images) if slash
+    )
+    for folder, names in inside.items():
+        if 2 * len(names) != len(images):
+            continue
+        rest = [name for name in images if not name.startswith(f"{folder}/")]
+        if (
+            _bare_names(rest) == _bare_names(names)
+            and all("/" in name for name in names)
+            and split_of_name(folder) is None
+        ):
+            some = slice(None, None, max(1, len(rest) // N_OPENED))
+            sides = [
+                sizes_of([root / name for name in some_names])[0].side
+                for some_names in (rest[some], [f"{folder}/{name}" for name in names[some]])
+            ]
+            return tuple(rest) if sides[1] < sides[0] else images
+    return images
+
+
+def _bare_names(names: Sequence[str]) -> set[str]:
+    return set(map(bare_name, names))
 
 
 def _unwrapped(root: Path) -> Path:

@@ -232,3 +232,17 @@ def test_classes_in_folders_of_numbered_subjects(layout):
 def test_a_folder_beside_classes_that_is_called_like_no_class_is_a_doubt(name, layout, classes):
     understood = understand(layout([*classes("", "cat", "dog"), f"{name}/0.png", f"{name}/1.png"]))
     assert f"the folder {name!r} is taken as a class" in " ".join(understood.doubts)
+
+
+@pytest.mark.parametrize("copy", ["small", "resized_64"])
+def test_a_smaller_copy_of_the_whole_is_not_used(copy, layout):
+    images = [f"train/{i}.png" for i in range(24)] + [f"test/t{i}.png" for i in range(6)]
+    rows = ["id,label", *(f"{i},{'ab'[i % 2]}" for i in range(24)), *(f"t{i},?" for i in range(6))]
+    root = layout(images, {"labels.csv": rows})
+    for name in images:
+        (root / copy / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(root / copy / name)
+    understood = understand(root)
+    assert set(understood.labeling.by_path) == set(images[:24])
+    assert understood.test.folder.name == "test"
+    assert any(f"not used: 30 images, such as {copy}/" in note for note in understood.notes)
