@@ -1,5 +1,6 @@
 """Which labels the images have: what the sample submission asks for, else the only ones there are."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -83,9 +84,11 @@ def labelings(
         of_rows = [labeling for labeling in from_tables if _describes_folders(labeling)]
         return without_repeats([folders, *inner_folders, *usual, *of_rows], folders)
     if not all(_is_about_tests(labeling, roles) for labeling in from_tables):
-        return likeliest(from_tables, sample)
-    by_name = [by_names(folder) for folder in training_folders(surveyed, roles)]
-    names = [labeling for labeling in by_name if labeling is not None]
+        likely = likeliest(from_tables, sample)
+        by_name = filter(None, map(by_names, training_folders(surveyed, roles)))
+        words = [each for each in by_name if not re.search(r"\d", "".join(each.classes))]
+        return without_repeats([*likely, *([] if any(map(is_usual, likely)) else words)], folders)
+    names = list(filter(None, map(by_names, training_folders(surveyed, roles))))
     if names or from_tables:
         return names or likeliest(from_tables, sample)
     outer = by_outer_folders(surveyed, roles)

@@ -498,3 +498,14 @@ def test_y_beside_x_is_a_coordinate_but_where_x_names_the_images(id_name, label,
             understand(root)
     else:
         assert understand(root).labeling.columns == (label,)
+
+
+@pytest.mark.parametrize(("column", "is_asked"), [("camera", True), ("label", False)])
+def test_classes_in_file_names_beside_a_column_of_unusual_name_are_a_question(
+    column, is_asked, layout
+):
+    names = [f"{['cat', 'dog', 'owl'][i % 3]}_{i}.png" for i in range(30)]
+    rows = [f"file,{column}", *(f"{name},{'AB'[i // 3 % 2]}" for i, name in enumerate(names))]
+    understood = understand(layout([f"train/{name}" for name in names], {"info.csv": rows}))
+    options = [option for question in understood.questions for option, _ in question.choices]
+    assert options == (["--label camera", "--label names"] if is_asked else [])
