@@ -71,9 +71,8 @@ def open_image(file: Path | IO[bytes], suffix: str = "") -> ImageFile:
         Image.init()
     image = Image.open(file, formats=[name for name in formats if name in Image.OPEN])
     if isinstance(image, TiffImageFile):
-        image.filename = (
-            ""  # Pillow 13 maps a TIFF by its name with the sides of a turned one swapped
-        )
+        # Pillow 13 maps a TIFF that has a name, with the sides of a turned one swapped
+        image.filename = ""
     return image
 
 
