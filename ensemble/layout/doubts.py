@@ -30,6 +30,10 @@ _SETS = {  # words in names of folders of images without labels
     *("eval", "evaluation", "holdout", "public", "private", "quiz", "inference", "unseen"),
     *("submission", "predict", "unlabeled", "unlabelled", "images", "imgs"),
 }
+_FLAGS = {  # words in names of columns that say which rows not to use
+    *("ignore", "ignored", "exclude", "excluded", "corrupt", "corrupted", "invalid", "broken"),
+    *("bad", "drop", "dropped", "remove", "removed", "unusable", "defective"),
+}
 _ENDING = re.compile(r"[._ -]+[A-Za-z]*\d+$")
 N_NAMED = 3
 
@@ -76,7 +80,19 @@ def _label_doubts(labeling: Labeling) -> list[str]:
             f"column {labeling.columns[0]} has {n_labels:,} different values "
             f"in {n_images:,} rows: is it a label?"
         )
-    return doubts
+    others = labeling.table.columns if labeling.table else ()
+    flags = [
+        column
+        for column in others
+        if column.name not in labeling.columns
+        and set(_WORD.findall(column.name.lower())) & _FLAGS
+        and column.is_one is not None
+        and any(column.is_one)
+    ]
+    return doubts + [
+        f"column {flag.name} is 1 in {sum(flag.is_one or ()):,} rows: it is not used, their images are"
+        for flag in flags
+    ]
 
 
 def _class_doubts(labeling: Labeling) -> list[str]:
@@ -94,7 +110,24 @@ def _class_doubts(labeling: Labeling) -> list[str]:
         f"the folder {name!r} is taken as a class: is it one, or images without a label?"
         for name in called_like_sets
     ]
-    return _case_doubts(labeling.classes) + _inner_doubts(labeling) + of_sets
+    copies = _copy_doubts(labeling.labels)
+    return _case_doubts(labeling.classes) + _inner_doubts(labeling) + of_sets + copies
+
+
+def _copy_doubts(labels: Mapping[str, str]) -> list[str]:
+    """The doubt about one class folder whose files are called as those of others, as copies are."""
+    names = {(image.rpartition("/")[2], label) for image, label in labels.items()}
+    classes_of = {name: classes for name, classes in grouped(names).items() if len(classes) > 1}
+    n_classes = Counter(label for classes in classes_of.values() for label in classes)
+    n_files = Counter(labels.values())
+    label, n = n_classes.most_common(1)[0] if n_classes else ("", 0)
+    is_in_pairs = n == len(classes_of) and n_classes.total() == 2 * n
+    if not (is_in_pairs and 2 * n > n_files[label] and len(n_classes) > 2):
+        return []
+    return [
+        f"{n:,} files in {label!r} are called as those of other classes, such as {min(classes_of)}: "
+        "are they copies?"
+    ]
 
 
 def _inner_doubts(labeling: Labeling) -> list[str]:

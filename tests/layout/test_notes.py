@@ -173,3 +173,42 @@ def test_classes_that_are_the_same_number_are_told(layout):
     rows = ["file,label", *(f"{i}.png,{('1', '1.0', '0')[i % 3]}" for i in range(12))]
     understood = understand(layout([f"train/{i}.png" for i in range(12)], {"labels.csv": rows}))
     assert "classes are the same number: '1' (4) and '1.0' (4)" in understood.doubts
+
+
+def numbered(folder, begin, step=1):
+    return [f"{folder}/{begin}{i:02d}.png" for i in range(0, 12, step)]
+
+
+def test_a_folder_of_copies_beside_class_folders_is_a_doubt(layout):
+    folders = [image for name in ("cat", "dog", "owl") for image in numbered(name, name[0])]
+    copies = [image for begin in "cdo" for image in numbered("old_versions", begin, 2)]
+    (doubt,) = understand(layout([*folders, *copies])).doubts
+    assert doubt.startswith(
+        "18 files in 'old_versions' are called as those of other classes, such as c00"
+    )
+
+
+@pytest.mark.parametrize("begins", ["xxx", "xxy"])
+def test_classes_that_are_numbered_alike_are_no_copies(begins, layout):
+    names = zip(("cat", "dog", "owl"), begins, strict=True)
+    images = [image for name, begin in names for image in numbered(name, begin)]
+    assert understand(layout(images)).doubts == ()
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "is_doubted"),
+    [
+        ("is_corrupt", "01", True),
+        ("ignore", ["True", "False"], True),
+        ("corrupt", "00", False),
+        ("camera", "01", False),
+        ("ignore", "ab", False),
+    ],
+)
+def test_a_column_that_says_which_rows_to_leave_out_is_a_doubt(column, cells, is_doubted, layout):
+    rows = [f"{i},{'ab'[i % 2]},{cells[i % 3 == 0]}" for i in range(30)]
+    images = [f"train/{i}.png" for i in range(30)]
+    understood = understand(
+        layout(images, {"train.csv": [f"id,label,{column}", *rows]}), Options(label="label")
+    )
+    assert any(column in doubt for doubt in understood.doubts) == is_doubted
