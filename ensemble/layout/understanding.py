@@ -22,6 +22,7 @@ from ensemble.layout.label_choice import choose_labeling
 from ensemble.layout.labeling import Labeling
 from ensemble.layout.long_tables import with_wide_tables
 from ensemble.layout.parts import Parts, parts_of, unused_parts
+from ensemble.layout.placement import Placed
 from ensemble.layout.questions import Inquiry, Options, Question
 from ensemble.layout.refusals import no_label, nothing_to_learn, one_class
 from ensemble.layout.roles import roles
@@ -134,11 +135,7 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         inquiry.questions += [question] if question else []
     parts, cells = _with_cells(surveyed, parts, used_sample, inquiry)
     labeling = parts.labeling
-    groups = tuple(
-        group_columns(labeling, placed, test)
-        or folder_groups(labeling)
-        or groups_in_names(labeling)
-    )
+    groups = _groups(labeling, placed, test)
     sizes, unreadable = sizes_of(_some_files(surveyed, labeling, test))
     return Understanding(
         root=surveyed.root,
@@ -164,6 +161,15 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
         ),
         notes=(*inquiry.taken, *sample_notes, *notes_of(surveyed, labeling, parts.valid, test)),
     )
+
+
+def _groups(labeling: Labeling, placed: Placed, test: TestImages | None) -> tuple[GroupColumn, ...]:
+    """The groups in tables, else in folders, else in names: the first that can be split, else the first."""
+    n_images = len(labeling.labels)
+    in_tables = group_columns(labeling, placed, test)
+    sources = [in_tables, folder_groups(labeling), groups_in_names(labeling)]
+    usable = (groups for groups in sources if any(can_be_split(each, n_images) for each in groups))
+    return tuple(next(usable, None) or next(filter(None, sources), ()))
 
 
 def _with_cells(

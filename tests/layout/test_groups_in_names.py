@@ -116,3 +116,12 @@ def test_numbers_at_the_beginning_of_names_with_one_label_each_are_a_doubt(form,
     doubts = [doubt for doubt in understand(root).doubts if "beginnings of names" in doubt]
     assert len(doubts) == is_doubt
     assert all(doubt.startswith("20 beginnings of names such as ") for doubt in doubts)
+
+
+def test_groups_in_names_are_used_where_those_of_a_table_are_too_few(layout):
+    names = [f"{c}/patient{c}{i}_{k}" for c in "ab" for i in range(8) for k in range(2)]
+    rows = [f"{name.partition('/')[2]}.png,cam{i % 3}" for i, name in enumerate(names)]
+    root = layout([f"{name}.png" for name in names], {"info.csv": ["file,camera_id", *rows]})
+    group = understand(root).used_group
+    assert group is not None
+    assert (group.table, group.n_groups) == (None, 16)
