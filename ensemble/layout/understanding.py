@@ -168,8 +168,8 @@ def _groups(labeling: Labeling, placed: Placed, test: TestImages | None) -> tupl
     n_images = len(labeling.labels)
     in_tables = group_columns(labeling, placed, test)
     sources = [in_tables, folder_groups(labeling), groups_in_names(labeling)]
-    usable = (groups for groups in sources if any(can_be_split(each, n_images) for each in groups))
-    return tuple(next(usable, None) or next(filter(None, sources), ()))
+    usable = [groups for groups in sources if any(can_be_split(each, n_images) for each in groups)]
+    return tuple(next(filter(None, [*usable, *sources]), ()))
 
 
 def _with_cells(
