@@ -45,12 +45,12 @@ def unread_table_doubts(root: Path, labeling: Labeling) -> list[str]:
     """The doubt about tables in formats that are not read, where no table says the labels."""
     if labeling.table is not None:
         return []
-    files = sorted(file for depth in ("*", "*/*", "*/*/*") for file in root.glob(depth))
-    unread = [
+    unread = sorted(
         file.relative_to(root).as_posix()
-        for file in files
+        for depth in ("*", "*/*", "*/*/*")
+        for file in root.glob(depth)
         if file.suffix.lower() in UNREAD_TABLES and not is_hidden(file.name)
-    ]
+    )
     return [
         f"{file[:60]} is not read: where it holds labels or groups, save it as a CSV with a column of "
         "file names"
