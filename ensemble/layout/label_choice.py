@@ -29,20 +29,14 @@ from ensemble.layout.labeling import (
     by_subfolders,
 )
 from ensemble.layout.long_tables import with_all_labels
-from ensemble.layout.name_parts import by_parts
 from ensemble.layout.placement import Placed, Placement
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles
 from ensemble.layout.same_labels import with_best_names, without_repeats
-from ensemble.layout.sample_file import is_submission, looks_like_sample
+from ensemble.layout.sample_file import is_submission
 from ensemble.layout.survey import Folder, Survey
 from ensemble.layout.table import Column, Table
-from ensemble.layout.training_folders import (
-    by_outer_folders,
-    class_folders,
-    classes_of_groups,
-    training_folders,
-)
+from ensemble.layout.training_folders import class_folders, training_folders, without_tables
 
 ALL_COLUMNS = "columns"  # what --label may be instead of one column
 
@@ -70,34 +64,34 @@ def labelings(
     if explicit:
         return without_repeats(explicit, folders)
     if folders is not None and not (from_tables and are_numbered(folders.classes)):
-        usual = [labeling for labeling in from_tables if is_usual(labeling) or _is_list(labeling)]
-        is_of_one = any(_is_of_one_class(labeling, folders) for labeling in from_tables)
-        if not usual and from_tables and (_are_of_ids(folders) or is_of_one):
-            return without_repeats([*likeliest(from_tables, sample), folders], folders)
-        inner_folders = list(filter(None, [by_subfolders(folders.folder)]))
-        fitting = [each for each in (folders, *inner_folders) if has_cells(each, sample)]
-        if inner_folders and len(fitting) == 1:
-            return fitting
-        named = None if usual or inner_folders or fitting else _named_inside(folders)
-        if named is not None:
-            return [named, folders]
-        of_rows = [labeling for labeling in from_tables if _describes_folders(labeling)]
-        return without_repeats([folders, *inner_folders, *usual, *of_rows], folders)
+        return _with_folders(folders, from_tables, sample)
+    by_name = list(filter(None, map(by_names, training_folders(surveyed, roles))))
     if not all(_is_about_tests(labeling, roles) for labeling in from_tables):
         likely = likeliest(from_tables, sample)
-        by_name = filter(None, map(by_names, training_folders(surveyed, roles)))
         words = [each for each in by_name if not re.search(r"\d", "".join(each.classes))]
         return without_repeats([*likely, *([] if any(map(is_usual, likely)) else words)], folders)
-    names = list(filter(None, map(by_names, training_folders(surveyed, roles))))
-    if names or from_tables:
-        return names or likeliest(from_tables, sample)
-    outer = by_outer_folders(surveyed, roles)
-    inside = [outer] if outer else classes_of_groups(surveyed, roles)
-    if inside or not all(looks_like_sample(table.file) for table in surveyed.tables):
-        return inside
-    return [
-        labeling for folder in training_folders(surveyed, roles) for labeling in by_parts(folder)
-    ]
+    if by_name or from_tables:
+        return by_name or likeliest(from_tables, sample)
+    return without_tables(surveyed, roles)
+
+
+def _with_folders(
+    folders: Labeling, from_tables: list[Labeling], sample: Table | None
+) -> list[Labeling]:
+    """The ways to label the training images where they lie in class folders."""
+    usual = [labeling for labeling in from_tables if is_usual(labeling) or _is_list(labeling)]
+    is_of_one = any(_is_of_one_class(labeling, folders) for labeling in from_tables)
+    if not usual and from_tables and (_are_of_ids(folders) or is_of_one):
+        return without_repeats([*likeliest(from_tables, sample), folders], folders)
+    inner_folders = list(filter(None, [by_subfolders(folders.folder)]))
+    fitting = [each for each in (folders, *inner_folders) if has_cells(each, sample)]
+    if inner_folders and len(fitting) == 1:
+        return fitting
+    named = None if usual or inner_folders or fitting else _named_inside(folders)
+    if named is not None:
+        return [named, folders]
+    of_rows = [labeling for labeling in from_tables if _describes_folders(labeling)]
+    return without_repeats([folders, *inner_folders, *usual, *of_rows], folders)
 
 
 def _describes_folders(labeling: Labeling) -> bool:

@@ -15,8 +15,10 @@ from ensemble.layout.inner_folders import (
     without_repeats,
 )
 from ensemble.layout.labeling import Labeling, by_folders, by_subfolders
+from ensemble.layout.name_parts import by_parts
 from ensemble.layout.questions import Inquiry
 from ensemble.layout.roles import Roles, inner, one_of, without_copies
+from ensemble.layout.sample_file import looks_like_sample
 from ensemble.layout.survey import Folder, Survey
 
 N_STRAY = 10  # fewer images than this beside a folder of classes are a logo or a preview
@@ -201,3 +203,16 @@ def _beside_a_logo(root: Folder, folders: Sequence[Folder]) -> list[Folder]:
     n_loose = sum("/" not in image for image in root.images)
     is_clear = 0 < n_loose < N_STRAY and len(folders) == 1 and len(folders[0].classes) > 1
     return list(folders) if is_clear else []
+
+
+def without_tables(surveyed: Survey, roles: Roles) -> list[Labeling]:
+    """Labels of outer folders, of folders in those of groups, or in parts of the file names; parts only
+    where there is no table but a sample: another one would hold the labels.
+    """
+    outer = by_outer_folders(surveyed, roles)
+    inside = [outer] if outer else classes_of_groups(surveyed, roles)
+    if inside or not all(looks_like_sample(table.file) for table in surveyed.tables):
+        return inside
+    return [
+        labeling for folder in training_folders(surveyed, roles) for labeling in by_parts(folder)
+    ]
