@@ -34,11 +34,9 @@ def input_images(inputs: Sequence[Path]) -> tuple[list[str], list[str]]:
         )
     for text in paths:
         if not is_image(Path(text)):
-            unpack = f"; unpack it: ens data unpack {shlex.quote(text)}" * bool(
-                archive_format(text)
-            )
-            problem = "not an image, neither by its name nor by its content"
-            raise DataError(f"{text}: {problem}{unpack}")
+            problem = f"{text}: not an image, neither by its name nor by its content"
+            unpack = f"; unpack it: ens data unpack {shlex.quote(text)}"
+            raise DataError(problem + unpack if archive_format(text) else problem)
     repeated = {path for path, n in Counter(paths).items() if n > 1}
     if repeated:
         names = some(path[-60:] for path in repeated)

@@ -14,7 +14,16 @@ from ensemble.layout.table import Table
 from ensemble.metrics import metric_named, positive_class
 from ensemble.metrics.class_numbers import named_positive, numbers_in_names
 from ensemble.submission.answer import read_answer
-from ensemble.submission.choices import CLASS_NAME, LABELS, TOP_K, AnswerReading, Choice
+from ensemble.submission.choices import (
+    CLASS_NAME,
+    LABELS,
+    POSITIVE,
+    PROBABILITIES,
+    TOP_K,
+    VALUES,
+    AnswerReading,
+    Choice,
+)
 from ensemble.submission.numbered import CLASS_INDEX, CLASS_NUMBER, listed_numbers
 from ensemble.submission.shape import Meaning, shape_of_sample
 
@@ -55,7 +64,7 @@ def cells_of(
     else:
         answer, positive = _without_reading(labeling, sample) if has_test else None, None
         reason = ""
-    probabilities = answer in ("probabilities", "positive_probability")
+    probabilities = answer in (PROBABILITIES, POSITIVE)
     is_class = labeling.target == "class"
     default = "log_loss" if is_class and probabilities else DEFAULT_METRICS[labeling.target]
     if answer == TOP_K and sample is not None:
@@ -91,9 +100,9 @@ def _checked(
 def _without_reading(labeling: Labeling, sample: Table | None) -> str:
     """The answer that the target alone decides."""
     if labeling.target == "number":
-        return "values"
+        return VALUES
     if labeling.target == "labels":
-        return "probabilities" if sample is not None and len(sample.header) > 2 else LABELS
+        return PROBABILITIES if sample is not None and len(sample.header) > 2 else LABELS
     return CLASS_NAME if sample is None else TOP_K
 
 

@@ -65,11 +65,14 @@ def labelings(
         return without_repeats(explicit, folders)
     if folders is not None and not (from_tables and are_numbered(folders.classes)):
         return _with_folders(folders, from_tables, sample)
+    is_of_tables = not all(_is_about_tests(labeling, roles) for labeling in from_tables)
+    likely = likeliest(from_tables, sample) if is_of_tables else []
+    if any(map(is_usual, likely)):
+        return without_repeats(likely, folders)
     by_name = list(filter(None, map(by_names, training_folders(surveyed, roles))))
-    if not all(_is_about_tests(labeling, roles) for labeling in from_tables):
-        likely = likeliest(from_tables, sample)
+    if is_of_tables:
         words = [each for each in by_name if not re.search(r"\d", "".join(each.classes))]
-        return without_repeats([*likely, *([] if any(map(is_usual, likely)) else words)], folders)
+        return without_repeats([*likely, *words], folders)
     if by_name or from_tables:
         return by_name or likeliest(from_tables, sample)
     return without_tables(surveyed, roles)

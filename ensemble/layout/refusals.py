@@ -12,10 +12,8 @@ from ensemble.layout.sample_file import looks_like_sample
 from ensemble.layout.survey import MAX_TABLES, Survey
 
 # formats of tables that competitions ship beside images
-OTHER_TABLES = (
-    *(".xlsx", ".xls", ".ods", ".json", ".jsonl", ".parquet", ".feather", ".pkl", ".xml", ".mat"),
-    *(".h5", ".hdf5"),
-)
+UNREAD_TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".mat")
+OTHER_TABLES = (*UNREAD_TABLES, ".json", ".jsonl", ".pkl", ".xml", ".h5", ".hdf5")
 OTHER_PICTURES = (".dcm", ".npy", ".nii", ".svs", ".mp4", ".avi", ".mov")
 OF_ONE_IMAGE = (".xml", ".json", ".txt", ".cls")  # formats of annotations of a single image
 

@@ -4,9 +4,12 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from ensemble.dataset.class_columns import matched_with_unknown
-from ensemble.dataset.filenames import folded_form, is_hidden
+from ensemble.dataset.filenames import folded_form
+from ensemble.dataset.scan import visible_files
 from ensemble.dataset.split_names import is_list_of_parts
+from ensemble.layout.doubts import N_NAMED
 from ensemble.layout.labeling import Labeling
+from ensemble.layout.refusals import UNREAD_TABLES
 from ensemble.layout.sample_file import is_submission, looks_like_sample
 from ensemble.layout.table import Table
 from ensemble.layout.test_images import TestImages
@@ -14,8 +17,7 @@ from ensemble.metrics.class_numbers import number
 from ensemble.submission.choices import CLASS_NAME, PROBABILITIES
 from ensemble.submission.class_names import spelled_names
 
-N_NAMED = 3
-UNREAD_TABLES = (".xlsx", ".xls", ".ods", ".parquet", ".feather", ".mat")
+MAX_PARTS = 3  # of the path of a table
 
 
 def table_doubts(
@@ -45,12 +47,8 @@ def unread_table_doubts(root: Path, labeling: Labeling) -> list[str]:
     """The doubt about tables in formats that are not read, where no table says the labels."""
     if labeling.table is not None:
         return []
-    unread = sorted(
-        file.relative_to(root).as_posix()
-        for depth in ("*", "*/*", "*/*/*")
-        for file in root.glob(depth)
-        if file.suffix.lower() in UNREAD_TABLES and not is_hidden(file.name)
-    )
+    files = [path.relative_to(root) for path, kind in visible_files(root) if kind in UNREAD_TABLES]
+    unread = sorted(file.as_posix() for file in files if len(file.parts) <= MAX_PARTS)
     return [
         f"{file[:60]} is not read: where it holds labels or groups, save it as a CSV with a column of "
         "file names"

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ensemble.dataset.image_sizes import N_OPENED, Sizes, sizes_of
@@ -165,11 +166,13 @@ def understand(root: Path, options: Options = Options()) -> Understanding:  # no
 
 def _groups(labeling: Labeling, placed: Placed, test: TestImages | None) -> tuple[GroupColumn, ...]:
     """The groups in tables, else in folders, else in names: the first that can be split, else the first."""
-    n_images = len(labeling.labels)
-    in_tables = group_columns(labeling, placed, test)
-    sources = [in_tables, folder_groups(labeling), groups_in_names(labeling)]
-    usable = [groups for groups in sources if any(can_be_split(each, n_images) for each in groups)]
-    return tuple(next(filter(None, [*usable, *sources]), ()))
+    first: list[GroupColumn] = []
+    for find in (partial(group_columns, placed=placed, test=test), folder_groups, groups_in_names):
+        groups = find(labeling)
+        if any(can_be_split(group, len(labeling.labels)) for group in groups):
+            return tuple(groups)
+        first = first or groups
+    return tuple(first)
 
 
 def _with_cells(

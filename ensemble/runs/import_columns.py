@@ -51,9 +51,8 @@ def columns_of(table: CsvTable, target: Target) -> Columns:
     names = [name for name in others if name not in truths]
     _check_long(table, id_column, names, target)
     _check_columns(table, names, truths, label, target)
-    facts = [
-        name for name in names if letters(name) in FACTS and len(name) > 1
-    ]  # x may be a letter
+    # a column x may be the class of a letter
+    facts = [name for name in names if letters(name) in FACTS and len(name) > 1]
     fact = next((name for name in facts if _is_zero(table, name)), None)
     if target == "class" and fact is not None:
         raise DataError(

@@ -143,7 +143,7 @@ def _spellings(cells: Collection[str]) -> Iterable[Spelling]:
 
 
 def _spelled_texts(cells: Collection[str], classes: Sequence[str]) -> dict[str, str] | None:
-    """The cell of each class where they differ by case alone; None where one is not shown."""
+    """The cell of each class, matched as columns are; None where one is not shown."""
     if class_numbers(classes) is not None:
         return None
     matched = matched_columns(sorted(cells), classes)

@@ -53,10 +53,6 @@ def are_ranks(
 
     Columns of the classes, one each, are ranks only where cells are no probabilities: 2 and above.
     """
-    cells = {cell.strip() for row in rows for cell in row[1:]}
-    is_column_per_class = matched_columns(columns[1:], classes) is not None
-    if is_column_per_class and all((number(cell) or 0) <= 1 for cell in cells):
-        return False
     ranks = [_RANK.fullmatch(column.strip()) for column in columns[1:]]
     numbers = [int(rank[2]) for rank in ranks if rank]
     is_numbered = (
@@ -66,8 +62,14 @@ def are_ranks(
         and numbers[0] in (0, 1)
         and numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     )
+    if not is_numbered:
+        return False
+    cells = {cell.strip() for row in rows for cell in row[1:]}
+    is_column_per_class = matched_columns(columns[1:], classes) is not None
+    if is_column_per_class and all((number(cell) or 0) <= 1 for cell in cells):
+        return False
     names = {folded_form(name) for name in (*classes, *spelled_names(cells, classes).values())}
-    return is_numbered and all(
+    return all(
         len(listed := {folded_form(cell.strip()) for cell in row[1:]}) == len(ranks)
         and listed <= names
         for row in rows
